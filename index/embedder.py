@@ -1,0 +1,168 @@
+"""Embedders: turn texts into unit vectors. The default needs only a token table and numpy."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from index.artifacts import read_manifest, write_manifest, writing_folder
+from index.records import GpuRecord, Listing
+from index.text import normalise, spaced
+
+FORMAT_VERSION = 1
+_REMEDY = "rerank train-embedder"
+_TABLE, _TOKENIZER = "embeddings.safetensors", "tokenizer.json"
+_LONGEST = 128  # tokens of one text that count; titles have 10-40
+_CHUNK = 8192
+
+
+class Embedder(Protocol):
+    """What the index needs of an embedder."""
+
+    @property
+    def name(self) -> str:
+        """A name for people: a folder or a model name."""
+
+    @property
+    def fingerprint(self) -> str:
+        """An identity that changes whenever the vectors would."""
+
+    @property
+    def dimension(self) -> int:
+        """Length of each vector."""
+
+    def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Return unit vectors of shape (texts, dimension); a text without tokens gives zeros."""
+
+
+def listing_text(listing: Listing) -> str:
+    """Return what is embedded of a listing: vendor, title and the start of the description."""
+    title = normalise(listing.title)
+    vendor = normalise(listing.vendor)
+    extra = normalise(listing.description)[:120] if listing.description else ""
+    if vendor and vendor.split(" ")[0] in title:
+        vendor = ""
+    return spaced(f"{vendor} {title} {extra}")
+
+
+def descriptor(record: GpuRecord) -> str:
+    """Return the text that stands for a GPU in the index: name, memory, form and aliases."""
+    size = f"{record.memory_gb:g}gb" if record.memory_gb >= 1 else f"{record.memory_gb * 1024:g}mb"
+    form = "" if record.form_factor == "PCIe" else record.form_factor
+    parts = (record.vendor, record.model, size, record.memory_type, form, *record.aliases[:2])
+    return spaced(normalise(" ".join(parts)))
+
+
+class StaticEmbedder:
+    """A token table: a text's vector is the normalised mean of its tokens' vectors.
+
+    Trained by `index.embedder_training`; served with the `tokenizers` library and numpy alone.
+    """
+
+    def __init__(
+        self, table: NDArray[np.float32], tokenizer_json: str, *, name: str, fingerprint: str
+    ) -> None:
+        from tokenizers import Tokenizer
+
+        self._table = table
+        self._tokenizer = Tokenizer.from_str(tokenizer_json)
+        self._tokenizer.no_padding()
+        self._tokenizer.enable_truncation(_LONGEST)
+        self._name, self._fingerprint = name, fingerprint
+
+    @classmethod
+    def load(cls, folder: Path) -> StaticEmbedder:
+        """Load an embedder folder.
+
+        :raises ArtifactError: if the folder is missing or damaged.
+        """
+        from safetensors.numpy import load_file
+
+        manifest = read_manifest(
+            folder, kind="embedder", format_version=FORMAT_VERSION, remedy=_REMEDY
+        )
+        table = load_file(folder / _TABLE)["embeddings"].astype(np.float32)
+        text = (folder / _TOKENIZER).read_text(encoding="utf-8")
+        return cls(table, text, name=folder.name, fingerprint=manifest.fingerprint)
+
+    @property
+    def name(self) -> str:
+        return self._name
+
+    @property
+    def fingerprint(self) -> str:
+        return self._fingerprint
+
+    @property
+    def dimension(self) -> int:
+        return int(self._table.shape[1])
+
+    def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        out = np.zeros((len(texts), self.dimension), np.float32)
+        for start in range(0, len(texts), _CHUNK):
+            chunk = list(texts[start : start + _CHUNK])
+            encoded = self._tokenizer.encode_batch_fast(chunk, add_special_tokens=False)
+            ids = [encoding.ids for encoding in encoded]
+            counts = np.array([len(row) for row in ids])
+            filled = np.flatnonzero(counts)
+            if not len(filled):
+                continue
+            flat = np.fromiter((token for row in ids for token in row), np.int64, counts.sum())
+            offsets = np.concatenate([[0], np.cumsum(counts[filled])[:-1]])
+            out[start + filled] = np.add.reduceat(self._table[flat], offsets, axis=0)
+        return unit_rows(out)
+
+
+class HashEmbedder:
+    """An embedder without training: hashed character trigrams. For tests and first experiments."""
+
+    def __init__(self, dimension: int = 256) -> None:
+        self._dimension = dimension
+
+    @property
+    def name(self) -> str:
+        return f"hash-{self._dimension}"
+
+    @property
+    def fingerprint(self) -> str:
+        return self.name
+
+    @property
+    def dimension(self) -> int:
+        return self._dimension
+
+    def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        out = np.zeros((len(texts), self._dimension), np.float32)
+        for row, text in enumerate(texts):
+            padded = f" {text} "
+            for at in range(len(padded) - 2):
+                digest = hashlib.blake2b(padded[at : at + 3].encode(), digest_size=8).digest()
+                value = int.from_bytes(digest, "little")
+                out[row, value % self._dimension] += 1.0 if value >> 63 else -1.0
+        return unit_rows(out)
+
+
+def save_static_embedder(
+    table: NDArray[np.float32], tokenizer_json: str, folder: Path, parameters: dict[str, object]
+) -> None:
+    """Write an embedder folder; the table is stored as float16, half the size at equal recall."""
+    from safetensors.numpy import save_file
+
+    with writing_folder(folder) as draft:
+        save_file({"embeddings": table.astype(np.float16)}, draft / _TABLE)
+        (draft / _TOKENIZER).write_text(tokenizer_json, encoding="utf-8")
+        write_manifest(
+            draft, kind="embedder", format_version=FORMAT_VERSION, parameters=parameters,
+            libraries=("sentence-transformers", "torch", "tokenizers"),
+        )  # fmt: skip
+
+
+def unit_rows(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Scale each row to length 1; rows of zeros stay zero."""
+    norms = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return np.asarray(vectors / np.where(norms == 0, 1, norms), np.float32)

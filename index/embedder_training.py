@@ -1,0 +1,143 @@
+"""Train the default embedder: a static token table, contrastive, on (listing, descriptor) pairs.
+
+The method is sentence-transformers' StaticEmbedding with MultipleNegativesRankingLoss: in each
+batch the other descriptors are the negatives. torch is imported here and nowhere on the way to
+an answer.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from index.embedder import save_static_embedder
+from index.errors import InputError
+
+_LONGEST_TOKEN = 24
+
+
+@dataclass(frozen=True, slots=True)
+class EmbedderParameters:
+    """How the embedder is trained; stored in its manifest."""
+
+    dimension: int = 256
+    vocabulary: int = 8000
+    epochs: int = 4
+    batch_size: int = 256
+    learning_rate: float = 0.02
+    scale: float = 20.0
+    seed: int = 7
+
+
+def train_embedder(
+    pairs: Sequence[tuple[str, str, str]],
+    corpus: Sequence[str],
+    folder: Path,
+    parameters: EmbedderParameters | None = None,
+    *,
+    progress: Callable[[float], None] = lambda share: None,
+) -> list[float]:
+    """Train on pairs and write an embedder folder; return the mean loss of each epoch.
+
+    :param pairs: (model, listing text, descriptor); texts as `index.embedder` makes them. One
+        batch holds each model once, so that no descriptor is its own negative.
+    :param corpus: texts from which the vocabulary is learned.
+    :raises InputError: if there are fewer than two models in the pairs.
+    """
+    parameters = parameters or EmbedderParameters()
+    if len({model for model, _, _ in pairs}) < 2:
+        raise InputError("training an embedder needs pairs of at least two models")
+    tokenizer = _train_tokenizer(corpus, parameters.vocabulary)
+    table, losses = _fit(pairs, tokenizer, parameters, progress)
+    save_static_embedder(
+        table, tokenizer.to_str(), folder,
+        {**asdict(parameters), "pairs": len(pairs), "loss": [round(x, 4) for x in losses]},
+    )  # fmt: skip
+    return losses
+
+
+def _train_tokenizer(corpus: Sequence[str], vocabulary: int) -> Any:
+    """Learn a WordPiece vocabulary over runs of letters and digits."""
+    from tokenizers import Tokenizer, models, pre_tokenizers, trainers
+
+    tokenizer = Tokenizer(
+        models.WordPiece(unk_token="[UNK]", max_input_chars_per_word=_LONGEST_TOKEN)
+    )
+    tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    trainer = trainers.WordPieceTrainer(
+        vocab_size=vocabulary, special_tokens=["[UNK]"], show_progress=False, min_frequency=2
+    )
+    tokenizer.train_from_iterator(corpus, trainer)
+    return _sorted_vocabulary(tokenizer)
+
+
+def _sorted_vocabulary(tokenizer: Any) -> Any:
+    """Renumber the vocabulary by name: the trainer breaks ties by hash order."""
+    from tokenizers import Tokenizer
+
+    content = json.loads(tokenizer.to_str())
+    words = sorted(content["model"]["vocab"], key=lambda word: (word != "[UNK]", word))
+    content["model"]["vocab"] = {word: at for at, word in enumerate(words)}
+    return Tokenizer.from_str(json.dumps(content))
+
+
+def _fit(
+    pairs: Sequence[tuple[str, str, str]],
+    tokenizer: Any,
+    parameters: EmbedderParameters,
+    progress: Callable[[float], None],
+) -> tuple[NDArray[np.float32], list[float]]:
+    import torch
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.sentence_transformer.losses import MultipleNegativesRankingLoss
+    from sentence_transformers.sentence_transformer.modules import StaticEmbedding
+
+    torch.manual_seed(parameters.seed)
+    rng = np.random.default_rng(parameters.seed)
+    module = StaticEmbedding(tokenizer, embedding_dim=parameters.dimension)
+    model = SentenceTransformer(modules=[module], device="cpu")
+    loss_of = MultipleNegativesRankingLoss(model, scale=parameters.scale)
+    optimiser = torch.optim.Adam(module.parameters(), lr=parameters.learning_rate)
+    per_epoch = [_batches(pairs, parameters.batch_size, rng) for _ in range(parameters.epochs)]
+    steps = sum(map(len, per_epoch))
+    done, losses = 0, []
+    for batches in per_epoch:
+        total = 0.0
+        for batch in batches:
+            rate = parameters.learning_rate * (1 - done / steps)
+            for group in optimiser.param_groups:
+                group["lr"] = rate
+            columns = ([pairs[i][1] for i in batch], [pairs[i][2] for i in batch])
+            loss = loss_of([model.preprocess(texts) for texts in columns], None)
+            optimiser.zero_grad()
+            loss.backward()
+            optimiser.step()
+            total += float(loss.detach())
+            done += 1
+            progress(done / steps)
+        losses.append(total / max(1, len(batches)))
+    return module.embedding.weight.detach().numpy().astype(np.float32), losses
+
+
+def _batches(
+    pairs: Sequence[tuple[str, str, str]], size: int, rng: np.random.Generator
+) -> list[list[int]]:
+    """Shuffle pairs into batches in which every model occurs once."""
+    waiting: dict[str, list[int]] = defaultdict(list)
+    for at in rng.permutation(len(pairs)).tolist():
+        waiting[pairs[at][0]].append(at)
+    batches: list[list[int]] = []
+    while waiting:
+        models = list(waiting)
+        rng.shuffle(models)
+        round_of = [waiting[model].pop() for model in models]
+        waiting = defaultdict(list, {m: rows for m, rows in waiting.items() if rows})
+        batches += [round_of[at : at + size] for at in range(0, len(round_of), size)]
+    return [batch for batch in batches if len(batch) > 1]

@@ -1,0 +1,47 @@
+"""The exceptions of the project.
+
+RerankError
+├── InputError        a file, table or value handed in is not what was expected
+│   └── FaultsError   several such faults, collected and reported at once
+├── ArtifactError     an index or model folder is missing, damaged or of another format
+│   └── MismatchError an artifact is sound but belongs to another embedder, registry or feature schema
+└── MissingExtraError an optional library is needed for what was asked
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+_MAX_FAULTS_SHOWN = 20
+
+
+class RerankError(Exception):
+    """Root of every error this project raises on purpose."""
+
+
+class InputError(RerankError):
+    """Input that cannot be used: says what was expected, what was found and where."""
+
+
+class FaultsError(InputError):
+    """All faults of one input, reported together."""
+
+    def __init__(self, heading: str, faults: Sequence[str]) -> None:
+        self.faults = tuple(faults)
+        lines = [f"{heading}: {len(faults)} fault{'s' if len(faults) != 1 else ''}"]
+        lines += [f"  - {fault}" for fault in faults[:_MAX_FAULTS_SHOWN]]
+        if len(faults) > _MAX_FAULTS_SHOWN:
+            lines.append(f"  ... and {len(faults) - _MAX_FAULTS_SHOWN} more")
+        super().__init__("\n".join(lines))
+
+
+class ArtifactError(RerankError):
+    """An artifact folder is missing, damaged, half-written or of an unknown format."""
+
+
+class MismatchError(ArtifactError):
+    """A sound artifact that does not fit the others it is used with."""
+
+
+class MissingExtraError(RerankError):
+    """An optional dependency is not installed."""

@@ -1,0 +1,375 @@
+"""The lexicon: which models a title names, by number, spelling or part number, and what it states.
+
+`Lexicon.read` turns one title into a `Reading`; it is the only per-title Python on the scoring
+path, so everything it looks up is prepared here once from the registry.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from functools import cached_property
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from index.naming import ModelName, parse_model
+from index.part_numbers import stems
+from index.records import GpuRecord
+from index.text import Run, normalise, runs
+
+# Line words that partners glue behind a code of their own: ENGTX, VCGGTX, GFRTX, AXRX.
+_GLUED_LINES = ("rtx", "gtx", "gts", "gt", "rx", "hd", "fx", "wx", "nvs")
+_AFFIX_REACH = 5  # runs before and after a number in which line words and suffixes are looked for
+_SYNONYMS = {
+    "s": "super", "sup": "super", "supper": "super", "soper": "super", "radion": "radeon",
+    "raedon": "radeon", "gefore": "geforce", "gforce": "geforce", "gf": "geforce",
+    "tisuper": "ti", "tis": "ti", "gtxti": "ti", "maxq": "max", "gtz": "gtx",
+}  # fmt: skip
+_ALSO = {"tisuper": "super", "tis": "super"}
+_MEMORY_GB = re.compile(
+    r"(?<![\d.])(\d{1,3}(?:[.,]5)?)[ -]?"
+    r"g(?:b|o|ig|b?d{1,2}r?\d\w?|gddr\d\w?|t|l|p|hd\d|b?k\d|b?h?m\d?|r\d)?(?![a-z0-9/])"
+)
+_MEMORY_MB = re.compile(r"(?<![\d.])(\d{2,5})[ -]?(?:m|mb|mo|meg|mb?d{1,2}r?\d|mb?k\d)(?![a-z0-9/])")
+_MEMORY_GB_FIRST_DIGITS = re.compile(r"d[345]x?(\d{1,2})g(?![a-z0-9])")
+_NOT_VIDEO_MEMORY = re.compile(r"\s?(?:ssd|hdd|nvme|ram|rom|emmc|ddr[45](?!x)|sodimm|dimm|m\.2)\b")
+_MEMORY_TYPE = re.compile(r"g?ddr\s?-?(\d)(x?)|\b(?:\d{1,4}[gm]b?)d(\d)|hbm\s?(\d?e?)")
+
+
+class Mention(NamedTuple):
+    """A place in a title that shows a model's key: its number or core word.
+
+    Masks are over the lexicon's affix words. ``prefixes`` are the registry's number prefixes the
+    letters right before the number end in; ``glued`` says whether they touch the number.
+    """
+
+    key: int
+    at: int
+    before: int
+    after: int
+    prefixes: int
+    glued: bool
+    whole: bool
+    line_before: int
+    remainder_gb: float
+
+
+class Reading(NamedTuple):
+    """What one title shows. ``words`` is the mask of all affix words anywhere in the title."""
+
+    text: str
+    runs: list[Run]
+    mentions: list[Mention]
+    codes: list[tuple[int, int, int, bool]]
+    words: int
+    memory_gb: tuple[float, ...]
+    memory_type: int
+
+
+class Lexicon:
+    """Looks up models in titles. Built from the registry's records; holds no state besides."""
+
+    def __init__(self, records: Sequence[GpuRecord]) -> None:
+        self.records: list[GpuRecord] = list(records)
+        self.models: list[str] = list(dict.fromkeys(record.model for record in records))
+        place = {model: at for at, model in enumerate(self.models)}
+        self.model_of_record: NDArray[np.int32] = np.array(
+            [place[record.model] for record in records], np.int32
+        )
+        self.names: list[ModelName] = [parse_model(model) for model in self.models]
+        self.affixes = _vocabulary(self.names)
+        self._mask_words = len(self.affixes) // 64 + 1
+        self.prefixes = _number(sorted({name.prefix for name in self.names if name.prefix}))
+        self.keys = _number(sorted({name.key for name in self.names}))
+        self._memory_sizes = sorted({round(record.memory_gb, 3) for record in records})
+        self._sizes_set = set(self._memory_sizes)
+        self._affix_cache: dict[tuple[str, bool], int] = {}
+        self._codes = _code_table(self.models, self.names, records)
+        self._code_starts = {text[:3] for text in self._codes}
+        self._code_lengths = sorted({len(text) for text in self._codes}, reverse=True)
+
+    @property
+    def n_models(self) -> int:
+        """Number of models."""
+        return len(self.models)
+
+    @cached_property
+    def before_mask(self) -> NDArray[np.uint64]:
+        """Shape (models, mask words): the line words of each model."""
+        return self.mask_words([self._mask(name.line) for name in self.names])
+
+    @cached_property
+    def after_mask(self) -> NDArray[np.uint64]:
+        """Shape (models, mask words): the suffixes of each model."""
+        return self.mask_words([self._mask(name.suffix) for name in self.names])
+
+    def mask_words(self, masks: Sequence[int]) -> NDArray[np.uint64]:
+        """Return masks over the affix words as an array of shape (masks, mask words)."""
+        size = 8 * self._mask_words
+        joined = b"".join(mask.to_bytes(size, "little") for mask in masks)
+        return np.frombuffer(joined, np.uint64).reshape(len(masks), self._mask_words)
+
+    @cached_property
+    def prefix_mask(self) -> NDArray[np.uint64]:
+        """Shape (models,): the bit of the letters glued before each model's number, or 0."""
+        bits = [1 << self.prefixes[n.prefix] if n.prefix else 0 for n in self.names]
+        return np.array(bits, np.uint64)
+
+    @cached_property
+    def models_by_key(self) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
+        """Models grouped by key: offsets of shape (keys + 1,) into the model numbers."""
+        groups: list[list[int]] = [[] for _ in self.keys]
+        for at, name in enumerate(self.names):
+            groups[self.keys[name.key]].append(at)
+        offsets = np.cumsum([0, *map(len, groups)])
+        return offsets, np.array([model for group in groups for model in group], np.int32)
+
+    def read(self, title: str) -> Reading:
+        """Read a title as the seller wrote it."""
+        text = normalise(title)
+        pieces = runs(text)
+        masks = self._affix_masks(pieces)
+        words = 0
+        for mask in masks:
+            words |= mask
+        mentions = [m for at in range(len(pieces)) for m in self._mentions_at(at, pieces, masks)]
+        extra = [m.remainder_gb for m in mentions if m.remainder_gb]
+        return Reading(
+            text, pieces, mentions, self._codes_in(text, pieces), words,
+            self._stated_memory(text, extra), _stated_memory_type(text),
+        )  # fmt: skip
+
+    def _mask(self, words: Iterable[str]) -> int:
+        mask = 0
+        for word in words:
+            mask |= 1 << self.affixes[word]
+        return mask
+
+    def _affix_masks(self, pieces: list[Run]) -> list[int]:
+        masks = []
+        count = len(pieces)
+        for at, piece in enumerate(pieces):
+            nxt = at + 1
+            glued_next = nxt < count and pieces[nxt].start == piece.end
+            key = (piece.text, glued_next and pieces[nxt].text.isdigit())
+            mask = self._affix_cache.get(key)
+            if mask is None:
+                mask = self._affix_mask(*key)
+                if len(self._affix_cache) < 200_000:
+                    self._affix_cache[key] = mask
+            if piece.text == "r" and glued_next and pieces[nxt].text in ("5", "7", "9"):
+                mask = 1 << self.affixes["r" + pieces[nxt].text]
+            masks.append(mask)
+        return masks
+
+    def _affix_mask(self, text: str, before_digits: bool) -> int:
+        mask = 0
+        if text in _SYNONYMS:
+            mask |= self._bit(_SYNONYMS[text]) | self._bit(_ALSO.get(text, ""))
+        mask |= self._bit(text)
+        if mask or not before_digits:
+            return mask
+        for line in _GLUED_LINES:
+            if text.endswith(line):
+                return self._bit(line)
+        return 0
+
+    def _bit(self, word: str) -> int:
+        place = self.affixes.get(word)
+        return 0 if place is None else 1 << place
+
+    def _mentions_at(self, at: int, pieces: list[Run], masks: list[int]) -> list[Mention]:
+        text, start, _ = pieces[at]
+        is_number = text.isdigit()
+        if not is_number and text not in self.keys:
+            return []
+        before_text = pieces[at - 1].text if at else ""
+        glued = bool(at) and pieces[at - 1].end == start
+        near = glued or (bool(at) and start - pieces[at - 1].end <= 1)
+        prefixes = self._prefixes_of(before_text) if near and not before_text.isdigit() else 0
+        keys, remainder = self._keys_of(text, before_text, near, at, pieces)
+        if not keys:
+            return []
+        before, line_before = self._before(at, masks, pieces)
+        after = self._after(at, masks, pieces)
+        whole = glued and before_text in self.prefixes
+        return [
+            Mention(k, at, before, after, prefixes, glued, whole, line_before, remainder)
+            for k in keys
+        ]
+
+    def _prefixes_of(self, letters: str) -> int:
+        mask = 0
+        for length in (1, 2):
+            place = self.prefixes.get(letters[-length:]) if len(letters) >= length else None
+            if place is not None:
+                mask |= 1 << place
+        return mask
+
+    def _keys_of(
+        self, text: str, before: str, near: bool, at: int, pieces: list[Run]
+    ) -> tuple[list[int], float]:
+        """Return the keys a run of digits or a core word shows, and memory glued behind it."""
+        if not text.isdigit() or len(text) >= 3:
+            key = self.keys.get(text)
+            if key is not None:
+                return [key], 0.0
+            return self._split_number(text, at, pieces) if len(text) >= 4 else ([], 0.0)
+        found = []
+        if near:
+            for length in (1, 2):
+                if len(before) >= length and before[-length:] + text in self.keys:
+                    found.append(self.keys[before[-length:] + text])
+        if at + 1 < len(pieces) and text + pieces[at + 1].text in self.keys:
+            found.append(self.keys[text + pieces[at + 1].text])
+        return found, 0.0
+
+    def _split_number(self, text: str, at: int, pieces: list[Run]) -> tuple[list[int], float]:
+        """Split ``30506`` (of ``RTX 30506GB``) into the number 3050 and 6 GB."""
+        for length in range(min(len(text) - 1, 5), 2, -1):
+            key, rest = self.keys.get(text[:length]), text[length:]
+            if key is None or rest.startswith("0") or len(rest) > 4:
+                continue
+            size = float(rest) if len(rest) <= 2 else float(rest) / 1024
+            if round(size, 3) in self._sizes_set:
+                return [key], size
+        return [], 0.0
+
+    def _before(self, at: int, masks: list[int], pieces: list[Run]) -> tuple[int, int]:
+        """Return the affix words shortly before a number, and those right before it."""
+        mask = nearest = 0
+        for place in range(at - 1, max(-1, at - 1 - _AFFIX_REACH), -1):
+            mask |= masks[place]
+            if not nearest and masks[place]:
+                nearest = masks[place]
+            if len(pieces[place].text) > 2 and pieces[place].text.isdigit():
+                break
+        return mask, nearest
+
+    def _after(self, at: int, masks: list[int], pieces: list[Run]) -> int:
+        """Return the suffixes that follow a number without a foreign word between."""
+        mask = 0
+        for place in range(at + 1, min(len(pieces), at + 1 + _AFFIX_REACH)):
+            here = masks[place]
+            if not here and place == at + 1 and pieces[place].start == pieces[at].end:
+                here = self._leading_suffix(pieces[place].text)
+                mask |= here
+                break
+            if not here:
+                break
+            mask |= here
+        return mask
+
+    def _leading_suffix(self, letters: str) -> int:
+        """Return the suffix a glued run begins with (``tioc`` -> ti), of two letters or more."""
+        for length in range(min(len(letters) - 1, 7), 1, -1):
+            if letters[:length] in self.affixes:
+                return self._bit(letters[:length])
+            if letters[:length] in _ALSO:
+                return self._affix_mask(letters[:length], False)
+        return 0
+
+    def _codes_in(self, text: str, pieces: list[Run]) -> list[tuple[int, int, int, bool]]:
+        """Return (model, length, run, certain) of each longest part number or alias."""
+        joined = "".join(piece.text for piece in pieces)
+        ends: dict[int, bool] = {}
+        offset = 0
+        offsets = []
+        for piece in pieces:
+            offsets.append(offset)
+            offset += len(piece.text)
+            ends[offset] = piece.text.isdigit()
+        found = []
+        for at, start in enumerate(offsets):
+            if joined[start : start + 3] not in self._code_starts:
+                continue
+            for length in self._code_lengths:
+                entry = self._codes.get(joined[start : start + length])
+                if entry is None or start + length > len(joined):
+                    continue
+                open_end, certain, models = entry
+                stop = start + length
+                in_digits = stop not in ends and joined[stop - 1].isdigit() and joined[stop].isdigit()
+                broken = _has_gap(pieces, at, stop - start)
+                if broken or (in_digits and not open_end):
+                    continue
+                found += [(model, length, at, certain) for model in models]
+                break
+        return found
+
+    def _stated_memory(self, text: str, extra: list[float]) -> tuple[float, ...]:
+        sizes = dict.fromkeys(round(size, 3) for size in extra)
+        for pattern, unit in (
+            (_MEMORY_GB, 1), (_MEMORY_MB, 1024), (_MEMORY_GB_FIRST_DIGITS, 1),
+        ):  # fmt: skip
+            for match in pattern.finditer(text):
+                size = round(float(match[1].replace(",", ".")) / unit, 3)
+                if size in self._sizes_set and not _NOT_VIDEO_MEMORY.match(text, match.end()):
+                    sizes[size] = None
+        return tuple(sizes)
+
+
+def _vocabulary(names: Sequence[ModelName]) -> dict[str, int]:
+    """Number the line words and suffixes of all names: the bits of the affix masks."""
+    words = {word for name in names for word in (*name.line, *name.suffix)}
+    return _number(sorted(words | {"r5", "r7", "r9", "ti", "super", *_GLUED_LINES}))
+
+
+def _number(values: Sequence[str]) -> dict[str, int]:
+    return {value: at for at, value in enumerate(values)}
+
+
+def _has_gap(pieces: list[Run], at: int, length: int) -> bool:
+    """Say whether more than one separating character lies inside the next ``length`` letters."""
+    covered = len(pieces[at].text)
+    while covered < length:
+        if pieces[at + 1].start - pieces[at].end > 1:
+            return True
+        at += 1
+        covered += len(pieces[at].text)
+    return False
+
+
+def _code_table(
+    models: Sequence[str], names: Sequence[ModelName], records: Sequence[GpuRecord]
+) -> dict[str, tuple[bool, bool, tuple[int, ...]]]:
+    """Map each part-number stem and alias to (open end, certain, models)."""
+    place = {model: at for at, model in enumerate(models)}
+    owners: dict[str, dict[int, None]] = defaultdict(dict)
+    open_ends: set[str] = set()
+    certain: set[str] = set()
+    for record in records:
+        for text in (*record.aliases, *record.part_numbers, *_precise_codenames(record)):
+            code = "".join(run.text for run in runs(normalise(text)))
+            if len(code) >= 3:
+                owners[code][place[record.model]] = None
+                certain.add(code)
+        for text in record.part_numbers:
+            open_ends.add("".join(run.text for run in runs(normalise(text))))
+    for at, name in enumerate(names):
+        for stem in stems(name):
+            if stem.text not in certain:
+                owners[stem.text][at] = None
+                if stem.open_end:
+                    open_ends.add(stem.text)
+    return {code: (code in open_ends, code in certain, tuple(owners[code])) for code in owners}
+
+
+def _precise_codenames(record: GpuRecord) -> Iterable[str]:
+    """Return codenames that say more than the chip, such as ``Navi 31 XL-W``."""
+    return [name for name in record.codenames if len(name) >= 9 and " " in name and "-" in name]
+
+
+def _stated_memory_type(text: str) -> int:
+    """Return the DDR/GDDR digit (10 + digit for GDDRnX, 20 + digit for HBM), or 0 if unsaid."""
+    match = _MEMORY_TYPE.search(text)
+    if not match:
+        return 0
+    if match[1]:
+        return int(match[1]) + (10 if match[2] else 0)
+    if match[3]:
+        return int(match[3])
+    return 20 + (int(match[4][0]) if match[4] and match[4][0].isdigit() else 1)

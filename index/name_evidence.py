@@ -1,0 +1,160 @@
+"""Name evidence: how well each model a title mentions fits the way it is mentioned.
+
+All arrays; one row for each (listing, model) that share a number, a core word or a part number.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from index.lexicon import Lexicon, Reading
+
+Floats = NDArray[np.float32]
+Ints = NDArray[np.int64]
+
+NAME_FEATURES = (
+    "suffix_missing", "suffix_absent", "suffix_extra", "suffix_exact", "line_shared",
+    "line_absent", "line_conflict", "prefix_fit", "glued_foreign", "code_length", "code_certain",
+    "mention_at", "memory_glued", "name_quality",
+)  # fmt: skip
+"""Columns of `NameEvidence.values`, in order:
+
+suffix_missing   suffixes of the model that do not follow the number, 0.. (lower is better)
+suffix_absent    of these, how many stand nowhere in the title, 0..
+suffix_extra     suffixes that follow the number and are not the model's, 0..
+suffix_exact     1 if none is missing and none is extra
+line_shared      line words of the model shortly before the number, 0..
+line_absent      line words of the model that stand nowhere in the title, 0..
+line_conflict    words right before the number that are another model's line, 0..
+prefix_fit       letters of the number: 1 equal, 0 neither side has any, -1 only one side has
+glued_foreign    1 if letters that are no prefix of the model touch the number
+code_length      letters and digits of a part number or alias of the model, 0 if none
+code_certain     1 if the registry lists that part number or alias
+mention_at       run in which the mention starts, 0..
+memory_glued     1 if a memory size was glued behind the number (30506GB)
+name_quality     their fixed weighted sum, used to shortlist candidates; about -2 to 4
+"""
+
+_QUALITY = np.array(
+    [-0.45, -0.15, -0.35, 0.5, 0.3, -0.1, -0.45, 0.6, -0.2, 0.0, 0.5, -0.01, -0.1], np.float32
+)
+_CODE_BASE, _CODE_PER_LETTER = 0.6, 0.08
+_CODE_FEATURES = ("code_length", "code_certain")
+
+
+@dataclass(frozen=True, slots=True)
+class NameEvidence:
+    """Rows sorted by (listing, model), each pair once.
+
+    :param listing: shape (rows,), number of the listing in the batch.
+    :param model: shape (rows,), number of the model in the lexicon.
+    :param values: shape (rows, len(NAME_FEATURES)), float32.
+    """
+
+    listing: Ints
+    model: Ints
+    values: Floats
+
+    def find(self, listing: Ints, model: Ints, n_models: int) -> Ints:
+        """Return the row of each (listing, model) pair, or -1."""
+        keys = self.listing * n_models + self.model
+        wanted = listing.astype(np.int64) * n_models + model
+        if not len(keys):
+            return np.full(len(wanted), -1, np.int64)
+        at = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
+        return np.where(keys[at] == wanted, at, -1)
+
+
+def name_evidence(lexicon: Lexicon, readings: Sequence[Reading]) -> NameEvidence:
+    """Compare every mention with every model of its key, and keep each pair's best row."""
+    by_number = _mention_rows(lexicon, readings)
+    by_code = _code_rows(lexicon, readings)
+    listing = np.concatenate([by_number[0], by_code[0]])
+    model = np.concatenate([by_number[1], by_code[1]])
+    values = np.concatenate([by_number[2], by_code[2]])
+    return _best_rows(listing, model, values)
+
+
+def _mention_rows(lexicon: Lexicon, readings: Sequence[Reading]) -> tuple[Ints, Ints, Floats]:
+    flat = [
+        (at, m.key, m.before, m.after, m.prefixes, m.glued, m.whole, m.line_before, m.at,
+         m.remainder_gb > 0, reading.words)
+        for at, reading in enumerate(readings)
+        for m in reading.mentions
+    ]  # fmt: skip
+    if not flat:
+        return _no_rows()
+    columns = list(zip(*flat, strict=True))
+    offsets, members = lexicon.models_by_key
+    key = np.array(columns[1])
+    repeats = offsets[key + 1] - offsets[key]
+    mention = np.repeat(np.arange(len(flat)), repeats)
+    within = np.arange(len(mention)) - np.repeat(np.cumsum(repeats) - repeats, repeats)
+    model = members[offsets[key][mention] + within].astype(np.int64)
+
+    def mask(column: int) -> NDArray[np.uint64]:
+        return lexicon.mask_words(columns[column])[mention]
+
+    before, after, nearest, words = mask(2), mask(3), mask(7), mask(10)
+    prefixes = np.array(columns[4], np.uint64)[mention]
+    glued, whole = np.array(columns[5])[mention], np.array(columns[6])[mention]
+    own_before, own_after = lexicon.before_mask[model], lexicon.after_mask[model]
+    own_prefix = lexicon.prefix_mask[model]
+    own = own_before | own_after
+    values = np.zeros((len(model), len(NAME_FEATURES)), np.float32)
+    # "GT 9600" and "9600 GT" are the same words: a suffix may stand before the number.
+    seen = after | before
+    values[:, 0] = _bits(own_after & ~seen)
+    values[:, 1] = _bits(own_after & ~words)
+    values[:, 2] = _bits(after & ~own)
+    values[:, 3] = (values[:, 0] == 0) & (values[:, 2] == 0)
+    values[:, 4] = _bits(own_before & seen)
+    values[:, 5] = _bits(own_before & ~words)
+    values[:, 6] = _bits(nearest & ~own)
+    has, fits = own_prefix != 0, (own_prefix & prefixes) != 0
+    values[:, 7] = np.where(has & fits, 1, np.where(has | whole, -1, 0))
+    values[:, 8] = glued & ~fits & (_bits(nearest & own) == 0)
+    values[:, 11] = np.array(columns[8])[mention]
+    values[:, 12] = np.array(columns[9])[mention]
+    values[:, -1] = 1.0 + values[:, :-1] @ _QUALITY
+    return np.array(columns[0], np.int64)[mention], model, values
+
+
+def _bits(masks: NDArray[np.uint64]) -> NDArray[np.int64]:
+    """Count the words of each row of masks, shape (rows, mask words)."""
+    return np.bitwise_count(masks).sum(axis=1, dtype=np.int64)
+
+
+def _code_rows(lexicon: Lexicon, readings: Sequence[Reading]) -> tuple[Ints, Ints, Floats]:
+    flat = [(at, *code) for at, reading in enumerate(readings) for code in reading.codes]
+    if not flat:
+        return _no_rows()
+    listing, model, length, start, certain = (np.array(c) for c in zip(*flat, strict=True))
+    values = np.zeros((len(flat), len(NAME_FEATURES)), np.float32)
+    values[:, 9], values[:, 10], values[:, 11] = length, certain, start
+    values[:, -1] = _CODE_BASE + _CODE_PER_LETTER * length + values[:, :-1] @ _QUALITY
+    return listing.astype(np.int64), model.astype(np.int64), values
+
+
+def _no_rows() -> tuple[Ints, Ints, Floats]:
+    empty = np.zeros(0, np.int64)
+    return empty, empty, np.zeros((0, len(NAME_FEATURES)), np.float32)
+
+
+def _best_rows(listing: Ints, model: Ints, values: Floats) -> NameEvidence:
+    """Keep the best mention of each pair; a part number seen elsewhere in the title stays with it."""
+    order = np.lexsort((-values[:, -1], model, listing))
+    listing, model, values = listing[order], model[order], values[order]
+    first = np.ones(len(order), bool)
+    first[1:] = (listing[1:] != listing[:-1]) | (model[1:] != model[:-1])
+    starts = np.flatnonzero(first)
+    best = values[starts]
+    if len(starts):
+        for name in _CODE_FEATURES:
+            column = NAME_FEATURES.index(name)
+            best[:, column] = np.maximum.reduceat(values[:, column], starts)
+    return NameEvidence(listing[starts], model[starts], best)

@@ -1,0 +1,175 @@
+"""The retriever: candidates of a listing by meaning (FAISS) and by name (lexicon), fused.
+
+Dense vectors miss model numbers and the lexicon misses what has no number it knows; the recall
+of each route and of both is reported by `rerank evaluate`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum
+
+import numpy as np
+from numpy.typing import NDArray
+
+from index.embedder import Embedder, listing_text
+from index.lexicon import Lexicon, Reading
+from index.name_evidence import NameEvidence, name_evidence
+from index.records import GpuRecord, Listing
+from index.vector_index import VectorIndex
+
+Floats = NDArray[np.float32]
+Ints = NDArray[np.int64]
+
+DEFAULT_CANDIDATES = 20
+_VARIANTS_PER_MODEL = 4  # variants of one model must not crowd its siblings out
+_VECTOR_HITS = 32
+
+
+class Route(Enum):
+    """Which lists of candidates are used."""
+
+    VECTOR = "vector"
+    NAME = "name"
+    FUSED = "fused"
+
+
+@dataclass(frozen=True, slots=True)
+class CandidateBatch:
+    """Candidates of a batch of listings, flat; listing i owns rows offsets[i]:offsets[i + 1].
+
+    :param record: shape (rows,), row of each candidate in the registry.
+    :param similarity: shape (rows,), cosine between listing and GPU, -1 to 1.
+    :param shortlist: shape (rows,), the score that chose and ordered the candidates.
+    """
+
+    readings: list[Reading]
+    names: NameEvidence
+    offsets: Ints
+    record: Ints
+    similarity: Floats
+    shortlist: Floats
+
+    @property
+    def listing(self) -> Ints:
+        """Shape (rows,): the listing each candidate belongs to."""
+        return np.repeat(np.arange(len(self.offsets) - 1), np.diff(self.offsets))
+
+
+class Retriever:
+    """Proposes candidates out of the registry's records."""
+
+    def __init__(
+        self,
+        records: Sequence[GpuRecord],
+        vectors: Floats,
+        index: VectorIndex,
+        embedder: Embedder,
+    ) -> None:
+        self.records = list(records)
+        self.embedder = embedder
+        self.lexicon = Lexicon(self.records)
+        self.table = self.lexicon
+        self._vectors = vectors
+        self._index = index
+        self._memory = np.array([record.memory_gb for record in self.records], np.float32)
+        self._variant_rank = _variant_ranks(self.lexicon.model_of_record)
+        order = np.argsort(self.lexicon.model_of_record, kind="stable")
+        self._records_by_model = order
+        counts = np.bincount(self.lexicon.model_of_record, minlength=len(self.lexicon.models))
+        self._model_offsets = np.concatenate([[0], np.cumsum(counts)])
+
+    def retrieve(
+        self,
+        listings: Sequence[Listing],
+        *,
+        n_candidates: int = DEFAULT_CANDIDATES,
+        route: Route = Route.FUSED,
+    ) -> CandidateBatch:
+        """Return up to ``n_candidates`` variants of each listing, best first."""
+        queries = self.embedder.encode([listing_text(listing) for listing in listings])
+        readings = [self.lexicon.read(listing.title) for listing in listings]
+        names = name_evidence(self.lexicon, readings)
+        pairs: list[tuple[Ints, Ints]] = []
+        if route is not Route.NAME:
+            pairs.append(self._by_vector(queries))
+        if route is not Route.VECTOR:
+            pairs.append(self._by_name(names))
+        listing = np.concatenate([pair[0] for pair in pairs])
+        record = np.concatenate([pair[1] for pair in pairs])
+        keys = np.unique(listing * len(self.records) + record)
+        listing, record = keys // len(self.records), keys % len(self.records)
+        similarity = np.einsum("ij,ij->i", queries[listing], self._vectors[record])
+        shortlist = similarity.astype(np.float32)
+        if route is not Route.VECTOR:
+            shortlist = shortlist + self._name_score(names, readings, listing, record)
+        kept = self._keep_best(listing, record, shortlist, n_candidates)
+        offsets = np.searchsorted(listing[kept], np.arange(len(listings) + 1))
+        return CandidateBatch(
+            readings, names, offsets.astype(np.int64), record[kept],
+            similarity[kept].astype(np.float32), shortlist[kept],
+        )  # fmt: skip
+
+    def _by_vector(self, queries: Floats) -> tuple[Ints, Ints]:
+        _, rows = self._index.search(queries, _VECTOR_HITS)
+        listing = np.repeat(np.arange(len(queries)), rows.shape[1])
+        found = rows.ravel() >= 0
+        return listing[found], rows.ravel()[found]
+
+    def _by_name(self, names: NameEvidence) -> tuple[Ints, Ints]:
+        counts = np.diff(self._model_offsets)[names.model]
+        row = np.repeat(np.arange(len(names.model)), counts)
+        within = np.arange(len(row)) - np.repeat(np.cumsum(counts) - counts, counts)
+        record = self._records_by_model[self._model_offsets[names.model[row]] + within]
+        return names.listing[row], record.astype(np.int64)
+
+    def _name_score(
+        self, names: NameEvidence, readings: Sequence[Reading], listing: Ints, record: Ints
+    ) -> Floats:
+        model = self.lexicon.model_of_record[record]
+        row = names.find(listing, model.astype(np.int64), len(self.lexicon.models))
+        quality = names.values[:, -1] if len(names.values) else np.zeros(1, np.float32)
+        score = np.where(row >= 0, quality[row], -0.5)
+        score = score + 0.25 * memory_agreement(readings, listing, self._memory[record])
+        return np.asarray(score - 0.02 * self._variant_rank[record], np.float32)
+
+    def _keep_best(self, listing: Ints, record: Ints, shortlist: Floats, limit: int) -> Ints:
+        """Return rows ordered by listing and shortlist, few variants of a model, ``limit`` in all."""
+        model = self.lexicon.model_of_record[record]
+        order = np.lexsort((record, -shortlist, model, listing))
+        same = (np.diff(listing[order]) == 0) & (np.diff(model[order]) == 0)
+        order = order[_rank_in_run(same) < _VARIANTS_PER_MODEL]
+        order = order[np.lexsort((record[order], -shortlist[order], listing[order]))]
+        same = np.diff(listing[order]) == 0
+        return np.asarray(order[_rank_in_run(same) < limit], np.int64)
+
+
+def memory_agreement(readings: Sequence[Reading], listing: Ints, memory_gb: Floats) -> Floats:
+    """Return 1 where a listing states the candidate's memory, -1 where only others, else 0."""
+    most = max((len(reading.memory_gb) for reading in readings), default=0)
+    stated = np.full((len(readings), max(most, 1)), np.nan, np.float32)
+    for at, reading in enumerate(readings):
+        stated[at, : len(reading.memory_gb)] = reading.memory_gb
+    own = stated[listing]
+    equal = (np.abs(own - memory_gb[:, None]) < 0.02 * memory_gb[:, None]).any(axis=1)
+    said = ~np.isnan(own[:, 0])
+    return np.where(equal, 1.0, np.where(said, -1.0, 0.0)).astype(np.float32)
+
+
+def _rank_in_run(same_as_previous: NDArray[np.bool_]) -> Ints:
+    """Return each element's place in its run of equal neighbours, from 0."""
+    size = len(same_as_previous) + 1
+    starts = np.concatenate([[True], ~same_as_previous])
+    start_at = np.maximum.accumulate(np.where(starts, np.arange(size), 0))
+    return np.asarray(np.arange(size) - start_at, np.int64)
+
+
+def _variant_ranks(model_of_record: NDArray[np.int32]) -> Floats:
+    """Return each record's place among its model's variants in registry order, from 0."""
+    seen: dict[int, int] = {}
+    ranks = np.zeros(len(model_of_record), np.float32)
+    for at, model in enumerate(model_of_record.tolist()):
+        ranks[at] = seen.get(model, 0)
+        seen[model] = seen.get(model, 0) + 1
+    return ranks

@@ -1,0 +1,108 @@
+"""Normalise listing titles and split them into runs of letters and digits.
+
+Everything that reads a title (embedder, lexicon, features) starts here, so that training and
+serving see the same characters.
+"""
+
+from __future__ import annotations
+
+import html
+import itertools
+import re
+import unicodedata
+from functools import lru_cache
+from typing import NamedTuple
+
+# Real titles end at 80-250 characters; what follows in longer ones is keyword stuffing, and an
+# unbounded title would let one bad row cost as much as a thousand good ones.
+MAX_TITLE_CHARS = 400
+
+_TAG = re.compile(r"</?[a-zA-Z][^<>]{0,200}>")
+_SPACE = re.compile(r"\s+")
+_RUN = re.compile(r"[a-z]+|\d+|[^\W\d_]+")
+# Core words that partners glue into their codes: GV-RXVEGA64, GTXTITANX, GV-R9FURYX.
+_GLUED_CORE = re.compile(r"titan|vega|fury")
+_LETTER_O_IN_NUMBER = re.compile(r"(?<!\d)\d{1,2}(?:o\d{1,2})+o?(?!\d)")
+_WORD_WITH_CYRILLIC = re.compile(r"\w*[\u0400-\u04ff]\w*")
+
+# Cyrillic letters that look like Latin ones: sellers mix keyboards inside one word (GТХ, ХТ).
+_HOMOGLYPHS = str.maketrans("авекмнорстухіј", "abekmhopctyxij")
+_CYRILLIC_NAMES = {
+    "джифорс": "geforce", "жифорс": "geforce", "гефорс": "geforce", "жифорсе": "geforce",
+    "радеон": "radeon", "радион": "radeon", "квадро": "quadro", "тесла": "tesla",
+    "титан": "titan", "нвидиа": "nvidia", "нвидия": "nvidia", "амд": "amd", "интел": "intel",
+    "гтх": "gtx", "жтх": "gtx", "джтх": "gtx", "гтс": "gts", "гт": "gt", "жт": "gt",
+    "ртх": "rtx", "ртикс": "rtx", "рх": "rx", "рикс": "rx", "хт": "xt", "хтх": "xtx",
+    "ти": "ti", "тай": "ti", "супер": "super", "вега": "vega", "фури": "fury", "арк": "arc",
+    "гб": "gb", "гиг": "gb", "гига": "gb", "гигов": "gb", "мб": "mb",
+    "асус": "asus", "гигабайт": "gigabyte", "палит": "palit", "зотак": "zotac", "мси": "msi",
+    "сапфир": "sapphire", "сапфаер": "sapphire", "гейнвард": "gainward", "инно": "inno",
+}  # fmt: skip
+
+
+class Run(NamedTuple):
+    """A maximal run of letters or of digits; ``start`` and ``end`` index the normalised text."""
+
+    text: str
+    start: int
+    end: int
+
+
+def normalise(text: str) -> str:
+    """Return the title in lower case, entities, tags, odd spaces and look-alike letters resolved.
+
+    Idempotent. At most `MAX_TITLE_CHARS` characters long.
+    """
+    text = text[: 4 * MAX_TITLE_CHARS]
+    while (cleaner := _normalise_once(text)) != text:
+        text = cleaner
+    return text
+
+
+def runs(normalised: str) -> list[Run]:
+    """Split normalised text into runs of letters and digits (``rtx4060ti`` -> rtx, 4060, ti)."""
+    found = []
+    for match in _RUN.finditer(normalised):
+        text, start = match[0], match.start()
+        core = _GLUED_CORE.search(text) if len(text) > 4 else None
+        if core is None:
+            found.append(Run(text, start, match.end()))
+            continue
+        cuts = sorted({0, core.start(), core.end(), len(text)})
+        for left, right in itertools.pairwise(cuts):
+            found.append(Run(text[left:right], start + left, start + right))
+    return found
+
+
+def spaced(normalised: str) -> str:
+    """Return the runs joined by spaces: the form in which texts are embedded."""
+    return " ".join(run.text for run in runs(normalised))
+
+
+def _normalise_once(text: str) -> str:
+    if not text.isascii():
+        text = unicodedata.normalize("NFKC", text)
+    if "&" in text:
+        text = html.unescape(text)
+    if "<" in text:
+        text = _TAG.sub(" ", text)
+    text = text.lower()
+    if not text.isascii():
+        text = unicodedata.normalize("NFKC", text)
+        text = _WORD_WITH_CYRILLIC.sub(lambda match: _latinise(match[0]), text)
+    if "o" in text:  # "GTX1O7O", written past a shop's word filter
+        text = _LETTER_O_IN_NUMBER.sub(lambda match: match[0].replace("o", "0"), text)
+    if "gtx+" in text:
+        text = text.replace("gtx+", "gtx plus ")
+    return _SPACE.sub(" ", text).strip()[:MAX_TITLE_CHARS].rstrip()
+
+
+@lru_cache(maxsize=65536)
+def _latinise(word: str) -> str:
+    pieces = re.findall(r"[\u0400-\u04ff]+|[^\u0400-\u04ff]+", word)
+    named = "".join(_CYRILLIC_NAMES.get(piece, piece) for piece in pieces)
+    if re.search(r"[a-z]", named) and re.search(r"[\u0400-\u04ff]", named):
+        looks_latin = named.translate(_HOMOGLYPHS)
+        if looks_latin.isascii():
+            return looks_latin
+    return named

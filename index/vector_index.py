@@ -1,0 +1,140 @@
+"""Vector indexes over the registry: FAISS (flat, HNSW, IVF) and an exact one in numpy.
+
+All search by cosine: vectors are unit length and compared by inner product.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from index.errors import ArtifactError, InputError
+
+Vectors = NDArray[np.float32]
+Rows = NDArray[np.int64]
+
+
+class IndexKind(Enum):
+    """How vectors are searched."""
+
+    FLAT = "flat"
+    HNSW = "hnsw"
+    IVF = "ivf"
+
+
+class VectorIndex(Protocol):
+    """What the retriever needs of an index."""
+
+    def __len__(self) -> int:
+        """Number of vectors."""
+
+    def add(self, vectors: Vectors) -> None:
+        """Append vectors of shape (n, dimension); they get the next row numbers."""
+
+    def search(self, queries: Vectors, k: int) -> tuple[Vectors, Rows]:
+        """Return cosine similarities and rows, each of shape (queries, min(k, n)).
+
+        Best first; equal similarities by row number. Where an approximate index finds fewer
+        than k, the row is -1 and the similarity -1.
+        """
+
+
+class ExactIndex:
+    """Brute force in numpy: the reference every other index is measured against."""
+
+    def __init__(self, dimension: int) -> None:
+        self._vectors = np.zeros((0, dimension), np.float32)
+
+    def __len__(self) -> int:
+        return len(self._vectors)
+
+    def add(self, vectors: Vectors) -> None:
+        _check(vectors, self._vectors.shape[1])
+        self._vectors = np.concatenate([self._vectors, vectors])
+
+    def search(self, queries: Vectors, k: int) -> tuple[Vectors, Rows]:
+        _check(queries, self._vectors.shape[1])
+        similarity = queries @ self._vectors.T
+        return _best_first(similarity, np.tile(np.arange(len(self)), (len(queries), 1)), k)
+
+
+class FaissIndex:
+    """A FAISS index. The only place where faiss is imported."""
+
+    def __init__(self, index: Any) -> None:
+        self._index = index
+
+    @classmethod
+    def build(cls, vectors: Vectors, kind: IndexKind = IndexKind.FLAT) -> FaissIndex:
+        """Build an index over unit vectors of shape (n, dimension)."""
+        import faiss
+
+        dimension = vectors.shape[1]
+        if kind is IndexKind.FLAT:
+            index: Any = faiss.IndexFlatIP(dimension)
+        elif kind is IndexKind.HNSW:
+            index = faiss.IndexHNSWFlat(dimension, 32, faiss.METRIC_INNER_PRODUCT)
+            index.hnsw.efConstruction, index.hnsw.efSearch = 200, 128
+        else:
+            lists = max(1, min(4096, int(np.sqrt(len(vectors)))))
+            index = faiss.IndexIVFFlat(
+                faiss.IndexFlatIP(dimension), dimension, lists, faiss.METRIC_INNER_PRODUCT
+            )
+            index.cp.seed, index.cp.min_points_per_centroid = 0, 1
+            index.nprobe = max(1, lists // 4)
+            index.train(vectors)
+        index.add(vectors)
+        return cls(index)
+
+    @classmethod
+    def load(cls, path: Path) -> FaissIndex:
+        """Read an index file.
+
+        :raises ArtifactError: if FAISS cannot read it.
+        """
+        import faiss
+
+        try:
+            return cls(faiss.read_index(str(path)))
+        except RuntimeError as exc:
+            raise ArtifactError(f"{path}: not a FAISS index; run `rerank build-index`") from exc
+
+    def save(self, path: Path) -> None:
+        """Write the index in FAISS's own binary format."""
+        import faiss
+
+        faiss.write_index(self._index, str(path))
+
+    def __len__(self) -> int:
+        return int(self._index.ntotal)
+
+    def vectors(self) -> Vectors:
+        """Return the stored vectors, shape (n, dimension), in row order."""
+        if hasattr(self._index, "make_direct_map"):
+            self._index.make_direct_map()
+        return np.asarray(self._index.reconstruct_n(0, len(self)), np.float32)
+
+    def add(self, vectors: Vectors) -> None:
+        _check(vectors, self._index.d)
+        self._index.add(np.ascontiguousarray(vectors))
+
+    def search(self, queries: Vectors, k: int) -> tuple[Vectors, Rows]:
+        _check(queries, self._index.d)
+        k = min(k, len(self))
+        similarity, rows = self._index.search(np.ascontiguousarray(queries), k)
+        similarity = np.where(rows < 0, -1.0, similarity).astype(np.float32)
+        return _best_first(similarity, rows, k)
+
+
+def _best_first(similarity: Vectors, rows: Rows, k: int) -> tuple[Vectors, Rows]:
+    order = np.lexsort((rows, -similarity), axis=1)[:, :k]
+    return np.take_along_axis(similarity, order, 1), np.take_along_axis(rows, order, 1)
+
+
+def _check(vectors: Vectors, dimension: int) -> None:
+    if vectors.ndim != 2 or vectors.shape[1] != dimension:
+        raise InputError(f"expected vectors of shape (n, {dimension}), got {vectors.shape}")

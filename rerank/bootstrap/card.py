@@ -1,0 +1,299 @@
+"""One listing in the making: what the template fields write, and what they thereby state."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+from index.records import DEFAULT_FORM_FACTOR
+from rerank.bootstrap import quantities
+from rerank.bootstrap.catalog import ModelEntry
+from rerank.bootstrap.dice import Dice
+from rerank.bootstrap.part_numbers import CODE_BUILDERS, Code
+from rerank.bootstrap.part_numbers.code import digits, letters
+from rerank.bootstrap.product import Product
+from rerank.bootstrap.seller import Partners
+from rerank.bootstrap.spelling import spell, spell_cyrillic
+from rerank.bootstrap.template import render
+from rerank.bootstrap.vocabulary import Vocabulary
+
+# Codes of these partners spell the model; one of them stands in when a title has only a code.
+READABLE = ("asus", "gigabyte", "msi", "pny", "powercolor", "asrock", "afox")
+VENDOR_WORDS = {
+    "NVIDIA": ("NVIDIA", "NVIDIA", "nVidia", "Nvidia", "nvidia", "nVIDIA", "NVidia", "NVIDIA®"),
+    "AMD": ("AMD", "AMD", "AMD", "amd", "AMD/ATI"),
+    "Intel": ("Intel", "Intel", "INTEL", "intel"),
+}
+ATI_UNTIL = 2011
+MODERN_SINCE = 2018
+FORM_WORDS = {
+    "mobile": ("laptop", "Laptop", "mobile", "Notebook", "MXM", "для ноутбука", "Laptop GPU"),
+    "MXM": ("MXM", "MXM 3.0", "MXM 3.0b", "MXM laptop", "MXM module"),
+    "Max-Q": ("Max-Q", "Max-Q laptop", "Max Q", "MaxQ"),
+    "AGP": ("AGP", "AGP 8x", "AGP8X"),
+    "PCI": ("PCI", "PCI (not PCIe)", "PCI slot"),
+    "server": ("Server Edition", "Server", "Passive server"),
+    "workstation": ("Workstation Edition", "Workstation"),
+    "PCIe": ("PCIe", "PCI-E", "PCIe x16", "PCI Express"),
+}
+OEM_NUMBERS = ("{d6}-001", "{d6}-001 {d6}-001", "0{x5}", "{x5}", "CN-0{x5}", "00FC{d3}", "03T{d4}",
+               "FRU {d2}{l1}{d4}", "{l1}{d5}-001", "SPS {d6}-001", "P/N {x5}", "{d3}-{l5}")
+COMPARISONS = ("equivalent to {vs}", "like {vs}", "better than {vs}", "(faster than {vs})",
+               "= {vs}", "similar to {vs}", "beats {vs}", "vs {vs} performance", "лучше {vs}",
+               "аналог {vs}", "besser als {vs}", "upgrade from {vs}")
+SLANG = {("GeForce GTX 1060", 6144): "1066", ("GeForce GTX 1060", 3072): "1063",
+         ("GeForce GTX 1060", 5120): "1065"}
+
+NVIDIA_BOARDS = ("900-", "699-")
+BOARD_NUMBER = re.compile(r"(?:900|699)-\w{5}|\w*\d{3}\w*")
+_RANDOM_ID = re.compile(r"^([dlx])(\d)$")
+_RANDOM_ID_IN_TEXT = re.compile(r"\{([dlx]\d)\}")
+_HEX = "0123456789ABCDEFGHJKLMNPRTVWXY"
+
+
+class Card:
+    """Renders fields for one product and remembers which facts they stated."""
+
+    def __init__(
+        self, entry: ModelEntry, product: Product, vocabulary: Vocabulary, partners: Partners,
+        rival: str, dice: Dice,
+    ) -> None:
+        self.entry, self.product, self.dice = entry, product, dice
+        self._vocabulary, self._partners, self._rival = vocabulary, partners, rival
+        self.partner = partners.draw(product.record.vendor, product.year, dice)
+        self.brand = dice.pick(self.partner.names)
+        self.named = self.memory_stated = self.form_stated = self._vendor_said = False
+        self.evidence: list[str] = []
+        self.used: list[str] = []
+
+    def field(self, name: str) -> str:
+        """Return the text of a field or of one of the words of a list."""
+        self.used.append(name)
+        maker = FIELDS.get(name)
+        if maker is not None:
+            return maker(self)
+        words = self._vocabulary.words.get(name)
+        if words is not None:
+            return render(self.dice.pick(words), self.field, self.dice)
+        return self._random_id(name)
+
+    def _random_id(self, name: str) -> str:
+        match = _RANDOM_ID.match(name)
+        if match is None:
+            raise KeyError(f"expected a field or a word list, got {name!r}")
+        kind, n = match[1], int(match[2])
+        if kind == "d":
+            return self.dice.pick("123456789") + digits(n - 1, self.dice)
+        return letters(n, self.dice) if kind == "l" else "".join(
+            self.dice.pick(_HEX) for _ in range(n)
+        )
+
+    def prove(self, text: str) -> str:
+        """Remember a text that must survive truncation."""
+        self.evidence.append(text)
+        return text
+
+    def model_text(self, words: tuple[str, ...], *, loose: bool) -> str:
+        """Write a shape of the model name."""
+        self.named = True
+        if self._vendor_said and words[0] == self.product.record.vendor:
+            words = words[1:]
+        return self.prove(spell(words, self.dice, loose=loose))
+
+    def any_shape(self) -> tuple[str, ...]:
+        """Return the full shape or a shorter one that is still decidable."""
+        shapes = self.entry.shapes
+        return self.dice.pick((shapes.full, *shapes.safe))
+
+    def memory(self, text: str) -> str:
+        """Remember that the memory size is stated."""
+        self.memory_stated = True
+        return self.prove(text.strip())
+
+    def form(self) -> str:
+        """Return a word for the form factor."""
+        form = self.product.record.form_factor
+        self.form_stated = True
+        return self.prove(self.dice.pick(FORM_WORDS.get(form, (form,))))
+
+    def bus(self) -> str:
+        """Return the bus; it states the form factor of plug-in cards."""
+        text = quantities.bus_text(self.product, self.dice)
+        self.form_stated |= bool(text)
+        return text
+
+    def code(self, *, readable: bool) -> str:
+        """Return the partner's part number; ``readable`` insists on one that spells the model."""
+        made = self._built(self.partner.codes)
+        if readable and (made is None or not made.identifies):
+            made = next((c for c in map(self._built, self.dice.shuffled(READABLE))
+                         if c is not None and c.identifies), None)
+        if made is None:
+            return self.model_text(self.any_shape(), loose=False) if readable else ""
+        self.named |= made.identifies
+        self.memory_stated |= made.states_memory
+        text = made.text.replace("-", "") if self.dice.chance(0.05) else made.text
+        return self.prove(text) if readable else text
+
+    def _built(self, key: str) -> Code | None:
+        builder = CODE_BUILDERS.get(key)
+        return builder(self.product, self.dice) if builder else None
+
+    def vendor(self) -> str:
+        """Return the chip vendor's name as sellers write it."""
+        self._vendor_said = True
+        record = self.product.record
+        if record.vendor == "AMD" and record.release_year <= ATI_UNTIL and self.dice.chance(0.7):
+            return self.dice.pick(("ATI", "ATI", "AMD ATI", "ati"))
+        return self.dice.pick(VENDOR_WORDS[record.vendor])
+
+    def maker(self) -> str:
+        """Return the board partner or the chip vendor, sometimes neither."""
+        roll = self.dice.random()
+        return self.brand if roll < 0.5 else self.vendor() if roll < 0.8 else ""
+
+    def line(self) -> str:
+        """Return a product line of the partner, sometimes none."""
+        if self.dice.chance(0.12):
+            return ""
+        return self._partners.line(self.partner, self.product.year, self.dice)
+
+    def professional_brand(self) -> str:
+        """Return a maker of workstations, sometimes none."""
+        return self.dice.pick(self._vocabulary.professional_names)
+
+    def memory_kind(self) -> str:
+        """Return the memory type, exact where a sibling variant differs in it."""
+        record = self.product.record
+        exact = any(
+            other.record.memory_gb == record.memory_gb
+            and other.record.memory_type != record.memory_type
+            for other in self.entry.products
+        )
+        return quantities.memory_type(self.product, self.dice, exact=exact)
+
+    def odd(self) -> str:
+        """Return the name with a wrong or borrowed series word."""
+        odd = self.entry.shapes.odd
+        return self.model_text(self.dice.pick(odd) if odd else self.any_shape(), loose=True)
+
+    def cyrillic(self) -> str:
+        """Return the name partly in Cyrillic letters."""
+        self.named = True
+        return self.prove(spell_cyrillic(self.any_shape(), self.dice))
+
+    def size_short(self) -> str:
+        """Return the size as a suffix: ``8G``."""
+        return self.memory(self.product.size)
+
+    def slang(self) -> str:
+        """Return Russian shorthand: ``1066`` is the GTX 1060 with 6 GB."""
+        record = self.product.record
+        short = SLANG.get((record.model, self.product.megabytes))
+        if short is None:
+            return self.model_text(self.entry.shapes.short, loose=True)
+        self.named = True
+        return self.prove(f"{short} {self.memory(quantities.memory_text(self.product, self.dice))}")
+
+    def random_text(self, texts: tuple[str, ...]) -> str:
+        """Return one of the texts with its random ids and rival filled in."""
+        text = self.dice.pick(texts).replace("{vs}", self._rival)
+        return _RANDOM_ID_IN_TEXT.sub(lambda m: self._random_id(m[1]), text)
+
+    def feature(self) -> str:
+        """Return a technical feature of the card's time and chip vendor."""
+        if self.product.year < MODERN_SINCE:
+            return self.field("feature_old")
+        own = f"feature_{self.product.record.vendor}"
+        return self.field(own if self.dice.chance(0.3) else "feature_new")
+
+    def spare_part(self) -> str:
+        """Return a spare part number: the registry's own where it has one, else a random one."""
+        own = [p for p in self.product.record.part_numbers if BOARD_NUMBER.match(p)]
+        if not own or self.dice.chance(0.4):
+            return self.random_text(OEM_NUMBERS)
+        number = self.dice.pick(own)
+        if number.count("-") > 1 or not number.startswith(NVIDIA_BOARDS) or self.dice.chance(0.2):
+            return number
+        return f"{number}-{digits(4, self.dice)}-000"
+
+    def chip(self) -> str:
+        """Return the chip's codename."""
+        codenames = self.product.record.codenames
+        return self.dice.pick(codenames) if codenames else ""
+
+    def needs_form(self) -> bool:
+        """Return whether the form factor must be said for the variant to be decidable."""
+        form = self.product.record.form_factor
+        return (not self.form_stated and form != DEFAULT_FORM_FACTOR and len(self.entry.forms) > 1)
+
+
+def _quantity(card: Card) -> str:
+    n = card.dice.pick(("2", "3", "4", "5", "10"))
+    return card.dice.pick((f"{n}x", f"Lot of {n}", f"Lot of {n} -", f"{n} x", f"({n})", f"{n}PK",
+                           f"{n} pcs", f"LOT {n}", f"Set of {n}", "Pair of", f"{n}X"))
+
+
+def _pro_code(card: Card) -> str:
+    made = CODE_BUILDERS["pny"](card.product, card.dice)
+    return made.text if made else ""
+
+
+def _glued(card: Card) -> str:
+    shapes = card.entry.shapes
+    words = next((s for s in shapes.safe if s[0] not in ("GeForce", "Radeon", "NVIDIA", "AMD")),
+                 shapes.full)
+    card.named = True
+    joined = "".join(words) if not words[-1][0].isdigit() or len(words) < 3 else " ".join(words)
+    return card.prove(joined.upper())
+
+
+def _loose_twice(card: Card) -> str:
+    words = card.any_shape()
+    return f"{card.model_text(words, loose=True)} {card.model_text(card.any_shape(), loose=True)}"
+
+
+# The fields of match.yaml and nil.yaml, described at its top.
+FIELDS: dict[str, Callable[[Card], str]] = {
+    "maker": Card.maker,
+    "brand": lambda c: c.brand,
+    "brand_caps": lambda c: c.brand.upper(),
+    "vendor": Card.vendor,
+    "family": lambda c: " ".join(c.product.name.brand),
+    "nv": lambda c: "NV" if c.product.record.vendor == "NVIDIA" else c.vendor(),
+    "vendor_caps": lambda c: c.vendor().upper(),
+    "product": Card.line,
+    "product_caps": lambda c: c.line().upper(),
+    "pro_brand": Card.professional_brand,
+    "name": lambda c: c.model_text(
+        c.entry.shapes.full if c.dice.chance(0.85) else c.any_shape(), loose=False),
+    "name_caps": lambda c: c.model_text(c.any_shape(), loose=False).upper(),
+    "loose": lambda c: c.model_text(c.any_shape(), loose=True),
+    "again": lambda c: c.model_text(c.any_shape(), loose=True),
+    "loose_twice": _loose_twice,
+    "bare": lambda c: c.model_text(c.entry.shapes.short, loose=True),
+    "odd": Card.odd,
+    "slang": Card.slang,
+    "glued": _glued,
+    "glued_gf": lambda c: ("GF" if c.product.geforce else "") + _glued(c),
+    "cyr": Card.cyrillic,
+    "mem": lambda c: c.memory(quantities.memory_text(
+        c.product, c.dice, cyrillic=any(f.endswith(("_ru", "_uk")) for f in c.used))),
+    "mem_spaced": lambda c: c.memory(quantities.memory_spaced(c.product)),
+    "mem_fr": lambda c: c.memory(quantities.memory_french(c.product, c.dice)),
+    "size_short": Card.size_short,
+    "mt": Card.memory_kind,
+    "bus": Card.bus,
+    "bits": lambda c: quantities.bits_text(c.product, c.dice),
+    "form": Card.form,
+    "code": lambda c: c.code(readable=False),
+    "idcode": lambda c: c.code(readable=True),
+    "pro_code": _pro_code,
+    "brand_pro_code": lambda c: f"PNY {_pro_code(c)}",
+    "oem": Card.spare_part,
+    "old": lambda c: c.random_text(COMPARISONS),
+    "qty": _quantity,
+    "qty_tail": lambda c: c.dice.pick(("x2", "X 2", "(2 pcs)", "- 2 available", "lot of 4", "2шт")),
+    "feature": Card.feature,
+    "chip": Card.chip,
+}

@@ -1,0 +1,174 @@
+"""Generate labelled listings from a registry: training data without a single real label."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from index.records import GpuRecord, Listing
+from rerank.bootstrap.card import Card
+from rerank.bootstrap.catalog import Catalog, Deck, ModelEntry
+from rerank.bootstrap.dice import Dice, Weighted
+from rerank.bootstrap.listing import LabelledListing
+from rerank.bootstrap.noise import disturb
+from rerank.bootstrap.product import Product
+from rerank.bootstrap.seller import Partners
+from rerank.bootstrap.spelling import key_of
+from rerank.bootstrap.template import render
+from rerank.bootstrap.vocabulary import DEFAULT_PATH, Grammar, Vocabulary, load_vocabulary
+
+DEFAULT_NIL_SHARE = 0.35
+# How often a listing's vendor column and description are filled.
+VENDOR_SHARE = 0.4
+DESCRIPTION_SHARE = 0.12
+# Words of a GPU outside the registry must not spell one inside it.
+GHOST_LISTS = ("ghost_gpu", "legacy_gpu")
+
+
+def generate(
+    registry: Sequence[GpuRecord],
+    n: int,
+    *,
+    seed: int,
+    nil_share: float = DEFAULT_NIL_SHARE,
+    models: Collection[str] | None = None,
+    words: Path = DEFAULT_PATH,
+) -> list[LabelledListing]:
+    """Return n labelled listings, the same for the same arguments and registry content.
+
+    :param nil_share: share of listings that sell no GPU of the registry.
+    :param models: the models sold in matches; nil listings may name any.
+    :raises ValueError: when the registry is empty, a model unknown or the share not in [0, 1].
+    """
+    if not registry or not 0.0 <= nil_share <= 1.0:
+        raise ValueError(
+            f"expected a registry and a nil_share in [0, 1], got {len(registry)} records and "
+            f"{nil_share!r}"
+        )
+    dice = Dice(np.random.default_rng(seed))
+    catalog = Catalog(registry)
+    writer = _Writer(
+        _without_real_names(load_vocabulary(words), catalog),
+        sold=catalog.deck(dice, models),
+        catalog=catalog,
+        dice=dice,
+    )
+    return [
+        writer.nil(f"g{i:07d}") if dice.chance(nil_share) else writer.match(f"g{i:07d}")
+        for i in range(n)
+    ]
+
+
+class _Writer:
+    """Draws a product and a grammar and writes one listing at a time."""
+
+    def __init__(self, vocabulary: Vocabulary, *, sold: Deck, catalog: Catalog, dice: Dice) -> None:
+        self._vocabulary, self._dice = vocabulary, dice
+        self._sold, self._rivals = sold, catalog.deck(dice)
+        self._mentioned = {g.name: _deck_of(catalog, g, dice) for g in vocabulary.nil}
+        self._partners = Partners(vocabulary)
+        self._nil = Weighted(vocabulary.nil, [g.weight for g in vocabulary.nil])
+        self._match = {
+            segment: _suiting(vocabulary.match, segment)
+            for segment in sorted({s for g in vocabulary.match for s in g.segments})
+        }
+
+    def match(self, listing_id: str) -> LabelledListing:
+        """Return a listing that sells a GPU."""
+        entry, product = self._sold.deal()
+        card = self._card(entry, product)
+        grammar = self._match[entry.segment(product)].draw(self._dice)
+        title = self._title(card, grammar)
+        if not card.named:  # cyrillic and code-only templates name it too; this is a guard
+            title = f"{title} {card.field('name')}"
+        if card.needs_form():
+            title = f"{title} {card.form()}"
+        return LabelledListing(
+            listing=self._listing(listing_id, title, card),
+            kind="match",
+            gpu_id=product.record.gpu_id,
+            model=product.record.model,
+            memory_stated=card.memory_stated,
+            form_stated=card.form_stated,
+            mentions=None,
+            template=grammar.name,
+        )
+
+    def nil(self, listing_id: str) -> LabelledListing:
+        """Return a listing that sells something else."""
+        grammar = self._nil.draw(self._dice)
+        card = self._card(*self._mentioned[grammar.name].deal())
+        title = self._title(card, grammar)
+        return LabelledListing(
+            listing=self._listing(listing_id, title, card),
+            kind="nil",
+            gpu_id=None,
+            model=None,
+            memory_stated=card.memory_stated,
+            form_stated=card.form_stated,
+            mentions=card.product.record.model if card.named else None,
+            template=grammar.name,
+        )
+
+    def _card(self, entry: ModelEntry, product: Product) -> Card:
+        rival, _ = self._rivals.deal()
+        other = " ".join(rival.shapes.full) if rival is not entry else "others"
+        return Card(entry, product, self._vocabulary, self._partners, other, self._dice)
+
+    def _title(self, card: Card, grammar: Grammar) -> str:
+        return render(self._dice.pick(grammar.templates), card.field, self._dice)
+
+    def _listing(self, listing_id: str, title: str, card: Card) -> Listing:
+        dice = self._dice
+        vendor = description = ""
+        if dice.chance(VENDOR_SHARE):
+            vendor = self._vendor_column(card, title)
+        if dice.chance(DESCRIPTION_SHARE):
+            description = render(
+                dice.pick(self._vocabulary.words["sentence"]), card.field, dice
+            )
+        return Listing(
+            listing_id=listing_id,
+            title=disturb(title, card.evidence, dice),
+            vendor=vendor,
+            description=description,
+        )
+
+    def _vendor_column(self, card: Card, title: str) -> str:
+        roll = self._dice.random()
+        if not card.named and roll < 0.8:  # other goods: their maker mostly comes first
+            return title.split(" ", 1)[0]
+        if roll < 0.55:
+            return card.brand
+        if roll < 0.75:
+            return card.product.record.vendor
+        return card.field("shop" if roll < 0.88 else "vendor_column")
+
+
+def _deck_of(catalog: Catalog, grammar: Grammar, dice: Dice) -> Deck:
+    models = [m for m, e in catalog.entries.items() if e.suits(grammar.segments, grammar.since)]
+    return catalog.deck(dice, models or None)
+
+
+def _suiting(grammars: Sequence[Grammar], segment: str) -> Weighted[Grammar]:
+    suiting = [g for g in grammars if segment in g.segments]
+    return Weighted(suiting, [g.weight for g in suiting])
+
+
+def _without_real_names(vocabulary: Vocabulary, catalog: Catalog) -> Vocabulary:
+    """Drop invented and ancient GPUs that the registry knows after all."""
+    real = {
+        key_of(shape)
+        for entry in catalog.entries.values()
+        for shape in (entry.shapes.full, *entry.shapes.safe)
+    }
+    words = dict(vocabulary.words)
+    for name in GHOST_LISTS:
+        words[name] = tuple(
+            text for text in words[name]
+            if key_of("".join(part for part in text if isinstance(part, str)).split()) not in real
+        )
+    return replace(vocabulary, words=words)

@@ -1,0 +1,96 @@
+"""Calibration: turn log-odds into probabilities that come true, by isotonic regression.
+
+Pool-adjacent-violators (Ayer et al. 1955) over validation outcomes, stored as knots; between
+knots the probability is interpolated, so it is monotone in the log-odds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from index.errors import InputError
+
+_FLOOR = 0.001  # no finite sample proves certainty
+
+
+@dataclass(frozen=True, slots=True)
+class Calibrator:
+    """A monotone map from log-odds to probability.
+
+    :param log_odds: knots, increasing.
+    :param probability: their probabilities, non-decreasing, in [0, 1].
+    """
+
+    log_odds: tuple[float, ...]
+    probability: tuple[float, ...]
+
+    def __call__(self, log_odds: NDArray[np.floating]) -> NDArray[np.float64]:
+        """Return probabilities of the same shape, in [0, 1]."""
+        return np.interp(log_odds, self.log_odds, self.probability)
+
+
+def fit_calibrator(
+    log_odds: NDArray[np.floating], correct: NDArray[np.bool_], *, min_rows: int = 50
+) -> Calibrator:
+    """Fit isotonic regression; blocks smaller than ``min_rows`` are merged with a neighbour.
+
+    :param log_odds: shape (rows,); any monotone score of correctness.
+    :param correct: shape (rows,).
+    :raises InputError: if the rows are empty or all of one outcome.
+    """
+    if len(log_odds) != len(correct):
+        raise InputError(f"got {len(log_odds)} scores but {len(correct)} outcomes")
+    if not len(log_odds) or correct.all() or not correct.any():
+        raise InputError("calibration needs outcomes of both kinds")
+    order = np.argsort(log_odds, kind="stable")
+    x, y = log_odds[order].astype(float), correct[order].astype(float)
+    blocks = _pool(_chunks(x, y, max(1, min(min_rows, len(x) // 4))))
+    centres = [total_x / size for total_x, _, size in blocks]
+    # One virtual success and failure a block keep a clean block from claiming certainty.
+    values = [(total_y + 0.5) / (size + 1) for _, total_y, size in blocks]
+    values = np.clip(np.maximum.accumulate(values), _FLOOR, 1 - _FLOOR).tolist()
+    return Calibrator(tuple(centres), tuple(values))
+
+
+def choose_threshold(
+    probability: NDArray[np.floating], correct: NDArray[np.bool_], precision: float
+) -> float:
+    """Return the lowest threshold at or above which the share correct reaches ``precision``.
+
+    1.01 (nothing is accepted) if no threshold does.
+    """
+    order = np.argsort(-probability, kind="stable")
+    p, hits = probability[order], np.cumsum(correct[order])
+    share = hits / np.arange(1, len(p) + 1)
+    last_of_tie = np.append(np.diff(p) != 0, True) if len(p) else np.zeros(0, bool)
+    good = np.flatnonzero((share >= precision) & last_of_tie)
+    return float(p[good[-1]]) if len(good) else 1.01
+
+
+def _chunks(
+    x: NDArray[np.float64], y: NDArray[np.float64], size: int
+) -> Sequence[tuple[float, float, float]]:
+    """Cut sorted rows into blocks of ``size``: (sum of x, sum of y, rows)."""
+    edges = list(range(0, len(x), size))
+    if len(edges) > 1 and len(x) - edges[-1] < size:
+        edges.pop()
+    edges.append(len(x))
+    return [
+        (float(x[a:b].sum()), float(y[a:b].sum()), float(b - a))
+        for a, b in zip(edges, edges[1:], strict=False)
+    ]
+
+
+def _pool(blocks: Sequence[tuple[float, float, float]]) -> list[tuple[float, float, float]]:
+    """Merge neighbours until the shares rise from block to block."""
+    pooled: list[tuple[float, float, float]] = []
+    for block in blocks:
+        pooled.append(block)
+        while len(pooled) > 1 and pooled[-2][1] / pooled[-2][2] >= pooled[-1][1] / pooled[-1][2]:
+            a, b = pooled[-2], pooled.pop()
+            pooled[-1] = (a[0] + b[0], a[1] + b[1], a[2] + b[2])
+    return pooled

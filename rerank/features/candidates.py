@@ -1,0 +1,290 @@
+"""Features of a candidate: what in the listing speaks for it, against it, or for a rival.
+
+Computed for a whole batch in arrays. `CANDIDATE_FEATURES` is the order the ranker is trained
+with; it is stored with the model and compared on load.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from index.name_evidence import NAME_FEATURES
+from index.records import FORM_FACTORS, GpuRecord, Listing
+from index.text import normalise
+from rerank.retrieval import Candidates, ModelTable
+
+Floats = NDArray[np.float32]
+Ints = NDArray[np.int64]
+
+_OWN_FEATURES = (
+    "named", "quality_gap", "exact_rivals", "named_models", "mention_order", "code_gap",
+    "similarity", "similarity_gap", "words_shared", "words_absent", "words_foreign",
+    "rival_words", "memory_fit", "model_memory_fit", "memory_type_fit", "form_fit",
+    "vendor_fit", "partner_fit", "variant_rank", "special_form",
+)  # fmt: skip
+CANDIDATE_FEATURES = (*NAME_FEATURES, *_OWN_FEATURES)
+"""Name features are those of `index.name_evidence`, all -1 for a model the title does not name. Then:
+
+named            1 if number, core word or part number of the model stands in the title
+quality_gap      name_quality minus the listing's best, 0 for the best (-9 if not named)
+exact_rivals     other models named without a missing or extra suffix, 0..
+named_models     models named at all, 0..
+mention_order    runs between the title's first mention of any candidate and this one's, 0..
+code_gap         code_length minus the listing's longest, 0 for the longest
+similarity       cosine between listing and GPU embeddings, -1 to 1
+similarity_gap   similarity minus the listing's best, up to 0
+words_shared     IDF weight of the model's line words and suffixes that stand in the title, 0..
+words_absent     IDF weight of those that do not, 0..
+words_foreign    IDF weight of line words and suffixes in the title that are not the model's, 0..
+rival_words      part of words_foreign that belongs to another candidate of this listing, 0..
+memory_fit       stated memory: 1 equal to the variant's, -1 only other sizes, 0 unsaid
+model_memory_fit 1 if any variant of the model has a stated size, -1 if none, 0 unsaid
+memory_type_fit  stated memory type: 1 equal, -1 different, 0 unsaid
+form_fit         stated form: 1 equal, -1 different, 0 unsaid
+vendor_fit       chip vendor or its line words: 1 equal, -1 another's, 0 unsaid
+partner_fit      board partner that serves one chip vendor only: 1 that one, -1 another, 0 open
+variant_rank     place of the variant among its model's, 0 the most common
+special_form     1 if the variant is not an ordinary PCIe card
+"""
+UNNAMED = -1.0
+_QUANTUM = 1024.0  # features are multiples of 1/1024, so that float32 trees agree with LightGBM
+
+_VENDOR_WORDS = {
+    "NVIDIA": r"nvidia|geforce|quadro|tesla|gtx|rtx|gts|nvs|nv",
+    "AMD": r"amd|ati|radeon|firepro|firegl|rx|instinct",
+    "Intel": r"intel|arc",
+}
+_VENDOR_PATTERN = {
+    vendor: re.compile(rf"(?<![a-z])(?:{words})(?![a-z])")
+    for vendor, words in _VENDOR_WORDS.items()
+}
+_ONE_VENDOR_PARTNERS = {
+    "NVIDIA": r"evga|zotac|palit|pny|inno3d|galax|kfa2|gainward|colorful|igame|manli|bfg|leadtek",
+    "AMD": r"sapphire|powercolor|xfx|his|visiontek|diamond",
+}
+_PARTNER_PATTERN = {
+    vendor: re.compile(rf"(?<![a-z])(?:{words})(?![a-z])")
+    for vendor, words in _ONE_VENDOR_PARTNERS.items()
+}
+_FORM_PATTERN = re.compile(
+    r"(?<![a-z0-9])(?:(?P<SXM>sxm[2-6]?)|(?P<OAM>oam)|(?P<NVL>nvl)|(?P<MXM>mxm)"
+    r"|(?P<Max>max[- ]?q)|(?P<mobile>mobile|mobility|laptop gpu|notebook)"
+    r"|(?P<AGP>agp)|(?P<PCIe>pci-?e|pci express|pcie)|(?P<PCI>pci)(?! ?-?e)"
+    r"|(?P<server>server)|(?P<workstation>workstation))(?![a-z])"
+)
+_FORM_FAMILY = {
+    **{form: form for form in FORM_FACTORS},
+    **{f"SXM{n}": "SXM" for n in range(2, 7)},
+    "Max-Q": "mobile", "MXM": "mobile", "Max": "mobile", "NVL": "PCIe",
+    "server": "PCIe", "workstation": "PCIe",
+}  # fmt: skip
+
+
+class CandidateFeatures:
+    """Computes candidate features over one registry."""
+
+    def __init__(self, table: ModelTable) -> None:
+        self._table = table
+        records = table.records
+        self._memory = np.array([record.memory_gb for record in records], np.float32)
+        self._memory_type = np.array([_memory_type_code(r) for r in records], np.int64)
+        self._vendors = sorted({record.vendor for record in records})
+        self._vendor = np.array([self._vendors.index(r.vendor) for r in records], np.int64)
+        self._forms = sorted(set(_FORM_FAMILY.values()))
+        self._form = np.array(
+            [self._forms.index(_FORM_FAMILY[record.form_factor]) for record in records], np.int64
+        )
+        self._special = np.array([r.form_factor != "PCIe" for r in records], np.float32)
+        self._variant_rank = _variant_ranks(table.model_of_record)
+        self._word_bits, self._idf = _word_weights(table)
+        self._sizes = _sizes_of_models(table, self._memory)
+
+    def compute(self, listings: Sequence[Listing], batch: Candidates) -> Floats:
+        """Return features of shape (candidates, len(CANDIDATE_FEATURES))."""
+        listing, record = batch.listing, batch.record
+        model = self._table.model_of_record[record].astype(np.int64)
+        names = self._name_columns(batch, listing, model)
+        named = names[:, 0] != UNNAMED
+        quality = np.where(named, names[:, NAME_FEATURES.index("name_quality")], -9)
+        exact = named & (names[:, NAME_FEATURES.index("suffix_exact")] == 1)
+        exact &= names[:, NAME_FEATURES.index("prefix_fit")] >= 0
+        per = _PerListing(batch.offsets)
+        first_of_model = _first_of_model(listing, model)
+        at = np.where(named, names[:, NAME_FEATURES.index("mention_at")], 99)
+        code = np.where(named, names[:, NAME_FEATURES.index("code_length")], 0)
+        own = [
+            named,
+            np.where(named, quality - per.max(quality), -9),
+            per.sum(exact & first_of_model) - exact,
+            per.sum(named & first_of_model),
+            np.where(named, at - per.min(at), 99),
+            code - per.max(code),
+            batch.similarity,
+            batch.similarity - per.max(batch.similarity),
+            *self._word_columns(batch, listing, model),
+            *self._memory_columns(batch, listing, record, model),
+            self._stated(self._form_codes(listings), listing, self._form[record]),
+            self._stated(self._vendor_codes(listings), listing, self._vendor[record]),
+            self._stated(self._partner_codes(listings), listing, self._vendor[record]),
+            self._variant_rank[record],
+            self._special[record],
+        ]
+        columns = np.column_stack([names, *own]).astype(np.float32)
+        return np.asarray(np.round(columns * _QUANTUM) / _QUANTUM, np.float32)
+
+    def _name_columns(self, batch: Candidates, listing: Ints, model: Ints) -> Floats:
+        row = batch.names.find(listing, model, self._table.n_models)
+        values = np.full((len(model), len(NAME_FEATURES)), UNNAMED, np.float32)
+        found = row >= 0
+        values[found] = batch.names.values[row[found]]
+        return values
+
+    def _word_columns(self, batch: Candidates, listing: Ints, model: Ints) -> list[Floats]:
+        title = _unpack(self._table.mask_words([reading.words for reading in batch.readings]))
+        own = self._word_bits[model] & title[listing]
+        shared = own @ self._idf
+        all_own = self._word_bits @ self._idf
+        total = title @ self._idf
+        family = np.zeros_like(title)
+        np.logical_or.at(family, listing, self._word_bits[model])
+        relevant = (title & family) @ self._idf
+        return [
+            shared, all_own[model] - shared, total[listing] - shared, relevant[listing] - shared,
+        ]  # fmt: skip
+
+    def _memory_columns(
+        self, batch: Candidates, listing: Ints, record: Ints, model: Ints
+    ) -> list[Floats]:
+        stated = _padded([reading.memory_gb for reading in batch.readings])[listing]
+        said = ~np.isnan(stated[:, 0])
+        own = self._memory[record][:, None]
+        equal = (np.abs(stated - own) < 0.02 * own).any(axis=1)
+        sizes = self._sizes[model]
+        close = np.abs(stated[:, :, None] - sizes[:, None, :]) < 0.02 * sizes[:, None, :]
+        any_equal = close.any(axis=(1, 2))
+        types = np.array([reading.memory_type for reading in batch.readings], np.int64)[listing]
+        return [
+            _signed(equal, said), _signed(any_equal, said),
+            _signed(types == self._memory_type[record], types > 0),
+        ]  # fmt: skip
+
+    def _stated(self, codes: Ints, listing: Ints, own: Ints) -> Floats:
+        """Compare a mask of what each listing states with each candidate's own number."""
+        stated = codes[listing]
+        return _signed((stated >> own) & 1 == 1, stated > 0)
+
+    def _form_codes(self, listings: Sequence[Listing]) -> Ints:
+        codes = np.zeros(len(listings), np.int64)
+        for at, listing in enumerate(listings):
+            for match in _FORM_PATTERN.finditer(normalise(listing.title)):
+                family = _FORM_FAMILY[str(match.lastgroup)]
+                codes[at] |= 1 << self._forms.index(family)
+        return codes
+
+    def _vendor_codes(self, listings: Sequence[Listing]) -> Ints:
+        return self._codes(listings, _VENDOR_PATTERN, with_vendor=False)
+
+    def _partner_codes(self, listings: Sequence[Listing]) -> Ints:
+        return self._codes(listings, _PARTNER_PATTERN, with_vendor=True)
+
+    def _codes(
+        self, listings: Sequence[Listing], patterns: dict[str, re.Pattern[str]], *, with_vendor: bool
+    ) -> Ints:
+        codes = np.zeros(len(listings), np.int64)
+        wanted = [(1 << self._vendors.index(v), patterns[v]) for v in self._vendors if v in patterns]
+        for at, listing in enumerate(listings):
+            text = f"{listing.vendor} {listing.title}" if with_vendor else listing.title
+            text = normalise(text)
+            for bit, pattern in wanted:
+                if pattern.search(text):
+                    codes[at] |= bit
+        return codes
+
+
+class _PerListing:
+    """Aggregates over each listing's candidates, spread back over them."""
+
+    def __init__(self, offsets: Ints) -> None:
+        self._counts = np.diff(offsets)
+        self._starts = offsets[:-1][self._counts > 0]
+        self._filled = self._counts[self._counts > 0]
+
+    def max(self, values: NDArray[np.generic]) -> Floats:
+        return self._spread(np.maximum, values)
+
+    def min(self, values: NDArray[np.generic]) -> Floats:
+        return self._spread(np.minimum, values)
+
+    def sum(self, values: NDArray[np.generic]) -> Floats:
+        return self._spread(np.add, values)
+
+    def _spread(self, function: np.ufunc, values: NDArray[np.generic]) -> Floats:
+        if not len(self._starts):
+            return np.zeros(0, np.float32)
+        reduced = function.reduceat(np.asarray(values, np.float32), self._starts)
+        return np.asarray(np.repeat(reduced, self._filled), np.float32)
+
+
+def _first_of_model(listing: Ints, model: Ints) -> NDArray[np.bool_]:
+    """Mark one candidate of each (listing, model)."""
+    keys = listing * (int(model.max(initial=0)) + 1) + model
+    first = np.zeros(len(keys), bool)
+    first[np.unique(keys, return_index=True)[1]] = True
+    return first
+
+
+def _signed(equal: NDArray[np.bool_], said: NDArray[np.bool_]) -> Floats:
+    return np.where(said, np.where(equal, 1.0, -1.0), 0.0).astype(np.float32)
+
+
+def _padded(rows: Sequence[Sequence[float]]) -> Floats:
+    """Return ragged rows as one array, filled up with NaN."""
+    width = max((len(row) for row in rows), default=0)
+    out = np.full((len(rows), max(width, 1)), np.nan, np.float32)
+    for at, row in enumerate(rows):
+        out[at, : len(row)] = row
+    return out
+
+
+def _unpack(masks: NDArray[np.uint64]) -> NDArray[np.bool_]:
+    """Return masks of shape (n, words) as booleans of shape (n, 64 * words)."""
+    raw = np.ascontiguousarray(masks).view(np.uint8)
+    return np.unpackbits(raw, axis=1, bitorder="little").astype(bool)
+
+
+def _word_weights(table: ModelTable) -> tuple[NDArray[np.bool_], Floats]:
+    bits = _unpack(table.before_mask | table.after_mask)
+    frequency = bits.sum(axis=0)
+    idf = np.log((1 + len(bits)) / (1 + frequency)).astype(np.float32)
+    return bits, idf
+
+
+def _sizes_of_models(table: ModelTable, memory: Floats) -> Floats:
+    sizes: list[list[float]] = [[] for _ in range(table.n_models)]
+    for model, size in zip(table.model_of_record.tolist(), memory.tolist(), strict=True):
+        if size not in sizes[model]:
+            sizes[model].append(size)
+    return _padded(sizes)
+
+
+def _memory_type_code(record: GpuRecord) -> int:
+    """Return the code `Reading.memory_type` uses: DDR digit, +10 for X, +20 for HBM."""
+    match = re.fullmatch(r"(?:LP|G)?DDR(\d?)(X?)|HBM(\d?)\w?", record.memory_type)
+    if not match:
+        return 0
+    if record.memory_type.startswith("HBM"):
+        return 20 + int(match[3] or 1)
+    return int(match[1] or 1) + (10 if match[2] else 0)
+
+
+def _variant_ranks(model_of_record: NDArray[np.int32]) -> Floats:
+    seen: dict[int, int] = {}
+    ranks = np.zeros(len(model_of_record), np.float32)
+    for at, model in enumerate(model_of_record.tolist()):
+        ranks[at] = seen.get(model, 0)
+        seen[model] = seen.get(model, 0) + 1
+    return ranks

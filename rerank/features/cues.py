@@ -1,0 +1,143 @@
+"""Cues: words that tell what a listing offers (a card, a bracket for one, a box, a whole PC).
+
+The words stand in `data/cues.yaml`, by category and language. A cue after a word like "with"
+is *excused*: "with backplate" offers a card, "backplate for" does not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import yaml
+from numpy.typing import NDArray
+
+from index.errors import InputError
+from index.text import Run, normalise
+
+CATEGORIES = (
+    "with", "without", "for", "only", "empty", "box", "holder", "cooling", "connector",
+    "picture", "wanted", "service", "laptop", "system", "cpu", "rig", "storage", "other_part",
+    "video_gear", "card_word", "partner", "gpu_line", "product_line", "story", "sale_of_many",
+    "defect",
+)  # fmt: skip
+_EXCUSE_REACH = 3  # "with original box and backplate": runs a "with" reaches forward
+
+
+class CueHits(NamedTuple):
+    """Cues found in a batch of titles, one row each.
+
+    :param listing: number of the listing in the batch.
+    :param at: run in which the cue starts.
+    :param category: number in `CATEGORIES`.
+    :param excused: whether a "with" or "without" stands shortly before it.
+    """
+
+    listing: NDArray[np.int64]
+    at: NDArray[np.int64]
+    category: NDArray[np.int64]
+    excused: NDArray[np.bool_]
+
+
+class CueReader:
+    """Finds cues in the runs of a title."""
+
+    def __init__(self, entries: dict[str, list[str]]) -> None:
+        unknown = sorted(set(entries) - set(CATEGORIES))
+        if unknown:
+            raise InputError(f"cues: unknown categories {', '.join(unknown)}")
+        self._words: dict[str, int] = {}
+        self._stems: dict[str, int] = {}
+        self._phrases: dict[str, list[tuple[str, int]]] = {}
+        self._substrings: list[tuple[str, int]] = []
+        self._cache: dict[str, int] = {}
+        for number, category in enumerate(CATEGORIES):
+            for entry in entries.get(category, ()):
+                self._add(str(entry), 1 << number)
+
+    @classmethod
+    def load(cls, path: Path) -> CueReader:
+        """Read a cue file.
+
+        :raises InputError: if it is missing, no mapping of lists, or names an unknown category.
+        """
+        try:
+            entries = yaml.safe_load(path.read_text(encoding="utf-8"))
+        except (OSError, yaml.YAMLError) as exc:
+            raise InputError(f"{path}: cannot read cue words: {exc}") from exc
+        if not isinstance(entries, dict) or not all(isinstance(v, list) for v in entries.values()):
+            raise InputError(f"{path}: expected a mapping of categories to lists of words")
+        return cls(entries)
+
+    def _add(self, entry: str, bit: int) -> None:
+        if entry.startswith("~"):
+            self._substrings.append((normalise(entry[1:]), bit))
+            return
+        first, _, rest = entry.partition(" ")
+        first = first if first.endswith("*") else normalise(first)
+        if rest:
+            self._phrases.setdefault(first, []).append((rest, bit))
+        elif first.endswith("*"):
+            stem = normalise(first[:-1])
+            self._stems[stem] = self._stems.get(stem, 0) | bit
+        else:
+            self._words[first] = self._words.get(first, 0) | bit
+
+    def find(self, titles: Sequence[tuple[str, Sequence[Run]]]) -> CueHits:
+        """Find the cues of (normalised text, runs) pairs."""
+        rows: list[tuple[int, int, int, bool]] = []
+        excuse = (1 << CATEGORIES.index("with")) | (1 << CATEGORIES.index("without"))
+        for listing, (text, pieces) in enumerate(titles):
+            last_excuse = -_EXCUSE_REACH - 1
+            for at, mask in enumerate(self._masks(text, pieces)):
+                if not mask:
+                    continue
+                excused = at - last_excuse <= _EXCUSE_REACH
+                if mask & excuse:
+                    last_excuse = at
+                while mask:
+                    low = mask & -mask
+                    rows.append((listing, at, low.bit_length() - 1, excused))
+                    mask ^= low
+        table = np.array(rows, np.int64).reshape(len(rows), 4)
+        return CueHits(table[:, 0], table[:, 1], table[:, 2], table[:, 3].astype(bool))
+
+    def _masks(self, text: str, pieces: Sequence[Run]) -> list[int]:
+        masks = []
+        for at, piece in enumerate(pieces):
+            mask = self._cache.get(piece.text)
+            if mask is None:
+                mask = self._mask(piece.text)
+                if len(self._cache) < 200_000:
+                    self._cache[piece.text] = mask
+            for key in (piece.text, piece.text[:4] + "*") if self._phrases else ():
+                for rest, bit in self._phrases.get(key, ()):
+                    if _follows(rest, pieces, at + 1):
+                        mask |= bit
+            masks.append(mask)
+        if not text.isascii() and pieces:
+            for substring, bit in self._substrings:
+                if substring in text:
+                    masks[0] |= bit
+        return masks
+
+    def _mask(self, word: str) -> int:
+        if word.isdigit():
+            return 0
+        mask = self._words.get(word, 0)
+        for length in range(2, len(word) + 1):
+            mask |= self._stems.get(word[:length], 0)
+        return mask
+
+
+def _follows(rest: str, pieces: Sequence[Run], at: int) -> bool:
+    for word in rest.split(" "):
+        if at >= len(pieces):
+            return False
+        text = pieces[at].text
+        if not (text.startswith(word[:-1]) if word.endswith("*") else text == word):
+            return False
+        at += 1
+    return True

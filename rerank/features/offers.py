@@ -1,0 +1,107 @@
+"""Features of an offer: is the best candidate what this listing sells?
+
+Besides the best candidate's own evidence: how far it leads, and which cues (accessory, box,
+laptop, ...) stand before and after the place where it is named.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from index.name_evidence import NAME_FEATURES
+from rerank.features.candidates import CANDIDATE_FEATURES
+from rerank.features.cues import CATEGORIES, CueHits
+from rerank.retrieval import Candidates
+
+Floats = NDArray[np.float32]
+Ints = NDArray[np.int64]
+
+_LEAD = ("score", "lead", "score_spread", "title_runs", "mention_share", "for_gap", "cue_words")
+_CUE_COLUMNS = tuple(
+    f"{category}_{where}" for category in CATEGORIES for where in ("before", "after", "excused")
+)
+OFFER_FEATURES = (*CANDIDATE_FEATURES, *_LEAD, *_CUE_COLUMNS)
+"""The best candidate's features (see `CANDIDATE_FEATURES`; all -1 without a candidate), then:
+
+score          the ranker's score of the best candidate
+lead           score minus that of the best candidate of another model (9 if there is none)
+score_spread   score minus the mean score of all candidates
+title_runs     runs of letters and digits in the title
+mention_share  place of the mention in the title, 0 start to 1 end (-1 if not named)
+for_gap        runs between the last "for" before the mention and the mention (9 if none)
+cue_words      share of the title's runs that are cues of cards, partners or product lines
+X_before       cues of category X before the mention, not excused, at most 3
+X_after        the same after it
+X_excused      cues of X that follow a "with" or "without", at most 3
+"""
+_FAMILIAR = [CATEGORIES.index(name) for name in ("card_word", "partner", "gpu_line", "product_line")]
+_FAR = 9.0
+
+
+class OfferFeatures:
+    """Computes offer features from candidate features, scores and cues."""
+
+    def compute(
+        self, batch: Candidates, model: Ints, features: Floats, scores: Floats, cues: CueHits
+    ) -> tuple[Floats, Ints]:
+        """Return features of shape (listings, len(OFFER_FEATURES)) and each best candidate's row.
+
+        The row is -1 for a listing without candidates.
+        """
+        listings = len(batch.offsets) - 1
+        best, lead, spread = _leaders(batch.offsets, model, scores)
+        found = best >= 0
+        out = np.full((listings, len(OFFER_FEATURES)), -1, np.float32)
+        width = len(CANDIDATE_FEATURES)
+        out[found, :width] = features[best[found]]
+        at = np.where(found, out[:, NAME_FEATURES.index("mention_at")], -1)
+        runs = np.array([len(reading.runs) for reading in batch.readings], np.float32)
+        score = np.where(found, scores[best] if len(scores) else 0.0, -_FAR)
+        share = np.where(at >= 0, at / np.maximum(runs, 1), -1)
+        familiar = np.isin(cues.category, _FAMILIAR)
+        known = np.bincount(cues.listing[familiar], minlength=listings)
+        lead_columns = [
+            score, lead, spread, runs, share, _for_gap(cues, at, listings),
+            known / np.maximum(runs, 1),
+        ]  # fmt: skip
+        out[:, width : width + len(_LEAD)] = np.column_stack(lead_columns)
+        out[:, width + len(_LEAD) :] = _cue_counts(cues, at, listings)
+        return np.asarray(np.round(out * 1024) / 1024, np.float32), best
+
+
+def _leaders(offsets: Ints, model: Ints, scores: Floats) -> tuple[Ints, Floats, Floats]:
+    """Return the best row of each listing, its lead over other models and over the mean."""
+    listings = len(offsets) - 1
+    best = np.full(listings, -1, np.int64)
+    lead = np.full(listings, _FAR, np.float32)
+    spread = np.zeros(listings, np.float32)
+    for at in range(listings):
+        start, stop = offsets[at], offsets[at + 1]
+        if start == stop:
+            continue
+        own = scores[start:stop]
+        top = int(own.argmax())
+        best[at] = start + top
+        others = own[model[start:stop] != model[start + top]]
+        if len(others):
+            lead[at] = min(_FAR, own[top] - others.max())
+        spread[at] = own[top] - own.mean()
+    return best, lead, spread
+
+
+def _for_gap(cues: CueHits, at: Floats, listings: int) -> Floats:
+    gap = np.full(listings, _FAR, np.float32)
+    rows = cues.category == CATEGORIES.index("for")
+    distance = at[cues.listing[rows]] - cues.at[rows]
+    before = distance > 0
+    np.minimum.at(gap, cues.listing[rows][before], distance[before].astype(np.float32))
+    return gap
+
+
+def _cue_counts(cues: CueHits, at: Floats, listings: int) -> Floats:
+    mention = np.where(at >= 0, at, 10_000)[cues.listing]
+    where = np.where(cues.excused, 2, np.where(cues.at < mention, 0, 1))
+    counts = np.zeros((listings, len(_CUE_COLUMNS)), np.float32)
+    np.add.at(counts, (cues.listing, cues.category * 3 + where), 1)
+    return np.minimum(counts, 3)

@@ -1,0 +1,125 @@
+"""The model folder: LambdaRank, the offer classifier, the calibrator and the thresholds."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from index.artifacts import read_manifest, write_manifest, writing_folder
+from index.errors import ArtifactError, MismatchError
+from rerank.calibration import Calibrator
+from rerank.features import CANDIDATE_FEATURES, OFFER_FEATURES
+from rerank.trees import OnnxTrees
+
+FORMAT_VERSION = 1
+REMEDY = "rerank train-ltr"
+_FILES = ("ranker.txt", "ranker.onnx", "offer.txt", "offer.onnx", "calibrator.json")
+
+
+@dataclass(frozen=True, slots=True)
+class Thresholds:
+    """Where `match_probability` becomes a decision.
+
+    At or above ``match``: match. Below ``review``: no_match. Between: review. Both in [0, 1.01];
+    1.01 means that no listing of the validation data could be accepted at ``precision``.
+    """
+
+    match: float
+    review: float
+    precision: float
+
+
+@dataclass(frozen=True, slots=True)
+class RerankModel:
+    """Everything that decides. Make one with `rerank.training.train`, load one with `load`."""
+
+    ranker_text: str
+    ranker: OnnxTrees
+    offer_text: str
+    offer: OnnxTrees
+    calibrator: Calibrator
+    thresholds: Thresholds
+    version: str
+    parameters: dict[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def load(cls, folder: Path) -> RerankModel:
+        """Load a model folder.
+
+        :raises ArtifactError: if the folder is missing, damaged or half-written.
+        :raises MismatchError: if it was trained with other features than this release computes.
+        """
+        manifest = read_manifest(
+            folder, kind="ranker", format_version=FORMAT_VERSION, remedy=REMEDY
+        )
+        absent = [name for name in _FILES if name not in manifest.files]
+        if absent:
+            raise ArtifactError(f"{folder}: lacks {', '.join(absent)}; run `{REMEDY}`")
+        _check_features(folder, manifest.parameters)
+        calibrator = json.loads((folder / "calibrator.json").read_text(encoding="utf-8"))
+        return cls(
+            ranker_text=(folder / "ranker.txt").read_text(encoding="utf-8"),
+            ranker=OnnxTrees((folder / "ranker.onnx").read_bytes()),
+            offer_text=(folder / "offer.txt").read_text(encoding="utf-8"),
+            offer=OnnxTrees((folder / "offer.onnx").read_bytes()),
+            calibrator=Calibrator(
+                tuple(calibrator["log_odds"]), tuple(calibrator["probability"])
+            ),
+            thresholds=Thresholds(**manifest.parameters["thresholds"]),
+            version=manifest.fingerprint,
+            parameters=manifest.parameters,
+        )
+
+    def probability(self, offers: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Return calibrated probabilities of offer features, shape (listings,)."""
+        return self.calibrator(self.offer.score(offers))
+
+
+def save_model(
+    folder: Path,
+    *,
+    ranker: tuple[str, bytes],
+    offer: tuple[str, bytes],
+    calibrator: Calibrator,
+    thresholds: Thresholds,
+    parameters: dict[str, Any],
+) -> str:
+    """Write a model folder, text and ONNX of each ensemble; return its version."""
+    with writing_folder(folder) as draft:
+        for name, (text, onnx) in (("ranker", ranker), ("offer", offer)):
+            (draft / f"{name}.txt").write_text(text, encoding="utf-8")
+            (draft / f"{name}.onnx").write_bytes(onnx)
+        knots = json.dumps(asdict(calibrator), indent=1)
+        (draft / "calibrator.json").write_text(knots + "\n", encoding="utf-8")
+        manifest = write_manifest(
+            draft, kind="ranker", format_version=FORMAT_VERSION,
+            parameters={
+                **parameters, "thresholds": asdict(thresholds),
+                "candidate_features": list(CANDIDATE_FEATURES),
+                "offer_features": list(OFFER_FEATURES),
+            },
+            libraries=("lightgbm", "onnxmltools", "onnxruntime", "numpy"),
+        )  # fmt: skip
+    return manifest.fingerprint
+
+
+def _check_features(folder: Path, parameters: dict[str, Any]) -> None:
+    for name, own in (
+        ("candidate_features", CANDIDATE_FEATURES), ("offer_features", OFFER_FEATURES),
+    ):  # fmt: skip
+        stored: Sequence[str] = parameters.get(name, ())
+        if list(stored) != list(own):
+            pairs = list(zip(stored, own, strict=False))
+            at = next((i for i, (a, b) in enumerate(pairs) if a != b), len(pairs))
+            found = stored[at] if at < len(stored) else "nothing"
+            wanted = own[at] if at < len(own) else "nothing"
+            raise MismatchError(
+                f"{folder}: {name}[{at}] is {found!r}, this release computes {wanted!r}; "
+                f"run `{REMEDY}`"
+            )

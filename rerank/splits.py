@@ -1,0 +1,32 @@
+"""Splits by model: a GPU model's listings are all on one side, so unseen models are measured."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from enum import Enum
+
+from index.records import GpuRecord
+
+
+class Split(Enum):
+    """What a model's listings are used for, with its share of models in percent."""
+
+    RANKER = "ranker"
+    OFFER = "offer"
+    VALIDATION = "validation"
+    TEST = "test"
+
+
+_UPPER_BOUNDS = ((55, Split.RANKER), (80, Split.OFFER), (90, Split.VALIDATION), (100, Split.TEST))
+
+
+def split_of(model: str) -> Split:
+    """Return the split a model belongs to, by a hash of its name: stable when the registry grows."""
+    percent = int(hashlib.sha256(model.encode()).hexdigest(), 16) % 100
+    return next(split for bound, split in _UPPER_BOUNDS if percent < bound)
+
+
+def models_of(records: Iterable[GpuRecord], split: Split) -> Sequence[str]:
+    """Return the models of a split, sorted."""
+    return sorted({record.model for record in records if split_of(record.model) is split})

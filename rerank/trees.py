@@ -1,0 +1,32 @@
+"""Serve exported tree ensembles. The only place onnxruntime runs them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float32]
+
+
+class OnnxTrees:
+    """An ONNX tree ensemble over rows of features."""
+
+    def __init__(self, content: bytes, *, threads: int = 0) -> None:
+        import onnxruntime as ort
+
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.log_severity_level = 3
+        self._session: Any = ort.InferenceSession(
+            content, options, providers=["CPUExecutionProvider"]
+        )
+        self._input = self._session.get_inputs()[0].name
+
+    def score(self, features: Floats) -> Floats:
+        """Return the sum of the trees for each row, shape (rows,)."""
+        if not len(features):
+            return np.zeros(0, np.float32)
+        (scores,) = self._session.run(None, {self._input: np.ascontiguousarray(features)})
+        return np.asarray(scores, np.float32).reshape(-1)
