@@ -75,7 +75,7 @@ def inno3d_code(product: Product, dice: Dice) -> Code | None:
     if product.year < 2019:
         return full_code(f"N{model}-{dice.pick('1234')}DDN-N{whole}G{letters(1, dice)}")
     kind = f"D{product.memory_digit}{'X' if product.record.memory_type.endswith('X') else ''}"
-    tail = f"{digits(6, dice)}{letters(2, dice)}"
+    tail = f"{digits(6, dice)}{dice.pick(('AH', 'L', 'N', 'AC', 'H', 'LH'))}"
     return full_code(f"N{model}{dice.pick('23')}-{whole:02d}{kind}-{tail}")
 
 
