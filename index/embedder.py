@@ -76,9 +76,10 @@ class StaticEmbedder:
         self._name, self._fingerprint = name, fingerprint
 
     @classmethod
-    def load(cls, folder: Path) -> StaticEmbedder:
+    def load(cls, folder: Path, *, name: str | None = None) -> StaticEmbedder:
         """Load an embedder folder.
 
+        :param name: what to call it; by default the folder's name.
         :raises ArtifactError: if the folder is missing or damaged.
         """
         from safetensors.numpy import load_file
@@ -88,7 +89,7 @@ class StaticEmbedder:
         )
         table = load_file(folder / _TABLE)["embeddings"].astype(np.float32)
         text = (folder / _TOKENIZER).read_text(encoding="utf-8")
-        return cls(table, text, name=folder.name, fingerprint=manifest.fingerprint)
+        return cls(table, text, name=name or folder.name, fingerprint=manifest.fingerprint)
 
     @property
     def name(self) -> str:

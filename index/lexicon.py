@@ -57,13 +57,26 @@ class Mention(NamedTuple):
     remainder_gb: float
 
 
+class Code(NamedTuple):
+    """A part number or alias found in the runs ``at`` to ``end`` (excluded).
+
+    ``certain`` says that the registry lists it, rather than a partner's rule making it.
+    """
+
+    model: int
+    length: int
+    at: int
+    end: int
+    certain: bool
+
+
 class Reading(NamedTuple):
     """What one title shows. ``words`` is the mask of all affix words anywhere in the title."""
 
     text: str
     runs: list[Run]
     mentions: list[Mention]
-    codes: list[tuple[int, int, int, bool]]
+    codes: list[Code]
     words: int
     memory_gb: tuple[float, ...]
     memory_type: int
@@ -87,6 +100,7 @@ class Lexicon:
         self._memory_sizes = sorted({round(record.memory_gb, 3) for record in records})
         self._sizes_set = set(self._memory_sizes)
         self._affix_cache: dict[tuple[str, bool], int] = {}
+        self._line_words = self._mask({word for name in self.names for word in name.line})
         self._codes = _code_table(self.models, self.names, records)
         self._code_starts = {text[:3] for text in self._codes}
         self._code_lengths = sorted({len(text) for text in self._codes}, reverse=True)
@@ -113,6 +127,14 @@ class Lexicon:
         return np.frombuffer(joined, np.uint64).reshape(len(masks), self._mask_words)
 
     @cached_property
+    def sibling_mask(self) -> NDArray[np.uint64]:
+        """Shape (models, mask words): the suffixes of all models with the same key."""
+        by_key: dict[str, int] = defaultdict(int)
+        for name in self.names:
+            by_key[name.key] |= self._mask(name.suffix)
+        return self.mask_words([by_key[name.key] for name in self.names])
+
+    @cached_property
     def prefix_mask(self) -> NDArray[np.uint64]:
         """Shape (models,): the bit of the letters glued before each model's number, or 0."""
         bits = [1 << self.prefixes[n.prefix] if n.prefix else 0 for n in self.names]
@@ -135,11 +157,17 @@ class Lexicon:
         words = 0
         for mask in masks:
             words |= mask
-        mentions = [m for at in range(len(pieces)) for m in self._mentions_at(at, pieces, masks)]
+        codes = self._codes_in(pieces)
+        inside = {at for code in codes if code.certain for at in range(code.at, code.end)}
+        mentions = [
+            mention
+            for at in range(len(pieces)) if at not in inside
+            for mention in self._mentions_at(at, pieces, masks)
+        ]  # fmt: skip
         extra = [m.remainder_gb for m in mentions if m.remainder_gb]
         return Reading(
-            text, pieces, mentions, self._codes_in(text, pieces), words,
-            self._stated_memory(text, extra), _stated_memory_type(text),
+            text, pieces, mentions, codes, words, self._stated_memory(text, extra),
+            _stated_memory_type(text),
         )  # fmt: skip
 
     def _mask(self, words: Iterable[str]) -> int:
@@ -162,6 +190,8 @@ class Lexicon:
                     self._affix_cache[key] = mask
             if piece.text == "r" and glued_next and pieces[nxt].text in ("5", "7", "9"):
                 mask = 1 << self.affixes["r" + pieces[nxt].text]
+            elif glued_next and piece.text.isdigit():
+                mask = 0  # "2" of "2GB" is no suffix
             masks.append(mask)
         return masks
 
@@ -219,10 +249,14 @@ class Lexicon:
                 return [key], 0.0
             return self._split_number(text, at, pieces) if len(text) >= 4 else ([], 0.0)
         found = []
-        if near:
-            for length in (1, 2):
-                if len(before) >= length and before[-length:] + text in self.keys:
-                    found.append(self.keys[before[-length:] + text])
+        apart = near and pieces[at].start > pieces[at - 1].end
+        if apart and at > 1 and pieces[at - 2].end == pieces[at - 1].start:
+            near = False  # "L 4" is an L4, but "0A-10L" no A10
+        for length in (1, 2) if near else ():
+            if len(before) == length or (len(before) > length and not apart):
+                key = self.keys.get(before[-length:] + text)
+                if key is not None:
+                    found.append(key)
         if at + 1 < len(pieces) and text + pieces[at + 1].text in self.keys:
             found.append(self.keys[text + pieces[at + 1].text])
         return found, 0.0
@@ -239,12 +273,12 @@ class Lexicon:
         return [], 0.0
 
     def _before(self, at: int, masks: list[int], pieces: list[Run]) -> tuple[int, int]:
-        """Return the affix words shortly before a number, and those right before it."""
+        """Return the affix words shortly before a number, and the line word nearest to it."""
         mask = nearest = 0
         for place in range(at - 1, max(-1, at - 1 - _AFFIX_REACH), -1):
             mask |= masks[place]
-            if not nearest and masks[place]:
-                nearest = masks[place]
+            if not nearest:
+                nearest = masks[place] & self._line_words
             if len(pieces[place].text) > 2 and pieces[place].text.isdigit():
                 break
         return mask, nearest
@@ -272,33 +306,31 @@ class Lexicon:
                 return self._affix_mask(letters[:length], False)
         return 0
 
-    def _codes_in(self, text: str, pieces: list[Run]) -> list[tuple[int, int, int, bool]]:
-        """Return (model, length, run, certain) of each longest part number or alias."""
+    def _codes_in(self, pieces: list[Run]) -> list[Code]:
+        """Return the longest part number or alias that begins at each run."""
         joined = "".join(piece.text for piece in pieces)
-        ends: dict[int, bool] = {}
-        offset = 0
-        offsets = []
-        for piece in pieces:
-            offsets.append(offset)
-            offset += len(piece.text)
-            ends[offset] = piece.text.isdigit()
-        found = []
-        for at, start in enumerate(offsets):
-            if joined[start : start + 3] not in self._code_starts:
-                continue
-            for length in self._code_lengths:
-                entry = self._codes.get(joined[start : start + length])
-                if entry is None or start + length > len(joined):
-                    continue
-                open_end, certain, models = entry
-                stop = start + length
-                in_digits = stop not in ends and joined[stop - 1].isdigit() and joined[stop].isdigit()
-                broken = _has_gap(pieces, at, stop - start)
-                if broken or (in_digits and not open_end):
-                    continue
-                found += [(model, length, at, certain) for model in models]
-                break
+        found: list[Code] = []
+        start = 0
+        taken = 0  # end of the last certain part number: its inside is no name of its own
+        for at, piece in enumerate(pieces):
+            if at >= taken and joined[start : start + 3] in self._code_starts:
+                codes = self._code_at(at, joined[start:], pieces)
+                found += codes
+                if codes and codes[0].certain:
+                    taken = codes[0].end
+            start += len(piece.text)
         return found
+
+    def _code_at(self, at: int, joined: str, pieces: list[Run]) -> list[Code]:
+        for length in self._code_lengths:
+            entry = self._codes.get(joined[:length])
+            if entry is None or length > len(joined):
+                continue
+            end = _covering(pieces, at, length)
+            cut_digits = joined[length - 1 : length + 1].isdigit() and len(joined) > length
+            if end and (entry.open_end or not cut_digits or _at_border(pieces, at, length)):
+                return [Code(model, length, at, end, entry.certain) for model in entry.models]
+        return []
 
     def _stated_memory(self, text: str, extra: list[float]) -> tuple[float, ...]:
         sizes = dict.fromkeys(round(size, 3) for size in extra)
@@ -322,21 +354,35 @@ def _number(values: Sequence[str]) -> dict[str, int]:
     return {value: at for at, value in enumerate(values)}
 
 
-def _has_gap(pieces: list[Run], at: int, length: int) -> bool:
-    """Say whether more than one separating character lies inside the next ``length`` letters."""
+def _covering(pieces: list[Run], at: int, length: int) -> int:
+    """Return the end of the runs that hold the next ``length`` letters, 0 if they lie apart."""
     covered = len(pieces[at].text)
     while covered < length:
         if pieces[at + 1].start - pieces[at].end > 1:
-            return True
+            return 0
         at += 1
         covered += len(pieces[at].text)
-    return False
+    return at + 1
+
+
+def _at_border(pieces: list[Run], at: int, length: int) -> bool:
+    """Say whether ``length`` letters from run ``at`` on end where a run ends."""
+    while length > 0:
+        length -= len(pieces[at].text)
+        at += 1
+    return length == 0
+
+
+class _CodeEntry(NamedTuple):
+    open_end: bool
+    certain: bool
+    models: tuple[int, ...]
 
 
 def _code_table(
     models: Sequence[str], names: Sequence[ModelName], records: Sequence[GpuRecord]
-) -> dict[str, tuple[bool, bool, tuple[int, ...]]]:
-    """Map each part-number stem and alias to (open end, certain, models)."""
+) -> dict[str, _CodeEntry]:
+    """Map each part-number stem and alias to the models it stands for."""
     place = {model: at for at, model in enumerate(models)}
     owners: dict[str, dict[int, None]] = defaultdict(dict)
     open_ends: set[str] = set()
@@ -355,7 +401,10 @@ def _code_table(
                 owners[stem.text][at] = None
                 if stem.open_end:
                     open_ends.add(stem.text)
-    return {code: (code in open_ends, code in certain, tuple(owners[code])) for code in owners}
+    return {
+        code: _CodeEntry(code in open_ends, code in certain, tuple(models))
+        for code, models in owners.items()
+    }
 
 
 def _precise_codenames(record: GpuRecord) -> Iterable[str]:

@@ -25,8 +25,8 @@ NAME_FEATURES = (
 
 suffix_missing   suffixes of the model that do not follow the number, 0.. (lower is better)
 suffix_absent    of these, how many stand nowhere in the title, 0..
-suffix_extra     suffixes that follow the number and are not the model's, 0..
-suffix_exact     1 if none is missing and none is extra
+suffix_extra     suffixes that follow the number, are not the model's but a sibling's, 0..
+suffix_exact     1 if none is missing and none is extra; also for a part number of the model
 line_shared      line words of the model shortly before the number, 0..
 line_absent      line words of the model that stand nowhere in the title, 0..
 line_conflict    words right before the number that are another model's line, 0..
@@ -42,7 +42,7 @@ name_quality     their fixed weighted sum, used to shortlist candidates; about -
 _QUALITY = np.array(
     [-0.45, -0.15, -0.35, 0.5, 0.3, -0.1, -0.45, 0.6, -0.2, 0.0, 0.5, -0.01, -0.1], np.float32
 )
-_CODE_BASE, _CODE_PER_LETTER = 0.6, 0.08
+_CODE_BASE, _CODE_PER_LETTER = 0.3, 0.08
 _CODE_FEATURES = ("code_length", "code_certain")
 
 
@@ -110,7 +110,8 @@ def _mention_rows(lexicon: Lexicon, readings: Sequence[Reading]) -> tuple[Ints, 
     seen = after | before
     values[:, 0] = _bits(own_after & ~seen)
     values[:, 1] = _bits(own_after & ~words)
-    values[:, 2] = _bits(after & ~own)
+    # Only what tells siblings apart: "LP" behind 3050 is no other model's suffix.
+    values[:, 2] = _bits(after & ~own & lexicon.sibling_mask[model])
     values[:, 3] = (values[:, 0] == 0) & (values[:, 2] == 0)
     values[:, 4] = _bits(own_before & seen)
     values[:, 5] = _bits(own_before & ~words)
@@ -130,12 +131,16 @@ def _bits(masks: NDArray[np.uint64]) -> NDArray[np.int64]:
 
 
 def _code_rows(lexicon: Lexicon, readings: Sequence[Reading]) -> tuple[Ints, Ints, Floats]:
-    flat = [(at, *code) for at, reading in enumerate(readings) for code in reading.codes]
+    flat = [
+        (at, code.model, code.length, code.at, code.certain)
+        for at, reading in enumerate(readings)
+        for code in reading.codes
+    ]
     if not flat:
         return _no_rows()
     listing, model, length, start, certain = (np.array(c) for c in zip(*flat, strict=True))
     values = np.zeros((len(flat), len(NAME_FEATURES)), np.float32)
-    values[:, 9], values[:, 10], values[:, 11] = length, certain, start
+    values[:, 3], values[:, 9], values[:, 10], values[:, 11] = 1, length, certain, start
     values[:, -1] = _CODE_BASE + _CODE_PER_LETTER * length + values[:, :-1] @ _QUALITY
     return listing.astype(np.int64), model.astype(np.int64), values
 

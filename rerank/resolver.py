@@ -19,7 +19,7 @@ from rerank.features import CandidateFeatures, CueReader, OfferFeatures
 from rerank.features.cues import CueHits
 from rerank.model import RerankModel
 from rerank.reasons import reason_of
-from rerank.retrieval import Candidates, Retriever
+from rerank.retrieval import Candidates, ModelTable, Retriever
 
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]
@@ -102,6 +102,16 @@ class Resolver:
         """The model that decides."""
         return self._model
 
+    @property
+    def index_version(self) -> str:
+        """The version of the index that proposes."""
+        return self._index_version
+
+    @property
+    def table(self) -> ModelTable:
+        """The models candidates come from."""
+        return self._table
+
     def resolve(self, listing: Listing, *, top_k: int = 20) -> Resolution:
         """Resolve one listing."""
         return self.resolve_many([listing], top_k=top_k)[0]
@@ -125,13 +135,13 @@ class Resolver:
     def evidence(self, listings: Sequence[Listing], *, n_candidates: int = 20) -> Evidence:
         """Retrieve, rank and describe; what the decision is then made from."""
         candidates = self._retriever.retrieve(listings, n_candidates=n_candidates)
-        features = self._candidate_features.compute(listings, candidates)
-        scores = self._model.ranker.score(features)
-        return self.offer_evidence(candidates, features, scores)
+        return self.judge(listings, candidates)
 
-    def offer_evidence(self, candidates: Candidates, features: Floats, scores: Floats) -> Evidence:
-        """Add cues and offer features to scored candidates."""
+    def judge(self, listings: Sequence[Listing], candidates: Candidates) -> Evidence:
+        """Rank given candidates and describe the best of each listing."""
         cues = self._cues.find([(reading.text, reading.runs) for reading in candidates.readings])
+        features = self._candidate_features.compute(listings, candidates, cues)
+        scores = self._model.ranker.score(features)
         model = self._table.model_of_record[candidates.record].astype(np.int64)
         offers, best = self._offer_features.compute(candidates, model, features, scores, cues)
         return Evidence(candidates, features, scores, offers, best, cues)

@@ -10,16 +10,23 @@ from index.records import GpuRecord
 
 
 class Split(Enum):
-    """What a model's listings are used for, with its share of models in percent."""
+    """What a model's listings are used for.
 
+    Each stage learns from models the stages before it have not seen, so that it learns how much
+    their answers are worth on a new GPU.
+    """
+
+    EMBEDDER = "embedder"
     RANKER = "ranker"
     OFFER = "offer"
     VALIDATION = "validation"
     TEST = "test"
 
 
-_UPPER_BOUNDS = ((55, Split.RANKER), (80, Split.OFFER), (90, Split.VALIDATION), (100, Split.TEST))
-
+_UPPER_BOUNDS = (
+    (30, Split.EMBEDDER), (60, Split.RANKER), (80, Split.OFFER), (90, Split.VALIDATION),
+    (100, Split.TEST),
+)  # fmt: skip
 
 def split_of(model: str) -> Split:
     """Return the split a model belongs to, by a hash of its name: stable when the registry grows."""

@@ -17,7 +17,7 @@ from index.errors import InputError
 from index.records import GpuRecord
 from rerank.bootstrap import LabelledListing, generate
 from rerank.calibration import Calibrator, choose_threshold, fit_calibrator
-from rerank.features import CANDIDATE_FEATURES, OFFER_FEATURES, CueReader
+from rerank.features import CANDIDATE_FEATURES, OFFER_FEATURES, CandidateFeatures, CueReader
 from rerank.model import RerankModel, Thresholds, save_model
 from rerank.resolver import Evidence, Resolver
 from rerank.retrieval import ModelTable, Retriever
@@ -67,7 +67,7 @@ def train(
     parameters = parameters or TrainingParameters()
     records = retriever.table.records
     sets = _listings(records, parameters)
-    ranker = _train_ranker(retriever, sets[Split.RANKER], parameters, progress)
+    ranker = _train_ranker(retriever, cues, sets[Split.RANKER], parameters, progress)
     judge = _judge(retriever, cues, ranker)
     offers, correct, weights = _offer_rows(judge, retriever, sets[Split.OFFER], parameters, progress)
     offer = train_classifier(
@@ -113,23 +113,23 @@ def _listings(
 
 def _train_ranker(
     retriever: Retriever,
+    cues: CueReader,
     listings: Sequence[LabelledListing],
     parameters: TrainingParameters,
     progress: Progress,
 ) -> TrainedTrees:
     features, relevance, sizes = [], [], []
-    from rerank.features import CandidateFeatures
-
     maker = CandidateFeatures(retriever.table)
     for start in range(0, len(listings), _BATCH):
         chunk = listings[start : start + _BATCH]
         progress("features for the ranker", start / len(listings))
         plain = [item.listing for item in chunk]
         batch = retriever.retrieve(plain)
+        hits = cues.find([(reading.text, reading.runs) for reading in batch.readings])
         grades = relevance_of(chunk, batch.listing, batch.record, retriever.table)
         useful = np.bincount(batch.listing, grades, len(chunk)) > 0
         kept = useful[batch.listing]
-        features.append(maker.compute(plain, batch)[kept])
+        features.append(maker.compute(plain, batch, hits)[kept])
         relevance.append(grades[kept])
         sizes += np.diff(batch.offsets)[useful].tolist()
     return train_lambdarank(
@@ -169,10 +169,7 @@ class _Judge:
     """A resolver's evidence without an offer model: what the offer model is trained on."""
 
     def __init__(self, retriever: Retriever, cues: CueReader, ranker: OnnxTrees) -> None:
-        from rerank.features import CandidateFeatures
-
-        self._retriever, self._ranker = retriever, ranker
-        self._features = CandidateFeatures(retriever.table)
+        self._retriever = retriever
         self._resolver = Resolver(
             retriever, _model_of(ranker), cues, index_version="training"
         )
@@ -183,8 +180,7 @@ class _Judge:
         batch = self._retriever.retrieve(plain)
         if held_out:
             batch = _without_truth(batch, labelled, held_out, self._retriever.table)
-        features = self._features.compute(plain, batch)
-        return self._resolver.offer_evidence(batch, features, self._ranker.score(features))
+        return self._resolver.judge(plain, batch)
 
 
 def _judge(retriever: Retriever, cues: CueReader, ranker: TrainedTrees) -> _Judge:

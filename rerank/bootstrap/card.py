@@ -7,13 +7,13 @@ from collections.abc import Callable
 
 from index.records import DEFAULT_FORM_FACTOR
 from rerank.bootstrap import quantities
-from rerank.bootstrap.catalog import ModelEntry
+from rerank.bootstrap.catalog import DROPPED_SUFFIXES, ModelEntry
 from rerank.bootstrap.dice import Dice
 from rerank.bootstrap.part_numbers import CODE_BUILDERS, Code
 from rerank.bootstrap.part_numbers.code import digits, letters
 from rerank.bootstrap.product import Product
 from rerank.bootstrap.seller import Partners
-from rerank.bootstrap.spelling import spell, spell_cyrillic
+from rerank.bootstrap.spelling import EDITION_WORDS, spell, spell_cyrillic
 from rerank.bootstrap.template import render
 from rerank.bootstrap.vocabulary import Vocabulary
 
@@ -49,6 +49,15 @@ BOARD_NUMBER = re.compile(r"(?:900|699)-\w{5}|\w*\d{3}\w*")
 _RANDOM_ID = re.compile(r"^([dlx])(\d)$")
 _RANDOM_ID_IN_TEXT = re.compile(r"\{([dlx]\d)\}")
 _HEX = "0123456789ABCDEFGHJKLMNPRTVWXY"
+
+
+LEADING_COMPARISONS = (
+    "faster than {vs}", "better than a {vs}", "beats {vs} -", "stronger than {vs}:",
+    "лучше чем {vs},", "мощнее {vs} -", "besser als {vs}:", "schneller als {vs} -",
+    "mejor que {vs} -", "plus rapide que {vs},", "melhor que {vs} -", "lepsza niż {vs},",
+    "jobb mint {vs},", "meglio di {vs} -", "equivalent to {vs},", "аналог {vs} -", "vs {vs} -",
+    "replacement for {vs} -", "upgrade from {vs} to", "比{vs}快",
+)  # fmt: skip
 
 
 class Card:
@@ -124,6 +133,8 @@ class Card:
 
     def code(self, *, readable: bool) -> str:
         """Return the partner's part number; ``readable`` insists on one that spells the model."""
+        if readable and self.product.record.part_numbers and self.dice.chance(0.3):
+            return self.listed_code()
         made = self._built(self.partner.codes)
         if readable and (made is None or not made.identifies):
             made = next((c for c in map(self._built, self.dice.shuffled(READABLE))
@@ -134,6 +145,13 @@ class Card:
         self.memory_stated |= made.states_memory
         text = made.text.replace("-", "") if self.dice.chance(0.05) else made.text
         return self.prove(text) if readable else text
+
+    def listed_code(self) -> str:
+        """Return a part number the registry lists, with a maker's tail behind it."""
+        self.named = True
+        tails = ("", "", f"-{digits(2, self.dice)}", f"-{letters(2, self.dice)}",
+                 f"{letters(3, self.dice)}-{digits(1, self.dice)}GD", f"{digits(1, self.dice)}")
+        return self.prove(self.dice.pick(self.product.record.part_numbers) + self.dice.pick(tails))
 
     def _built(self, key: str) -> Code | None:
         builder = CODE_BUILDERS.get(key)
@@ -176,6 +194,23 @@ class Card:
         """Return the name with a wrong or borrowed series word."""
         odd = self.entry.shapes.odd
         return self.model_text(self.dice.pick(odd) if odd else self.any_shape(), loose=True)
+
+    def by_memory(self) -> str:
+        """Return the name without its last suffixes where the memory size tells the model.
+
+        Sellers write "RTX 4500 24GB" for the Ada card and "1050 4gb" for the 1050 Ti.
+        """
+        record, name = self.product.record, self.product.name
+        edition = set(name.suffixes) & DROPPED_SUFFIXES
+        size = self.memory(quantities.memory_text(self.product, self.dice))
+        if not self.entry.memory_tells(self.product):
+            return f"{self.model_text(self.entry.shapes.full, loose=False)} {size}"
+        kept = tuple(word for word in name.suffixes if word not in edition)
+        words = (*name.series, name.number, *kept)
+        if words[0] == "RTX" and edition & EDITION_WORDS and self.dice.chance(0.5):
+            words = ("Quadro", *words)
+        gap = self.dice.pick((" ", " ", " - ", f" {self.field('pro_shop_word')} - ", " GPU "))
+        return f"{self.model_text(words, loose=False)}{gap}{size}"
 
     def cyrillic(self) -> str:
         """Return the name partly in Cyrillic letters."""
@@ -239,6 +274,15 @@ def _pro_code(card: Card) -> str:
     return made.text if made else ""
 
 
+def _naming_pro_code(card: Card) -> str:
+    """Return a part number that names the model, or the name where there is none."""
+    made = CODE_BUILDERS["pny"](card.product, card.dice)
+    if made is None or not made.identifies:
+        return card.model_text(card.entry.shapes.full, loose=False)
+    card.named = True
+    return card.prove(made.text)
+
+
 def _glued(card: Card) -> str:
     shapes = card.entry.shapes
     words = next((s for s in shapes.safe if s[0] not in ("GeForce", "Radeon", "NVIDIA", "AMD")),
@@ -273,6 +317,7 @@ FIELDS: dict[str, Callable[[Card], str]] = {
     "loose_twice": _loose_twice,
     "bare": lambda c: c.model_text(c.entry.shapes.short, loose=True),
     "odd": Card.odd,
+    "by_memory": Card.by_memory,
     "slang": Card.slang,
     "glued": _glued,
     "glued_gf": lambda c: ("GF" if c.product.geforce else "") + _glued(c),
@@ -290,8 +335,10 @@ FIELDS: dict[str, Callable[[Card], str]] = {
     "idcode": lambda c: c.code(readable=True),
     "pro_code": _pro_code,
     "brand_pro_code": lambda c: f"PNY {_pro_code(c)}",
+    "only_pro_code": _naming_pro_code,
     "oem": Card.spare_part,
     "old": lambda c: c.random_text(COMPARISONS),
+    "beats": lambda c: c.random_text(LEADING_COMPARISONS),
     "qty": _quantity,
     "qty_tail": lambda c: c.dice.pick(("x2", "X 2", "(2 pcs)", "- 2 available", "lot of 4", "2шт")),
     "feature": Card.feature,

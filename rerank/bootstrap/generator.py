@@ -24,6 +24,8 @@ DEFAULT_NIL_SHARE = 0.35
 # How often a listing's vendor column and description are filled.
 VENDOR_SHARE = 0.4
 DESCRIPTION_SHARE = 0.12
+# How often a suffix is left out where the memory size tells the model all the same.
+MEMORY_TELLS, MEMORY_TELLS_SHARE = "memory_tells", 0.2
 # Words of a GPU outside the registry must not spell one inside it.
 GHOST_LISTS = ("ghost_gpu", "legacy_gpu")
 
@@ -80,7 +82,10 @@ class _Writer:
         """Return a listing that sells a GPU."""
         entry, product = self._sold.deal()
         card = self._card(entry, product)
-        grammar = self._match[entry.segment(product)].draw(self._dice)
+        if entry.memory_tells(product) and self._dice.chance(MEMORY_TELLS_SHARE):
+            grammar = self._match[MEMORY_TELLS].draw(self._dice)
+        else:
+            grammar = self._match[entry.segment(product)].draw(self._dice)
         title = self._title(card, grammar)
         if not card.named:  # cyrillic and code-only templates name it too; this is a guard
             title = f"{title} {card.field('name')}"

@@ -10,9 +10,10 @@ from typing import Any
 import yaml
 
 from index.errors import InputError
+from index.shipped import shipped
 from rerank.bootstrap.template import Sequence_, parse
 
-DEFAULT_PATH = Path(__file__).resolve().parents[2] / "data" / "bootstrap"
+DEFAULT_PATH = shipped("bootstrap")
 LAST_YEAR = 2030
 
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml where it was built in

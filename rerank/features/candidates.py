@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from index.name_evidence import NAME_FEATURES
 from index.records import FORM_FACTORS, GpuRecord, Listing
 from index.text import normalise
+from rerank.features.cues import CATEGORIES, CueHits
 from rerank.retrieval import Candidates, ModelTable
 
 Floats = NDArray[np.float32]
@@ -25,6 +26,7 @@ _OWN_FEATURES = (
     "similarity", "similarity_gap", "words_shared", "words_absent", "words_foreign",
     "rival_words", "memory_fit", "model_memory_fit", "memory_type_fit", "form_fit",
     "vendor_fit", "partner_fit", "variant_rank", "special_form",
+    "compared", "meant_for",
 )  # fmt: skip
 CANDIDATE_FEATURES = (*NAME_FEATURES, *_OWN_FEATURES)
 """Name features are those of `index.name_evidence`, all -1 for a model the title does not name. Then:
@@ -49,8 +51,13 @@ vendor_fit       chip vendor or its line words: 1 equal, -1 another's, 0 unsaid
 partner_fit      board partner that serves one chip vendor only: 1 that one, -1 another, 0 open
 variant_rank     place of the variant among its model's, 0 the most common
 special_form     1 if the variant is not an ordinary PCIe card
+compared         1 if a word like "than" stands shortly before the mention
+meant_for        1 if a word like "for" stands shortly before the mention
 """
 UNNAMED = -1.0
+_CUE_REACH = 4
+_LONGEST_TITLE = 1000  # runs; titles are cut at 400 characters
+_UNNAMED_AT = 999
 _QUANTUM = 1024.0  # features are multiples of 1/1024, so that float32 trees agree with LightGBM
 
 _VENDOR_WORDS = {
@@ -103,7 +110,9 @@ class CandidateFeatures:
         self._word_bits, self._idf = _word_weights(table)
         self._sizes = _sizes_of_models(table, self._memory)
 
-    def compute(self, listings: Sequence[Listing], batch: Candidates) -> Floats:
+    def compute(
+        self, listings: Sequence[Listing], batch: Candidates, cues: CueHits
+    ) -> Floats:
         """Return features of shape (candidates, len(CANDIDATE_FEATURES))."""
         listing, record = batch.listing, batch.record
         model = self._table.model_of_record[record].astype(np.int64)
@@ -114,7 +123,7 @@ class CandidateFeatures:
         exact &= names[:, NAME_FEATURES.index("prefix_fit")] >= 0
         per = _PerListing(batch.offsets)
         first_of_model = _first_of_model(listing, model)
-        at = np.where(named, names[:, NAME_FEATURES.index("mention_at")], 99)
+        at = np.where(named, names[:, NAME_FEATURES.index("mention_at")], _UNNAMED_AT)
         code = np.where(named, names[:, NAME_FEATURES.index("code_length")], 0)
         own = [
             named,
@@ -132,6 +141,8 @@ class CandidateFeatures:
             self._stated(self._partner_codes(listings), listing, self._vendor[record]),
             self._variant_rank[record],
             self._special[record],
+            _shortly_after(cues, "than", listing, at),
+            _shortly_after(cues, "for", listing, at),
         ]
         columns = np.column_stack([names, *own]).astype(np.float32)
         return np.asarray(np.round(columns * _QUANTUM) / _QUANTUM, np.float32)
@@ -227,6 +238,15 @@ class _PerListing:
             return np.zeros(0, np.float32)
         reduced = function.reduceat(np.asarray(values, np.float32), self._starts)
         return np.asarray(np.repeat(reduced, self._filled), np.float32)
+
+
+def _shortly_after(cues: CueHits, category: str, listing: Ints, at: Floats) -> Floats:
+    """Return 1 where a cue of the category stands up to 4 runs before run ``at``."""
+    rows = cues.category == CATEGORIES.index(category)
+    keys = np.unique(cues.listing[rows] * _LONGEST_TITLE + cues.at[rows])
+    place = listing * _LONGEST_TITLE + np.minimum(at, _LONGEST_TITLE - 1).astype(np.int64)
+    found = np.searchsorted(keys, place) - np.searchsorted(keys, place - _CUE_REACH)
+    return ((found > 0) & (at < _LONGEST_TITLE - 1)).astype(np.float32)
 
 
 def _first_of_model(listing: Ints, model: Ints) -> NDArray[np.bool_]:

@@ -18,7 +18,7 @@ from index.errors import InputError
 from index.text import Run, normalise
 
 CATEGORIES = (
-    "with", "without", "for", "only", "empty", "box", "holder", "cooling", "connector",
+    "with", "without", "for", "than", "only", "empty", "box", "holder", "cooling", "connector",
     "picture", "wanted", "service", "laptop", "system", "cpu", "rig", "storage", "other_part",
     "video_gear", "card_word", "partner", "gpu_line", "product_line", "story", "sale_of_many",
     "defect",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from rerank.bootstrap.dice import Dice
-from rerank.bootstrap.part_numbers.code import Code, full_code, letters, shop_code
+from rerank.bootstrap.part_numbers.code import Code, full_code, letters, model_code
 from rerank.bootstrap.product import Product
 
 SAPPHIRE = {
@@ -24,7 +24,7 @@ def sapphire_code(product: Product, dice: Dice) -> Code | None:
     if head is None or not product.radeon:
         return None
     tail = dice.pick(("-20G", "-20G", "-40G", "-10G", ""))
-    return shop_code(f"{head}-0{dice.pick('1234567')}{tail}")
+    return model_code(f"{head}-0{dice.pick('1234567')}{tail}")
 
 
 def xfx_code(product: Product, dice: Dice) -> Code | None:
@@ -38,10 +38,10 @@ def xfx_code(product: Product, dice: Dice) -> Code | None:
         return full_code(f"RX-{name.number}P{whole}{letters(3, dice)}{dice.pick('5678')}")
     if series == "RX":
         short = {"XTX": "X", "XT": "XT", "GRE": "GRE"}.get(name.suffix, "P")
-        return shop_code(f"RX-{name.number[:2]}{short}{letters(4, dice)}{dice.pick('9DQPY')}")
+        return model_code(f"RX-{name.number[:2]}{short}{letters(4, dice)}{dice.pick('9DQPY')}")
     if series == "HD":
-        return shop_code(f"HD-{name.number[:3]}{dice.pick('AXN')}-{letters(4, dice)}")
-    return shop_code(f"{series}-{name.number}{dice.pick('AP')}-{letters(4, dice)}")
+        return model_code(f"HD-{name.number[:3]}{dice.pick('AXN')}-{letters(4, dice)}")
+    return model_code(f"{series}-{name.number}{dice.pick('AP')}-{letters(4, dice)}")
 
 
 def powercolor_code(product: Product, dice: Dice) -> Code | None:
@@ -81,7 +81,7 @@ def his_code(product: Product, dice: Dice) -> Code | None:
         return full_code(f"HS-{name.number}R{whole}L{letters(3, dice)}")
     if name.main_series == "HD" and name.number.endswith("0"):
         size = product.size.removesuffix("M")
-        return shop_code(f"H{name.number[:3]}{dice.pick(('QN', 'FN', 'F', 'Q', 'FS'))}{size}"
+        return model_code(f"H{name.number[:3]}{dice.pick(('QN', 'FN', 'F', 'Q', 'FS'))}{size}"
                          f"{dice.pick(('', '2M', 'D', 'P'))}")
     return None
 

@@ -34,6 +34,11 @@ def full_code(text: str) -> Code:
     return Code(text, identifies=True, states_memory=True)
 
 
+def model_code(text: str) -> Code:
+    """Return a code that spells the model, but not the memory."""
+    return Code(text, identifies=True, states_memory=False)
+
+
 def shop_code(text: str) -> Code:
     """Return a code that only its maker can read."""
     return Code(text, identifies=False, states_memory=False)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from rerank.bootstrap.dice import Dice
-from rerank.bootstrap.part_numbers.code import Code, digits, full_code, letters, shop_code
+from rerank.bootstrap.part_numbers.code import Code, digits, full_code, letters, model_code, shop_code
 from rerank.bootstrap.product import Product
 
 # Zotac counts a family's members in one digit; learned from its catalogue.
@@ -48,7 +48,7 @@ def zotac_code(product: Product, dice: Dice) -> Code | None:
     if head is None:
         return None
     variant = f"0{dice.pick('ABCDEFHJKQ')}"
-    return shop_code(f"ZT-{head}{variant}-10{dice.pick('LMPB')}")
+    return model_code(f"ZT-{head}{variant}-10{dice.pick('LMPB')}")
 
 
 def palit_code(product: Product, dice: Dice) -> Code | None:
@@ -61,7 +61,7 @@ def palit_code(product: Product, dice: Dice) -> Code | None:
     model = number[:3] + short if short else number
     rest = f"{dice.pick(('0', 'S', 'T0', 'U0'))}{dice.pick(('19', '18', '15', '16'))}"
     chip = f"{dice.pick('PJGKT')}{dice.pick('1256')}-{digits(3, dice)}{dice.pick('0123456789AB')}"
-    return shop_code(f"NE{generation}{model}{rest}{chip}{dice.pick('FACLXB')}")
+    return model_code(f"NE{generation}{model}{rest}{chip}{dice.pick('FACLXB')}")
 
 
 def inno3d_code(product: Product, dice: Dice) -> Code | None:

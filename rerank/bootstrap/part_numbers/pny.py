@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from rerank.bootstrap.dice import Dice
-from rerank.bootstrap.part_numbers.code import Code
+from rerank.bootstrap.part_numbers.code import Code, model_code
 from rerank.bootstrap.product import Product
 
 SUFFIXES = {"": "", "TI": "T", "SUPER": "S", "TISUPER": "TS"}
@@ -17,21 +17,17 @@ def pny_code(product: Product, dice: Dice) -> Code | None:
     name = product.name
     tail = dice.pick(("-PB", "-PB", "-SB", "-BLK", "-T", "BLK-1", "-PORPB"))
     if name.brand == ("Quadro",) and name.main_series == "FX":
-        return _model_code(f"VCQFX{name.number}-PCIE{tail}")
+        return model_code(f"VCQFX{name.number}-PCIE{tail}")
     if name.brand[:1] == ("Quadro",):
         head = f"VCQ{name.main_series if name.main_series == 'RTX' else ''}"
-        return _model_code(f"{head}{name.number}{name.suffix}{tail}")
+        return model_code(f"{head}{name.number}{name.suffix}{tail}")
     if name.brand == ("NVS",):
-        return _model_code(f"VCNVS{name.number}{dice.pick(('VGA', 'DVI', 'DP', 'X1'))}-PB")
+        return model_code(f"VCNVS{name.number}{dice.pick(('VGA', 'DVI', 'DP', 'X1'))}-PB")
     if not name.brand and product.record.vendor == "NVIDIA" and name.digits:
         series = "".join(name.series)
         suffix = "ADA" if "Ada" in name.suffixes and "SFF" not in name.suffixes else name.suffix
-        return _model_code(f"VCN{series}{name.number}{suffix}{tail}".replace("BLACKWELL", ""))
+        return model_code(f"VCN{series}{name.number}{suffix}{tail}".replace("BLACKWELL", ""))
     return None
-
-
-def _model_code(text: str) -> Code:
-    return Code(text, identifies=True, states_memory=False)
 
 
 def _geforce(product: Product, dice: Dice) -> Code | None:
@@ -42,8 +38,8 @@ def _geforce(product: Product, dice: Dice) -> Code | None:
     model = f"{name.number}{SUFFIXES[name.suffix]}"
     if product.year >= 2019:
         size = f"{whole:02d}" if whole >= 10 or dice.chance(0.2) else str(whole)
-        return Code(f"VCG{model}{size}{dice.pick(FANS)}", identifies=True, states_memory=False)
+        return model_code(f"VCG{model}{size}{dice.pick(FANS)}")
     kind = "D3" if product.memory_digit == "3" else ""
     tail = dice.pick(("XPB", "PB", "XPB-OC", "PB-CG", "XGPB-OC", "PB-BB", "XPB-PORT"))
     text = f"VCG{name.main_series}{model}{whole}{kind}{tail}"
-    return Code(text, identifies=True, states_memory=False)
+    return model_code(text)

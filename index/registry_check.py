@@ -1,0 +1,205 @@
+"""Compare a registry with a table of public facts: what it lacks, what the facts contradict.
+
+The facts are a CSV with the columns of `FACT_COLUMNS`, one row for each variant, with names as
+databases write them (`GeForce GTX 1060 6 GB Rev. 2`, `Quadro RTX 6000 Mobile`). Names are folded
+to models before they are compared, so the answer is a list to read, not a verdict.
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+
+from index.errors import InputError
+from index.records import GpuRecord
+from index.registry import squash
+
+FACT_COLUMNS = ("name", "vendor", "release_date", "bus_interface", "memory_gb", "memory_type")
+
+FIRST_YEAR = 2004
+_VENDORS = {"nvidia": "NVIDIA", "amd": "AMD", "ati": "AMD", "intel": "Intel"}
+# Chips in consoles, boards and CPUs, and names of virtual machines: nobody lists them as a card.
+_NOT_SOLD_ALONE = re.compile(
+    r"\bigp\b|playstation|xbox|nintendo|wii|switch|steam deck|gpu$|tegra|jetson|nforce|embedded"
+    r"|\bxgpu|grid m|drive px|custom|shield|prototype|xeon phi|arctic sound|graphics media"
+    r"|rage\b|mach|imageon|\briva\b|vanta|\baladdin|grid .*\d+q\b|grid rtx|-\d+q\b|x2 mobile"
+    r"|^drive|dgxs|quadro plex|quadro k\d00m|k5000 sync|pg50[036]-|grid [ak][125]\d\d[ab]?$"
+)
+# What a variant adds to its model's name, taken off one after the other.
+_VARIANT_WORDS = tuple(
+    re.compile(pattern)
+    for pattern in (
+        r"\b\d+(\.\d+)?\s?(mb|gb)\b",
+        r"\bddr\d?\b|\bgddr\d\w?\b|\bhbm\d?\w?\b",
+        r"\bpcie?( ?x\d+| 3\.0)?\b|\bpci\b|\bagp( ?\dx)?\b|\bsxm\d?\b|\bmxm\b|\boam\b",
+        r"\b\d+-bit\b",
+        r"\b(oem|lhr|mobile|laptop|max-q|refresh|low profile|mac edition|for mac|limited edition"
+        r"|founders edition|engineering sample|passive|watercooled|liquid cooling|multi-view|dvi"
+        r"|cfx|gddr5x)\b",
+        r"\brev\.? ?\d(\.\d)?\b",
+        r"\b(v2|v3)$",
+        r"\([^)]*\)",
+    )
+)
+_CHIP_AT_END = re.compile(r"(?<=\w) (?:gk|gm|gp|ga|ad|tu|gf)\d{3}\w?$")
+_LINE_PREFIXES = ("quadro ", "geforce ", "tesla ", "nvidia ", "radeon ", "instinct ")
+_SIZE_TOLERANCE = 0.13  # 1 GB against 1000 MB, 896 MB against 0.9 GB
+_YEAR_TOLERANCE = 1
+# Cards of two GPUs: databases give the memory of one, sellers that of the card.
+_DUAL = re.compile(r"[xX]2$|HD (?:5970|6990|7990)|GX2|GTX (?:295|590|690)|TITAN Z|K10$|K80$|M60$")
+
+
+class FindingKind(Enum):
+    """What is wrong."""
+
+    MISSING = "missing"
+    MEMORY = "memory size"
+    MEMORY_TYPE = "memory type"
+    YEAR = "year"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One difference; ``registry`` is empty for a model that is missing."""
+
+    kind: FindingKind
+    vendor: str
+    model: str
+    registry: str
+    facts: str
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """One row of a facts table that is in scope."""
+
+    name: str
+    vendor: str
+    year: int
+    memory_gb: float
+    memory_type: str
+
+
+def read_facts(path: Path) -> list[Fact]:
+    """Read the rows that are graphics cards or modules people sell, from 2004 on.
+
+    :raises InputError: if columns are missing or a year or size is no number.
+    """
+    facts = []
+    with path.open(newline="", encoding="utf-8-sig") as file:
+        reader = csv.DictReader(file)
+        missing = [name for name in FACT_COLUMNS if name not in (reader.fieldnames or ())]
+        if missing:
+            raise InputError(
+                f"{path}: expected columns {', '.join(FACT_COLUMNS)}, missing {', '.join(missing)}"
+            )
+        for number, row in enumerate(reader, 2):
+            try:
+                facts.append(_fact(row))
+            except ValueError as exc:
+                raise InputError(f"{path}:{number}: {exc}") from exc
+    return [fact for fact in facts if fact is not None]
+
+
+def check_registry(records: Sequence[GpuRecord], facts: Sequence[Fact]) -> list[Finding]:
+    """Return what the facts have and the registry lacks or says otherwise, by vendor and model."""
+    by_key = _by_key(records)
+    missing: dict[tuple[str, str], Finding] = {}
+    findings: list[Finding] = []
+    for fact in facts:
+        model = folded(fact.name)
+        if not model:
+            continue
+        variants = next((by_key[key] for key in _spellings(model) if key in by_key), None)
+        if variants is None:
+            about = f"{fact.year}, {fact.memory_gb:g} GB {fact.memory_type}"
+            finding = Finding(FindingKind.MISSING, fact.vendor, fact.name, "", about)
+            missing.setdefault((fact.vendor, model), finding)
+        else:
+            findings += _contradictions(variants, fact)
+    return sorted(
+        [*missing.values(), *findings], key=lambda f: (f.kind.value, f.vendor, f.model, f.facts)
+    )
+
+
+def folded(name: str) -> str:
+    """Return a variant's name in lower case without what makes it a variant."""
+    name = re.sub(r"^(firegl .*)-\d+\w?$", r"\1", name.lower())
+    for old, new in (
+        ("radeon pro duo polaris", "radeon pro duo"), ("titan x pascal", "titan x"),
+        (" single pcb", ""), (" 9gbps", ""), (" 11gbps", ""),
+    ):  # fmt: skip
+        name = name.replace(old, new)
+    if name.startswith("geforce"):
+        name = _CHIP_AT_END.sub("", name)
+    for pattern in _VARIANT_WORDS:
+        name = pattern.sub(" ", name)
+    return " ".join(name.split())
+
+
+def _fact(row: dict[str, str]) -> Fact | None:
+    name, bus = row["name"], (row["bus_interface"] or "").lower()
+    vendor = _VENDORS.get((row["vendor"] or "").lower())
+    year = int(row["release_date"][:4] or 0)
+    memory_type = row["memory_type"] or ""
+    integrated = "shared" in memory_type.lower() or bus in ("igp", "ring bus")
+    if vendor is None or year < FIRST_YEAR or integrated or _NOT_SOLD_ALONE.search(name.lower()):
+        return None
+    return Fact(name, vendor, year, float(row["memory_gb"] or 0), memory_type)
+
+
+def _by_key(records: Sequence[GpuRecord]) -> dict[str, list[GpuRecord]]:
+    """Return the variants of each model by its squashed name and aliases."""
+    by_model: dict[str, list[GpuRecord]] = defaultdict(list)
+    for record in records:
+        by_model[record.model].append(record)
+    keys: dict[str, list[GpuRecord]] = {squash(m): variants for m, variants in by_model.items()}
+    for variants in by_model.values():
+        for record in variants:
+            for alias in record.aliases:
+                keys.setdefault(squash(alias), variants)
+    return keys
+
+
+def _spellings(model: str) -> Iterator[str]:
+    """Yield keys under which the registry may carry a name."""
+    changes = (
+        ("geforce gtx titan", "gtx titan"), ("geforce titan", "titan"), (" graphics", ""),
+        ("titan x pascal", "titan x"), ("radeon instinct", "instinct"), ("tesla ", ""),
+        ("ada generation", "ada"), ("quadro ", ""), ("quadro nvs", "nvs"), ("nvs", "quadro nvs"),
+    )  # fmt: skip
+    yield squash(model)
+    for old, new in changes:
+        if old in model:
+            yield squash(model.replace(old, new))
+    for prefix in _LINE_PREFIXES:
+        yield squash(prefix + model)
+    yield squash(f"{model} blackwell")
+    yield squash(f"{model} multi-view")
+
+
+def _contradictions(variants: Sequence[GpuRecord], fact: Fact) -> Iterator[Finding]:
+    model, vendor = variants[0].model, fact.vendor
+    told = ", ".join(dict.fromkeys(f"{v.memory_gb:g} GB {v.memory_type}" for v in variants))
+    said = f"{fact.name}: {fact.memory_gb:g} GB {fact.memory_type}"
+    if fact.memory_gb > 0:
+        sizes = [v.memory_gb for v in variants]
+        claims = [fact.memory_gb, 2 * fact.memory_gb] if _DUAL.search(model) else [fact.memory_gb]
+        if not any(abs(s - c) < _SIZE_TOLERANCE * max(s, c) for s in sizes for c in claims):
+            yield Finding(FindingKind.MEMORY, vendor, model, told, said)
+        elif _kind_of(fact.memory_type) not in {_kind_of(v.memory_type) for v in variants}:
+            yield Finding(FindingKind.MEMORY_TYPE, vendor, model, told, said)
+    years = sorted({v.release_year for v in variants})
+    if all(abs(year - fact.year) > _YEAR_TOLERANCE for year in years):
+        told = ", ".join(map(str, years))
+        yield Finding(FindingKind.YEAR, vendor, model, told, f"{fact.name}: {fact.year}")
+
+
+def _kind_of(memory_type: str) -> str:
+    """Return a memory type without the G of GDDR and the X of LPDDR4X, which sources mix up."""
+    return memory_type.lower().replace("lpddr4x", "lpddr4").replace("g", "")

@@ -1,0 +1,249 @@
+"""Embedders from sentence-transformers: with torch, or exported to ONNX and served without it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import warnings
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from index.artifacts import writing_folder
+from index.embedder import unit_rows
+from index.errors import ArtifactError, InputError
+
+Vectors = NDArray[np.float32]
+
+_BATCH = 64
+_DEFAULT_LONGEST = 256  # tokens; what all-MiniLM-L6-v2 reads
+_ONNX, _TOKENIZER, _SETTINGS = "onnx/model.onnx", "tokenizer.json", "sentence_bert_config.json"
+_POOLING = "1_Pooling/config.json"
+_OPSET = 17
+
+
+class SentenceTransformerEmbedder:
+    """Any sentence-transformers model, run by torch on the CPU."""
+
+    def __init__(self, model: Any, *, name: str) -> None:
+        self._model, self._name = model, name
+        weights = sorted(model.state_dict().items())
+        self._fingerprint = _digest(
+            part
+            for key, tensor in weights
+            for part in (key.encode(), tensor.detach().numpy().tobytes())
+        )
+
+    @classmethod
+    def load(cls, source: str, *, name: str | None = None) -> SentenceTransformerEmbedder:
+        """Load a model by folder or name.
+
+        :raises InputError: if sentence-transformers cannot find or read it.
+        """
+        return cls(_sentence_transformer(source), name=name or source)
+
+    @property
+    def name(self) -> str:
+        return self._name
+
+    @property
+    def fingerprint(self) -> str:
+        return self._fingerprint
+
+    @property
+    def dimension(self) -> int:
+        return int(self._model.get_embedding_dimension())
+
+    def encode(self, texts: Sequence[str]) -> Vectors:
+        if not len(texts):
+            return np.zeros((0, self.dimension), np.float32)
+        vectors = self._model.encode(
+            list(texts), batch_size=_BATCH, convert_to_numpy=True, show_progress_bar=False
+        )
+        return unit_rows(_without_blanks(np.asarray(vectors, np.float32), texts))
+
+
+class OnnxEmbedder:
+    """An exported transformer, run by ONNX Runtime: mean or first-token pooling, unit length."""
+
+    def __init__(self, folder: Path, *, name: str) -> None:
+        import onnxruntime as ort
+        from tokenizers import Tokenizer
+
+        self._name, self._pooling = name, _pooling(folder)
+        self._tokenizer = Tokenizer.from_file(str(folder / _TOKENIZER))
+        self._tokenizer.enable_padding()
+        self._tokenizer.enable_truncation(_longest(folder))
+        options = ort.SessionOptions()
+        options.log_severity_level = 3
+        self._session: Any = ort.InferenceSession(
+            str(folder / _ONNX), options, providers=["CPUExecutionProvider"]
+        )
+        self._inputs = {entry.name for entry in self._session.get_inputs()}
+        self._dimension = int(self._session.get_outputs()[0].shape[-1])
+        self._fingerprint = _digest(
+            [(folder / _ONNX).read_bytes(), (folder / _TOKENIZER).read_bytes(),
+             self._pooling.encode()]
+        )  # fmt: skip
+
+    @classmethod
+    def load(cls, folder: Path, *, name: str | None = None) -> OnnxEmbedder:
+        """Load a folder with ``tokenizer.json`` and ``onnx/model.onnx``.
+
+        :raises ArtifactError: if one of them is missing or unreadable.
+        """
+        missing = [file for file in (_TOKENIZER, _ONNX) if not (folder / file).is_file()]
+        if missing:
+            raise ArtifactError(
+                f"{folder}: expected {_TOKENIZER} and {_ONNX}, missing {', '.join(missing)}; "
+                "export the model with `rerank build-index --embedder NAME --backend onnx`"
+            )
+        try:
+            return cls(folder, name=name or str(folder))
+        except (ArtifactError, InputError):
+            raise
+        except Exception as exc:  # ONNX Runtime and tokenizers raise bare Exceptions
+            raise ArtifactError(f"{folder}: not a readable ONNX embedder: {exc}") from exc
+
+    @property
+    def name(self) -> str:
+        return self._name
+
+    @property
+    def fingerprint(self) -> str:
+        return self._fingerprint
+
+    @property
+    def dimension(self) -> int:
+        return self._dimension
+
+    def encode(self, texts: Sequence[str]) -> Vectors:
+        out = np.zeros((len(texts), self._dimension), np.float32)
+        order = sorted(range(len(texts)), key=lambda at: len(texts[at]))  # little padding
+        for start in range(0, len(texts), _BATCH):
+            rows = order[start : start + _BATCH]
+            out[rows] = self._encode_batch([texts[row] for row in rows])
+        return unit_rows(_without_blanks(out, texts))
+
+    def _encode_batch(self, texts: Sequence[str]) -> Vectors:
+        encoded = self._tokenizer.encode_batch(list(texts))
+        mask = np.array([entry.attention_mask for entry in encoded], np.int64)
+        feed = {
+            "input_ids": np.array([entry.ids for entry in encoded], np.int64),
+            "attention_mask": mask,
+            "token_type_ids": np.zeros_like(mask),
+        }
+        used = {name: value for name, value in feed.items() if name in self._inputs}
+        hidden = np.asarray(self._session.run(None, used)[0], np.float32)
+        if self._pooling == "cls":
+            return np.asarray(hidden[:, 0])
+        weights = mask[:, :, None].astype(np.float32)
+        return np.asarray((hidden * weights).sum(axis=1) / weights.sum(axis=1))
+
+
+def export_onnx(source: str, folder: Path) -> Path:
+    """Export a sentence-transformers model to a folder that `OnnxEmbedder` serves.
+
+    :param source: folder or name of a model made of a transformer and mean or first-token pooling.
+    :raises InputError: if it cannot be found, read or exported.
+    """
+    model = _sentence_transformer(source)
+    transformer = getattr(model[0], "auto_model", None)
+    if transformer is None or not hasattr(model.tokenizer, "backend_tokenizer"):
+        raise InputError(
+            f"embedder {source}: expected a transformer with a fast tokenizer, found "
+            f"{type(model[0]).__name__}; use `--backend torch`"
+        )
+    with writing_folder(folder) as draft:
+        (draft / _ONNX).parent.mkdir()
+        (draft / _POOLING).parent.mkdir()
+        model.tokenizer.backend_tokenizer.save(str(draft / _TOKENIZER))
+        _write_json(draft / _SETTINGS, {"max_seq_length": model.max_seq_length})
+        _write_json(draft / _POOLING, model[1].get_config_dict())
+        _pooling(draft)
+        _export(transformer, draft / _ONNX)
+    return folder
+
+
+def _export(transformer: Any, path: Path) -> None:
+    """Trace a transformer: (input_ids, attention_mask) -> last_hidden_state, of any shape."""
+    import torch
+
+    class LastHiddenState(torch.nn.Module):  # type: ignore[misc, unused-ignore]
+        def __init__(self) -> None:
+            super().__init__()
+            self.transformer = transformer
+
+        def forward(self, input_ids: Any, attention_mask: Any) -> Any:
+            found = self.transformer(input_ids=input_ids, attention_mask=attention_mask)
+            return found.last_hidden_state
+
+    names, output = ["input_ids", "attention_mask"], "last_hidden_state"
+    ids = torch.ones(2, 7, dtype=torch.long)
+    transformer.set_attn_implementation("eager")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # tracing warns of every shape it reads
+        torch.onnx.export(
+            LastHiddenState().eval(), (ids, torch.ones_like(ids)), str(path), input_names=names,
+            output_names=[output], opset_version=_OPSET, dynamo=False,
+            dynamic_axes={name: {0: "batch", 1: "tokens"} for name in (*names, output)},
+        )  # fmt: skip
+
+
+def _sentence_transformer(source: str) -> Any:
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    from sentence_transformers import SentenceTransformer
+
+    try:
+        return SentenceTransformer(source, device="cpu")
+    except (OSError, ValueError, KeyError, RuntimeError) as exc:
+        reason = (str(exc).splitlines() or [type(exc).__name__])[0]
+        raise InputError(
+            f"embedder {source!r}: expected the folder or name of a sentence-transformers model; "
+            f"loading it failed ({reason})"
+        ) from exc
+
+
+def _pooling(folder: Path) -> str:
+    path = folder / _POOLING
+    if not path.is_file():
+        return "mean"
+    content = json.loads(path.read_text(encoding="utf-8"))
+    mode = content.get("pooling_mode")
+    modes = {
+        "mean": mode == "mean" or content.get("pooling_mode_mean_tokens"),
+        "cls": mode == "cls" or content.get("pooling_mode_cls_token"),
+    }
+    for name, chosen in modes.items():
+        if chosen:
+            return name
+    raise InputError(f"{path}: expected mean or cls pooling, found {content}; use torch instead")
+
+
+def _longest(folder: Path) -> int:
+    path = folder / _SETTINGS
+    if not path.is_file():
+        return _DEFAULT_LONGEST
+    return int(json.loads(path.read_text(encoding="utf-8")).get("max_seq_length", _DEFAULT_LONGEST))
+
+
+def _without_blanks(vectors: Vectors, texts: Sequence[str]) -> Vectors:
+    """Zero the rows of texts without tokens, which a transformer would give its [CLS] vector."""
+    blank = [at for at, text in enumerate(texts) if not text.strip()]
+    vectors[blank] = 0
+    return vectors
+
+
+def _digest(parts: Iterable[bytes]) -> str:
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(part)
+    return digest.hexdigest()[:16]
+
+
+def _write_json(path: Path, content: dict[str, Any]) -> None:
+    path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")

@@ -1,0 +1,61 @@
+"""The `rerank` command: a group whose commands are imported when they are called."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+import click
+
+from index.errors import RerankError
+
+COMMANDS = {
+    "resolve": "Name the GPU a title sells.",
+    "score": "Resolve a file of listings into a parquet file.",
+    "search": "Show the candidates a title retrieves.",
+    "build-index": "Build the FAISS index of a registry, or add GPUs to it.",
+    "bootstrap": "Write generated, labelled listings.",
+    "train-embedder": "Train the default embedder on generated pairs.",
+    "train-ltr": "Train the ranker, the offer classifier and the calibrator.",
+    "evaluate": "Measure the model against gold listings and baselines.",
+    "check-registry": "Compare the registry with a table of facts.",
+    "demo": "Build, train, evaluate and score the shipped sample, all in one.",
+}
+"""Each command with its line in `rerank --help`, which must not import them to print it."""
+
+
+class LazyGroup(click.Group):
+    """A group that knows its commands by name and imports one when it is called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"jobs.commands.{cmd_name.replace('-', '_')}")
+        command: click.Command = module.command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a command; what is wrong with its input or the disk becomes one line, exit code 1."""
+        try:
+            return super().invoke(ctx)
+        except (RerankError, OSError) as exc:
+            raise click.ClickException(str(exc)) from exc
+
+
+@click.group(cls=LazyGroup)
+@click.version_option(package_name="rerank")
+def main() -> None:
+    """Resolve listings of graphics cards to canonical GPUs.
+
+    \b
+    Example:
+      rerank resolve "gigabyte RTX5070Ti windforce sff 16g"
+      rerank score listings.csv resolved.parquet
+    """

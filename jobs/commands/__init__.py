@@ -1,0 +1,1 @@
+"""One file a command; `jobs.cli` imports a file when its command is called."""

@@ -1,0 +1,48 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from jobs.workspace import DEFAULT_HOME
+
+Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+home_option: Decorator = click.option(
+    "--home",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=DEFAULT_HOME,
+    envvar="RERANK_HOME",
+    show_default=True,
+    show_envvar=True,
+    help="Workspace: index, models and reports; what it lacks comes from the shipped defaults.",
+)
+
+format_option: Decorator = click.option(
+    "--format",
+    "output_format",
+    type=click.Choice(["table", "json"]),
+    default="table",
+    show_default=True,
+    help="A table for people or JSON for programs.",
+)
+
+seed_option: Decorator = click.option(
+    "--seed", type=int, default=7, show_default=True, help="Same seed, same result."
+)
+
+
+def existing_file(name: str) -> Decorator:
+    """Return an argument that must be a readable file."""
+    return click.argument(name, type=click.Path(exists=True, dir_okay=False, path_type=Path))
+
+
+registry_option: Decorator = click.option(
+    "--registry",
+    type=click.Path(exists=True, path_type=Path),
+    help="YAML, CSV or parquet file, or a folder of YAML; default: the shipped registry.",
+)

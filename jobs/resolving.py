@@ -1,0 +1,61 @@
+"""Resolve listings as they come: with the rows nothing can be resolved from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from index.records import Listing
+from index.text import MAX_TITLE_CHARS, normalise
+from rerank.resolver import Decision, Resolution
+
+if TYPE_CHECKING:
+    from rerank.resolver import Resolver
+
+# The ranker was trained on 20 candidates a listing; fewer would change what leads by how much.
+_CONSIDERED = 20
+_NO_FAULTS: Mapping[int, str] = {}
+
+
+def resolve_listings(
+    resolver: Resolver,
+    listings: Sequence[Listing],
+    *,
+    top_k: int = 20,
+    faults: Mapping[int, str] = _NO_FAULTS,
+) -> list[Resolution]:
+    """Resolve listings in order; one without a title, or with a fault, is no match and says why.
+
+    :param top_k: candidates returned for each listing.
+    :param faults: what is wrong with a row, by its number; such rows are not resolved.
+    """
+    good = [
+        at for at, listing in enumerate(listings) if at not in faults and normalise(listing.title)
+    ]
+    answers = resolver.resolve_many([listings[at] for at in good], top_k=max(top_k, _CONSIDERED))
+    resolved = dict(zip(good, answers, strict=True))
+    return [
+        _presented(resolved[at], listing, top_k)
+        if at in resolved
+        else unresolved(faults.get(at, "no title"), resolver)
+        for at, listing in enumerate(listings)
+    ]
+
+
+def unresolved(reason: str, resolver: Resolver) -> Resolution:
+    """Return the answer for a row that nothing can be resolved from."""
+    return Resolution(
+        None, None, None, None, 0.0, 0.0, Decision.NO_MATCH.value, reason, (),
+        resolver.model.version, resolver.index_version,
+    )  # fmt: skip
+
+
+def _presented(answer: Resolution, listing: Listing, top_k: int) -> Resolution:
+    """Cut the candidates to those asked for and say when the title was cut."""
+    if len(listing.title) <= MAX_TITLE_CHARS and len(answer.candidates) <= top_k:
+        return answer
+    reason = answer.reason
+    if len(listing.title) > MAX_TITLE_CHARS:
+        reason = f"{reason}; title cut at {MAX_TITLE_CHARS} characters"
+    return replace(answer, reason=reason, candidates=answer.candidates[:top_k])

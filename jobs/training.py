@@ -1,0 +1,82 @@
+"""Training into a workspace: the embedder, and the model that ranks and decides."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from index.embedder import descriptor, listing_text
+from index.embedder_training import EmbedderParameters, train_embedder
+from index.records import GpuRecord
+from index.shipped import shipped
+from jobs.workspace import Workspace, open_retriever
+from rerank.bootstrap import generate
+from rerank.features import CueReader
+from rerank.splits import Split, models_of
+
+if TYPE_CHECKING:
+    from rerank.training import TrainingParameters
+
+_NIL_LISTINGS_PER_PAIR = 1 / 3  # they widen the vocabulary; no pair is made of them
+_TRAINED_ON = (Split.RANKER, Split.OFFER)
+
+
+def train_workspace_embedder(
+    records: Sequence[GpuRecord],
+    folder: Path,
+    *,
+    listings: int = 24_000,
+    parameters: EmbedderParameters | None = None,
+    progress: Callable[[float], None] = lambda share: None,
+) -> list[float]:
+    """Train the static embedder on generated listings; return the mean loss of each epoch.
+
+    Listings are of models of the training splits only; descriptors are of all models, as those
+    of the index are.
+    """
+    parameters = parameters or EmbedderParameters()
+    models = [model for split in _TRAINED_ON for model in models_of(records, split)]
+    by_id = {record.gpu_id: record for record in records}
+    seed = parameters.seed * 1000
+    sold = generate(records, listings, seed=seed + 11, nil_share=0.0, models=models)
+    nil = generate(records, round(listings * _NIL_LISTINGS_PER_PAIR), seed=seed + 12, nil_share=1.0)
+    pairs = [
+        (item.model, listing_text(item.listing), descriptor(by_id[item.gpu_id]))
+        for item in sold
+        if item.model is not None and item.gpu_id is not None
+    ]
+    pairs += [(record.model, descriptor(record), descriptor(record)) for record in records]
+    corpus = [text for _, *texts in pairs for text in texts]
+    corpus += [listing_text(item.listing) for item in nil]
+    return train_embedder(pairs, corpus, folder, parameters, progress=progress)
+
+
+def scaled(parameters: TrainingParameters, scale: float) -> TrainingParameters:
+    """Return parameters with the numbers of listings multiplied."""
+    return replace(
+        parameters,
+        ranker_listings=round(parameters.ranker_listings * scale),
+        offer_listings=round(parameters.offer_listings * scale),
+        validation_listings=round(parameters.validation_listings * scale),
+    )
+
+
+def train_workspace_model(
+    workspace: Workspace,
+    parameters: TrainingParameters,
+    *,
+    progress: Callable[[str, float], None] = lambda stage, share: None,
+) -> tuple[Path, dict[str, Any]]:
+    """Train on the workspace's index and let the new model serve; return its folder and summary."""
+    from rerank.training import train
+
+    retriever, manifest = open_retriever(workspace)
+    cues = CueReader.load(shipped("cues.yaml"))
+    workspace.models_folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".", dir=workspace.models_folder) as scratch:
+        draft = Path(scratch) / "model"
+        summary = train(retriever, cues, draft, manifest, parameters, progress=progress)
+        return workspace.adopt_model(draft, summary["version"]), summary

@@ -1,0 +1,158 @@
+"""The workspace: one folder with embedder, index and models; shipped defaults fill its gaps.
+
+    HOME/embedder/                  what `rerank train-embedder` made
+    HOME/index/                     what `rerank build-index` made
+    HOME/models/ltr/<version>/      what `rerank train-ltr` made
+    HOME/models/active_model.json   which of them serves
+    HOME/reports/reranker_metrics.json
+
+Heavy libraries are imported where they are needed, so that importing `jobs` costs nothing.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from index.artifacts import writing_file
+from index.errors import ArtifactError, MismatchError
+from index.shipped import shipped
+
+if TYPE_CHECKING:
+    from index.artifacts import Manifest
+    from index.embedder import Embedder
+    from index.retriever import Retriever
+    from rerank.model import RerankModel
+    from rerank.resolver import Resolver
+
+DEFAULT_HOME = Path(".rerank")
+_ACTIVE = "active_model.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Workspace:
+    """Where artifacts lie and which of them belong together."""
+
+    home: Path
+
+    @property
+    def embedder_folder(self) -> Path:
+        """The workspace's own default embedder, there or not."""
+        return self.home / "embedder"
+
+    @property
+    def index_folder(self) -> Path:
+        """The workspace's own index, there or not."""
+        return self.home / "index"
+
+    @property
+    def models_folder(self) -> Path:
+        """Where versions of the model lie."""
+        return self.home / "models" / "ltr"
+
+    @property
+    def report_path(self) -> Path:
+        """Where `rerank evaluate` writes."""
+        return self.home / "reports" / "reranker_metrics.json"
+
+    def active_index(self) -> Path:
+        """Return the index that serves: the workspace's own, else the shipped one."""
+        return self.index_folder if self.index_folder.exists() else shipped("index")
+
+    def active_embedder(self) -> Path:
+        """Return the default embedder that serves: the workspace's own, else the shipped one."""
+        return self.embedder_folder if self.embedder_folder.exists() else shipped("embedder")
+
+    def active_model(self) -> Path:
+        """Return the model that serves: the one pointed at, else the shipped one.
+
+        :raises ArtifactError: if the pointer is damaged or points at nothing.
+        """
+        pointer = self.models_folder.parent / _ACTIVE
+        if not pointer.exists():
+            return shipped("model")
+        try:
+            content = json.loads(pointer.read_text(encoding="utf-8"))
+            folder = pointer.parent / str(content["name"]) / str(content["version"])
+        except (ValueError, TypeError, KeyError) as exc:
+            raise ArtifactError(
+                f"{pointer}: expected JSON with 'name' and 'version', found something else "
+                f"({type(exc).__name__}: {exc}); run `rerank train-ltr`"
+            ) from exc
+        if not folder.is_dir():
+            raise ArtifactError(
+                f"{pointer}: points at {folder}, which does not exist; run `rerank train-ltr`"
+            )
+        return folder
+
+    def adopt_model(self, draft: Path, version: str) -> Path:
+        """Move a complete model folder to its version's place and point at it, in this order."""
+        folder = self.models_folder / version
+        if folder.exists():  # of the same content, or damaged: a version is a fingerprint
+            shutil.rmtree(folder)
+        os.rename(draft, folder)
+        with writing_file(self.models_folder.parent / _ACTIVE) as path:
+            content = {"name": self.models_folder.name, "version": version}
+            path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+        return folder
+
+
+def open_retriever(workspace: Workspace) -> tuple[Retriever, Manifest]:
+    """Load the index that serves, with the embedder that made it."""
+    from index.gpu_index import load_retriever
+    from jobs.embedders import embedder_of_index
+
+    folder = workspace.active_index()
+    return load_retriever(folder, embedder_of_index(workspace, folder))
+
+
+def open_resolver(home: Path | str | None = None) -> Resolver:
+    """Return the resolver of a workspace: what a pipeline imports.
+
+    :param home: the workspace; by default ``RERANK_HOME``, else ``.rerank``.
+    :raises ArtifactError: if its index or model is damaged.
+    :raises MismatchError: if index and model do not belong together.
+    """
+    workspace = Workspace(Path(home or os.environ.get("RERANK_HOME") or DEFAULT_HOME))
+    return resolver_over(workspace, *open_retriever(workspace))
+
+
+def resolver_over(workspace: Workspace, retriever: Retriever, index: Manifest) -> Resolver:
+    """Put the workspace's model on a retriever that was loaded from its index."""
+    from rerank.features.cues import CueReader
+    from rerank.model import RerankModel
+    from rerank.resolver import Resolver
+
+    folder = workspace.active_model()
+    model = RerankModel.load(folder)
+    check_fit(model, folder, index, workspace.active_index())
+    cues = CueReader.load(shipped("cues.yaml"))
+    return Resolver(retriever, model, cues, index_version=index.fingerprint)
+
+
+def check_fit(model: RerankModel, folder: Path, index: Manifest, index_folder: Path) -> None:
+    """Check that a model was trained over the embedder of an index.
+
+    The registry may differ: the model reads features, which a registry that grew has as well.
+
+    :raises MismatchError: if the embedders differ.
+    """
+    trained = model.parameters.get("index", {})
+    expected, found = trained.get("embedder_fingerprint"), index.parameters["embedder_fingerprint"]
+    if expected != found:
+        raise MismatchError(
+            f"{folder}: trained with embedder {trained.get('embedder')} ({expected}), but index "
+            f"{index_folder} was built with {index.parameters['embedder']} ({found}); train on "
+            "this index with `rerank train-ltr`, or rebuild it with `rerank build-index`"
+        )
+
+
+def default_embedder(workspace: Workspace) -> Embedder:
+    """Load the static embedder that serves by default."""
+    from index.embedder import StaticEmbedder
+
+    return StaticEmbedder.load(workspace.active_embedder())

@@ -1,0 +1,188 @@
+"""Gold files: listings with the answer a careful person gave, and how model names compare.
+
+The format is one CSV row a listing: ``listing_id, title, vendor, kind, gold_models,
+gold_memory_gb, gold_form``. Other columns are ignored, except an optional ``description``.
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+
+from index.errors import FaultsError, InputError
+from index.records import GpuRecord, Listing
+from rerank.bootstrap import LabelledListing, generate
+from rerank.splits import Split, models_of
+
+COLUMNS = (
+    "listing_id", "title", "vendor", "kind", "gold_models", "gold_memory_gb", "gold_form",
+)  # fmt: skip
+NIL_SHARE = 0.35
+
+# Words that sellers add or leave out without meaning another card: `NVIDIA Tesla T4` is `T4`.
+_SILENT_WORDS = frozenset(
+    "nvidia amd ati intel geforce radeon quadro tesla grid instinct generation edition lhr ghz "
+    "graphics the".split()
+)
+_BRACKETED = re.compile(r"\([^)]*\)")
+_WORD = re.compile(r"[a-z0-9+]+")
+
+
+class GoldKind(Enum):
+    """What a listing is: a GPU, something else, or undecidable even for a person."""
+
+    MATCH = "match"
+    NIL = "nil"
+    AMBIGUOUS = "ambiguous"
+
+
+@dataclass(frozen=True, slots=True)
+class GoldListing:
+    """A listing and its truth.
+
+    :param gold_models: names that are accepted; empty unless ``kind`` is ``MATCH``.
+    :param gold_memory_gb: only where the listing itself states it, else None.
+    :param gold_form: only where the listing itself states it, else empty.
+    """
+
+    listing_id: str
+    title: str
+    vendor: str
+    kind: GoldKind
+    gold_models: tuple[str, ...] = ()
+    gold_memory_gb: float | None = None
+    gold_form: str = ""
+    description: str = ""
+
+    @property
+    def listing(self) -> Listing:
+        """The listing alone, as a resolver sees it."""
+        return Listing(self.listing_id, self.title, self.vendor, self.description)
+
+
+def canonical_key(model: str) -> str:
+    """Return what two spellings of one model's name share: chip vendor and line words are gone.
+
+    Idempotent; the same keys as the project's acceptance script, so that figures agree.
+    """
+    words = _WORD.findall(_BRACKETED.sub(" ", model.lower()))
+    return " ".join(word for word in words if word not in _SILENT_WORDS)
+
+
+def read_gold(path: Path) -> list[GoldListing]:
+    """Read a gold file.
+
+    :raises InputError: if the file is missing, is no text, lacks columns or holds no listing.
+    :raises FaultsError: if rows are faulty; all of them are reported, each with its line.
+    """
+    rows = _rows(path)
+    faults: list[str] = []
+    gold: list[GoldListing] = []
+    lines: dict[str, int] = {}
+    for line, row in rows:
+        wrong = list(_faults(row))
+        listing_id = row.get("listing_id") or ""
+        if listing_id in lines:
+            wrong.append(f"listing_id {listing_id!r} stands in line {lines[listing_id]} already")
+        lines.setdefault(listing_id, line)
+        faults += [f"line {line}: {fault}" for fault in wrong]
+        if not wrong:
+            gold.append(_listing(row))
+    if faults:
+        raise FaultsError(str(path), faults)
+    if not gold:
+        raise InputError(f"{path}: expected at least one listing below the header, found none")
+    return gold
+
+
+def bootstrap_gold(records: Sequence[GpuRecord], n: int, seed: int) -> list[GoldListing]:
+    """Generate n listings of models that no training step has seen, 35 % of them no match.
+
+    The grammar is the training data's: unseen are the models, not the ways to write a listing.
+
+    :raises InputError: if no model of the registry falls into the test split.
+    """
+    models = models_of(records, Split.TEST)
+    if not models:
+        known = len({record.model for record in records})
+        raise InputError(
+            f"the registry has no models for the {Split.TEST.value} split; it needs some 20 "
+            f"models, got {known}"
+        )
+    by_id = {record.gpu_id: record for record in records}
+    listings = generate(records, n, seed=seed, nil_share=NIL_SHARE, models=models)
+    return [_of_generated(item, by_id.get(item.gpu_id or "")) for item in listings]
+
+
+def _of_generated(item: LabelledListing, truth: GpuRecord | None) -> GoldListing:
+    listing = item.listing
+    return GoldListing(
+        listing.listing_id, listing.title, listing.vendor, GoldKind(item.kind),
+        gold_models=(truth.model,) if truth else (),
+        gold_memory_gb=truth.memory_gb if truth and item.memory_stated else None,
+        gold_form=truth.form_factor if truth and item.form_stated else "",
+        description=listing.description,
+    )  # fmt: skip
+
+
+def _rows(path: Path) -> list[tuple[int, dict[str | None, str | None]]]:
+    """Read all rows with their line numbers; columns are checked before any row is."""
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.DictReader(file)
+            missing = [name for name in COLUMNS if name not in (reader.fieldnames or ())]
+            if missing:
+                found = ", ".join(reader.fieldnames or ()) or "nothing"
+                raise InputError(
+                    f"{path}: expected the columns {', '.join(COLUMNS)}; missing "
+                    f"{', '.join(missing)}; found {found}"
+                )
+            return [(reader.line_num, dict(row)) for row in reader]
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}") from error
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"{path}: expected CSV in UTF-8, found {error}") from error
+
+
+def _faults(row: dict[str | None, str | None]) -> Iterator[str]:
+    if None in row or None in row.values():
+        yield "has another number of fields than the header"
+        return
+    if not row["listing_id"]:
+        yield "listing_id is empty"
+    kind = row["kind"]
+    if kind not in {member.value for member in GoldKind}:
+        yield f"kind must be match, nil or ambiguous, got {kind!r}"
+    models = _models(row)
+    if kind == GoldKind.MATCH.value and not models:
+        yield "a match names no gold_models"
+    if kind == GoldKind.NIL.value and models:
+        yield f"a nil listing names gold_models {row['gold_models']!r}"
+    yield from (f"gold_models names no GPU: {m!r}" for m in models if not canonical_key(m))
+    memory = row["gold_memory_gb"]
+    if memory and not _is_positive(memory):
+        yield f"gold_memory_gb must be a number above 0, got {memory!r}"
+
+
+def _is_positive(text: str) -> bool:
+    try:
+        return 0 < float(text) < float("inf")
+    except ValueError:
+        return False
+
+
+def _models(row: dict[str | None, str | None]) -> tuple[str, ...]:
+    return tuple(name.strip() for name in (row["gold_models"] or "").split(";") if name.strip())
+
+
+def _listing(row: dict[str | None, str | None]) -> GoldListing:
+    cell = {name: value or "" for name, value in row.items() if name is not None}
+    memory = cell["gold_memory_gb"]
+    return GoldListing(
+        cell["listing_id"], cell["title"], cell["vendor"], GoldKind(cell["kind"]), _models(row),
+        float(memory) if memory else None, cell["gold_form"].strip(), cell.get("description", ""),
+    )  # fmt: skip

@@ -1,0 +1,175 @@
+"""Answers held against gold: one row a listing, as arrays for metrics and as errors for people."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rerank.gold import GoldKind, GoldListing, canonical_key
+from rerank.metrics import TOP_GRADE
+from rerank.resolver import Decision, Resolution, ScoredCandidate
+
+Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
+
+GRADED_PLACES = 10
+# The closest sizes of one model differ by 8 % (11 and 12 GB); 1280 MB is written 1.25 and 1.28.
+_MEMORY_TOLERANCE = 0.05
+
+
+class ErrorKind(Enum):
+    """Which part failed."""
+
+    RETRIEVAL = "retrieval"
+    RANKING = "ranking"
+    DECISION = "decision"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcomes:
+    """What came of listings that are a match or nil; ambiguous ones are left out.
+
+    :param is_match: whether the listing sells a GPU of the registry.
+    :param ranks: place of the first right model from 1, infinite if none or nil.
+    :param grades: shape (listings, 10), graded relevance of the ranked models.
+    :param probability: ``match_probability``.
+    :param accepted: whether the decision is `match`.
+    :param memory_agrees: of the first candidate; meaningful where ``memory_judged``.
+    :param memory_judged: whether the right model came first and the listing states its memory.
+    """
+
+    is_match: Bools
+    ranks: Floats
+    grades: Floats
+    probability: Floats
+    accepted: Bools
+    memory_agrees: Bools
+    memory_judged: Bools
+
+    @property
+    def correct(self) -> Bools:
+        """Whether the best candidate is what the listing sells; never so for nil."""
+        return np.asarray(self.ranks == 1, np.bool_)
+
+
+def judge(gold: Sequence[GoldListing], resolutions: Sequence[Resolution]) -> Outcomes:
+    """Hold resolutions against gold listings, which come in the same order."""
+    pairs = [(g, r) for g, r in zip(gold, resolutions, strict=True) if _is_judged(g)]
+    ranked = [_distinct(r.candidates) for _, r in pairs]
+    ranks = np.array(
+        [first_rank(top, g) for top, (g, _) in zip(ranked, pairs, strict=True)], np.float64
+    )
+    grades = np.zeros((len(pairs), GRADED_PLACES))
+    agrees = np.zeros(len(pairs), np.bool_)
+    for row, (top, (listing, _)) in enumerate(zip(ranked, pairs, strict=True)):
+        place = ranks[row]
+        if place <= len(top):
+            found = top[int(place) - 1]
+            agrees[row] = _memory_agrees(listing, found)
+            if place <= GRADED_PLACES:
+                grades[row, int(place) - 1] = grade(listing, found)
+    stated = np.array([g.gold_memory_gb is not None for g, _ in pairs], np.bool_)
+    return Outcomes(
+        is_match=np.array([g.kind is GoldKind.MATCH for g, _ in pairs], np.bool_),
+        ranks=ranks, grades=grades,
+        probability=np.array([r.match_probability for _, r in pairs], np.float64),
+        accepted=np.array([_is_accepted(r) for _, r in pairs], np.bool_),
+        memory_agrees=agrees, memory_judged=stated & (ranks == 1),
+    )  # fmt: skip
+
+
+def first_rank(candidates: Iterable[ScoredCandidate], gold: GoldListing) -> float:
+    """Return the place of the first accepted model from 1, variants of a model counting once."""
+    return rank_of_models((candidate.model for candidate in candidates), gold)
+
+
+def rank_of_models(models: Iterable[str], gold: GoldListing) -> float:
+    """Return the place of the first accepted name from 1, infinite if there is none.
+
+    Names with one `canonical_key` share a place.
+    """
+    keys = dict.fromkeys(canonical_key(model) for model in models)
+    wanted = _keys(gold)
+    return next((float(at) for at, key in enumerate(keys, start=1) if key in wanted), np.inf)
+
+
+def grade(gold: GoldListing, candidate: ScoredCandidate) -> int:
+    """Grade a candidate: 2 a variant that fits all the listing states, 1 its model, else 0."""
+    if canonical_key(candidate.model) not in _keys(gold):
+        return 0
+    form = not gold.gold_form or gold.gold_form.casefold() == candidate.form_factor.casefold()
+    return TOP_GRADE if form and _memory_agrees(gold, candidate) else 1
+
+
+def errors_of(
+    gold: Sequence[GoldListing], resolutions: Sequence[Resolution]
+) -> list[dict[str, Any]]:
+    """Return what went wrong, the costliest first: accepted errors, wrong names, then the rest.
+
+    ``retrieval``: no right model among the candidates; ``ranking``: one is, but it or the stated
+    variant is not first; ``decision``: the right model was not accepted or a nil listing was.
+    """
+    found = []
+    for listing, answer in zip(gold, resolutions, strict=True):
+        kind = _error_kind(listing, answer) if _is_judged(listing) else None
+        if kind is not None:
+            wrong = kind is not ErrorKind.DECISION or listing.kind is GoldKind.NIL
+            order = (not (_is_accepted(answer) and wrong), not wrong, -answer.match_probability)
+            found.append((order, listing.listing_id, _error(listing, answer, kind)))
+    return [error for _, _, error in sorted(found, key=lambda item: item[:2])]
+
+
+def _error_kind(gold: GoldListing, answer: Resolution) -> ErrorKind | None:
+    if gold.kind is GoldKind.NIL:
+        return ErrorKind.DECISION if _is_accepted(answer) else None
+    rank = first_rank(answer.candidates, gold)
+    if rank == np.inf:
+        return ErrorKind.RETRIEVAL
+    if rank > 1 or not _memory_agrees(gold, answer.candidates[0]):
+        return ErrorKind.RANKING
+    return None if _is_accepted(answer) else ErrorKind.DECISION
+
+
+def _error(gold: GoldListing, answer: Resolution, kind: ErrorKind) -> dict[str, Any]:
+    want = " or ".join(gold.gold_models) or "no match"
+    return {
+        "listing_id": gold.listing_id, "title": gold.title,
+        "want": _with_memory(want, gold.gold_memory_gb),
+        "got": _with_memory(answer.model or "no candidates", answer.memory_gb),
+        "probability": round(answer.match_probability, 4), "decision": answer.decision,
+        "kind": kind.value,
+    }  # fmt: skip
+
+
+def _with_memory(name: str, memory_gb: float | None) -> str:
+    return name if memory_gb is None else f"{name} {memory_gb:g} GB"
+
+
+def _distinct(candidates: Iterable[ScoredCandidate]) -> list[ScoredCandidate]:
+    """Return each model's best candidate, in ranked order."""
+    best: dict[str, ScoredCandidate] = {}
+    for candidate in candidates:
+        best.setdefault(canonical_key(candidate.model), candidate)
+    return list(best.values())
+
+
+def _keys(gold: GoldListing) -> set[str]:
+    return {canonical_key(model) for model in gold.gold_models}
+
+
+def _memory_agrees(gold: GoldListing, candidate: ScoredCandidate) -> bool:
+    wanted = gold.gold_memory_gb
+    return wanted is None or abs(candidate.memory_gb - wanted) <= _MEMORY_TOLERANCE * wanted
+
+
+def _is_judged(gold: GoldListing) -> bool:
+    return gold.kind is not GoldKind.AMBIGUOUS
+
+
+def _is_accepted(resolution: Resolution) -> bool:
+    return resolution.decision == Decision.MATCH.value

@@ -1,0 +1,135 @@
+"""Fixtures: a dozen-model registry and everything small that is built from it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+
+from index.embedder import HashEmbedder, descriptor
+from index.records import GpuRecord
+from index.registry import gpu_slug
+from index.retriever import Retriever
+from index.vector_index import ExactIndex
+
+MakeGpu = Callable[..., GpuRecord]
+
+
+def _gpu(
+    model: str, memory_gb: float, memory_type: str = "GDDR6", *, vendor: str = "NVIDIA",
+    line: str = "GeForce", form: str = "PCIe", year: int = 2020,
+    codenames: tuple[str, ...] = (), aliases: tuple[str, ...] = (),
+    part_numbers: tuple[str, ...] = (),
+) -> GpuRecord:  # fmt: skip
+    return GpuRecord(
+        gpu_id=gpu_slug(model, memory_gb=memory_gb, memory_type=memory_type, form_factor=form),
+        model=model, vendor=vendor, line=line, generation="", memory_gb=memory_gb,
+        memory_type=memory_type, form_factor=form, release_year=year, codenames=codenames,
+        aliases=aliases, part_numbers=part_numbers,
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def make_gpu() -> MakeGpu:
+    """Return a function that makes a record with a proper id from a few words."""
+    return _gpu
+
+
+@pytest.fixture(scope="session")
+def tiny_registry() -> list[GpuRecord]:
+    """A dozen models of three vendors, with siblings, variants, aliases and part numbers."""
+    amd = {"vendor": "AMD", "line": "Radeon"}
+    return [
+        _gpu("GeForce RTX 4060 Ti", 8, year=2023),
+        _gpu("GeForce RTX 4060 Ti", 16, year=2023),
+        _gpu("GeForce RTX 4060", 8, year=2023),
+        _gpu("GeForce RTX 4080 SUPER", 16, "GDDR6X", year=2024, aliases=("4080S",)),
+        _gpu("GeForce RTX 4080", 16, "GDDR6X", year=2022),
+        _gpu("GeForce RTX 3080", 10, "GDDR6X"),
+        _gpu("GeForce RTX 3080", 12, "GDDR6X", year=2022),
+        _gpu("GeForce RTX 3080", 16, form="mobile", year=2021),
+        _gpu("GeForce RTX 3080", 8, form="Max-Q", year=2021),
+        _gpu("GeForce RTX 3080", 20, "GDDR6X", year=2021),
+        _gpu("GeForce GTX 1060", 6, "GDDR5", year=2016, part_numbers=("P4-616",)),
+        _gpu("GeForce GTX 1060", 3, "GDDR5", year=2016),
+        _gpu("Quadro RTX 4000", 8, line="Quadro", year=2018),
+        _gpu("RTX 4000 Ada", 20, line="RTX (pro)", year=2023),
+        _gpu("A100", 40, "HBM2", line="Data Center"),
+        _gpu("A100", 80, "HBM2e", line="Data Center", form="SXM4", year=2021),
+        _gpu("Radeon RX 6600", 8, year=2021, **amd),
+        _gpu("Radeon RX 6600 XT", 8, year=2021, **amd),
+        _gpu("Radeon HD 7970", 3, "GDDR5", year=2012, **amd),
+        _gpu("Arc A770", 16, vendor="Intel", line="Arc", year=2022),
+        _gpu("Arc A770", 8, vendor="Intel", line="Arc", year=2022),
+    ]  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def hash_embedder() -> HashEmbedder:
+    """The embedder without training, small enough to be instant."""
+    return HashEmbedder(128)
+
+
+@pytest.fixture(scope="session")
+def make_retriever(hash_embedder: HashEmbedder) -> Callable[[Sequence[GpuRecord]], Retriever]:
+    """Return a function that makes an exact retriever over records."""
+
+    def make(records: Sequence[GpuRecord]) -> Retriever:
+        vectors = hash_embedder.encode([descriptor(record) for record in records])
+        index = ExactIndex(hash_embedder.dimension)
+        index.add(vectors)
+        return Retriever(records, vectors, index, hash_embedder)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def tiny_retriever(
+    tiny_registry: list[GpuRecord], make_retriever: Callable[[Sequence[GpuRecord]], Retriever]
+) -> Retriever:
+    """An exact retriever over the tiny registry."""
+    return make_retriever(tiny_registry)
+
+
+@pytest.fixture(scope="session")
+def data_folder() -> Path:
+    """The shipped data."""
+    from index.shipped import shipped
+
+    return shipped("registry").parent
+
+
+LinearScorer = Callable[..., bytes]
+
+
+@pytest.fixture(scope="session")
+def linear_scorer() -> LinearScorer:
+    """Return a function that makes an ONNX graph of a weighted sum of named features.
+
+    It stands where trained trees do, so that scores and probabilities can be worked out by hand.
+    """
+    import numpy as np
+    from onnx import TensorProto, helper, numpy_helper
+
+    def make(names: Sequence[str], weights: dict[str, float], bias: float = 0.0) -> bytes:
+        column = np.zeros((len(names), 1), np.float32)
+        for name, weight in weights.items():
+            column[list(names).index(name)] = weight
+        graph = helper.make_graph(
+            [
+                helper.make_node("MatMul", ["features", "weights"], ["sum"]),
+                helper.make_node("Add", ["sum", "bias"], ["scores"]),
+            ],
+            "linear",
+            [helper.make_tensor_value_info("features", TensorProto.FLOAT, [None, len(names)])],
+            [helper.make_tensor_value_info("scores", TensorProto.FLOAT, [None, 1])],
+            [
+                numpy_helper.from_array(column, "weights"),
+                numpy_helper.from_array(np.array([bias], np.float32), "bias"),
+            ],
+        )
+        opsets = [helper.make_opsetid("", 15)]
+        return bytes(helper.make_model(graph, opset_imports=opsets, ir_version=8).SerializeToString())
+
+    return make

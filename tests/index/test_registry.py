@@ -1,0 +1,441 @@
+"""The registry: what ships, every fault at once with its place, three file formats, one content."""
+
+from __future__ import annotations
+
+import csv
+import random
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from index.errors import FaultsError, InputError
+from index.lexicon import Lexicon
+from index.records import FORM_FACTORS, GpuRecord
+from index.registry import (
+    VENDORS, gpu_slug, load_registry, read_records, registry_fingerprint, squash, write_records,
+)  # fmt: skip
+from index.shipped import shipped
+
+GOOD = """\
+vendor: NVIDIA
+families:
+  - generation: GeForce 40
+    line: GeForce
+    models:
+      - {name: GeForce RTX 4060 Ti, chip: AD106, year: 2023, variants: [8GB GDDR6, 16GB GDDR6]}
+      - {name: GeForce RTX 4080 SUPER, chip: [AD103], year: 2024, variants: [16GB GDDR6X], aliases: [4080S], part_numbers: [ZT-D40820]}
+      - {name: GeForce 210, year: 2009, variants: [512MB DDR3, 1GB DDR3 MXM]}
+"""
+MODEL = "vendor: NVIDIA\nfamilies:\n  - generation: g\n    line: l\n    models:\n"
+
+
+def write(folder: Path, name: str, text: str) -> Path:
+    path = folder / name
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def faults_of(source: Path) -> list[str]:
+    with pytest.raises(FaultsError, match=r"registry .*: \d+ faults?") as caught:
+        load_registry(source)
+    return list(caught.value.faults)
+
+
+def write_csv(folder: Path, rows: list[dict[str, Any]], name: str = "gpus.csv") -> Path:
+    path = folder / name
+    columns = list(dict.fromkeys(key for row in rows for key in row))
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, columns)
+        writer.writeheader()
+        writer.writerows(rows)
+    return path
+
+
+def write_parquet(folder: Path, rows: list[dict[str, Any]]) -> Path:
+    path = folder / "gpus.parquet"
+    pq.write_table(pa.Table.from_pylist(rows), path)
+    return path
+
+
+ROW = {"model": "GeForce RTX 3080", "vendor": "NVIDIA", "memory_gb": 10, "memory_type": "GDDR6X"}
+
+
+# --- what ships ---
+
+
+@pytest.fixture(scope="module")
+def shipped_records() -> list[GpuRecord]:
+    return load_registry(shipped("registry"))
+
+
+def test_the_shipped_registry_is_large_and_its_ids_are_unique(
+    shipped_records: list[GpuRecord],
+) -> None:
+    assert len({record.model for record in shipped_records}) >= 1000
+    assert len(shipped_records) >= 1600
+    assert len({record.gpu_id for record in shipped_records}) == len(shipped_records)
+
+
+def test_the_shipped_records_are_well_formed(shipped_records: list[GpuRecord]) -> None:
+    for record in shipped_records:
+        assert re.fullmatch(r"[a-z0-9.]+(-[a-z0-9.]+)*", record.gpu_id), record
+        assert record.vendor in VENDORS
+        assert record.form_factor in FORM_FACTORS
+        assert 0 < record.memory_gb <= 1024, record
+        assert 1995 <= record.release_year <= 2026, record
+        assert not record.model.startswith(record.vendor), record
+        assert record.line, record
+        assert record.generation, record
+
+
+def test_the_shipped_models_have_names_of_their_own(shipped_records: list[GpuRecord]) -> None:
+    by_name: dict[str, set[str]] = {}
+    for record in shipped_records:
+        by_name.setdefault(squash(record.model), set()).add(record.model)
+    assert [names for names in by_name.values() if len(names) > 1] == []
+    assert {record.vendor for record in shipped_records} == set(VENDORS)
+
+
+@pytest.mark.parametrize(
+    "gpu_id",
+    [
+        "geforce-rtx-4060-ti-16gb-gddr6", "radeon-rx-9070-xt-16gb-gddr6", "arc-a770-16gb-gddr6",
+        "geforce-rtx-5090-32gb-gddr7", "radeon-hd-7870-2gb-gddr5", "rtx-6000-ada-48gb-gddr6",
+    ],
+)  # fmt: skip
+def test_known_ids_are_stable(gpu_id: str, shipped_records: list[GpuRecord]) -> None:
+    assert gpu_id in {record.gpu_id for record in shipped_records}
+
+
+# --- YAML ---
+
+
+def test_a_yaml_file_gives_its_records_in_order(tmp_path: Path) -> None:
+    records = load_registry(write(tmp_path, "r.yaml", GOOD))
+    assert [record.gpu_id for record in records] == [
+        "geforce-rtx-4060-ti-8gb-gddr6", "geforce-rtx-4060-ti-16gb-gddr6",
+        "geforce-rtx-4080-super-16gb-gddr6x", "geforce-210-512mb-ddr3", "geforce-210-1gb-ddr3-mxm",
+    ]  # fmt: skip
+    assert records[2] == GpuRecord(
+        "geforce-rtx-4080-super-16gb-gddr6x", "GeForce RTX 4080 SUPER", "NVIDIA", "GeForce",
+        "GeForce 40", 16.0, "GDDR6X", "PCIe", 2024, ("AD103",), ("4080S",), ("ZT-D40820",),
+    )  # fmt: skip
+    assert (records[3].memory_gb, records[4].form_factor) == (0.5, "MXM")
+    assert records[0].codenames == ("AD106",)
+
+
+def test_a_folder_is_read_in_the_order_of_its_names(tmp_path: Path) -> None:
+    write(tmp_path, "b.yml", MODEL + "      - {name: RTX 2, year: 2020, variants: [1GB GDDR6]}\n")
+    write(tmp_path, "a.yaml", MODEL + "      - {name: RTX 1, year: 2020, variants: [1GB GDDR6]}\n")
+    write(tmp_path, "notes.txt", "not a registry")
+    assert [record.model for record in load_registry(tmp_path)] == ["RTX 1", "RTX 2"]
+
+
+def test_every_kind_of_fault_is_reported_at_once_with_file_and_line(tmp_path: Path) -> None:
+    faulty = write(
+        tmp_path, "faulty.yaml",
+        """\
+vendor: NVIDIA
+colour: green
+families:
+  - generation: g
+    line: l
+    shape: round
+    models:
+      - {name: RTX 1, year: 2020, variants: [1GB GDDR6], speed: 3}
+      - {name: RTX 2, variants: [1GB GDDR6]}
+      - {name: RTX 3, year: 2020, variants: [1 gigabyte, 2GB GDDR6 brick, 4GB GDDR6]}
+      - {name: RTX 4, year: 1889, variants: [1GB GDDR6]}
+      - {name: 4090, year: 2020, variants: [1GB GDDR6]}
+      - {name: RTX 5, year: 2020, variants: []}
+      - RTX 6
+      - {name: RTX 7, year: 2020, variants: [1GB GDDR6], aliases: [RTX-3]}
+      - {name: RTX 1, year: 2020, variants: [1GB GDDR6]}
+  - line: l
+    models: []
+  - generation: h
+""",
+    )  # fmt: skip
+    other = write(tmp_path, "vendor.yaml", GOOD.replace("NVIDIA", "3dfx"))
+    broken = write(tmp_path, "broken.yaml", "vendor: [unclosed")
+    faults = faults_of(tmp_path)
+    expected = [
+        (f"{broken}", "not readable as YAML"),
+        (f"{faulty}:", "unknown keys colour; allowed: families, vendor"),
+        (f"{faulty}:4:", "unknown keys shape"),
+        (f"{faulty}:8:", "unknown keys speed; allowed: aliases, chip, name, part_numbers"),
+        (f"{faulty}:9:", "missing year"),
+        (f"{faulty}:10:", "got '1 gigabyte'"),
+        (f"{faulty}:10:", "got '2GB GDDR6 brick'"),
+        (f"{faulty}:11:", "year must be 1990-2100, got 1889"),
+        (f"{faulty}:12:", "name must be text, got 4090"),
+        (f"{faulty}:13:", "'variants' must be a list with at least one entry"),
+        (f"{faulty}:4:", "a model must be a mapping, got 'RTX 6'"),
+        (f"{faulty}:17:", "missing generation"),
+        (f"{faulty}:", "each family needs a list 'models'"),
+        (f"{other}:", "vendor must be one of NVIDIA, AMD, Intel, got '3dfx'"),
+        (f"{faulty}:16:", f"gpu_id 'rtx-1-1gb-gddr6' stands already at {faulty}:8"),
+        (f"{faulty}:15:", f"alias 'RTX-3' of RTX 7 belongs to RTX 3 ({faulty}:10)"),
+    ]
+    for place, text in expected:
+        assert any(fault.startswith(place) and text in fault for fault in faults), (place, text)
+    assert len(faults) == len(expected), faults
+
+
+def test_an_alias_may_not_be_two_models_alias(tmp_path: Path) -> None:
+    path = write(
+        tmp_path, "r.yaml", MODEL
+        + "      - {name: RTX 1, year: 2020, variants: [1GB GDDR6, 2GB GDDR6], aliases: [Turbo]}\n"
+        + "      - {name: RTX 2, year: 2020, variants: [1GB GDDR6], part_numbers: [tur-bo]}\n",
+    )  # fmt: skip
+    assert faults_of(path) == [f"{path}:7: alias 'tur-bo' of RTX 2 belongs to RTX 1 ({path}:6)"]
+
+
+def test_an_alias_of_ones_own_is_no_collision(tmp_path: Path) -> None:
+    line = "      - {name: RTX 1, year: 2020, variants: [1GB GDDR6, 2GB GDDR6], aliases: [RTX1]}\n"
+    assert len(load_registry(write(tmp_path, "r.yaml", MODEL + line))) == 2
+
+
+def test_a_long_list_of_faults_is_counted_but_not_printed_whole(tmp_path: Path) -> None:
+    lines = "".join(f"      - {{name: RTX {n}, year: 2020}}\n" for n in range(50))
+    with pytest.raises(FaultsError, match=r"50 faults(.|\n)*\.\.\. and 30 more") as caught:
+        load_registry(write(tmp_path, "r.yaml", MODEL + lines))
+    assert len(caught.value.faults) == 50
+    assert len(str(caught.value).splitlines()) == 22
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("empty.yaml", "", "expected the keys 'vendor' and 'families'"),
+        ("list.yaml", "[1, 2]", "expected the keys 'vendor' and 'families'"),
+        ("none.yaml", "vendor: AMD\nfamilies: []\n", "at least one GPU, found none"),
+        ("empty.csv", "", "at least one GPU, found none"),
+        ("header.csv", "model,vendor,memory_gb,memory_type\n", "at least one GPU, found none"),
+        ("bad.parquet", "PAR1 no", "not readable as parquet"),
+        ("gpus.json", "{}", "expected .yaml, .csv or .parquet, got '.json'"),
+    ],
+)
+def test_files_with_nothing_to_read_say_so(
+    tmp_path: Path, name: str, text: str, message: str
+) -> None:
+    path = write(tmp_path, name, text)
+    with pytest.raises(InputError, match=re.escape(message)) as caught:
+        load_registry(path)
+    assert str(path) in str(caught.value)
+
+
+def test_missing_places_are_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="absent: no such file or folder"):
+        load_registry(tmp_path / "absent")
+    with pytest.raises(InputError, match=r"expected \.yaml files in this folder, found none"):
+        load_registry(tmp_path)
+
+
+# --- tables ---
+
+TABLE = [
+    {**ROW, "release_year": 2020, "aliases": "3080OG;Thirty Eighty", "codenames": "GA102"},
+    {**ROW, "memory_gb": 16, "memory_type": "GDDR6", "form_factor": "mobile", "gpu_id": "my-id"},
+    {"model": "Radeon HD 7970", "vendor": "AMD", "memory_gb": 3, "memory_type": "GDDR5",
+     "line": "Radeon", "generation": "HD 7000", "part_numbers": "21197; 11197-01"},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("writer", [write_csv, write_parquet], ids=["csv", "parquet"])
+def test_a_table_gives_the_same_records(
+    tmp_path: Path, writer: Callable[[Path, list[dict[str, Any]]], Path]
+) -> None:
+    columns = list(dict.fromkeys(key for row in TABLE for key in row))
+    rows = [{column: row.get(column) for column in columns} for row in TABLE]
+    assert load_registry(writer(tmp_path, rows)) == [
+        GpuRecord(
+            "geforce-rtx-3080-10gb-gddr6x", "GeForce RTX 3080", "NVIDIA", "", "", 10.0, "GDDR6X",
+            "PCIe", 2020, ("GA102",), ("3080OG", "Thirty Eighty"), (),
+        ),
+        GpuRecord(
+            "my-id", "GeForce RTX 3080", "NVIDIA", "", "", 16.0, "GDDR6", "mobile", 0,
+        ),
+        GpuRecord(
+            "radeon-hd-7970-3gb-gddr5", "Radeon HD 7970", "AMD", "Radeon", "HD 7000", 3.0, "GDDR5",
+            "PCIe", 0, (), (), ("21197", "11197-01"),
+        ),
+    ]  # fmt: skip
+
+
+def test_parquet_lists_are_read_as_lists(tmp_path: Path) -> None:
+    path = write_parquet(tmp_path, [{**ROW, "aliases": ["a;b", "c"], "codenames": []}])
+    assert load_registry(path)[0].aliases == ("a;b", "c")
+
+
+def test_every_fault_of_a_table_is_reported_with_its_row(tmp_path: Path) -> None:
+    path = write_csv(tmp_path, [
+        ROW,
+        {**ROW, "memory_gb": "ten"},
+        {**ROW, "model": ""},
+        {**ROW, "vendor": "Nvidia", "memory_gb": -1, "form_factor": "brick"},
+        {**ROW, "model": "***"},
+        ROW,
+        {**ROW, "memory_gb": "nan"},
+        {**ROW, "memory_gb": 12, "release_year": "soon"},
+        {**ROW, "model": "RTX 1", "aliases": "geforce rtx3080"},
+    ])  # fmt: skip
+    faults = faults_of(path)
+    expected = [
+        (3, "memory_gb and release_year must be numbers"), (4, "missing model"),
+        (5, "memory_gb must be above 0 and in GB, got -1.0"),
+        (5, "vendor must be one of NVIDIA, AMD, Intel, got 'Nvidia'"),
+        (5, "form_factor must be one of"), (6, "model must hold letters or digits, got '***'"),
+        (8, "memory_gb must be above 0"), (9, "memory_gb and release_year must be numbers"),
+        (7, f"gpu_id 'geforce-rtx-3080-10gb-gddr6x' stands already at {path}:2"),
+        (10, f"alias 'geforce rtx3080' of RTX 1 belongs to GeForce RTX 3080 ({path}:2)"),
+    ]  # fmt: skip
+    for row, text in expected:
+        assert any(f.startswith(f"{path}:{row}: ") and text in f for f in faults), (row, text)
+    assert len(faults) == len(expected), faults
+
+
+@pytest.mark.parametrize("writer", [write_csv, write_parquet], ids=["csv", "parquet"])
+def test_unknown_and_missing_columns_are_named_together(
+    tmp_path: Path, writer: Callable[[Path, list[dict[str, Any]]], Path]
+) -> None:
+    path = writer(tmp_path, [{"model": "RTX 1", "vendor": "NVIDIA", "memory": 3, "price": 4}])
+    assert faults_of(path) == [
+        f"{path}: columns unknown: memory, price; missing: memory_gb, memory_type"
+    ]
+
+
+# --- records on disk, ids and fingerprints ---
+
+
+def test_records_survive_writing_and_reading(
+    tmp_path: Path, tiny_registry: list[GpuRecord]
+) -> None:
+    records = [*tiny_registry, replace(tiny_registry[0], gpu_id="é\u2028\n", aliases=("б", ""))]
+    write_records(records, tmp_path / "records.jsonl")
+    assert read_records(tmp_path / "records.jsonl") == records
+
+
+@pytest.mark.parametrize(
+    "line", ["not json", "[]", "3", "{}", '{"gpu_id": "x"}'], ids=["text", "list", "int", "{}", "x"]
+)
+def test_a_line_that_is_no_record_is_named(
+    tmp_path: Path, line: str, tiny_registry: list[GpuRecord]
+) -> None:
+    path = tmp_path / "records.jsonl"
+    write_records(tiny_registry[:2], path)
+    path.write_text(path.read_text() + line + "\n")
+    with pytest.raises(InputError, match=re.escape(f"{path}:3: not a GPU record")):
+        read_records(path)
+
+
+def test_the_fingerprint_follows_content_and_not_order(tiny_registry: list[GpuRecord]) -> None:
+    shuffled = random.Random(3).sample(tiny_registry, len(tiny_registry))
+    fingerprint = registry_fingerprint(tiny_registry)
+    assert re.fullmatch(r"[0-9a-f]{16}", fingerprint)
+    assert registry_fingerprint(shuffled) == fingerprint
+    assert registry_fingerprint(tiny_registry[1:]) != fingerprint
+    changed = [replace(tiny_registry[0], aliases=("x",)), *tiny_registry[1:]]
+    assert registry_fingerprint(changed) != fingerprint
+
+
+@pytest.mark.parametrize(
+    ("model", "memory_gb", "memory_type", "form", "slug"),
+    [
+        ("GeForce RTX 4060 Ti", 16, "GDDR6", "PCIe", "geforce-rtx-4060-ti-16gb-gddr6"),
+        ("GeForce GTX 580", 1.5, "GDDR5", "PCIe", "geforce-gtx-580-1.5gb-gddr5"),
+        ("GeForce 8800 GTS", 0.3125, "GDDR3", "PCIe", "geforce-8800-gts-320mb-gddr3"),
+        ("GeForce 9800 GTX+", 0.5, "GDDR3", "PCIe", "geforce-9800-gtx-plus-512mb-gddr3"),
+        ("A100", 80, "HBM2e", "SXM4", "a100-80gb-hbm2e-sxm4"),
+        ("GeForce RTX 3080", 8, "GDDR6", "Max-Q", "geforce-rtx-3080-8gb-gddr6-max-q"),
+    ],
+)
+def test_ids(model: str, memory_gb: float, memory_type: str, form: str, slug: str) -> None:
+    found = gpu_slug(model, memory_gb=memory_gb, memory_type=memory_type, form_factor=form)
+    assert found == slug
+
+
+# --- known gaps ---
+
+
+@pytest.mark.xfail(strict=True, reason="a wrong vendor hides the file's other faults")
+def test_a_wrong_vendor_does_not_hide_other_faults(tmp_path: Path) -> None:
+    bad = MODEL.replace("NVIDIA", "3dfx") + "      - {name: RTX 1, year: 2020, variants: [x]}\n"
+    faults = faults_of(write(tmp_path, "r.yaml", bad))
+    assert any("vendor must be" in fault for fault in faults)
+    assert any("variant must read" in fault for fault in faults)
+
+
+@pytest.mark.xfail(strict=True, reason="a wrong year or missing field hides the bad variant")
+@pytest.mark.parametrize("fields", ["year: 1889", "chip: x"])
+def test_one_fault_of_a_model_does_not_hide_another(tmp_path: Path, fields: str) -> None:
+    line = f"      - {{name: RTX 1, {fields}, variants: [x]}}\n"
+    assert len(faults_of(write(tmp_path, "r.yaml", MODEL + line))) == 2
+
+
+@pytest.mark.xfail(strict=True, reason="YAML accepts 0GB, a table does not")
+def test_no_memory_is_a_fault(tmp_path: Path) -> None:
+    line = "      - {name: RTX 1, year: 2020, variants: [0GB GDDR6]}\n"
+    assert len(faults_of(write(tmp_path, "r.yaml", MODEL + line))) == 1
+
+
+@pytest.mark.xfail(
+    strict=True, raises=ValueError, reason="YAML accepts the name '***', the lexicon then fails"
+)
+def test_a_name_without_letters_is_a_fault(tmp_path: Path) -> None:
+    line = "      - {name: '***', year: 2020, variants: [1GB GDDR6]}\n"
+    try:
+        records = load_registry(write(tmp_path, "r.yaml", MODEL + line))
+    except FaultsError as fault:
+        assert "letters or digits" in str(fault)  # noqa: PT017
+    else:
+        Lexicon(records)
+
+
+@pytest.mark.xfail(strict=True, reason="two models of one spelling (4090D, 4090 D) are accepted")
+def test_two_models_may_not_share_a_spelling(tmp_path: Path) -> None:
+    lines = "".join(
+        f"      - {{name: {name}, year: 2020, variants: [24GB GDDR6X]}}\n"
+        for name in ("RTX 4090D", "RTX 4090 D")
+    )
+    assert len(faults_of(write(tmp_path, "r.yaml", MODEL + lines))) == 1
+
+
+@pytest.mark.xfail(strict=True, reason="the later of two equal YAML keys wins silently")
+def test_a_key_given_twice_is_a_fault(tmp_path: Path) -> None:
+    line = "      - {name: RTX 1, year: 2020, year: 2021, variants: [1GB GDDR6]}\n"
+    assert len(faults_of(write(tmp_path, "r.yaml", MODEL + line))) == 1
+
+
+@pytest.mark.xfail(
+    strict=True, raises=UnicodeDecodeError, reason="a CSV in Latin-1 ends in a traceback"
+)
+def test_a_csv_of_another_encoding_is_an_input_error(tmp_path: Path) -> None:
+    path = tmp_path / "gpus.csv"
+    path.write_bytes("model,vendor,memory_gb,memory_type\nÉ 1,AMD,1,GDDR6\n".encode("latin-1"))
+    with pytest.raises(InputError, match=re.escape(str(path))):
+        load_registry(path)
+
+
+@pytest.mark.xfail(strict=True, reason="cells beyond the last column are dropped after row 2")
+def test_a_csv_row_with_too_many_cells_is_a_fault(tmp_path: Path) -> None:
+    path = write_csv(tmp_path, [ROW, {**ROW, "memory_gb": 12}])
+    path.write_text(path.read_text().rstrip("\r\n") + ",stray\n")
+    assert len(faults_of(path)) == 1
+
+
+@pytest.mark.xfail(strict=True, reason="numbers in a parquet id or line column stay numbers")
+def test_ids_of_a_parquet_file_become_text(tmp_path: Path) -> None:
+    record = load_registry(write_parquet(tmp_path, [{**ROW, "gpu_id": 17, "line": 5}]))[0]
+    assert (record.gpu_id, record.line) == ("17", "5")
+
+
+@pytest.mark.xfail(strict=True, reason="a table's release_year is not checked as YAML's is")
+def test_a_table_s_year_is_checked(tmp_path: Path) -> None:
+    assert len(faults_of(write_csv(tmp_path, [{**ROW, "release_year": 99999}]))) == 1

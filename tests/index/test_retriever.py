@@ -1,0 +1,183 @@
+"""The retriever: recall of each route, its limits, and batches that equal single listings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import pytest
+
+from index.embedder import HashEmbedder, descriptor
+from index.lexicon import Lexicon
+from index.records import GpuRecord, Listing
+from index.retriever import DEFAULT_CANDIDATES, Retriever, Route, memory_agreement
+from index.vector_index import FaissIndex, IndexKind
+
+MakeRetriever = Callable[[Sequence[GpuRecord]], Retriever]
+
+# (title, the variant it sells)
+SOLD = [
+    ("Gigabyte RTX4060Ti windforce 16g", "geforce-rtx-4060-ti-16gb-gddr6"),
+    ("GV-N406TEAGLE OC-8GD", "geforce-rtx-4060-ti-8gb-gddr6"),
+    ("4080S founders", "geforce-rtx-4080-super-16gb-gddr6x"),
+    ("RTX 308012GB", "geforce-rtx-3080-12gb-gddr6x"),
+    ("EVGA 06G-P4-6163-KR", "geforce-gtx-1060-6gb-gddr5"),
+    ("джифорс гтх 1060 3гб", "geforce-gtx-1060-3gb-gddr5"),
+    ("Quadro RTX 4000 8GB", "quadro-rtx-4000-8gb-gddr6"),
+    ("RTX 4000 Ada SFF-less 20GB", "rtx-4000-ada-20gb-gddr6"),
+    ("nvidia a100 80gb sxm4", "a100-80gb-hbm2e-sxm4"),
+    ("sapphire 6600 xt pulse", "radeon-rx-6600-xt-8gb-gddr6"),
+    ("EAH7970/3GD5", "radeon-hd-7970-3gb-gddr5"),
+    ("intel arc A770 limited 16GB", "arc-a770-16gb-gddr6"),
+]
+LISTINGS = [Listing(str(at), title) for at, (title, _) in enumerate(SOLD)]
+
+
+def candidates(retriever: Retriever, title: str, **options: object) -> list[GpuRecord]:
+    batch = retriever.retrieve([Listing("1", title)], **options)  # type: ignore[arg-type]
+    return [retriever.records[row] for row in batch.record]
+
+
+@pytest.mark.parametrize("route", [Route.NAME, Route.FUSED])
+def test_the_sold_variant_is_the_first_candidate(route: Route, tiny_retriever: Retriever) -> None:
+    batch = tiny_retriever.retrieve(LISTINGS, route=route)
+    first = [tiny_retriever.records[row].gpu_id for row in batch.record[batch.offsets[:-1]]]
+    assert first == [gpu_id for _, gpu_id in SOLD]
+
+
+def test_vectors_alone_find_names_written_as_in_the_registry(tiny_retriever: Retriever) -> None:
+    for record in tiny_retriever.records:
+        found = candidates(tiny_retriever, record.model, route=Route.VECTOR, n_candidates=8)
+        assert record.model in {candidate.model for candidate in found}
+
+
+def test_every_route_stays_within_its_limits(tiny_retriever: Retriever) -> None:
+    for route in Route:
+        for limit in (1, 2, 5, DEFAULT_CANDIDATES):
+            batch = tiny_retriever.retrieve(LISTINGS, n_candidates=limit, route=route)
+            counts = np.diff(batch.offsets)
+            assert batch.offsets[0] == 0
+            assert batch.offsets[-1] == len(batch.record)
+            assert counts.max() <= limit
+            for start, stop in zip(batch.offsets, batch.offsets[1:], strict=False):
+                rows = batch.record[start:stop].tolist()
+                assert len(set(rows)) == len(rows)
+                assert (np.diff(batch.shortlist[start:stop]) <= 0).all()
+
+
+def test_a_smaller_limit_keeps_the_best(tiny_retriever: Retriever) -> None:
+    many = tiny_retriever.retrieve(LISTINGS)
+    few = tiny_retriever.retrieve(LISTINGS, n_candidates=3)
+    for at in range(len(LISTINGS)):
+        best = many.record[many.offsets[at] : many.offsets[at] + 3]
+        np.testing.assert_array_equal(few.record[few.offsets[at] : few.offsets[at + 1]], best)
+
+
+def test_at_most_four_variants_of_a_model(tiny_retriever: Retriever) -> None:
+    found = candidates(tiny_retriever, "RTX 3080")
+    models = [record.model for record in found]
+    assert models.count("GeForce RTX 3080") == 4
+    assert max(models.count(model) for model in models) <= 4
+
+
+def test_of_many_variants_the_stated_memory_is_kept(tiny_retriever: Retriever) -> None:
+    assert candidates(tiny_retriever, "RTX 3080 20GB")[0].memory_gb == 20
+
+
+def test_without_a_stated_memory_the_registry_s_order_decides(tiny_retriever: Retriever) -> None:
+    found = [r for r in candidates(tiny_retriever, "arc a770") if r.model == "Arc A770"]
+    assert [record.memory_gb for record in found] == [16, 8]
+
+
+def test_similarity_is_the_cosine_of_the_embeddings(tiny_retriever: Retriever) -> None:
+    batch = tiny_retriever.retrieve(LISTINGS[:3])
+    embedder = tiny_retriever.embedder
+    for row, (at, record) in enumerate(zip(batch.listing, batch.record, strict=True)):
+        text = batch.readings[at].text
+        gpu = tiny_retriever.records[record]
+        from index.text import spaced
+
+        pair = embedder.encode([spaced(text), descriptor(gpu)])
+        assert batch.similarity[row] == pytest.approx(float(pair[0] @ pair[1]), abs=1e-5)
+    vectors = tiny_retriever.retrieve(LISTINGS[:3], route=Route.VECTOR)
+    np.testing.assert_array_equal(vectors.similarity, vectors.shortlist)
+
+
+@pytest.mark.parametrize("route", list(Route), ids=lambda route: route.value)
+def test_a_batch_equals_single_listings(route: Route, tiny_retriever: Retriever) -> None:
+    listings = [*LISTINGS, Listing("d", "RTX 3080", "ASUS", "10 GB card")]
+    batch = tiny_retriever.retrieve(listings, route=route)
+    for at, listing in enumerate(listings):
+        one = tiny_retriever.retrieve([listing], route=route)
+        own = slice(batch.offsets[at], batch.offsets[at + 1])
+        np.testing.assert_array_equal(batch.record[own], one.record)
+        np.testing.assert_allclose(batch.shortlist[own], one.shortlist, atol=1e-5)
+        assert batch.readings[at] == one.readings[0]
+
+
+@pytest.mark.parametrize("title", ["", "🎮", "&nbsp;", "see photos"])
+def test_a_title_that_names_nothing_still_gets_candidates(
+    title: str, tiny_retriever: Retriever
+) -> None:
+    batch = tiny_retriever.retrieve([Listing("1", title)], n_candidates=5)
+    assert batch.offsets.tolist() == [0, 5]
+    if title != "see photos":
+        np.testing.assert_array_equal(batch.similarity, 0)
+    assert np.isfinite(batch.shortlist).all()
+
+
+def test_a_nameless_title_among_others_has_no_candidates_by_name(
+    tiny_retriever: Retriever,
+) -> None:
+    listings = [Listing("1", ""), Listing("2", "RTX 4060"), Listing("3", "box")]
+    batch = tiny_retriever.retrieve(listings, route=Route.NAME)
+    assert np.diff(batch.offsets).tolist() == [0, 3, 0]
+    assert set(batch.listing.tolist()) == {1}
+
+
+@pytest.mark.parametrize("kind", list(IndexKind), ids=lambda kind: kind.value)
+def test_faiss_gives_the_candidates_of_the_exact_index(
+    kind: IndexKind, tiny_retriever: Retriever, hash_embedder: HashEmbedder
+) -> None:
+    records = tiny_retriever.records
+    vectors = hash_embedder.encode([descriptor(record) for record in records])
+    index = FaissIndex.build(vectors, kind)
+    retriever = Retriever(records, vectors, index, hash_embedder)
+    mine, exact = (r.retrieve(LISTINGS, n_candidates=2) for r in (retriever, tiny_retriever))
+    share = np.mean(mine.record[mine.offsets[:-1]] == exact.record[exact.offsets[:-1]])
+    assert share == 1.0
+
+
+def test_the_order_of_the_registry_does_not_change_the_first_candidate(
+    tiny_registry: list[GpuRecord], make_retriever: MakeRetriever
+) -> None:
+    other = make_retriever(sorted(tiny_registry, key=lambda record: record.release_year))
+    batch = other.retrieve(LISTINGS)
+    first = [other.records[row].gpu_id for row in batch.record[batch.offsets[:-1]]]
+    assert first == [gpu_id for _, gpu_id in SOLD]
+
+
+def test_memory_agreement(tiny_registry: list[GpuRecord]) -> None:
+    lexicon = Lexicon(tiny_registry)
+    readings = [lexicon.read(t) for t in ("RTX 4060 8GB", "RTX 4060", "8GB or 16GB", "3072MB")]
+    listing = np.array([0, 0, 1, 2, 2, 2, 3, 3])
+    memory = np.array([8, 16, 8, 8, 16, 3, 3, 6], np.float32)
+    expected = [1, -1, 0, 1, 1, -1, 1, -1]
+    assert memory_agreement(readings, listing, memory).tolist() == expected
+
+
+# --- known gaps ---
+
+
+@pytest.mark.xfail(strict=True, raises=IndexError, reason="_rank_in_run of nothing gives one rank")
+@pytest.mark.parametrize("route", list(Route), ids=lambda route: route.value)
+def test_no_listings_give_no_candidates(route: Route, tiny_retriever: Retriever) -> None:
+    batch = tiny_retriever.retrieve([], route=route)
+    assert batch.offsets.tolist() == [0]
+    assert len(batch.record) == 0
+
+
+@pytest.mark.xfail(strict=True, raises=IndexError, reason="_rank_in_run of nothing gives one rank")
+def test_one_nameless_title_has_no_candidates_by_name(tiny_retriever: Retriever) -> None:
+    batch = tiny_retriever.retrieve([Listing("1", "see photos")], route=Route.NAME)
+    assert batch.offsets.tolist() == [0, 0]

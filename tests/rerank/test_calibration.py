@@ -1,0 +1,135 @@
+"""Calibration: recovers a known curve, monotone, and thresholds that keep their promise."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from sklearn.isotonic import IsotonicRegression
+
+from index.errors import InputError
+from rerank.calibration import Calibrator, choose_threshold, fit_calibrator
+from rerank.metrics import expected_calibration_error
+
+SEED = 11
+
+samples = st.lists(
+    st.tuples(st.floats(-20, 20, allow_subnormal=False), st.booleans()), min_size=2, max_size=200
+)
+
+
+def columns(pairs: list[tuple[float, bool]]) -> tuple[Any, Any]:
+    values, correct = zip(*pairs, strict=True)
+    return np.array(values, np.float64), np.array(correct, np.bool_)
+
+
+def known_curve(n: int, seed: int) -> tuple[Any, Any, Any]:
+    """Overconfident log-odds: the truth is sigmoid(x / 2 - 1). Returns x, truth, outcomes."""
+    rng = np.random.default_rng(seed)
+    log_odds = rng.normal(1, 4, n)
+    truth = 1 / (1 + np.exp(1 - log_odds / 2))
+    return log_odds, truth, rng.random(n) < truth
+
+
+def test_recovers_a_known_curve():
+    log_odds, _, correct = known_curve(20_000, SEED)
+    calibrator = fit_calibrator(log_odds, correct)
+    fresh, truth, outcomes = known_curve(20_000, SEED + 1)
+    found = calibrator(fresh)
+    assert np.abs(found - truth).mean() < 0.02
+    error = expected_calibration_error(found, outcomes)
+    assert error is not None
+    assert error < 0.012
+    naive = expected_calibration_error(1 / (1 + np.exp(-fresh)), outcomes)
+    assert naive is not None
+    assert naive > 0.1
+
+
+def test_equals_isotonic_regression_without_blocks():
+    """With blocks of one row, only the smoothing (half a success, half a failure) differs."""
+    log_odds, _, correct = known_curve(400, SEED)
+    exact = IsotonicRegression(out_of_bounds="clip").fit(log_odds, correct).predict(log_odds)
+    found = fit_calibrator(log_odds, correct, min_rows=1)(log_odds)
+    assert np.abs(found - exact).mean() < 0.06
+
+
+@settings(deadline=None)
+@given(samples, st.integers(1, 60))
+def test_is_monotone_and_never_certain(pairs: list[tuple[float, bool]], min_rows: int):
+    log_odds, correct = columns(pairs)
+    assume(correct.any() and not correct.all())
+    calibrator = fit_calibrator(log_odds, correct, min_rows=min_rows)
+    probability = calibrator(np.linspace(-30, 30, 500))
+    assert (np.diff(probability) >= 0).all()
+    assert 0 < probability.min() <= probability.max() < 1
+
+
+@settings(deadline=None)
+@given(samples, st.randoms(use_true_random=False))
+def test_the_order_of_distinct_rows_does_not_matter(pairs: Any, random: Any):
+    pairs = list({score: (score, hit) for score, hit in pairs}.values())
+    correct = [hit for _, hit in pairs]
+    assume(any(correct) and not all(correct))
+    shuffled = list(pairs)
+    random.shuffle(shuffled)
+    one, other = (fit_calibrator(*columns(rows), min_rows=5) for rows in (pairs, shuffled))
+    assert one == other
+
+
+def test_a_single_knot_is_constant():
+    calibrator = Calibrator((0.0,), (0.4,))
+    assert calibrator(np.array([-9.0, 0.0, 9.0])).tolist() == [0.4, 0.4, 0.4]
+
+
+def test_interpolates_between_knots_and_holds_beyond():
+    calibrator = Calibrator((-1.0, 1.0), (0.2, 0.8))
+    assert calibrator(np.array([-5.0, -1.0, 0.0, 1.0, 5.0])).tolist() == pytest.approx(
+        [0.2, 0.2, 0.5, 0.8, 0.8]
+    )
+
+
+@pytest.mark.parametrize(
+    "correct", [[], [True, True], [False, False]], ids=["empty", "all", "none"]
+)
+def test_one_outcome_cannot_be_calibrated(correct: list[bool]):
+    with pytest.raises(InputError, match="outcomes of both kinds"):
+        fit_calibrator(np.zeros(len(correct)), np.array(correct, np.bool_))
+
+
+def test_columns_must_fit():
+    with pytest.raises(InputError, match="3 scores but 2 outcomes"):
+        fit_calibrator(np.zeros(3), np.array([True, False]))
+
+
+def test_threshold_by_hand():
+    probability = np.array([0.9, 0.8, 0.7, 0.6])
+    correct = np.array([True, True, False, True])
+    assert choose_threshold(probability, correct, 1.0) == 0.8
+    assert choose_threshold(probability, correct, 0.75) == 0.6
+    assert choose_threshold(probability, correct, 0.7) == 0.6
+
+
+def test_a_tie_is_accepted_whole_or_not_at_all():
+    probability = np.array([0.9, 0.8, 0.8])
+    assert choose_threshold(probability, np.array([True, True, False]), 0.99) == 0.9
+
+
+def test_nothing_is_accepted_when_no_threshold_is_precise_enough():
+    assert choose_threshold(np.array([0.9, 0.8]), np.array([False, True]), 0.99) == 1.01
+    assert choose_threshold(np.zeros(0), np.zeros(0, np.bool_), 0.99) == 1.01
+
+
+@settings(deadline=None)
+@given(
+    st.lists(st.tuples(st.sampled_from([i / 20 for i in range(21)]), st.booleans()), max_size=80),
+    st.floats(0.5, 1),
+)
+def test_threshold_is_the_lowest_that_keeps_its_promise(pairs: Any, precision: float):
+    probability, correct = columns(pairs) if pairs else (np.zeros(0), np.zeros(0, np.bool_))
+    keeping = [
+        t for t in np.unique(probability).tolist() if correct[probability >= t].mean() >= precision
+    ]
+    assert choose_threshold(probability, correct, precision) == min(keeping, default=1.01)
