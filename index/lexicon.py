@@ -22,6 +22,7 @@ from index.text import Run, normalise, runs
 
 # Line words that partners glue behind a code of their own: ENGTX, VCGGTX, GFRTX, AXRX.
 _GLUED_LINES = ("rtx", "gtx", "gts", "gt", "rx", "hd", "fx", "wx", "nvs")
+_EXPLAINING_LETTERS = 6  # shorter stems (N970, H787) also occur by accident
 _AFFIX_REACH = 5  # runs before and after a number in which line words and suffixes are looked for
 _SYNONYMS = {
     "s": "super", "sup": "super", "supper": "super", "soper": "super", "radion": "radeon",
@@ -60,7 +61,8 @@ class Mention(NamedTuple):
 class Code(NamedTuple):
     """A part number or alias found in the runs ``at`` to ``end`` (excluded).
 
-    ``certain`` says that the registry lists it, rather than a partner's rule making it.
+    ``certain`` says that the registry lists it, rather than a partner's rule making it;
+    ``explains`` that the numbers inside it name nothing by themselves.
     """
 
     model: int
@@ -68,6 +70,7 @@ class Code(NamedTuple):
     at: int
     end: int
     certain: bool
+    explains: bool
 
 
 class Reading(NamedTuple):
@@ -158,7 +161,7 @@ class Lexicon:
         for mask in masks:
             words |= mask
         codes = self._codes_in(pieces)
-        inside = {at for code in codes if code.certain for at in range(code.at, code.end)}
+        inside = {at for code in codes if code.explains for at in range(code.at, code.end)}
         mentions = [
             mention
             for at in range(len(pieces)) if at not in inside
@@ -190,7 +193,7 @@ class Lexicon:
                     self._affix_cache[key] = mask
             if piece.text == "r" and glued_next and pieces[nxt].text in ("5", "7", "9"):
                 mask = 1 << self.affixes["r" + pieces[nxt].text]
-            elif glued_next and piece.text.isdigit():
+            elif glued_next and piece.text.isdigit() and pieces[nxt].text[0] in "gm":
                 mask = 0  # "2" of "2GB" is no suffix
             masks.append(mask)
         return masks
@@ -252,11 +255,8 @@ class Lexicon:
         apart = near and pieces[at].start > pieces[at - 1].end
         if apart and at > 1 and pieces[at - 2].end == pieces[at - 1].start:
             near = False  # "L 4" is an L4, but "0A-10L" no A10
-        for length in (1, 2) if near else ():
-            if len(before) == length or (len(before) > length and not apart):
-                key = self.keys.get(before[-length:] + text)
-                if key is not None:
-                    found.append(key)
+        if near and before + text in self.keys:
+            found.append(self.keys[before + text])
         if at + 1 < len(pieces) and text + pieces[at + 1].text in self.keys:
             found.append(self.keys[text + pieces[at + 1].text])
         return found, 0.0
@@ -311,12 +311,12 @@ class Lexicon:
         joined = "".join(piece.text for piece in pieces)
         found: list[Code] = []
         start = 0
-        taken = 0  # end of the last certain part number: its inside is no name of its own
+        taken = 0  # end of the last part number whose inside is no name of its own
         for at, piece in enumerate(pieces):
             if at >= taken and joined[start : start + 3] in self._code_starts:
                 codes = self._code_at(at, joined[start:], pieces)
                 found += codes
-                if codes and codes[0].certain:
+                if codes and codes[0].explains:
                     taken = codes[0].end
             start += len(piece.text)
         return found
@@ -329,7 +329,10 @@ class Lexicon:
             end = _covering(pieces, at, length)
             cut_digits = joined[length - 1 : length + 1].isdigit() and len(joined) > length
             if end and (entry.open_end or not cut_digits or _at_border(pieces, at, length)):
-                return [Code(model, length, at, end, entry.certain) for model in entry.models]
+                return [
+                    Code(model, length, at, end, entry.certain, entry.explains)
+                    for model in entry.models
+                ]
         return []
 
     def _stated_memory(self, text: str, extra: list[float]) -> tuple[float, ...]:
@@ -376,6 +379,7 @@ def _at_border(pieces: list[Run], at: int, length: int) -> bool:
 class _CodeEntry(NamedTuple):
     open_end: bool
     certain: bool
+    explains: bool
     models: tuple[int, ...]
 
 
@@ -387,6 +391,7 @@ def _code_table(
     owners: dict[str, dict[int, None]] = defaultdict(dict)
     open_ends: set[str] = set()
     certain: set[str] = set()
+    spelled: set[str] = set()
     for record in records:
         for text in (*record.aliases, *record.part_numbers, *_precise_codenames(record)):
             code = "".join(run.text for run in runs(normalise(text)))
@@ -401,8 +406,10 @@ def _code_table(
                 owners[stem.text][at] = None
                 if stem.open_end:
                     open_ends.add(stem.text)
+                if stem.spelled or len(stem.text) < _EXPLAINING_LETTERS:
+                    spelled.add(stem.text)
     return {
-        code: _CodeEntry(code in open_ends, code in certain, tuple(models))
+        code: _CodeEntry(code in open_ends, code in certain, code not in spelled, tuple(models))
         for code, models in owners.items()
     }
 

@@ -17,10 +17,12 @@ class Stem(NamedTuple):
     """The naming part of a part number, letters and digits only, lower case.
 
     ``open_end``: more digits of another meaning may follow at once (PNY's ``VCG5090`` + ``32``).
+    ``spelled``: the stem is the plain name without spaces, which people write as well.
     """
 
     text: str
     open_end: bool = False
+    spelled: bool = False
 
 
 _NVIDIA_LINES = frozenset(["gtx", "gts", "gt", "rtx", "geforce"])
@@ -111,6 +113,14 @@ def _pny_workstation(name: ModelName, core: str) -> Iterator[Stem]:
         yield Stem(f"vcnrtx{core}adas")
 
 
+def _evga(name: ModelName) -> Iterator[Stem]:
+    """EVGA's four digits are a class and the model's first two digits: P4-2640 is a GT 640."""
+    if _is_geforce(name) and len(name.core) == 3 and name.core[0] in "4567":
+        for board in ("p3", "p4"):
+            for group in "123":
+                yield Stem(f"{board}{group}{name.core[:2]}", open_end=True)
+
+
 def _zotac(name: ModelName) -> Iterator[Stem]:
     if not _is_geforce(name) or len(name.core) != 4 or name.suffix not in _ZOTAC_DIGITS:
         return
@@ -139,8 +149,10 @@ def _other_geforce(name: ModelName) -> Iterator[Stem]:
         yield Stem(f"sx{name.core}{line}")  # Sparkle
     if len(name.core) == 3:
         yield Stem(f"x{name.core}")  # Sparkle
-        yield Stem(f"sxs{name.core}", open_end=True)
-        yield Stem(f"sxx{name.core}", open_end=True)
+        yield Stem(f"sx{name.core}{short}", open_end=True)
+        line = {"gtx": "x", "gts": "s", "gt": "t"}.get(name.line[-1])
+        if line:
+            yield Stem(f"sx{line}{name.core}{short}", open_end=True)
     if short:
         yield Stem(f"c{name.core[:-1]}{short}")  # Inno3D
     if name.core.startswith(("8", "9")) and len(name.core) == 4:
@@ -161,7 +173,7 @@ def _radeon_hd(name: ModelName) -> Iterator[Stem]:
     yield Stem(f"eah{name.core}{suffix}")  # ASUS
     yield Stem(f"ax{name.core}{suffix}")  # PowerColor
     yield Stem(f"r{name.core}{suffix}")  # MSI
-    yield Stem(f"hd{short}{suffix}")  # XFX
+    yield Stem(f"hd{short}{suffix}", spelled=True)  # XFX
     yield Stem(f"fx{short}{suffix}")
     yield Stem(f"h{short}{suffix}")  # HIS
     yield Stem(f"h{name.core}{suffix}")
@@ -181,7 +193,7 @@ def _radeon_r(name: ModelName) -> Iterator[Stem]:
     yield Stem(f"gv{line}{short}{suffix}")  # Gigabyte
     yield Stem(f"gv{line}{name.core}{suffix}")
     yield Stem(f"ax{line}{name.core}{suffix}")  # PowerColor
-    yield Stem(f"{line}{name.core}{suffix}", open_end=True)  # ASUS, Diamond, VisionTek
+    yield Stem(f"{line}{name.core}{suffix}", open_end=True, spelled=True)  # ASUS, Diamond, VisionTek
     yield Stem(f"h{name.core}{'' if suffix == 'x2' else suffix}")  # HIS
 
 
@@ -199,16 +211,16 @@ def _radeon_rx(name: ModelName) -> Iterator[Stem]:
     if name.core.endswith("00"):
         yield Stem(f"gvr{short}{suffix}")  # Gigabyte
         xfx = {"xtx": "xm", "xt": "xt", "gre": "gre"}.get(suffix, suffix)
-        yield Stem(f"rx{short}{xfx}")  # XFX
+        yield Stem(f"rx{short}{xfx}", spelled=True)  # XFX
         if suffix == "xt":
-            yield Stem(f"rx{short}t")
+            yield Stem(f"rx{short}t", spelled=True)
 
 
 def _titan(name: ModelName) -> Iterator[Stem]:
     if name.core == "titan":
         yield Stem(f"gvntitan{''.join(name.suffix)}")
         if "gtx" in name.line:
-            yield Stem(f"gtxtitan{''.join(name.suffix)}")
+            yield Stem(f"gtxtitan{''.join(name.suffix)}", spelled=True)
 
 
 def _radeon_x(name: ModelName) -> Iterator[Stem]:
@@ -218,6 +230,6 @@ def _radeon_x(name: ModelName) -> Iterator[Stem]:
 
 
 _RULES: tuple[Callable[[ModelName], Iterator[Stem]], ...] = (
-    _gigabyte_geforce, _msi_geforce, _pny, _zotac, _palit, _other_geforce,
+    _gigabyte_geforce, _msi_geforce, _evga, _pny, _zotac, _palit, _other_geforce,
     _radeon_hd, _radeon_r, _radeon_rx, _radeon_x, _titan,
 )  # fmt: skip

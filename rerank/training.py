@@ -17,7 +17,7 @@ from index.errors import InputError
 from index.records import GpuRecord
 from rerank.bootstrap import LabelledListing, generate
 from rerank.calibration import Calibrator, choose_threshold, fit_calibrator
-from rerank.features import CANDIDATE_FEATURES, OFFER_FEATURES, CandidateFeatures, CueReader
+from rerank.features import CANDIDATE_DIRECTIONS, CANDIDATE_FEATURES, OFFER_FEATURES, CandidateFeatures, CueReader
 from rerank.model import RerankModel, Thresholds, save_model
 from rerank.resolver import Evidence, Resolver
 from rerank.retrieval import ModelTable, Retriever
@@ -134,7 +134,8 @@ def _train_ranker(
         sizes += np.diff(batch.offsets)[useful].tolist()
     return train_lambdarank(
         np.concatenate(features), np.concatenate(relevance), sizes, CANDIDATE_FEATURES,
-        parameters.ranker, progress=lambda share: progress("training LambdaRank", share),
+        parameters.ranker, directions=CANDIDATE_DIRECTIONS,
+        progress=lambda share: progress("training LambdaRank", share),
     )  # fmt: skip
 
 

@@ -8,7 +8,7 @@ exactly; every export is compared with LightGBM before it is returned.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -29,7 +29,7 @@ class TreeParameters:
     """LightGBM parameters that matter here; stored in the model's manifest."""
 
     trees: int = 160
-    leaves: int = 15
+    leaves: int = 31
     learning_rate: float = 0.08
     min_rows_in_leaf: int = 40
     feature_fraction: float = 0.7
@@ -53,18 +53,21 @@ def train_lambdarank(
     names: Sequence[str],
     parameters: TreeParameters,
     *,
+    directions: Mapping[str, int] | None = None,
     progress: Callable[[float], None] = lambda share: None,
 ) -> TrainedTrees:
     """Train LambdaRank (Burges 2010) on graded relevance 0..2 within each listing's candidates.
 
     :param features: shape (candidates, features), rows grouped by listing.
     :param group_sizes: candidates of each listing, in row order.
+    :param directions: features the score may only rise (1) or fall (-1) with.
     """
     import lightgbm as lgb
 
     settings = {
         "objective": "lambdarank", "label_gain": [0, 2, 3], "lambdarank_truncation_level": 5,
         "metric": "None",
+        "monotone_constraints": [(directions or {}).get(name, 0) for name in names],
     }  # fmt: skip
     data = lgb.Dataset(features, relevance, group=list(group_sizes), feature_name=list(names))
     return _train(settings, data, features, names, parameters, progress)

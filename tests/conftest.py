@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -39,7 +40,7 @@ def make_gpu() -> MakeGpu:
 @pytest.fixture(scope="session")
 def tiny_registry() -> list[GpuRecord]:
     """A dozen models of three vendors, with siblings, variants, aliases and part numbers."""
-    amd = {"vendor": "AMD", "line": "Radeon"}
+    amd: dict[str, Any] = {"vendor": "AMD", "line": "Radeon"}
     return [
         _gpu("GeForce RTX 4060 Ti", 8, year=2023),
         _gpu("GeForce RTX 4060 Ti", 16, year=2023),
@@ -130,6 +131,7 @@ def linear_scorer() -> LinearScorer:
             ],
         )
         opsets = [helper.make_opsetid("", 15)]
-        return bytes(helper.make_model(graph, opset_imports=opsets, ir_version=8).SerializeToString())
+        model = helper.make_model(graph, opset_imports=opsets, ir_version=8)
+        return bytes(model.SerializeToString())
 
     return make

@@ -26,13 +26,14 @@ _OWN_FEATURES = (
     "similarity", "similarity_gap", "words_shared", "words_absent", "words_foreign",
     "rival_words", "memory_fit", "model_memory_fit", "memory_type_fit", "form_fit",
     "vendor_fit", "partner_fit", "variant_rank", "special_form",
-    "compared", "meant_for",
+    "compared", "meant_for", "variant_rival",
 )  # fmt: skip
 CANDIDATE_FEATURES = (*NAME_FEATURES, *_OWN_FEATURES)
 """Name features are those of `index.name_evidence`, all -1 for a model the title does not name. Then:
 
 named            1 if number, core word or part number of the model stands in the title
-quality_gap      name_quality minus the listing's best, 0 for the best (-9 if not named)
+quality_gap      name_quality, less 1.5 where variant_rival is 1, minus the listing's best (-9 if
+                 not named): a full name with an impossible memory is worth less than a short one
 exact_rivals     other models named without a missing or extra suffix, 0..
 named_models     models named at all, 0..
 mention_order    runs between the title's first mention of any candidate and this one's, 0..
@@ -53,8 +54,24 @@ variant_rank     place of the variant among its model's, 0 the most common
 special_form     1 if the variant is not an ordinary PCIe card
 compared         1 if a word like "than" stands shortly before the mention
 meant_for        1 if a word like "for" stands shortly before the mention
+variant_rival    1 if no variant of the model fits the stated memory and form, but one of
+                 another named model does; -1 the other way round; else 0
 """
 UNNAMED = -1.0
+
+_SPEAK_FOR = (
+    "suffix_exact", "line_shared", "prefix_fit", "code_certain", "code_gap", "name_quality",
+    "quality_gap", "similarity", "similarity_gap", "memory_fit", "model_memory_fit",
+    "memory_type_fit", "form_fit", "vendor_fit", "partner_fit",
+)  # fmt: skip
+_SPEAK_AGAINST = (
+    "suffix_missing", "suffix_absent", "suffix_extra", "line_absent", "line_conflict",
+    "words_absent", "words_foreign", "rival_words", "compared", "variant_rival",
+)  # fmt: skip
+CANDIDATE_DIRECTIONS = {**dict.fromkeys(_SPEAK_FOR, 1), **dict.fromkeys(_SPEAK_AGAINST, -1)}
+"""Evidence that can only help or only hurt; the ranker is held to it, so that accidents of the
+generated training listings cannot turn it round on real ones."""
+_CONTRADICTION = 1.5
 _CUE_REACH = 4
 _LONGEST_TITLE = 1000  # runs; titles are cut at 400 characters
 _UNNAMED_AT = 999
@@ -117,11 +134,15 @@ class CandidateFeatures:
         listing, record = batch.listing, batch.record
         model = self._table.model_of_record[record].astype(np.int64)
         names = self._name_columns(batch, listing, model)
+        per = _PerListing(batch.offsets)
         named = names[:, 0] != UNNAMED
+        memory = self._memory_columns(batch, listing, record, model)
+        form = self._stated(self._form_codes(listings), listing, self._form[record])
+        rival = _variant_rival(per, listing, model, named, memory[0], form)
         quality = np.where(named, names[:, NAME_FEATURES.index("name_quality")], -9)
+        quality = quality - _CONTRADICTION * (rival > 0)
         exact = named & (names[:, NAME_FEATURES.index("suffix_exact")] == 1)
         exact &= names[:, NAME_FEATURES.index("prefix_fit")] >= 0
-        per = _PerListing(batch.offsets)
         first_of_model = _first_of_model(listing, model)
         at = np.where(named, names[:, NAME_FEATURES.index("mention_at")], _UNNAMED_AT)
         code = np.where(named, names[:, NAME_FEATURES.index("code_length")], 0)
@@ -135,14 +156,15 @@ class CandidateFeatures:
             batch.similarity,
             batch.similarity - per.max(batch.similarity),
             *self._word_columns(batch, listing, model),
-            *self._memory_columns(batch, listing, record, model),
-            self._stated(self._form_codes(listings), listing, self._form[record]),
+            *memory,
+            form,
             self._stated(self._vendor_codes(listings), listing, self._vendor[record]),
             self._stated(self._partner_codes(listings), listing, self._vendor[record]),
             self._variant_rank[record],
             self._special[record],
             _shortly_after(cues, "than", listing, at),
             _shortly_after(cues, "for", listing, at),
+            rival,
         ]
         columns = np.column_stack([names, *own]).astype(np.float32)
         return np.asarray(np.round(columns * _QUANTUM) / _QUANTUM, np.float32)
@@ -238,6 +260,28 @@ class _PerListing:
             return np.zeros(0, np.float32)
         reduced = function.reduceat(np.asarray(values, np.float32), self._starts)
         return np.asarray(np.repeat(reduced, self._filled), np.float32)
+
+
+def _variant_rival(
+    per: _PerListing,
+    listing: Ints,
+    model: Ints,
+    named: NDArray[np.bool_],
+    memory_fit: Floats,
+    form_fit: Floats,
+) -> Floats:
+    fits = named & (memory_fit >= 0) & (form_fit >= 0)
+    stated = (memory_fit != 0) | (form_fit != 0)
+    keys = np.unique(listing * (int(model.max(initial=0)) + 1) + model, return_inverse=True)[1]
+    model_fits = np.zeros(int(keys.max(initial=0)) + 1, bool)
+    np.logical_or.at(model_fits, keys, fits)
+    own = model_fits[keys]
+    first = _first_of_model(listing, model)
+    others = per.sum(own & first) - own
+    wrong = per.sum(~own & first & named) > 0
+    return np.where(
+        ~stated, 0.0, np.where(~own & (others > 0), 1.0, np.where(own & wrong, -1.0, 0.0))
+    ).astype(np.float32)
 
 
 def _shortly_after(cues: CueHits, category: str, listing: Ints, at: Floats) -> Floats:

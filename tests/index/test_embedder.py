@@ -9,7 +9,12 @@ import numpy as np
 import pytest
 
 from index.embedder import (
-    Embedder, HashEmbedder, StaticEmbedder, descriptor, listing_text, save_static_embedder,
+    Embedder,
+    HashEmbedder,
+    StaticEmbedder,
+    descriptor,
+    listing_text,
+    save_static_embedder,
     unit_rows,
 )  # fmt: skip
 from index.errors import ArtifactError, InputError
@@ -22,8 +27,9 @@ TITLES = [
 ]  # fmt: skip
 
 TINY_TOKENIZER = (
-    '{"version": "1.0", "truncation": null, "padding": null, "added_tokens": [], "normalizer": null,'
-    '"pre_tokenizer": {"type": "WhitespaceSplit"}, "post_processor": null, "decoder": null,'
+    '{"version": "1.0", "truncation": null, "padding": null, "added_tokens": [],'
+    '"normalizer": null, "pre_tokenizer": {"type": "WhitespaceSplit"},'
+    '"post_processor": null, "decoder": null,'
     '"model": {"type": "WordPiece", "unk_token": "[UNK]", "continuing_subword_prefix": "##",'
     '"max_input_chars_per_word": 24, "vocab": {"[UNK]": 0, "rtx": 1, "3080": 2, "ti": 3}}}'
 )
@@ -265,7 +271,8 @@ def test_the_text_of_a_gpu(tiny_registry: list[GpuRecord]) -> None:
 
 def test_unit_rows_scale_and_leave_zeros() -> None:
     rows = unit_rows(np.array([[3, 4], [0, 0], [-2, 0]], np.float32))
-    np.testing.assert_allclose(rows, [[0.6, 0.8], [0, 0], [-1, 0]], atol=1e-7)
+    expected = np.array([[0.6, 0.8], [0.0, 0.0], [-1.0, 0.0]])
+    np.testing.assert_allclose(rows, expected, atol=1e-7)
 
 
 def test_the_hash_embedder_ranks_by_shared_trigrams() -> None:

@@ -194,7 +194,8 @@ def test_half_gigabytes_and_megabytes(make_gpu: MakeGpu) -> None:
     ("text", "code"),
     [
         ("GDDR6", 6), ("gddr6x", 16), ("DDR3", 3), ("GDDR-5", 5), ("gddr 5", 5), ("8GD6", 6),
-        ("1024MBD3", 3), ("HBM", 21), ("HBM2", 22), ("hbm2e", 22), ("HBM3", 23), ("SDR", 0), ("", 0),
+        ("1024MBD3", 3), ("HBM", 21), ("HBM2", 22), ("hbm2e", 22), ("HBM3", 23), ("SDR", 0),
+        ("", 0),
     ],
 )  # fmt: skip
 def test_stated_memory_type(text: str, code: int, lexicon: Lexicon) -> None:
@@ -235,7 +236,8 @@ def test_records_know_their_model(lexicon: Lexicon, tiny_registry: list[GpuRecor
 @given(title=st.one_of(
     st.text(max_size=120),
     st.lists(st.sampled_from(
-        ["RTX", "GTX", "4060", "4080S", "Ti", "A", "100", "a770", "R", "9", "GV-N406T", "8GB", " ", "-",
+        ["RTX", "GTX", "4060", "4080S", "Ti", "A", "100", "a770", "R", "9", "GV-N406T", "8GB",
+         " ", "-",
          "P4-616", "titan", "٣", "12", "D5", "XT", "0", "/", "é", "显卡", "hd", "7970"]
     ), max_size=25).map("".join),
 ))  # fmt: skip

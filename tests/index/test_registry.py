@@ -18,7 +18,13 @@ from index.errors import FaultsError, InputError
 from index.lexicon import Lexicon
 from index.records import FORM_FACTORS, GpuRecord
 from index.registry import (
-    VENDORS, gpu_slug, load_registry, read_records, registry_fingerprint, squash, write_records,
+    VENDORS,
+    gpu_slug,
+    load_registry,
+    read_records,
+    registry_fingerprint,
+    squash,
+    write_records,
 )  # fmt: skip
 from index.shipped import shipped
 
@@ -29,7 +35,8 @@ families:
     line: GeForce
     models:
       - {name: GeForce RTX 4060 Ti, chip: AD106, year: 2023, variants: [8GB GDDR6, 16GB GDDR6]}
-      - {name: GeForce RTX 4080 SUPER, chip: [AD103], year: 2024, variants: [16GB GDDR6X], aliases: [4080S], part_numbers: [ZT-D40820]}
+      - {name: GeForce RTX 4080 SUPER, chip: [AD103], year: 2024, variants: [16GB GDDR6X],
+         aliases: [4080S], part_numbers: [ZT-D40820]}
       - {name: GeForce 210, year: 2009, variants: [512MB DDR3, 1GB DDR3 MXM]}
 """
 MODEL = "vendor: NVIDIA\nfamilies:\n  - generation: g\n    line: l\n    models:\n"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -28,8 +29,7 @@ def exact(vectors: Vectors) -> ExactIndex:
 
 
 BUILDERS: dict[str, Build] = {
-    "exact": exact,
-    **{kind.value: lambda vectors, kind=kind: FaissIndex.build(vectors, kind) for kind in IndexKind},
+    "exact": exact, **{kind.value: partial(FaissIndex.build, kind=kind) for kind in IndexKind},
 }  # fmt: skip
 ANY = pytest.mark.parametrize("name", list(BUILDERS))
 FAISS = pytest.mark.parametrize("kind", list(IndexKind), ids=lambda kind: kind.value)

@@ -16,7 +16,11 @@ from index.records import GpuRecord, Listing
 from index.retriever import CandidateBatch, Retriever
 from index.text import normalise, runs
 from rerank.features import (
-    CANDIDATE_FEATURES, OFFER_FEATURES, CandidateFeatures, CueReader, OfferFeatures,
+    CANDIDATE_FEATURES,
+    OFFER_FEATURES,
+    CandidateFeatures,
+    CueReader,
+    OfferFeatures,
 )  # fmt: skip
 from rerank.features.cues import CATEGORIES, CueHits
 from rerank.reasons import reason_of
@@ -335,7 +339,8 @@ def test_offer_batches_equal_single_listings_in_any_candidate_order(
 def test_offer_names_are_unique_and_cover_every_category() -> None:
     assert len(set(OFFER_FEATURES)) == len(OFFER_FEATURES)
     assert OFFER_FEATURES[: len(CANDIDATE_FEATURES)] == CANDIDATE_FEATURES
-    ends = [f"{category}_{where}" for category in CATEGORIES for where in ("before", "after", "excused")]
+    places = ("before", "after", "excused")
+    ends = [f"{category}_{where}" for category in CATEGORIES for where in places]
     assert list(OFFER_FEATURES[-len(ends) :]) == ends
 
 
@@ -380,7 +385,7 @@ GOOD = {"named": 1, "suffix_exact": 1}
         ("photos", "no_match", {"named": 1}, "weak evidence"),
     ],
 )  # fmt: skip
-def test_reasons(title: str, decision: str, values: dict[str, float], reason: str) -> None:
+def test_reasons(title: str, decision: str, values: dict[str, Any], reason: str) -> None:
     assert reason_of(0, evidence(title, **values), decision) == reason
 
 
