@@ -2,16 +2,25 @@
 
 An index or a model is a folder. Its `manifest.json` names the format, the parameters and the
 sha256 of every file, so that a damaged or half-copied folder is found before it answers.
+
+A folder is replaced by exchanging it with its successor in one step of the file system (Linux's
+renameat2), so that a reader finds the old or the new one even if the writer is killed; what a
+killed writer leaves is a hidden `.NAME.*.draft` beside it. Where the file system cannot exchange
+(NFS, macOS), two renames do it: every exception puts the old folder back, but a kill between the
+two leaves it in `.NAME.*.draft`, to be renamed by hand.
 """
 
 from __future__ import annotations
 
+import ctypes
+import errno
 import hashlib
 import json
 import os
 import platform
+import secrets
 import shutil
-import tempfile
+import stat
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,6 +31,13 @@ from typing import Any
 from index.errors import ArtifactError
 
 MANIFEST = "manifest.json"
+_FIELD_TYPES: dict[str, type] = {
+    "kind": str, "format_version": int, "parameters": dict, "libraries": dict, "files": dict,
+    "fingerprint": str,
+}  # fmt: skip
+# <linux/fs.h> and <fcntl.h>; glibc has the call since 2.28
+_RENAME_EXCHANGE, _AT_FDCWD = 2, -100
+_CANNOT_EXCHANGE = (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,14 +62,20 @@ class Manifest:
 def writing_folder(target: Path, *, overwrite: bool = True) -> Iterator[Path]:
     """Yield a temporary sibling folder that replaces ``target`` when the block ends well.
 
-    :raises ArtifactError: if ``target`` exists and must not be overwritten.
+    Folders and files get the modes the umask gives, whatever the libraries that wrote them chose.
+
+    :raises ArtifactError: if ``target`` exists and must not be overwritten, or is a file.
     """
     if target.exists() and not overwrite:
         raise ArtifactError(f"{target} exists already; remove it or choose another place")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    draft = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".draft", dir=target.parent))
+    if target.exists() and not target.is_dir():
+        raise ArtifactError(f"{target}: expected a folder, found a file; remove it")
+    target = target.resolve()  # a link stays a link
+    draft = _draft_beside(target)
+    draft.mkdir(parents=True)
     try:
         yield draft
+        _make_readable(draft)
         _replace_folder(draft, target)
     finally:
         shutil.rmtree(draft, ignore_errors=True)
@@ -63,14 +85,10 @@ def writing_folder(target: Path, *, overwrite: bool = True) -> Iterator[Path]:
 def writing_file(target: Path) -> Iterator[Path]:
     """Yield a temporary sibling path that replaces ``target`` when the block ends well."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(
-        prefix=f".{target.name}.", suffix=target.suffix, dir=target.parent
-    )
-    os.close(handle)
-    draft = Path(name)
+    draft = _draft_beside(target)
     try:
+        draft.touch(exist_ok=False)
         yield draft
-        os.chmod(draft, 0o644)
         with draft.open("rb") as file:
             os.fsync(file.fileno())
         os.replace(draft, target)
@@ -87,6 +105,7 @@ def write_manifest(
     libraries: Sequence[str] = (),
 ) -> Manifest:
     """Write the manifest of a folder whose files are complete, and flush them to disk."""
+    parameters = json.loads(json.dumps(parameters))  # as they are read: lists, keys of text
     files = {}
     for path in sorted(folder.rglob("*")):
         if path.is_file() and path.name != MANIFEST:
@@ -119,7 +138,7 @@ def read_manifest(folder: Path, *, kind: str, format_version: int, remedy: str) 
     if not folder.is_dir():
         raise ArtifactError(f"{folder}: no {kind} here; make one with `{remedy}`")
     try:
-        manifest = Manifest(**json.loads(path.read_text(encoding="utf-8")))
+        manifest = _parse(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ArtifactError(
             f"{folder}: expected {MANIFEST}, found none: not a complete {kind}; run `{remedy}`"
@@ -137,7 +156,33 @@ def read_manifest(folder: Path, *, kind: str, format_version: int, remedy: str) 
     return manifest
 
 
+def _parse(text: str) -> Manifest:
+    """Read a manifest whose fields have their types.
+
+    :raises ValueError: if one has not.
+    :raises TypeError: if there are other fields than a manifest's.
+    """
+    content = json.loads(text)
+    if not isinstance(content, dict):
+        raise TypeError(f"expected a JSON object, found {type(content).__name__}")
+    manifest = Manifest(**content)
+    for name, kind in _FIELD_TYPES.items():
+        value = getattr(manifest, name)
+        if not isinstance(value, kind):
+            raise TypeError(f"{name}: expected {kind.__name__}, found {value!r:.40}")
+    odd = [name for name, digest in manifest.files.items() if not isinstance(digest, str)]
+    if odd:
+        raise TypeError(f"files: expected a sha256 for {odd[0]}, found {manifest.files[odd[0]]!r}")
+    return manifest
+
+
 def _verify(folder: Path, manifest: Manifest, remedy: str) -> None:
+    found = _fingerprint(manifest.files, manifest.parameters)
+    if found != manifest.fingerprint:
+        raise ArtifactError(
+            f"{folder / MANIFEST}: damaged: expected fingerprint {manifest.fingerprint}, found "
+            f"{found} (its parameters or its list of files were changed); run `{remedy}`"
+        )
     for name, expected in manifest.files.items():
         path = folder / name
         if not path.is_file():
@@ -150,20 +195,51 @@ def _verify(folder: Path, manifest: Manifest, remedy: str) -> None:
             )
 
 
+def _draft_beside(target: Path) -> Path:
+    """Return a new name beside ``target``, hidden, with its suffix, which libraries read."""
+    return target.with_name(f".{target.name}.{secrets.token_hex(4)}.draft{target.suffix}")
+
+
+def _make_readable(draft: Path) -> None:
+    """Give files the mode of an ordinary file: safetensors writes 0600, out of others' reach."""
+    mode = stat.S_IMODE(draft.stat().st_mode) & 0o666  # mkdir asked the umask
+    for path in draft.rglob("*"):
+        if path.is_file():
+            path.chmod(mode)
+
+
 def _replace_folder(draft: Path, target: Path) -> None:
-    """Put ``draft`` where ``target`` is; an interruption leaves the old or the new folder whole."""
+    """Put ``draft`` where ``target`` is, and what was there, if anything, where ``draft`` was."""
     if not target.exists():
         os.rename(draft, target)
-        return
-    retired = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".old", dir=target.parent))
-    os.rename(target, retired / target.name)
+    elif not _exchange(draft, target):
+        _exchange_by_renames(draft, target)
+
+
+def _exchange(one: Path, other: Path) -> bool:
+    """Let two paths change places in one step; return whether the file system can do that."""
+    renameat2 = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
+    if renameat2 is None:
+        return False
+    names = os.fsencode(one), os.fsencode(other)
+    if renameat2(_AT_FDCWD, names[0], _AT_FDCWD, names[1], _RENAME_EXCHANGE) == 0:
+        return True
+    code = ctypes.get_errno()
+    if code in _CANNOT_EXCHANGE:
+        return False
+    raise OSError(code, os.strerror(code), str(one), None, str(other))
+
+
+def _exchange_by_renames(draft: Path, target: Path) -> None:
+    """Do so in steps; whatever interrupts them, unless it kills, ``target`` is back in its place."""
+    retired = _draft_beside(target)
     try:
+        os.rename(target, retired)
         os.rename(draft, target)
-    except OSError:
-        os.rename(retired / target.name, target)
-        raise
     finally:
-        shutil.rmtree(retired, ignore_errors=True)
+        if not target.exists():
+            os.rename(retired, target)
+    shutil.rmtree(retired, ignore_errors=True)
 
 
 def _sha256(path: Path) -> str:

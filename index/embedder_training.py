@@ -7,7 +7,6 @@ an answer.
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -19,6 +18,7 @@ from numpy.typing import NDArray
 
 from index.embedder import save_static_embedder
 from index.errors import InputError
+from index.wordpiece import CONTINUATION, UNKNOWN, wordpiece_vocabulary
 
 _LONGEST_TOKEN = 24
 
@@ -64,28 +64,18 @@ def train_embedder(
 
 
 def _train_tokenizer(corpus: Sequence[str], vocabulary: int) -> Any:
-    """Learn a WordPiece vocabulary over runs of letters and digits."""
-    from tokenizers import Tokenizer, models, pre_tokenizers, trainers
+    """Learn a WordPiece vocabulary over the words of a corpus."""
+    from tokenizers import Tokenizer, models, pre_tokenizers
 
+    pieces = wordpiece_vocabulary(corpus, vocabulary)
     tokenizer = Tokenizer(
-        models.WordPiece(unk_token="[UNK]", max_input_chars_per_word=_LONGEST_TOKEN)
-    )
+        models.WordPiece(
+            {piece: at for at, piece in enumerate(pieces)}, unk_token=UNKNOWN,
+            max_input_chars_per_word=_LONGEST_TOKEN, continuing_subword_prefix=CONTINUATION,
+        )
+    )  # fmt: skip
     tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
-    trainer = trainers.WordPieceTrainer(
-        vocab_size=vocabulary, special_tokens=["[UNK]"], show_progress=False, min_frequency=2
-    )
-    tokenizer.train_from_iterator(corpus, trainer)
-    return _sorted_vocabulary(tokenizer)
-
-
-def _sorted_vocabulary(tokenizer: Any) -> Any:
-    """Renumber the vocabulary by name: the trainer breaks ties by hash order."""
-    from tokenizers import Tokenizer
-
-    content = json.loads(tokenizer.to_str())
-    words = sorted(content["model"]["vocab"], key=lambda word: (word != "[UNK]", word))
-    content["model"]["vocab"] = {word: at for at, word in enumerate(words)}
-    return Tokenizer.from_str(json.dumps(content))
+    return tokenizer
 
 
 def _fit(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from index.vector_index import FaissIndex, IndexKind
 FORMAT_VERSION = 1
 REMEDY = "rerank build-index"
 _RECORDS, _FAISS = "records.jsonl", "index.faiss"
+_MOST_SHOWN = 20
 
 
 def build_index(
@@ -36,9 +38,16 @@ def add_to_index(
 ) -> tuple[Manifest, int]:
     """Add GPUs that an index lacks; return its new manifest and how many were added.
 
-    :raises InputError: if a gpu_id is there already with another content.
+    :raises InputError: if a gpu_id is given twice, or is there already with another content.
     :raises MismatchError: if the index was built with another embedder.
     """
+    counts = Counter(record.gpu_id for record in records)
+    twice = [gpu_id for gpu_id, count in counts.items() if count > 1]
+    if twice:
+        raise InputError(
+            f"expected each GPU once, got {len(twice)} gpu_ids more than once: "
+            f"{', '.join(twice[:_MOST_SHOWN])}{', ...' if len(twice) > _MOST_SHOWN else ''}"
+        )
     known, index, manifest = _read(folder, embedder)
     by_id = {record.gpu_id: record for record in known}
     changed = [r.gpu_id for r in records if by_id.get(r.gpu_id, r) != r]

@@ -36,7 +36,7 @@ _MEMORY_GB = re.compile(
 )
 _MEMORY_MB = re.compile(r"(?<![\d.])(\d{2,5})[ -]?(?:m|mb|mo|meg|mb?d{1,2}r?\d|mb?k\d)(?![a-z0-9/])")
 _MEMORY_GB_FIRST_DIGITS = re.compile(r"d[345]x?(\d{1,2})g(?![a-z0-9])")
-_NOT_VIDEO_MEMORY = re.compile(r"\s?(?:ssd|hdd|nvme|ram|rom|emmc|ddr[45](?!x)|sodimm|dimm|m\.2)\b")
+_NOT_VIDEO_MEMORY = re.compile(r"\s?(?:ssd|hdd|nvme|ram|rom|emmc|sodimm|dimm|m\.2)\b")
 _MEMORY_TYPE = re.compile(r"g?ddr\s?-?(\d)(x?)|\b(?:\d{1,4}[gm]b?)d(\d)|hbm\s?(\d?e?)")
 
 
@@ -102,6 +102,10 @@ class Lexicon:
         self.keys = _number(sorted({name.key for name in self.names}))
         self._memory_sizes = sorted({round(record.memory_gb, 3) for record in records})
         self._sizes_set = set(self._memory_sizes)
+        self._sizes_of_key: dict[int, set[float]] = defaultdict(set)
+        for record, model in zip(records, self.model_of_record.tolist(), strict=True):
+            key = self.keys[self.names[model].key]
+            self._sizes_of_key[key].add(round(record.memory_gb, 3))
         self._affix_cache: dict[tuple[str, bool], int] = {}
         self._line_words = self._mask({word for name in self.names for word in name.line})
         self._codes = _code_table(self.models, self.names, records)
@@ -128,6 +132,37 @@ class Lexicon:
         size = 8 * self._mask_words
         joined = b"".join(mask.to_bytes(size, "little") for mask in masks)
         return np.frombuffer(joined, np.uint64).reshape(len(masks), self._mask_words)
+
+    @cached_property
+    def variant_rank(self) -> NDArray[np.float32]:
+        """Shape (records,): place of each variant among its model's, 0 the most common."""
+        seen: dict[int, int] = defaultdict(int)
+        ranks = np.zeros(len(self.records), np.float32)
+        for at, model in enumerate(self.model_of_record.tolist()):
+            ranks[at] = seen[model]
+            seen[model] += 1
+        return ranks
+
+    @cached_property
+    def tie_rank(self) -> NDArray[np.int64]:
+        """Shape (records,): place of each variant by gpu_id; equal scores are ordered by it."""
+        order = sorted(range(len(self.records)), key=lambda at: self.records[at].gpu_id)
+        ranks = np.zeros(len(order), np.int64)
+        ranks[order] = np.arange(len(order))
+        return ranks
+
+    @cached_property
+    def required_mask(self) -> NDArray[np.uint64]:
+        """Shape (models, mask words): the suffixes without which a name could mean another model.
+
+        "RTX PRO 6000" can only be the Blackwell card; "RTX 6000" may be one without Ada.
+        """
+        groups: dict[str, list[ModelName]] = defaultdict(list)
+        for name in self.names:
+            groups[name.key].append(name)
+        return self.mask_words(
+            [self._mask(_required_suffixes(name, groups[name.key])) for name in self.names]
+        )
 
     @cached_property
     def sibling_mask(self) -> NDArray[np.uint64]:
@@ -168,6 +203,8 @@ class Lexicon:
             for mention in self._mentions_at(at, pieces, masks)
         ]  # fmt: skip
         extra = [m.remainder_gb for m in mentions if m.remainder_gb]
+        for mention in mentions:
+            words |= mention.after
         return Reading(
             text, pieces, mentions, codes, words, self._stated_memory(text, extra),
             _stated_memory_type(text),
@@ -222,7 +259,7 @@ class Lexicon:
         before_text = pieces[at - 1].text if at else ""
         glued = bool(at) and pieces[at - 1].end == start
         near = glued or (bool(at) and start - pieces[at - 1].end <= 1)
-        prefixes = self._prefixes_of(before_text) if near and not before_text.isdigit() else 0
+        prefixes = self._prefixes_of(before_text, glued) if near else 0
         keys, remainder = self._keys_of(text, before_text, near, at, pieces)
         if not keys:
             return []
@@ -234,12 +271,13 @@ class Lexicon:
             for k in keys
         ]
 
-    def _prefixes_of(self, letters: str) -> int:
+    def _prefixes_of(self, letters: str, glued: bool) -> int:
+        """Return the prefixes the run before a number ends in, or is if it stands apart."""
         mask = 0
         for length in (1, 2):
-            place = self.prefixes.get(letters[-length:]) if len(letters) >= length else None
-            if place is not None:
-                mask |= 1 << place
+            if len(letters) == length or (glued and len(letters) > length):
+                place = self.prefixes.get(letters[-length:])
+                mask |= 0 if place is None else 1 << place
         return mask
 
     def _keys_of(
@@ -268,7 +306,7 @@ class Lexicon:
             if key is None or rest.startswith("0") or len(rest) > 4:
                 continue
             size = float(rest) if len(rest) <= 2 else float(rest) / 1024
-            if round(size, 3) in self._sizes_set:
+            if round(size, 3) in self._sizes_of_key[key]:
                 return [key], size
         return [], 0.0
 
@@ -328,7 +366,10 @@ class Lexicon:
                 continue
             end = _covering(pieces, at, length)
             cut_digits = joined[length - 1 : length + 1].isdigit() and len(joined) > length
-            if end and (entry.open_end or not cut_digits or _at_border(pieces, at, length)):
+            at_border = _at_border(pieces, at, length)
+            # An alias is a word of its own: "4080S" does not stand in "4080 Strix".
+            whole = at_border or not (entry.certain and not entry.open_end)
+            if end and whole and (entry.open_end or not cut_digits or at_border):
                 return [
                     Code(model, length, at, end, entry.certain, entry.explains)
                     for model in entry.models
@@ -351,6 +392,33 @@ def _vocabulary(names: Sequence[ModelName]) -> dict[str, int]:
     """Number the line words and suffixes of all names: the bits of the affix masks."""
     words = {word for name in names for word in (*name.line, *name.suffix)}
     return _number(sorted(words | {"r5", "r7", "r9", "ti", "super", *_GLUED_LINES}))
+
+
+_BRANDS = frozenset(["geforce", "radeon", "quadro", "tesla", "instinct"])
+
+
+def _required_suffixes(name: ModelName, siblings: Sequence[ModelName]) -> list[str]:
+    """Return the suffixes whose loss leaves a name that fits a sibling at least as well.
+
+    A word the sibling lacks counts twice against it, a word it has besides once.
+    """
+    own = _essentials(name)
+    required = []
+    for word in name.suffix:
+        shown = own - {word}
+        misfits = (
+            len(_essentials(other) - shown) + 2 * len(shown - _essentials(other))
+            for other in siblings
+            if _essentials(other) != own
+        )
+        if min(misfits, default=9) <= 1:
+            required.append(word)
+    return required
+
+
+def _essentials(name: ModelName) -> frozenset[str]:
+    """Return the words that tell a model from others of its number; brands are often left out."""
+    return frozenset((*name.line, *name.suffix, name.prefix)) - _BRANDS
 
 
 def _number(values: Sequence[str]) -> dict[str, int]:

@@ -23,7 +23,7 @@ NAME_FEATURES = (
 )  # fmt: skip
 """Columns of `NameEvidence.values`, in order:
 
-suffix_missing   suffixes of the model that do not follow the number, 0.. (lower is better)
+suffix_missing   suffixes that tell the model from a sibling and do not follow the number, 0..
 suffix_absent    of these, how many stand nowhere in the title, 0..
 suffix_extra     suffixes that follow the number, are not the model's but a sibling's, 0..
 suffix_exact     1 if none is missing and none is extra; also for a part number of the model
@@ -108,8 +108,9 @@ def _mention_rows(lexicon: Lexicon, readings: Sequence[Reading]) -> tuple[Ints, 
     values = np.zeros((len(model), len(NAME_FEATURES)), np.float32)
     # "GT 9600" and "9600 GT" are the same words: a suffix may stand before the number.
     seen = after | before
-    values[:, 0] = _bits(own_after & ~seen)
-    values[:, 1] = _bits(own_after & ~words)
+    required = lexicon.required_mask[model]
+    values[:, 0] = _bits(required & ~seen)
+    values[:, 1] = _bits(required & ~words)
     # Only what tells siblings apart: "LP" behind 3050 is no other model's suffix.
     values[:, 2] = _bits(after & ~own & lexicon.sibling_mask[model])
     values[:, 3] = (values[:, 0] == 0) & (values[:, 2] == 0)

@@ -95,7 +95,7 @@ def _pny(name: ModelName) -> Iterator[Stem]:
         yield Stem(f"vcq{core}nvs")
     elif "rtx" in name.line or name.prefix == "t":
         yield from _pny_workstation(name, core)
-    elif "tesla" in name.line or name.prefix in ("a", "l", "h"):
+    elif "tesla" in name.line or (not name.line and name.prefix in ("a", "l", "h")):
         yield Stem(f"tcs{core}{''.join(name.suffix)}")
 
 

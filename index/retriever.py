@@ -74,7 +74,7 @@ class Retriever:
         self._vectors = vectors
         self._index = index
         self._memory = np.array([record.memory_gb for record in self.records], np.float32)
-        self._variant_rank = _variant_ranks(self.lexicon.model_of_record)
+        self._variant_rank = self.lexicon.variant_rank
         order = np.argsort(self.lexicon.model_of_record, kind="stable")
         self._records_by_model = order
         counts = np.bincount(self.lexicon.model_of_record, minlength=len(self.lexicon.models))
@@ -136,6 +136,8 @@ class Retriever:
 
     def _keep_best(self, listing: Ints, record: Ints, shortlist: Floats, limit: int) -> Ints:
         """Return rows ordered by listing and shortlist, few variants of a model, ``limit`` in all."""
+        if not len(listing):  # by name alone, a title may have no candidate
+            return np.zeros(0, np.int64)
         model = self.lexicon.model_of_record[record]
         order = np.lexsort((record, -shortlist, model, listing))
         same = (np.diff(listing[order]) == 0) & (np.diff(model[order]) == 0)
@@ -158,18 +160,8 @@ def memory_agreement(readings: Sequence[Reading], listing: Ints, memory_gb: Floa
 
 
 def _rank_in_run(same_as_previous: NDArray[np.bool_]) -> Ints:
-    """Return each element's place in its run of equal neighbours, from 0."""
+    """Return each element's place in its run of equal neighbours, from 0; at least one element."""
     size = len(same_as_previous) + 1
     starts = np.concatenate([[True], ~same_as_previous])
     start_at = np.maximum.accumulate(np.where(starts, np.arange(size), 0))
     return np.asarray(np.arange(size) - start_at, np.int64)
-
-
-def _variant_ranks(model_of_record: NDArray[np.int32]) -> Floats:
-    """Return each record's place among its model's variants in registry order, from 0."""
-    seen: dict[int, int] = {}
-    ranks = np.zeros(len(model_of_record), np.float32)
-    for at, model in enumerate(model_of_record.tolist()):
-        ranks[at] = seen.get(model, 0)
-        seen[model] = seen.get(model, 0) + 1
-    return ranks

@@ -17,12 +17,21 @@ from typing import NamedTuple
 # unbounded title would let one bad row cost as much as a thousand good ones.
 MAX_TITLE_CHARS = 400
 
-_TAG = re.compile(r"</?[a-zA-Z][^<>]{0,200}>")
+_TAG = re.compile(
+    r"</?(?:a|b|br|center|div|em|font|h\d|hr|i|img|li|ol|p|s|small|span|strong|sub|sup|table|td|tr"
+    r"|u|ul)(?:\s[^<>]{0,200})?/?>",
+    re.IGNORECASE,
+)
 _SPACE = re.compile(r"\s+")
-_RUN = re.compile(r"[a-z]+|\d+|[^\W\d_]+")
+# Latin words with their accents, digits, words of another script: "显卡RTX3080" is three runs.
+_RUN = re.compile(r"[a-z\u00df-\u024f]+|\d+|[^\W\d_a-z\u00df-\u024f]+")
+_MARKS = re.compile(r"[™®©\u200b-\u200f\u2060\ufeff\u00ad]")
 # Core words that partners glue into their codes: GV-RXVEGA64, GTXTITANX, GV-R9FURYX.
-_GLUED_CORE = re.compile(r"titan|vega|fury")
-_LETTER_O_IN_NUMBER = re.compile(r"(?<!\d)\d{1,2}(?:o\d{1,2})+o?(?!\d)")
+_GLUED_CORE = re.compile(r"titan(?!ium)|vega(?!s)|fury")
+# "GTX1O7O", "RX 58O": the letter O for a zero, written past a shop's word filter.
+_LETTER_O_IN_NUMBER = re.compile(
+    r"(?<!\d)\d{1,2}(?:o\d{1,2})+o?(?!\d)|(?<=[xts ])[1-9]\do(?![a-z\d])|(?<=[xts ])[1-9]\d{2}o(?![a-z\d])"
+)
 _WORD_WITH_CYRILLIC = re.compile(r"\w*[\u0400-\u04ff]\w*")
 
 # Cyrillic letters that look like Latin ones: sellers mix keyboards inside one word (GТХ, ХТ).
@@ -81,7 +90,7 @@ def spaced(normalised: str) -> str:
 
 def _normalise_once(text: str) -> str:
     if not text.isascii():
-        text = unicodedata.normalize("NFKC", text)
+        text = unicodedata.normalize("NFKC", _MARKS.sub("", text))
     if "&" in text:
         text = html.unescape(text)
     if "<" in text:
@@ -90,7 +99,7 @@ def _normalise_once(text: str) -> str:
     if not text.isascii():
         text = unicodedata.normalize("NFKC", text)
         text = _WORD_WITH_CYRILLIC.sub(lambda match: _latinise(match[0]), text)
-    if "o" in text:  # "GTX1O7O", written past a shop's word filter
+    if "o" in text:
         text = _LETTER_O_IN_NUMBER.sub(lambda match: match[0].replace("o", "0"), text)
     if "gtx+" in text:
         text = text.replace("gtx+", "gtx plus ")

@@ -40,6 +40,8 @@ class VectorIndex(Protocol):
 
         Best first; equal similarities by row number. Where an approximate index finds fewer
         than k, the row is -1 and the similarity -1.
+
+        :raises InputError: if k is below 1, the index empty or the dimension another.
         """
 
 
@@ -58,6 +60,7 @@ class ExactIndex:
 
     def search(self, queries: Vectors, k: int) -> tuple[Vectors, Rows]:
         _check(queries, self._vectors.shape[1])
+        k = _at_most(k, len(self))
         similarity = queries @ self._vectors.T
         return _best_first(similarity, np.tile(np.arange(len(self)), (len(queries), 1)), k)
 
@@ -70,7 +73,10 @@ class FaissIndex:
 
     @classmethod
     def build(cls, vectors: Vectors, kind: IndexKind = IndexKind.FLAT) -> FaissIndex:
-        """Build an index over unit vectors of shape (n, dimension)."""
+        """Build an index over unit vectors of shape (n, dimension).
+
+        :raises InputError: if there are no vectors for IVF to learn its lists from.
+        """
         import faiss
 
         dimension = vectors.shape[1]
@@ -80,6 +86,8 @@ class FaissIndex:
             index = faiss.IndexHNSWFlat(dimension, 32, faiss.METRIC_INNER_PRODUCT)
             index.hnsw.efConstruction, index.hnsw.efSearch = 200, 128
         else:
+            if not len(vectors):
+                raise InputError("an IVF index needs vectors to learn its lists from, got none")
             lists = max(1, min(4096, int(np.sqrt(len(vectors)))))
             index = faiss.IndexIVFFlat(
                 faiss.IndexFlatIP(dimension), dimension, lists, faiss.METRIC_INNER_PRODUCT
@@ -124,7 +132,7 @@ class FaissIndex:
 
     def search(self, queries: Vectors, k: int) -> tuple[Vectors, Rows]:
         _check(queries, self._index.d)
-        k = min(k, len(self))
+        k = _at_most(k, len(self))
         similarity, rows = self._index.search(np.ascontiguousarray(queries), k)
         similarity = np.where(rows < 0, -1.0, similarity).astype(np.float32)
         return _best_first(similarity, rows, k)
@@ -133,6 +141,15 @@ class FaissIndex:
 def _best_first(similarity: Vectors, rows: Rows, k: int) -> tuple[Vectors, Rows]:
     order = np.lexsort((rows, -similarity), axis=1)[:, :k]
     return np.take_along_axis(similarity, order, 1), np.take_along_axis(rows, order, 1)
+
+
+def _at_most(k: int, size: int) -> int:
+    """Return k or, if there are fewer vectors, their number."""
+    if k < 1:
+        raise InputError(f"expected k of at least 1, got {k}")
+    if not size:
+        raise InputError("expected vectors to search, the index is empty; add some first")
+    return min(k, size)
 
 
 def _check(vectors: Vectors, dimension: int) -> None:

@@ -72,7 +72,7 @@ def demo_text(workspace: Workspace, result: DemoResult) -> str:
     parts = [
         "Some of the shipped listings, resolved:",
         _rows_text(pq.read_table(result.scored).to_pylist()),
-        "Measured on the shipped hard set, and on generated listings of models unseen in training:",
+        "Measured on the shipped hard set and on models that training never saw:",
         _headlines_text(sets),
     ]
     for name, content in sets.items():

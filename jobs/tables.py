@@ -34,8 +34,9 @@ def cut(text: str, width: int) -> str:
     text = "".join(char if char.isprintable() else " " for char in text)
     if _width(text) <= width:
         return text
-    while _width(text) > width - 1:
-        text = text[:-1] if len(text) < 2 * width else text[: 2 * width]
+    text = text[: width - 1]
+    while _width(text) >= width:
+        text = text[:-1]
     return text + "…"
 
 

@@ -142,8 +142,9 @@ class Resolver:
         cues = self._cues.find([(reading.text, reading.runs) for reading in candidates.readings])
         features = self._candidate_features.compute(listings, candidates, cues)
         scores = self._model.ranker.score(features)
-        model = self._table.model_of_record[candidates.record].astype(np.int64)
-        offers, best = self._offer_features.compute(candidates, model, features, scores, cues)
+        offers, best = self._offer_features.compute(
+            candidates, self._table, features, scores, cues
+        )
         return Evidence(candidates, features, scores, offers, best, cues)
 
     def _resolution(self, at: int, evidence: Evidence, probability: float) -> Resolution:
@@ -177,25 +178,27 @@ class Resolver:
         self, evidence: Evidence, start: int, stop: int, probability: float
     ) -> tuple[ScoredCandidate, ...]:
         """Return the candidates best first; ties by gpu_id."""
-        records = [self._table.records[row] for row in evidence.candidates.record[start:stop]]
-        scores = evidence.scores[start:stop].tolist()
-        shares = model_probabilities([record.model for record in records], scores, probability)
-        similarity = evidence.candidates.similarity[start:stop].tolist()
-        order = sorted(range(len(records)), key=lambda i: (-scores[i], records[i].gpu_id))
+        rows = evidence.candidates.record[start:stop]
+        scores = evidence.scores[start:stop]
+        order = np.lexsort((self._table.tie_rank[rows], -scores))
+        records = [self._table.records[row] for row in rows[order]]
+        ranked = scores[order].tolist()
+        shares = model_probabilities([record.model for record in records], ranked, probability)
+        similarity = evidence.candidates.similarity[start:stop][order].tolist()
         return tuple(
             ScoredCandidate(
-                records[i].gpu_id, records[i].model, records[i].memory_gb,
-                records[i].form_factor, round(similarity[i], 4), round(scores[i], 4),
-                shares[records[i].model],
+                record.gpu_id, record.model, record.memory_gb, record.form_factor,
+                round(cosine, 4), round(score, 4), shares[record.model],
             )
-            for i in order
+            for record, cosine, score in zip(records, similarity, ranked, strict=True)
         )  # fmt: skip
 
 
 def model_probabilities(
     models: Sequence[str], scores: Sequence[float], probability: float
 ) -> dict[str, float]:
-    """Share out probability over models: the best gets its own, rivals a part of the rest.
+    """Share out probability over models, best candidate first: it gets its own, rivals a part of
+    the rest.
 
     A rival's part is proportional to exp(score - best score); what no rival takes is "no match".
     """
@@ -204,7 +207,7 @@ def model_probabilities(
         best[model] = max(score, best.get(model, score))
     if not best:
         return {}
-    top = max(best, key=lambda model: best[model])
+    top = models[0]
     weight = {m: float(np.exp(s - best[top])) for m, s in best.items() if m != top}
     total = 1.0 + sum(weight.values())
     shares = {m: (1 - probability) * w / total for m, w in weight.items()}

@@ -67,6 +67,14 @@ class ModelTable(Protocol):
     def after_mask(self) -> NDArray[np.uint64]:
         """Shape (models, mask words): suffixes."""
 
+    @property
+    def variant_rank(self) -> NDArray[np.float32]:
+        """Shape (records,): place of each variant among its model's, 0 the most common."""
+
+    @property
+    def tie_rank(self) -> NDArray[np.int64]:
+        """Shape (records,): place of each variant by gpu_id; orders equal scores."""
+
     def mask_words(self, masks: Sequence[int]) -> NDArray[np.uint64]:
         """Return masks as an array of shape (masks, mask words)."""
 

@@ -37,8 +37,8 @@ class TrainingParameters:
         that GPUs outside the registry are seen as no match.
     """
 
-    ranker_listings: int = 24_000
-    offer_listings: int = 40_000
+    ranker_listings: int = 30_000
+    offer_listings: int = 50_000
     validation_listings: int = 16_000
     nil_share: float = 0.4
     hold_out_share: float = 0.05
@@ -47,7 +47,7 @@ class TrainingParameters:
     seed: int = 7
     ranker: TreeParameters = field(default_factory=TreeParameters)
     offer: TreeParameters = field(
-        default_factory=lambda: TreeParameters(trees=220, leaves=15, learning_rate=0.06)
+        default_factory=lambda: TreeParameters(trees=300, leaves=31, learning_rate=0.06)
     )
 
 

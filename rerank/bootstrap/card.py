@@ -51,6 +51,9 @@ _RANDOM_ID_IN_TEXT = re.compile(r"\{([dlx]\d)\}")
 _HEX = "0123456789ABCDEFGHJKLMNPRTVWXY"
 
 
+# Many sellers leave the memory size out; without them "unsaid" would look like "no card".
+SILENT_SHARE = 0.35
+MEMORY_FIELDS = frozenset(["mem", "mem_spaced", "mem_fr", "size_short"])
 LEADING_COMPARISONS = (
     "faster than {vs}", "better than a {vs}", "beats {vs} -", "stronger than {vs}:",
     "лучше чем {vs},", "мощнее {vs} -", "besser als {vs}:", "schneller als {vs} -",
@@ -72,12 +75,15 @@ class Card:
         self.partner = partners.draw(product.record.vendor, product.year, dice)
         self.brand = dice.pick(self.partner.names)
         self.named = self.memory_stated = self.form_stated = self._vendor_said = False
+        self._silent = dice.chance(SILENT_SHARE)
         self.evidence: list[str] = []
         self.used: list[str] = []
 
     def field(self, name: str) -> str:
         """Return the text of a field or of one of the words of a list."""
         self.used.append(name)
+        if self._silent and name in MEMORY_FIELDS:
+            return ""
         maker = FIELDS.get(name)
         if maker is not None:
             return maker(self)

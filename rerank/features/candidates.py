@@ -37,6 +37,7 @@ quality_gap      name_quality, less 1.5 where variant_rival is 1, minus the list
 exact_rivals     other models named without a missing or extra suffix, 0..
 named_models     models named at all, 0..
 mention_order    runs between the title's first mention of any candidate and this one's, 0..
+                 (99 if not named)
 code_gap         code_length minus the listing's longest, 0 for the longest
 similarity       cosine between listing and GPU embeddings, -1 to 1
 similarity_gap   similarity minus the listing's best, up to 0
@@ -123,7 +124,7 @@ class CandidateFeatures:
             [self._forms.index(_FORM_FAMILY[record.form_factor]) for record in records], np.int64
         )
         self._special = np.array([r.form_factor != "PCIe" for r in records], np.float32)
-        self._variant_rank = _variant_ranks(table.model_of_record)
+        self._variant_rank = table.variant_rank
         self._word_bits, self._idf = _word_weights(table)
         self._sizes = _sizes_of_models(table, self._memory)
 
@@ -151,7 +152,7 @@ class CandidateFeatures:
             np.where(named, quality - per.max(quality), -9),
             per.sum(exact & first_of_model) - exact,
             per.sum(named & first_of_model),
-            np.where(named, at - per.min(at), 99),
+            np.where(named, at - per.min(at), 99),  # far behind any real mention
             code - per.max(code),
             batch.similarity,
             batch.similarity - per.max(batch.similarity),
@@ -343,12 +344,3 @@ def _memory_type_code(record: GpuRecord) -> int:
     if record.memory_type.startswith("HBM"):
         return 20 + int(match[3] or 1)
     return int(match[1] or 1) + (10 if match[2] else 0)
-
-
-def _variant_ranks(model_of_record: NDArray[np.int32]) -> Floats:
-    seen: dict[int, int] = {}
-    ranks = np.zeros(len(model_of_record), np.float32)
-    for at, model in enumerate(model_of_record.tolist()):
-        ranks[at] = seen.get(model, 0)
-        seen[model] = seen.get(model, 0) + 1
-    return ranks

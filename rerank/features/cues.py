@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from index.errors import InputError
 from index.text import Run, normalise
+from index.yaml_loader import FastSafeLoader
 
 CATEGORIES = (
     "with", "without", "for", "than", "only", "empty", "box", "holder", "cooling", "connector",
@@ -51,8 +52,9 @@ class CueReader:
         self._words: dict[str, int] = {}
         self._stems: dict[str, int] = {}
         self._phrases: dict[str, list[tuple[str, int]]] = {}
+        self._stem_phrases: dict[str, list[tuple[str, int]]] = {}
         self._substrings: list[tuple[str, int]] = []
-        self._cache: dict[str, int] = {}
+        self._cache: dict[str, tuple[int, list[tuple[str, int]]]] = {}
         for number, category in enumerate(CATEGORIES):
             for entry in entries.get(category, ()):
                 self._add(str(entry), 1 << number)
@@ -64,8 +66,8 @@ class CueReader:
         :raises InputError: if it is missing, no mapping of lists, or names an unknown category.
         """
         try:
-            entries = yaml.safe_load(path.read_text(encoding="utf-8"))
-        except (OSError, yaml.YAMLError) as exc:
+            entries = yaml.load(path.read_text(encoding="utf-8"), Loader=FastSafeLoader)
+        except (OSError, UnicodeDecodeError, yaml.YAMLError) as exc:
             raise InputError(f"{path}: cannot read cue words: {exc}") from exc
         if not isinstance(entries, dict) or not all(isinstance(v, list) for v in entries.values()):
             raise InputError(f"{path}: expected a mapping of categories to lists of words")
@@ -76,14 +78,14 @@ class CueReader:
             self._substrings.append((normalise(entry[1:]), bit))
             return
         first, _, rest = entry.partition(" ")
-        first = first if first.endswith("*") else normalise(first)
+        is_stem = first.endswith("*")
+        first = normalise(first.rstrip("*"))
         if rest:
-            self._phrases.setdefault(first, []).append((rest, bit))
-        elif first.endswith("*"):
-            stem = normalise(first[:-1])
-            self._stems[stem] = self._stems.get(stem, 0) | bit
+            table = self._stem_phrases if is_stem else self._phrases
+            table.setdefault(first, []).append((rest, bit))
         else:
-            self._words[first] = self._words.get(first, 0) | bit
+            masks = self._stems if is_stem else self._words
+            masks[first] = masks.get(first, 0) | bit
 
     def find(self, titles: Sequence[tuple[str, Sequence[Run]]]) -> CueHits:
         """Find the cues of (normalised text, runs) pairs."""
@@ -107,29 +109,38 @@ class CueReader:
     def _masks(self, text: str, pieces: Sequence[Run]) -> list[int]:
         masks = []
         for at, piece in enumerate(pieces):
-            mask = self._cache.get(piece.text)
-            if mask is None:
-                mask = self._mask(piece.text)
+            known = self._cache.get(piece.text)
+            if known is None:
+                known = self._look_up(piece.text)
                 if len(self._cache) < 200_000:
-                    self._cache[piece.text] = mask
-            for key in (piece.text, piece.text[:4] + "*") if self._phrases else ():
-                for rest, bit in self._phrases.get(key, ()):
-                    if _follows(rest, pieces, at + 1):
-                        mask |= bit
+                    self._cache[piece.text] = known
+            mask, phrases = known
+            for rest, bit in phrases:
+                if _follows(rest, pieces, at + 1):
+                    mask |= bit
             masks.append(mask)
         if not text.isascii() and pieces:
             for substring, bit in self._substrings:
-                if substring in text:
-                    masks[0] |= bit
+                place = text.find(substring)
+                if place >= 0:
+                    masks[_run_at(pieces, place)] |= bit
         return masks
 
-    def _mask(self, word: str) -> int:
+    def _look_up(self, word: str) -> tuple[int, list[tuple[str, int]]]:
+        """Return the mask of a word by itself, and the phrases it may begin."""
         if word.isdigit():
-            return 0
+            return 0, []
         mask = self._words.get(word, 0)
-        for length in range(2, len(word) + 1):
+        phrases = list(self._phrases.get(word, ()))
+        for length in range(1, len(word) + 1):
             mask |= self._stems.get(word[:length], 0)
-        return mask
+            phrases += self._stem_phrases.get(word[:length], ())
+        return mask, phrases
+
+
+def _run_at(pieces: Sequence[Run], place: int) -> int:
+    """Return the number of the run that holds a place of the text."""
+    return next((at for at, piece in enumerate(pieces) if piece.end > place), len(pieces) - 1)
 
 
 def _follows(rest: str, pieces: Sequence[Run], at: int) -> bool:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from index.name_evidence import NAME_FEATURES
 from rerank.features.candidates import CANDIDATE_FEATURES
 from rerank.features.cues import CATEGORIES, CueHits
-from rerank.retrieval import Candidates
+from rerank.retrieval import Candidates, ModelTable
 
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]
@@ -24,7 +24,7 @@ _CUE_COLUMNS = tuple(
 OFFER_FEATURES = (*CANDIDATE_FEATURES, *_LEAD, *_CUE_COLUMNS)
 """The best candidate's features (see `CANDIDATE_FEATURES`; all -1 without a candidate), then:
 
-score          the ranker's score of the best candidate
+score          the ranker's score of the best candidate (-9 without one)
 lead           score minus that of the best candidate of another model (9 if there is none)
 score_spread   score minus the mean score of all candidates
 title_runs     runs of letters and digits in the title
@@ -43,14 +43,21 @@ class OfferFeatures:
     """Computes offer features from candidate features, scores and cues."""
 
     def compute(
-        self, batch: Candidates, model: Ints, features: Floats, scores: Floats, cues: CueHits
+        self,
+        batch: Candidates,
+        table: ModelTable,
+        features: Floats,
+        scores: Floats,
+        cues: CueHits,
     ) -> tuple[Floats, Ints]:
         """Return features of shape (listings, len(OFFER_FEATURES)) and each best candidate's row.
 
-        The row is -1 for a listing without candidates.
+        The row is -1 for a listing without candidates. Equal scores are ordered by gpu_id.
         """
+        model = table.model_of_record[batch.record]
+        tie_rank = table.tie_rank[batch.record]
         listings = len(batch.offsets) - 1
-        best, lead, spread = _leaders(batch.offsets, model, scores)
+        best, lead, spread = _leaders(batch, model, scores, tie_rank)
         found = best >= 0
         out = np.full((listings, len(OFFER_FEATURES)), -1, np.float32)
         width = len(CANDIDATE_FEATURES)
@@ -70,23 +77,26 @@ class OfferFeatures:
         return np.asarray(np.round(out * 1024) / 1024, np.float32), best
 
 
-def _leaders(offsets: Ints, model: Ints, scores: Floats) -> tuple[Ints, Floats, Floats]:
+def _leaders(
+    batch: Candidates, model: Ints, scores: Floats, tie_rank: Ints
+) -> tuple[Ints, Floats, Floats]:
     """Return the best row of each listing, its lead over other models and over the mean."""
-    listings = len(offsets) - 1
+    listings = len(batch.offsets) - 1
+    counts = np.diff(batch.offsets)
+    filled = counts > 0
+    starts = batch.offsets[:-1][filled]
     best = np.full(listings, -1, np.int64)
     lead = np.full(listings, _FAR, np.float32)
     spread = np.zeros(listings, np.float32)
-    for at in range(listings):
-        start, stop = offsets[at], offsets[at + 1]
-        if start == stop:
-            continue
-        own = scores[start:stop]
-        top = int(own.argmax())
-        best[at] = start + top
-        others = own[model[start:stop] != model[start + top]]
-        if len(others):
-            lead[at] = min(_FAR, own[top] - others.max())
-        spread[at] = own[top] - own.mean()
+    if not len(starts):
+        return best, lead, spread
+    order = np.lexsort((tie_rank, -scores, batch.listing))
+    best[filled] = order[starts]
+    top = scores[best[filled]]
+    rival = model != np.repeat(model[best[filled]], counts[filled])
+    others = np.maximum.reduceat(np.where(rival, scores, -np.inf), starts)
+    lead[filled] = np.minimum(_FAR, top - others)
+    spread[filled] = top - np.add.reduceat(scores, starts) / counts[filled]
     return best, lead, spread
 
 

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -20,6 +24,7 @@ from index.embedder import (
 from index.errors import ArtifactError, InputError
 from index.records import GpuRecord, Listing
 from index.shipped import shipped
+from index.wordpiece import wordpiece_vocabulary
 
 TITLES = [
     "asus dual geforce rtx 4060 ti oc 16 gb", "gigabyte rtx 3080 gaming oc 10 g", "rx 6600",
@@ -209,15 +214,47 @@ def test_training_reports_its_progress(tmp_path: Path, tiny_registry: list[GpuRe
     assert StaticEmbedder.load(tmp_path / "e").dimension == 8
 
 
-@pytest.mark.xfail(
-    strict=True, reason="tokenizers' trainer breaks ties by hash order: other words each time"
-)
+VOCABULARY_IN_A_PROCESS = """
+import json, sys
+from index.embedder_training import _train_tokenizer
+print(_train_tokenizer(json.load(sys.stdin), 300).to_str())
+"""
+
+
 def test_the_vocabulary_is_the_same_at_every_training(tiny_registry: list[GpuRecord]) -> None:
     from index.embedder_training import _train_tokenizer
 
     corpus = [text for _, *two in pairs_of(tiny_registry, 200) for text in two]
-    vocabularies = [set(_train_tokenizer(corpus, 300).get_vocab()) for _ in range(6)]
-    assert all(words == vocabularies[0] for words in vocabularies)
+    here = _train_tokenizer(corpus, 300).to_str()
+    for seed in ("0", "1", "2"):
+        made = subprocess.run(
+            [sys.executable, "-c", VOCABULARY_IN_A_PROCESS], input=json.dumps(corpus), text=True,
+            capture_output=True, check=True, timeout=60, env={**os.environ, "PYTHONHASHSEED": seed},
+        )  # fmt: skip
+        assert made.stdout.strip() == here
+
+
+def test_the_order_of_the_corpus_does_not_change_the_vocabulary() -> None:
+    corpus = ["rtx 3080 ti", "rx 580", "gtx 1080 ti", "rtx 3070"] * 3
+    assert wordpiece_vocabulary(corpus, 40) == wordpiece_vocabulary(corpus[::-1], 40)
+
+
+def test_a_vocabulary_holds_letters_then_words_then_pieces_by_count() -> None:
+    corpus = ["abc abc abc", "abd abd", "xyz"]
+    letters = [prefix + letter for prefix in ("", "##") for letter in "abcdxyz"]
+    found = {size: wordpiece_vocabulary(corpus, size) for size in (3, 16, 17, 18, 19, 100)}
+    for size, pieces in found.items():
+        assert pieces[0] == "[UNK]"
+        assert pieces[1:] == sorted(set(pieces[1:])), size
+    assert set(found[3][1:]) == set(letters)
+    added = [sorted(set(found[size][1:]) - set(letters)) for size in (16, 17, 18, 19)]
+    assert added == [["abc"], ["abc", "abd"], ["ab", "abc", "abd"], ["##bc", "ab", "abc", "abd"]]
+    assert "xyz" not in found[100]  # seen once
+    assert set(found[100]) == {"[UNK]", *letters, "abc", "abd", "ab", "##bc", "##bd"}
+
+
+def test_an_empty_corpus_leaves_the_unknown_piece() -> None:
+    assert wordpiece_vocabulary([], 10) == ["[UNK]"]
 
 
 def test_training_needs_two_models(tmp_path: Path) -> None:

@@ -185,10 +185,12 @@ def test_the_stored_vectors_are_those_of_the_embedder(
     np.testing.assert_allclose(batch.similarity, gpus @ query, atol=1e-5)
 
 
-@pytest.mark.xfail(strict=True, reason="a gpu_id given twice in one call is added twice")
-def test_one_gpu_given_twice_is_added_once(
+def test_gpus_given_twice_are_named_and_nothing_is_written(
     folder: Path, tiny_registry: list[GpuRecord], hash_embedder: HashEmbedder
 ) -> None:
-    fresh = replace(tiny_registry[0], gpu_id="new")
-    _, added = add_to_index([fresh, fresh], hash_embedder, folder)
-    assert added == 1
+    before = (folder / MANIFEST).read_bytes()
+    one, two, three = (replace(tiny_registry[0], gpu_id=name) for name in ("one", "two", "three"))
+    again = replace(two, memory_gb=99)
+    with pytest.raises(InputError, match="got 2 gpu_ids more than once: one, two$"):
+        add_to_index([one, two, three, one, again], hash_embedder, folder)
+    assert (folder / MANIFEST).read_bytes() == before

@@ -62,7 +62,9 @@ def test_main_is_the_console_script():
 
 
 def _loaded_by(code: str, tmp_path: Path) -> set[str]:
-    script = f"{code}\nimport sys, json; print(json.dumps([m for m in sys.modules if '.' not in m]))"
+    script = (
+        f"{code}\nimport sys, json; print(json.dumps([m for m in sys.modules if '.' not in m]))"
+    )
     done = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, check=True,
         cwd=ROOT, env={"RERANK_HOME": str(tmp_path), "PATH": ""},
@@ -90,4 +92,4 @@ def test_resolving_and_scoring_import_neither_torch_nor_lightgbm(tmp_path, write
     )
     loaded = _loaded_by(code, tmp_path)
     assert "faiss" in loaded
-    assert not loaded & {"torch", "lightgbm", "sklearn", "pandas", "sentence_transformers"}
+    assert not loaded & {"torch", "lightgbm", "sklearn", "transformers", "sentence_transformers"}

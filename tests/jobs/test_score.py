@@ -14,11 +14,14 @@ from jobs.listing_files import open_listings
 from jobs.scoring import OUTPUT_SCHEMA, renamed_columns, score_file
 
 ROWS = [
-    {"listing_id": "a", "title": "Sapphire Nitro+ RX6700XT 12G", "vendor": "Sapphire", "price": 230.5, "shop": "x"},
-    {"listing_id": "b", "title": "RTX 3080 box only", "vendor": "", "price": 20.0, "shop": "y"},
-    {"listing_id": "c", "title": "", "vendor": "", "price": 1.0, "shop": "z"},
-    {"listing_id": "d", "title": "Tesla P40 24GB &amp; cable 😀", "vendor": "NVIDIA", "price": 310.0, "shop": "x"},
-]  # fmt: skip
+    dict(zip(("listing_id", "title", "vendor", "price", "shop"), row, strict=True))
+    for row in (
+        ("a", "Sapphire Nitro+ RX6700XT 12G", "Sapphire", 230.5, "x"),
+        ("b", "RTX 3080 box only", "", 20.0, "y"),
+        ("c", "", "", 1.0, "z"),
+        ("d", "Tesla P40 24GB &amp; cable 😀", "NVIDIA", 310.0, "x"),
+    )
+]
 ANSWERS = OUTPUT_SCHEMA.names
 
 
@@ -168,13 +171,15 @@ def test_bad_values_of_jsonl_come_out_with_their_reason(run, tmp_path):
 
 def test_parquet_columns_keep_their_types(run, tmp_path):
     source, target = tmp_path / "in.parquet", tmp_path / "out.parquet"
-    table = pa.table({
-        "listing_id": pa.array([7], pa.int64()),
-        "title": pa.array(["rtx 3080 10gb"]).dictionary_encode(),
-        "seen": pa.array([datetime.datetime(2024, 5, 1)], pa.timestamp("ms")),
-        "tags": pa.array([["a", "b"]], pa.list_(pa.string())),
-        "price": pa.array(["n/a"]),
-    })
+    table = pa.table(
+        {
+            "listing_id": pa.array([7], pa.int64()),
+            "title": pa.array(["rtx 3080 10gb"]).dictionary_encode(),
+            "seen": pa.array([datetime.datetime(2024, 5, 1)], pa.timestamp("ms")),
+            "tags": pa.array([["a", "b"]], pa.list_(pa.string())),
+            "price": pa.array(["n/a"]),
+        }
+    )
     pq.write_table(table, source)
     assert run("score", source, target).exit_code == 0
     scored = pq.read_table(target)
@@ -184,7 +189,10 @@ def test_parquet_columns_keep_their_types(run, tmp_path):
 
 
 def test_a_price_that_is_not_always_a_number_stays_text(write_listings):
-    mixed = [{"listing_id": "1", "title": "a", "price": "12"}, {"listing_id": "2", "title": "b", "price": "$9"}]  # fmt: skip
+    mixed = [
+        {"listing_id": "1", "title": "a", "price": "12"},
+        {"listing_id": "2", "title": "b", "price": "$9"},
+    ]
     source = open_listings(write_listings("in.csv", mixed))
     assert source.schema.field("price").type == pa.string()
     (batch,) = source.batches()
