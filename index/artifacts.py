@@ -231,7 +231,7 @@ def _exchange(one: Path, other: Path) -> bool:
 
 
 def _exchange_by_renames(draft: Path, target: Path) -> None:
-    """Do so in steps; whatever interrupts them, unless it kills, ``target`` is back in its place."""
+    """Do so in steps; if anything but a kill interrupts them, ``target`` is back in its place."""
     retired = _draft_beside(target)
     try:
         os.rename(target, retired)

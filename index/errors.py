@@ -4,7 +4,7 @@ RerankError
 ├── InputError        a file, table or value handed in is not what was expected
 │   └── FaultsError   several such faults, collected and reported at once
 ├── ArtifactError     an index or model folder is missing, damaged or of another format
-│   └── MismatchError an artifact is sound but belongs to another embedder, registry or feature schema
+│   └── MismatchError a sound artifact of another embedder, registry or feature schema
 └── MissingExtraError an optional library is needed for what was asked
 """
 

@@ -21,7 +21,6 @@ _SERIES_LETTERS = frozenset(["r"])  # R5 / R7 / R9 are lines, not models
 _FILLER = frozenset(["edition", "graphics", "generation", "card", "series", "the", "gpu"])
 
 
-
 @dataclass(frozen=True, slots=True)
 class ModelName:
     """A model name taken apart. All parts are lower case.

@@ -34,7 +34,7 @@ class GpuRecord:
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """What a seller wrote. ``vendor`` is the seller's brand field, often a board partner or a shop."""
+    """What a seller wrote; ``vendor`` is the brand field, often a board partner or a shop."""
 
     listing_id: str
     title: str

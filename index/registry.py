@@ -108,7 +108,7 @@ def _duplicates(reading: Reading) -> list[str]:
 def _spelling_collisions(reading: Reading) -> list[str]:
     """Find models that differ in spaces, signs or case only: 4090D and 4090 D."""
     first: dict[str, tuple[str, str]] = {}
-    faults = {}
+    faults: dict[str, str] = {}
     for record, place in zip(reading.records, reading.places, strict=True):
         model, where = first.setdefault(squash(record.model), (record.model, place))
         if model != record.model:

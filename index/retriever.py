@@ -135,7 +135,7 @@ class Retriever:
         return np.asarray(score - 0.02 * self._variant_rank[record], np.float32)
 
     def _keep_best(self, listing: Ints, record: Ints, shortlist: Floats, limit: int) -> Ints:
-        """Return rows ordered by listing and shortlist, few variants of a model, ``limit`` in all."""
+        """Return rows by listing and shortlist, few variants of a model, ``limit`` in all."""
         if not len(listing):  # by name alone, a title may have no candidate
             return np.zeros(0, np.int64)
         model = self.lexicon.model_of_record[record]

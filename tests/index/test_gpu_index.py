@@ -23,9 +23,7 @@ KINDS = pytest.mark.parametrize("kind", list(IndexKind), ids=lambda kind: kind.v
 
 
 @pytest.fixture
-def folder(
-    tmp_path: Path, tiny_registry: list[GpuRecord], hash_embedder: HashEmbedder
-) -> Path:
+def folder(tmp_path: Path, tiny_registry: list[GpuRecord], hash_embedder: HashEmbedder) -> Path:
     build_index(tiny_registry, hash_embedder, tmp_path / "index")
     return tmp_path / "index"
 
@@ -191,6 +189,6 @@ def test_gpus_given_twice_are_named_and_nothing_is_written(
     before = (folder / MANIFEST).read_bytes()
     one, two, three = (replace(tiny_registry[0], gpu_id=name) for name in ("one", "two", "three"))
     again = replace(two, memory_gb=99)
-    with pytest.raises(InputError, match="got 2 gpu_ids more than once: one, two$"):
+    with pytest.raises(InputError, match=r"got 2 gpu_ids more than once: one, two$"):
         add_to_index([one, two, three, one, again], hash_embedder, folder)
     assert (folder / MANIFEST).read_bytes() == before
