@@ -95,7 +95,7 @@ def _fit(
     model = SentenceTransformer(modules=[module], device="cpu")
     loss_of = MultipleNegativesRankingLoss(model, scale=parameters.scale)
     module.embedding.sparse = True  # a batch touches a tenth of the table: a third of the time
-    optimiser = torch.optim.SparseAdam(module.parameters(), lr=parameters.learning_rate)
+    optimiser: Any = torch.optim.SparseAdam(module.parameters(), lr=parameters.learning_rate)
     per_epoch = [_batches(pairs, parameters.batch_size, rng) for _ in range(parameters.epochs)]
     steps = sum(map(len, per_epoch))
     done, losses = 0, []

@@ -22,6 +22,10 @@ from index.text import Run, normalise, runs
 
 # Line words that partners glue behind a code of their own: ENGTX, VCGGTX, GFRTX, AXRX.
 _GLUED_LINES = ("rtx", "gtx", "gts", "gt", "rx", "hd", "fx", "wx", "nvs")
+_NEGATIONS = frozenset(
+    ["not", "non", "no", "sans", "pas", "ohne", "kein", "keine", "nicht", "sin", "sem", "senza",
+     "nie", "bez", "nem", "не", "без", "ei", "inte", "niet"]
+)  # fmt: skip
 _EXPLAINING_LETTERS = 6  # shorter stems (N970, H787) also occur by accident
 _AFFIX_REACH = 5  # runs before and after a number in which line words and suffixes are looked for
 _SYNONYMS = {
@@ -59,7 +63,7 @@ class Mention(NamedTuple):
 
 
 class Code(NamedTuple):
-    """A part number or alias found in the runs ``at`` to ``end`` (excluded).
+    """A part number or alias found in the runs ``at`` to ``end`` (excluded), its tail included.
 
     ``certain`` says that the registry lists it, rather than a partner's rule making it;
     ``explains`` that the numbers inside it name nothing by themselves.
@@ -195,7 +199,7 @@ class Lexicon:
         words = 0
         for mask in masks:
             words |= mask
-        codes = self._codes_in(pieces)
+        codes = self._codes_in(text, pieces)
         inside = {at for code in codes if code.explains for at in range(code.at, code.end)}
         mentions = [
             mention
@@ -232,6 +236,8 @@ class Lexicon:
                 mask = 1 << self.affixes["r" + pieces[nxt].text]
             elif glued_next and piece.text.isdigit() and pieces[nxt].text[0] in "gm":
                 mask = 0  # "2" of "2GB" is no suffix
+            if mask and at and _NEGATIONS & {pieces[at - 1].text, pieces[max(0, at - 2)].text}:
+                mask = 0  # "not XT", "no es ti", "pas de Ti"
             masks.append(mask)
         return masks
 
@@ -344,7 +350,7 @@ class Lexicon:
                 return self._affix_mask(letters[:length], False)
         return 0
 
-    def _codes_in(self, pieces: list[Run]) -> list[Code]:
+    def _codes_in(self, text: str, pieces: list[Run]) -> list[Code]:
         """Return the longest part number or alias that begins at each run."""
         joined = "".join(piece.text for piece in pieces)
         found: list[Code] = []
@@ -353,9 +359,10 @@ class Lexicon:
         for at, piece in enumerate(pieces):
             if at >= taken and joined[start : start + 3] in self._code_starts:
                 codes = self._code_at(at, joined[start:], pieces)
-                found += codes
                 if codes and codes[0].explains:
-                    taken = codes[0].end
+                    taken = _end_of_word(text, pieces, codes[0].end)
+                    codes = [code._replace(end=taken) for code in codes]
+                found += codes
             start += len(piece.text)
         return found
 
@@ -434,6 +441,13 @@ def _covering(pieces: list[Run], at: int, length: int) -> int:
         at += 1
         covered += len(pieces[at].text)
     return at + 1
+
+
+def _end_of_word(text: str, pieces: list[Run], end: int) -> int:
+    """Return the end of the part number that goes on behind run ``end``: up to a space."""
+    while end < len(pieces) and " " not in text[pieces[end - 1].end : pieces[end].start]:
+        end += 1
+    return end
 
 
 def _at_border(pieces: list[Run], at: int, length: int) -> bool:

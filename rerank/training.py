@@ -1,11 +1,12 @@
-"""Train the reranker: LambdaRank, then the offer classifier on what it has not seen, then
-the calibrator and the thresholds on what neither has seen.
+"""Train the reranker: LambdaRank, the offer classifier on other listings, then the calibrator
+and the thresholds on models that neither has seen.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
+from enum import Enum
 from pathlib import Path
 from typing import Any
 
@@ -67,15 +68,15 @@ def train(
     parameters = parameters or TrainingParameters()
     records = retriever.table.records
     sets = _listings(records, parameters)
-    ranker = _train_ranker(retriever, cues, sets[Split.RANKER], parameters, progress)
+    ranker = _train_ranker(retriever, cues, sets[_Stage.RANKER], parameters, progress)
     judge = _judge(retriever, cues, ranker)
-    offers, correct, weights = _offer_rows(judge, retriever, sets[Split.OFFER], parameters, progress)
+    offers, correct, weights = _offer_rows(judge, retriever, sets[_Stage.OFFER], parameters, progress)
     offer = train_classifier(
         offers, correct, OFFER_FEATURES, parameters.offer, weights=weights,
         progress=lambda share: progress("training the offer classifier", share),
     )  # fmt: skip
     calibrator, thresholds = _calibrate(
-        judge, retriever, offer, sets[Split.VALIDATION], parameters, progress
+        judge, retriever, offer, sets[_Stage.VALIDATION], parameters, progress
     )
     summary = {
         "training": asdict(parameters), "listings": {s.value: len(v) for s, v in sets.items()},
@@ -89,25 +90,37 @@ def train(
     return {**summary, "version": version, "thresholds": asdict(thresholds)}
 
 
+class _Stage(Enum):
+    """A set of generated listings, and the split whose models they sell."""
+
+    RANKER = "ranker"
+    OFFER = "offer"
+    VALIDATION = "validation"
+
+    @property
+    def split(self) -> Split:
+        return Split.VALIDATION if self is _Stage.VALIDATION else Split.RANKER
+
+
 def _listings(
     records: Sequence[GpuRecord], parameters: TrainingParameters
-) -> dict[Split, list[LabelledListing]]:
-    """Generate each split's listings from its own models and its own seed."""
+) -> dict[_Stage, list[LabelledListing]]:
+    """Generate each stage's listings from its split's models and its own seed."""
     sizes = {
-        Split.RANKER: (parameters.ranker_listings, 0.0),
-        Split.OFFER: (parameters.offer_listings, parameters.nil_share),
-        Split.VALIDATION: (parameters.validation_listings, parameters.nil_share),
+        _Stage.RANKER: (parameters.ranker_listings, 0.0),
+        _Stage.OFFER: (parameters.offer_listings, parameters.nil_share),
+        _Stage.VALIDATION: (parameters.validation_listings, parameters.nil_share),
     }
     sets = {}
-    for number, (split, (size, nil_share)) in enumerate(sizes.items()):
-        models = models_of(records, split)
+    for number, (stage, (size, nil_share)) in enumerate(sizes.items()):
+        models = models_of(records, stage.split)
         if not models:
             raise InputError(
-                f"the registry has no models for the {split.value} split; training needs at "
-                f"least some 20 models, got {len({r.model for r in records})}"
+                f"the registry has no models for the {stage.split.value} split; training needs "
+                f"at least some 20 models, got {len({r.model for r in records})}"
             )
         seed = parameters.seed * 1000 + number
-        sets[split] = generate(records, size, seed=seed, nil_share=nil_share, models=models)
+        sets[stage] = generate(records, size, seed=seed, nil_share=nil_share, models=models)
     return sets
 
 

@@ -17,7 +17,9 @@ ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("index", "rerank", "jobs")
 
 # What rerank may take from index: records, errors and what reads text; no embedder, no FAISS.
-LEAVES = {"records", "errors", "text", "artifacts", "naming", "lexicon", "name_evidence"}
+LEAVES = {
+    "records", "errors", "text", "artifacts", "naming", "lexicon", "name_evidence", "yaml_loader",
+}  # fmt: skip
 
 # The module that imports each heavy library; sentence_embedder serves transformers in all ways.
 HOMES = {

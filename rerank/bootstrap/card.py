@@ -289,6 +289,11 @@ def _naming_pro_code(card: Card) -> str:
     return card.prove(made.text)
 
 
+def _number(card: Card) -> str:
+    """Return the digits of the model's name: other goods carry the same numbers."""
+    return card.product.name.digits or digits(3, card.dice)
+
+
 def _glued(card: Card) -> str:
     shapes = card.entry.shapes
     words = next((s for s in shapes.safe if s[0] not in ("GeForce", "Radeon", "NVIDIA", "AMD")),
@@ -344,6 +349,7 @@ FIELDS: dict[str, Callable[[Card], str]] = {
     "only_pro_code": _naming_pro_code,
     "oem": Card.spare_part,
     "old": lambda c: c.random_text(COMPARISONS),
+    "number": _number,
     "beats": lambda c: c.random_text(LEADING_COMPARISONS),
     "qty": _quantity,
     "qty_tail": lambda c: c.dice.pick(("x2", "X 2", "(2 pcs)", "- 2 available", "lot of 4", "2шт")),

@@ -32,7 +32,7 @@ CANDIDATE_FEATURES = (*NAME_FEATURES, *_OWN_FEATURES)
 """Name features are those of `index.name_evidence`, all -1 for a model the title does not name. Then:
 
 named            1 if number, core word or part number of the model stands in the title
-quality_gap      name_quality, less 1.5 where variant_rival is 1, minus the listing's best (-9 if
+quality_gap      name_quality, less 2 where variant_rival is 1, minus the listing's best (-9 if
                  not named): a full name with an impossible memory is worth less than a short one
 exact_rivals     other models named without a missing or extra suffix, 0..
 named_models     models named at all, 0..
@@ -61,6 +61,7 @@ variant_rival    1 if no variant of the model fits the stated memory and form, b
 UNNAMED = -1.0
 
 _SPEAK_FOR = (
+    "named", "code_length",
     "suffix_exact", "line_shared", "prefix_fit", "code_certain", "code_gap", "name_quality",
     "quality_gap", "similarity", "similarity_gap", "memory_fit", "model_memory_fit",
     "memory_type_fit", "form_fit", "vendor_fit", "partner_fit",
@@ -72,7 +73,7 @@ _SPEAK_AGAINST = (
 CANDIDATE_DIRECTIONS = {**dict.fromkeys(_SPEAK_FOR, 1), **dict.fromkeys(_SPEAK_AGAINST, -1)}
 """Evidence that can only help or only hurt; the ranker is held to it, so that accidents of the
 generated training listings cannot turn it round on real ones."""
-_CONTRADICTION = 1.5
+_CONTRADICTION = 2.0
 _CUE_REACH = 4
 _LONGEST_TITLE = 1000  # runs; titles are cut at 400 characters
 _UNNAMED_AT = 999

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from index.artifacts import write_manifest
 from index.shipped import shipped
 
 
@@ -118,6 +119,10 @@ def test_a_damaged_artifact_names_the_file_and_the_remedy(run, own, file, remedy
     assert len(result.stderr.splitlines()) == 1
 
 
+def _parameters(folder: Path) -> dict:
+    return json.loads((folder / "manifest.json").read_text())["parameters"]
+
+
 @pytest.mark.parametrize("folder", ["index", "embedder", "models/ltr/v1"])
 @pytest.mark.parametrize("manifest", ["gone", "empty", "text", "list"])
 def test_a_half_written_artifact_is_an_error(run, own, folder, manifest):
@@ -145,10 +150,10 @@ def test_a_bad_model_pointer_is_an_error(run, own, pointer):
 
 
 def test_a_model_of_another_embedder_is_refused(run, own):
-    path = own / "models" / "ltr" / "v1" / "manifest.json"
-    content = json.loads(path.read_text())
-    content["parameters"]["index"]["embedder_fingerprint"] = "0123456789abcdef"
-    path.write_text(json.dumps(content))
+    folder = own / "models" / "ltr" / "v1"
+    parameters = _parameters(folder)
+    parameters["index"]["embedder_fingerprint"] = "0123456789abcdef"
+    write_manifest(folder, kind="ranker", format_version=1, parameters=parameters)
     result = run("resolve", "rtx 3080")
     assert result.exit_code == 1
     assert "trained with embedder" in result.stderr
@@ -157,10 +162,10 @@ def test_a_model_of_another_embedder_is_refused(run, own):
 
 
 def test_an_index_of_another_embedder_is_refused(run, own):
-    path = own / "index" / "manifest.json"
-    content = json.loads(path.read_text())
-    content["parameters"]["embedder_fingerprint"] = "0123456789abcdef"
-    path.write_text(json.dumps(content))
+    folder = own / "index"
+    parameters = _parameters(folder)
+    parameters["embedder_fingerprint"] = "0123456789abcdef"
+    write_manifest(folder, kind="index", format_version=1, parameters=parameters)
     result = run("resolve", "rtx 3080")
     assert result.exit_code == 1
     assert "built with embedder" in result.stderr
@@ -168,10 +173,10 @@ def test_an_index_of_another_embedder_is_refused(run, own):
 
 
 def test_a_model_of_other_features_is_refused(run, own):
-    path = own / "models" / "ltr" / "v1" / "manifest.json"
-    content = json.loads(path.read_text())
-    content["parameters"]["candidate_features"][0] = "moon_phase"
-    path.write_text(json.dumps(content))
+    folder = own / "models" / "ltr" / "v1"
+    parameters = _parameters(folder)
+    parameters["candidate_features"][0] = "moon_phase"
+    write_manifest(folder, kind="ranker", format_version=1, parameters=parameters)
     result = run("resolve", "rtx 3080")
     assert result.exit_code == 1
     assert "candidate_features[0] is 'moon_phase'" in result.stderr

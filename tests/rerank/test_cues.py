@@ -140,9 +140,7 @@ def test_a_missing_cue_file_is_named(tmp_path: Path) -> None:
         ("rtx 3080 空盒", "empty", False), ("RTX 3080 defekt", "defect", False),
     ],
 )  # fmt: skip
-def test_shipped_cues(
-    title: str, category: str, excused: bool, shipped_reader: CueReader
-) -> None:
+def test_shipped_cues(title: str, category: str, excused: bool, shipped_reader: CueReader) -> None:
     found = [(name, excuse) for name, _, excuse in cues_of(shipped_reader, title)]
     assert (category, excused) in found
 
