@@ -38,9 +38,15 @@ _MEMORY_GB = re.compile(
     r"(?<![\d.])(\d{1,3}(?:[.,]5)?)[ -]?"
     r"g(?:b|o|ig|b?d{1,2}r?\d\w?|gddr\d\w?|t|l|p|hd\d|b?k\d|b?h?m\d?|r\d)?(?![a-z0-9/])"
 )
-_MEMORY_MB = re.compile(r"(?<![\d.])(\d{2,5})[ -]?(?:m|mb|mo|meg|mb?d{1,2}r?\d|mb?k\d)(?![a-z0-9/])")
+_MEMORY_MB = re.compile(
+    r"(?<![\d.])(\d{2,5})[ -]?(?:m|mb|mo|meg|mb?d{1,2}r?\d|mb?k\d)(?![a-z0-9/])"
+)
 _MEMORY_GB_FIRST_DIGITS = re.compile(r"d[345]x?(\d{1,2})g(?![a-z0-9])")
-_NOT_VIDEO_MEMORY = re.compile(r"\s?(?:ssd|hdd|nvme|ram|rom|emmc|sodimm|dimm|m\.2)\b")
+# "16GB DDR5 RAM", "32 GB of system RAM"; but "2GB DDR4" is a GT 1030's, "8GB GDDR6 RAM" a card's.
+_NOT_VIDEO_MEMORY = re.compile(
+    r"(?:\s?(?:lp)?ddr\d\S*|\s(?:of|de|system|main|desktop|laptop|notebook|pc)\b|\s\d{4}\b){0,2}"
+    r"\s?(?:ssd|hdd|nvme|ram|озу|rom|emmc|(?:so-?|u|r)?dimm|m\.2)\b"
+)
 _MEMORY_TYPE = re.compile(r"g?ddr\s?-?(\d)(x?)|\b(?:\d{1,4}[gm]b?)d(\d)|hbm\s?(\d?e?)")
 
 
@@ -375,7 +381,9 @@ class Lexicon:
             cut_digits = joined[length - 1 : length + 1].isdigit() and len(joined) > length
             at_border = _at_border(pieces, at, length)
             # An alias is a word of its own: "4080S" does not stand in "4080 Strix".
-            whole = at_border or not (entry.certain and not entry.open_end)
+            # Nor does a code end inside a word that begins behind a dash: R6770-MD1GD5 has no M.
+            cuts_word = (entry.certain and not entry.open_end) or _starts_apart(pieces, end)
+            whole = at_border or not cuts_word
             if end and whole and (entry.open_end or not cut_digits or at_border):
                 return [
                     Code(model, length, at, end, entry.certain, entry.explains)
@@ -441,6 +449,12 @@ def _covering(pieces: list[Run], at: int, length: int) -> int:
         at += 1
         covered += len(pieces[at].text)
     return at + 1
+
+
+def _starts_apart(pieces: list[Run], end: int) -> bool:
+    """Say whether the run before ``end`` is a word that does not touch the run before it."""
+    last = pieces[end - 1]
+    return end > 1 and last.text.isalpha() and last.start > pieces[end - 2].end
 
 
 def _end_of_word(text: str, pieces: list[Run], end: int) -> int:

@@ -128,7 +128,7 @@ def _mention_rows(lexicon: Lexicon, readings: Sequence[Reading]) -> tuple[Ints, 
 
 def _bits(masks: NDArray[np.uint64]) -> NDArray[np.int64]:
     """Count the words of each row of masks, shape (rows, mask words)."""
-    return np.bitwise_count(masks).sum(axis=1, dtype=np.int64)
+    return np.asarray(np.bitwise_count(masks).sum(axis=1, dtype=np.int64))
 
 
 def _code_rows(lexicon: Lexicon, readings: Sequence[Reading]) -> tuple[Ints, Ints, Floats]:
@@ -152,7 +152,7 @@ def _no_rows() -> tuple[Ints, Ints, Floats]:
 
 
 def _best_rows(listing: Ints, model: Ints, values: Floats) -> NameEvidence:
-    """Keep the best mention of each pair; a part number seen elsewhere in the title stays with it."""
+    """Keep the best mention of each pair; a part number seen elsewhere in the title joins it."""
     order = np.lexsort((-values[:, -1], model, listing))
     listing, model, values = listing[order], model[order], values[order]
     first = np.ones(len(order), bool)

@@ -150,9 +150,9 @@ def _other_geforce(name: ModelName) -> Iterator[Stem]:
     if len(name.core) == 3:
         yield Stem(f"x{name.core}")  # Sparkle
         yield Stem(f"sx{name.core}{short}", open_end=True)
-        line = {"gtx": "x", "gts": "s", "gt": "t"}.get(name.line[-1])
-        if line:
-            yield Stem(f"sx{line}{name.core}{short}", open_end=True)
+        letter = {"gtx": "x", "gts": "s", "gt": "t"}.get(name.line[-1])
+        if letter:
+            yield Stem(f"sx{letter}{name.core}{short}", open_end=True)
     if short:
         yield Stem(f"c{name.core[:-1]}{short}")  # Inno3D
     if name.core.startswith(("8", "9")) and len(name.core) == 4:
@@ -193,7 +193,8 @@ def _radeon_r(name: ModelName) -> Iterator[Stem]:
     yield Stem(f"gv{line}{short}{suffix}")  # Gigabyte
     yield Stem(f"gv{line}{name.core}{suffix}")
     yield Stem(f"ax{line}{name.core}{suffix}")  # PowerColor
-    yield Stem(f"{line}{name.core}{suffix}", open_end=True, spelled=True)  # ASUS, Diamond, VisionTek
+    # ASUS, Diamond, VisionTek
+    yield Stem(f"{line}{name.core}{suffix}", open_end=True, spelled=True)
     yield Stem(f"h{name.core}{'' if suffix == 'x2' else suffix}")  # HIS
 
 

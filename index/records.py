@@ -1,13 +1,22 @@
-"""Records that cross package borders: a GPU variant, a listing, a retrieved candidate."""
+"""Records that cross package borders: a GPU variant, a listing, a route to candidates."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import Enum
 
 FORM_FACTORS = (
     "PCIe AGP PCI mobile Max-Q MXM SXM SXM2 SXM3 SXM4 SXM5 SXM6 OAM server workstation NVL"
 ).split()
 DEFAULT_FORM_FACTOR = "PCIe"
+
+
+class Route(Enum):
+    """Which lists of candidates a retriever uses."""
+
+    VECTOR = "vector"
+    NAME = "name"
+    FUSED = "fused"
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import Enum
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +15,7 @@ from numpy.typing import NDArray
 from index.embedder import Embedder, listing_text
 from index.lexicon import Lexicon, Reading
 from index.name_evidence import NameEvidence, name_evidence
-from index.records import GpuRecord, Listing
+from index.records import GpuRecord, Listing, Route
 from index.vector_index import VectorIndex
 
 Floats = NDArray[np.float32]
@@ -25,14 +24,6 @@ Ints = NDArray[np.int64]
 DEFAULT_CANDIDATES = 20
 _VARIANTS_PER_MODEL = 4  # variants of one model must not crowd its siblings out
 _VECTOR_HITS = 32
-
-
-class Route(Enum):
-    """Which lists of candidates are used."""
-
-    VECTOR = "vector"
-    NAME = "name"
-    FUSED = "fused"
 
 
 @dataclass(frozen=True, slots=True)

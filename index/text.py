@@ -23,14 +23,17 @@ _TAG = re.compile(
     re.IGNORECASE,
 )
 _SPACE = re.compile(r"\s+")
-# Latin words with their accents, digits, words of another script: "显卡RTX3080" is three runs.
-_RUN = re.compile(r"[a-z\u00df-\u024f]+|\d+|[^\W\d_a-z\u00df-\u024f]+")
+# Latin words with their accents (but no division sign), digits, words of another script:
+# "显卡RTX3080" is three runs.
+_LATIN = r"a-z\u00df-\u00f6\u00f8-\u024f"
+_RUN = re.compile(rf"[{_LATIN}]+|\d+|[^\W\d_{_LATIN}]+")
 _MARKS = re.compile(r"[™®©\u200b-\u200f\u2060\ufeff\u00ad]")
 # Core words that partners glue into their codes: GV-RXVEGA64, GTXTITANX, GV-R9FURYX.
 _GLUED_CORE = re.compile(r"titan(?!ium)|vega(?!s)|fury")
 # "GTX1O7O", "RX 58O": the letter O for a zero, written past a shop's word filter.
 _LETTER_O_IN_NUMBER = re.compile(
-    r"(?<!\d)\d{1,2}(?:o\d{1,2})+o?(?!\d)|(?<=[xts ])[1-9]\do(?![a-z\d])|(?<=[xts ])[1-9]\d{2}o(?![a-z\d])"
+    r"(?<!\d)\d{1,2}(?:o\d{1,2})+o?(?!\d)"
+    r"|(?<=[xts ])[1-9]\do(?![a-z\d])|(?<=[xts ])[1-9]\d{2}o(?![a-z\d])"
 )
 _WORD_WITH_CYRILLIC = re.compile(r"\w*[\u0400-\u04ff]\w*")
 
@@ -62,10 +65,7 @@ def normalise(text: str) -> str:
 
     Idempotent. At most `MAX_TITLE_CHARS` characters long.
     """
-    text = text[: 4 * MAX_TITLE_CHARS]
-    while (cleaner := _normalise_once(text)) != text:
-        text = cleaner
-    return text
+    return _normalised(text[: 4 * MAX_TITLE_CHARS])
 
 
 def runs(normalised: str) -> list[Run]:
@@ -86,6 +86,14 @@ def runs(normalised: str) -> list[Run]:
 def spaced(normalised: str) -> str:
     """Return the runs joined by spaces: the form in which texts are embedded."""
     return " ".join(run.text for run in runs(normalised))
+
+
+# Embedder, lexicon and features each ask for the same title; a batch's titles fit.
+@lru_cache(maxsize=8192)
+def _normalised(text: str) -> str:
+    while (cleaner := _normalise_once(text)) != text:
+        text = cleaner
+    return text
 
 
 def _normalise_once(text: str) -> str:

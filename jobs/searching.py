@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from index.records import Listing
-from index.retriever import Route
+from index.records import Listing, Route
 
 if TYPE_CHECKING:
     from index.retriever import Retriever

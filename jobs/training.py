@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from rerank.training import TrainingParameters
 
 _NIL_LISTINGS_PER_PAIR = 1 / 3  # they widen the vocabulary; no pair is made of them
-_TRAINED_ON = (Split.RANKER, Split.OFFER)
+_TRAINED_ON = (Split.EMBEDDER,)
 
 
 def train_workspace_embedder(
@@ -34,8 +34,8 @@ def train_workspace_embedder(
 ) -> list[float]:
     """Train the static embedder on generated listings; return the mean loss of each epoch.
 
-    Listings are of models of the training splits only; descriptors are of all models, as those
-    of the index are.
+    Listings are of the embedder's split only, so that the ranker sees how a similarity does on
+    models the embedder has not read of; descriptors are of all models, as the index's are.
     """
     parameters = parameters or EmbedderParameters()
     models = [model for split in _TRAINED_ON for model in models_of(records, split)]

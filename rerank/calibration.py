@@ -6,6 +6,7 @@ knots the probability is interpolated, so it is monotone in the log-odds.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -30,7 +31,7 @@ class Calibrator:
 
     def __call__(self, log_odds: NDArray[np.floating]) -> NDArray[np.float64]:
         """Return probabilities of the same shape, in [0, 1]."""
-        return np.interp(log_odds, self.log_odds, self.probability)
+        return np.asarray(np.interp(log_odds, self.log_odds, self.probability), np.float64)
 
 
 def fit_calibrator(
@@ -81,7 +82,7 @@ def _chunks(
     edges.append(len(x))
     return [
         (float(x[a:b].sum()), float(y[a:b].sum()), float(b - a))
-        for a, b in zip(edges, edges[1:], strict=False)
+        for a, b in itertools.pairwise(edges)
     ]
 
 

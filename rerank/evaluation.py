@@ -15,8 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from index.errors import InputError
-from index.records import Listing
-from index.retriever import Route
+from index.records import Listing, Route
 from rerank import metrics
 from rerank.baselines import Baseline
 from rerank.gold import GoldKind, GoldListing

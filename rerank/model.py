@@ -68,9 +68,7 @@ class RerankModel:
             ranker=OnnxTrees((folder / "ranker.onnx").read_bytes()),
             offer_text=(folder / "offer.txt").read_text(encoding="utf-8"),
             offer=OnnxTrees((folder / "offer.onnx").read_bytes()),
-            calibrator=Calibrator(
-                tuple(calibrator["log_odds"]), tuple(calibrator["probability"])
-            ),
+            calibrator=Calibrator(tuple(calibrator["log_odds"]), tuple(calibrator["probability"])),
             thresholds=Thresholds(**manifest.parameters["thresholds"]),
             version=manifest.fingerprint,
             parameters=manifest.parameters,

@@ -5,12 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from rerank.features.candidates import CANDIDATE_FEATURES
 from rerank.features.cues import CATEGORIES
 
 if TYPE_CHECKING:
     from rerank.resolver import Evidence
+
+Floats = NDArray[np.float32]
 
 _REFUSALS = {
     "box": "box only", "picture": "picture or print", "laptop": "whole laptop",
@@ -19,6 +22,7 @@ _REFUSALS = {
     "connector": "accessory", "video_gear": "other video gear", "other_part": "other part",
     "storage": "other part", "cpu": "other part", "defect": "for parts",
 }  # fmt: skip
+_KINDS_OF_CARD = frozenset(["laptop", "system", "rig"])  # "workstation card", "laptop GPU"
 _COLUMN = {name: at for at, name in enumerate(CANDIDATE_FEATURES)}
 
 
@@ -34,25 +38,40 @@ def reason_of(listing: int, evidence: Evidence, decision: str) -> str:
             return refusal
         return "names no GPU of the registry" if row[_COLUMN["named"]] < 1 else "weak evidence"
     agreeing, against = _agreements(row), _contradictions(row)
-    text = f"{' + '.join(agreeing)} agree" if agreeing else "similar text"
+    verb = "agrees" if len(agreeing) == 1 else "agree"
+    text = f"{' + '.join(agreeing)} {verb}" if agreeing else "similar text"
     if decision == "review" and refusal:
         against.append(refusal)
     return f"{text}; but {', '.join(against)}" if against else text
 
 
 def _refusal(listing: int, evidence: Evidence) -> str:
-    """Name the first cue in the title that tells it sells no card."""
+    """Name the first cue that tells the title sells no card.
+
+    Cues before any word for a card come first: what stands behind one is often a part of the
+    card.
+    """
     cues = evidence.cues
     rows = np.flatnonzero((cues.listing == listing) & ~cues.excused)
-    for row in rows:
-        category = CATEGORIES[cues.category[row]]
-        if category in _REFUSALS:
-            reading = evidence.candidates.readings[listing]
-            return f"{_REFUSALS[category]}: {reading.runs[cues.at[row]].text}"
-    return ""
+    names = [CATEGORIES[number] for number in cues.category[rows].tolist()]
+    starts = cues.at[rows].tolist()
+    ends = (cues.at + cues.length)[rows].tolist()
+    cards = [start for name, start in zip(names, starts, strict=True) if name == "card_word"]
+    found = [
+        (start > min(cards, default=start), start, end, name)
+        for name, start, end in zip(names, starts, ends, strict=True)
+        if name in _REFUSALS and not (name in _KINDS_OF_CARD and end in cards)
+    ]
+    if not found:
+        return ""
+    _, start, end, name = min(found, key=lambda cue: cue[:2])
+    reading = evidence.candidates.readings[listing]
+    words = reading.text[reading.runs[start].start : reading.runs[end - 1].end]
+    label = _REFUSALS[name]
+    return label if words == label else f"{label}: {words}"
 
 
-def _agreements(row: np.ndarray) -> list[str]:
+def _agreements(row: Floats) -> list[str]:
     found = []
     if row[_COLUMN["code_length"]] > 0:
         found.append("part number")
@@ -65,7 +84,7 @@ def _agreements(row: np.ndarray) -> list[str]:
     return found
 
 
-def _contradictions(row: np.ndarray) -> list[str]:
+def _contradictions(row: Floats) -> list[str]:
     found = []
     if row[_COLUMN["memory_fit"]] < 0:
         found.append("another memory size is stated")

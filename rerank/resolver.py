@@ -1,6 +1,6 @@
 """The resolver: listings in, decisions out.
 
-    retriever -> candidates -> features -> LambdaRank -> offer features -> probability -> decision
+Retriever -> candidates -> features -> LambdaRank -> offer features -> probability -> decision.
 """
 
 from __future__ import annotations
@@ -142,9 +142,7 @@ class Resolver:
         cues = self._cues.find([(reading.text, reading.runs) for reading in candidates.readings])
         features = self._candidate_features.compute(listings, candidates, cues)
         scores = self._model.ranker.score(features)
-        offers, best = self._offer_features.compute(
-            candidates, self._table, features, scores, cues
-        )
+        offers, best = self._offer_features.compute(candidates, self._table, features, scores, cues)
         return Evidence(candidates, features, scores, offers, best, cues)
 
     def _resolution(self, at: int, evidence: Evidence, probability: float) -> Resolution:
@@ -197,10 +195,12 @@ class Resolver:
 def model_probabilities(
     models: Sequence[str], scores: Sequence[float], probability: float
 ) -> dict[str, float]:
-    """Share out probability over models, best candidate first: it gets its own, rivals a part of
-    the rest.
+    """Share out probability over models: the best gets ``probability``, rivals a part of the rest.
 
-    A rival's part is proportional to exp(score - best score); what no rival takes is "no match".
+    A rival's part is proportional to exp(score - best score), and never more than the best's own:
+    the margin is not negative. What no model takes is the probability of "no match".
+
+    :param models: of the candidates, best first; a model may stand there several times.
     """
     best: dict[str, float] = {}
     for model, score in zip(models, scores, strict=True):
@@ -210,7 +210,7 @@ def model_probabilities(
     top = models[0]
     weight = {m: float(np.exp(s - best[top])) for m, s in best.items() if m != top}
     total = 1.0 + sum(weight.values())
-    shares = {m: (1 - probability) * w / total for m, w in weight.items()}
+    shares = {m: min(probability, (1 - probability) * w / total) for m, w in weight.items()}
     return {**shares, top: probability}
 
 
@@ -227,9 +227,7 @@ def predict_match_score(
     query = np.asarray(listing_embedding, np.float64)
     rows = np.asarray(candidate_embeddings, np.float64)
     if query.ndim != 1 or rows.ndim != 2 or rows.shape[1] != len(query):
-        raise InputError(
-            f"expected shapes (d,) and (n, d), got {query.shape} and {rows.shape}"
-        )
+        raise InputError(f"expected shapes (d,) and (n, d), got {query.shape} and {rows.shape}")
     norms = np.linalg.norm(rows, axis=1) * np.linalg.norm(query)
     cosine = (rows @ query) / np.where(norms == 0, 1, norms)
     order = np.argsort(-cosine, kind="stable")

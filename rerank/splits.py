@@ -29,7 +29,7 @@ _UPPER_BOUNDS = (
 
 
 def split_of(model: str) -> Split:
-    """Return the split a model belongs to, by a hash of its name: stable when the registry grows."""
+    """Return a model's split, by a hash of its name: stable when the registry grows."""
     percent = int(hashlib.sha256(model.encode()).hexdigest(), 16) % 100
     return next(split for bound, split in _UPPER_BOUNDS if percent < bound)
 

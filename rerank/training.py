@@ -46,7 +46,7 @@ class TrainingParameters:
     precision: float = 0.99
     review: float = 0.3
     seed: int = 7
-    ranker: TreeParameters = field(default_factory=TreeParameters)
+    ranker: TreeParameters = field(default_factory=lambda: TreeParameters(trees=240))
     offer: TreeParameters = field(
         default_factory=lambda: TreeParameters(trees=300, leaves=31, learning_rate=0.06)
     )

@@ -85,9 +85,7 @@ def train_classifier(
     """Train a binary classifier; its ONNX form gives raw log-odds."""
     import lightgbm as lgb
 
-    data = lgb.Dataset(
-        features, labels.astype(int), weight=weights, feature_name=list(names)
-    )
+    data = lgb.Dataset(features, labels.astype(int), weight=weights, feature_name=list(names))
     settings = {"objective": "binary", "metric": "None"}
     return _train(settings, data, features, names, parameters, progress)
 
@@ -130,10 +128,9 @@ def _train(
 
 def _to_onnx(booster: Any, width: int) -> bytes:
     """Export the raw sum of the trees: a classifier's sigmoid is left to the calibrator."""
+    import lightgbm as lgb
     from onnxmltools import convert_lightgbm
     from onnxmltools.convert.common.data_types import FloatTensorType
-
-    import lightgbm as lgb
 
     raw = booster.model_to_string()
     raw = re.sub(r"(?m)^objective=.*$", "objective=regression", raw)

@@ -7,8 +7,7 @@ from pathlib import Path
 
 import click
 
-from index.records import Listing
-from index.retriever import Route
+from index.records import Listing, Route
 from jobs.options import format_option, home_option
 from jobs.searching import search
 from jobs.tables import hits_text

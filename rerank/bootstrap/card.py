@@ -36,13 +36,20 @@ FORM_WORDS = {
     "workstation": ("Workstation Edition", "Workstation"),
     "PCIe": ("PCIe", "PCI-E", "PCIe x16", "PCI Express"),
 }
-OEM_NUMBERS = ("{d6}-001", "{d6}-001 {d6}-001", "0{x5}", "{x5}", "CN-0{x5}", "00FC{d3}", "03T{d4}",
-               "FRU {d2}{l1}{d4}", "{l1}{d5}-001", "SPS {d6}-001", "P/N {x5}", "{d3}-{l5}")
-COMPARISONS = ("equivalent to {vs}", "like {vs}", "better than {vs}", "(faster than {vs})",
-               "= {vs}", "similar to {vs}", "beats {vs}", "vs {vs} performance", "лучше {vs}",
-               "аналог {vs}", "besser als {vs}", "upgrade from {vs}")
-SLANG = {("GeForce GTX 1060", 6144): "1066", ("GeForce GTX 1060", 3072): "1063",
-         ("GeForce GTX 1060", 5120): "1065"}
+OEM_NUMBERS = (
+    "{d6}-001", "{d6}-001 {d6}-001", "0{x5}", "{x5}", "CN-0{x5}", "00FC{d3}", "03T{d4}",
+    "FRU {d2}{l1}{d4}", "{l1}{d5}-001", "SPS {d6}-001", "P/N {x5}", "{d3}-{l5}",
+)  # fmt: skip
+COMPARISONS = (
+    "equivalent to {vs}", "like {vs}", "better than {vs}", "(faster than {vs})", "= {vs}",
+    "similar to {vs}", "beats {vs}", "vs {vs} performance", "лучше {vs}", "аналог {vs}",
+    "besser als {vs}", "upgrade from {vs}",
+)  # fmt: skip
+SLANG = {
+    ("GeForce GTX 1060", 6144): "1066",
+    ("GeForce GTX 1060", 3072): "1063",
+    ("GeForce GTX 1060", 5120): "1065",
+}
 
 NVIDIA_BOARDS = ("900-", "699-")
 BOARD_NUMBER = re.compile(r"(?:900|699)-\w{5}|\w*\d{3}\w*")
@@ -69,7 +76,7 @@ class Card:
     def __init__(
         self, entry: ModelEntry, product: Product, vocabulary: Vocabulary, partners: Partners,
         rival: str, dice: Dice,
-    ) -> None:
+    ) -> None:  # fmt: skip
         self.entry, self.product, self.dice = entry, product, dice
         self._vocabulary, self._partners, self._rival = vocabulary, partners, rival
         self.partner = partners.draw(product.record.vendor, product.year, dice)
@@ -99,9 +106,9 @@ class Card:
         kind, n = match[1], int(match[2])
         if kind == "d":
             return self.dice.pick("123456789") + digits(n - 1, self.dice)
-        return letters(n, self.dice) if kind == "l" else "".join(
-            self.dice.pick(_HEX) for _ in range(n)
-        )
+        if kind == "l":
+            return letters(n, self.dice)
+        return "".join(self.dice.pick(_HEX) for _ in range(n))
 
     def prove(self, text: str) -> str:
         """Remember a text that must survive truncation."""
@@ -143,8 +150,8 @@ class Card:
             return self.listed_code()
         made = self._built(self.partner.codes)
         if readable and (made is None or not made.identifies):
-            made = next((c for c in map(self._built, self.dice.shuffled(READABLE))
-                         if c is not None and c.identifies), None)
+            codes = map(self._built, self.dice.shuffled(READABLE))
+            made = next((code for code in codes if code is not None and code.identifies), None)
         if made is None:
             return self.model_text(self.any_shape(), loose=False) if readable else ""
         self.named |= made.identifies
@@ -155,8 +162,10 @@ class Card:
     def listed_code(self) -> str:
         """Return a part number the registry lists, with a maker's tail behind it."""
         self.named = True
-        tails = ("", "", f"-{digits(2, self.dice)}", f"-{letters(2, self.dice)}",
-                 f"{letters(3, self.dice)}-{digits(1, self.dice)}GD", f"{digits(1, self.dice)}")
+        tails = (
+            "", "", f"-{digits(2, self.dice)}", f"-{letters(2, self.dice)}",
+            f"{letters(3, self.dice)}-{digits(1, self.dice)}GD", f"{digits(1, self.dice)}",
+        )  # fmt: skip
         return self.prove(self.dice.pick(self.product.record.part_numbers) + self.dice.pick(tails))
 
     def _built(self, key: str) -> Code | None:
@@ -206,7 +215,7 @@ class Card:
 
         Sellers write "RTX 4500 24GB" for the Ada card and "1050 4gb" for the 1050 Ti.
         """
-        record, name = self.product.record, self.product.name
+        name = self.product.name
         edition = set(name.suffixes) & DROPPED_SUFFIXES
         size = self.memory(quantities.memory_text(self.product, self.dice))
         if not self.entry.memory_tells(self.product):
@@ -266,13 +275,15 @@ class Card:
     def needs_form(self) -> bool:
         """Return whether the form factor must be said for the variant to be decidable."""
         form = self.product.record.form_factor
-        return (not self.form_stated and form != DEFAULT_FORM_FACTOR and len(self.entry.forms) > 1)
+        return not self.form_stated and form != DEFAULT_FORM_FACTOR and len(self.entry.forms) > 1
 
 
 def _quantity(card: Card) -> str:
     n = card.dice.pick(("2", "3", "4", "5", "10"))
-    return card.dice.pick((f"{n}x", f"Lot of {n}", f"Lot of {n} -", f"{n} x", f"({n})", f"{n}PK",
-                           f"{n} pcs", f"LOT {n}", f"Set of {n}", "Pair of", f"{n}X"))
+    return card.dice.pick((
+        f"{n}x", f"Lot of {n}", f"Lot of {n} -", f"{n} x", f"({n})", f"{n}PK",
+        f"{n} pcs", f"LOT {n}", f"Set of {n}", "Pair of", f"{n}X",
+    ))  # fmt: skip
 
 
 def _pro_code(card: Card) -> str:
@@ -296,8 +307,9 @@ def _number(card: Card) -> str:
 
 def _glued(card: Card) -> str:
     shapes = card.entry.shapes
-    words = next((s for s in shapes.safe if s[0] not in ("GeForce", "Radeon", "NVIDIA", "AMD")),
-                 shapes.full)
+    words = next(
+        (s for s in shapes.safe if s[0] not in ("GeForce", "Radeon", "NVIDIA", "AMD")), shapes.full
+    )
     card.named = True
     joined = "".join(words) if not words[-1][0].isdigit() or len(words) < 3 else " ".join(words)
     return card.prove(joined.upper())
@@ -321,7 +333,8 @@ FIELDS: dict[str, Callable[[Card], str]] = {
     "product_caps": lambda c: c.line().upper(),
     "pro_brand": Card.professional_brand,
     "name": lambda c: c.model_text(
-        c.entry.shapes.full if c.dice.chance(0.85) else c.any_shape(), loose=False),
+        c.entry.shapes.full if c.dice.chance(0.85) else c.any_shape(), loose=False
+    ),
     "name_caps": lambda c: c.model_text(c.any_shape(), loose=False).upper(),
     "loose": lambda c: c.model_text(c.any_shape(), loose=True),
     "again": lambda c: c.model_text(c.any_shape(), loose=True),
@@ -333,8 +346,11 @@ FIELDS: dict[str, Callable[[Card], str]] = {
     "glued": _glued,
     "glued_gf": lambda c: ("GF" if c.product.geforce else "") + _glued(c),
     "cyr": Card.cyrillic,
-    "mem": lambda c: c.memory(quantities.memory_text(
-        c.product, c.dice, cyrillic=any(f.endswith(("_ru", "_uk")) for f in c.used))),
+    "mem": lambda c: c.memory(
+        quantities.memory_text(
+            c.product, c.dice, cyrillic=any(f.endswith(("_ru", "_uk")) for f in c.used)
+        )
+    ),
     "mem_spaced": lambda c: c.memory(quantities.memory_spaced(c.product)),
     "mem_fr": lambda c: c.memory(quantities.memory_french(c.product, c.dice)),
     "size_short": Card.size_short,

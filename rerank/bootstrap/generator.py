@@ -132,9 +132,7 @@ class _Writer:
         if dice.chance(VENDOR_SHARE):
             vendor = self._vendor_column(card, title)
         if dice.chance(DESCRIPTION_SHARE):
-            description = render(
-                dice.pick(self._vocabulary.words["sentence"]), card.field, dice
-            )
+            description = render(dice.pick(self._vocabulary.words["sentence"]), card.field, dice)
         return Listing(
             listing_id=listing_id,
             title=disturb(title, card.evidence, dice),
@@ -173,7 +171,8 @@ def _without_real_names(vocabulary: Vocabulary, catalog: Catalog) -> Vocabulary:
     words = dict(vocabulary.words)
     for name in GHOST_LISTS:
         words[name] = tuple(
-            text for text in words[name]
+            text
+            for text in words[name]
             if key_of("".join(part for part in text if isinstance(part, str)).split()) not in real
         )
     return replace(vocabulary, words=words)

@@ -5,20 +5,23 @@ from __future__ import annotations
 from rerank.bootstrap.dice import Dice, Weighted
 from rerank.bootstrap.product import Product
 
-GB_UNITS = Weighted(("GB", "Gb", "gb", " GB", " Gb", "G", " gb", "Gb ", "g", " G"),
-                    (40, 8, 8, 14, 5, 14, 4, 3, 2, 2))
+GB_UNITS = Weighted(
+    ("GB", "Gb", "gb", " GB", " Gb", "G", " gb", "Gb ", "g", " G"),
+    (40, 8, 8, 14, 5, 14, 4, 3, 2, 2),
+)
 GB_UNITS_RU = Weighted(
     ("GB", "Gb", "gb", " GB", " Gb", "G", " ГБ", "ГБ", "гб", " гб", "Гб", " гига"),
     (16, 10, 12, 6, 5, 8, 8, 8, 8, 5, 6, 1),
 )
-MB_UNITS = Weighted(("MB", "Mb", "mb", " MB", " Mb", "M", "m", " МБ", " Мб"),
-                    (30, 12, 8, 10, 8, 10, 2, 2, 3))
+MB_UNITS = Weighted(
+    ("MB", "Mb", "mb", " MB", " Mb", "M", "m", " МБ", " Мб"), (30, 12, 8, 10, 8, 10, 2, 2, 3)
+)
 GO_UNITS = ("Go", " Go", "GB", " GB")
 BITS_BY_GIGABYTES = {
     1: (64, 128, 256), 2: (64, 128, 256), 3: (192, 384), 4: (128, 256), 5: (160, 320), 6: (192, 96),
     8: (128, 256), 10: (320, 160), 11: (352,), 12: (192, 384), 16: (256, 128), 20: (320, 160),
     24: (384,), 32: (512, 256), 48: (384,),
-}
+}  # fmt: skip
 BITS_SUFFIXES = ("-bit", "-Bit", " bit", "bit", "-BIT", " Bits", "Bit")
 
 
@@ -80,7 +83,7 @@ def bus_text(product: Product, dice: Dice) -> str:
         f"PCI Express {generation}{lanes}", f"PCI Express {generation}{lanes}",
         f"PCIe {generation}{lanes}", f"PCI-E {generation}{lanes}", "PCIe", "PCI-E", "PCIe x16",
         "PCI-Express x16", f"PCI-E {generation}",
-    ))
+    ))  # fmt: skip
 
 
 def bits_text(product: Product, dice: Dice) -> str:

@@ -26,9 +26,7 @@ class Partners:
         return dice.pick(lines) if lines else ""
 
     def _weighted(self, vendor: str, year: int) -> Weighted[Partner]:
-        fitting = [
-            p for p in self._partners if vendor in p.vendors and p.since <= year <= p.until
-        ]
+        fitting = [p for p in self._partners if vendor in p.vendors and p.since <= year <= p.until]
         return Weighted(fitting, [p.weight for p in fitting])
 
     @staticmethod

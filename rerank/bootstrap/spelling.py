@@ -119,20 +119,22 @@ def _odd_shapes(name: ModelName, vendor: str, owners: _Owners) -> list[tuple[str
     odd: list[tuple[str, ...]] = []
     bare = (name.number, *name.suffixes)
     if name.brand == ("GeForce",) and name.series and owners.only_mine((vendor, *bare)):
-        odd += [(*b, s, *bare) for s in ("GTX", "RTX", "GT") if s != name.series[0]
-                for b in ((), ("GeForce",))]
+        others = [s for s in ("GTX", "RTX", "GT") if s != name.series[0]]
+        odd += [(*brand, s, *bare) for s in others for brand in ((), ("GeForce",))]
     if not name.brand and name.main_series == "RTX":
         odd.append(("Quadro", *name.shape()))
     if not name.brand and name.number[:1] in "AHLT" and name.digits and not name.series:
-        odd.append(("Quadro" if name.number[0] == "T" and len(name.digits) > 2 else "Tesla",
-                    *name.shape()))
+        odd.append(
+            ("Quadro" if name.number[0] == "T" and len(name.digits) > 2 else "Tesla", *name.shape())
+        )
     if name.brand == ("Quadro",) and name.series:
         odd.append(name.shape(brand=False))
     if name.brand and name.brand[0] == "Radeon" and name.main_series in ("HD", "R7", "R9", "R5"):
         odd.append(("ATI", *name.shape()))
     if set(name.suffixes) & EDITION_WORDS:
-        odd.append((*name.series, name.number,
-                    *(s for s in name.suffixes if s not in EDITION_WORDS)))
+        odd.append(
+            (*name.series, name.number, *(s for s in name.suffixes if s not in EDITION_WORDS))
+        )
     return odd
 
 

@@ -9,5 +9,6 @@ from rerank.features.cues import CueReader
 from rerank.features.offers import OFFER_FEATURES, OfferFeatures
 
 __all__ = [
-    "CANDIDATE_DIRECTIONS", "CANDIDATE_FEATURES", "OFFER_FEATURES", "CandidateFeatures", "CueReader", "OfferFeatures",
+    "CANDIDATE_DIRECTIONS", "CANDIDATE_FEATURES", "OFFER_FEATURES", "CandidateFeatures",
+    "CueReader", "OfferFeatures",
 ]  # fmt: skip

@@ -26,23 +26,26 @@ _OWN_FEATURES = (
     "similarity", "similarity_gap", "words_shared", "words_absent", "words_foreign",
     "rival_words", "memory_fit", "model_memory_fit", "memory_type_fit", "form_fit",
     "vendor_fit", "partner_fit", "variant_rank", "special_form",
-    "compared", "meant_for", "variant_rival",
+    "compared", "meant_for", "memory_rival",
 )  # fmt: skip
 CANDIDATE_FEATURES = (*NAME_FEATURES, *_OWN_FEATURES)
-"""Name features are those of `index.name_evidence`, all -1 for a model the title does not name. Then:
+"""Name features are those of `index.name_evidence`, all -1 for a model the title does not name;
+name_quality is 2 less where memory_rival is 1: a full name with an impossible memory size is worth
+less than a short one with the right size. Then:
 
 named            1 if number, core word or part number of the model stands in the title
-quality_gap      name_quality, less 2 where variant_rival is 1, minus the listing's best (-9 if
-                 not named): a full name with an impossible memory is worth less than a short one
+quality_gap      name_quality minus the listing's best, 0 for the best (-9 if not named)
 exact_rivals     other models named without a missing or extra suffix, 0..
 named_models     models named at all, 0..
 mention_order    runs between the title's first mention of any candidate and this one's, 0..
                  (99 if not named)
 code_gap         code_length minus the listing's longest, 0 for the longest
-similarity       cosine between listing and GPU embeddings, -1 to 1
-similarity_gap   similarity minus the listing's best, up to 0
+similarity       cosine between listing and GPU embeddings, -1 to 1, in steps of 0.2
+similarity_gap   similarity minus the listing's best, in steps of 0.1 from -0.3 to 0, and 0.5 less
+                 for a model the title does not name: a cosine breaks ties, it overrules no number;
+                 -0.3 where memory_rival is 1
 words_shared     IDF weight of the model's line words and suffixes that stand in the title, 0..
-words_absent     IDF weight of those that do not, 0..
+words_absent     IDF weight of those that do not, 0..; 0 if a part number stands for the name
 words_foreign    IDF weight of line words and suffixes in the title that are not the model's, 0..
 rival_words      part of words_foreign that belongs to another candidate of this listing, 0..
 memory_fit       stated memory: 1 equal to the variant's, -1 only other sizes, 0 unsaid
@@ -50,13 +53,13 @@ model_memory_fit 1 if any variant of the model has a stated size, -1 if none, 0 
 memory_type_fit  stated memory type: 1 equal, -1 different, 0 unsaid
 form_fit         stated form: 1 equal, -1 different, 0 unsaid
 vendor_fit       chip vendor or its line words: 1 equal, -1 another's, 0 unsaid
-partner_fit      board partner that serves one chip vendor only: 1 that one, -1 another, 0 open
+partner_fit      board partner that leaves a chip vendor out: 1 one it serves, -1 one it does not
 variant_rank     place of the variant among its model's, 0 the most common
 special_form     1 if the variant is not an ordinary PCIe card
 compared         1 if a word like "than" stands shortly before the mention
 meant_for        1 if a word like "for" stands shortly before the mention
-variant_rival    1 if no variant of the model fits the stated memory and form, but one of
-                 another named model does; -1 the other way round; else 0
+memory_rival     1 if no variant of the model has the stated memory (and the stated form, if any)
+                 but one of another named model has; -1 the other way round; else 0
 """
 UNNAMED = -1.0
 
@@ -68,12 +71,14 @@ _SPEAK_FOR = (
 )  # fmt: skip
 _SPEAK_AGAINST = (
     "suffix_missing", "suffix_absent", "suffix_extra", "line_absent", "line_conflict",
-    "words_absent", "words_foreign", "rival_words", "compared", "variant_rival",
+    "words_absent", "words_foreign", "rival_words", "compared", "memory_rival",
 )  # fmt: skip
 CANDIDATE_DIRECTIONS = {**dict.fromkeys(_SPEAK_FOR, 1), **dict.fromkeys(_SPEAK_AGAINST, -1)}
 """Evidence that can only help or only hurt; the ranker is held to it, so that accidents of the
 generated training listings cannot turn it round on real ones."""
 _CONTRADICTION = 2.0
+_SIMILARITY_STEP, _GAP_STEP, _WIDEST_GAP, _UNNAMED_GAP = 0.2, 0.1, 0.3, 0.5
+_QUALITY = NAME_FEATURES.index("name_quality")
 _CUE_REACH = 4
 _LONGEST_TITLE = 1000  # runs; titles are cut at 400 characters
 _UNNAMED_AT = 999
@@ -88,13 +93,14 @@ _VENDOR_PATTERN = {
     vendor: re.compile(rf"(?<![a-z])(?:{words})(?![a-z])")
     for vendor, words in _VENDOR_WORDS.items()
 }
-_ONE_VENDOR_PARTNERS = {
+_CHOOSY_PARTNERS = {
     "NVIDIA": r"evga|zotac|palit|pny|inno3d|galax|kfa2|gainward|colorful|igame|manli|bfg|leadtek",
-    "AMD": r"sapphire|powercolor|xfx|his|visiontek|diamond",
+    "AMD": r"sapphire|powercolor|xfx|his|visiontek|diamond|asrock",
+    "Intel": r"asrock|gunnir",
 }
 _PARTNER_PATTERN = {
     vendor: re.compile(rf"(?<![a-z])(?:{words})(?![a-z])")
-    for vendor, words in _ONE_VENDOR_PARTNERS.items()
+    for vendor, words in _CHOOSY_PARTNERS.items()
 }
 _FORM_PATTERN = re.compile(
     r"(?<![a-z0-9])(?:(?P<SXM>sxm[2-6]?)|(?P<OAM>oam)|(?P<NVL>nvl)|(?P<MXM>mxm)"
@@ -140,9 +146,9 @@ class CandidateFeatures:
         named = names[:, 0] != UNNAMED
         memory = self._memory_columns(batch, listing, record, model)
         form = self._stated(self._form_codes(listings), listing, self._form[record])
-        rival = _variant_rival(per, listing, model, named, memory[0], form)
-        quality = np.where(named, names[:, NAME_FEATURES.index("name_quality")], -9)
-        quality = quality - _CONTRADICTION * (rival > 0)
+        rival = _memory_rival(per, listing, model, named, memory, form)
+        names[:, _QUALITY] -= _CONTRADICTION * (rival > 0)
+        quality = np.where(named, names[:, _QUALITY], -9)
         exact = named & (names[:, NAME_FEATURES.index("suffix_exact")] == 1)
         exact &= names[:, NAME_FEATURES.index("prefix_fit")] >= 0
         first_of_model = _first_of_model(listing, model)
@@ -155,9 +161,9 @@ class CandidateFeatures:
             per.sum(named & first_of_model),
             np.where(named, at - per.min(at), 99),  # far behind any real mention
             code - per.max(code),
-            batch.similarity,
-            batch.similarity - per.max(batch.similarity),
-            *self._word_columns(batch, listing, model),
+            np.round(batch.similarity / _SIMILARITY_STEP) * _SIMILARITY_STEP,
+            _similarity_gap(per, batch.similarity, named, rival > 0),
+            *self._word_columns(batch, listing, model, code > 0),
             *memory,
             form,
             self._stated(self._vendor_codes(listings), listing, self._vendor[record]),
@@ -178,7 +184,9 @@ class CandidateFeatures:
         values[found] = batch.names.values[row[found]]
         return values
 
-    def _word_columns(self, batch: Candidates, listing: Ints, model: Ints) -> list[Floats]:
+    def _word_columns(
+        self, batch: Candidates, listing: Ints, model: Ints, coded: NDArray[np.bool_]
+    ) -> list[Floats]:
         title = _unpack(self._table.mask_words([reading.words for reading in batch.readings]))
         own = self._word_bits[model] & title[listing]
         shared = own @ self._idf
@@ -188,7 +196,8 @@ class CandidateFeatures:
         np.logical_or.at(family, listing, self._word_bits[model])
         relevant = (title & family) @ self._idf
         return [
-            shared, all_own[model] - shared, total[listing] - shared, relevant[listing] - shared,
+            shared, np.where(coded, 0, all_own[model] - shared), total[listing] - shared,
+            relevant[listing] - shared,
         ]  # fmt: skip
 
     def _memory_columns(
@@ -264,26 +273,35 @@ class _PerListing:
         return np.asarray(np.repeat(reduced, self._filled), np.float32)
 
 
-def _variant_rival(
+def _similarity_gap(
+    per: _PerListing,
+    similarity: Floats,
+    named: NDArray[np.bool_],
+    contradicted: NDArray[np.bool_],
+) -> Floats:
+    best = per.max(np.where(contradicted, -1.0, similarity))
+    gap = np.minimum(np.round((similarity - best) / _GAP_STEP) * _GAP_STEP, 0.0)
+    gap = np.where(contradicted, -_WIDEST_GAP, np.maximum(gap, -_WIDEST_GAP))
+    return np.asarray(gap - _UNNAMED_GAP * ~named, np.float32)
+
+
+def _memory_rival(
     per: _PerListing,
     listing: Ints,
     model: Ints,
     named: NDArray[np.bool_],
-    memory_fit: Floats,
+    memory: Sequence[Floats],
     form_fit: Floats,
 ) -> Floats:
-    fits = named & (memory_fit >= 0) & (form_fit >= 0)
-    stated = (memory_fit != 0) | (form_fit != 0)
-    keys = np.unique(listing * (int(model.max(initial=0)) + 1) + model, return_inverse=True)[1]
-    model_fits = np.zeros(int(keys.max(initial=0)) + 1, bool)
-    np.logical_or.at(model_fits, keys, fits)
-    own = model_fits[keys]
-    first = _first_of_model(listing, model)
-    others = per.sum(own & first) - own
-    wrong = per.sum(~own & first & named) > 0
-    return np.where(
-        ~stated, 0.0, np.where(~own & (others > 0), 1.0, np.where(own & wrong, -1.0, 0.0))
-    ).astype(np.float32)
+    stated = memory[0] != 0
+    groups = np.unique(listing * (int(model.max(initial=0)) + 1) + model, return_inverse=True)[1]
+    fits = np.zeros(int(groups.max(initial=0)) + 1, bool)
+    np.logical_or.at(fits, groups, named & (memory[0] > 0) & (form_fit >= 0))
+    own = fits[groups]
+    first = named & _first_of_model(listing, model)
+    fitting, failing = per.sum(first & own), per.sum(first & ~own)
+    worse, better = stated & ~own & (fitting > 0), own & (failing > 0)
+    return np.where(worse, 1.0, np.where(better, -1.0, 0.0)).astype(np.float32)
 
 
 def _shortly_after(cues: CueHits, category: str, listing: Ints, at: Floats) -> Floats:

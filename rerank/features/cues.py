@@ -34,12 +34,14 @@ class CueHits(NamedTuple):
     :param at: run in which the cue starts.
     :param category: number in `CATEGORIES`.
     :param excused: whether a "with" or "without" stands shortly before it.
+    :param length: runs it takes, more than 1 for a phrase.
     """
 
     listing: NDArray[np.int64]
     at: NDArray[np.int64]
     category: NDArray[np.int64]
     excused: NDArray[np.bool_]
+    length: NDArray[np.int64]
 
 
 class CueReader:
@@ -58,6 +60,7 @@ class CueReader:
         for number, category in enumerate(CATEGORIES):
             for entry in entries.get(category, ()):
                 self._add(str(entry), 1 << number)
+        self._substrings_from = min((max(s) for s, _ in self._substrings), default="\U0010ffff")
 
     @classmethod
     def load(cls, path: Path) -> CueReader:
@@ -89,11 +92,12 @@ class CueReader:
 
     def find(self, titles: Sequence[tuple[str, Sequence[Run]]]) -> CueHits:
         """Find the cues of (normalised text, runs) pairs."""
-        rows: list[tuple[int, int, int, bool]] = []
+        rows: list[tuple[int, int, int, bool, int]] = []
         excuse = (1 << CATEGORIES.index("with")) | (1 << CATEGORIES.index("without"))
         for listing, (text, pieces) in enumerate(titles):
             last_excuse = -_EXCUSE_REACH - 1
-            for at, mask in enumerate(self._masks(text, pieces)):
+            masks, lengths = self._masks(text, pieces)
+            for at, mask in enumerate(masks):
                 if not mask:
                     continue
                 excused = at - last_excuse <= _EXCUSE_REACH
@@ -101,30 +105,40 @@ class CueReader:
                     last_excuse = at
                 while mask:
                     low = mask & -mask
-                    rows.append((listing, at, low.bit_length() - 1, excused))
+                    length = lengths.get((at, low), 1)
+                    rows.append((listing, at, low.bit_length() - 1, excused, length))
                     mask ^= low
-        table = np.array(rows, np.int64).reshape(len(rows), 4)
-        return CueHits(table[:, 0], table[:, 1], table[:, 2], table[:, 3].astype(bool))
+        table = np.array(rows, np.int64).reshape(len(rows), 5)
+        listings, places, categories, excuses, lengths_found = table.T
+        return CueHits(listings, places, categories, excuses.astype(bool), lengths_found)
 
-    def _masks(self, text: str, pieces: Sequence[Run]) -> list[int]:
+    def _masks(
+        self, text: str, pieces: Sequence[Run]
+    ) -> tuple[list[int], dict[tuple[int, int], int]]:
+        """Return the categories that begin at each run, and how many runs the phrases take."""
         masks = []
+        lengths: dict[tuple[int, int], int] = {}
         for at, piece in enumerate(pieces):
             known = self._cache.get(piece.text)
             if known is None:
                 known = self._look_up(piece.text)
                 if len(self._cache) < 200_000:
                     self._cache[piece.text] = known
-            mask, phrases = known
+            bare, phrases = known
+            mask = bare
             for rest, bit in phrases:
                 if _follows(rest, pieces, at + 1):
                     mask |= bit
+                    if not bare & bit:  # a word that is a cue by itself is shown by itself
+                        lengths[at, bit] = rest.count(" ") + 2
             masks.append(mask)
-        if not text.isascii() and pieces:
+        # Substrings are of scripts far up in Unicode: most titles cannot hold any.
+        if pieces and max(text) >= self._substrings_from:
             for substring, bit in self._substrings:
                 place = text.find(substring)
                 if place >= 0:
                     masks[_run_at(pieces, place)] |= bit
-        return masks
+        return masks, lengths
 
     def _look_up(self, word: str) -> tuple[int, list[tuple[str, int]]]:
         """Return the mask of a word by itself, and the phrases it may begin."""

@@ -1,4 +1,4 @@
-"""Features of an offer: is the best candidate what this listing sells?
+"""Features of an offer, which say whether the best candidate is what this listing sells.
 
 Besides the best candidate's own evidence: how far it leads, and which cues (accessory, box,
 laptop, ...) stand before and after the place where it is named.
@@ -35,7 +35,8 @@ X_before       cues of category X before the mention, not excused, at most 3
 X_after        the same after it
 X_excused      cues of X that follow a "with" or "without", at most 3
 """
-_FAMILIAR = [CATEGORIES.index(name) for name in ("card_word", "partner", "gpu_line", "product_line")]
+_FAMILIAR_NAMES = ("card_word", "partner", "gpu_line", "product_line")
+_FAMILIAR = [CATEGORIES.index(name) for name in _FAMILIAR_NAMES]
 _FAR = 9.0
 
 
@@ -54,7 +55,7 @@ class OfferFeatures:
 
         The row is -1 for a listing without candidates. Equal scores are ordered by gpu_id.
         """
-        model = table.model_of_record[batch.record]
+        model = table.model_of_record[batch.record].astype(np.int64)
         tie_rank = table.tie_rank[batch.record]
         listings = len(batch.offsets) - 1
         best, lead, spread = _leaders(batch, model, scores, tie_rank)

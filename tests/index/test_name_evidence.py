@@ -158,9 +158,6 @@ def test_absent_suffixes_are_part_of_the_missing_ones(lexicon: Lexicon) -> None:
     assert named.any()
 
 
-@pytest.mark.xfail(
-    strict=True, reason="TIOC: ti follows the number (missing 0) yet stands nowhere (absent 1)"
-)
 def test_a_suffix_that_follows_is_not_absent(lexicon: Lexicon) -> None:
     row = rows_of(lexicon, "RTX 4060TIOC")["GeForce RTX 4060 Ti"]
     assert row["suffix_missing"] == 0

@@ -60,9 +60,7 @@ NAMES = [
 
 
 @pytest.mark.parametrize(("model", "line", "prefix", "core", "suffix", "key"), NAMES)
-def test_known_names(
-    model: str, line: str, prefix: str, core: str, suffix: str, key: str
-) -> None:
+def test_known_names(model: str, line: str, prefix: str, core: str, suffix: str, key: str) -> None:
     name = parse_model(model)
     assert (" ".join(name.line), name.prefix, name.core) == (line, prefix, core)
     assert (" ".join(name.suffix), name.key) == (suffix, key)

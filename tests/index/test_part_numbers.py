@@ -109,6 +109,5 @@ def test_stems_are_long_unique_and_only_letters_and_digits() -> None:
         assert all(len(text) >= 4 and text.isalnum() and text == text.lower() for text in texts)
 
 
-@pytest.mark.xfail(strict=True, reason="the PNY data-centre rule takes Intel's A prefix: tcsa770")
 def test_intel_cards_have_no_pny_stem() -> None:
     assert stems(parse_model("Arc A770")) == []

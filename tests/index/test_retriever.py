@@ -9,8 +9,8 @@ import pytest
 
 from index.embedder import HashEmbedder, descriptor
 from index.lexicon import Lexicon
-from index.records import GpuRecord, Listing
-from index.retriever import DEFAULT_CANDIDATES, Retriever, Route, memory_agreement
+from index.records import GpuRecord, Listing, Route
+from index.retriever import DEFAULT_CANDIDATES, Retriever, memory_agreement
 from index.vector_index import FaissIndex, IndexKind
 
 MakeRetriever = Callable[[Sequence[GpuRecord]], Retriever]

@@ -17,8 +17,7 @@ from hypothesis import strategies as st
 from index.embedder import StaticEmbedder
 from index.errors import ArtifactError, InputError
 from index.gpu_index import load_retriever
-from index.records import GpuRecord, Listing
-from index.retriever import Route
+from index.records import GpuRecord, Listing, Route
 from index.shipped import shipped
 from rerank.baselines import TokenCoverage, default_baselines
 from rerank.evaluation import BASELINE_LISTINGS, evaluate, evaluate_routes, figures_of

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import pairwise
 from types import SimpleNamespace
 from typing import Any
 
@@ -30,7 +31,7 @@ Floats = NDArray[np.float32]
 CUES = CueReader({
     "with": ["with"], "without": ["no"], "for": ["for"], "than": ["than"], "box": ["box"],
     "card_word": ["card"], "partner": ["msi", "asus"], "laptop": ["laptop"], "only": ["only"],
-    "holder": ["holder"],
+    "holder": ["holder"], "system": ["gaming pc"], "rig": ["mining rig"],
 })  # fmt: skip
 TITLES = [
     "MSI GeForce RTX 4060 Ti 16GB card", "", "see photos", "box for RTX 4080 only", "4080S 10GB",
@@ -60,9 +61,7 @@ def as_listings(titles: Sequence[str]) -> list[Listing]:
     return [Listing(str(at), title) for at, title in enumerate(titles)]
 
 
-def feature(
-    retriever: Retriever, listing: Listing | str, gpu_id: str, name: str
-) -> float:
+def feature(retriever: Retriever, listing: Listing | str, gpu_id: str, name: str) -> float:
     """Return one feature of one candidate."""
     listing = Listing("1", listing) if isinstance(listing, str) else listing
     batch = retriever.retrieve([listing], n_candidates=50)
@@ -143,15 +142,27 @@ def test_name_columns_are_minus_one_where_nothing_is_named(tiny_retriever: Retri
     np.testing.assert_array_equal(values[:, : len(NAME_FEATURES)], -1)
 
 
-def test_similarities_are_those_of_the_candidates(tiny_retriever: Retriever) -> None:
+def test_similarities_are_those_of_the_candidates_in_coarse_steps(
+    tiny_retriever: Retriever,
+) -> None:
     listings = as_listings(TITLES)
     batch = tiny_retriever.retrieve(listings)
     values = compute(tiny_retriever, listings, batch)
     similarity = values[:, CANDIDATE_FEATURES.index("similarity")]
-    np.testing.assert_allclose(similarity, batch.similarity, atol=0.5 / 1024 + 1e-6)
+    np.testing.assert_allclose(similarity, batch.similarity, atol=0.1 + 0.5 / 1024 + 1e-6)
+    assert len(set(similarity.tolist())) <= 11  # -1 to 1 by 0.2
     gap = values[:, CANDIDATE_FEATURES.index("similarity_gap")]
-    best = [gap[a:b].max() for a, b in zip(batch.offsets, batch.offsets[1:], strict=False)]
-    assert best == [0.0] * len(listings)
+    named = values[:, CANDIDATE_FEATURES.index("named")] == 1
+    steps = (gap + np.where(named, 0, 0.5)) * 10
+    np.testing.assert_allclose(steps, np.round(steps), atol=0.01)
+    assert -3.01 <= steps.min() <= steps.max() <= 0.01
+    spans = pairwise(batch.offsets.tolist())
+    for (start, stop), reading in zip(spans, batch.readings, strict=True):
+        if reading.memory_gb:  # memory that contradicts a model is worth more than a cosine
+            continue
+        to_best = batch.similarity[start:stop] - batch.similarity[start:stop].max()
+        expected = np.maximum(to_best, -0.3) * 10
+        np.testing.assert_allclose(steps[start:stop], expected, atol=0.51)
 
 
 def test_every_column_is_in_its_range_and_a_multiple_of_a_1024th(
@@ -223,9 +234,8 @@ def without_candidates(
 def offers_of(
     retriever: Retriever, listings: Sequence[Listing], batch: CandidateBatch, scores: Floats
 ) -> tuple[Floats, NDArray[np.int64]]:
-    model = retriever.table.model_of_record[batch.record].astype(np.int64)
     features = compute(retriever, listings, batch)
-    return OfferFeatures().compute(batch, model, features, scores, cues_of(batch))
+    return OfferFeatures().compute(batch, retriever.table, features, scores, cues_of(batch))
 
 
 def offer(retriever: Retriever, title: str) -> dict[str, float]:
@@ -311,9 +321,7 @@ def test_nothing_but_listings_without_candidates(tiny_retriever: Retriever) -> N
     np.testing.assert_array_equal(values[:, : len(CANDIDATE_FEATURES)], -1)
 
 
-def test_lead_without_a_rival_is_nine(
-    tiny_registry: list[GpuRecord], make_retriever: Any
-) -> None:
+def test_lead_without_a_rival_is_nine(tiny_registry: list[GpuRecord], make_retriever: Any) -> None:
     retriever = make_retriever([r for r in tiny_registry if r.model == "Arc A770"])
     assert offer(retriever, "A770")["lead"] == 9
 
@@ -365,21 +373,29 @@ GOOD = {"named": 1, "suffix_exact": 1}
 @pytest.mark.parametrize(
     ("title", "decision", "values", "reason"),
     [
-        ("", "match", GOOD, "model number agree"),
+        ("", "match", GOOD, "model number agrees"),
         ("", "match", {**GOOD, "memory_fit": 1}, "model number + memory agree"),
         ("", "match", {"code_length": 6, "form_fit": 1}, "part number + form factor agree"),
         ("", "match", {}, "similar text"),
         ("", "match", {"named": 1}, "similar text"),
         ("", "review", {**GOOD, "memory_fit": -1},
-         "model number agree; but another memory size is stated"),
+         "model number agrees; but another memory size is stated"),
         ("", "review", {"suffix_missing": 1, "suffix_extra": 2, "vendor_fit": -1},
          "similar text; but a suffix of the name is missing, an extra suffix is stated, "
          "another chip vendor is named"),
-        ("box for 4060", "review", GOOD, "model number agree; but box only: box"),
-        ("box for 4060", "match", GOOD, "model number agree"),
+        ("", "review", {"memory_fit": 1}, "memory agrees"),
+        ("box for 4060", "review", GOOD, "model number agrees; but box only: box"),
+        ("box for 4060", "match", GOOD, "model number agrees"),
         ("box for 4060", "no_match", GOOD, "box only: box"),
         ("4060 with box", "no_match", GOOD, "weak evidence"),
         ("GPU holder", "no_match", {"named": 0}, "accessory: holder"),
+        ("card box for laptop", "no_match", GOOD, "box only: box"),
+        ("card in laptop, box holder", "no_match", GOOD, "whole laptop: laptop"),
+        ("laptop card", "no_match", GOOD, "weak evidence"),
+        ("box, laptop card", "review", GOOD, "model number agrees; but box only: box"),
+        ("holder, card in a box", "no_match", GOOD, "accessory: holder"),
+        ("Gaming-PC with 4060", "no_match", GOOD, "whole computer: gaming-pc"),
+        ("4060 mining rig", "no_match", GOOD, "mining rig"),
         ("my laptop", "no_match", GOOD, "whole laptop: laptop"),
         ("photos", "no_match", {"named": 0}, "names no GPU of the registry"),
         ("photos", "no_match", {"named": 1}, "weak evidence"),

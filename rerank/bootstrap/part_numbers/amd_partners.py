@@ -14,7 +14,7 @@ SAPPHIRE = {
     "RX6600": "11310", "RX7900XTX": "11322", "RX7900XT": "11323", "RX7600": "11324",
     "RX7900GRE": "11325", "RX7800XT": "11330", "RX7700XT": "11335", "RX7600XT": "11339",
     "RX9070XT": "11348", "RX9070": "11349", "RX9060XT": "11350",
-}
+}  # fmt: skip
 
 
 def sapphire_code(product: Product, dice: Dice) -> Code | None:
@@ -81,8 +81,10 @@ def his_code(product: Product, dice: Dice) -> Code | None:
         return full_code(f"HS-{name.number}R{whole}L{letters(3, dice)}")
     if name.main_series == "HD" and name.number.endswith("0"):
         size = product.size.removesuffix("M")
-        return model_code(f"H{name.number[:3]}{dice.pick(('QN', 'FN', 'F', 'Q', 'FS'))}{size}"
-                         f"{dice.pick(('', '2M', 'D', 'P'))}")
+        return model_code(
+            f"H{name.number[:3]}{dice.pick(('QN', 'FN', 'F', 'Q', 'FS'))}{size}"
+            f"{dice.pick(('', '2M', 'D', 'P'))}"
+        )
     return None
 
 

@@ -5,7 +5,14 @@ from __future__ import annotations
 import re
 
 from rerank.bootstrap.dice import Dice
-from rerank.bootstrap.part_numbers.code import Code, digits, full_code, letters, model_code, shop_code
+from rerank.bootstrap.part_numbers.code import (
+    Code,
+    digits,
+    full_code,
+    letters,
+    model_code,
+    shop_code,
+)
 from rerank.bootstrap.product import Product
 
 # Zotac counts a family's members in one digit; learned from its catalogue.
@@ -20,7 +27,7 @@ ZOTAC = {
     "4070SUPER": "D4072", "4070TISUPER": "D4073", "4080": "D4081", "4080SUPER": "D4082",
     "4090": "D4090", "5050": "B5050", "5060": "B5060", "5060TI": "B5061", "5070": "B5070",
     "5070TI": "B5071", "5080": "B5080", "5090": "B5090",
-}
+}  # fmt: skip
 PALIT_GENERATION = {"10": "5", "20": "6", "30": "6", "40": "D", "50": "7"}
 EVGA_CORE = re.compile(r"P[1-5]-")
 SHORT_SUFFIX = {"": "", "TI": "T", "SUPER": "S", "TISUPER": "TS"}
@@ -106,8 +113,10 @@ def colorful_code(product: Product, dice: Dice) -> Code | None:
         return None
     name = product.name
     line = dice.pick(("NB DUO", "NB EX", "Ultra W OC", "Ultra OC", "Advanced OC", "Battle-Ax"))
-    return full_code(f"{' '.join((*name.series, name.number, *name.suffixes))} {line} "
-                     f"{product.size}{dice.pick(('-V', ' V', 'B-V'))}")
+    return full_code(
+        f"{' '.join((*name.series, name.number, *name.suffixes))} {line} "
+        f"{product.size}{dice.pick(('-V', ' V', 'B-V'))}"
+    )
 
 
 def ecs_code(product: Product, dice: Dice) -> Code | None:
@@ -134,5 +143,7 @@ def bfg_code(product: Product, dice: Dice) -> Code | None:
     if not product.geforce or product.year > 2010 or not name.number.isdigit():
         return None
     tail = name.suffix or name.main_series
-    return shop_code(f"BFG{dice.pick(('R', 'E', ''))}{name.number[:2]}{product.megabytes}{tail}"
-                     f"{dice.pick(('E', 'OCE', 'OC2E'))}")
+    return shop_code(
+        f"BFG{dice.pick(('R', 'E', ''))}{name.number[:2]}{product.megabytes}{tail}"
+        f"{dice.pick(('E', 'OCE', 'OC2E'))}"
+    )
