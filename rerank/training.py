@@ -18,7 +18,13 @@ from index.errors import InputError
 from index.records import GpuRecord
 from rerank.bootstrap import LabelledListing, generate
 from rerank.calibration import Calibrator, choose_threshold, fit_calibrator
-from rerank.features import CANDIDATE_DIRECTIONS, CANDIDATE_FEATURES, OFFER_FEATURES, CandidateFeatures, CueReader
+from rerank.features import (
+    CANDIDATE_DIRECTIONS,
+    CANDIDATE_FEATURES,
+    OFFER_FEATURES,
+    CandidateFeatures,
+    CueReader,
+)
 from rerank.model import RerankModel, Thresholds, save_model
 from rerank.resolver import Evidence, Resolver
 from rerank.retrieval import ModelTable, Retriever
@@ -70,9 +76,9 @@ def train(
     sets = _listings(records, parameters)
     ranker = _train_ranker(retriever, cues, sets[_Stage.RANKER], parameters, progress)
     judge = _judge(retriever, cues, ranker)
-    offers, correct, weights = _offer_rows(judge, retriever, sets[_Stage.OFFER], parameters, progress)
+    offers, correct = _offer_rows(judge, retriever, sets[_Stage.OFFER], parameters, progress)
     offer = train_classifier(
-        offers, correct, OFFER_FEATURES, parameters.offer, weights=weights,
+        offers, correct, OFFER_FEATURES, parameters.offer,
         progress=lambda share: progress("training the offer classifier", share),
     )  # fmt: skip
     calibrator, thresholds = _calibrate(
@@ -184,9 +190,7 @@ class _Judge:
 
     def __init__(self, retriever: Retriever, cues: CueReader, ranker: OnnxTrees) -> None:
         self._retriever = retriever
-        self._resolver = Resolver(
-            retriever, _model_of(ranker), cues, index_version="training"
-        )
+        self._resolver = Resolver(retriever, _model_of(ranker), cues, index_version="training")
 
     def evidence(self, labelled: Sequence[LabelledListing], held_out: set[int]) -> Evidence:
         """Return evidence; listings in ``held_out`` lose their true model's candidates."""
@@ -243,7 +247,7 @@ def _offer_rows(
     listings: Sequence[LabelledListing],
     parameters: TrainingParameters,
     progress: Progress,
-) -> tuple[NDArray[np.float32], NDArray[np.bool_], NDArray[np.float64]]:
+) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
     rng = np.random.default_rng(parameters.seed)
     offers, correct = [], []
     for start in range(0, len(listings), _BATCH):
@@ -254,8 +258,7 @@ def _offer_rows(
         found = evidence.best >= 0
         offers.append(evidence.offers[found])
         correct.append(_is_correct(chunk, evidence, retriever.table)[found])
-    labels = np.concatenate(correct)
-    return np.concatenate(offers), labels, np.ones(len(labels))
+    return np.concatenate(offers), np.concatenate(correct)
 
 
 def _is_correct(

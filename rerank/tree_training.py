@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -79,13 +79,12 @@ def train_classifier(
     names: Sequence[str],
     parameters: TreeParameters,
     *,
-    weights: NDArray[np.float64] | None = None,
     progress: Callable[[float], None] = lambda share: None,
 ) -> TrainedTrees:
     """Train a binary classifier; its ONNX form gives raw log-odds."""
     import lightgbm as lgb
 
-    data = lgb.Dataset(features, labels.astype(int), weight=weights, feature_name=list(names))
+    data = lgb.Dataset(features, labels.astype(int), feature_name=list(names))
     settings = {"objective": "binary", "metric": "None"}
     return _train(settings, data, features, names, parameters, progress)
 
@@ -150,8 +149,3 @@ def _check_parity(booster: Any, onnx: bytes, features: Floats) -> None:
         raise RerankError(
             f"ONNX export differs from LightGBM by {worst:.2g}, more than {PARITY_TOLERANCE}"
         )
-
-
-def parameters_as_dict(parameters: TreeParameters) -> dict[str, Any]:
-    """Return parameters as plain values for a manifest."""
-    return asdict(parameters)

@@ -135,9 +135,7 @@ class CandidateFeatures:
         self._word_bits, self._idf = _word_weights(table)
         self._sizes = _sizes_of_models(table, self._memory)
 
-    def compute(
-        self, listings: Sequence[Listing], batch: Candidates, cues: CueHits
-    ) -> Floats:
+    def compute(self, listings: Sequence[Listing], batch: Candidates, cues: CueHits) -> Floats:
         """Return features of shape (candidates, len(CANDIDATE_FEATURES))."""
         listing, record = batch.listing, batch.record
         model = self._table.model_of_record[record].astype(np.int64)
@@ -145,7 +143,7 @@ class CandidateFeatures:
         per = _PerListing(batch.offsets)
         named = names[:, 0] != UNNAMED
         memory = self._memory_columns(batch, listing, record, model)
-        form = self._stated(self._form_codes(listings), listing, self._form[record])
+        form = self._stated(self._form_codes(batch), listing, self._form[record])
         rival = _memory_rival(per, listing, model, named, memory, form)
         names[:, _QUALITY] -= _CONTRADICTION * (rival > 0)
         quality = np.where(named, names[:, _QUALITY], -9)
@@ -166,8 +164,10 @@ class CandidateFeatures:
             *self._word_columns(batch, listing, model, code > 0),
             *memory,
             form,
-            self._stated(self._vendor_codes(listings), listing, self._vendor[record]),
-            self._stated(self._partner_codes(listings), listing, self._vendor[record]),
+            self._stated(self._codes(_VENDOR_PATTERN, batch), listing, self._vendor[record]),
+            self._stated(
+                self._codes(_PARTNER_PATTERN, batch, listings), listing, self._vendor[record]
+            ),
             self._variant_rank[record],
             self._special[record],
             _shortly_after(cues, "than", listing, at),
@@ -221,28 +221,28 @@ class CandidateFeatures:
         stated = codes[listing]
         return _signed((stated >> own) & 1 == 1, stated > 0)
 
-    def _form_codes(self, listings: Sequence[Listing]) -> Ints:
-        codes = np.zeros(len(listings), np.int64)
-        for at, listing in enumerate(listings):
-            for match in _FORM_PATTERN.finditer(normalise(listing.title)):
+    def _form_codes(self, batch: Candidates) -> Ints:
+        codes = np.zeros(len(batch.readings), np.int64)
+        for at, reading in enumerate(batch.readings):
+            for match in _FORM_PATTERN.finditer(reading.text):
                 family = _FORM_FAMILY[str(match.lastgroup)]
                 codes[at] |= 1 << self._forms.index(family)
         return codes
 
-    def _vendor_codes(self, listings: Sequence[Listing]) -> Ints:
-        return self._codes(listings, _VENDOR_PATTERN, with_vendor=False)
-
-    def _partner_codes(self, listings: Sequence[Listing]) -> Ints:
-        return self._codes(listings, _PARTNER_PATTERN, with_vendor=True)
-
     def _codes(
-        self, listings: Sequence[Listing], patterns: dict[str, re.Pattern[str]], *, with_vendor: bool
+        self,
+        patterns: dict[str, re.Pattern[str]],
+        batch: Candidates,
+        with_vendor: Sequence[Listing] = (),
     ) -> Ints:
-        codes = np.zeros(len(listings), np.int64)
-        wanted = [(1 << self._vendors.index(v), patterns[v]) for v in self._vendors if v in patterns]
-        for at, listing in enumerate(listings):
-            text = f"{listing.vendor} {listing.title}" if with_vendor else listing.title
-            text = normalise(text)
+        """Return a mask of the chip vendors whose words each title (and vendor column) holds."""
+        texts = [reading.text for reading in batch.readings]
+        if with_vendor:
+            vendors = [normalise(listing.vendor) for listing in with_vendor]
+            texts = [f"{v} {t}" for v, t in zip(vendors, texts, strict=True)]
+        wanted = [(1 << at, patterns[v]) for at, v in enumerate(self._vendors) if v in patterns]
+        codes = np.zeros(len(texts), np.int64)
+        for at, text in enumerate(texts):
             for bit, pattern in wanted:
                 if pattern.search(text):
                     codes[at] |= bit
