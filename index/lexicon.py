@@ -378,6 +378,8 @@ class Lexicon:
             if entry is None or length > len(joined):
                 continue
             end = _covering(pieces, at, length)
+            if end > at + 1 and joined[:length].isdigit() and not entry.open_end:
+                continue  # "1066" is a GTX 1060 with 6 GB, "P106 6GB" is not
             cut_digits = joined[length - 1 : length + 1].isdigit() and len(joined) > length
             at_border = _at_border(pieces, at, length)
             # An alias is a word of its own: "4080S" does not stand in "4080 Strix".
