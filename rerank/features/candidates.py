@@ -133,6 +133,7 @@ class CandidateFeatures:
         self._special = np.array([r.form_factor != "PCIe" for r in records], np.float32)
         self._variant_rank = table.variant_rank
         self._word_bits, self._idf = _word_weights(table)
+        self._word_totals = self._word_bits @ self._idf
         self._sizes = _sizes_of_models(table, self._memory)
 
     def compute(self, listings: Sequence[Listing], batch: Candidates, cues: CueHits) -> Floats:
@@ -190,13 +191,12 @@ class CandidateFeatures:
         title = _unpack(self._table.mask_words([reading.words for reading in batch.readings]))
         own = self._word_bits[model] & title[listing]
         shared = own @ self._idf
-        all_own = self._word_bits @ self._idf
         total = title @ self._idf
         family = np.zeros_like(title)
         np.logical_or.at(family, listing, self._word_bits[model])
         relevant = (title & family) @ self._idf
         return [
-            shared, np.where(coded, 0, all_own[model] - shared), total[listing] - shared,
+            shared, np.where(coded, 0, self._word_totals[model] - shared), total[listing] - shared,
             relevant[listing] - shared,
         ]  # fmt: skip
 
