@@ -1,4 +1,4 @@
-"""MSI: ``RTX 5070 12G VENTUS 2X OC``, ``N760-2GD5/OC``, ``NX8800GTS-T2D320E``."""
+"""MSI: ``RTX 5060 8G SHADOW 3X OC``, ``N760-2GD5/OC``, ``NX8800GTS-T2D320E``."""
 
 from __future__ import annotations
 
