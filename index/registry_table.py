@@ -9,6 +9,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+from index.csv_rows import csv_rows
 from index.errors import InputError
 from index.records import DEFAULT_FORM_FACTOR, GpuRecord
 from index.registry_reading import (
@@ -55,11 +56,10 @@ def read_table(path: Path, reading: Reading) -> None:
 def _csv_rows(path: Path) -> Cells:
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
-            rows = csv.reader(file)
-            yield f"{path}", next(rows, [])
-            for cells in rows:
-                if cells:  # blank lines between rows
-                    yield f"{path}:{rows.line_num}", cells
+            rows = csv_rows(file)
+            yield f"{path}", next(rows, (0, []))[1]
+            for line, cells in rows:
+                yield f"{path}:{line}", cells
     except UnicodeDecodeError as exc:
         raise InputError(
             f"registry {path}: expected UTF-8 text, found {exc.object[exc.start]:#04x} at byte "
@@ -75,6 +75,7 @@ def _parquet_rows(path: Path) -> Cells:
 
     try:
         table = pq.read_table(path)
+        table.validate(full=True)
     except (pa.ArrowException, OSError) as exc:
         raise InputError(f"registry {path}: not readable as parquet: {exc}") from exc
     yield f"{path}", table.column_names

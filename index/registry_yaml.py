@@ -54,7 +54,7 @@ def read_yaml(path: Path, reading: Reading) -> None:
             content = loader.get_single_data()
         finally:
             loader.dispose()
-    except (yaml.YAMLError, UnicodeDecodeError) as exc:
+    except (yaml.YAMLError, ValueError) as exc:  # a date such as 2020-99-99 too
         reading.blame(f"{path}", [f"not readable as YAML: {exc}"])
         return
     for line, key in loader.repeated:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import csv
 import json
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +16,7 @@ from typing import Any, Protocol
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from index.csv_rows import csv_rows
 from index.errors import InputError
 from index.records import Listing
 
@@ -89,7 +89,7 @@ class _ParquetFile:
             with pq.ParquetFile(path) as file:
                 self.n_rows: int = file.metadata.num_rows
                 self.schema: pa.Schema = file.schema_arrow.remove_metadata()
-        except pa.ArrowException as exc:
+        except (pa.ArrowException, OSError) as exc:
             raise _unreadable(path, "parquet", exc) from exc
         _check_columns(path, self.schema.names)
         kind = self.schema.field("title").type
@@ -100,6 +100,7 @@ class _ParquetFile:
         try:
             with pq.ParquetFile(self._path) as file:
                 for batch in file.iter_batches(rows):
+                    batch.validate(full=True)  # text that is no UTF-8, wherever it stands
                     yield ListingBatch(pa.Table.from_batches([batch]).replace_schema_metadata())
         except (pa.ArrowException, OSError) as exc:
             raise _unreadable(self._path, "parquet", exc) from exc
@@ -156,12 +157,10 @@ class _CsvFile:
         return ListingBatch(pa.Table.from_arrays(columns, schema=self.schema), faults)
 
     def _rows(self) -> Iterator[list[str]]:
-        csv.field_size_limit(sys.maxsize)  # a title of any length is a bad row, not a bad file
         try:
             with self._path.open(newline="", encoding="utf-8-sig") as file:
-                for row in csv.reader(file):
-                    if row:  # blank lines between rows
-                        yield row
+                for _, row in csv_rows(file):
+                    yield row
         except UnicodeDecodeError as exc:
             raise InputError(
                 f"{self._path}: expected UTF-8 text, found {exc.object[exc.start]:#04x} at byte "

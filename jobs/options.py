@@ -32,7 +32,7 @@ format_option: Decorator = click.option(
 )
 
 seed_option: Decorator = click.option(
-    "--seed", type=int, default=7, show_default=True, help="Same seed, same result."
+    "--seed", type=click.IntRange(0), default=7, show_default=True, help="Same seed, same result."
 )
 
 

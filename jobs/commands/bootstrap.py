@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from index.errors import InputError
 from index.registry import load_registry
 from index.shipped import shipped
 from jobs.bootstrap_files import check_suffix, write_labelled
@@ -31,6 +32,8 @@ def command(target: Path, n: int, nil_share: float, seed: int, registry: Path | 
       rerank bootstrap listings.csv --n 5000 --seed 1
     """
     check_suffix(target)
+    if registry is not None and target.resolve() == registry.resolve():
+        raise InputError(f"{target}: is the registry itself; choose another output")
     records = load_registry(registry or shipped("registry"))
     write_labelled(generate(records, n, seed=seed, nil_share=nil_share), target)
     click.echo(f"{n} listings in {target}", err=True)

@@ -1,0 +1,73 @@
+"""Files broken in ways a reader may swallow: one clear error each, nothing is written."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from click.testing import CliRunner
+
+from index.errors import FaultsError, InputError
+from index.registry import load_registry
+from jobs.cli import main
+from jobs.listing_files import open_listings
+
+
+def _bad_utf8(path: Path, column: str) -> Path:
+    raw = pa.array([b"RTX 3080", b"\xff\xfe"], pa.binary())
+    text = pa.StringArray.from_buffers(2, raw.buffers()[1], raw.buffers()[2])
+    columns = {"listing_id": pa.array(["1", "2"]), "title": pa.array(["a", "b"]), column: text}
+    pq.write_table(pa.table(columns), path)
+    return path
+
+
+def test_an_unclosed_quote_swallows_no_rows(tmp_path: Path) -> None:
+    path = tmp_path / "listings.csv"
+    path.write_text('listing_id,title\n1,"RTX 3080\n2,x\n3,y\n')
+    with pytest.raises(InputError, match="quote opened on line 2 is never closed"):
+        open_listings(path)
+
+
+def test_stray_quotes_and_quoted_line_breaks_are_text(tmp_path: Path) -> None:
+    path = tmp_path / "listings.csv"
+    path.write_text('listing_id,title\n1,monitor 24" new\n2,"two\nlines"\n')
+    (batch,) = open_listings(path).batches()
+    assert [listing.title for listing in batch.listings()] == ['monitor 24" new', "two\nlines"]
+
+
+def test_an_unclosed_quote_in_a_registry_is_an_error(tmp_path: Path) -> None:
+    path = tmp_path / "gpus.csv"
+    path.write_text('model,vendor,memory_gb,memory_type\n"GeForce A1,NVIDIA,4,GDDR5\nB,AMD,4,DDR\n')
+    with pytest.raises(InputError, match="never closed"):
+        load_registry(path)
+
+
+@pytest.mark.parametrize("column", ["title", "note"])
+def test_parquet_text_that_is_no_utf8_is_an_error(tmp_path: Path, column: str) -> None:
+    path = _bad_utf8(tmp_path / "listings.parquet", column)
+    with pytest.raises(InputError, match="parquet"):
+        list(open_listings(path).batches())
+
+
+def test_a_yaml_value_that_cannot_be_read_is_a_fault(tmp_path: Path) -> None:
+    path = tmp_path / "gpus.yaml"
+    path.write_text("vendor: 2020-99-99\nfamilies: []\n")
+    with pytest.raises(FaultsError, match="not readable as YAML"):
+        load_registry(path)
+
+
+def test_bootstrap_never_overwrites_its_registry(tmp_path: Path) -> None:
+    path = tmp_path / "gpus.csv"
+    content = "model,vendor,memory_gb,memory_type\nGeForce A100,NVIDIA,4,GDDR5\n"
+    path.write_text(content)
+    result = CliRunner().invoke(main, ["bootstrap", str(path), "--registry", str(path)])
+    assert result.exit_code == 1
+    assert "is the registry itself" in result.output
+    assert path.read_text() == content
+
+
+def test_a_negative_seed_is_a_usage_error(tmp_path: Path) -> None:
+    result = CliRunner().invoke(main, ["bootstrap", str(tmp_path / "b.csv"), "--seed", "-5"])
+    assert result.exit_code == 2
