@@ -92,6 +92,11 @@ class _ParquetFile:
         except (pa.ArrowException, OSError) as exc:
             raise _unreadable(path, "parquet", exc) from exc
         _check_columns(path, self.schema.names)
+        key = self.schema.field("listing_id").type
+        if pa.types.is_temporal(key):
+            raise InputError(
+                f"{path}: expected text or numbers in column 'listing_id', found {key}; convert it"
+            )
         kind = self.schema.field("title").type
         if not _is_text(kind):
             raise InputError(f"{path}: expected text in column 'title', found {kind}; convert it")
@@ -226,7 +231,7 @@ class _JsonLinesFile:
                         f"{self._path}:{number}: expected a JSON object, found "
                         f"{type(row).__name__}; correct or remove the line"
                     )
-                yield row
+                yield {name.encode("utf-8", "replace").decode(): row[name] for name in row}
 
 
 def _check_columns(path: Path, names: Sequence[str]) -> None:

@@ -141,6 +141,10 @@ def _rows(path: Path) -> list[tuple[int, dict[str | None, str | None]]]:
                     f"{path}: expected the columns {', '.join(COLUMNS)}; missing "
                     f"{', '.join(missing)}; found {found}"
                 )
+            names = list(reader.fieldnames or ())
+            twice = sorted({name for name in names if names.count(name) > 1})
+            if twice:
+                raise InputError(f"{path}: columns there twice: {', '.join(twice)}; drop one")
             return [(reader.line_num, dict(row)) for row in reader]
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from error

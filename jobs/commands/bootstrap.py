@@ -34,6 +34,8 @@ def command(target: Path, n: int, nil_share: float, seed: int, registry: Path | 
     check_suffix(target)
     if registry is not None and target.resolve() == registry.resolve():
         raise InputError(f"{target}: is the registry itself; choose another output")
+    if nil_share != nil_share:
+        raise click.UsageError("--nil-share: expected a number from 0 to 1, got nan")
     records = load_registry(registry or shipped("registry"))
     write_labelled(generate(records, n, seed=seed, nil_share=nil_share), target)
     click.echo(f"{n} listings in {target}", err=True)

@@ -13,6 +13,7 @@ from index.errors import FaultsError, InputError
 from index.registry import load_registry
 from jobs.cli import main
 from jobs.listing_files import open_listings
+from rerank.gold import read_gold
 
 
 def _bad_utf8(path: Path, column: str) -> Path:
@@ -71,3 +72,32 @@ def test_bootstrap_never_overwrites_its_registry(tmp_path: Path) -> None:
 def test_a_negative_seed_is_a_usage_error(tmp_path: Path) -> None:
     result = CliRunner().invoke(main, ["bootstrap", str(tmp_path / "b.csv"), "--seed", "-5"])
     assert result.exit_code == 2
+
+
+def test_a_share_that_is_no_number_is_a_usage_error(tmp_path: Path) -> None:
+    result = CliRunner().invoke(main, ["bootstrap", str(tmp_path / "b.csv"), "--nil-share", "nan"])
+    assert result.exit_code == 2
+
+
+def test_half_a_surrogate_pair_in_a_key_is_replaced(tmp_path: Path) -> None:
+    path = tmp_path / "listings.jsonl"
+    path.write_text('{"listing_id": "1", "title": "RTX 3080", "a\\ud800": "x"}\n')
+    assert open_listings(path).schema.names == ["listing_id", "title", "a?"]
+
+
+def test_timestamps_are_no_listing_ids(tmp_path: Path) -> None:
+    path = tmp_path / "listings.parquet"
+    ids = pa.array([2**55], pa.timestamp("us"))
+    pq.write_table(pa.table({"listing_id": ids, "title": ["RTX 3080"]}), path)
+    with pytest.raises(InputError, match="listing_id"):
+        open_listings(path)
+
+
+def test_a_gold_column_that_stands_there_twice_is_an_error(tmp_path: Path) -> None:
+    path = tmp_path / "gold.csv"
+    path.write_text(
+        "listing_id,title,title,vendor,kind,gold_models,gold_memory_gb,gold_form\n"
+        "1,RTX 3080,x,,match,GeForce RTX 3080,,\n"
+    )
+    with pytest.raises(InputError, match="columns there twice: title"):
+        read_gold(path)
