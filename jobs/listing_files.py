@@ -10,8 +10,9 @@ import csv
 import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -23,6 +24,7 @@ from index.records import Listing
 BATCH_ROWS = 4096
 REQUIRED_COLUMNS = ("listing_id", "title")
 _TEXT_COLUMNS = ("title", "vendor", "description")
+T = TypeVar("T")
 _INT64 = range(-(2**63), 2**63)
 
 
@@ -137,14 +139,7 @@ class _CsvFile:
     def batches(self, rows: int = BATCH_ROWS) -> Iterator[ListingBatch]:
         source = self._rows()
         next(source)
-        chunk: list[list[str]] = []
-        for row in source:
-            chunk.append(row)
-            if len(chunk) == rows:
-                yield self._batch(chunk)
-                chunk = []
-        if chunk:
-            yield self._batch(chunk)
+        yield from map(self._batch, _chunks(source, rows))
 
     def _batch(self, rows: Sequence[Sequence[str]]) -> ListingBatch:
         width = len(self._header)
@@ -193,14 +188,7 @@ class _JsonLinesFile:
         self.schema = pa.schema([(name, kind or pa.string()) for name, kind in kinds.items()])
 
     def batches(self, rows: int = BATCH_ROWS) -> Iterator[ListingBatch]:
-        chunk: list[dict[str, Any]] = []
-        for row in self._rows():
-            chunk.append(row)
-            if len(chunk) == rows:
-                yield self._batch(chunk)
-                chunk = []
-        if chunk:
-            yield self._batch(chunk)
+        yield from map(self._batch, _chunks(self._rows(), rows))
 
     def _batch(self, rows: Sequence[dict[str, Any]]) -> ListingBatch:
         faults = {
@@ -232,6 +220,12 @@ class _JsonLinesFile:
                         f"{type(row).__name__}; correct or remove the line"
                     )
                 yield {name.encode("utf-8", "replace").decode(): row[name] for name in row}
+
+
+def _chunks(items: Iterator[T], size: int) -> Iterator[list[T]]:
+    """Cut an iterator into lists of ``size``, the last one shorter."""
+    while chunk := list(islice(items, size)):
+        yield chunk
 
 
 def _check_columns(path: Path, names: Sequence[str]) -> None:
