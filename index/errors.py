@@ -5,6 +5,8 @@ RerankError
 │   └── FaultsError   several such faults, collected and reported at once
 ├── ArtifactError     an index or model folder is missing, damaged or of another format
 │   └── MismatchError a sound artifact of another embedder, registry or feature schema
+├── StoreError        the store is damaged, of a newer release, or a query on it failed
+│   └── StoreBusyError another process is using it
 └── MissingExtraError an optional library is needed for what was asked
 """
 
@@ -41,6 +43,14 @@ class ArtifactError(RerankError):
 
 class MismatchError(ArtifactError):
     """A sound artifact that does not fit the others it is used with."""
+
+
+class StoreError(RerankError):
+    """The store cannot be used, or a query on it failed; names the step and the SQL."""
+
+
+class StoreBusyError(StoreError):
+    """Another process is using the store."""
 
 
 class MissingExtraError(RerankError):

@@ -19,6 +19,12 @@ COMMANDS = {
     "train-embedder": "Train the default embedder on generated pairs.",
     "train-ltr": "Train the ranker, the offer classifier and the calibrator.",
     "evaluate": "Measure the model against gold listings and baselines.",
+    "ablate": "Measure what each feature group earns.",
+    "annotate": "Say what listings sell, the most useful ones first.",
+    "annotations": "Agreement of annotators, disputes and suspected label errors.",
+    "pairs": "Collect and export pairwise preferences.",
+    "store": "Import, export and query what people said and what was measured.",
+    "simulate-queue": "Measure what the annotation queue earns over random order.",
     "check-registry": "Compare the registry with a table of facts.",
     "demo": "Build, train, evaluate and score the shipped sample, all in one.",
 }

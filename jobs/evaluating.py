@@ -11,9 +11,9 @@ from index.artifacts import writing_file
 from index.errors import InputError
 from index.shipped import shipped
 from jobs.workspace import Workspace, open_retriever, resolver_over
-from rerank.baselines import default_baselines
-from rerank.evaluation import evaluate
-from rerank.gold import GoldListing, bootstrap_gold, read_gold
+from rerank.evaluation.baselines import default_baselines
+from rerank.evaluation.evaluate import evaluate
+from rerank.evaluation.gold import GoldListing, bootstrap_gold, read_gold
 
 BOOTSTRAP_SEED = 20  # of no training split
 

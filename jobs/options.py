@@ -41,6 +41,15 @@ def existing_file(name: str) -> Decorator:
     return click.argument(name, type=click.Path(exists=True, dir_okay=False, path_type=Path))
 
 
+wait_option: Decorator = click.option(
+    "--wait",
+    "wait_s",
+    type=click.FloatRange(0),
+    default=0.0,
+    metavar="SECONDS",
+    help="Wait this long for another process that is writing to the store.",
+)
+
 registry_option: Decorator = click.option(
     "--registry",
     type=click.Path(exists=True, path_type=Path),

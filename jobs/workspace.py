@@ -4,7 +4,8 @@
     HOME/index/                     what `rerank build-index` made
     HOME/models/ltr/<version>/      what `rerank train-ltr` made
     HOME/models/active_model.json   which of them serves
-    HOME/reports/reranker_metrics.json
+    HOME/reports/reranker_metrics.json   and .html, what `rerank evaluate` found
+    HOME/store.duckdb               what people said and what was measured
 
 Heavy libraries are imported where they are needed, so that importing `jobs` costs nothing.
 """
@@ -58,6 +59,11 @@ class Workspace:
     def report_path(self) -> Path:
         """Where `rerank evaluate` writes."""
         return self.home / "reports" / "reranker_metrics.json"
+
+    @property
+    def store_path(self) -> Path:
+        """Where annotations, pairs and evaluation runs are kept; `rerank.store.Store` opens it."""
+        return self.home / "store.duckdb"
 
     def active_index(self) -> Path:
         """Return the index that serves: the workspace's own, else the shipped one."""

@@ -24,6 +24,7 @@ LEAVES = {
 
 # The module that imports each heavy library; sentence_embedder serves transformers in all ways.
 HOMES = {
+    "duckdb": {"rerank/store/database.py"},
     "faiss": {"index/vector_index.py"},
     "lightgbm": {"rerank/tree_training.py"},
     "onnxmltools": {"rerank/tree_training.py"},

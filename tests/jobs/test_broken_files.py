@@ -13,7 +13,7 @@ from index.errors import FaultsError, InputError
 from index.registry import load_registry
 from jobs.cli import main
 from jobs.listing_files import open_listings
-from rerank.gold import read_gold
+from rerank.evaluation.gold import read_gold
 
 
 def _bad_utf8(path: Path, column: str) -> Path:

@@ -13,7 +13,7 @@ from rapidfuzz import fuzz, utils
 
 from index.errors import InputError
 from index.records import GpuRecord
-from rerank.baselines import (
+from rerank.evaluation.baselines import (
     Baseline,
     FuzzyNames,
     NgramCosine,

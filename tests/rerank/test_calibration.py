@@ -12,7 +12,7 @@ from sklearn.isotonic import IsotonicRegression
 
 from index.errors import InputError
 from rerank.calibration import Calibrator, choose_threshold, fit_calibrator
-from rerank.metrics import expected_calibration_error
+from rerank.evaluation.metrics import expected_calibration_error
 
 SEED = 11
 

@@ -19,12 +19,12 @@ from index.errors import ArtifactError, InputError
 from index.gpu_index import load_retriever
 from index.records import GpuRecord, Listing, Route
 from index.shipped import shipped
-from rerank.baselines import TokenCoverage, default_baselines
-from rerank.evaluation import BASELINE_LISTINGS, evaluate, evaluate_routes, figures_of
+from rerank.evaluation.baselines import TokenCoverage, default_baselines
+from rerank.evaluation.evaluate import BASELINE_LISTINGS, evaluate, evaluate_routes, figures_of
+from rerank.evaluation.gold import GoldKind, GoldListing, bootstrap_gold, read_gold
+from rerank.evaluation.outcomes import errors_of, grade, judge, rank_of_models
 from rerank.features import CueReader
-from rerank.gold import GoldKind, GoldListing, bootstrap_gold, read_gold
 from rerank.model import RerankModel
-from rerank.outcomes import errors_of, grade, judge, rank_of_models
 from rerank.resolver import Resolution, Resolver, ScoredCandidate
 
 INF = np.inf

@@ -12,7 +12,7 @@ from index.errors import FaultsError, InputError
 from index.records import GpuRecord, Listing
 from index.registry import load_registry
 from index.shipped import shipped
-from rerank.gold import GoldKind, GoldListing, bootstrap_gold, canonical_key, read_gold
+from rerank.evaluation.gold import GoldKind, GoldListing, bootstrap_gold, canonical_key, read_gold
 from rerank.splits import Split, split_of
 
 HEADER = "listing_id,title,vendor,kind,gold_models,gold_memory_gb,gold_form"

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from sklearn.metrics import brier_score_loss, ndcg_score, roc_auc_score
 
 from index.errors import InputError
-from rerank import metrics
-from rerank.intervals import Figure, estimate
+from rerank.evaluation import metrics
+from rerank.evaluation.intervals import Figure, estimate
 
 INF = np.inf
 SEED = 5

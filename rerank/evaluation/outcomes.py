@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rerank.gold import GoldKind, GoldListing, canonical_key
-from rerank.metrics import TOP_GRADE
+from rerank.evaluation.gold import GoldKind, GoldListing, canonical_key
+from rerank.evaluation.metrics import TOP_GRADE
 from rerank.resolver import Decision, Resolution, ScoredCandidate
 
 Floats = NDArray[np.float64]

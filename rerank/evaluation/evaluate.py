@@ -16,12 +16,12 @@ from numpy.typing import NDArray
 
 from index.errors import InputError
 from index.records import Listing, Route
-from rerank import metrics
-from rerank.baselines import Baseline
-from rerank.gold import GoldKind, GoldListing
-from rerank.intervals import DEFAULT_SAMPLES, Figure, estimate
-from rerank.metrics import TOP_GRADE
-from rerank.outcomes import GRADED_PLACES, Outcomes, errors_of, judge, rank_of_models
+from rerank.evaluation import metrics
+from rerank.evaluation.baselines import Baseline
+from rerank.evaluation.gold import GoldKind, GoldListing
+from rerank.evaluation.intervals import DEFAULT_SAMPLES, Figure, estimate
+from rerank.evaluation.metrics import TOP_GRADE
+from rerank.evaluation.outcomes import GRADED_PLACES, Outcomes, errors_of, judge, rank_of_models
 from rerank.resolver import Resolution
 from rerank.retrieval import Candidates, ModelTable
 

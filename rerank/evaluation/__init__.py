@@ -1,0 +1,1 @@
+"""How good is it? Gold, outcomes, metrics with intervals, comparisons and what they add up to."""
