@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -16,22 +16,10 @@ from index.artifacts import writing_file
 from index.errors import InputError
 from jobs.listing_files import BATCH_ROWS, ListingFile
 from jobs.resolving import resolve_listings
+from rerank.resolution_table import OUTPUT_SCHEMA, answer_columns
 
 if TYPE_CHECKING:
-    from rerank.resolver import Resolution, Resolver
-
-_CANDIDATE = pa.struct([
-    ("gpu_id", pa.string()), ("model", pa.string()), ("memory_gb", pa.float64()),
-    ("form_factor", pa.string()), ("similarity", pa.float64()), ("score", pa.float64()),
-    ("probability", pa.float64()),
-])  # fmt: skip
-OUTPUT_SCHEMA = pa.schema([
-    ("gpu_id", pa.string()), ("model", pa.string()), ("memory_gb", pa.float64()),
-    ("form_factor", pa.string()), ("match_probability", pa.float64()), ("margin", pa.float64()),
-    ("decision", pa.string()), ("reason", pa.string()), ("candidates", pa.list_(_CANDIDATE)),
-    ("model_version", pa.string()), ("index_version", pa.string()),
-])  # fmt: skip
-"""The columns a resolved row gets, in this order, after all columns of the input."""
+    from rerank.resolver import Resolver
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,29 +100,3 @@ def output_schema(source: pa.Schema) -> pa.Schema:
     renamed = renamed_columns(source.names)
     kept = [column.with_name(renamed.get(column.name, column.name)) for column in source]
     return pa.schema([*kept, *OUTPUT_SCHEMA])
-
-
-def answer_columns(answers: Sequence[Resolution]) -> list[pa.Array]:
-    """Return resolutions as the columns of `OUTPUT_SCHEMA`."""
-    columns = []
-    for column in OUTPUT_SCHEMA:
-        values: list[Any] = [getattr(answer, column.name) for answer in answers]
-        if column.name == "candidates":
-            columns.append(_candidate_column(values))
-        else:
-            columns.append(pa.array(values, column.type))
-    return columns
-
-
-def _candidate_column(answers: Sequence[Sequence[Any]]) -> pa.Array:
-    """Build the list column from flat arrays: twelve times faster than from 80,000 dicts."""
-    offsets = [0]
-    for candidates in answers:
-        offsets.append(offsets[-1] + len(candidates))
-    flat = [candidate for candidates in answers for candidate in candidates]
-    fields = [
-        pa.array([getattr(candidate, part.name) for candidate in flat], part.type)
-        for part in _CANDIDATE
-    ]
-    struct = pa.StructArray.from_arrays(fields, fields=list(_CANDIDATE))
-    return pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), struct)

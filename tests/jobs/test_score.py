@@ -11,7 +11,8 @@ import pytest
 
 from index.records import Listing
 from jobs.listing_files import open_listings
-from jobs.scoring import OUTPUT_SCHEMA, renamed_columns, score_file
+from jobs.scoring import renamed_columns, score_file
+from rerank.resolution_table import OUTPUT_SCHEMA
 
 ROWS = [
     dict(zip(("listing_id", "title", "vendor", "price", "shop"), row, strict=True))
