@@ -74,6 +74,15 @@ def load_retriever(folder: Path, embedder: Embedder) -> tuple[Retriever, Manifes
     return Retriever(records, index.vectors(), index, embedder), manifest
 
 
+def index_records(folder: Path) -> list[GpuRecord]:
+    """Load the registry of an index folder, without its vectors and its embedder.
+
+    :raises ArtifactError: if the folder is missing or damaged.
+    """
+    read_manifest(folder, kind="index", format_version=FORMAT_VERSION, remedy=REMEDY)
+    return read_records(folder / _RECORDS)
+
+
 def _write(
     records: Sequence[GpuRecord],
     index: FaissIndex,
@@ -113,4 +122,4 @@ def _read(folder: Path, embedder: Embedder) -> tuple[list[GpuRecord], FaissIndex
     return records, index, manifest
 
 
-__all__ = ["add_to_index", "build_index", "load_retriever"]
+__all__ = ["add_to_index", "build_index", "index_records", "load_retriever"]

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from index.gpu_index import build_index
 from index.registry import load_registry
 from index.shipped import shipped
-from jobs.evaluating import evaluate_workspace
+from jobs.evaluating import EvaluationPlan, evaluate_workspace
 from jobs.listing_files import open_listings
 from jobs.reports import baselines_text
 from jobs.scoring import ScoreSummary, score_file
@@ -58,7 +58,7 @@ def run_demo(
     model, _ = train_workspace_model(
         workspace, parameters or TrainingParameters(), progress=progress
     )
-    report = evaluate_workspace(workspace, bootstrap=bootstrap, progress=progress)
+    report = evaluate_workspace(workspace, EvaluationPlan(bootstrap=bootstrap), progress=progress)
     progress("scoring the shipped listings", 0.0)
     scored = workspace.home / "demo_resolved.parquet"
     listings = open_listings(shipped("demo_listings.parquet"))
@@ -79,7 +79,7 @@ def demo_text(workspace: Workspace, result: DemoResult) -> str:
         parts.append(f"Against baselines, {name}:\n{baselines_text(content)}")
     files = {
         "resolved listings": result.scored, "index": workspace.index_folder,
-        "model": result.model, "report": workspace.report_path,
+        "model": result.model, "report": workspace.report_page,
     }  # fmt: skip
     parts.append("\n".join(f"{name:18} {path}" for name, path in files.items()))
     return "\n\n".join(parts)

@@ -1,56 +1,150 @@
-"""Evaluate what a workspace serves and write its report."""
+"""Evaluate what a workspace serves: record the run, write the report as JSON and as a page."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from index.artifacts import writing_file
 from index.errors import InputError
-from index.shipped import shipped
+from index.registry import registry_fingerprint
+from jobs.gold_sets import read_gold_files, shipped_sets
+from jobs.report_html import render_report
 from jobs.workspace import Workspace, open_retriever, resolver_over
+from rerank.annotation.annotated_gold import gold_of_annotations
+from rerank.annotation.consensus import consensus
+from rerank.conformal import DEFAULT_COVERAGE
 from rerank.evaluation.baselines import default_baselines
-from rerank.evaluation.evaluate import evaluate
-from rerank.evaluation.gold import GoldListing, bootstrap_gold, read_gold
+from rerank.evaluation.candidate_sets import covered
+from rerank.evaluation.evaluate import DEFAULT_SEED, Instruments, evaluate
+from rerank.evaluation.failures import failures
+from rerank.evaluation.gold import GoldListing
+from rerank.evaluation.intervals import DEFAULT_SAMPLES
+from rerank.store import Store
+from rerank.store.annotations import read_annotations
+from rerank.store.listings import read_listings
 
-BOOTSTRAP_SEED = 20  # of no training split
+if TYPE_CHECKING:
+    from index.retriever import Retriever
+    from rerank.resolver import Resolution, Resolver
+
+ANNOTATED = "annotations"
+_ALL_FAILURES = 10_000
 
 Progress = Callable[[str, float], None]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EvaluationPlan:
+    """What to evaluate on, and how.
+
+    :param gold_files: each becomes a set named after the file; without any, the shipped hard set.
+    :param annotations: add the store's annotated listings as a set.
+    :param bootstrap: generated listings of models that nothing was trained on, where neither gold
+        files nor annotations are given; 0 for none.
+    :param coverage: what candidate sets are to hold, in (0, 1).
+    """
+
+    gold_files: Sequence[Path] = ()
+    annotations: bool = False
+    bootstrap: int = 2000
+    baselines: bool = True
+    coverage: float = DEFAULT_COVERAGE
+    seed: int = DEFAULT_SEED
+    samples: int = DEFAULT_SAMPLES
+
+
 def evaluate_workspace(
     workspace: Workspace,
-    gold_files: Sequence[Path] = (),
+    plan: EvaluationPlan,
     *,
-    bootstrap: int = 2000,
-    baselines: bool = True,
+    wait_s: float = 0.0,
     progress: Progress = lambda stage, share: None,
 ) -> dict[str, Any]:
-    """Measure on gold files, or on the shipped hard set and generated listings of unseen models.
+    """Evaluate, record the run in the store, write both reports and return the report.
 
-    Writes the report to the workspace and returns it.
-
-    :param gold_files: each becomes a set named after the file.
-    :param bootstrap: generated listings of models that nothing was trained on; 0 for none.
+    :param wait_s: how long to wait for another process that writes to the store, in seconds.
+    :raises InputError: if gold files are faulty, share a name, or there is nothing to evaluate.
+    :raises StoreError: if the store cannot be used.
     """
     progress("loading", 0.0)
     retriever, manifest = open_retriever(workspace)
-    sets = {path.stem: read_gold(path) for path in gold_files or [shipped("hard_set.csv")]}
-    if len(sets) < len(gold_files):
-        names = ", ".join(path.name for path in gold_files)
-        raise InputError(f"gold files: expected different names, found {names}; rename one")
-    if bootstrap and not gold_files:
-        sets["bootstrap_test"] = _unseen(retriever.records, bootstrap)
+    resolver = resolver_over(workspace, retriever, manifest)
+    store = Store(workspace.store_path, wait_s=wait_s)
     report = evaluate(
-        resolver_over(workspace, retriever, manifest), sets, retriever=retriever,
-        baselines=default_baselines(retriever.records) if baselines else (), progress=progress,
+        resolver, _sets(plan, retriever, store), store=store,
+        instruments=_instruments(plan, retriever, resolver), seed=plan.seed,
+        samples=plan.samples, progress=progress,
     )  # fmt: skip
-    with writing_file(workspace.report_path) as path:
-        path.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    report["ablation"] = _ablation(workspace, report["model_version"])
+    write_reports(workspace, report)
     return report
 
 
-def _unseen(records: Sequence[Any], n: int) -> list[GoldListing]:
-    return bootstrap_gold(records, n, BOOTSTRAP_SEED)
+def write_reports(workspace: Workspace, report: dict[str, Any]) -> None:
+    """Write a report as JSON and as a page that opens offline."""
+    with writing_file(workspace.report_path) as path:
+        path.write_text(json.dumps(report, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+    with writing_file(workspace.report_page) as path:
+        path.write_text(render_report(report), encoding="utf-8")
+
+
+@dataclass(frozen=True, slots=True)
+class _ResolversSets:
+    """A resolver's candidate sets at one coverage."""
+
+    resolver: Resolver
+    level: float
+
+    def of(self, answer: Resolution) -> Sequence[str]:
+        return self.resolver.candidate_set(answer, coverage=self.level)
+
+    def covers(self, found: Sequence[str], gold: GoldListing) -> bool:
+        return covered(found, gold)
+
+
+def _sets(plan: EvaluationPlan, retriever: Retriever, store: Store) -> dict[str, list[GoldListing]]:
+    sets = read_gold_files(plan.gold_files)
+    if plan.annotations:
+        if ANNOTATED in sets:
+            raise InputError(f"gold files: {ANNOTATED} is the annotations' own name; rename one")
+        sets[ANNOTATED] = _annotated(retriever, store)
+    return sets or shipped_sets(retriever.records, plan.bootstrap)
+
+
+def _annotated(retriever: Retriever, store: Store) -> list[GoldListing]:
+    with store.reading() as session:
+        settled = consensus(read_annotations(session))
+        listings = read_listings(session, [answer.listing_id for answer in settled])
+    gold = gold_of_annotations(
+        settled, {item.listing.listing_id: item for item in listings}, retriever
+    )
+    if not gold:
+        raise InputError(
+            f"{store.path}: expected annotated listings, found none; answer some with "
+            "`rerank annotate` or import them with `rerank store import`"
+        )
+    return gold
+
+
+def _instruments(plan: EvaluationPlan, retriever: Retriever, resolver: Resolver) -> Instruments:
+    with_sets = resolver.model.candidate_sets is not None
+    return Instruments(
+        records=retriever.records, registry_version=registry_fingerprint(retriever.records),
+        baselines=default_baselines(retriever.records) if plan.baselines else (),
+        retriever=retriever, explain=partial(failures, resolver, limit=_ALL_FAILURES),
+        candidate_sets=_ResolversSets(resolver, plan.coverage) if with_sets else None,
+    )  # fmt: skip
+
+
+def _ablation(workspace: Workspace, model_version: str) -> dict[str, Any] | None:
+    """Return the last ablation, if it was made with the model that was evaluated."""
+    path = workspace.ablation_path
+    if not path.exists():
+        return None
+    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return found if found.get("model_version") == model_version else None

@@ -31,6 +31,15 @@ format_option: Decorator = click.option(
     help="A table for people or JSON for programs.",
 )
 
+candidate_set_option: Decorator = click.option(
+    "--candidate-set",
+    "coverage",
+    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    metavar="COVERAGE",
+    help="Add the set of models the listing may sell; of listings like those calibrated on, this "
+    "share has the truth in its set. Usual: 0.95.",
+)
+
 seed_option: Decorator = click.option(
     "--seed", type=click.IntRange(0), default=7, show_default=True, help="Same seed, same result."
 )

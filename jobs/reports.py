@@ -7,18 +7,9 @@ from typing import Any
 
 from index.registry_check import Finding
 from jobs.tables import table
+from rerank.evaluation.catalogue import METRICS
 
-_RANKING = (
-    ("precision@1", "precision_at_1"), ("recall@3", "recall_at_3"), ("recall@10", "recall_at_10"),
-    ("recall@20", "recall_at_20"), ("MRR", "mrr"), ("nDCG@10", "ndcg_at_10"),
-)  # fmt: skip
-_DECISIONS = (
-    ("ROC-AUC", "roc_auc"), ("ECE", "ece"), ("Brier score", "brier"),
-    ("false matches among no-match listings", "nil_false_match_rate"),
-    ("share accepted", "accepted_share"),
-    ("precision of the accepted", "precision_of_accepted"),
-    ("right memory among right models", "memory_variant_accuracy"),
-)  # fmt: skip
+_PARTS = ("retrieval", "ranking", "decision", "label")
 _BASELINES = {
     "rapidfuzz_token_set_ratio": "RapidFuzz token_set_ratio",
     "rapidfuzz_wratio": "RapidFuzz WRatio",
@@ -39,18 +30,35 @@ def report_text(report: dict[str, Any]) -> str:
 
 
 def set_text(name: str, content: dict[str, Any]) -> str:
-    """Return one set: figures with 95 % intervals, recall by route, baselines."""
+    """Return one set: figures with 95 % intervals, what was lost where, routes, baselines."""
     rows = [
-        [label, *_cells(content["metrics"][key])]
-        for label, key in (*_RANKING, *_DECISIONS)
-        if key in content["metrics"]
+        [metric.label, *_cells(content["metrics"][metric.name])]
+        for metric in METRICS
+        if metric.name in content["metrics"]
     ]
     parts = [f"{name}: {content['n']} listings", table(("", "value", "95 %", "n"), rows, left=(0,))]
+    if content.get("loss_budget"):
+        parts.append(budget_text(content["loss_budget"]))
+    if content.get("candidate_sets"):
+        parts.append(_candidate_sets_text(content["candidate_sets"]))
     if content.get("routes"):
         parts.append(_routes_text(content["routes"]))
     if content.get("baselines"):
         parts.append(baselines_text(content))
     return "\n\n".join(parts)
+
+
+def budget_text(budget: dict[str, int]) -> str:
+    """Return how many listings each part lost."""
+    lost = ", ".join(f"{budget[part]} to {part}" for part in _PARTS)
+    return f"{budget['right']} of {budget['listings']} right; {budget['errors']} lost: {lost}"
+
+
+def _candidate_sets_text(sets: dict[str, Any]) -> str:
+    return (
+        f"candidate sets for a coverage of {sets['level']:g}: {_value(sets['coverage'])} reached, "
+        f"{_value(sets['mean_size'])} outcomes on average"
+    )
 
 
 def baselines_text(content: dict[str, Any]) -> str:

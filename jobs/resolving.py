@@ -43,6 +43,30 @@ def resolve_listings(
     ]
 
 
+def resolve_with_sets(
+    resolver: Resolver,
+    listings: Sequence[Listing],
+    *,
+    coverage: float,
+    top_k: int = 20,
+    faults: Mapping[int, str] = _NO_FAULTS,
+) -> tuple[list[Resolution], list[tuple[str, ...]]]:
+    """Resolve as `resolve_listings` does, and return each listing's candidate set as well.
+
+    The sets come from the candidates they were calibrated for, however many are returned.
+
+    :param coverage: of the candidate sets, between 0 and 1.
+    :raises InputError: if candidate sets cannot promise this coverage.
+    :raises ArtifactError: if the model has no candidate sets.
+    """
+    considered = resolve_listings(resolver, listings, top_k=_CONSIDERED, faults=faults)
+    sets = [resolver.candidate_set(answer, coverage=coverage) for answer in considered]
+    if top_k > _CONSIDERED:
+        return resolve_listings(resolver, listings, top_k=top_k, faults=faults), sets
+    cut = [replace(answer, candidates=answer.candidates[:top_k]) for answer in considered]
+    return cut, sets
+
+
 def unresolved(reason: str, resolver: Resolver) -> Resolution:
     """Return the answer for a row that nothing can be resolved from."""
     return Resolution(

@@ -15,11 +15,12 @@ import pyarrow.parquet as pq
 from index.artifacts import writing_file
 from index.errors import InputError
 from jobs.listing_files import BATCH_ROWS, ListingFile
-from jobs.resolving import resolve_listings
-from rerank.resolution_table import OUTPUT_SCHEMA, answer_columns
+from jobs.resolving import resolve_listings, resolve_with_sets
+from rerank.resolution_table import CANDIDATE_SET_FIELD, OUTPUT_SCHEMA, answer_columns
 
 if TYPE_CHECKING:
-    from rerank.resolver import Resolver
+    from jobs.listing_files import ListingBatch
+    from rerank.resolver import Resolution, Resolver
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,21 +47,40 @@ def score_file(
     resolver: Resolver,
     *,
     top_k: int = 20,
+    coverage: float | None = None,
     progress: Callable[[float], None] = lambda share: None,
 ) -> ScoreSummary:
-    """Resolve every listing of a file into a parquet file that appears when it is complete."""
-    schema = output_schema(source.schema)
+    """Resolve every listing of a file into a parquet file that appears when it is complete.
+
+    :param coverage: of the candidate sets that are then written too; None for none.
+    :raises InputError: if candidate sets cannot promise this coverage.
+    """
+    schema = output_schema(source.schema, answer_schema(coverage))
     decisions: Counter[str] = Counter()
     done, started = 0, time.perf_counter()
     with writing_file(target) as draft, pq.ParquetWriter(draft, schema) as writer:
         for batch in source.batches(BATCH_ROWS):
-            answers = resolve_listings(resolver, batch.listings(), top_k=top_k, faults=batch.faults)
-            columns = [*batch.table.columns, *answer_columns(answers)]
-            writer.write_table(pa.Table.from_arrays(columns, schema=schema))
+            answers, added = _answered(batch, resolver, top_k, coverage)
+            writer.write_table(pa.Table.from_arrays([*batch.table.columns, *added], schema=schema))
             decisions.update(answer.decision for answer in answers)
             done += len(answers)
             progress(done / max(source.n_rows, done))
     return ScoreSummary(done, dict(decisions), time.perf_counter() - started)
+
+
+def _answered(
+    batch: ListingBatch, resolver: Resolver, top_k: int, coverage: float | None
+) -> tuple[list[Resolution], list[pa.Array]]:
+    """Return a batch's resolutions, and the columns that are written of them."""
+    listings = batch.listings()
+    if coverage is None:
+        answers = resolve_listings(resolver, listings, top_k=top_k, faults=batch.faults)
+        return answers, answer_columns(answers)
+    answers, sets = resolve_with_sets(
+        resolver, listings, coverage=coverage, top_k=top_k, faults=batch.faults
+    )
+    column = pa.array([list(models) for models in sets], CANDIDATE_SET_FIELD.type)
+    return answers, [*answer_columns(answers), column]
 
 
 def check_target(source: Path, target: Path, *, overwrite: bool) -> None:
@@ -81,12 +101,19 @@ def check_target(source: Path, target: Path, *, overwrite: bool) -> None:
         raise InputError(f"{target}: exists already; choose another name or give --overwrite")
 
 
-def renamed_columns(names: Sequence[str]) -> dict[str, str]:
+def answer_schema(coverage: float | None = None) -> pa.Schema:
+    """Return the columns a resolved row gets; that of candidate sets notes their coverage."""
+    if coverage is None:
+        return OUTPUT_SCHEMA
+    return OUTPUT_SCHEMA.append(CANDIDATE_SET_FIELD.with_metadata({"coverage": f"{coverage:g}"}))
+
+
+def renamed_columns(names: Sequence[str], added: pa.Schema = OUTPUT_SCHEMA) -> dict[str, str]:
     """Return new names for input columns whose names the output needs (model -> input_model)."""
-    taken = {*names, *OUTPUT_SCHEMA.names}
+    taken = {*names, *added.names}
     renamed = {}
     for name in names:
-        if name in OUTPUT_SCHEMA.names:
+        if name in added.names:
             new = f"input_{name}"
             while new in taken:
                 new = f"input_{new}"
@@ -95,8 +122,8 @@ def renamed_columns(names: Sequence[str]) -> dict[str, str]:
     return renamed
 
 
-def output_schema(source: pa.Schema) -> pa.Schema:
+def output_schema(source: pa.Schema, added: pa.Schema = OUTPUT_SCHEMA) -> pa.Schema:
     """Return the columns of the output: the input's, renamed where they collide, then ours."""
-    renamed = renamed_columns(source.names)
+    renamed = renamed_columns(source.names, added)
     kept = [column.with_name(renamed.get(column.name, column.name)) for column in source]
-    return pa.schema([*kept, *OUTPUT_SCHEMA])
+    return pa.schema([*kept, *added])

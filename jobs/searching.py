@@ -1,10 +1,12 @@
-"""Retrieve the candidates of one listing as plain values."""
+"""Retrieve the candidates of one listing as plain values; find GPUs by words of their names."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from index.records import Listing, Route
+from index.records import GpuRecord, Listing, Route
+from index.text import normalise, runs
 
 if TYPE_CHECKING:
     from index.retriever import Retriever
@@ -30,3 +32,20 @@ def search(
             "shortlist": round(shortlist, 4),
         })  # fmt: skip
     return found
+
+
+def find_by_words(records: Sequence[GpuRecord], query: str) -> list[GpuRecord]:
+    """Return the GPUs of whose names each word of a query begins a word.
+
+    A name is the model, the aliases, the memory size and the form factor; so `406` and `4060 16`
+    find an RTX 4060 Ti with 16 GB. Names with the fewest other words come first, equals in the
+    order of the registry.
+    """
+    wanted = [run.text for run in runs(normalise(query))]
+    found = []
+    for at, record in enumerate(records):
+        name = (record.model, *record.aliases, f"{record.memory_gb:g} gb", record.form_factor)
+        held = {run.text for run in runs(normalise(" ".join(name)))}
+        if wanted and all(any(word.startswith(start) for word in held) for start in wanted):
+            found.append((len(runs(normalise(record.model))), at))
+    return [records[at] for _, at in sorted(found)]

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from textwrap import fill
 from typing import TYPE_CHECKING, Any
 from unicodedata import east_asian_width
 
 if TYPE_CHECKING:
-    from jobs.explanation import Contribution, Explanation
+    from rerank.explanation import Contribution, Explanation
     from rerank.resolver import Resolution
 
 WIDTH = 80
@@ -18,12 +19,12 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]], *, left: Sequenc
 
     :param left: numbers of the columns that are aligned left.
     """
-    widths = [max(map(_width, column)) for column in zip(header, *rows, strict=True)]
+    widths = [max(map(width_of, column)) for column in zip(header, *rows, strict=True)]
     lines = []
     for row in (header, *rows):
         cells = []
         for at, (cell, width) in enumerate(zip(row, widths, strict=True)):
-            blank = " " * (width - _width(cell))
+            blank = " " * (width - width_of(cell))
             cells.append(cell + blank if at in left else blank + cell)
         lines.append("  ".join(cells).rstrip())
     return "\n".join(lines)
@@ -32,10 +33,10 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]], *, left: Sequenc
 def cut(text: str, width: int) -> str:
     """Return printable text of at most ``width`` columns."""
     text = "".join(char if char.isprintable() else " " for char in text)
-    if _width(text) <= width:
+    if width_of(text) <= width:
         return text
     text = text[: width - 1]
-    while _width(text) >= width:
+    while width_of(text) >= width:
         text = text[:-1]
     return text + "…"
 
@@ -47,8 +48,13 @@ def memory(memory_gb: float | None) -> str:
     return f"{memory_gb:g} GB" if memory_gb >= 1 else f"{memory_gb * 1024:g} MB"
 
 
-def resolution_text(title: str, answer: Resolution) -> str:
-    """Return one answer: the title, the decision, the reason and the candidates."""
+def resolution_text(
+    title: str, answer: Resolution, candidate_set: Sequence[str] | None = None
+) -> str:
+    """Return one answer: the title, the decision, the reason and the candidates.
+
+    :param candidate_set: the models that the listing may sell; None if it was not asked for.
+    """
     name = " ".join(
         part for part in (answer.model, memory(answer.memory_gb), answer.form_factor) if part
     )
@@ -66,6 +72,8 @@ def resolution_text(title: str, answer: Resolution) -> str:
     ]
     if answer.gpu_id:
         lines.append(f"  {'gpu id':9} {answer.gpu_id}")
+    if candidate_set is not None:
+        lines.append(_candidate_set_text(candidate_set))
     if answer.candidates:
         lines += ["", _candidates_text(answer)]
     return "\n".join(lines)
@@ -85,6 +93,14 @@ def explanation_text(explanation: Explanation) -> str:
             _contributions_text(explanation.offer),
         ]
     )
+
+
+def _candidate_set_text(candidate_set: Sequence[str]) -> str:
+    label = "  candidate set  "
+    return fill(
+        "{" + ", ".join(candidate_set) + "}", WIDTH, initial_indent=label,
+        subsequent_indent=" " * (len(label) + 1), break_on_hyphens=False,
+    )  # fmt: skip
 
 
 def _candidates_text(answer: Resolution) -> str:
@@ -125,6 +141,6 @@ def hits_text(hits: Sequence[Mapping[str, Any]]) -> str:
     return table(header, rows, left=(1, 3))
 
 
-def _width(text: str) -> int:
+def width_of(text: str) -> int:
     """Return the columns a text takes on a terminal: Chinese characters take two."""
     return sum(2 if east_asian_width(char) in "WF" else 1 for char in text)

@@ -18,10 +18,13 @@ from rerank.features import CueReader
 from rerank.splits import Split, models_of
 
 if TYPE_CHECKING:
+    from index.retriever import Retriever
+    from rerank.annotation.labelling import AnnotatedListings
     from rerank.training import TrainingParameters
 
 _NIL_LISTINGS_PER_PAIR = 1 / 3  # they widen the vocabulary; no pair is made of them
 _TRAINED_ON = (Split.EMBEDDER,)
+_MAX_NAMES = 20
 
 
 def train_workspace_embedder(
@@ -68,15 +71,69 @@ def train_workspace_model(
     workspace: Workspace,
     parameters: TrainingParameters,
     *,
+    annotation_weight: float | None = None,
+    warn: Callable[[str], None] = lambda message: None,
     progress: Callable[[str, float], None] = lambda stage, share: None,
 ) -> tuple[Path, dict[str, Any]]:
-    """Train on the workspace's index and let the new model serve; return its folder and summary."""
+    """Train on the workspace's index and let the new model serve; return its folder and summary.
+
+    :param annotation_weight: how many generated listings an annotated one of the workspace's store
+        counts as; None leaves annotations out.
+    :param warn: is told of annotations that could not be used.
+    """
     from rerank.training import train
 
     retriever, manifest = open_retriever(workspace)
+    annotated = None
+    if annotation_weight is not None:
+        annotated = read_annotated(workspace, retriever, weight=annotation_weight, warn=warn)
     cues = CueReader.load(shipped("cues.yaml"))
     workspace.models_folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".", dir=workspace.models_folder) as scratch:
         draft = Path(scratch) / "model"
-        summary = train(retriever, cues, draft, manifest, parameters, progress=progress)
+        summary = train(
+            retriever, cues, draft, manifest, parameters, annotated=annotated, progress=progress
+        )
         return workspace.adopt_model(draft, summary["version"]), summary
+
+
+def read_annotated(
+    workspace: Workspace,
+    retriever: Retriever,
+    *,
+    weight: float,
+    warn: Callable[[str], None] = lambda message: None,
+) -> AnnotatedListings | None:
+    """Read what annotators settled on from the workspace's store; None if there is no store.
+
+    :raises StoreError: if the store is damaged, of a newer release or being written to for long.
+    """
+    from rerank.annotation.consensus import consensus
+    from rerank.annotation.labelling import labelled_of, on_sides
+    from rerank.store import Store
+    from rerank.store.annotations import read_annotations
+    from rerank.store.listings import read_listings
+
+    if not workspace.store_path.exists():
+        return None
+    with Store(workspace.store_path).reading() as session:
+        settled = consensus(read_annotations(session))
+        stored = read_listings(session) if settled else []
+    listings = {item.listing.listing_id: item.listing for item in stored}
+    labelled, unusable = labelled_of(settled, listings, retriever)
+    if unusable.of_unknown:
+        warn(
+            f"left out {unusable.of_unknown} annotated listings: the index knows no "
+            f"{_shortened(unusable.unknown)}"
+        )
+    if unusable.without_text:
+        warn(
+            f"left out {unusable.without_text} annotated listings whose text is not in the store; "
+            "add it with `rerank store import`"
+        )
+    return on_sides(labelled, weight=weight)
+
+
+def _shortened(names: Sequence[str]) -> str:
+    shown = ", ".join(names[:_MAX_NAMES])
+    return f"{shown} and {len(names) - _MAX_NAMES} more" if len(names) > _MAX_NAMES else shown

@@ -4,7 +4,8 @@
     HOME/index/                     what `rerank build-index` made
     HOME/models/ltr/<version>/      what `rerank train-ltr` made
     HOME/models/active_model.json   which of them serves
-    HOME/reports/reranker_metrics.json   and .html, what `rerank evaluate` found
+    HOME/reports/reranker_metrics.json, reranker_report.html   what `rerank evaluate` found
+    HOME/reports/reranker_ablation.json   what `rerank ablate` found
     HOME/store.duckdb               what people said and what was measured
 
 Heavy libraries are imported where they are needed, so that importing `jobs` costs nothing.
@@ -57,8 +58,18 @@ class Workspace:
 
     @property
     def report_path(self) -> Path:
-        """Where `rerank evaluate` writes."""
+        """Where `rerank evaluate` writes its figures."""
         return self.home / "reports" / "reranker_metrics.json"
+
+    @property
+    def report_page(self) -> Path:
+        """Where `rerank evaluate` writes the same for people."""
+        return self.home / "reports" / "reranker_report.html"
+
+    @property
+    def ablation_path(self) -> Path:
+        """Where `rerank ablate` writes."""
+        return self.home / "reports" / "reranker_ablation.json"
 
     @property
     def store_path(self) -> Path:

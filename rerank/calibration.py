@@ -35,12 +35,17 @@ class Calibrator:
 
 
 def fit_calibrator(
-    log_odds: NDArray[np.floating], correct: NDArray[np.bool_], *, min_rows: int = 50
+    log_odds: NDArray[np.floating],
+    correct: NDArray[np.bool_],
+    *,
+    min_rows: int = 50,
+    weights: NDArray[np.floating] | None = None,
 ) -> Calibrator:
     """Fit isotonic regression; blocks smaller than ``min_rows`` are merged with a neighbour.
 
     :param log_odds: shape (rows,); any monotone score of correctness.
     :param correct: shape (rows,).
+    :param weights: shape (rows,), above 0: how many rows each counts as; None: all count as one.
     :raises InputError: if the rows are empty or all of one outcome.
     """
     if len(log_odds) != len(correct):
@@ -49,7 +54,8 @@ def fit_calibrator(
         raise InputError("calibration needs outcomes of both kinds")
     order = np.argsort(log_odds, kind="stable")
     x, y = log_odds[order].astype(float), correct[order].astype(float)
-    blocks = _pool(_chunks(x, y, max(1, min(min_rows, len(x) // 4))))
+    w = np.ones(len(x)) if weights is None else weights[order].astype(float)
+    blocks = _pool(_chunks(x, y, w, max(1, min(min_rows, len(x) // 4))))
     centres = [total_x / size for total_x, _, size in blocks]
     # One virtual success and failure a block keep a clean block from claiming certainty.
     values = [(total_y + 0.5) / (size + 1) for _, total_y, size in blocks]
@@ -58,30 +64,37 @@ def fit_calibrator(
 
 
 def choose_threshold(
-    probability: NDArray[np.floating], correct: NDArray[np.bool_], precision: float
+    probability: NDArray[np.floating],
+    correct: NDArray[np.bool_],
+    precision: float,
+    *,
+    weights: NDArray[np.floating] | None = None,
 ) -> float:
     """Return the lowest threshold at or above which the share correct reaches ``precision``.
 
     1.01 (nothing is accepted) if no threshold does.
+
+    :param weights: shape (rows,), above 0: how many rows each counts as; None: all count as one.
     """
     order = np.argsort(-probability, kind="stable")
-    p, hits = probability[order], np.cumsum(correct[order])
-    share = hits / np.arange(1, len(p) + 1)
+    p = probability[order]
+    w = np.ones(len(p)) if weights is None else weights[order]
+    share = np.cumsum(w * correct[order]) / np.cumsum(w)
     last_of_tie = np.append(np.diff(p) != 0, True) if len(p) else np.zeros(0, bool)
     good = np.flatnonzero((share >= precision) & last_of_tie)
     return float(p[good[-1]]) if len(good) else 1.01
 
 
 def _chunks(
-    x: NDArray[np.float64], y: NDArray[np.float64], size: int
+    x: NDArray[np.float64], y: NDArray[np.float64], w: NDArray[np.float64], size: int
 ) -> Sequence[tuple[float, float, float]]:
-    """Cut sorted rows into blocks of ``size``: (sum of x, sum of y, rows)."""
+    """Cut sorted rows into blocks of ``size`` rows: (sum of x, sum of y, rows), weighted."""
     edges = list(range(0, len(x), size))
     if len(edges) > 1 and len(x) - edges[-1] < size:
         edges.pop()
     edges.append(len(x))
     return [
-        (float(x[a:b].sum()), float(y[a:b].sum()), float(b - a))
+        (float((w * x)[a:b].sum()), float((w * y)[a:b].sum()), float(w[a:b].sum()))
         for a, b in itertools.pairwise(edges)
     ]
 

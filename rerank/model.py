@@ -1,4 +1,6 @@
-"""The model folder: LambdaRank, the offer classifier, the calibrator and the thresholds."""
+"""The model folder: LambdaRank, the offer classifier, the calibrator, the thresholds and what
+candidate sets need.
+"""
 
 from __future__ import annotations
 
@@ -11,15 +13,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from index.artifacts import read_manifest, write_manifest, writing_folder
+from index.artifacts import Manifest, read_manifest, write_manifest, writing_folder
 from index.errors import ArtifactError, MismatchError
 from rerank.calibration import Calibrator
+from rerank.conformal import CandidateSets
 from rerank.features import CANDIDATE_FEATURES, OFFER_FEATURES
 from rerank.trees import OnnxTrees
 
 FORMAT_VERSION = 1
 REMEDY = "rerank train-ltr"
 _FILES = ("ranker.txt", "ranker.onnx", "offer.txt", "offer.onnx", "calibrator.json")
+_CANDIDATE_SETS = "candidate_sets.json"  # models trained before there were candidate sets lack it
+_LIBRARIES = ("lightgbm", "onnxmltools", "onnxruntime", "numpy")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +42,10 @@ class Thresholds:
 
 @dataclass(frozen=True, slots=True)
 class RerankModel:
-    """Everything that decides. Make one with `rerank.training.train`, load one with `load`."""
+    """Everything that decides. Make one with `rerank.training.train`, load one with `load`.
+
+    :param candidate_sets: None if the model was trained before there were any.
+    """
 
     ranker_text: str
     ranker: OnnxTrees
@@ -47,6 +55,7 @@ class RerankModel:
     thresholds: Thresholds
     version: str
     parameters: dict[str, Any] = field(default_factory=dict)
+    candidate_sets: CandidateSets | None = None
 
     @classmethod
     def load(cls, folder: Path) -> RerankModel:
@@ -72,6 +81,7 @@ class RerankModel:
             thresholds=Thresholds(**manifest.parameters["thresholds"]),
             version=manifest.fingerprint,
             parameters=manifest.parameters,
+            candidate_sets=_read_candidate_sets(folder, manifest),
         )
 
     def probability(self, offers: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -87,6 +97,7 @@ def save_model(
     calibrator: Calibrator,
     thresholds: Thresholds,
     parameters: dict[str, Any],
+    candidate_sets: CandidateSets | None = None,
 ) -> str:
     """Write a model folder, text and ONNX of each ensemble; return its version."""
     with writing_folder(folder) as draft:
@@ -95,16 +106,32 @@ def save_model(
             (draft / f"{name}.onnx").write_bytes(onnx)
         knots = json.dumps(asdict(calibrator), indent=1)
         (draft / "calibrator.json").write_text(knots + "\n", encoding="utf-8")
-        manifest = write_manifest(
-            draft, kind="ranker", format_version=FORMAT_VERSION,
-            parameters={
-                **parameters, "thresholds": asdict(thresholds),
-                "candidate_features": list(CANDIDATE_FEATURES),
-                "offer_features": list(OFFER_FEATURES),
-            },
-            libraries=("lightgbm", "onnxmltools", "onnxruntime", "numpy"),
-        )  # fmt: skip
+        described = {
+            **parameters, "thresholds": asdict(thresholds),
+            "candidate_features": list(CANDIDATE_FEATURES),
+            "offer_features": list(OFFER_FEATURES),
+        }  # fmt: skip
+        return _complete(draft, described, candidate_sets)
+
+
+def _complete(draft: Path, parameters: dict[str, Any], candidate_sets: CandidateSets | None) -> str:
+    """Write what a draft still lacks: candidate sets and manifest; return its version."""
+    if candidate_sets is not None:
+        content = json.dumps(candidate_sets.as_dict())
+        (draft / _CANDIDATE_SETS).write_text(content + "\n", encoding="utf-8")
+        parameters = {**parameters, "candidate_sets": candidate_sets.summary()}
+    manifest = write_manifest(
+        draft, kind="ranker", format_version=FORMAT_VERSION, parameters=parameters,
+        libraries=_LIBRARIES,
+    )  # fmt: skip
     return manifest.fingerprint
+
+
+def _read_candidate_sets(folder: Path, manifest: Manifest) -> CandidateSets | None:
+    if _CANDIDATE_SETS not in manifest.files:
+        return None
+    content = json.loads((folder / _CANDIDATE_SETS).read_text(encoding="utf-8"))
+    return CandidateSets.from_dict(content)
 
 
 def _check_features(folder: Path, parameters: dict[str, Any]) -> None:

@@ -23,6 +23,9 @@ OUTPUT_SCHEMA = pa.schema([
 ])  # fmt: skip
 """The columns a resolved row gets, in this order, after all columns of the input."""
 
+CANDIDATE_SET_FIELD = pa.field("candidate_set", pa.list_(pa.string()))
+"""The column after those, where candidate sets are asked for: models, or "no match"."""
+
 
 def answer_columns(answers: Sequence[Resolution]) -> list[pa.Array]:
     """Return resolutions as the columns of `OUTPUT_SCHEMA`."""

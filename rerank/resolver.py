@@ -13,11 +13,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from index.errors import InputError
+from index.errors import ArtifactError, InputError
 from index.records import Listing
+from rerank.conformal import DEFAULT_COVERAGE, outcome_probabilities
 from rerank.features import CandidateFeatures, CueReader, OfferFeatures
 from rerank.features.cues import CueHits
-from rerank.model import RerankModel
+from rerank.model import REMEDY, RerankModel
 from rerank.reasons import reason_of
 from rerank.retrieval import Candidates, ModelTable, Retriever
 
@@ -131,6 +132,28 @@ class Resolver:
         return [
             self._resolution(at, evidence, float(probability[at])) for at in range(len(listings))
         ]
+
+    def candidate_set(
+        self, resolution: Resolution, *, coverage: float = DEFAULT_COVERAGE
+    ) -> tuple[str, ...]:
+        """Return the models that a listing may sell, the most probable first, never none of them.
+
+        ``rerank.conformal.NO_MATCH`` among them says that it may sell none. Of listings like those
+        calibrated on, the set holds the truth for at least a share of ``coverage``.
+
+        :param resolution: as `resolve_many` returned it with the default ``top_k``: the set is
+            calibrated for these candidates, neither cut nor more.
+        :raises InputError: if ``coverage`` is outside (0, 1) or higher than can be promised.
+        :raises ArtifactError: if the model was trained before there were candidate sets.
+        """
+        sets = self._model.candidate_sets
+        if sets is None:
+            raise ArtifactError(
+                f"model {self._model.version} has no candidate sets: it was trained before there "
+                f"were any; train again with `{REMEDY}`"
+            )
+        outcomes = outcome_probabilities(resolution.candidates)
+        return sets.select(outcomes, resolution.decision, level=coverage)
 
     def evidence(self, listings: Sequence[Listing], *, n_candidates: int = 20) -> Evidence:
         """Retrieve, rank and describe; what the decision is then made from."""

@@ -19,6 +19,7 @@ from index.errors import RerankError
 from rerank.trees import OnnxTrees
 
 Floats = NDArray[np.float32]
+Weights = NDArray[np.float64]
 
 PARITY_TOLERANCE = 1e-4
 _PARITY_ROWS = 4096
@@ -54,6 +55,7 @@ def train_lambdarank(
     parameters: TreeParameters,
     *,
     directions: Mapping[str, int] | None = None,
+    weights: Weights | None = None,
     progress: Callable[[float], None] = lambda share: None,
 ) -> TrainedTrees:
     """Train LambdaRank (Burges 2010) on graded relevance 0..2 within each listing's candidates.
@@ -61,6 +63,8 @@ def train_lambdarank(
     :param features: shape (candidates, features), rows grouped by listing.
     :param group_sizes: candidates of each listing, in row order.
     :param directions: features the score may only rise (1) or fall (-1) with.
+    :param weights: shape (listings,), how many listings each counts as; None: all count as one.
+        LightGBM multiplies the gradients of every candidate of the listing by it.
     """
     import lightgbm as lgb
 
@@ -69,7 +73,10 @@ def train_lambdarank(
         "metric": "None",
         "monotone_constraints": [(directions or {}).get(name, 0) for name in names],
     }  # fmt: skip
-    data = lgb.Dataset(features, relevance, group=list(group_sizes), feature_name=list(names))
+    by_row = None if weights is None else np.repeat(weights, group_sizes)
+    data = lgb.Dataset(
+        features, relevance, group=list(group_sizes), weight=by_row, feature_name=list(names)
+    )
     return _train(settings, data, features, names, parameters, progress)
 
 
@@ -79,12 +86,16 @@ def train_classifier(
     names: Sequence[str],
     parameters: TreeParameters,
     *,
+    weights: Weights | None = None,
     progress: Callable[[float], None] = lambda share: None,
 ) -> TrainedTrees:
-    """Train a binary classifier; its ONNX form gives raw log-odds."""
+    """Train a binary classifier; its ONNX form gives raw log-odds.
+
+    :param weights: shape (rows,), how many rows each counts as; None: all count as one.
+    """
     import lightgbm as lgb
 
-    data = lgb.Dataset(features, labels.astype(int), feature_name=list(names))
+    data = lgb.Dataset(features, labels.astype(int), weight=weights, feature_name=list(names))
     settings = {"objective": "binary", "metric": "None"}
     return _train(settings, data, features, names, parameters, progress)
 
@@ -136,8 +147,10 @@ def _to_onnx(booster: Any, width: int) -> bytes:
     raw = re.sub(r"\[objective: .*\]", "[objective: regression]", raw)
     model = convert_lightgbm(
         lgb.Booster(model_str=raw), initial_types=[("features", FloatTensorType([None, width]))],
-        target_opset=15,
+        target_opset=15, name="trees",
     )  # fmt: skip
+    # Its order, and by default the graph's name, are random: no version would repeat itself.
+    model.opset_import.sort(key=lambda opset: opset.domain)
     return bytes(model.SerializeToString())
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -11,12 +11,12 @@ from typing import Any
 import click
 
 from index.records import Listing
-from jobs.explanation import Explanation, explain
-from jobs.options import format_option, home_option
-from jobs.resolving import resolve_listings
+from jobs.options import candidate_set_option, format_option, home_option
+from jobs.resolving import resolve_listings, resolve_with_sets
 from jobs.tables import explanation_text, resolution_text
 from jobs.workspace import open_resolver
-from rerank.resolver import Resolution
+from rerank.explanation import Explanation, explain
+from rerank.resolver import Resolution, Resolver
 
 
 @click.command("resolve")
@@ -24,12 +24,14 @@ from rerank.resolver import Resolution
 @click.option("--vendor", default="", help="The seller's brand field.")
 @format_option
 @click.option("--explain", "explained", is_flag=True, help="Add the features that decided.")
+@candidate_set_option
 @click.option("--top-k", type=click.IntRange(1, 1000), default=5, show_default=True,
               help="Candidates shown.")  # fmt: skip
 @home_option
 def command(
-    title: str, vendor: str, output_format: str, explained: bool, top_k: int, home: Path
-) -> None:
+    title: str, vendor: str, output_format: str, explained: bool, coverage: float | None,
+    top_k: int, home: Path,
+) -> None:  # fmt: skip
     """Name the GPU a title sells, how sure that is, and why.
 
     TITLE may be `-`: then each line of stdin is a title.
@@ -38,13 +40,16 @@ def command(
     Example:
       rerank resolve "gigabyte RTX5070Ti windforce sff 16g"
       rerank resolve --format json --explain "RTX 3080 box only"
+      rerank resolve --candidate-set 0.95 "MSI Gaming X GTX 1060 / 1070 untested"
       rerank resolve --format json - < titles.txt
     """
     resolver = open_resolver(home)
     for number, listing in enumerate(_listings(title, vendor)):
-        (answer,) = resolve_listings(resolver, [listing], top_k=top_k)
+        answer, models = _answer(resolver, listing, top_k, coverage)
         why = explain(resolver, listing) if explained and answer.candidates else None
-        _show(number, listing, answer, why, output_format)
+        if number and output_format == "table":
+            click.echo()
+        click.echo(_SHOWN_AS[output_format](listing, answer, models, why))
 
 
 def _listings(title: str, vendor: str) -> Iterable[Listing]:
@@ -54,17 +59,32 @@ def _listings(title: str, vendor: str) -> Iterable[Listing]:
     return (Listing("", line.rstrip("\r\n"), vendor) for line in lines)
 
 
-def _show(
-    number: int, listing: Listing, answer: Resolution, why: Explanation | None, output_format: str
-) -> None:
-    if output_format == "json":
-        row: dict[str, Any] = {"title": listing.title, "vendor": listing.vendor, **asdict(answer)}
-        if why is not None:
-            row["explanation"] = asdict(why)
-        click.echo(json.dumps(row, ensure_ascii=False))
-        return
-    if number:
-        click.echo()
-    click.echo(resolution_text(listing.title, answer))
+def _answer(
+    resolver: Resolver, listing: Listing, top_k: int, coverage: float | None
+) -> tuple[Resolution, tuple[str, ...] | None]:
+    if coverage is None:
+        (answer,) = resolve_listings(resolver, [listing], top_k=top_k)
+        return answer, None
+    (answer,), (models,) = resolve_with_sets(resolver, [listing], coverage=coverage, top_k=top_k)
+    return answer, models
+
+
+def _json(
+    listing: Listing, answer: Resolution, models: Sequence[str] | None, why: Explanation | None
+) -> str:
+    row: dict[str, Any] = {"title": listing.title, "vendor": listing.vendor, **asdict(answer)}
+    if models is not None:
+        row["candidate_set"] = models
     if why is not None:
-        click.echo("\n" + explanation_text(why))
+        row["explanation"] = asdict(why)
+    return json.dumps(row, ensure_ascii=False)
+
+
+def _text(
+    listing: Listing, answer: Resolution, models: Sequence[str] | None, why: Explanation | None
+) -> str:
+    text = resolution_text(listing.title, answer, models)
+    return text if why is None else f"{text}\n\n{explanation_text(why)}"
+
+
+_SHOWN_AS = {"json": _json, "table": _text}

@@ -11,6 +11,7 @@ from jobs.options import home_option, seed_option
 from jobs.progress import stage_progress
 from jobs.training import scaled, train_workspace_model
 from jobs.workspace import Workspace
+from rerank.annotation.labelling import DEFAULT_WEIGHT
 from rerank.training import TrainingParameters
 
 
@@ -19,20 +20,43 @@ from rerank.training import TrainingParameters
               help="Generated listings, as a multiple of the default 80,000.")  # fmt: skip
 @click.option("--precision", type=click.FloatRange(0.5, 0.9999), default=0.99, show_default=True,
               help="Precision that decisions of `match` are to have.")  # fmt: skip
+@click.option("--annotations/--no-annotations", default=True, show_default=True,
+              help="Also train on what annotators settled on, if the workspace's store has "
+              "any.")  # fmt: skip
+@click.option("--annotation-weight", type=click.FloatRange(0, 10_000, min_open=True),
+              default=DEFAULT_WEIGHT, show_default=True,
+              help="How many generated listings an annotated one counts as.")  # fmt: skip
 @seed_option
 @home_option
-def command(scale: float, precision: float, seed: int, home: Path) -> None:
-    """Train the ranker, the offer classifier and the calibrator on generated listings.
+def command(
+    scale: float, precision: float, annotations: bool, annotation_weight: float, seed: int,
+    home: Path,
+) -> None:  # fmt: skip
+    """Train the ranker, the offer classifier and the calibrator.
 
-    Writes HOME/models/ltr/VERSION and lets it serve; older versions stay.
+    On generated listings and what `rerank annotate` collected. A model's listings are all on one
+    side: those of models kept for calibration or for tests teach no ranker. Disputed and unsure
+    answers are left out. Writes HOME/models/ltr/VERSION and lets it serve; older versions stay.
 
     \b
     Example:
       rerank train-ltr --precision 0.995
+      rerank train-ltr --annotation-weight 10
     """
     parameters = scaled(replace(TrainingParameters(), precision=precision, seed=seed), scale)
     with stage_progress() as progress:
-        folder, summary = train_workspace_model(Workspace(home), parameters, progress=progress)
+        folder, summary = train_workspace_model(
+            Workspace(home), parameters,
+            annotation_weight=annotation_weight if annotations else None,
+            warn=lambda message: click.echo(f"warning: {message}", err=True), progress=progress,
+        )  # fmt: skip
+    used = summary.get("annotations")
+    if used:
+        click.echo(
+            f"annotated listings: {used['ranker']} for the ranker, {used['offer']} for the offer "
+            f"classifier, {used['validation']} to calibrate on, {used['kept_out']} kept out",
+            err=True,
+        )
     chosen = summary["thresholds"]
     click.echo(
         f"model {summary['version']} in {folder}: match from {chosen['match']:.3f}, review from "

@@ -1,42 +1,49 @@
-"""Evaluate a resolver on gold listings: figures, baselines, routes, errors and latency, as JSON."""
+"""Evaluate a resolver on gold listings: answer, record, measure what was recorded, report.
+
+Everything is written to the store first, listing by listing; every figure of the report is then a
+query over it, and is kept there beside what it was made from.
+"""
 
 from __future__ import annotations
 
-import os
-import platform
-import time
+import tempfile
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
-from itertools import chain, pairwise
+from itertools import chain
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
 from index.errors import InputError
-from index.records import Listing, Route
-from rerank.evaluation import metrics
+from index.records import GpuRecord, Listing, Route
+from rerank.evaluation import queries, recording
 from rerank.evaluation.baselines import Baseline
+from rerank.evaluation.failures import Failure
 from rerank.evaluation.gold import GoldKind, GoldListing
-from rerank.evaluation.intervals import DEFAULT_SAMPLES, Figure, estimate
-from rerank.evaluation.metrics import TOP_GRADE
-from rerank.evaluation.outcomes import GRADED_PLACES, Outcomes, errors_of, judge, rank_of_models
+from rerank.evaluation.intervals import DEFAULT_SAMPLES
+from rerank.evaluation.latency import Latency, latency_ms
+from rerank.evaluation.machine import this_machine
+from rerank.evaluation.measure import Figures, Measured, measure
+from rerank.evaluation.outcomes import rank_of_models
+from rerank.evaluation.recording import OWN_SYSTEM, Answered, Run
+from rerank.evaluation.routes import N_CANDIDATES, RoutedRetriever, route_ranks
 from rerank.resolver import Resolution
-from rerank.retrieval import Candidates, ModelTable
+from rerank.store import Session, Store
+from rerank.store.registry import save_registry
 
 Progress = Callable[[str, float], None]
-Figures = dict[str, Figure]
 
+FORMAT_VERSION = 2
 DEFAULT_SEED = 20
-N_CANDIDATES = 20
-ROUTE_CUTOFFS = (1, 3, 10, 20)
 # Baselines are slow (WRatio: some 200 titles/s) and their figures need no more.
 BASELINE_LISTINGS = 600
 BASELINE_DEPTH = 10
-LATENCY_LISTINGS = 300
-LATENCY_WARM_UP = 20
-_MAX_ERRORS = 50
+ROUTE_SYSTEMS = {route: f"route {route.value}" for route in Route}
+_SHOWN_FAILURES = 200
 _BATCH = 500
 
 
@@ -50,215 +57,262 @@ class Resolves(Protocol):
         """Resolve listings, answers in their order."""
 
 
-class RoutedRetriever(Protocol):
-    """A retriever whose routes can be asked one by one."""
+class CandidateSets(Protocol):
+    """Makes candidate sets and holds them against the truth."""
 
     @property
-    def table(self) -> ModelTable:
-        """The models candidates come from."""
+    def level(self) -> float:
+        """The coverage they promise."""
 
-    def retrieve(
-        self, listings: Sequence[Listing], *, n_candidates: int = 20, route: Route = Route.FUSED
-    ) -> Candidates:
-        """Return up to ``n_candidates`` variants of each listing, best first."""
+    def of(self, answer: Resolution) -> Sequence[str]:
+        """Return the outcomes in the set of an answer."""
+
+    def covers(self, found: Sequence[str], gold: GoldListing) -> bool:
+        """Tell whether a set holds the truth."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Instruments:
+    """What an evaluation looks at besides the answers; each may be missing.
+
+    :param records: the registry, for facts about models; ``registry_version`` names it.
+    :param retriever: its routes are measured one by one.
+    :param explain: finds why answers are wrong, given gold and answers.
+    """
+
+    records: Sequence[GpuRecord] = ()
+    registry_version: str = ""
+    baselines: Sequence[Baseline] = ()
+    retriever: RoutedRetriever | None = None
+    explain: Callable[[Sequence[GoldListing], Sequence[Resolution]], Sequence[Failure]] | None = (
+        None
+    )
+    candidate_sets: CandidateSets | None = None
 
 
 def evaluate(
     resolver: Resolves,
     sets: Mapping[str, Sequence[GoldListing]],
     *,
-    baselines: Sequence[Baseline] = (),
-    retriever: RoutedRetriever | None = None,
+    store: Store | None = None,
+    instruments: Instruments | None = None,
     seed: int = DEFAULT_SEED,
+    samples: int = DEFAULT_SAMPLES,
     progress: Progress = lambda stage, share: None,
 ) -> dict[str, Any]:
     """Evaluate on named sets of gold listings; return a report of plain values.
 
-    :param retriever: if given, each set's ``routes`` are measured, else they are empty.
-    :param seed: of the bootstrap intervals and of the baselines' subsample.
+    :param store: where the run is kept; without one it is kept until the report is made.
+    :param seed: of the resamples and of the baselines' subsample.
+    :param samples: how many resamples intervals are made of.
     :raises InputError: if there is nothing to evaluate.
+    :raises StoreError: if the store cannot be written.
     """
     if not any(sets.values()):
         raise InputError(f"expected listings to evaluate, got {len(sets)} sets without any")
-    answers = {name: _resolve(resolver, name, gold, progress) for name, gold in sets.items()}
-    report = {}
+    tools = instruments or Instruments()
+    answered, failures = {}, {}
     for name, gold in sets.items():
-        report[name] = _set_report(
-            gold, answers[name], baselines=baselines, seed=seed,
-            progress=partial(_within, progress, name),
-        )  # fmt: skip
-        report[name]["routes"] = evaluate_routes(retriever, gold, seed=seed) if retriever else {}
+        within = partial(_within, progress, name)
+        answers = _resolve(resolver, gold, within)
+        failures[name] = tools.explain(gold, answers) if tools.explain else []
+        answered[name] = _answered(name, gold, answers, failures[name], tools, seed, within)
     progress("latency", 0.0)
     listings = [item.listing for item in chain.from_iterable(sets.values())]
-    first = next(chain.from_iterable(answers.values()))
+    run = _run(answered, tools, latency_ms(resolver, listings), seed=seed, samples=samples)
+    with _kept(store) as kept:
+        _record(kept, run, answered, tools)
+        report: dict[str, Any] = {
+            name: _set_report(kept, run, item, failures[name], tools, progress)
+            for name, item in answered.items()
+        }
     return {
-        "sets": report, "latency_ms": latency_ms(resolver, listings),
-        "model_version": first.model_version, "index_version": first.index_version,
-        "machine": _machine(), "seed": seed,
+        "format_version": FORMAT_VERSION, "run_id": run.run_id,
+        "started_at": run.started_at.isoformat(timespec="seconds") + "Z",
+        "model_version": run.model_version, "index_version": run.index_version,
+        "registry_version": run.registry_version, "seed": seed, "samples": samples,
+        "machine": dict(run.machine), "latency_ms": run.latency.as_dict(), "sets": report,
     }  # fmt: skip
-
-
-def evaluate_routes(
-    retriever: RoutedRetriever, gold: Sequence[GoldListing], *, seed: int = DEFAULT_SEED
-) -> dict[str, Any]:
-    """Return recall@1, 3, 10 and 20 of each retrieval route over the listings that are a match."""
-    matches = _matches(gold)
-    return {
-        route.value: _as_dict({
-            f"recall_at_{cutoff}": estimate(
-                partial(metrics.recall_at, cutoff=cutoff), ranks, seed=seed
-            )
-            for cutoff in ROUTE_CUTOFFS
-        })
-        for route in Route
-        for ranks in [_route_ranks(retriever, matches, route)]
-    }  # fmt: skip
-
-
-def figures_of(
-    outcomes: Outcomes, *, seed: int = DEFAULT_SEED, samples: int = DEFAULT_SAMPLES
-) -> Figures:
-    """Return every metric of our own answers with its interval."""
-    o = outcomes
-    ranks, grades = o.ranks[o.is_match], o.grades[o.is_match]
-    best = np.full((len(grades), 1), float(TOP_GRADE))  # of several accepted names one counts
-    measure = partial(estimate, seed=seed, samples=samples)
-    return {
-        **_ranking_figures(ranks, (3, 10, 20), measure),
-        "ndcg_at_10": measure(partial(metrics.ndcg_at, cutoff=GRADED_PLACES), grades, best),
-        "roc_auc": measure(metrics.roc_auc, o.probability, o.correct),
-        "ece": measure(metrics.expected_calibration_error, o.probability, o.correct),
-        "brier": measure(metrics.brier_score, o.probability, o.correct),
-        "nil_false_match_rate": measure(metrics.false_accept_rate, o.accepted[~o.is_match]),
-        "accepted_share": measure(metrics.accepted_share, o.accepted[o.is_match]),
-        "precision_of_accepted": measure(metrics.precision_of_accepted, o.correct[o.accepted]),
-        "memory_variant_accuracy": measure(
-            metrics.memory_variant_accuracy, o.memory_agrees[o.memory_judged]
-        ),
-    }
-
-
-def latency_ms(resolver: Resolves, listings: Sequence[Listing]) -> dict[str, Any]:
-    """Time single listings after a warm-up, in the calling process, in milliseconds.
-
-    Up to 300 listings, spread evenly over all; p50 and p99 are None if there are none.
-    """
-    step = max(1, len(listings) // LATENCY_LISTINGS)
-    timed = listings[::step][:LATENCY_LISTINGS]
-    for listing in timed[:LATENCY_WARM_UP]:
-        resolver.resolve(listing)
-    took = []
-    for listing in timed:
-        start = time.perf_counter_ns()
-        resolver.resolve(listing)
-        took.append((time.perf_counter_ns() - start) / 1e6)
-    if not took:
-        return {"p50": None, "p99": None, "n": 0}
-    p50, p99 = np.quantile(took, (0.5, 0.99)).round(3).tolist()
-    return {"p50": p50, "p99": p99, "n": len(took)}
-
-
-def _set_report(
-    gold: Sequence[GoldListing],
-    answers: Sequence[Resolution],
-    *,
-    baselines: Sequence[Baseline],
-    seed: int,
-    progress: Progress,
-) -> dict[str, Any]:
-    kinds = Counter(item.kind for item in gold)
-    outcomes = judge(gold, answers)
-    errors = errors_of(gold, answers)
-    progress("metrics", 0.0)
-    return {
-        "n": len(outcomes.ranks),
-        "kinds": {kind.value: kinds[kind] for kind in GoldKind},
-        "metrics": _as_dict(figures_of(outcomes, seed=seed)),
-        "baselines": _baseline_reports(
-            _matches(gold), outcomes.ranks[outcomes.is_match], baselines,
-            seed=seed, progress=progress,
-        ),
-        "errors": errors[:_MAX_ERRORS],
-        "error_counts": dict(Counter(error["kind"] for error in errors)),
-    }  # fmt: skip
-
-
-def _baseline_reports(
-    matches: Sequence[GoldListing],
-    our_ranks: NDArray[np.float64],
-    baselines: Sequence[Baseline],
-    *,
-    seed: int,
-    progress: Progress,
-) -> dict[str, Any]:
-    """Measure baselines on at most 600 of the matches, ourselves on the same ones."""
-    rng, measure = np.random.default_rng(seed), partial(estimate, seed=seed)
-    size = min(len(matches), BASELINE_LISTINGS)
-    drawn = np.sort(rng.choice(len(matches), size, replace=False)) if size else np.zeros(0, int)
-    listings = [matches[row] for row in drawn.tolist()]
-    reports = {}
-    for at, baseline in enumerate(baselines):
-        progress(f"baseline {baseline.name}", at / len(baselines))
-        ranked = baseline.rank([item.title for item in listings], BASELINE_DEPTH)
-        ranks = _ranks(ranked, listings)
-        figures = _ranking_figures(ranks, (3, 10), measure)
-        figures["gain_precision_at_1"] = measure(metrics.gain, our_ranks[drawn] == 1, ranks == 1)
-        reports[baseline.name] = _as_dict(figures)
-    return reports
-
-
-def _ranking_figures(
-    ranks: NDArray[np.float64], cutoffs: Sequence[int], measure: Callable[..., Figure]
-) -> Figures:
-    recalls = {f"recall_at_{k}": partial(metrics.recall_at, cutoff=k) for k in cutoffs}
-    named = {"precision_at_1": metrics.precision_at_1, **recalls}
-    named["mrr"] = metrics.mean_reciprocal_rank
-    return {name: measure(metric, ranks) for name, metric in named.items()}
-
-
-def _route_ranks(
-    retriever: RoutedRetriever, matches: Sequence[GoldListing], route: Route
-) -> NDArray[np.float64]:
-    models: list[list[str]] = []
-    for start in range(0, len(matches), _BATCH):
-        chunk = [item.listing for item in matches[start : start + _BATCH]]
-        batch = retriever.retrieve(chunk, n_candidates=N_CANDIDATES, route=route)
-        names = [retriever.table.records[row].model for row in batch.record.tolist()]
-        bounds = batch.offsets.tolist()
-        models += [names[a:b] for a, b in pairwise(bounds)]
-    return _ranks(models, matches)
-
-
-def _ranks(ranked: Sequence[Sequence[str]], gold: Sequence[GoldListing]) -> NDArray[np.float64]:
-    pairs = zip(ranked, gold, strict=True)
-    return np.array([rank_of_models(models, item) for models, item in pairs], np.float64)
 
 
 def _resolve(
-    resolver: Resolves, name: str, gold: Sequence[GoldListing], progress: Progress
+    resolver: Resolves, gold: Sequence[GoldListing], progress: Progress
 ) -> list[Resolution]:
     answers: list[Resolution] = []
     for start in range(0, len(gold), _BATCH):
-        progress(f"{name}: resolving", start / len(gold))
+        progress("resolving", start / len(gold))
         chunk = [item.listing for item in gold[start : start + _BATCH]]
         answers += resolver.resolve_many(chunk, top_k=N_CANDIDATES)
     return answers
+
+
+def _answered(
+    name: str,
+    gold: Sequence[GoldListing],
+    answers: Sequence[Resolution],
+    failures: Sequence[Failure],
+    tools: Instruments,
+    seed: int,
+    progress: Progress,
+) -> Answered:
+    matches = [item for item in gold if item.kind is GoldKind.MATCH]
+    ranks = _baseline_ranks(matches, tools.baselines, seed, progress)
+    if tools.retriever is not None:
+        for route, system in ROUTE_SYSTEMS.items():
+            found = route_ranks(tools.retriever, matches, route)
+            ranks[system] = {
+                item.listing_id: rank for item, rank in zip(matches, found, strict=True)
+            }
+    sets, covers = _candidate_sets(gold, answers, tools.candidate_sets)
+    causes = {failure.listing_id: failure.cause.value for failure in failures}
+    return Answered(name, gold, answers, causes, sets, covers, ranks)
+
+
+def _candidate_sets(
+    gold: Sequence[GoldListing], answers: Sequence[Resolution], maker: CandidateSets | None
+) -> tuple[list[Sequence[str]], list[bool]]:
+    """Return each listing's candidate set and whether it holds the truth; nothing without sets."""
+    if maker is None:
+        return [], []
+    found = [maker.of(answer) for answer in answers]
+    judged = [item.kind is not GoldKind.AMBIGUOUS for item in gold]
+    covers = [
+        known and maker.covers(names, item)
+        for known, names, item in zip(judged, found, gold, strict=True)
+    ]
+    return found, covers
+
+
+def _baseline_ranks(
+    matches: Sequence[GoldListing], baselines: Sequence[Baseline], seed: int, progress: Progress
+) -> dict[str, dict[str, float]]:
+    """Ask the baselines about at most 600 of the matches, drawn once for all of them."""
+    size = min(len(matches), BASELINE_LISTINGS)
+    rng = np.random.default_rng(seed)
+    drawn = np.sort(rng.choice(len(matches), size, replace=False)) if size else np.zeros(0, int)
+    asked = [matches[row] for row in drawn.tolist()]
+    ranks = {}
+    for at, baseline in enumerate(baselines):
+        progress(f"baseline {baseline.name}", at / len(baselines))
+        ranked = baseline.rank([item.title for item in asked], BASELINE_DEPTH)
+        ranks[baseline.name] = {
+            item.listing_id: rank_of_models(models, item)
+            for item, models in zip(asked, ranked, strict=True)
+        }
+    return ranks
+
+
+def _run(
+    answered: Mapping[str, Answered],
+    tools: Instruments,
+    latency: Latency,
+    *,
+    seed: int,
+    samples: int,
+) -> Run:
+    first = next(chain.from_iterable(item.answers for item in answered.values()))
+    return Run.begin(
+        model_version=first.model_version, index_version=first.index_version,
+        registry_version=tools.registry_version, seed=seed, samples=samples, latency=latency,
+        machine=this_machine(),
+    )  # fmt: skip
+
+
+@contextmanager
+def _kept(store: Store | None) -> Iterator[Store]:
+    if store is not None:
+        yield store
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        yield Store(Path(folder) / "evaluation.duckdb")
+
+
+def _record(store: Store, run: Run, answered: Mapping[str, Answered], tools: Instruments) -> None:
+    with store.writing() as session:
+        if tools.records:
+            save_registry(session, tools.records, run.registry_version)
+        recording.record_run(session, run)
+        for item in answered.values():
+            recording.record_set(session, run, item, tools.records)
+
+
+def _set_report(
+    store: Store,
+    run: Run,
+    item: Answered,
+    failures: Sequence[Failure],
+    tools: Instruments,
+    progress: Progress,
+) -> dict[str, Any]:
+    progress(f"{item.name}: figures", 0.0)
+    routes = list(ROUTE_SYSTEMS.values()) if tools.retriever is not None else []
+    baselines = [baseline.name for baseline in tools.baselines]
+    with store.reading() as session:
+        judged = queries.judged_set(session, run.run_id, item.name, OWN_SYSTEM)
+        ranks = {
+            name: queries.ranks_of(session, run.run_id, item.name, name)
+            for name in (*baselines, *routes)
+        }
+        counted = _counted(session, run.run_id, item.name)
+    measured = measure(
+        judged, {name: ranks[name] for name in baselines}, {name: ranks[name] for name in routes},
+        seed=run.seed, samples=run.samples,
+    )  # fmt: skip
+    with store.writing() as session:
+        recording.record_figures(
+            session, run.run_id, item.name, measured.by_slice(), measured.comparisons
+        )
+    kinds = Counter(listing.kind for listing in item.gold)
+    level = tools.candidate_sets.level if tools.candidate_sets else None
+    return {
+        "n": len(judged.listing_ids), "kinds": {kind.value: kinds[kind] for kind in GoldKind},
+        **_figures_report(measured, baselines, level), **counted,
+        "failures": [failure.as_dict() for failure in failures[:_SHOWN_FAILURES]],
+    }  # fmt: skip
+
+
+def _counted(session: Session, run_id: str, set_name: str) -> dict[str, Any]:
+    keys = (session, run_id, set_name, OWN_SYSTEM)
+    return {
+        "loss_budget": queries.loss_budget(*keys), "confusions": queries.confusions(*keys),
+        "causes": queries.cause_counts(*keys),
+    }  # fmt: skip
+
+
+def _figures_report(
+    measured: Measured, baselines: Sequence[str], level: float | None
+) -> dict[str, Any]:
+    sets = measured.candidate_sets
+    return {
+        "metrics": _as_dict(measured.own),
+        "baselines": {
+            name: {
+                **_as_dict(measured.others[name]),
+                "gain_precision_at_1": measured.gains[name].as_dict(),
+            }
+            for name in baselines
+        },
+        "routes": {
+            route.value: _as_dict(measured.others[system])
+            for route, system in ROUTE_SYSTEMS.items()
+            if system in measured.others
+        },
+        "comparisons": [item.as_dict() for item in measured.comparisons],
+        "curves": dict(measured.curves),
+        "candidate_sets": {
+            "level": level, "coverage": sets["candidate_set_coverage"].as_dict(),
+            "mean_size": sets["candidate_set_size"].as_dict(),
+        } if sets else None,
+        "slices": {
+            name: {value: _as_dict(figures) for value, figures in values.items()}
+            for name, values in measured.slices.items()
+        },
+    }  # fmt: skip
 
 
 def _within(progress: Progress, name: str, stage: str, share: float) -> None:
     progress(f"{name}: {stage}", share)
 
 
-def _matches(gold: Sequence[GoldListing]) -> list[GoldListing]:
-    return [item for item in gold if item.kind is GoldKind.MATCH]
-
-
 def _as_dict(figures: Figures) -> dict[str, Any]:
     return {name: figure.as_dict() for name, figure in figures.items()}
-
-
-def _machine() -> dict[str, Any]:
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return {
-        "cores": cores, "python": platform.python_version(), "platform": platform.platform(),
-    }  # fmt: skip

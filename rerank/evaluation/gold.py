@@ -1,7 +1,9 @@
 """Gold files: listings with the answer a careful person gave, and how model names compare.
 
 The format is one CSV row a listing: ``listing_id, title, vendor, kind, gold_models,
-gold_memory_gb, gold_form``. Other columns are ignored, except an optional ``description``.
+gold_memory_gb, gold_form``. Optional: ``description``, ``shop``, ``language`` and ``listing_group``
+(listings that are no independent evidence, such as offers of one product page, share one). Other
+columns are ignored.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ from pathlib import Path
 
 from index.errors import FaultsError, InputError
 from index.records import GpuRecord, Listing
+from index.text import normalise
 from rerank.bootstrap import LabelledListing, generate
 from rerank.splits import Split, models_of
 
@@ -47,6 +50,10 @@ class GoldListing:
     :param gold_models: names that are accepted; empty unless ``kind`` is ``MATCH``.
     :param gold_memory_gb: only where the listing itself states it, else None.
     :param gold_form: only where the listing itself states it, else empty.
+    :param shop: where it was found; empty if unknown.
+    :param language: of its text, ISO 639-1; empty if unknown.
+    :param listing_group: what it is resampled with; empty if it stands alone.
+    :param disputed: annotators differ and nobody has settled it.
     """
 
     listing_id: str
@@ -57,11 +64,20 @@ class GoldListing:
     gold_memory_gb: float | None = None
     gold_form: str = ""
     description: str = ""
+    shop: str = ""
+    language: str = ""
+    listing_group: str = ""
+    disputed: bool = False
 
     @property
     def listing(self) -> Listing:
         """The listing alone, as a resolver sees it."""
         return Listing(self.listing_id, self.title, self.vendor, self.description)
+
+    @property
+    def group(self) -> str:
+        """What is resampled as one: the stated group, else listings of one title."""
+        return self.listing_group or normalise(self.title)
 
 
 def canonical_key(model: str) -> str:
@@ -189,4 +205,5 @@ def _listing(row: dict[str | None, str | None]) -> GoldListing:
     return GoldListing(
         cell["listing_id"], cell["title"], cell["vendor"], GoldKind(cell["kind"]), _models(row),
         float(memory) if memory else None, cell["gold_form"].strip(), cell.get("description", ""),
+        cell.get("shop", ""), cell.get("language", ""), cell.get("listing_group", ""),
     )  # fmt: skip

@@ -1,22 +1,24 @@
 """What is measured: each metric a function over arrays with one entry a listing.
 
 Every metric returns None in the empty case: nothing was measured, which is neither 0 nor 1.
-A listing without candidates is a miss, never left out: its rank is infinite.
+A listing without candidates is a miss, never left out: its rank is infinite. None depends on the
+order of the listings. `rerank.evaluation.catalogue` lists them as values.
 """
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from index.errors import InputError
+from rerank.evaluation import weighted
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 
-CALIBRATION_BINS = 10
 TOP_GRADE = 2
 
 
@@ -40,9 +42,7 @@ def recall_at(ranks: Floats, cutoff: int) -> float | None:
 
     :raises InputError: if ``cutoff`` is below 1.
     """
-    if cutoff < 1:
-        raise InputError(f"cutoff must be at least 1, got {cutoff}")
-    return _mean(ranks <= cutoff)
+    return _mean(found_within(ranks, cutoff))
 
 
 def mean_reciprocal_rank(ranks: Floats) -> float | None:
@@ -51,15 +51,16 @@ def mean_reciprocal_rank(ranks: Floats) -> float | None:
     Definition: mean of 1 / rank, 0 where it is not found. Range [0, 1], higher is better.
     Empty: None. Source: Voorhees, The TREC-8 Question Answering Track Report, 1999.
     """
-    return _mean(1.0 / ranks)
+    return _mean(reciprocal_rank(ranks))
 
 
 def ndcg_at(grades: Floats, ideal: Floats, cutoff: int) -> float | None:
     """How close the order comes to the ideal one, exact variants counting double.
 
     Definition: mean over listings of DCG / ideal DCG, DCG = sum of grade / log2(1 + place) over
-    the first ``cutoff`` places; linear gain. A listing whose ideal is 0 counts as 0. Grades: 2 the
-    exact variant, or any of the model where the listing leaves it open, 1 its model, 0 else.
+    the first ``cutoff`` places; the gain is the grade itself, not 2^grade - 1. A listing whose
+    ideal is 0 counts as 0. Grades: 2 the exact variant, or any of the model where the listing
+    leaves it open, 1 its model, 0 else.
     Range [0, 1], higher is better. Empty: None.
     Source: Järvelin, Kekäläinen, Cumulated gain-based evaluation of IR techniques, 2002.
 
@@ -67,13 +68,7 @@ def ndcg_at(grades: Floats, ideal: Floats, cutoff: int) -> float | None:
     :param ideal: shape (listings, any), all grades to be had, best first.
     :raises InputError: if ``cutoff`` is below 1 or the rows do not fit.
     """
-    if cutoff < 1 or len(grades) != len(ideal):
-        raise InputError(
-            f"expected a cutoff of at least 1 and as many ideals as listings, got {cutoff}, "
-            f"{len(ideal)} and {len(grades)}"
-        )
-    gain, best = _discounted(grades, cutoff), _discounted(ideal, cutoff)
-    return _mean(np.divide(gain, best, out=np.zeros_like(gain), where=best > 0))
+    return _mean(normalised_gain(grades, ideal, cutoff))
 
 
 def roc_auc(probability: Floats, correct: Bools) -> float | None:
@@ -84,15 +79,18 @@ def roc_auc(probability: Floats, correct: Bools) -> float | None:
     Range [0, 1], 0.5 is chance, higher is better. Empty or all of one outcome: None.
     Source: Hanley, McNeil, The meaning and use of the area under a ROC curve, 1982.
     """
-    _check_pairs(probability, correct)
-    positives = int(correct.sum())
-    negatives = len(correct) - positives
-    if not positives or not negatives:
-        return None
-    _, place, counts = np.unique(probability, return_inverse=True, return_counts=True)
-    middle_rank = np.cumsum(counts) - (counts - 1) / 2
-    rank_sum = float(middle_rank[place][correct].sum())
-    return (rank_sum - positives * (positives + 1) / 2) / (positives * negatives)
+    return _once(weighted.roc_auc, probability, correct)
+
+
+def average_precision(probability: Floats, correct: Bools) -> float | None:
+    """How few wrong answers stand above right ones (PR-AUC).
+
+    Definition: sum over distinct probabilities, from the highest down, of the recall gained there
+    times the precision of all listings so far: average precision, no interpolation, ties together.
+    Chance is the share of right answers. Range [0, 1], higher is better. Empty or no right answer:
+    None. Source: Davis, Goadrich, The Relationship Between Precision-Recall and ROC Curves, 2006.
+    """
+    return _once(weighted.average_precision, probability, correct)
 
 
 def expected_calibration_error(probability: Floats, correct: Bools) -> float | None:
@@ -104,12 +102,7 @@ def expected_calibration_error(probability: Floats, correct: Bools) -> float | N
     Empty: None.
     Source: Naeini, Cooper, Hauskrecht, Obtaining Well Calibrated Probabilities, 2015.
     """
-    _check_pairs(probability, correct)
-    if not len(probability):
-        return None
-    place = np.clip((probability * CALIBRATION_BINS).astype(np.int64), 0, CALIBRATION_BINS - 1)
-    gap = np.bincount(place, probability - correct, CALIBRATION_BINS)
-    return float(np.abs(gap).sum() / len(probability))
+    return _once(weighted.expected_calibration_error, probability, correct)
 
 
 def brier_score(probability: Floats, correct: Bools) -> float | None:
@@ -118,8 +111,37 @@ def brier_score(probability: Floats, correct: Bools) -> float | None:
     Definition: mean of (probability - [correct])². Range [0, 1], lower is better. Empty: None.
     Source: Brier, Verification of forecasts expressed in terms of probability, 1950.
     """
-    _check_pairs(probability, correct)
-    return _mean((probability - correct) ** 2)
+    return _mean(squared_error(probability, correct))
+
+
+def area_under_risk_coverage(probability: Floats, correct: Bools) -> float | None:
+    """How many errors are accepted, over all shares that could be accepted (AURC).
+
+    Definition: mean over k = 1..n of the share of wrong answers among the k listings of highest
+    probability; where equal probabilities leave the order open, its expectation over all orders.
+    Range [0, 1], lower is better. Empty: None. Source: Geifman, Uziel, El-Yaniv, Bias-Reduced
+    Uncertainty Estimation for Deep Neural Classifiers, 2019.
+    """
+    return _once(weighted.area_under_risk_coverage, probability, correct)
+
+
+def accepted_share_at_precision(
+    probability: Floats, correct: Bools, precision: float
+) -> float | None:
+    """How many listings need no person if the accepted ones must be right so often.
+
+    Definition: the largest share of all listings at or above a threshold on the probability with
+    a share of right answers of at least ``precision``; 0 if no threshold has it. Equal
+    probabilities are accepted together. The threshold is chosen with hindsight, so a fixed one
+    does no better. Range [0, 1], higher is better. Empty: None.
+    Source: Geifman, El-Yaniv, Selective Classification for Deep Neural Networks, 2017.
+
+    :raises InputError: if ``precision`` is not in (0, 1].
+    """
+    if not 0 < precision <= 1:
+        raise InputError(f"expected a precision above 0 and up to 1, got {precision}")
+    metric = partial(weighted.accepted_share_at_precision, precision=precision)
+    return _once(metric, probability, correct)
 
 
 def false_accept_rate(accepted: Bools) -> float | None:
@@ -167,6 +189,50 @@ def gain(ours: Floats | Bools, theirs: Floats | Bools) -> float | None:
     """
     _check_pairs(ours, theirs)
     return _mean(ours.astype(np.float64) - theirs.astype(np.float64))
+
+
+def found_within(ranks: Floats, cutoff: int) -> Floats:
+    """Return 1 for each listing with a rank up to ``cutoff``, else 0.
+
+    :raises InputError: if ``cutoff`` is below 1.
+    """
+    if cutoff < 1:
+        raise InputError(f"cutoff must be at least 1, got {cutoff}")
+    return (ranks <= cutoff).astype(np.float64)
+
+
+def reciprocal_rank(ranks: Floats) -> Floats:
+    """Return 1 / rank of each listing, 0 where the rank is infinite."""
+    return 1.0 / ranks
+
+
+def normalised_gain(grades: Floats, ideal: Floats, cutoff: int) -> Floats:
+    """Return the nDCG of each listing; arguments and errors as of `ndcg_at`."""
+    if cutoff < 1 or len(grades) != len(ideal):
+        raise InputError(
+            f"expected a cutoff of at least 1 and as many ideals as listings, got {cutoff}, "
+            f"{len(ideal)} and {len(grades)}"
+        )
+    gain, best = _discounted(grades, cutoff), _discounted(ideal, cutoff)
+    return np.divide(gain, best, out=np.zeros_like(gain), where=best > 0)
+
+
+def squared_error(probability: Floats, correct: Bools) -> Floats:
+    """Return (probability - [correct])² of each listing.
+
+    :raises InputError: if the lengths differ.
+    """
+    _check_pairs(probability, correct)
+    return np.asarray((probability - correct) ** 2, np.float64)
+
+
+def _once(metric: weighted.Weighted, probability: Floats, correct: Bools) -> float | None:
+    """Measure the listings as they are: one sample that holds each once."""
+    _check_pairs(probability, correct)
+    if not len(probability):
+        return None
+    value = float(metric(np.ones((len(probability), 1)), probability, correct)[0])
+    return None if np.isnan(value) else value
 
 
 def _mean(values: NDArray[Any]) -> float | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
@@ -23,11 +23,18 @@ _MEMORY_TOLERANCE = 0.05
 
 
 class ErrorKind(Enum):
-    """Which part failed."""
+    """Which part failed.
+
+    ``LABEL``: annotators dispute the answer, or it names no GPU of the registry, so that no system
+    could give it. ``RETRIEVAL``: no right model is among the candidates. ``RANKING``: one is, but
+    it or the stated variant is not first. ``DECISION``: the right model was not accepted, or a
+    no-match listing was.
+    """
 
     RETRIEVAL = "retrieval"
     RANKING = "ranking"
     DECISION = "decision"
+    LABEL = "label"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +62,11 @@ class Outcomes:
     def correct(self) -> Bools:
         """Whether the best candidate is what the listing sells; never so for nil."""
         return np.asarray(self.ranks == 1, np.bool_)
+
+    @property
+    def is_nil(self) -> Bools:
+        """Whether the listing sells no GPU of the registry."""
+        return ~self.is_match
 
 
 def judge(gold: Sequence[GoldListing], resolutions: Sequence[Resolution]) -> Outcomes:
@@ -122,6 +134,24 @@ def errors_of(
             order = (not (_is_accepted(answer) and wrong), not wrong, -answer.match_probability)
             found.append((order, listing.listing_id, _error(listing, answer, kind)))
     return [error for _, _, error in sorted(found, key=lambda item: item[:2])]
+
+
+def lost_to(
+    gold: GoldListing, answer: Resolution, known_keys: Container[str] | None = None
+) -> ErrorKind | None:
+    """Return which part lost a listing, None if the answer is right.
+
+    :param known_keys: `canonical_key` of every model of the registry; None if it is not known.
+    """
+    kind = _error_kind(gold, answer)
+    if kind is None:
+        return None
+    unknown = (
+        gold.kind is GoldKind.MATCH
+        and known_keys is not None
+        and not any(key in known_keys for key in _keys(gold))
+    )
+    return ErrorKind.LABEL if gold.disputed or unknown else kind
 
 
 def _error_kind(gold: GoldListing, answer: Resolution) -> ErrorKind | None:

@@ -116,6 +116,16 @@ _FORM_FAMILY = {
 }  # fmt: skip
 
 
+def form_family(form_factor: str) -> str:
+    """Return what a registry's form factor counts as where titles state one: `SXM4` as `SXM`."""
+    return _FORM_FAMILY[form_factor]
+
+
+def stated_forms(text: str) -> set[str]:
+    """Return the form families that a normalised title states."""
+    return {_FORM_FAMILY[str(match.lastgroup)] for match in _FORM_PATTERN.finditer(text)}
+
+
 class CandidateFeatures:
     """Computes candidate features over one registry."""
 
@@ -224,8 +234,7 @@ class CandidateFeatures:
     def _form_codes(self, batch: Candidates) -> Ints:
         codes = np.zeros(len(batch.readings), np.int64)
         for at, reading in enumerate(batch.readings):
-            for match in _FORM_PATTERN.finditer(reading.text):
-                family = _FORM_FAMILY[str(match.lastgroup)]
+            for family in stated_forms(reading.text):
                 codes[at] |= 1 << self._forms.index(family)
         return codes
 

@@ -7,12 +7,9 @@ is one transaction, on disk when `writing` ends.
 
 from __future__ import annotations
 
-import fcntl
 import os
-import sys
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -22,13 +19,14 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from index.errors import StoreBusyError, StoreError
-from rerank.store.migrations import MIGRATIONS, Migration
+from rerank.store.locking import patiently, writer_lock
+from rerank.store.migrating import migrate, missing_migrations
 
 Values = Sequence[Any] | Mapping[str, Any]
 
 READER_PATIENCE_S = 60.0  # a million annotations are written in some ten seconds
 WRITER_PATIENCE_S = 10.0  # readers are gone sooner
-_POLL_S = 0.05
+_BATCH_ROWS = 8192
 _IN_USE = ("Could not set lock", "different configuration")
 
 
@@ -74,14 +72,47 @@ class Session:
         with self.visible("incoming", rows):
             self._run(step, f'{verb} INTO "{into}" ({names}) SELECT {names} FROM incoming', ())
 
+    def batches(self, step: str, sql: str, values: Values = ()) -> Iterator[pa.RecordBatch]:
+        """Yield a query's rows as Arrow batches, first an empty one: it has the columns.
+
+        No other query may run before all are read.
+
+        :raises StoreError: if the query fails, or is nothing that returns rows.
+        """
+        with _named(step, sql):
+            found = self._connection.sql(sql, params=values or None)
+        if found is None:
+            raise StoreError(f"{step}: expected a query, found nothing that returns rows: {sql!r}")
+        with _named(step, sql):
+            reader = found.to_arrow_reader(_BATCH_ROWS)
+            yield pa.RecordBatch.from_pylist([], schema=reader.schema)
+            yield from reader
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Keep all changes of the block, or none if it raises."""
+        self.execute("begin", "BEGIN")
+        try:
+            yield
+        except BaseException:
+            # A connection that can no longer roll back is closed by its lender: the same end.
+            with suppress(StoreError):
+                self.execute("roll back", "ROLLBACK")
+            raise
+        self.execute("commit", "COMMIT")
+
     @contextmanager
     def visible(self, name: str, rows: pa.Table) -> Iterator[None]:
         """Let queries see an Arrow table under a name while the block runs."""
+        import duckdb
+
         self._connection.register(name, rows)
         try:
             yield
         finally:
-            self._connection.unregister(name)
+            # After a failing query DuckDB forbids even that; the name ends with the connection.
+            with suppress(duckdb.Error):
+                self._connection.unregister(name)
 
     def _run(self, step: str, sql: str, values: Values) -> Any:
         with _named(step, sql):
@@ -90,12 +121,12 @@ class Session:
 
 @contextmanager
 def _named(step: str, sql: str) -> Iterator[None]:
-    """Raise what DuckDB raises with the step and the SQL."""
+    """Raise what DuckDB raises, itself or through Arrow, with the step and the SQL."""
     import duckdb
 
     try:
         yield
-    except duckdb.Error as exc:
+    except (duckdb.Error, pa.ArrowException, OSError) as exc:  # OSError: raised by an Arrow stream
         raise StoreError(f"{step}: {exc}\nin: {' '.join(sql.split())}") from exc
 
 
@@ -118,77 +149,85 @@ class Store:
         :raises StoreBusyError: if a write goes on for longer than a minute.
         :raises StoreError: if the store is damaged or of a newer release.
         """
-        if not self.path.exists():
-            connection = _open(":memory:", read_only=False)
-            _migrate(connection, self.path)
-        else:
-            connection = self._open_current()
-        try:
+        with closing(self._open_current()) as connection:
             if sealed:
                 connection.execute("SET enable_external_access = false")
                 connection.execute("SET lock_configuration = true")
+                connection.execute("BEGIN TRANSACTION READ ONLY")
             yield Session(connection)
-        finally:
-            connection.close()
 
     @contextmanager
     def writing(self) -> Iterator[Session]:
         """Lend a session whose changes are all kept, or none if the block raises.
 
+        A store that does not exist yet is made; if the block raises, it is gone again.
+
         :raises StoreBusyError: if another process writes, or readers stay for 10 s.
         :raises StoreError: if the store is damaged or of a newer release.
         """
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        with self._writer_lock():
-            connection = _patiently(
+        with writer_lock(self.path, self._wait_s):
+            made = self._make_if_missing()
+            failed = True
+            connection = patiently(
                 lambda: _open(str(self.path), read_only=False), WRITER_PATIENCE_S, self.path
             )
             try:
-                _migrate(connection, self.path)
                 session = Session(connection)
-                session.execute("begin", "BEGIN")
-                try:
+                migrate(session, self.path)
+                with session.transaction():
                     yield session
-                except BaseException:
-                    connection.rollback()
-                    raise
-                session.execute("commit", "COMMIT")
+                    failed = False
             finally:
                 connection.close()
+                if made and failed:
+                    self.path.unlink(missing_ok=True)
+
+    def _make_if_missing(self) -> bool:
+        """Make an empty store beside its place and rename it; return whether that was needed.
+
+        DuckDB cannot open the empty file that a process killed while it makes one leaves.
+        """
+        if self.path.exists():
+            return False
+        draft = self.path.with_name(f".{self.path.name}.draft")  # one writer, so one name
+        for left_over in (draft, draft.with_name(draft.name + ".wal")):
+            left_over.unlink(missing_ok=True)
+        with closing(_open(str(draft), read_only=False)) as connection:
+            migrate(Session(connection), self.path)
+        os.replace(draft, self.path)
+        return True
 
     def _open_current(self) -> Any:
         """Open for reading, after bringing an older store up to date."""
-
-        def connect() -> Any:
-            return _open(str(self.path), read_only=True)
-
-        connection = _patiently(connect, READER_PATIENCE_S, self.path)
-        if _missing(connection, self.path):
+        if not self.path.exists():
+            connection = _open(":memory:", read_only=False)
+            migrate(Session(connection), self.path)
+            return connection
+        connection = self._open_to_read()
+        try:
+            current = not missing_migrations(Session(connection), self.path)
+        except BaseException:
             connection.close()
-            with self.writing():
-                pass
-            connection = _patiently(connect, READER_PATIENCE_S, self.path)
-        return connection
+            raise
+        if current:
+            return connection
+        connection.close()
+        with Store(self.path, wait_s=READER_PATIENCE_S).writing():
+            pass
+        return self._open_to_read()
 
-    @contextmanager
-    def _writer_lock(self) -> Iterator[None]:
-        """Hold the lock file; its content names the holder."""
-        path = self.path.with_name(self.path.name + ".lock")
-        with path.open("a+", encoding="utf-8") as file:
-            deadline = time.monotonic() + self._wait_s
-            while not _locked(file.fileno()):
-                if time.monotonic() >= deadline:
-                    file.seek(0)
-                    holder = file.read().strip() or "another process"
-                    raise StoreBusyError(
-                        f"{self.path}: {holder} is writing to it; try again, or wait for it with "
-                        "--wait SECONDS"
-                    )
-                time.sleep(_POLL_S)
-            file.truncate(0)
-            file.write(f"{Path(sys.argv[0]).name or 'python'} (process {os.getpid()})\n")
-            file.flush()
-            yield
+    def _open_to_read(self) -> Any:
+        return patiently(
+            lambda: _open(str(self.path), read_only=True), READER_PATIENCE_S, self.path
+        )
+
+
+@contextmanager
+def scratch() -> Iterator[Session]:
+    """Lend a session over nothing: tables are checked in it before a store is opened for them."""
+    with closing(_open(":memory:", read_only=False)) as connection:
+        yield Session(connection)
 
 
 def utc_now() -> datetime:
@@ -196,19 +235,13 @@ def utc_now() -> datetime:
     return datetime.now(UTC).replace(tzinfo=None)
 
 
-def _locked(descriptor: int) -> bool:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
-
-
 def _open(target: str, *, read_only: bool) -> Any:
     import duckdb
 
     try:
-        return duckdb.connect(target, read_only=read_only)
+        connection = duckdb.connect(target, read_only=read_only)
+        connection.execute("SET TimeZone = 'UTC'")  # as times are kept, whatever the machine's zone
+        return connection
     except duckdb.Error as exc:
         if any(words in str(exc) for words in _IN_USE):
             raise StoreBusyError(str(exc)) from exc
@@ -216,58 +249,3 @@ def _open(target: str, *, read_only: bool) -> Any:
             f"{target}: expected a store, found something DuckDB cannot open ({exc}); move the "
             "file away and import your exports again"
         ) from exc
-
-
-def _patiently(connect: Callable[[], Any], patience_s: float, path: Path) -> Any:
-    deadline = time.monotonic() + patience_s
-    while True:
-        try:
-            return connect()
-        except StoreBusyError as exc:
-            if time.monotonic() >= deadline:
-                raise StoreBusyError(
-                    f"{path}: still in use by another process after {patience_s:.0f} s; end it or "
-                    "try again"
-                ) from exc
-            time.sleep(_POLL_S)
-
-
-def _missing(connection: Any, path: Path) -> list[Migration]:
-    """Return the migrations a store has not had.
-
-    :raises StoreError: if it has had some that this release does not know.
-    """
-    known = {migration.name for migration in MIGRATIONS}
-    there = connection.execute(
-        "SELECT count(*) FROM duckdb_tables() WHERE table_name = 'migrations'"
-    ).fetchone()[0]
-    names = "SELECT name FROM migrations ORDER BY name"
-    had = [name for (name,) in connection.execute(names).fetchall()] if there else []
-    unknown = [name for name in had if name not in known]
-    if unknown:
-        raise StoreError(
-            f"{path}: written by a newer release of rerank (migration {unknown[0]!r}); this one "
-            f"knows up to {MIGRATIONS[-1].name!r}; update rerank"
-        )
-    return [migration for migration in MIGRATIONS if migration.name not in had]
-
-
-def _migrate(connection: Any, path: Path) -> None:
-    """Apply what is missing, each migration with its record in one transaction."""
-    connection.execute(
-        "CREATE TABLE IF NOT EXISTS migrations (name VARCHAR PRIMARY KEY, applied_at TIMESTAMP)"
-    )
-    session = Session(connection)
-    for migration in _missing(connection, path):
-        connection.execute("BEGIN")
-        try:
-            for statement in migration.statements:
-                session.execute(f"migration {migration.name}", statement)
-            session.execute(
-                f"migration {migration.name}",
-                "INSERT INTO migrations VALUES (?, ?)", [migration.name, utc_now()],
-            )  # fmt: skip
-        except BaseException:
-            connection.rollback()
-            raise
-        connection.execute("COMMIT")

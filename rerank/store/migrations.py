@@ -61,7 +61,8 @@ _EVALUATION = Migration("0004_evaluation", (
     """CREATE TABLE evaluation_runs (
         run_id VARCHAR PRIMARY KEY, started_at TIMESTAMP NOT NULL, model_version VARCHAR NOT NULL,
         index_version VARCHAR NOT NULL, registry_version VARCHAR NOT NULL, seed INTEGER NOT NULL,
-        samples INTEGER NOT NULL, machine VARCHAR NOT NULL)""",
+        samples INTEGER NOT NULL, machine VARCHAR NOT NULL, latency_p50_ms DOUBLE,
+        latency_p99_ms DOUBLE, latency_listings INTEGER NOT NULL)""",
     """CREATE TABLE evaluation_listings (
         run_id VARCHAR NOT NULL, set_name VARCHAR NOT NULL, listing_id VARCHAR NOT NULL,
         title VARCHAR NOT NULL, vendor VARCHAR NOT NULL, kind VARCHAR NOT NULL,
@@ -82,6 +83,7 @@ _EVALUATION = Migration("0004_evaluation", (
         run_id VARCHAR NOT NULL, set_name VARCHAR NOT NULL, system VARCHAR NOT NULL,
         listing_id VARCHAR NOT NULL, rank INTEGER, grades TINYINT[] NOT NULL,
         probability DOUBLE, accepted BOOLEAN, memory_agrees BOOLEAN, lost_to VARCHAR,
+        cause VARCHAR, set_covers BOOLEAN, set_size INTEGER,
         PRIMARY KEY (run_id, set_name, system, listing_id))""",
     """CREATE TABLE evaluation_figures (
         run_id VARCHAR NOT NULL, set_name VARCHAR NOT NULL, system VARCHAR NOT NULL,

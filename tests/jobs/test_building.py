@@ -13,7 +13,7 @@ import pytest
 from index.registry import TABLE_COLUMNS
 from index.shipped import shipped
 from jobs.embedders import packaged_folder
-from jobs.evaluating import evaluate_workspace
+from jobs.evaluating import EvaluationPlan, evaluate_workspace
 from jobs.tables import cut, table
 from jobs.workspace import Workspace, open_resolver
 
@@ -133,7 +133,7 @@ def test_two_gold_files_of_one_name_are_refused(run, tmp_path):
 
 @pytest.mark.slow
 def test_evaluate_measures_the_shipped_sets_against_baselines(home):
-    report = evaluate_workspace(Workspace(home), bootstrap=200)
+    report = evaluate_workspace(Workspace(home), EvaluationPlan(bootstrap=200))
     assert list(report["sets"]) == ["hard_set", "bootstrap_test"]
     for content in report["sets"].values():
         assert len(content["baselines"]) == 4

@@ -9,8 +9,8 @@ import pytest
 
 from index.records import Listing
 from index.text import MAX_TITLE_CHARS
-from jobs.explanation import explain, words_of
 from jobs.resolving import resolve_listings
+from rerank.explanation import explain, words_of
 from rerank.features import CANDIDATE_FEATURES, OFFER_FEATURES
 from rerank.resolver import Resolution
 

@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -20,12 +21,23 @@ from index.gpu_index import load_retriever
 from index.records import GpuRecord, Listing, Route
 from index.shipped import shipped
 from rerank.evaluation.baselines import TokenCoverage, default_baselines
-from rerank.evaluation.evaluate import BASELINE_LISTINGS, evaluate, evaluate_routes, figures_of
+from rerank.evaluation.evaluate import BASELINE_LISTINGS, Instruments, evaluate
 from rerank.evaluation.gold import GoldKind, GoldListing, bootstrap_gold, read_gold
-from rerank.evaluation.outcomes import errors_of, grade, judge, rank_of_models
+from rerank.evaluation.intervals import Resampling
+from rerank.evaluation.measure import figures_of
+from rerank.evaluation.outcomes import (
+    ErrorKind,
+    errors_of,
+    grade,
+    judge,
+    lost_to,
+    rank_of_models,
+)
+from rerank.evaluation.routes import route_ranks
 from rerank.features import CueReader
 from rerank.model import RerankModel
 from rerank.resolver import Resolution, Resolver, ScoredCandidate
+from rerank.store import Store
 
 INF = np.inf
 SEED = 43
@@ -98,6 +110,11 @@ def outcomes() -> Any:
     return judge(GOLD, [ANSWERS[item.title] for item in GOLD])
 
 
+def measured(found: Any, samples: int = 200) -> Any:
+    resampling = Resampling.draw(range(len(found.ranks)), seed=SEED, samples=samples)
+    return figures_of(found, resampling)
+
+
 # --- outcomes -------------------------------------------------------------------------------
 
 
@@ -115,7 +132,7 @@ def test_outcomes_by_hand():
 
 
 def test_figures_by_hand():
-    figures = figures_of(outcomes())
+    figures = measured(outcomes())
     found = {name: (figure.value, figure.n) for name, figure in figures.items()}
     log = 1 / np.log2(3)
     assert found == {
@@ -125,6 +142,13 @@ def test_figures_by_hand():
         "recall_at_20": (pytest.approx(4 / 6), 6),
         "mrr": (pytest.approx(3.5 / 6), 6),
         "ndcg_at_10": (pytest.approx((1 + 1 + log + 0.5) / 6), 6),
+        # .95 right, .85 wrong, .75 and .65 right, then four wrong ones.
+        "pr_auc": (pytest.approx((1 + 2 / 3 + 3 / 4) / 3), 8),
+        "aurc": (
+            pytest.approx((0 + 1 / 2 + 1 / 3 + 1 / 4 + 2 / 5 + 3 / 6 + 4 / 7 + 5 / 8) / 8),
+            8,
+        ),
+        "accepted_share_at_precision": (1 / 8, 8),
         # right: .95 .65 .75; wrong: .85 .35 .0 .05 .55 -> 15 pairs, lost .65<.85 and .75<.85.
         "roc_auc": (pytest.approx(13 / 15), 8),
         "ece": (pytest.approx((0.05 + 0.35 + 0.85 + 0.25 + 0.35 + 0.05 + 0.55) / 8), 8),
@@ -142,17 +166,17 @@ def test_figures_by_hand():
 
 
 def test_figures_of_nil_listings_alone():
-    figures = figures_of(judge([gold("n", "g")], [ANSWERS["g"]]))
+    figures = measured(judge([gold("n", "g")], [ANSWERS["g"]]))
     assert figures["nil_false_match_rate"].value == 0.0
     assert figures["ece"].value == pytest.approx(0.05)
     assert {n for n, f in figures.items() if f.value is None} == {
         "precision_at_1", "recall_at_3", "recall_at_10", "recall_at_20", "mrr", "ndcg_at_10",
-        "roc_auc", "accepted_share", "precision_of_accepted", "memory_variant_accuracy",
+        "roc_auc", "pr_auc", "accepted_share", "precision_of_accepted", "memory_variant_accuracy",
     }  # fmt: skip
 
 
 def test_figures_of_nothing_are_all_none():
-    figures = figures_of(judge([], []))
+    figures = measured(judge([], []))
     assert {(figure.value, figure.ci95, figure.n) for figure in figures.values()} == {
         (None, None, 0)
     }
@@ -171,8 +195,8 @@ def test_ids_and_order_do_not_matter(order: list[int], prefix: str):
         )
         for i in order
     ]
-    before = figures_of(outcomes(), samples=2)
-    after = figures_of(judge(renamed, answers), samples=2)
+    before = measured(outcomes(), 2)
+    after = measured(judge(renamed, answers), 2)
     assert {n: f.n for n, f in after.items()} == {n: f.n for n, f in before.items()}
     assert {n: f.value for n, f in after.items()} == {
         n: pytest.approx(f.value) for n, f in before.items()
@@ -233,31 +257,89 @@ def test_errors_say_which_part_failed_the_costliest_first():
     assert errors[4]["got"] == "no candidates"
 
 
+# --- the loss budget --------------------------------------------------------------------------
+
+
+KNOWN = {"rtx 3080", "rtx 3080 ti", "t4"}
+
+
+@pytest.mark.parametrize(
+    ("listing_id", "expected"),
+    [
+        ("right", None), ("nil", None), ("review", "decision"), ("sibling", "ranking"),
+        ("variant", "ranking"), ("lost", "retrieval"), ("empty", "retrieval"),
+        ("trap", "decision"),
+    ],
+)  # fmt: skip
+def test_every_error_is_lost_to_one_part(listing_id: str, expected: str | None):
+    item = next(item for item in GOLD if item.listing_id == listing_id)
+    found = lost_to(item, ANSWERS[item.title], KNOWN)
+    assert (found.value if found else None) == expected
+
+
+def test_an_error_on_a_disputed_answer_is_lost_to_the_label():
+    disputed = [replace(item, disputed=True) for item in GOLD]
+    lost = {item.listing_id: lost_to(item, ANSWERS[item.title]) for item in disputed}
+    assert lost["sibling"] is lost["trap"] is lost["review"] is ErrorKind.LABEL
+    assert lost["right"] is lost["nil"] is None
+
+
+def test_a_model_the_registry_lacks_is_lost_to_the_label():
+    unknown = gold("x", "e", "GeForce RTX 9999")
+    assert lost_to(unknown, ANSWERS["e"], KNOWN) is ErrorKind.LABEL
+    assert lost_to(unknown, ANSWERS["e"]) is ErrorKind.RETRIEVAL
+    either = gold("x", "e", "GeForce RTX 9999", "GeForce RTX 3080")
+    assert lost_to(either, ANSWERS["e"], KNOWN) is ErrorKind.RETRIEVAL
+
+
 # --- the report -----------------------------------------------------------------------------
 
 
+REGISTRY = [
+    GpuRecord("a", "GeForce RTX 3080", "NVIDIA", "", "GeForce 30", 10, "GDDR6X", "PCIe", 2020),
+    GpuRecord("b", "GeForce RTX 3080 Ti", "NVIDIA", "", "GeForce 30", 12, "GDDR6X", "PCIe", 2021),
+    GpuRecord("c", "Tesla T4", "NVIDIA", "", "Turing", 16, "GDDR6", "PCIe", 2018),
+]
+
+
 def report(**options: Any) -> dict[str, Any]:
-    return evaluate(Scripted(ANSWERS), {"hand": GOLD, "nil": [GOLD[6]]}, **options)
+    tools = {
+        name: options.pop(name) for name in ("baselines", "retriever", "candidate_sets", "explain")
+        if name in options
+    }  # fmt: skip
+    instruments = Instruments(records=REGISTRY, registry_version="r1", **tools)
+    options = {"samples": 200, **options}
+    sets = {"hand": GOLD, "nil": [GOLD[6]]}
+    return evaluate(Scripted(ANSWERS), sets, instruments=instruments, **options)
 
 
-def without_latency(found: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in found.items() if key != "latency_ms"}
+def lasting(found: dict[str, Any]) -> dict[str, Any]:
+    """What of a report does not change from run to run."""
+    return {
+        key: value for key, value in found.items()
+        if key not in ("latency_ms", "run_id", "started_at")
+    }  # fmt: skip
 
 
 def test_report_layout():
     baseline = TokenCoverage(["GeForce RTX 3080", "Tesla T4"])
-    found = json.loads(json.dumps(report(baselines=[baseline])))
+    found = json.loads(json.dumps(report(baselines=[baseline]), allow_nan=False))
     assert sorted(found) == [
-        "index_version", "latency_ms", "machine", "model_version", "seed", "sets",
+        "format_version", "index_version", "latency_ms", "machine", "model_version",
+        "registry_version", "run_id", "samples", "seed", "sets", "started_at",
     ]  # fmt: skip
     assert (found["model_version"], found["index_version"]) == ("m1", "i1")
+    assert found["registry_version"] == "r1"
     assert found["latency_ms"]["n"] == 10
     assert 0 <= found["latency_ms"]["p50"] <= found["latency_ms"]["p99"]
     assert sorted(found["machine"]) == ["cores", "platform", "python"]
     hand = found["sets"]["hand"]
+    assert sorted(hand) == [
+        "baselines", "candidate_sets", "causes", "comparisons", "confusions", "curves",
+        "failures", "kinds", "loss_budget", "metrics", "n", "routes", "slices",
+    ]  # fmt: skip
     assert (hand["n"], hand["kinds"]) == (8, {"match": 6, "nil": 2, "ambiguous": 1})
     assert hand["metrics"]["precision_at_1"]["value"] == 0.5
-    assert hand["error_counts"] == {"ranking": 2, "retrieval": 2, "decision": 2}
     assert sorted(hand["baselines"]["token_coverage"]) == [
         "gain_precision_at_1", "mrr", "precision_at_1", "recall_at_10", "recall_at_3",
     ]  # fmt: skip
@@ -266,20 +348,74 @@ def test_report_layout():
 
 
 def test_report_repeats_with_its_seed():
-    assert without_latency(report(seed=3)) == without_latency(report(seed=3))
+    assert lasting(report(seed=3)) == lasting(report(seed=3))
     one, other = (report(seed=seed)["sets"]["hand"]["metrics"] for seed in (3, 4))
     assert {n: f["value"] for n, f in one.items()} == {n: f["value"] for n, f in other.items()}
     assert one != other
 
 
+def test_the_loss_budget_sums_up():
+    assert report()["sets"]["hand"]["loss_budget"] == {
+        "listings": 8, "right": 2, "errors": 6, "retrieval": 2, "ranking": 2, "decision": 2,
+        "label": 0,
+    }  # fmt: skip
+
+
+def test_confusions_name_what_was_taken_for_what():
+    assert report()["sets"]["hand"]["confusions"] == [
+        {
+            "gold": "GeForce RTX 3080", "found": "GeForce RTX 3080 Ti", "n": 2,
+            "listing_ids": ["lost", "sibling"],
+        }
+    ]  # fmt: skip
+
+
+def test_slices_are_joins_with_the_registry():
+    slices = report()["sets"]["hand"]["slices"]
+    assert sorted(slices) == ["chip vendor", "generation", "memory", "model"]
+    assert slices["generation"]["GeForce 30"]["precision_at_1"]["value"] == 0.5
+    assert slices["generation"]["no match"]["nil_false_match_rate"]["value"] == 0.5
+    assert slices["memory"]["stated"]["precision_at_1"] == {
+        "value": 1.0, "ci95": [1.0, 1.0], "n": 2,
+    }  # fmt: skip
+    assert sum(v["precision_at_1"]["n"] for v in slices["memory"].values()) == 6
+
+
+def test_shop_and_language_of_gold_make_slices():
+    spoken = [
+        replace(item, language="de" if at % 2 else "en", shop="a" if at < 4 else "b")
+        for at, item in enumerate(GOLD)
+    ]
+    found = evaluate(Scripted(ANSWERS), {"hand": spoken}, samples=50)["sets"]["hand"]["slices"]
+    assert found["language"]["en"]["precision_at_1"]["value"] == 0.3333
+    assert found["shop"]["a"]["precision_at_1"]["value"] == 0.75
+
+
+def test_listings_of_one_title_are_resampled_together():
+    twins = [replace(GOLD[at % 2 * 2], listing_id=str(at)) for at in range(40)]
+    alone = [replace(item, listing_group=item.listing_id) for item in twins]
+    together, apart = (
+        evaluate(Scripted(ANSWERS), {"set": gold}, samples=400)["sets"]["set"]["metrics"]
+        for gold in (twins, alone)
+    )
+    assert together["precision_at_1"]["ci95"] == [0.0, 1.0]  # two groups: both, or one of them
+    low, high = apart["precision_at_1"]["ci95"]
+    assert 0.3 < low < 0.5 < high < 0.7
+
+
 def test_gain_is_ours_minus_theirs_on_the_same_listings():
     """By name order the rule puts the plain 3080 first everywhere: all six are its hits."""
     rule = TokenCoverage(["GeForce RTX 3080", "GeForce RTX 3080 Ti"])
-    found = report(baselines=[rule])["sets"]["hand"]["baselines"]["token_coverage"]
+    hand = report(baselines=[rule])["sets"]["hand"]
+    found = hand["baselines"]["token_coverage"]
     assert found["precision_at_1"]["value"] == 1.0
     assert found["gain_precision_at_1"]["value"] == pytest.approx(0.5 - 1.0)
     low, high = found["gain_precision_at_1"]["ci95"]
     assert -1 <= low < -0.5 < high <= 0
+    compared = {item["metric"]: item for item in hand["comparisons"]}
+    assert sorted(compared) == ["mrr", "precision_at_1"]
+    assert compared["precision_at_1"]["difference"] == pytest.approx(-0.5)
+    assert compared["precision_at_1"]["p_adjusted"] >= compared["precision_at_1"]["p_value"]
 
 
 def test_baselines_see_a_subsample_of_matches_only():
@@ -294,24 +430,39 @@ def test_baselines_see_a_subsample_of_matches_only():
 
     many = [replace(GOLD[i % 9], listing_id=str(i)) for i in range(1800)]
     counting = Counting()
-    found = evaluate(Scripted(ANSWERS), {"many": many}, baselines=[counting])
+    tools = Instruments(baselines=[counting])
+    found = evaluate(Scripted(ANSWERS), {"many": many}, instruments=tools, samples=100)
     assert len(counting.titles) == BASELINE_LISTINGS
     assert set(counting.titles) == set("abcdef")
     gain = found["sets"]["many"]["baselines"]["counting"]["gain_precision_at_1"]
     assert (gain["n"], gain["value"]) == (BASELINE_LISTINGS, pytest.approx(-0.5, abs=0.07))
 
 
-def test_errors_are_capped_but_counted():
-    many = [replace(GOLD[2], listing_id=str(i)) for i in range(80)]
-    found = evaluate(Scripted(ANSWERS), {"many": many})["sets"]["many"]
-    assert (len(found["errors"]), found["error_counts"]) == (50, {"ranking": 80})
+class Pairs:
+    """Candidate sets of the two best models."""
+
+    level = 0.9
+
+    def of(self, found: Resolution) -> list[str]:
+        return [candidate.model for candidate in found.candidates[:2]]
+
+    def covers(self, found: Sequence[str], item: GoldListing) -> bool:
+        return bool(set(found) & set(item.gold_models))
+
+
+def test_candidate_sets_are_held_against_the_truth():
+    """Of the six matches a and d have their model in the set, c has it third, b by alias only."""
+    found = report(candidate_sets=Pairs())["sets"]["hand"]["candidate_sets"]
+    assert found["level"] == 0.9
+    assert (found["coverage"]["value"], found["coverage"]["n"]) == (0.25, 8)
+    assert found["mean_size"]["value"] == pytest.approx((2 * 5 + 0 + 1 + 1) / 8)
 
 
 def test_progress_is_told_and_stays_in_range():
     told: list[tuple[str, float]] = []
     report(progress=lambda stage, share: told.append((stage, share)))
     assert told[0] == ("hand: resolving", 0.0)
-    assert told[-1] == ("latency", 0.0)
+    assert told[-1] == ("nil: figures", 0.0)
     assert all(0 <= share <= 1 for _, share in told)
 
 
@@ -319,6 +470,46 @@ def test_progress_is_told_and_stays_in_range():
 def test_nothing_to_evaluate_is_an_error(sets: dict[str, list[GoldListing]]):
     with pytest.raises(InputError, match=f"got {len(sets)} sets without any"):
         evaluate(Scripted(ANSWERS), sets)
+
+
+# --- the store ------------------------------------------------------------------------------
+
+
+def test_a_run_is_kept_with_what_its_figures_are_made_of(tmp_path: Path):
+    store = Store(tmp_path / "store.duckdb")
+    found = report(store=store, baselines=[TokenCoverage(["GeForce RTX 3080"])])
+    with store.reading() as session:
+        runs = session.rows("runs", "SELECT run_id, model_version, registry_version, samples "
+                            "FROM evaluation_runs")  # fmt: skip
+        (share,) = session.rows(
+            "share", "SELECT avg((rank IS NOT DISTINCT FROM 1)::INT) FROM evaluation_outcomes "
+            "JOIN evaluation_listings USING (run_id, set_name, listing_id) "
+            "WHERE system = 'rerank' AND set_name = 'hand' AND kind = 'match'",
+        )  # fmt: skip
+        figures = session.rows(
+            "figures", "SELECT value, low, high, n FROM evaluation_figures WHERE set_name = 'hand' "
+            "AND system = 'rerank' AND slice = 'all' AND metric = 'precision_at_1'",
+        )  # fmt: skip
+        kept = session.rows(
+            "predictions", "SELECT count(*), max(len(candidates)) FROM predictions"
+        )  # fmt: skip
+        gpus = session.rows("gpus", "SELECT count(*) FROM registry_gpus")
+    assert runs == [(found["run_id"], "m1", "r1", 200)]
+    assert share == (0.5,)
+    ((value, low, high, n),) = figures
+    said = found["sets"]["hand"]["metrics"]["precision_at_1"]
+    assert (value, n) == (said["value"], said["n"])
+    assert [low, high] == pytest.approx(said["ci95"], abs=1e-4)
+    assert (kept, gpus) == ([(10, 3)], [(3,)])
+
+
+def test_runs_of_one_store_stand_beside_each_other(tmp_path: Path):
+    store = Store(tmp_path / "store.duckdb")
+    one, other = report(store=store), report(store=store)
+    assert one["run_id"] != other["run_id"]
+    assert lasting(one) == lasting(other)
+    with store.reading() as session:
+        assert session.rows("n", "SELECT count(DISTINCT run_id) FROM evaluation_figures") == [(2,)]
 
 
 # --- routes ---------------------------------------------------------------------------------
@@ -343,31 +534,27 @@ class ScriptedRetriever:
         )
 
 
-def test_recall_of_routes_by_hand():
-    """Variants of one model count once, an unanswered listing is a miss, nil is left out."""
+def test_ranks_of_routes_by_hand():
+    """Variants of one model count once, an unanswered listing is a miss."""
     models = ["A", "A", "B", "C", "D", "E"]
     rows = {Route.VECTOR: [0, 1, 2, 3], Route.NAME: [4, 3, 0, 5], Route.FUSED: [3, 4]}
-    listings = [
-        gold("1", "x", "C"), gold("2", "x", "D"), gold("3", "", "C"), gold("4", "x"),
-        gold("5", "x", "E"),
+    listings = [gold("1", "x", "C"), gold("2", "x", "D"), gold("3", "", "C"), gold("5", "x", "E")]
+    retriever = ScriptedRetriever(models, rows)
+    assert [route_ranks(retriever, listings, route) for route in Route] == [
+        [3, INF, INF, INF], [2, 1, INF, 4], [1, 2, INF, INF],
     ]  # fmt: skip
-    found = evaluate_routes(ScriptedRetriever(models, rows), listings)
-    values = {
-        route: [figures[f"recall_at_{k}"]["value"] for k in (1, 3, 10, 20)]
-        for route, figures in found.items()
-    }
-    assert values == {
-        "vector": [0, 0.25, 0.25, 0.25],
-        "name": [0.25, 0.5, 0.75, 0.75],
-        "fused": [0.25, 0.5, 0.5, 0.5],
-    }
-    assert found["vector"]["recall_at_1"]["n"] == 4
 
 
 def test_routes_are_reported_when_a_retriever_is_given():
-    retriever = ScriptedRetriever(["GeForce RTX 3080"], {route: [0] for route in Route})
+    rows = {Route.VECTOR: [0], Route.NAME: [1], Route.FUSED: [1, 0]}
+    retriever = ScriptedRetriever(["GeForce RTX 3080", "Tesla T4"], rows)
     sets = report(retriever=retriever)["sets"]
-    assert sets["hand"]["routes"] == evaluate_routes(retriever, GOLD)
+    values = {
+        route: [figures[f"recall_at_{k}"]["value"] for k in (1, 3, 10, 20)]
+        for route, figures in sets["hand"]["routes"].items()
+    }
+    assert values == {"vector": [1, 1, 1, 1], "name": [0, 0, 0, 0], "fused": [0, 1, 1, 1]}
+    assert sets["hand"]["routes"]["vector"]["recall_at_1"]["n"] == 6
     assert sets["nil"]["routes"]["fused"]["recall_at_1"]["value"] is None
     assert report()["sets"]["hand"]["routes"] == {}
 
@@ -393,8 +580,11 @@ def shipped_report() -> dict[str, Any]:
         "hard_set": read_gold(shipped("hard_set.csv")),
         "bootstrap_test": bootstrap_gold(retriever.records, 200, SEED),
     }
-    baselines = default_baselines(retriever.records)
-    return evaluate(resolver, sets, baselines=baselines, retriever=retriever)
+    tools = Instruments(
+        records=retriever.records, baselines=default_baselines(retriever.records),
+        retriever=retriever,
+    )  # fmt: skip
+    return evaluate(resolver, sets, instruments=tools)
 
 
 @pytest.mark.parametrize("name", ["hard_set", "bootstrap_test"])

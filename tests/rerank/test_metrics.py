@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from typing import Any
 
+import ir_measures
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sklearn.metrics import brier_score_loss, ndcg_score, roc_auc_score
+from ir_measures import RR, P, Qrel, R, ScoredDoc, nDCG
+from sklearn.metrics import (
+    average_precision_score,
+    brier_score_loss,
+    ndcg_score,
+    roc_auc_score,
+)
 
 from index.errors import InputError
 from rerank.evaluation import metrics
-from rerank.evaluation.intervals import Figure, estimate
+from rerank.evaluation.catalogue import METRICS, Metric
 
 INF = np.inf
 SEED = 5
@@ -74,6 +82,40 @@ def test_a_bin_owns_its_lower_edge():
 
 def test_brier_by_hand():
     assert metrics.brier_score(floats(0.8, 0.4), bools(1, 0)) == pytest.approx((0.04 + 0.16) / 2)
+
+
+def test_average_precision_by_hand():
+    # Right at places 1 and 3 of 4: (1 / 1 + 2 / 3) / 2.
+    probability, correct = floats(0.9, 0.8, 0.7, 0.1), bools(1, 0, 1, 0)
+    assert metrics.average_precision(probability, correct) == pytest.approx((1 + 2 / 3) / 2)
+    # .8 and .8 come together: recall rises from 0 to 1 at a precision of 1 / 2.
+    assert metrics.average_precision(floats(0.8, 0.8), bools(1, 0)) == 0.5
+
+
+def test_area_under_risk_coverage_by_hand():
+    # Risks of the best 1, 2, 3, 4 listings: 0, 1/2, 1/3, 2/4.
+    probability, correct = floats(0.9, 0.8, 0.7, 0.1), bools(1, 0, 1, 0)
+    expected = (0 + 1 / 2 + 1 / 3 + 2 / 4) / 4
+    assert metrics.area_under_risk_coverage(probability, correct) == pytest.approx(expected)
+    # A tie of one right and one wrong after a right one: 0, then 1/4 on average, then 1/3.
+    value = metrics.area_under_risk_coverage(floats(0.9, 0.5, 0.5), bools(1, 0, 1))
+    assert value == pytest.approx((0 + (1 / 2 + 0) / 2 + 1 / 3) / 3)
+
+
+def test_accepted_share_at_precision_by_hand():
+    probability, correct = floats(0.9, 0.8, 0.7, 0.6, 0.1), bools(1, 0, 1, 1, 0)
+    shares = {
+        precision: metrics.accepted_share_at_precision(probability, correct, precision)
+        for precision in (0.5, 0.6, 0.75, 0.76, 1.0)
+    }
+    assert shares == {0.5: 1.0, 0.6: 1.0, 0.75: 0.8, 0.76: 0.2, 1.0: 0.2}
+
+
+def test_accepted_share_at_precision_accepts_ties_together_or_not_at_all():
+    tied = floats(0.9, 0.9, 0.5)
+    assert metrics.accepted_share_at_precision(tied, bools(1, 0, 1), 0.6) == 1.0
+    assert metrics.accepted_share_at_precision(tied, bools(1, 0, 1), 0.7) == 0.0
+    assert metrics.accepted_share_at_precision(tied, bools(0, 0, 0), 0.01) == 0.0
 
 
 @pytest.mark.parametrize(
@@ -140,6 +182,99 @@ def test_ndcg_equals_scikit_learn(rows: list[list[int]], cutoff: int):
 
 @settings(deadline=None)
 @given(outcomes)
+def test_average_precision_equals_scikit_learn(pairs: list[tuple[float, bool]]):
+    probability, correct = columns(pairs)
+    if correct.any():
+        expected = average_precision_score(correct, probability)
+        assert metrics.average_precision(probability, correct) == pytest.approx(expected)
+    else:
+        assert metrics.average_precision(probability, correct) is None
+
+
+places_of = st.lists(st.one_of(st.integers(1, 24), st.none()), min_size=1, max_size=12)
+
+
+def ranked(listing: int, docs: list[str]) -> list[Any]:
+    """A run of ir-measures that holds the documents in this order."""
+    return [ScoredDoc(str(listing), doc, float(-place)) for place, doc in enumerate(docs)]
+
+
+@settings(deadline=None)
+@given(places_of)
+def test_rank_metrics_equal_ir_measures(places: list[int | None]):
+    """24 candidates a listing, one of them right, at a place or nowhere."""
+    judged, run = [], []
+    for listing, place in enumerate(places):
+        judged.append(Qrel(str(listing), "right", 1))
+        docs = [f"wrong-{number}" for number in range(23 if place else 24)]
+        run += ranked(listing, docs if place is None else [*docs[: place - 1], "right",
+                                                           *docs[place - 1 :]])  # fmt: skip
+    ranks = np.array([INF if place is None else place for place in places], np.float64)
+    expected = ir_measures.calc_aggregate([P @ 1, R @ 3, R @ 10, R @ 20, RR], judged, run)
+    assert {
+        P @ 1: metrics.precision_at_1(ranks),
+        **{R @ cutoff: metrics.recall_at(ranks, cutoff) for cutoff in (3, 10, 20)},
+        RR: metrics.mean_reciprocal_rank(ranks),
+    } == {measure: pytest.approx(value) for measure, value in expected.items()}
+
+
+def test_a_listing_without_candidates_counts_in_ir_measures_too():
+    judged = [Qrel("0", "right", 1), Qrel("1", "right", 1)]
+    expected = ir_measures.calc_aggregate([P @ 1, RR], judged, ranked(0, ["right"]))
+    ranks = floats(1, INF)
+    assert expected[P @ 1] == metrics.precision_at_1(ranks) == 0.5
+    assert expected[RR] == metrics.mean_reciprocal_rank(ranks) == 0.5
+
+
+@settings(deadline=None)
+@given(
+    st.lists(st.lists(st.integers(0, 2), min_size=12, max_size=12), min_size=1, max_size=8),
+    st.sampled_from([1, 5, 10]),
+)
+def test_graded_ndcg_equals_ir_measures(rows: list[list[int]], cutoff: int):
+    """Its default gain is the grade, as ours is; `dcg="exp-log2"` would be another metric."""
+    judged, run = [], []
+    for listing, grades in enumerate(rows):
+        docs = [f"doc-{place}" for place in range(len(grades))]
+        judged += [Qrel(str(listing), doc, g) for doc, g in zip(docs, grades, strict=True)]
+        run += ranked(listing, docs)
+    grades = np.array(rows, np.float64)
+    expected = ir_measures.calc_aggregate([nDCG @ cutoff], judged, run)[nDCG @ cutoff]
+    found = metrics.ndcg_at(grades, -np.sort(-grades, axis=1), cutoff)
+    assert found == pytest.approx(expected)
+
+
+@settings(deadline=None)
+@given(
+    st.lists(
+        st.tuples(st.sampled_from([0.1, 0.5, 0.5, 0.9]), st.booleans()), min_size=1, max_size=6
+    )
+)
+def test_area_under_risk_coverage_equals_the_mean_over_all_orders_of_ties(pairs: Any):
+    areas = []
+    for order in itertools.permutations(pairs):
+        falling = sorted(order, key=lambda pair: -pair[0])  # stable: ties stay as permuted
+        wrong = np.cumsum([not right for _, right in falling])
+        areas.append((wrong / np.arange(1, len(pairs) + 1)).mean())
+    found = metrics.area_under_risk_coverage(*columns(pairs))
+    assert found == pytest.approx(np.mean(areas))
+
+
+@settings(deadline=None)
+@given(outcomes, st.sampled_from([0.05, 0.5, 0.8, 0.95, 1.0]))
+def test_accepted_share_at_precision_equals_a_loop_over_thresholds(pairs: Any, precision: float):
+    probability, correct = columns(pairs)
+    shares = [0.0]
+    for threshold in probability:
+        accepted = probability >= threshold
+        if correct[accepted].mean() >= precision:
+            shares.append(accepted.mean())
+    found = metrics.accepted_share_at_precision(probability, correct, precision)
+    assert found == pytest.approx(max(shares))
+
+
+@settings(deadline=None)
+@given(outcomes)
 def test_calibration_error_equals_a_loop_over_bins(pairs: list[tuple[float, bool]]):
     probability, correct = columns(pairs)
     place = [min(int(p * 10), 9) for p in probability.tolist()]
@@ -171,15 +306,42 @@ def test_rank_metrics_stay_in_range_and_agree(values: list[float]):
     assert reciprocal <= 1
 
 
+PROBABILITY_METRICS = [metric for metric in METRICS if metric.columns[0] == "probability"]
+
+
+@pytest.mark.parametrize("metric", PROBABILITY_METRICS, ids=lambda metric: metric.name)
 @settings(deadline=None)
 @given(outcomes, st.randoms(use_true_random=False))
-def test_probability_metrics_stay_in_range_whatever_the_order(pairs: Any, random: Any):
+def test_probability_metrics_stay_in_range_whatever_the_order(
+    metric: Metric, pairs: Any, random: Any
+):
     shuffled = list(pairs)
     random.shuffle(shuffled)
-    for metric in (metrics.roc_auc, metrics.expected_calibration_error, metrics.brier_score):
-        value, again = metric(*columns(pairs)), metric(*columns(shuffled))
-        assert value == pytest.approx(again, abs=1e-12)
-        assert value is None or -1e-12 <= value <= 1 + 1e-12
+    value, again = metric(*columns(pairs)), metric(*columns(shuffled))
+    assert value == pytest.approx(again, abs=1e-12)
+    assert value is None or metric.lowest - 1e-12 <= value <= metric.highest + 1e-12
+
+
+@settings(deadline=None)
+@given(outcomes)
+def test_right_answers_alone_are_the_best_and_wrong_ones_the_worst(pairs: Any):
+    probability, _ = columns(pairs)
+    right, wrong = np.ones(len(pairs), np.bool_), np.zeros(len(pairs), np.bool_)
+    assert metrics.average_precision(probability, right) == pytest.approx(1.0)
+    assert metrics.area_under_risk_coverage(probability, right) == 0.0
+    assert metrics.area_under_risk_coverage(probability, wrong) == pytest.approx(1.0)
+    assert metrics.accepted_share_at_precision(probability, right, 1.0) == 1.0
+    assert metrics.accepted_share_at_precision(probability, wrong, 0.5) == 0.0
+
+
+@settings(deadline=None)
+@given(outcomes)
+def test_with_all_probabilities_equal_only_the_share_right_counts(pairs: Any):
+    _, correct = columns(pairs)
+    equal, share = np.full(len(pairs), 0.5), correct.mean()
+    assert metrics.area_under_risk_coverage(equal, correct) == pytest.approx(1 - share)
+    if correct.any():
+        assert metrics.average_precision(equal, correct) == pytest.approx(share)
 
 
 @settings(deadline=None)
@@ -206,6 +368,9 @@ NO_OUTCOMES = np.zeros(0, np.bool_)
         metrics.roc_auc(NONE, NO_OUTCOMES),
         metrics.expected_calibration_error(NONE, NO_OUTCOMES),
         metrics.brier_score(NONE, NO_OUTCOMES),
+        metrics.average_precision(NONE, NO_OUTCOMES),
+        metrics.area_under_risk_coverage(NONE, NO_OUTCOMES),
+        metrics.accepted_share_at_precision(NONE, NO_OUTCOMES, 0.99),
         metrics.false_accept_rate(NO_OUTCOMES),
         metrics.accepted_share(NO_OUTCOMES),
         metrics.precision_of_accepted(NO_OUTCOMES),
@@ -213,6 +378,7 @@ NO_OUTCOMES = np.zeros(0, np.bool_)
         metrics.gain(NO_OUTCOMES, NO_OUTCOMES),
         metrics.roc_auc(floats(0.2, 0.4), bools(1, 1)),
         metrics.roc_auc(floats(0.2, 0.4), bools(0, 0)),
+        metrics.average_precision(floats(0.2, 0.4), bools(0, 0)),
     ],
 )
 def test_nothing_measured_is_none(value: float | None):
@@ -233,58 +399,7 @@ def test_faulty_arguments_are_errors():
         metrics.ndcg_at(np.ones((2, 1)), np.ones((1, 1)), 3)
     with pytest.raises(InputError, match="one length, got 2 and 1"):
         metrics.brier_score(floats(0.1, 0.2), bools(1))
-
-
-# --- intervals ------------------------------------------------------------------------------
-
-
-def test_interval_of_a_share_is_the_binomial_one():
-    """400 listings, 300 right: the normal interval is .75 ± 1.96 sqrt(.75 * .25 / 400)."""
-    figure = estimate(metrics.accepted_share, np.arange(400) < 300, seed=SEED)
-    half = 1.96 * np.sqrt(0.75 * 0.25 / 400)
-    assert figure.ci95 is not None
-    assert (figure.value, figure.n) == (0.75, 400)
-    assert figure.ci95 == pytest.approx((0.75 - half, 0.75 + half), abs=0.006)
-
-
-def test_interval_of_a_gain_is_paired():
-    """A constant gain has no spread when columns are resampled together."""
-    ours = np.random.default_rng(SEED).random(50)
-    figure = estimate(metrics.gain, ours, ours - 0.25, seed=SEED)
-    assert figure.value == pytest.approx(0.25)
-    assert figure.ci95 == pytest.approx((0.25, 0.25))
-
-
-def test_intervals_repeat_with_their_seed():
-    values = np.random.default_rng(SEED).random(80) < 0.5
-    one, same, other = (estimate(metrics.accepted_share, values, seed=s) for s in (1, 1, 2))
-    assert one == same
-    assert one.value == other.value
-    assert one != other
-
-
-def test_samples_without_a_value_are_left_out():
-    """One error in 12: a third of the samples draw none and have no ROC curve."""
-    probability = np.linspace(0, 1, 12)
-    figure = estimate(metrics.roc_auc, probability, np.arange(12) > 0, seed=SEED)
-    assert figure == Figure(1.0, (1.0, 1.0), 12)
-
-
-def test_empty_figure_as_json():
-    figure = estimate(metrics.accepted_share, NO_OUTCOMES, seed=SEED)
-    assert figure.as_dict() == {"value": None, "ci95": [None, None], "n": 0}
-
-
-def test_figure_as_json_is_rounded():
-    assert Figure(2 / 3, (0.5, 0.75), 3).as_dict() == {
-        "value": 0.6667,
-        "ci95": [0.5, 0.75],
-        "n": 3,
-    }
-
-
-def test_columns_must_fit():
-    with pytest.raises(InputError, match=r"got lengths \[1, 2\]"):
-        estimate(metrics.gain, floats(1), floats(1, 2), seed=SEED)
-    with pytest.raises(InputError, match=r"got lengths \[\]"):
-        estimate(metrics.gain, seed=SEED)
+    with pytest.raises(InputError, match="one length, got 2 and 1"):
+        metrics.average_precision(floats(0.1, 0.2), bools(1))
+    with pytest.raises(InputError, match="above 0 and up to 1, got 99"):
+        metrics.accepted_share_at_precision(floats(0.1), bools(1), 99)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +19,9 @@ from rerank.features import CANDIDATE_FEATURES, OFFER_FEATURES
 if TYPE_CHECKING:
     from rerank.resolver import Evidence, Resolver
 
-_SHOWN = 8
+SHOWN = 8
+"""How many features a person is shown."""
+_SMALLEST = 0.0005
 _WHERE = {
     "before": "words of kind {} before the name",
     "after": "words of kind {} after the name",
@@ -83,6 +85,16 @@ def words_of(feature: str) -> str:
     return feature.replace("_", " ")
 
 
+def strongest(names: Sequence[str], shares: NDArray[np.floating[Any]]) -> list[int]:
+    """Return the columns a person is shown: at most 8, the largest first, ties by name.
+
+    :param names: of the features, in the order of the columns.
+    :param shares: shape (features,), contributions; those that round to nothing are left out.
+    """
+    order = sorted(range(len(names)), key=lambda at: (-abs(shares[at]), names[at]))
+    return [at for at in order[:SHOWN] if abs(shares[at]) >= _SMALLEST]
+
+
 def _best_rival(evidence: Evidence, models: Sequence[str], best: int) -> int | None:
     order = sorted(range(len(models)), key=lambda at: -float(evidence.scores[at]))
     return next((at for at in order if models[at] != models[best]), None)
@@ -94,12 +106,10 @@ def _largest(
     values: NDArray[np.float32],
     rivals: NDArray[np.float32] | None,
 ) -> tuple[Contribution, ...]:
-    order = sorted(range(len(names)), key=lambda at: (-abs(shares[at]), names[at]))
     return tuple(
         Contribution(
             names[at], words_of(names[at]), round(float(shares[at]), 4),
             round(float(values[at]), 4), None if rivals is None else round(float(rivals[at]), 4),
         )
-        for at in order[:_SHOWN]
-        if abs(shares[at]) >= 0.0005
+        for at in strongest(names, shares)
     )  # fmt: skip

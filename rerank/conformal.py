@@ -1,0 +1,192 @@
+"""Candidate sets that hold the truth at a stated coverage, by split conformal prediction.
+
+The outcomes of a listing are the models among its candidates and "no match". A set holds every
+outcome whose nonconformity 1 - p is at most a threshold, the quantile of the nonconformity of the
+truth over listings that neither trees, calibrator nor decisions were fitted to (Vovk, Gammerman and
+Shafer 2005, Algorithmic Learning in a Random World; the score is that of the least ambiguous sets,
+Sadinle, Lei and Wasserman 2019, JASA 114, doi:10.1080/01621459.2017.1395341). Nonconformity is
+rounded to six decimals wherever it is computed, so that stored and computed values compare exactly.
+
+There is a threshold for each decision (Mondrian; Angelopoulos and Bates 2023, Conformal Prediction:
+A Gentle Introduction, section 4.1), so that the coverage holds among the listings held for review
+as well. With one threshold for all, the many easy listings pay for the hard ones: at 95 % every
+set is the best outcome alone, and of the sets of the listings held for review a quarter misses.
+
+If a listing is exchangeable with the calibration listings of its decision, its set holds the truth
+with at least the stated probability. It promises nothing for one listing, nor for listings of
+another kind than those calibrated on, which are generated.
+"""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_right
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from index.errors import InputError
+
+if TYPE_CHECKING:
+    from rerank.resolver import ScoredCandidate
+
+NO_MATCH = "no match"
+"""The outcome that a listing sells none of the registry's models; written so everywhere."""
+
+DEFAULT_COVERAGE = 0.95
+MISSED = math.inf
+"""Nonconformity of a truth that is no outcome: the model sold is not among the candidates."""
+
+METHOD = "split conformal, nonconformity 1 - p, one threshold a group"
+# Fewer listings of a decision could not carry a coverage of 99 %.
+MIN_LISTINGS = 100
+_ANY = "any"
+_QUANTILES = 1000
+_DECIMALS = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Nonconformity:
+    """How far the truth was from certain in one group of calibration listings.
+
+    :param listings: of the group, those whose truth was missed included.
+    :param reached: of them, those whose truth was among the outcomes.
+    :param scores: non-decreasing, at most 1,000: all of them, or those of the ranks
+        ceil(j * reached / 1,000), j from 1 to 1,000.
+    """
+
+    listings: int
+    reached: int
+    scores: tuple[float, ...]
+
+    @classmethod
+    def of(cls, scores: Iterable[float]) -> Nonconformity:
+        """Condense nonconformity scores in [0, 1], `MISSED` among them."""
+        every = list(scores)
+        finite = sorted(round(score, _DECIMALS) for score in every if score != MISSED)
+        size = min(len(finite), _QUANTILES)
+        kept = tuple(finite[-(-j * len(finite) // size) - 1] for j in range(1, size + 1))
+        return cls(len(every), len(finite), kept)
+
+    @property
+    def highest_level(self) -> float:
+        """The highest coverage that these listings can promise."""
+        return self.reached / (self.listings + 1)
+
+    def threshold(self, level: float) -> float | None:
+        """Return the ceil((n + 1) * level)-th smallest score or one above; None if out of reach."""
+        rank = max(1, math.ceil((self.listings + 1) * level - 1e-9))
+        if rank > self.reached:
+            return None
+        return self.scores[(rank - 1) * len(self.scores) // self.reached]
+
+
+@dataclass(frozen=True, slots=True)
+class CandidateSets:
+    """Candidate sets at any coverage.
+
+    :param groups: by decision; ``any`` alone where some decision has too few listings.
+    :param seed: of the generated calibration listings.
+    """
+
+    groups: Mapping[str, Nonconformity]
+    seed: int
+
+    @classmethod
+    def from_scores(cls, scores: Mapping[str, Sequence[float]], *, seed: int = 0) -> CandidateSets:
+        """Calibrate on the nonconformity of the truth, by decision.
+
+        One threshold serves all decisions where one of them has fewer than 100 listings.
+
+        :param scores: for each decision that can be made: 1 - p of the truth, or `MISSED`.
+        :raises InputError: if there is no score, or one is neither in [0, 1] nor `MISSED`.
+        """
+        pooled = [score for group in scores.values() for score in group]
+        odd = [score for score in pooled if not (0 <= score <= 1 or score == MISSED)]
+        if odd:
+            raise InputError(f"nonconformity must be in [0, 1] or infinite, got {odd[0]!r}")
+        if not pooled:
+            raise InputError("candidate sets need listings to calibrate on, got none")
+        if min(map(len, scores.values())) < MIN_LISTINGS:
+            return cls({_ANY: Nonconformity.of(pooled)}, seed)
+        return cls({name: Nonconformity.of(group) for name, group in scores.items()}, seed)
+
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Any]) -> CandidateSets:
+        """Return what `as_dict` was made of."""
+        groups = {
+            name: Nonconformity(group["listings"], group["reached"], tuple(group["scores"]))
+            for name, group in content["groups"].items()
+        }
+        return cls(groups, content["seed"])
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain values for JSON."""
+        groups = {name: asdict(group) for name, group in self.groups.items()}
+        return {**self.summary(), "groups": groups}
+
+    def summary(self) -> dict[str, Any]:
+        """Return what a manifest says of it: method, number of listings, seed."""
+        listings = {name: group.listings for name, group in self.groups.items()}
+        return {"method": METHOD, "listings": listings, "seed": self.seed}
+
+    def threshold(self, level: float, decision: str) -> float:
+        """Return the highest nonconformity that a set at a coverage admits, in [0, 1].
+
+        :param level: the coverage, between 0 and 1.
+        :raises InputError: if ``level`` is outside (0, 1), or higher than the calibration
+            listings of any decision can promise.
+        """
+        if not 0 < level < 1:
+            raise InputError(f"coverage must be above 0 and below 1, such as 0.95, got {level!r}")
+        thresholds = {name: group.threshold(level) for name, group in self.groups.items()}
+        if None in thresholds.values():
+            highest = min(group.highest_level for group in self.groups.values())
+            counts = ", ".join(
+                f"{name} {group.reached} of {group.listings}" for name, group in self.groups.items()
+            )
+            raise InputError(
+                f"coverage {level:g} is out of reach: the highest these candidate sets can promise "
+                f"is {math.floor(highest * 1e4) / 1e4:g} (calibration listings whose truth was "
+                f"among the candidates: {counts}); ask for less, or train on more listings with "
+                "`rerank train-ltr --scale`"
+            )
+        found = thresholds.get(decision, thresholds.get(_ANY))
+        if found is None:
+            names = ", ".join(self.groups)
+            raise InputError(f"expected a decision among {names}, got {decision!r}")
+        return found
+
+    def select(
+        self, probabilities: Mapping[str, float], decision: str, *, level: float = DEFAULT_COVERAGE
+    ) -> tuple[str, ...]:
+        """Return the outcomes at a coverage, the most probable first.
+
+        Never empty: where no outcome is near enough, the most probable one stands alone, which
+        can only raise the coverage. A higher level gives the same set or a larger one.
+
+        :param probabilities: of all outcomes, in [0, 1]; ties keep their order.
+        :raises InputError: as `threshold`, or if there is no outcome.
+        """
+        if not probabilities:
+            raise InputError("expected at least one outcome, got none")
+        threshold = self.threshold(level, decision)
+        ranked = sorted(probabilities, key=lambda outcome: -probabilities[outcome])
+        cutoff = bisect_right(
+            ranked, threshold, key=lambda name: nonconformity(probabilities, name)
+        )
+        return tuple(ranked[: max(1, cutoff)])
+
+
+def outcome_probabilities(candidates: Sequence[ScoredCandidate]) -> dict[str, float]:
+    """Return the probability of each model among a listing's candidates and of `NO_MATCH`.
+
+    Models come as their best candidates do; they and "no match" sum to 1.
+    """
+    shares = {candidate.model: candidate.probability for candidate in candidates}
+    return {**shares, NO_MATCH: max(0.0, 1.0 - sum(shares.values()))}
+
+
+def nonconformity(probabilities: Mapping[str, float], outcome: str) -> float:
+    """Return 1 - p of an outcome in [0, 1], `MISSED` if it is none of the outcomes."""
+    return round(1.0 - probabilities[outcome], _DECIMALS) if outcome in probabilities else MISSED

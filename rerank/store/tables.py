@@ -1,0 +1,175 @@
+"""What every table and column of the store means, in one place; types come from the schema."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from rerank.store.database import Session
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table: what one row is, and its columns' meanings in the order of the schema."""
+
+    name: str
+    row: str
+    columns: dict[str, str]
+
+
+_RUN = {"run_id": "the evaluation run", "set_name": "the set of listings measured on"}
+_KEYS = _RUN | {"listing_id": "the listing"}
+_SYSTEM = "`rerank`, or the baseline beside it"
+_INTERVAL = {
+    "low": "lower end of the 95 % interval; null if there is none",
+    "high": "upper end of the 95 % interval; null if there is none",
+}
+_GPU = {
+    "gpu_id": "stable id of the variant", "model": "canonical name of the model",
+    "vendor": "chip vendor: NVIDIA, AMD or Intel", "line": "product line, such as GeForce",
+    "generation": "product generation", "memory_gb": "memory in GB",
+    "memory_type": "such as GDDR6", "form_factor": "such as PCIe, mobile, SXM4",
+    "release_year": "year of release", "codenames": "chips", "aliases": "other names",
+    "part_numbers": "makers' part numbers",
+}  # fmt: skip
+
+TABLES = (
+    Table("migrations", "a step of the schema that this store has had", {
+        "name": "the step; names sort in their order", "applied_at": "when, UTC",
+    }),
+    Table("registry_snapshots", "a registry as it was when answers or figures referred to it", {
+        "registry_version": "fingerprint of its content", "taken_at": "when it was stored, UTC",
+        "gpus": "variants in it",
+    }),
+    Table("registry_gpus", "a GPU variant of a snapshot", {
+        "registry_version": "the snapshot", **_GPU,
+    }),
+    Table("listings", "what a seller wrote", {
+        "listing_id": "key, as the shop or file gave it", "title": "the title",
+        "vendor": "the seller's brand field; empty if unknown",
+        "description": "longer text; empty if there is none",
+        "price": "in the shop's currency; null if unknown",
+        "shop": "feed or site it was found on; empty if unknown",
+        "language": "ISO 639-1 code; empty if unknown", "added_at": "when it was stored, UTC",
+    }),
+    Table("annotations", "one person's answer for one listing; a later one replaces it", {
+        "listing_id": "the listing", "annotator": "who answered",
+        "verdict": "`match`; `none_of_these`: a GPU that the registry lacks; `not_gpu`: no GPU at "
+        "all; `unsure`: the text does not tell",
+        "gpu_id": "the variant, if it is known; only for a match",
+        "model": "canonical name; set exactly for a match",
+        "shown": "gpu_ids that were offered, in their order; empty for imported answers",
+        "model_version": "what had ranked them; empty for imported answers",
+        "note": "free text", "annotated_at": "when, UTC",
+    }),
+    Table("preference_items", "one thing that is compared with another", {
+        "item_id": "key: fingerprint of type and reference", "item_type": "such as gpu_candidate",
+        "item_reference_id": "what the item is outside of the store",
+        "embedding": "vector; null if there is none",
+        "embedding_id": "where an embedding is to be had; null if nowhere",
+        "metrics": "numbers a ranker may read, by name", "created_at": "when first stored, UTC",
+    }),
+    Table("preference_pairs", "a statement which of two items is better", {
+        "pair_id": "key", "item_a": "an item_id", "item_b": "an item_id",
+        "label": "1 if a is better, -1 if b is, 0 if neither", "reason_tags": "why, in words",
+        "similarity": "cosine of the two, -1 to 1; null if unknown",
+        "source": "`manual`, `user_choice`, `before_after`, `bootstrap` or `annotation`",
+        "annotator": "who said so; empty if a program did", "created_at": "when, UTC",
+    }),
+    Table("evaluation_runs", "one run of `rerank evaluate`", {
+        "run_id": "key; sorts by time", "started_at": "when, UTC",
+        "model_version": "the model that was measured", "index_version": "the index under it",
+        "registry_version": "the registry snapshot", "seed": "of the resampling",
+        "samples": "resamples behind each interval", "machine": "what it ran on, as JSON",
+        "latency_p50_ms": "median time to answer one listing, ms; null if not measured",
+        "latency_p99_ms": "99th percentile, ms; null if not measured",
+        "latency_listings": "listings that were timed",
+    }),
+    Table("evaluation_listings", "a gold listing as a run saw it", {
+        **_KEYS, "title": "the title", "vendor": "the seller's brand field",
+        "kind": "`match`, `nil` (no GPU of the registry) or `ambiguous` (not judged)",
+        "gold_models": "model names that are accepted, as the gold file spells them",
+        "gold_model": "the first of them that the registry knows, canonical; null if none",
+        "gold_memory_gb": "memory the listing states, in GB; null if it states none",
+        "gold_form": "form factor the listing states; empty if none",
+        "listing_group": "listings resampled together", "shop": "empty if unknown",
+        "language": "empty if unknown", "unseen": "whether no tree was trained on its model",
+    }),
+    Table("predictions", "our answer for a listing in a run, as `rerank score` gives it", {
+        **_KEYS, "gpu_id": "chosen variant; null for no match",
+        "model": "best candidate's model; null without candidates",
+        "memory_gb": "of the best candidate", "form_factor": "of the best candidate",
+        "match_probability": "calibrated, 0 to 1", "margin": "less that of the best other model",
+        "decision": "`match`, `review` or `no_match`", "reason": "why, in a few words",
+        "candidates": "best first; similarity is a cosine, score counts within a listing only",
+        "candidate_set": "conformal set of models at the run's coverage; empty if there is none",
+        "model_version": "what answered", "index_version": "what retrieved",
+    }),
+    Table("evaluation_outcomes", "an answer held against gold, for each system; ambiguous "
+          "listings are left out", {
+        **_RUN, "system": _SYSTEM, "listing_id": "the listing",
+        "rank": "place of the first right model from 1; null if none is right, or for nil",
+        "grades": "graded relevance of the first ten models; empty for baselines",
+        "probability": "match_probability; null for baselines",
+        "accepted": "whether the decision is match; null for baselines",
+        "memory_agrees": "whether the first candidate has the stated memory; null if not judged",
+        "lost_to": "`retrieval`, `ranking`, `decision` or `label`; null if right or a baseline",
+        "cause": "why it went wrong, of the failure analysis; null if right",
+        "set_covers": "whether the candidate set holds the truth; null without sets",
+        "set_size": "outcomes in the candidate set; null without sets",
+    }),
+    Table("evaluation_figures", "a metric of a system on a slice of a set", {
+        **_RUN, "system": _SYSTEM, "slice": "what the set is cut by; `all` for the whole set",
+        "slice_value": "which part; `all` for the whole set", "metric": "name of the metric",
+        "value": "the figure; null if it has none", **_INTERVAL,
+        "n": "listings it is taken over",
+    }),
+    Table("evaluation_comparisons", "a paired comparison of two systems on one set", {
+        **_RUN, "metric": "name of the metric", "system": _SYSTEM,
+        "baseline": "what it is compared with", "difference": "system less baseline", **_INTERVAL,
+        "p_value": "of the paired randomisation test",
+        "p_adjusted": "the same, corrected for several comparisons",
+        "n": "listings that both were measured on",
+    }),
+)  # fmt: skip
+"""All tables; a test holds them against the schema, both ways."""
+
+
+def described_tables(session: Session) -> list[dict[str, Any]]:
+    """Return all tables with their columns, types and meanings, as JSON values.
+
+    :param session: over any store that is up to date; the types are read from it.
+    """
+    types = {
+        (table, column): kind
+        for table, column, kind in session.rows(
+            "read schema",
+            "SELECT table_name, column_name, data_type FROM duckdb_columns() WHERE NOT internal",
+        )
+    }
+    return [
+        {
+            "table": table.name,
+            "row": table.row,
+            "columns": [
+                {"column": name, "type": types[table.name, name], "meaning": meaning}
+                for name, meaning in table.columns.items()
+            ],
+        }
+        for table in TABLES
+    ]
+
+
+def tables_markdown(tables: Iterable[dict[str, Any]]) -> str:
+    """Return what `described_tables` gave as sections of a Markdown document."""
+    lines: list[str] = []
+    for table in tables:
+        lines += [f"### `{table['table']}`", "", f"One row: {table['row']}.", ""]
+        lines += ["| column | type | meaning |", "| --- | --- | --- |"]
+        lines += [
+            f"| `{column['column']}` | {column['type'].replace('|', '')} | {column['meaning']} |"
+            for column in table["columns"]
+        ]
+        lines.append("")
+    return "\n".join(lines)

@@ -1,0 +1,54 @@
+"""Annotations as gold: verdicts become kinds, what the title states is read from it."""
+
+from __future__ import annotations
+
+from index.records import Listing
+from rerank.annotation.annotated_gold import gold_of_annotations
+from rerank.annotation.consensus import consensus
+from rerank.evaluation.gold import GoldKind
+from rerank.store.annotations import Annotation, Verdict
+from rerank.store.listings import StoredListing
+
+TITLES = {
+    "memory": "some card rtx 4060 ti 16gb boxed",
+    "plain": "rtx 4060 ti with backplate",
+    "unknown": "geforce rtx 9999 32gb",
+    "mug": "coffee mug",
+    "vague": "graphics card",
+    "torn": "rtx 3080 or ti",
+}
+LISTINGS = {
+    key: StoredListing(Listing(key, title), shop="bazaar", language="en")
+    for key, title in TITLES.items()
+}
+
+
+def said(listing_id: str, annotator: str, verdict: Verdict, model: str | None = None) -> Annotation:
+    return Annotation(listing_id, annotator, verdict, model=model)
+
+
+def test_annotations_become_gold(tiny_retriever):
+    answers = [
+        said("memory", "ann", Verdict.MATCH, "GeForce RTX 4060 Ti"),
+        said("plain", "ann", Verdict.MATCH, "GeForce RTX 4060 Ti"),
+        said("unknown", "ann", Verdict.MATCH, "GeForce RTX 9999"),
+        said("mug", "ann", Verdict.NOT_GPU),
+        said("vague", "ann", Verdict.UNSURE),
+        said("torn", "ann", Verdict.MATCH, "GeForce RTX 3080"),
+        said("torn", "bob", Verdict.MATCH, "GeForce RTX 3080"),
+        said("torn", "cyd", Verdict.NONE_OF_THESE),
+        said("no text", "ann", Verdict.NOT_GPU),
+    ]
+    found = {
+        item.listing_id: item
+        for item in gold_of_annotations(consensus(answers), LISTINGS, tiny_retriever)
+    }
+    assert sorted(found) == ["memory", "mug", "plain", "torn", "unknown", "vague"]
+    assert (found["memory"].kind, found["memory"].gold_memory_gb) == (GoldKind.MATCH, 16)
+    assert (found["plain"].gold_models, found["plain"].gold_memory_gb) == (
+        ("GeForce RTX 4060 Ti",), None,
+    )  # fmt: skip
+    assert found["unknown"].gold_models == ("GeForce RTX 9999",)
+    assert (found["mug"].kind, found["vague"].kind) == (GoldKind.NIL, GoldKind.AMBIGUOUS)
+    assert (found["torn"].disputed, found["memory"].disputed) == (True, False)
+    assert (found["memory"].shop, found["memory"].language) == ("bazaar", "en")

@@ -1,0 +1,449 @@
+"""The store's file: migrations, sessions, locks, and the records read and written through it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+from datetime import datetime
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from index.errors import InputError, StoreBusyError, StoreError
+from index.records import Listing
+from rerank.store import Store, scratch
+from rerank.store.annotations import (
+    Annotation,
+    Verdict,
+    read_annotations,
+    save_annotations,
+)
+from rerank.store.listings import StoredListing, read_listings, save_listings
+from rerank.store.migrating import migrate
+from rerank.store.migrations import MIGRATIONS, Migration
+from rerank.store.registry import read_registry, save_registry
+from rerank.store.tables import TABLES, described_tables, tables_markdown
+
+NAMES = [migration.name for migration in MIGRATIONS]
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path / "store.duckdb")
+
+
+def add_listing(store: Store, listing_id: str, title: str = "RTX 4060") -> None:
+    with store.writing() as session:
+        save_listings(session, [StoredListing(Listing(listing_id, title))])
+
+
+def listing_ids(store: Store) -> list[str]:
+    with store.reading() as session:
+        return [item.listing.listing_id for item in read_listings(session)]
+
+
+def applied(store: Store) -> list[str]:
+    with store.reading() as session:
+        return [name for (name,) in session.rows("t", "SELECT name FROM migrations ORDER BY name")]
+
+
+def forget(store: Store, *names: str) -> None:
+    """Make a store of a release that knew all migrations but some."""
+    tables = {
+        "0003_preferences": ("preference_items", "preference_pairs"),
+        "0004_evaluation": (
+            "evaluation_runs", "evaluation_listings", "predictions", "evaluation_outcomes",
+            "evaluation_figures", "evaluation_comparisons",
+        ),
+    }  # fmt: skip
+    with store.writing() as session:
+        for name in names:
+            for table in tables[name]:
+                session.execute("t", f"DROP TABLE {table}")
+            session.execute("t", "DELETE FROM migrations WHERE name = ?", [name])
+
+
+def python(code: str, *arguments: object) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(code), *map(str, arguments)],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+
+
+def test_migrations_sort_in_their_order_and_have_different_names():
+    assert NAMES == sorted(set(NAMES))
+
+
+def test_a_store_that_does_not_exist_reads_as_an_empty_one_and_is_not_made(store):
+    assert listing_ids(store) == []
+    assert applied(store) == NAMES
+    assert not store.path.exists()
+
+
+def test_a_write_makes_the_store_with_every_migration(store):
+    add_listing(store, "a")
+    assert applied(store) == NAMES
+    assert listing_ids(store) == ["a"]
+
+
+def test_what_a_failing_write_did_is_rolled_back(store):
+    def write_and_stop():
+        with store.writing() as session:
+            save_listings(session, [StoredListing(Listing("b", "RTX 4070"))])
+            raise KeyError("stop")
+
+    add_listing(store, "a")
+    with pytest.raises(KeyError, match="stop"):
+        write_and_stop()
+    assert listing_ids(store) == ["a"]
+    add_listing(store, "c")
+    assert listing_ids(store) == ["a", "c"]
+
+
+def test_a_store_made_for_a_write_that_fails_is_gone_again(store):
+    with pytest.raises(KeyError, match="stop"), store.writing():
+        raise KeyError("stop")
+    assert [path.name for path in store.path.parent.iterdir()] == ["store.duckdb.lock"]
+
+
+def test_a_failing_query_in_a_write_rolls_back_and_names_step_and_sql(store):
+    def write_twice():
+        row = "INSERT INTO listings VALUES ('b', 't', '', '', NULL, '', '', now())"
+        with store.writing() as session:
+            session.execute("t", "DELETE FROM listings")
+            session.execute("add twice", row)
+            session.execute("add twice", row)
+
+    add_listing(store, "a")
+    with pytest.raises(StoreError, match=r"add twice: (.|\n)*\nin: INSERT INTO listings"):
+        write_twice()
+    assert listing_ids(store) == ["a"]
+
+
+def test_reading_sessions_cannot_write(store):
+    add_listing(store, "a")
+    with store.reading() as session, pytest.raises(StoreError, match="read-only"):
+        session.execute("t", "DELETE FROM listings")
+
+
+@pytest.mark.parametrize("exists", [True, False])
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT * FROM read_csv('{file}')",
+        "SELECT * FROM '{file}'",
+        "COPY listings TO '{file}.copy'",
+        "ATTACH '{file}.db'",
+        "EXPORT DATABASE '{file}.export'",
+        "INSERT INTO listings VALUES ('x', 't', '', '', NULL, '', '', now())",
+        "DROP TABLE listings",
+        "CREATE TABLE mine (x INTEGER)",
+        "SET enable_external_access = true",
+        "LOAD httpfs",
+    ],
+)
+def test_a_sealed_session_reads_the_store_and_nothing_else(store, tmp_path, sql, exists):
+    if exists:
+        add_listing(store, "a")
+    secret = tmp_path / "secret.csv"
+    secret.write_text("x\n1\n")
+    with store.reading(sealed=True) as session, pytest.raises(StoreError, match="t: "):
+        session.rows("t", sql.format(file=secret))
+    assert not list(tmp_path.glob("secret.csv.*"))
+    assert listing_ids(store) == (["a"] if exists else [])
+
+
+def test_values_are_bound_and_never_read_as_sql(store):
+    hostile = "'; DROP TABLE listings; --"
+    add_listing(store, hostile, title=hostile)
+    with store.reading() as session:
+        (found,) = read_listings(session, [hostile])
+        assert session.rows("t", "SELECT ?, $1", [hostile]) == [(hostile, hostile)]
+        table = session.table("t", "SELECT $text AS x", {"text": hostile})
+    assert found.listing == Listing(hostile, hostile)
+    assert table.column("x").to_pylist() == [hostile]
+
+
+def test_batches_begin_with_an_empty_one_that_has_the_columns(store):
+    with store.reading() as session:
+        none = list(session.batches("t", "SELECT 1 AS x WHERE false"))
+        some = list(session.batches("t", "SELECT range AS x FROM range(20000)"))
+    assert [(b.num_rows, b.schema.names) for b in none] == [(0, ["x"])]
+    assert some[0].num_rows == 0
+    assert pa.Table.from_batches(some).column("x").to_pylist() == list(range(20000))
+
+
+def test_errors_while_rows_are_read_name_the_step(store):
+    with store.reading() as session, pytest.raises(StoreError, match=r"slow: .*oh"):
+        list(session.batches(
+            "slow", "SELECT CASE WHEN range < 90000 THEN range ELSE error('oh') END "
+            "FROM range(100000)",
+        ))  # fmt: skip
+
+
+def test_columns_are_arrays_with_nan_for_null(store):
+    with store.reading() as session:
+        found = session.columns(
+            "t", "SELECT * FROM (VALUES (1.5::DOUBLE, 'a'), (NULL, NULL)) t(x, y)"
+        )
+    assert found["x"][0] == 1.5
+    assert found["x"][1] != found["x"][1]
+    assert found["y"].tolist() == ["a", None]
+
+
+def test_a_newer_store_is_refused_and_left_as_it_is(store):
+    add_listing(store, "a")
+    with store.writing() as session:
+        session.execute("t", "INSERT INTO migrations VALUES ('9999_later', now())")
+    before = store.path.read_bytes()
+    for opening in (store.reading, store.writing):
+        with pytest.raises(StoreError, match=r"newer release .*9999_later.*update rerank"):
+            with opening():
+                pass
+    assert store.path.read_bytes() == before
+
+
+@pytest.mark.parametrize("reads", [True, False])
+def test_an_older_store_is_migrated_and_keeps_its_rows(store, reads):
+    add_listing(store, "a")
+    forget(store, "0003_preferences", "0004_evaluation")
+    if reads:
+        assert listing_ids(store) == ["a"]
+    else:
+        add_listing(store, "b")
+    assert applied(store) == NAMES
+    with store.reading() as session:
+        assert session.rows("t", "SELECT count(*) FROM evaluation_runs") == [(0,)]
+        assert session.rows("t", "SELECT count(*) FROM preference_pairs") == [(0,)]
+
+
+def test_a_migration_that_fails_leaves_neither_tables_nor_record(store, monkeypatch):
+    add_listing(store, "a")
+    broken = Migration("9000_broken", ("CREATE TABLE half (x INTEGER)", "CREATE TABLE oh no"))
+    monkeypatch.setattr("rerank.store.migrating.MIGRATIONS", (*MIGRATIONS, broken))
+    with pytest.raises(StoreError, match="migration 9000_broken: "), store.writing():
+        pass
+    monkeypatch.undo()
+    assert applied(store) == NAMES
+    with store.reading() as session:
+        assert session.rows("t", "SELECT 1 FROM duckdb_tables() WHERE table_name = 'half'") == []
+
+
+KILLED_WHILE_MIGRATING = """
+    import os, signal, sys
+    from pathlib import Path
+    import rerank.store.migrating as migrating
+    from rerank.store import Store
+    from rerank.store.database import Session
+
+    after = int(sys.argv[2])
+    run = Session.execute
+
+    def execute(self, step, sql, values=()):
+        global after
+        run(self, step, sql, values)
+        after -= step.startswith("migration") or step == "commit"
+        if after == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    Session.execute = execute
+    with Store(Path(sys.argv[1])).writing():
+        pass
+    print("done")
+"""
+
+
+@pytest.mark.parametrize("statements", [1, 3, 4, 9, 12])
+def test_a_kill_between_migrations_leaves_each_with_its_record_or_not_at_all(store, statements):
+    add_listing(store, "a")
+    forget(store, "0003_preferences", "0004_evaluation")
+    process = python(KILLED_WHILE_MIGRATING, store.path, statements)
+    assert process.wait(60) == -signal.SIGKILL, process.communicate()
+    process.communicate()
+    assert applied(store) == NAMES  # what was missing is applied now: nothing stood there half
+    assert listing_ids(store) == ["a"]
+    with store.reading() as session:
+        assert session.rows("t", "SELECT count(*) FROM predictions") == [(0,)]
+
+
+@pytest.mark.parametrize("statements", [1, 4, 8])
+def test_a_kill_while_a_store_is_made_leaves_none(store, statements):
+    process = python(KILLED_WHILE_MIGRATING, store.path, statements)
+    assert process.wait(60) == -signal.SIGKILL, process.communicate()
+    process.communicate()
+    assert not store.path.exists()
+    add_listing(store, "a")
+    assert listing_ids(store) == ["a"]
+    assert sorted(path.name for path in store.path.parent.iterdir()) == [
+        "store.duckdb", "store.duckdb.lock",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("content", [b"", b"garbage" * 1000, b"PAR1"])
+def test_a_file_that_is_no_store_is_one_clear_error(store, content):
+    store.path.write_bytes(content)
+    for opening in (store.reading, store.writing):
+        with pytest.raises(StoreError, match="expected a store, found something DuckDB cannot"):
+            with opening():
+                pass
+    assert store.path.read_bytes() == content
+
+
+def test_a_folder_in_the_place_of_the_store_is_one_clear_error(store):
+    store.path.mkdir()
+    for opening in (store.reading, store.writing):
+        with pytest.raises(StoreError, match="expected a store"), opening():
+            pass
+
+
+HOLDS_THE_STORE = """
+    import sys, time
+    from pathlib import Path
+    from rerank.store import Store
+    with Store(Path(sys.argv[1])).writing() as session:
+        session.execute(
+            "t", "INSERT INTO listings VALUES ('held', 't', '', '', NULL, '', '', now())"
+        )
+        print("in", flush=True)
+        sys.stdin.readline() if sys.argv[2] == "asks" else time.sleep(float(sys.argv[2]))
+"""
+
+
+def test_a_second_writer_is_told_who_writes_and_may_wait(store):
+    add_listing(store, "a")
+    holder = subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(HOLDS_THE_STORE), str(store.path), "asks"],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert holder.stdin
+    assert holder.stdout
+    assert holder.stdout.readline() == "in\n"
+    with pytest.raises(StoreBusyError, match=rf"process {holder.pid}\) is writing .*--wait"):
+        with store.writing():
+            pass
+    waiting = python(
+        "import sys; from pathlib import Path; from rerank.store import Store\n"
+        "with Store(Path(sys.argv[1]), wait_s=60).writing() as s:\n"
+        "    print(s.rows('t', 'SELECT listing_id FROM listings ORDER BY 1'))",
+        store.path,
+    )
+    holder.communicate("\n")
+    assert waiting.communicate(timeout=60) == ("[('a',), ('held',)]\n", "")
+
+
+def test_a_reader_waits_for_a_write_to_end(store):
+    add_listing(store, "a")
+    holder = python(HOLDS_THE_STORE, store.path, 0.5)
+    assert holder.stdout
+    assert holder.stdout.readline() == "in\n"
+    assert listing_ids(store) == ["a", "held"]
+    assert holder.wait(60) == 0
+    holder.communicate()
+
+
+def test_a_killed_writer_leaves_no_lock_and_nothing_of_its_write(store):
+    add_listing(store, "a")
+    holder = python(HOLDS_THE_STORE, store.path, 600)
+    assert holder.stdout
+    assert holder.stdout.readline() == "in\n"
+    os.kill(holder.pid, signal.SIGKILL)
+    holder.communicate()
+    add_listing(store, "b")
+    assert listing_ids(store) == ["a", "b"]
+
+
+def test_readers_work_side_by_side(store):
+    add_listing(store, "a")
+    with store.reading(), store.reading() as session:
+        assert session.rows("t", "SELECT listing_id FROM listings") == [("a",)]
+
+
+def test_answers_are_replaced_by_later_ones_of_the_same_annotator(store):
+    at = datetime(2026, 2, 3, 4, 5, 6, 789)
+    first = Annotation(
+        "a", "ann", Verdict.MATCH, "gpu-1", "RTX 1", ("gpu-1", "gpu-2"), "m", "n", at
+    )
+    other = Annotation("a", "bob", Verdict.NOT_GPU, annotated_at=at)
+    later = Annotation("a", "ann", Verdict.UNSURE, annotated_at=at)
+    with store.writing() as session:
+        save_annotations(session, [first, other])
+    with store.reading() as session:
+        assert read_annotations(session) == [first, other]
+        assert read_annotations(session, annotator="bob") == [other]
+    with store.writing() as session:
+        save_annotations(session, [later])
+    with store.reading() as session:
+        assert read_annotations(session) == [later, other]
+
+
+@pytest.mark.parametrize(
+    ("verdict", "gpu_id", "model"),
+    [(Verdict.MATCH, None, None), (Verdict.MATCH, "g", None), (Verdict.NOT_GPU, None, "m")],
+)
+def test_answers_that_contradict_themselves_are_refused(store, verdict, gpu_id, model):
+    with pytest.raises(StoreError, match=r"save annotations: .*CHECK constraint"):
+        with store.writing() as session:
+            save_annotations(session, [Annotation("a", "ann", verdict, gpu_id, model)])
+
+
+def test_listings_come_back_as_they_were(store):
+    first = StoredListing(Listing("b/../c", "\x00 \u2028 ' \"", "v", "d\n", 0.1 + 0.2), "s", "en")
+    second = StoredListing(Listing("a", "t", price=None))
+    with store.writing() as session:
+        save_listings(session, [first, second])
+        save_listings(session, [first])
+    with store.reading() as session:
+        assert read_listings(session) == [second, first]
+        assert read_listings(session, ["b/../c", "nowhere"]) == [first]
+        assert read_listings(session, []) == []
+
+
+def test_a_registry_comes_back_as_it_was_and_is_saved_once(store, tiny_registry):
+    with store.writing() as session:
+        assert save_registry(session, tiny_registry, "v1") is True
+        assert save_registry(session, tiny_registry, "v1") is False
+        assert save_registry(session, tiny_registry[:3], "v2") is True
+    with store.reading() as session:
+        assert read_registry(session, "v1") == sorted(tiny_registry, key=lambda r: r.gpu_id)
+        assert len(read_registry(session, "v2")) == 3
+        counts = session.rows("t", "SELECT registry_version, gpus FROM registry_snapshots")
+        assert sorted(counts) == [("v1", len(tiny_registry)), ("v2", 3)]
+        with pytest.raises(InputError, match="registry snapshot of version 'v3'"):
+            read_registry(session, "v3")
+
+
+def test_every_table_and_column_is_documented_in_the_order_of_the_schema():
+    with scratch() as session:
+        migrate(session, Path("memory"))
+        schema: dict[str, list[str]] = {}
+        for table, column in session.rows(
+            "t", "SELECT table_name, column_name FROM duckdb_columns() "
+            "WHERE NOT internal ORDER BY table_name, column_index",
+        ):  # fmt: skip
+            schema.setdefault(table, []).append(column)
+    assert {table.name: list(table.columns) for table in TABLES} == schema
+
+
+def test_no_meaning_is_empty_or_breaks_a_markdown_table():
+    for table in TABLES:
+        for text in (table.row, *table.columns.values()):
+            assert text.strip(), table.name
+            assert "|" not in text
+            assert "\n" not in text
+
+
+def test_descriptions_carry_the_types_of_the_schema():
+    with scratch() as session:
+        migrate(session, Path("memory"))
+        described = {table["table"]: table for table in described_tables(session)}
+    (price,) = [c for c in described["listings"]["columns"] if c["column"] == "price"]
+    assert price == {
+        "column": "price", "type": "DOUBLE", "meaning": "in the shop's currency; null if unknown",
+    }  # fmt: skip
+    text = tables_markdown([described["listings"]])
+    assert text.startswith("### `listings`\n\nOne row: what a seller wrote.\n\n| column | type |")
+    assert "| `price` | DOUBLE | in the shop's currency; null if unknown |\n" in text
