@@ -7,15 +7,10 @@ from typing import Any
 
 from index.registry_check import Finding
 from jobs.tables import table
+from rerank.evaluation.baselines import BASELINE_LABELS
 from rerank.evaluation.catalogue import METRICS
 
 _PARTS = ("retrieval", "ranking", "decision", "label")
-_BASELINES = {
-    "rapidfuzz_token_set_ratio": "RapidFuzz token_set_ratio",
-    "rapidfuzz_wratio": "RapidFuzz WRatio",
-    "char_ngram_tfidf": "character n-gram TF-IDF",
-    "token_coverage": "token-coverage rule",
-}
 
 
 def report_text(report: dict[str, Any]) -> str:
@@ -68,7 +63,7 @@ def baselines_text(content: dict[str, Any]) -> str:
     for name, figures in content["baselines"].items():
         gain = figures.get("gain_precision_at_1")
         rows.append([
-            _BASELINES.get(name, name), *(_value(figures.get(key)) for key in keys),
+            BASELINE_LABELS.get(name, name), *(_value(figures.get(key)) for key in keys),
             f"{gain['value']:+.3f}" if gain and gain["value"] is not None else "-",
         ])  # fmt: skip
     header = ("", "precision@1", "recall@3", "recall@10", "MRR", "gain")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from jobs.report_html.blocks import Cell, figure_cell, folded, framed, section, table
 from jobs.report_html.dot_plot import Row, Tone, dot_plot
@@ -64,7 +64,7 @@ def _left_out(steps: Sequence[Content]) -> Markup | None:
         return None
     rows = []
     for step in steps:
-        own = _difference(step, _MEASURE)
+        own = _difference(step)
         clear = own.low is not None and own.high is not None and not own.low <= 0 <= own.high
         rows.append(Row(_step(step), own, Tone.OTHER if clear else Tone.OWN))
     rows.sort(key=lambda row: (row.figure.value is None, row.figure.value or 0.0, row.label))
@@ -85,16 +85,16 @@ def _step_table(caption: str, steps: Sequence[Content]) -> Markup | None:
         rows.append([
             _step(step),
             *(figure_cell(figure(part(step, "metrics"), key)) for key in metrics),
-            figure_cell(_difference(step, _MEASURE), signed=True),
+            figure_cell(_difference(step), signed=True),
             p_text(number(gap.get("p_adjusted"))),
         ])  # fmt: skip
     header = ("system", *map(metric_label, metrics), "difference to full", "p, corrected")
     return table(f"{caption}; difference in {metric_label(_MEASURE)}", header, rows)
 
 
-def _difference(step: Mapping[str, object], metric: str) -> Figure:
-    found = figure(part(step, "difference"), metric)
-    return found._replace(n=found.n or figure(part(step, "metrics"), metric).n)
+def _difference(step: Content) -> Figure:
+    """Return the difference to the full system; every system has the n of the section's lead."""
+    return figure(part(step, "difference"), _MEASURE)._replace(n=None)
 
 
 def _step(step: Content) -> str:

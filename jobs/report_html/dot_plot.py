@@ -23,7 +23,7 @@ from jobs.report_html.markup import Child, Markup, joined
 
 _ROW = 42
 _MARGIN = 8
-_CHARACTERS_WIDTH = 6.6  # of digits
+_DIGIT = 6.8  # mean width of a digit
 
 
 class Tone(Enum):
@@ -69,13 +69,13 @@ def dot_plot(
     shown = [row for row in rows if row.figure.value is not None]
     if not shown:
         return None
-    fixed = reference.value if reference else None
+    fixed = 0.0 if signed else reference.value if reference else None
     values = [bound for row in shown for bound in row.figure[:3]] + [fixed]
     axis = axis_over(
-        [*values, 0.0] if signed else values,
+        values,
         start=_MARGIN, end=WIDTH - _MARGIN, limits=limits, n_ticks=5,
     )  # fmt: skip
-    top = LINE + 6 if fixed is not None else 2
+    top = LINE + 6 if reference and fixed is not None else 2
     bottom = top + _ROW * len(shown)
     marks: list[Child] = [
         horizontal_axis(
@@ -83,8 +83,6 @@ def dot_plot(
             top=top, signed=signed,
         )
     ]  # fmt: skip
-    if signed:
-        marks.append(line(axis.place(0.0), top, axis.place(0.0), bottom, "zero"))
     if reference is not None and fixed is not None:
         marks.append(_reference_label(axis, fixed, reference.label))
     marks += [
@@ -98,15 +96,23 @@ def _row(row: Row, top: float, axis: Axis, reference: float | None, *, signed: b
     figures = with_interval(found, signed=signed) + (
         f"  n {whole(found.n)}" if found.n is not None else ""
     )
-    room = WIDTH - len(figures) * _CHARACTERS_WIDTH - 8
+    room = WIDTH - len(figures) * _DIGIT - 8
     label = f"{row.label} · {row.note}" if row.note else row.label
     y = top + 29
     marks: list[Child] = [
-        words_at(0, top + 16, fitted(label, room), class_=f"label {tone}"),
+        words_at(0, top + 16, fitted(label, 0.92 * room), class_=f"label {tone}"),
         words_at(WIDTH, top + 16, figures, anchor="end", class_="value"),
     ]
     if reference is not None:  # beside the marks only, so that it crosses no figures
-        marks.append(line(axis.place(reference), y - 8, axis.place(reference), y + 8, "reference"))
+        marks.append(
+            line(
+                axis.place(reference),
+                y - 8,
+                axis.place(reference),
+                y + 8,
+                "zero" if signed else "reference",
+            )
+        )
     if found.low is not None and found.high is not None:
         marks.append(line(axis.place(found.low), y, axis.place(found.high), y, f"range {tone}"))
     if found.value is not None:

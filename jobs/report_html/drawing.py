@@ -1,8 +1,8 @@
 """SVG pictures: one width for all of them, so that their text is read on a phone as on a desk.
 
-A picture is 360 units wide and never shown narrower than about 330 px on a phone of 360 px, so
-text of 12 units is 11 px there. Colours are classes of the page's style, so that pictures follow
-light and dark.
+A picture is 360 units wide and shown 320 px wide or more on a phone of 360 px, so text of 12.4
+units is 11 px there. Colours are classes of the page's style, so that pictures follow light and
+dark.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from jobs.tables import cut
 WIDTH: Final = 360
 LINE: Final = 15
 """Height of a line of text."""
-_CHARACTER: Final = 6.3  # mean width of a character at 12 units
+_CHARACTER: Final = 6.5  # mean width of a character at 12.4 units
 
 
 def picture(height: float, title: str, description: str, *children: Child) -> Markup:

@@ -77,7 +77,7 @@ def confusions_section(content: Content, anchor: str) -> Markup | None:
         [
             foreign(text(item, "gold")), foreign(text(item, "found")), whole(count(item.get("n"))),
             small_bar((count(item.get("n")) or 0) / largest),
-            joined(*_spaced([str(key) for key in items(item, "listing_ids")])),
+            joined(*_spaced([str(key) for key in items(item, "listing_ids") if key is not None])),
         ]
         for item in found
     ]  # fmt: skip

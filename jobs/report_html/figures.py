@@ -99,7 +99,9 @@ def whole(value: int | None) -> str:
 
 
 def percent(value: float) -> str:
-    """Write a share as a percentage with one place."""
+    """Write a share as a percentage with one place; none and all have none."""
+    if value in (0, 1):
+        return f"{100 * value:.0f}\N{NO-BREAK SPACE}%"
     return f"{100 * value:.1f}\N{NO-BREAK SPACE}%"
 
 
@@ -107,7 +109,7 @@ def p_text(value: float | None) -> str:
     """Write a p-value; below .001 no digits are worth their place."""
     if value is None:
         return MISSING
-    return "< .001" if value < 0.001 else share(value)
+    return "<\N{NO-BREAK SPACE}.001" if value < 0.001 else share(value)
 
 
 def plural(n: int, one: str, many: str = "") -> str:

@@ -4,20 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from rerank.evaluation.baselines import BASELINE_LABELS
 from rerank.evaluation.catalogue import METRICS, Better
 
 _METRICS = {metric.name: metric for metric in METRICS}
-_BASELINES = {
-    "rapidfuzz_token_set_ratio": "RapidFuzz token_set_ratio",
-    "rapidfuzz_wratio": "RapidFuzz WRatio",
-    "char_ngram_tfidf": "character n-gram TF-IDF",
-    "token_coverage": "token-coverage rule",
-}
 OTHER_DEFINITIONS = (
     ("difference", "ours less the baseline's on the same listings, with a paired interval"),
     ("p, corrected", "chance of such a difference if both were equally good (paired "
      "randomisation), multiplied up for the number of comparisons after Holm"),
-    ("[low–high]", "95 % bootstrap interval: listings that belong together are drawn as one"),
+    ("[low–high]", "95 % interval: bootstrap, listings that belong together drawn as one; "
+     "Wilson's for the bins of the reliability diagram"),
     ("n", "how many listings, answers or sets the figure is made from"),
     ("candidate set", "the models, or no match, that hold the truth with the stated coverage"),
     ("contribution", "what a feature did to the score (SHAP); of a wrong order: less what it did "
@@ -39,7 +35,7 @@ def lower_is_better(name: str) -> bool:
 
 def system_label(name: str) -> str:
     """Return what a system is called."""
-    return _BASELINES.get(name, name)
+    return BASELINE_LABELS.get(name, name)
 
 
 def in_report_order(names: Iterable[str]) -> list[str]:

@@ -25,6 +25,7 @@ from jobs.report_html.figures import (
     with_interval,
 )
 from jobs.report_html.markup import Markup
+from jobs.report_html.names import metric_label
 
 
 def reliability_section(content: Content, anchor: str) -> Markup | None:
@@ -62,8 +63,8 @@ def curves_section(content: Content, anchor: str) -> Markup | None:
     told = ["Listings are answered in the order of their probability."]
     if at_precision.value is not None:
         told.append(
-            f"{percent(at_precision.value)} {_bounds(at_precision)}of all listings can be accepted "
-            "at the precision chosen in training."
+            f"{percent(at_precision.value)} {_bounds(at_precision)}of all listings could be "
+            f"accepted by one threshold ({metric_label('accepted_share_at_precision')})."
         )
     for key, name in (("aurc", "risk-coverage"), ("pr_auc", "precision-recall")):
         area = figure(metrics, key)
@@ -101,7 +102,7 @@ def candidate_sets_section(content: Content, anchor: str) -> Markup | None:
         )
     plot = dot_plot(
         [Row("coverage reached", coverage)], title="Coverage of candidate sets",
-        axis_label="share of listings whose set holds the truth",
+        axis_label="share of sets that hold the truth",
         reference=Reference(level, "promised"),
     )  # fmt: skip
     bounds = "" if size.low is None or size.high is None else f"{size.low:.2f}–{size.high:.2f}"

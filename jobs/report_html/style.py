@@ -43,12 +43,14 @@ margin:.75rem 0}
 .beside{display:grid;grid-template-columns:minmax(0,26rem) minmax(0,1fr);gap:.5rem 2rem;
 align-items:start}
 .beside>:only-child{grid-column:1/-1}
-.plots,.parts{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(22rem,100%),1fr));
+.plots{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(22rem,100%),1fr));
 gap:1rem 2rem}
 figure{margin:.5rem 0}
-.parts>div{min-width:0}
+.parts{columns:22rem;column-gap:2rem}
+.parts>div{break-inside:avoid;padding-top:.01px}
+.parts h4{margin-top:.75rem}
 .plot{display:block;width:100%;max-width:28rem;height:auto}
-.plot text{font-size:12px;fill:var(--ink);paint-order:stroke;stroke:var(--paper);stroke-width:3px;
+.plot text{font-size:12.4px;fill:var(--ink);paint-order:stroke;stroke:var(--paper);stroke-width:3px;
 stroke-linejoin:round}
 .plot .tick,.plot .axis-label,.plot .reference-label{fill:var(--soft)}
 .plot .label.faint,.plot .label.faint~.value{fill:var(--soft)}
@@ -76,7 +78,8 @@ th,td{padding:.3rem .9rem .3rem 0;text-align:right;vertical-align:top;font-weigh
 border-bottom:1px solid var(--rule);overflow-wrap:normal}
 th.text,td.text{text-align:left}
 th.text,td.text{min-width:8rem;max-width:22rem;overflow-wrap:anywhere}
-td.text:empty,td.bars{min-width:0}
+td.text:has(>.small-bar),th.text:empty{min-width:0}
+td:has(>.small-bar){white-space:nowrap}
 thead th{color:var(--soft);font-size:.85rem;vertical-align:bottom}
 small{font-size:.85em;color:var(--soft)}
 td small{display:inline-block;white-space:nowrap}
@@ -84,7 +87,7 @@ details{margin:.5rem 0}
 summary{cursor:pointer;padding:.35rem 0;color:var(--own)}
 code{font-size:.9em;font-family:ui-monospace,Menlo,Consolas,"Liberation Mono",monospace}
 .toolbar{display:flex;flex-wrap:wrap;gap:.5rem 1rem;align-items:center;background:var(--field);
-padding:.6rem .75rem;border-radius:.3rem;font-size:.9rem}
+padding:.6rem .75rem;border-radius:.3rem;font-size:.9rem;overflow-wrap:normal}
 .toolbar[hidden],[hidden]{display:none}
 .toolbar label{display:inline-flex;gap:.4rem;align-items:center;max-width:100%}
 .leaf{display:inline-flex;gap:.5rem;align-items:center}
@@ -110,7 +113,9 @@ footer{margin-top:3rem;border-top:2px solid var(--ink);font-size:.9rem}
 .cards{grid-template-columns:repeat(2,minmax(0,1fr));gap:.5rem}.cards b{font-size:1.4rem}
 .cards>div{padding:.5rem .6rem}.terms{grid-template-columns:minmax(0,1fr);gap:0}
 .terms dd{margin-bottom:.5rem}.leaf{width:100%;justify-content:space-between}
-.small-bar{width:4rem}}
+.small-bar{width:3.5rem}
+th.text,td.text{min-width:6.6rem}th,td{padding-right:.6rem}}
+@media(max-width:46rem){td.text:has(>.small-bar),th.text:empty{min-width:0}}
 @media print{.toolbar,.sets,.contents{display:none}section{break-inside:avoid-page}}
 """
 """Plain CSS without addresses: the page loads nothing."""

@@ -14,8 +14,8 @@ from rerank.training import Stage, TrainingParameters, fit, generated_listings, 
 from rerank.training_evidence import Prepared, Preparer
 from rerank.tree_training import TreeParameters
 
-# A quarter of the trees that are trained for use, each four times as steep: a training takes a
-# second instead of six and ranks within 0.2 % as well.
+# A quarter of the trees that are trained for use, each four times as steep: hundreds of trainings
+# are compared with each other, none is used.
 _FEWER_TREES = 4
 # The threshold for a stated precision rests on a few errors; on few listings it jumps about, and
 # so would the share accepted. Listings to calibrate on cost little: no tree is trained on them.

@@ -17,6 +17,14 @@ from index.text import normalise, runs
 
 Scores = NDArray[np.floating[Any]]
 
+BASELINE_LABELS = {
+    "rapidfuzz_token_set_ratio": "RapidFuzz token_set_ratio",
+    "rapidfuzz_wratio": "RapidFuzz WRatio",
+    "char_ngram_tfidf": "character n-gram TF-IDF",
+    "token_coverage": "token-coverage rule",
+}
+"""What people call the default baselines, by `Baseline.name`."""
+
 
 class Baseline(Protocol):
     """Ranks model names for titles."""

@@ -50,7 +50,7 @@ def read_listings(
     session: Session, listing_ids: Sequence[str] | None = None
 ) -> list[StoredListing]:
     """Return listings by id, all if none are named; those that are not there are left out."""
-    chosen = "" if listing_ids is None else "WHERE list_contains(?, listing_id)"
+    chosen = "" if listing_ids is None else "WHERE listing_id IN (SELECT unnest(?))"
     rows = session.rows(
         "read listings",
         "SELECT listing_id, title, vendor, description, price, shop, language FROM listings "

@@ -494,6 +494,19 @@ def test_a_session_over_every_key(open_session, home, write_listings) -> None:
     assert answers(home) == {**kept, second: answers(home)[second]}
 
 
+def test_two_people_answer_at_the_same_time(open_session, home, write_listings) -> None:
+    anna = open_session(write_listings("listings.csv", LISTINGS), "--annotator", "anna")
+    anna.wait_for(LAST_LINE)
+    ben = open_session("--annotator", "ben")
+    ben.wait_for(LAST_LINE)
+    for at, key in enumerate("xun", 1):
+        os.write(anna.terminal, key.encode())
+        os.write(ben.terminal, key.encode())
+        anna.wait_for(f"{at} of 4 answered")
+        ben.wait_for(f"{at} of 4 answered")
+    assert len(answers(home, "anna")) == len(answers(home, "ben")) == 3
+
+
 def test_killed_right_after_an_answer_was_confirmed(open_session, home, write_listings) -> None:
     session = open_session(write_listings("listings.jsonl", LISTINGS), "--annotator", "anna")
     first = title_shown(session.wait_for(LAST_LINE))

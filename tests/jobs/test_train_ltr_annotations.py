@@ -92,6 +92,9 @@ def test_a_weight_must_be_above_zero(run, weight):
     assert "--annotation-weight" in result.stderr
 
 
+LONG = "listings_of_a_distributor_with_a_long_name"
+
+
 def some_gold(path: Path) -> Path:
     rows = shipped("hard_set.csv").read_text(encoding="utf-8").splitlines(True)
     path.write_text("".join([rows[0], *rows[1:61], *rows[-60:]]), encoding="utf-8")
@@ -100,7 +103,7 @@ def some_gold(path: Path) -> Path:
 
 @pytest.mark.slow
 def test_simulate_queue_reports_and_keeps_nothing(run, home, tmp_path):
-    gold, out = some_gold(tmp_path / "mine.csv"), tmp_path / "queue.json"
+    gold, out = some_gold(tmp_path / f"{LONG}.csv"), tmp_path / "queue.json"
     arguments = (
         "simulate-queue", "--gold", gold, "--answers", "5,10", "--repeats", 2, "--scale", 0.01,
         "--queue", "uncertain,random", "--out", out,
@@ -109,10 +112,10 @@ def test_simulate_queue_reports_and_keeps_nothing(run, home, tmp_path):
     assert result.exit_code == 0, result.output
     assert not home.exists()
     assert max(map(len, result.stdout.splitlines())) <= 80
-    for words in ("mine (120)", "precision@1", "Brier score", "over random", "uncertain"):
-        assert words in result.stdout
+    for words in (f"{LONG} (120)", "precision@1", "Brier score", "over random", "uncertain"):
+        assert words in " ".join(result.stdout.split())
     report = json.loads(out.read_text())
-    assert report["sets"] == {"mine": 120}
+    assert report["sets"] == {LONG: 120}
     assert report["plan"] == {
         "answers": [5, 10], "repeats": 2, "queues": ["uncertain", "random"], "halving": "model",
         "weight": report["plan"]["weight"], "seed": 7,
