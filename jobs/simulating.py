@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from index.errors import InputError
 from index.shipped import shipped
-from jobs.annotating import queue_items
+from jobs.annotation.asking import queue_items
 from jobs.tables import WIDTH, table
 from jobs.training import scaled
 from jobs.workspace import Workspace, open_retriever

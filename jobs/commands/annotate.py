@@ -9,10 +9,10 @@ from pathlib import Path
 import click
 
 from index.errors import InputError
-from jobs.annotating import prepare, save_answer, take_in
-from jobs.annotation_dialogue import Dialogue, summary
-from jobs.annotation_terminal import hold
-from jobs.keys import check_terminal
+from jobs.annotation.asking import prepare, save_answer, take_in
+from jobs.annotation.dialogue import Dialogue, summary
+from jobs.annotation.keys import check_terminal
+from jobs.annotation.terminal import hold
 from jobs.options import home_option, seed_option
 from jobs.workspace import Workspace
 from rerank.annotation.queue import QueueStrategy

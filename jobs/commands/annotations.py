@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from jobs.agreement_tables import (
+from jobs.annotation.agreement_tables import (
     agreement_text,
     answer_text,
     dispute_values,
@@ -15,8 +15,8 @@ from jobs.agreement_tables import (
     suspect_values,
     suspects_text,
 )
-from jobs.judging_annotations import adjudicate as save_adjudication
-from jobs.judging_annotations import find_suspects, read_answers
+from jobs.annotation.judging import adjudicate as save_adjudication
+from jobs.annotation.judging import find_suspects, read_answers
 from jobs.options import format_option, home_option, seed_option, wait_option
 from jobs.progress import progress_bar
 from jobs.tables import cut

@@ -8,10 +8,8 @@ from typing import Any
 
 import click
 
-from jobs.candidate_lookup import CandidateLookup
-from jobs.collecting_pairs import add_bootstrap_pairs, follow_annotations, state_pairs
 from jobs.options import format_option, home_option, seed_option, wait_option
-from jobs.pair_arguments import (
+from jobs.pairs.arguments import (
     LABELS,
     login_name,
     read_metrics,
@@ -19,10 +17,12 @@ from jobs.pair_arguments import (
     read_tags,
     read_with,
 )
-from jobs.pair_flags import CaptureFlags, PairFlags
-from jobs.pair_prompts import confirm, prompted
-from jobs.pair_tables import counts_text, followed_text
-from jobs.preference_files import describe, export_pairs
+from jobs.pairs.candidate_lookup import CandidateLookup
+from jobs.pairs.collecting import add_bootstrap_pairs, follow_annotations, state_pairs
+from jobs.pairs.files import describe, export_pairs
+from jobs.pairs.flags import CaptureFlags, PairFlags
+from jobs.pairs.prompts import confirm, prompted
+from jobs.pairs.tables import counts_text, followed_text
 from jobs.workspace import Workspace
 from rerank.annotation.candidate_items import CANDIDATE_TYPE
 from rerank.annotation.preferences import PreferenceConflictError

@@ -8,9 +8,9 @@ from pathlib import Path
 import click
 
 from jobs.options import existing_file, home_option, wait_option
-from jobs.query_results import TABLE_LIMIT, result_lines, run_query
-from jobs.store_texts import summary_text, tables_text
-from jobs.store_transfer import Contents, export_file, import_file
+from jobs.storing.query_results import TABLE_LIMIT, result_lines, run_query
+from jobs.storing.texts import summary_text, tables_text
+from jobs.storing.transfer import Contents, export_file, import_file
 from jobs.workspace import Workspace
 from rerank.store.database import Store, scratch
 from rerank.store.importing import OnConflict

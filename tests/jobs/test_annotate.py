@@ -17,10 +17,11 @@ from pathlib import Path
 import pytest
 
 from index.records import GpuRecord, Listing
-from jobs.annotating import POOL, Queue, read_pool
-from jobs.annotation_dialogue import Dialogue, summary
-from jobs.annotation_overlays import help_screen, search_screen
-from jobs.annotation_screen import (
+from jobs.annotation.asking import POOL, Queue, read_pool
+from jobs.annotation.dialogue import Dialogue, summary
+from jobs.annotation.keys import Key
+from jobs.annotation.overlays import help_screen, search_screen
+from jobs.annotation.screen import (
     LEAST_HEIGHT,
     Choice,
     Question,
@@ -30,7 +31,6 @@ from jobs.annotation_screen import (
     question_screen,
     wrapped,
 )
-from jobs.keys import Key
 from jobs.searching import find_by_words
 from jobs.tables import width_of
 from rerank.annotation.contrast import Contrast

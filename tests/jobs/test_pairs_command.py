@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from index.records import Listing
-from jobs.collecting_pairs import add_bootstrap_pairs
+from jobs.pairs.collecting import add_bootstrap_pairs
 from jobs.workspace import Workspace
 from rerank.features import CANDIDATE_FEATURES
 from rerank.store import Store

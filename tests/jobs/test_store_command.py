@@ -14,7 +14,7 @@ from index.artifacts import read_manifest
 from index.gpu_index import index_records
 from index.records import Listing
 from index.shipped import shipped
-from jobs.query_results import result_lines
+from jobs.storing.query_results import result_lines
 from rerank.store import Store
 from rerank.store.annotations import Annotation, Verdict, save_annotations
 from rerank.store.exporting import annotations_table, listings_table

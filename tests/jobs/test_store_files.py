@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from index.records import Listing
-from jobs.store_files import read_incoming, write_table
+from jobs.storing.files import read_incoming, write_table
 from rerank.store import Store
 from rerank.store.annotation_import import import_annotations
 from rerank.store.annotations import Annotation, Verdict, read_annotations, save_annotations

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from index.gpu_index import index_records
 from index.registry import registry_fingerprint
-from jobs.store_files import read_incoming, write_table
+from jobs.storing.files import read_incoming, write_table
 from jobs.workspace import Workspace
 from rerank.store.annotation_import import import_annotations
 from rerank.store.database import Store

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from jobs.annotation_screen import (
+from jobs.annotation.screen import (
     LEAST_HEIGHT,
     LEAST_WIDTH,
     MAX_CHOICES,

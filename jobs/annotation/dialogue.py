@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Protocol
 
 from index.errors import StoreBusyError
 from index.records import Listing
-from jobs.annotation_overlays import end_screen, help_screen, search_screen
-from jobs.annotation_screen import MAX_CHOICES, Choice, Question, Screen, Size, question_screen
-from jobs.keys import Key
+from jobs.annotation.keys import Key
+from jobs.annotation.overlays import end_screen, help_screen, search_screen
+from jobs.annotation.screen import MAX_CHOICES, Choice, Question, Screen, Size, question_screen
 from jobs.searching import find_by_words, search
 from rerank.annotation.contrast import contrasts
 from rerank.store.annotations import Annotation, Verdict
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from index.retriever import Retriever
-    from jobs.annotating import Queue
+    from jobs.annotation.asking import Queue
 
 _VERDICT_KEYS = {"n": Verdict.NONE_OF_THESE, "x": Verdict.NOT_GPU, "u": Verdict.UNSURE}
 VERDICT_WORDS = {

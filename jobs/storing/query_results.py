@@ -12,8 +12,8 @@ from typing import Any
 import pyarrow as pa
 
 from index.errors import InputError, StoreError
-from jobs.plain_values import plain
-from jobs.store_files import csv_text
+from jobs.storing.files import csv_text
+from jobs.storing.plain_values import plain
 from jobs.tables import WIDTH, cut, table, width_of
 from rerank.store.database import Store
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields
 
 import click
 
-from jobs.pair_arguments import read_metrics
+from jobs.pairs.arguments import read_metrics
 from rerank.store.preferences import PairSource, PreferenceItem, PreferenceLabel, PreferencePair
 
 _LABELS: dict[str, PreferenceLabel] = {"1": 1, "0": 0, "-1": -1}

@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 from index.artifacts import writing_file
 from index.csv_rows import csv_rows
 from index.errors import FaultsError, InputError
-from jobs.plain_values import plain
+from jobs.storing.plain_values import plain
 from rerank.store.incoming import PLACE, Incoming, Kind
 
 _CHUNK_ROWS = 65_536

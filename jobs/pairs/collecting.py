@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from index.errors import FaultsError
-from jobs.candidate_lookup import CandidateLookup
+from jobs.pairs.candidate_lookup import CandidateLookup
 from jobs.workspace import Workspace
 from rerank.annotation.annotation_pairs import implied_pairs
 from rerank.annotation.bootstrap_pairs import bootstrap_pairs

@@ -8,9 +8,9 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-from jobs.annotation_dialogue import Dialogue
-from jobs.annotation_screen import Screen, Size, Style
-from jobs.keys import Key, Keyboard, open_keyboard
+from jobs.annotation.dialogue import Dialogue
+from jobs.annotation.keys import Key, Keyboard, open_keyboard
+from jobs.annotation.screen import Screen, Size, Style
 
 _HOME, _CLEAR_LINE, _CLEAR_BELOW, _CLEAR = "\x1b[H", "\x1b[K", "\x1b[J", "\x1b[2J"
 _HIDE_CURSOR, _SHOW_CURSOR = "\x1b[?25l", "\x1b[?25h"

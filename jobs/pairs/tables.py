@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from jobs.collecting_pairs import Followed
+from jobs.pairs.collecting import Followed
 from jobs.tables import cut, table
 from rerank.store.preference_counts import PreferenceCounts
 

@@ -8,8 +8,8 @@ from typing import Any, TypeVar
 
 import click
 
-from jobs.pair_arguments import LABELS, read_metrics, read_similarity, read_tags
-from jobs.pair_flags import PairFlags
+from jobs.pairs.arguments import LABELS, read_metrics, read_similarity, read_tags
+from jobs.pairs.flags import PairFlags
 from rerank.annotation.candidate_items import CANDIDATE_TYPE
 
 T = TypeVar("T")

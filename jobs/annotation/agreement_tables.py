@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from jobs.judging_annotations import SuspectReport
+from jobs.annotation.judging import SuspectReport
 from jobs.tables import WIDTH, cut, table
 from rerank.annotation.agreement import Agreement, Dispute
 from rerank.annotation.consensus import label_of

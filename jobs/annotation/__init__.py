@@ -1,0 +1,1 @@
+"""Ask people what listings sell, on a terminal, and judge what they said."""

@@ -1,0 +1,1 @@
+"""Collect preference pairs from people and files, and write them as data sets."""
