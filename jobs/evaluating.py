@@ -18,9 +18,10 @@ from jobs.workspace import Workspace, open_retriever, resolver_over
 from rerank.annotation.annotated_gold import gold_of_annotations
 from rerank.annotation.consensus import consensus
 from rerank.conformal import DEFAULT_COVERAGE
+from rerank.evaluation.answering import Instruments
 from rerank.evaluation.baselines import default_baselines
 from rerank.evaluation.candidate_sets import covered
-from rerank.evaluation.evaluate import DEFAULT_SEED, Instruments, evaluate
+from rerank.evaluation.evaluate import DEFAULT_SEED, evaluate
 from rerank.evaluation.failures import failures
 from rerank.evaluation.gold import GoldListing
 from rerank.evaluation.intervals import DEFAULT_SAMPLES

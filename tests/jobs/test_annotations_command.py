@@ -17,7 +17,7 @@ TITLES = {
     "L1": "palit geforce rtx 4060 ti dual 16gb gddr6",
     "L2": "empty box for sapphire radeon rx 6600 pulse, no card inside",
     "L3": "msi geforce gtx 1060 gaming x 6gb gddr5",
-    "L4": "asus tuf gaming geforce rtx 3080 10gb gddr6x",
+    "L4": "asus tuf oc geforce rtx 3080 10gb gddr6x",
 }
 TI = "GeForce RTX 4060 Ti"
 

@@ -20,8 +20,9 @@ from index.errors import ArtifactError, InputError
 from index.gpu_index import load_retriever
 from index.records import GpuRecord, Listing, Route
 from index.shipped import shipped
+from rerank.evaluation.answering import BASELINE_LISTINGS, Instruments
 from rerank.evaluation.baselines import TokenCoverage, default_baselines
-from rerank.evaluation.evaluate import BASELINE_LISTINGS, Instruments, evaluate
+from rerank.evaluation.evaluate import evaluate
 from rerank.evaluation.gold import GoldKind, GoldListing, bootstrap_gold, read_gold
 from rerank.evaluation.intervals import Resampling
 from rerank.evaluation.measure import figures_of
