@@ -16,6 +16,7 @@ from index.embedder import Embedder, listing_text
 from index.lexicon import Lexicon, Reading
 from index.name_evidence import NameEvidence, name_evidence
 from index.records import GpuRecord, Listing, Route
+from index.stated_memory import memory_agreement, stated_sizes
 from index.vector_index import VectorIndex
 
 Floats = NDArray[np.float32]
@@ -122,7 +123,8 @@ class Retriever:
         row = names.find(listing, model.astype(np.int64), len(self.lexicon.models))
         quality = names.values[:, -1] if len(names.values) else np.zeros(1, np.float32)
         score = np.where(row >= 0, quality[row], -0.5)
-        score = score + 0.25 * memory_agreement(readings, listing, self._memory[record])
+        stated = stated_sizes(readings)[listing]
+        score = score + 0.25 * memory_agreement(stated, self._memory[record])
         return np.asarray(score - 0.02 * self._variant_rank[record], np.float32)
 
     def _keep_best(self, listing: Ints, record: Ints, shortlist: Floats, limit: int) -> Ints:
@@ -136,18 +138,6 @@ class Retriever:
         order = order[np.lexsort((record[order], -shortlist[order], listing[order]))]
         same = np.diff(listing[order]) == 0
         return np.asarray(order[_rank_in_run(same) < limit], np.int64)
-
-
-def memory_agreement(readings: Sequence[Reading], listing: Ints, memory_gb: Floats) -> Floats:
-    """Return 1 where a listing states the candidate's memory, -1 where only others, else 0."""
-    most = max((len(reading.memory_gb) for reading in readings), default=0)
-    stated = np.full((len(readings), max(most, 1)), np.nan, np.float32)
-    for at, reading in enumerate(readings):
-        stated[at, : len(reading.memory_gb)] = reading.memory_gb
-    own = stated[listing]
-    equal = (np.abs(own - memory_gb[:, None]) < 0.02 * memory_gb[:, None]).any(axis=1)
-    said = ~np.isnan(own[:, 0])
-    return np.where(equal, 1.0, np.where(said, -1.0, 0.0)).astype(np.float32)
 
 
 def _rank_in_run(same_as_previous: NDArray[np.bool_]) -> Ints:

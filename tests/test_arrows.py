@@ -19,7 +19,7 @@ PACKAGES = ("index", "rerank", "jobs")
 # What rerank may take from index: records, errors, paths, what reads text; no embedder, no FAISS.
 LEAVES = {
     "records", "errors", "text", "artifacts", "naming", "lexicon", "name_evidence", "shipped",
-    "yaml_loader",
+    "stated_memory", "yaml_loader",
 }  # fmt: skip
 
 # The module that imports each heavy library; sentence_embedder serves transformers in all ways.

@@ -29,6 +29,7 @@ from numpy.typing import NDArray
 
 from index.lexicon import Reading
 from index.records import GpuRecord, Listing
+from index.stated_memory import same_size
 from index.text import normalise, runs
 from rerank.annotation.consensus import Consensus
 from rerank.bootstrap import LabelledListing
@@ -43,7 +44,6 @@ from rerank.store.annotations import Verdict
 DEFAULT_WEIGHT = 20.0
 _PLAIN_FORM = "PCIe"
 _BATCH = 2000
-_SAME_SIZE = 0.02  # as in the candidates' memory features
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,4 +218,5 @@ def _fit(record: GpuRecord, reading: Reading, forms: set[str]) -> tuple[bool, bo
 
 
 def _states(reading: Reading, memory_gb: float) -> bool:
-    return any(abs(size - memory_gb) < _SAME_SIZE * memory_gb for size in reading.memory_gb)
+    sizes = np.array(reading.memory_gb, np.float32)
+    return bool(np.any(same_size(sizes, np.float32(memory_gb))))

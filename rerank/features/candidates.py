@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from index.name_evidence import NAME_FEATURES
 from index.records import FORM_FACTORS, GpuRecord, Listing
+from index.stated_memory import agreement, memory_agreement, padded, same_size, stated_sizes
 from index.text import normalise
 from rerank.features.cues import CATEGORIES, CueHits
 from rerank.retrieval import Candidates, ModelTable
@@ -213,23 +214,21 @@ class CandidateFeatures:
     def _memory_columns(
         self, batch: Candidates, listing: Ints, record: Ints, model: Ints
     ) -> list[Floats]:
-        stated = _padded([reading.memory_gb for reading in batch.readings])[listing]
-        said = ~np.isnan(stated[:, 0])
-        own = self._memory[record][:, None]
-        equal = (np.abs(stated - own) < 0.02 * own).any(axis=1)
+        stated = stated_sizes(batch.readings)[listing]
         sizes = self._sizes[model]
-        close = np.abs(stated[:, :, None] - sizes[:, None, :]) < 0.02 * sizes[:, None, :]
-        any_equal = close.any(axis=(1, 2))
+        any_equal = np.any(same_size(stated[:, :, None], sizes[:, None, :]), axis=(1, 2))
+        said = ~np.isnan(stated[:, 0])
         types = np.array([reading.memory_type for reading in batch.readings], np.int64)[listing]
         return [
-            _signed(equal, said), _signed(any_equal, said),
-            _signed(types == self._memory_type[record], types > 0),
+            memory_agreement(stated, self._memory[record]),
+            agreement(np.asarray(any_equal, np.bool_), said),
+            agreement(types == self._memory_type[record], types > 0),
         ]  # fmt: skip
 
     def _stated(self, codes: Ints, listing: Ints, own: Ints) -> Floats:
         """Compare a mask of what each listing states with each candidate's own number."""
         stated = codes[listing]
-        return _signed((stated >> own) & 1 == 1, stated > 0)
+        return agreement((stated >> own) & 1 == 1, stated > 0)
 
     def _form_codes(self, batch: Candidates) -> Ints:
         codes = np.zeros(len(batch.readings), np.int64)
@@ -330,19 +329,6 @@ def _first_of_model(listing: Ints, model: Ints) -> NDArray[np.bool_]:
     return first
 
 
-def _signed(equal: NDArray[np.bool_], said: NDArray[np.bool_]) -> Floats:
-    return np.where(said, np.where(equal, 1.0, -1.0), 0.0).astype(np.float32)
-
-
-def _padded(rows: Sequence[Sequence[float]]) -> Floats:
-    """Return ragged rows as one array, filled up with NaN."""
-    width = max((len(row) for row in rows), default=0)
-    out = np.full((len(rows), max(width, 1)), np.nan, np.float32)
-    for at, row in enumerate(rows):
-        out[at, : len(row)] = row
-    return out
-
-
 def _unpack(masks: NDArray[np.uint64]) -> NDArray[np.bool_]:
     """Return masks of shape (n, words) as booleans of shape (n, 64 * words)."""
     raw = np.ascontiguousarray(masks).view(np.uint8)
@@ -361,7 +347,7 @@ def _sizes_of_models(table: ModelTable, memory: Floats) -> Floats:
     for model, size in zip(table.model_of_record.tolist(), memory.tolist(), strict=True):
         if size not in sizes[model]:
             sizes[model].append(size)
-    return _padded(sizes)
+    return padded(sizes)
 
 
 def _memory_type_code(record: GpuRecord) -> int:

@@ -8,9 +8,8 @@ import numpy as np
 import pytest
 
 from index.embedder import HashEmbedder, descriptor
-from index.lexicon import Lexicon
 from index.records import GpuRecord, Listing, Route
-from index.retriever import DEFAULT_CANDIDATES, Retriever, memory_agreement
+from index.retriever import DEFAULT_CANDIDATES, Retriever
 from index.vector_index import FaissIndex, IndexKind
 
 MakeRetriever = Callable[[Sequence[GpuRecord]], Retriever]
@@ -155,15 +154,6 @@ def test_the_order_of_the_registry_does_not_change_the_first_candidate(
     batch = other.retrieve(LISTINGS)
     first = [other.records[row].gpu_id for row in batch.record[batch.offsets[:-1]]]
     assert first == [gpu_id for _, gpu_id in SOLD]
-
-
-def test_memory_agreement(tiny_registry: list[GpuRecord]) -> None:
-    lexicon = Lexicon(tiny_registry)
-    readings = [lexicon.read(t) for t in ("RTX 4060 8GB", "RTX 4060", "8GB or 16GB", "3072MB")]
-    listing = np.array([0, 0, 1, 2, 2, 2, 3, 3])
-    memory = np.array([8, 16, 8, 8, 16, 3, 3, 6], np.float32)
-    expected = [1, -1, 0, 1, 1, -1, 1, -1]
-    assert memory_agreement(readings, listing, memory).tolist() == expected
 
 
 # --- nothing to find ---

@@ -1,0 +1,33 @@
+"""Stated memory sizes held against those of GPUs."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from index.lexicon import Lexicon
+from index.records import GpuRecord
+from index.stated_memory import memory_agreement, padded, same_size, stated_sizes
+
+
+def test_memory_agreement(tiny_registry: list[GpuRecord]) -> None:
+    lexicon = Lexicon(tiny_registry)
+    readings = [lexicon.read(t) for t in ("RTX 4060 8GB", "RTX 4060", "8GB or 16GB", "3072MB")]
+    listing = np.array([0, 0, 1, 2, 2, 2, 3, 3])
+    memory = np.array([8, 16, 8, 8, 16, 3, 3, 6], np.float32)
+    expected = [1, -1, 0, 1, 1, -1, 1, -1]
+    assert memory_agreement(stated_sizes(readings)[listing], memory).tolist() == expected
+
+
+@pytest.mark.parametrize(
+    ("stated", "own", "expected"),
+    [(8, 8, True), (1.25, 1.28, False), (12, 11, False), (7.9, 8, True), (np.nan, 8, False)],
+)
+def test_sizes_are_the_same_within_two_percent(stated: float, own: float, expected: bool) -> None:
+    assert same_size(np.float32([stated]), np.float32(own)).tolist() == [expected]
+
+
+def test_ragged_rows_are_filled_with_nan() -> None:
+    assert np.isnan(padded([])).shape == (0, 1)
+    filled = padded([[1.0], [], [2.0, 3.0]])
+    assert np.nan_to_num(filled, nan=-1).tolist() == [[1, -1], [-1, -1], [2, 3]]
