@@ -58,7 +58,7 @@ def ablate_workspace(
     found = ablate(preparer, sets, parameters, progress=progress)
     versions = {"model_version": version, "index_version": manifest.fingerprint}
     run = Run.begin(
-        **versions, registry_version=registry_fingerprint(retriever.records), seed=seed,
+        "ablate", **versions, registry_version=registry_fingerprint(retriever.records), seed=seed,
         samples=DEFAULT_SAMPLES, machine=found["machine"], latency=Latency(None, None, 0),
     )  # fmt: skip
     with Store(workspace.store_path, wait_s=_STORE_PATIENCE_S).writing() as session:

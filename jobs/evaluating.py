@@ -15,7 +15,7 @@ from index.registry import registry_fingerprint
 from jobs.gold_sets import read_gold_files, shipped_sets
 from jobs.report_html import render_report
 from jobs.workspace import Workspace, open_retriever, resolver_over
-from rerank.annotation.annotated_gold import gold_of_annotations
+from rerank.annotation.annotated_gold import gold_of_annotations, is_kept_out
 from rerank.annotation.consensus import consensus
 from rerank.conformal import DEFAULT_COVERAGE
 from rerank.evaluation.answering import Instruments
@@ -25,6 +25,7 @@ from rerank.evaluation.evaluate import DEFAULT_SEED, evaluate
 from rerank.evaluation.failures import failures
 from rerank.evaluation.gold import GoldListing
 from rerank.evaluation.intervals import DEFAULT_SAMPLES
+from rerank.resolver import Decision
 from rerank.store import Store
 from rerank.store.annotations import read_annotations
 from rerank.store.listings import read_listings
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from rerank.resolver import Resolution, Resolver
 
 ANNOTATED = "annotations"
+TAUGHT = "annotations_taught"
 _ALL_FAILURES = 10_000
 
 Progress = Callable[[str, float], None]
@@ -44,7 +46,9 @@ class EvaluationPlan:
     """What to evaluate on, and how.
 
     :param gold_files: each becomes a set named after the file; without any, the shipped hard set.
-    :param annotations: add the store's annotated listings as a set.
+    :param annotations: add the store's annotated listings. If the model was trained on
+        annotations, those whose side may have taught it are a set of their own,
+        ``annotations_taught``, and ``annotations`` are those that training keeps out.
     :param bootstrap: generated listings of models that nothing was trained on, where neither gold
         files nor annotations are given; 0 for none.
     :param coverage: what candidate sets are to hold, in (0, 1).
@@ -77,7 +81,7 @@ def evaluate_workspace(
     resolver = resolver_over(workspace, retriever, manifest)
     store = Store(workspace.store_path, wait_s=wait_s)
     report = evaluate(
-        resolver, _sets(plan, retriever, store), store=store,
+        resolver, _sets(plan, retriever, resolver, store), store=store,
         instruments=_instruments(plan, retriever, resolver), seed=plan.seed,
         samples=plan.samples, progress=progress,
     )  # fmt: skip
@@ -108,16 +112,21 @@ class _ResolversSets:
         return covered(found, gold)
 
 
-def _sets(plan: EvaluationPlan, retriever: Retriever, store: Store) -> dict[str, list[GoldListing]]:
+def _sets(
+    plan: EvaluationPlan, retriever: Retriever, resolver: Resolver, store: Store
+) -> dict[str, list[GoldListing]]:
     sets = read_gold_files(plan.gold_files)
     if plan.annotations:
-        if ANNOTATED in sets:
-            raise InputError(f"gold files: {ANNOTATED} is the annotations' own name; rename one")
-        sets[ANNOTATED] = _annotated(retriever, store)
+        taken = sorted({ANNOTATED, TAUGHT} & set(sets))
+        if taken:
+            raise InputError(f"gold files: {taken[0]} is the annotations' own name; rename one")
+        sets |= _annotated(retriever, store, "annotations" in resolver.model.parameters)
     return sets or shipped_sets(retriever.records, plan.bootstrap)
 
 
-def _annotated(retriever: Retriever, store: Store) -> list[GoldListing]:
+def _annotated(
+    retriever: Retriever, store: Store, trained_on_annotations: bool
+) -> dict[str, list[GoldListing]]:
     with store.reading() as session:
         settled = consensus(read_annotations(session))
         listings = read_listings(session, [answer.listing_id for answer in settled])
@@ -129,16 +138,22 @@ def _annotated(retriever: Retriever, store: Store) -> list[GoldListing]:
             f"{store.path}: expected annotated listings, found none; answer some with "
             "`rerank annotate` or import them with `rerank store import`"
         )
-    return gold
+    if not trained_on_annotations:
+        return {ANNOTATED: gold}
+    kept_out = [item for item in gold if is_kept_out(item)]
+    taught = [item for item in gold if not is_kept_out(item)]
+    return {name: found for name, found in ((ANNOTATED, kept_out), (TAUGHT, taught)) if found}
 
 
 def _instruments(plan: EvaluationPlan, retriever: Retriever, resolver: Resolver) -> Instruments:
-    with_sets = resolver.model.candidate_sets is not None
+    with_sets = resolver.model.candidate_sets
+    if with_sets is not None:  # a coverage out of reach is found out before any work
+        with_sets.threshold(plan.coverage, Decision.MATCH.value)
     return Instruments(
         records=retriever.records, registry_version=registry_fingerprint(retriever.records),
         baselines=default_baselines(retriever.records) if plan.baselines else (),
         retriever=retriever, explain=partial(failures, resolver, limit=_ALL_FAILURES),
-        candidate_sets=_ResolversSets(resolver, plan.coverage) if with_sets else None,
+        candidate_sets=_ResolversSets(resolver, plan.coverage) if with_sets is not None else None,
     )  # fmt: skip
 
 

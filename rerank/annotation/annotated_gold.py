@@ -6,10 +6,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from rerank.annotation.consensus import Consensus
-from rerank.annotation.labelling import labelled_of
+from rerank.annotation.labelling import labelled_of, words_of
 from rerank.bootstrap import LabelledListing
 from rerank.evaluation.gold import GoldKind, GoldListing
 from rerank.retrieval import Retriever
+from rerank.splits import Split, split_of
 from rerank.store.annotations import Verdict
 from rerank.store.listings import StoredListing
 
@@ -41,6 +42,15 @@ def gold_of_annotations(
         _gold(answer, listings[answer.listing_id], by_id.get(answer.listing_id), memory, forms)
         for answer in settled
     ]
+
+
+def is_kept_out(gold: GoldListing) -> bool:
+    """Tell whether training on annotations leaves a listing out: its side is that of the test.
+
+    The side is that of the model, or of the title's words where there is none, as in
+    `rerank.annotation.labelling`.
+    """
+    return split_of(gold.gold_models[0] if gold.gold_models else words_of(gold.title)) is Split.TEST
 
 
 def _gold(

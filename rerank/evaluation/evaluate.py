@@ -62,16 +62,14 @@ def evaluate(
     if not any(sets.values()):
         raise InputError(f"expected listings to evaluate, got {len(sets)} sets without any")
     tools = instruments or Instruments()
-    answered, failures = {}, {}
-    for name, gold in sets.items():
-        within = partial(_within, progress, name)
-        answers = resolve_all(resolver, gold, within)
-        failures[name] = tools.explain(gold, answers) if tools.explain else []
-        answered[name] = answered_set(name, gold, answers, failures[name], tools, seed, within)
-    progress("latency", 0.0)
-    listings = [item.listing for item in chain.from_iterable(sets.values())]
-    run = _run(answered, tools, latency_ms(resolver, listings), seed=seed, samples=samples)
     with _kept(store) as kept:
+        if tools.records:  # first, so that a store that cannot be written is found out at once
+            with kept.writing() as session:
+                save_registry(session, tools.records, tools.registry_version)
+        answered, failures = _answer(resolver, sets, tools, seed, progress)
+        progress("latency", 0.0)
+        listings = [item.listing for item in chain.from_iterable(sets.values())]
+        run = _run(answered, tools, latency_ms(resolver, listings), seed=seed, samples=samples)
         _record(kept, run, answered, tools)
         report: dict[str, Any] = {
             name: _set_report(kept, run, item, failures[name], tools, progress)
@@ -86,6 +84,23 @@ def evaluate(
     }  # fmt: skip
 
 
+def _answer(
+    resolver: Resolves,
+    sets: Mapping[str, Sequence[GoldListing]],
+    tools: Instruments,
+    seed: int,
+    progress: Progress,
+) -> tuple[dict[str, Answered], dict[str, Sequence[Failure]]]:
+    """Return what was answered on each set, and what went wrong there."""
+    answered, failures = {}, {}
+    for name, gold in sets.items():
+        within = partial(_within, progress, name)
+        answers = resolve_all(resolver, gold, within)
+        failures[name] = tools.explain(gold, answers) if tools.explain else []
+        answered[name] = answered_set(name, gold, answers, failures[name], tools, seed, within)
+    return answered, failures
+
+
 def _run(
     answered: Mapping[str, Answered],
     tools: Instruments,
@@ -96,6 +111,7 @@ def _run(
 ) -> Run:
     first = next(chain.from_iterable(item.answers for item in answered.values()))
     return Run.begin(
+        "evaluate",
         model_version=first.model_version, index_version=first.index_version,
         registry_version=tools.registry_version, seed=seed, samples=samples, latency=latency,
         machine=this_machine(),
@@ -113,8 +129,6 @@ def _kept(store: Store | None) -> Iterator[Store]:
 
 def _record(store: Store, run: Run, answered: Mapping[str, Answered], tools: Instruments) -> None:
     with store.writing() as session:
-        if tools.records:
-            save_registry(session, tools.records, run.registry_version)
         recording.record_run(session, run)
         for item in answered.values():
             recording.record_set(session, run, item, tools.records)

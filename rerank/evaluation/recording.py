@@ -31,11 +31,13 @@ _UNSEEN = (Split.VALIDATION, Split.TEST)  # splits no tree was trained on
 class Run:
     """What an evaluation was made with.
 
+    :param command: that made it, ``evaluate`` or ``ablate``.
     :param machine: cores, Python and platform.
     """
 
     run_id: str
     started_at: datetime
+    command: str
     model_version: str
     index_version: str
     registry_version: str
@@ -45,10 +47,10 @@ class Run:
     latency: Latency
 
     @classmethod
-    def begin(cls, **parts: Any) -> Run:
-        """Return a run that begins now, under an id that sorts by time."""
+    def begin(cls, command: str, **parts: Any) -> Run:
+        """Return a run of a command that begins now, under an id that sorts by time."""
         now = utc_now()
-        return cls(f"{now:%Y%m%dT%H%M%S}-{secrets.token_hex(3)}", now, **parts)
+        return cls(f"{now:%Y%m%dT%H%M%S}-{secrets.token_hex(3)}", now, command, **parts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +75,8 @@ class Answered:
 def record_run(session: Session, run: Run) -> None:
     """Write the run itself."""
     row = {
-        "run_id": run.run_id, "started_at": run.started_at, "model_version": run.model_version,
+        "run_id": run.run_id, "command": run.command, "started_at": run.started_at,
+        "model_version": run.model_version,
         "index_version": run.index_version, "registry_version": run.registry_version,
         "seed": run.seed, "samples": run.samples, "machine": json.dumps(dict(run.machine)),
         "latency_p50_ms": run.latency.p50, "latency_p99_ms": run.latency.p99,
@@ -237,7 +240,7 @@ _DOUBLE = pa.float64()
 _TEXTS = pa.list_(pa.string())
 _INTERVAL = {"low": _DOUBLE, "high": _DOUBLE, "n": pa.int32()}
 _RUN = _schema(
-    "run_id model_version index_version registry_version machine",
+    "run_id command model_version index_version registry_version machine",
     started_at=pa.timestamp("us"), seed=pa.int32(), samples=pa.int32(),
     latency_p50_ms=_DOUBLE, latency_p99_ms=_DOUBLE, latency_listings=pa.int32(),
 )  # fmt: skip

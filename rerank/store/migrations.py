@@ -59,7 +59,9 @@ _PREFERENCES = Migration("0003_preferences", (
 
 _EVALUATION = Migration("0004_evaluation", (
     """CREATE TABLE evaluation_runs (
-        run_id VARCHAR PRIMARY KEY, started_at TIMESTAMP NOT NULL, model_version VARCHAR NOT NULL,
+        run_id VARCHAR PRIMARY KEY,
+        command VARCHAR NOT NULL CHECK (command IN ('evaluate', 'ablate')),
+        started_at TIMESTAMP NOT NULL, model_version VARCHAR NOT NULL,
         index_version VARCHAR NOT NULL, registry_version VARCHAR NOT NULL, seed INTEGER NOT NULL,
         samples INTEGER NOT NULL, machine VARCHAR NOT NULL, latency_p50_ms DOUBLE,
         latency_p99_ms DOUBLE, latency_listings INTEGER NOT NULL)""",

@@ -77,8 +77,10 @@ TABLES = (
         "source": "`manual`, `user_choice`, `before_after`, `bootstrap` or `annotation`",
         "annotator": "who said so; empty if a program did", "created_at": "when, UTC",
     }),
-    Table("evaluation_runs", "one run of `rerank evaluate`", {
-        "run_id": "key; sorts by time", "started_at": "when, UTC",
+    Table("evaluation_runs", "one run of `rerank evaluate` or `rerank ablate`", {
+        "run_id": "key; sorts by time",
+        "command": "`evaluate`, or `ablate`, which keeps figures and comparisons only",
+        "started_at": "when, UTC",
         "model_version": "the model that was measured", "index_version": "the index under it",
         "registry_version": "the registry snapshot", "seed": "of the resampling",
         "samples": "resamples behind each interval", "machine": "what it ran on, as JSON",

@@ -304,13 +304,20 @@ def test_tables_are_listed_in_80_columns_and_as_json(run):
     }  # fmt: skip
 
 
+RUNS = ("20260101T000000-a", "20260102T000000-b")
+
+
 def _add_runs(session):
-    """Two runs over three listings: in the second one b is accepted wrongly and c has changed."""
-    for run_id in ("20260101T000000-a", "20260102T000000-b"):
-        session.execute("t", "INSERT INTO evaluation_runs BY NAME (SELECT $run AS run_id, now() AS "
-            "started_at, 'm' AS model_version, 'i' AS index_version, 'r' AS registry_version, "
-            "7 AS seed, 1000 AS samples, '{}' AS machine, 0 AS latency_listings)",
-            {"run": run_id})  # fmt: skip
+    """Two runs over three listings: in the second one b is accepted wrongly and c has changed.
+
+    An ablation came after them.
+    """
+    for run_id, command in (*((run_id, "evaluate") for run_id in RUNS), ("20260103", "ablate")):
+        session.execute("t", "INSERT INTO evaluation_runs BY NAME (SELECT $run AS run_id, "
+            "$command AS command, now() AS started_at, 'm' AS model_version, 'i' AS index_version, "
+            "'r' AS registry_version, 7 AS seed, 1000 AS samples, '{}' AS machine, "
+            "0 AS latency_listings)", {"run": run_id, "command": command})  # fmt: skip
+    for run_id in RUNS:
         last = run_id.endswith("b")
         rows = [  # listing, gold, shop, decision, model, margin, rank, accepted
             ("a", "GeForce RTX 4060", "north", "match", "GeForce RTX 4060", 0.9, 1, True),

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from index.records import Listing
-from rerank.annotation.annotated_gold import gold_of_annotations
+from rerank.annotation.annotated_gold import gold_of_annotations, is_kept_out
 from rerank.annotation.consensus import consensus
-from rerank.evaluation.gold import GoldKind
+from rerank.annotation.labelling import side_of
+from rerank.bootstrap import LabelledListing
+from rerank.evaluation.gold import GoldKind, GoldListing
+from rerank.splits import Split
 from rerank.store.annotations import Annotation, Verdict
 from rerank.store.listings import StoredListing
 
@@ -52,3 +55,16 @@ def test_annotations_become_gold(tiny_retriever):
     assert (found["mug"].kind, found["vague"].kind) == (GoldKind.NIL, GoldKind.AMBIGUOUS)
     assert (found["torn"].disputed, found["memory"].disputed) == (True, False)
     assert (found["memory"].shop, found["memory"].language) == ("bazaar", "en")
+
+
+def test_what_is_kept_out_is_what_training_leaves_out():
+    titles = [f"card number {word}" for word in "abcdefghijklmnopqrstuvwxyz"]
+    models = ["GeForce RTX 3080", "Radeon RX 6600", "Tesla T4", "A100", "Arc A770", "TITAN Xp"]
+    pairs = [(title, None) for title in titles] + [(titles[0], model) for model in models]
+    sides = set()
+    for title, model in pairs:
+        item = GoldListing("x", title, "", GoldKind.MATCH, (model,) if model else ())
+        labelled = LabelledListing(item.listing, "", None, model, False, False, None, "")
+        sides.add(side_of(labelled))
+        assert is_kept_out(item) is (side_of(labelled) is Split.TEST)
+    assert Split.TEST in sides
