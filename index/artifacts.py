@@ -22,13 +22,14 @@ import secrets
 import shutil
 import stat
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from index.errors import ArtifactError
+from index.file_faults import FULL
 
 MANIFEST = "manifest.json"
 _FIELD_TYPES: dict[str, type] = {
@@ -72,11 +73,12 @@ def writing_folder(target: Path, *, overwrite: bool = True) -> Iterator[Path]:
         raise ArtifactError(f"{target}: expected a folder, found a file; remove it")
     target = target.resolve()  # a link stays a link
     draft = _draft_beside(target)
-    draft.mkdir(parents=True)
     try:
-        yield draft
-        _make_readable(draft)
-        _replace_folder(draft, target)
+        with _naming(target, draft):
+            draft.mkdir(parents=True)
+            yield draft
+            _make_readable(draft)
+            _replace_folder(draft, target)
     finally:
         shutil.rmtree(draft, ignore_errors=True)
 
@@ -87,13 +89,27 @@ def writing_file(target: Path) -> Iterator[Path]:
     target.parent.mkdir(parents=True, exist_ok=True)
     draft = _draft_beside(target)
     try:
-        draft.touch(exist_ok=False)
-        yield draft
-        with draft.open("rb") as file:
-            os.fsync(file.fileno())
-        os.replace(draft, target)
+        with _naming(target, draft):
+            draft.touch(exist_ok=False)
+            yield draft
+            with draft.open("rb") as file:
+                os.fsync(file.fileno())
+            os.replace(draft, target)
     finally:
-        draft.unlink(missing_ok=True)
+        with suppress(OSError):  # a read-only file system refuses even what is not there
+            draft.unlink(missing_ok=True)
+
+
+@contextmanager
+def _naming(target: Path, draft: Path) -> Iterator[None]:
+    """Let errors name the target: nobody asked for the draft, and a full disk names no file."""
+    try:
+        yield
+    except OSError as exc:
+        of_draft = str(exc.filename).startswith(str(draft))
+        if exc.errno is None or not (of_draft or (exc.filename is None and exc.errno in FULL)):
+            raise
+        raise OSError(exc.errno, os.strerror(exc.errno), str(target)) from exc
 
 
 def write_manifest(

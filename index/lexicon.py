@@ -27,6 +27,7 @@ _NEGATIONS = frozenset(
      "nie", "bez", "nem", "не", "без", "ei", "inte", "niet"]
 )  # fmt: skip
 _EXPLAINING_LETTERS = 6  # shorter stems (N970, H787) also occur by accident
+_CODE_START = 3  # letters and digits by which codes are looked up; no code is shorter
 _AFFIX_REACH = 5  # runs before and after a number in which line words and suffixes are looked for
 _SYNONYMS = {
     "s": "super", "sup": "super", "supper": "super", "soper": "super", "radion": "radeon",
@@ -47,6 +48,10 @@ _NOT_VIDEO_MEMORY = re.compile(
     r"(?:\s?(?:lp)?ddr\d\S*|\s(?:of|de|system|main|desktop|laptop|notebook|pc)\b|\s\d{4}\b){0,2}"
     r"\s?(?:ssd|hdd|nvme|ram|озу|rom|emmc|(?:so-?|u|r)?dimm|m\.2)\b"
 )
+# Patterns, how many of their unit make a GB, and a letter without which they find nothing.
+_MEMORY_PATTERNS = (
+    (_MEMORY_GB, 1, "g"), (_MEMORY_MB, 1024, "m"), (_MEMORY_GB_FIRST_DIGITS, 1, "d"),
+)  # fmt: skip
 _MEMORY_TYPE = re.compile(r"g?ddr\s?-?(\d)(x?)|\b(?:\d{1,4}[gm]b?)d(\d)|hbm\s?(\d?e?)")
 
 
@@ -118,8 +123,7 @@ class Lexicon:
         self._affix_cache: dict[tuple[str, bool], int] = {}
         self._line_words = self._mask({word for name in self.names for word in name.line})
         self._codes = _code_table(self.models, self.names, records)
-        self._code_starts = {text[:3] for text in self._codes}
-        self._code_lengths = sorted({len(text) for text in self._codes}, reverse=True)
+        self._code_lengths = _lengths_by_start(self._codes)
 
     @property
     def n_models(self) -> int:
@@ -208,7 +212,8 @@ class Lexicon:
         inside = {at for code in codes if code.explains for at in range(code.at, code.end)}
         mentions = [
             mention
-            for at in range(len(pieces)) if at not in inside
+            for at, piece in enumerate(pieces)
+            if (piece.text.isdigit() or piece.text in self.keys) and at not in inside
             for mention in self._mentions_at(at, pieces, masks)
         ]  # fmt: skip
         extra = [m.remainder_gb for m in mentions if m.remainder_gb]
@@ -263,17 +268,15 @@ class Lexicon:
         return 0 if place is None else 1 << place
 
     def _mentions_at(self, at: int, pieces: list[Run], masks: list[int]) -> list[Mention]:
+        """Return the mentions of run ``at``: digits, or a core word."""
         text, start, _ = pieces[at]
-        is_number = text.isdigit()
-        if not is_number and text not in self.keys:
-            return []
         before_text = pieces[at - 1].text if at else ""
         glued = bool(at) and pieces[at - 1].end == start
         near = glued or (bool(at) and start - pieces[at - 1].end <= 1)
-        prefixes = self._prefixes_of(before_text, glued) if near else 0
         keys, remainder = self._keys_of(text, before_text, near, at, pieces)
         if not keys:
             return []
+        prefixes = self._prefixes_of(before_text, glued) if near else 0
         before, line_before = self._before(at, masks, pieces)
         after = self._after(at, masks, pieces)
         whole = glued and before_text in self.prefixes
@@ -362,8 +365,9 @@ class Lexicon:
         start = 0
         taken = 0  # end of the last part number whose inside is no name of its own
         for at, piece in enumerate(pieces):
-            if at >= taken and joined[start : start + 3] in self._code_starts:
-                codes = self._code_at(at, joined[start:], pieces)
+            lengths = self._code_lengths.get(joined[start : start + _CODE_START])
+            if lengths and at >= taken:
+                codes = self._code_at(at, joined[start:], pieces, lengths)
                 if codes and codes[0].explains:
                     taken = _end_of_word(text, pieces, codes[0].end)
                     codes = [code._replace(end=taken) for code in codes]
@@ -371,8 +375,11 @@ class Lexicon:
             start += len(piece.text)
         return found
 
-    def _code_at(self, at: int, joined: str, pieces: list[Run]) -> list[Code]:
-        for length in self._code_lengths:
+    def _code_at(
+        self, at: int, joined: str, pieces: list[Run], lengths: Sequence[int]
+    ) -> list[Code]:
+        """Return the longest code of some lengths, the longest first, with which a text begins."""
+        for length in lengths:
             entry = self._codes.get(joined[:length])
             if entry is None or length > len(joined):
                 continue
@@ -394,9 +401,9 @@ class Lexicon:
 
     def _stated_memory(self, text: str, extra: list[float]) -> tuple[float, ...]:
         sizes = dict.fromkeys(round(size, 3) for size in extra)
-        for pattern, unit in (
-            (_MEMORY_GB, 1), (_MEMORY_MB, 1024), (_MEMORY_GB_FIRST_DIGITS, 1),
-        ):  # fmt: skip
+        for pattern, unit, needed in _MEMORY_PATTERNS:
+            if needed not in text:
+                continue
             for match in pattern.finditer(text):
                 size = round(float(match[1].replace(",", ".")) / unit, 3)
                 if size in self._sizes_set and not _NOT_VIDEO_MEMORY.match(text, match.end()):
@@ -492,7 +499,7 @@ def _code_table(
     for record in records:
         for text in (*record.aliases, *record.part_numbers, *_precise_codenames(record)):
             code = "".join(run.text for run in runs(normalise(text)))
-            if len(code) >= 3:
+            if len(code) >= _CODE_START:
                 owners[code][place[record.model]] = None
                 certain.add(code)
         for text in record.part_numbers:
@@ -509,6 +516,14 @@ def _code_table(
         code: _CodeEntry(code in open_ends, code in certain, code not in spelled, tuple(models))
         for code, models in owners.items()
     }
+
+
+def _lengths_by_start(codes: Iterable[str]) -> dict[str, list[int]]:
+    """Return the lengths of the codes that begin with the same letters, the longest first."""
+    lengths: dict[str, set[int]] = defaultdict(set)
+    for code in codes:
+        lengths[code[:_CODE_START]].add(len(code))
+    return {start: sorted(found, reverse=True) for start, found in lengths.items()}
 
 
 def _precise_codenames(record: GpuRecord) -> Iterable[str]:

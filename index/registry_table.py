@@ -11,6 +11,7 @@ from typing import Any
 
 from index.csv_rows import csv_rows
 from index.errors import InputError
+from index.file_faults import not_utf8_text
 from index.records import DEFAULT_FORM_FACTOR, GpuRecord
 from index.registry_reading import (
     Reading,
@@ -61,10 +62,7 @@ def _csv_rows(path: Path) -> Cells:
             for line, cells in rows:
                 yield f"{path}:{line}", cells
     except UnicodeDecodeError as exc:
-        raise InputError(
-            f"registry {path}: expected UTF-8 text, found {exc.object[exc.start]:#04x} at byte "
-            f"{exc.start} of a block; save the file as UTF-8"
-        ) from exc
+        raise InputError(f"registry {not_utf8_text(path)}") from exc
     except csv.Error as exc:
         raise InputError(f"registry {path}: not readable as CSV: {exc}") from exc
 

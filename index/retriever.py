@@ -25,6 +25,7 @@ Ints = NDArray[np.int64]
 DEFAULT_CANDIDATES = 20
 _VARIANTS_PER_MODEL = 4  # variants of one model must not crowd its siblings out
 _VECTOR_HITS = 32
+_BLOCK_PAIRS = 512  # two vectors of 256 numbers each: 1 MB
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,18 +91,30 @@ class Retriever:
             pairs.append(self._by_name(names))
         listing = np.concatenate([pair[0] for pair in pairs])
         record = np.concatenate([pair[1] for pair in pairs])
-        keys = np.unique(listing * len(self.records) + record)
+        keys = np.sort(listing * len(self.records) + record)
+        keys = keys[np.diff(keys, prepend=-1) > 0]
         listing, record = keys // len(self.records), keys % len(self.records)
-        similarity = np.einsum("ij,ij->i", queries[listing], self._vectors[record])
-        shortlist = similarity.astype(np.float32)
+        similarity = self._similarity(queries, listing, record)
+        shortlist = similarity.copy()
         if route is not Route.VECTOR:
             shortlist = shortlist + self._name_score(names, readings, listing, record)
         kept = self._keep_best(listing, record, shortlist, n_candidates)
         offsets = np.searchsorted(listing[kept], np.arange(len(listings) + 1))
         return CandidateBatch(
             readings, names, offsets.astype(np.int64), record[kept],
-            similarity[kept].astype(np.float32), shortlist[kept],
+            similarity[kept], shortlist[kept],
         )  # fmt: skip
+
+    def _similarity(self, queries: Floats, listing: Ints, record: Ints) -> Floats:
+        """Return the cosine of each pair, in blocks whose vectors fit into a core's cache."""
+        similarity = np.empty(len(record), np.float32)
+        for start in range(0, len(record), _BLOCK_PAIRS):
+            block = slice(start, start + _BLOCK_PAIRS)
+            np.einsum(
+                "ij,ij->i", queries[listing[block]], self._vectors[record[block]],
+                out=similarity[block],
+            )  # fmt: skip
+        return similarity
 
     def _by_vector(self, queries: Floats) -> tuple[Ints, Ints]:
         _, rows = self._index.search(queries, _VECTOR_HITS)
@@ -128,14 +141,17 @@ class Retriever:
         return np.asarray(score - 0.02 * self._variant_rank[record], np.float32)
 
     def _keep_best(self, listing: Ints, record: Ints, shortlist: Floats, limit: int) -> Ints:
-        """Return rows by listing and shortlist, few variants of a model, ``limit`` in all."""
+        """Return rows by listing and shortlist, few variants of a model, ``limit`` in all.
+
+        The pairs come in order of listing and record, so that stable sorts leave ties by record.
+        """
         if not len(listing):  # by name alone, a title may have no candidate
             return np.zeros(0, np.int64)
-        model = self.lexicon.model_of_record[record]
-        order = np.lexsort((record, -shortlist, model, listing))
-        same = (np.diff(listing[order]) == 0) & (np.diff(model[order]) == 0)
-        order = order[_rank_in_run(same) < _VARIANTS_PER_MODEL]
-        order = order[np.lexsort((record[order], -shortlist[order], listing[order]))]
+        group = listing * len(self.lexicon.models) + self.lexicon.model_of_record[record]
+        order = np.lexsort((-shortlist, group))
+        same = np.diff(group[order]) == 0
+        order = np.sort(order[_rank_in_run(same) < _VARIANTS_PER_MODEL])
+        order = order[np.lexsort((-shortlist[order], listing[order]))]
         same = np.diff(listing[order]) == 0
         return np.asarray(order[_rank_in_run(same) < limit], np.int64)
 

@@ -22,7 +22,6 @@ _TAG = re.compile(
     r"|u|ul)(?:\s[^<>]{0,200})?/?>",
     re.IGNORECASE,
 )
-_SPACE = re.compile(r"\s+")
 # Latin words with their accents (but no division sign), digits, words of another script:
 # "显卡RTX3080" is three runs.
 _LATIN = r"a-z\u00df-\u00f6\u00f8-\u024f"
@@ -35,6 +34,7 @@ _LETTER_O_IN_NUMBER = re.compile(
     r"(?<!\d)\d{1,2}(?:o\d{1,2})+o?(?!\d)"
     r"|(?<=[xts ])[1-9]\do(?![a-z\d])|(?<=[xts ])[1-9]\d{2}o(?![a-z\d])"
 )
+_O_BEHIND_DIGIT = re.compile(r"\do")  # in all of these, and in few titles
 _WORD_WITH_CYRILLIC = re.compile(r"\w*[\u0400-\u04ff]\w*")
 
 # Cyrillic letters that look like Latin ones: sellers mix keyboards inside one word (GТХ, ХТ).
@@ -70,6 +70,8 @@ def normalise(text: str) -> str:
 
 def runs(normalised: str) -> list[Run]:
     """Split normalised text into runs of letters and digits (``rtx4060ti`` -> rtx, 4060, ti)."""
+    if _GLUED_CORE.search(normalised) is None:
+        return [Run(m[0], m.start(), m.end()) for m in _RUN.finditer(normalised)]
     found = []
     for match in _RUN.finditer(normalised):
         text, start = match[0], match.start()
@@ -85,11 +87,13 @@ def runs(normalised: str) -> list[Run]:
 
 def spaced(normalised: str) -> str:
     """Return the runs joined by spaces: the form in which texts are embedded."""
+    if _GLUED_CORE.search(normalised) is None:
+        return " ".join(_RUN.findall(normalised))
     return " ".join(run.text for run in runs(normalised))
 
 
 # Embedder, lexicon and features each ask for the same title; a batch's titles fit.
-@lru_cache(maxsize=8192)
+@lru_cache(maxsize=16384)
 def _normalised(text: str) -> str:
     while (cleaner := _normalise_once(text)) != text:
         text = cleaner
@@ -107,11 +111,11 @@ def _normalise_once(text: str) -> str:
     if not text.isascii():
         text = unicodedata.normalize("NFKC", text)
         text = _WORD_WITH_CYRILLIC.sub(lambda match: _latinise(match[0]), text)
-    if "o" in text:
+    if _O_BEHIND_DIGIT.search(text):
         text = _LETTER_O_IN_NUMBER.sub(lambda match: match[0].replace("o", "0"), text)
     if "gtx+" in text:
         text = text.replace("gtx+", "gtx plus ")
-    return _SPACE.sub(" ", text).strip()[:MAX_TITLE_CHARS].rstrip()
+    return " ".join(text.split())[:MAX_TITLE_CHARS].rstrip()
 
 
 @lru_cache(maxsize=65536)

@@ -135,7 +135,10 @@ class FaissIndex:
         k = _at_most(k, len(self))
         similarity, rows = self._index.search(np.ascontiguousarray(queries), k)
         similarity = np.where(rows < 0, -1.0, similarity).astype(np.float32)
-        return _best_first(similarity, rows, k)
+        # FAISS returns the best first; only equal neighbours may stand in another order.
+        tied = np.flatnonzero((similarity[:, 1:] >= similarity[:, :-1]).any(axis=1))
+        similarity[tied], rows[tied] = _best_first(similarity[tied], rows[tied], k)
+        return similarity, rows
 
 
 def _best_first(similarity: Vectors, rows: Rows, k: int) -> tuple[Vectors, Rows]:

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from index.errors import RerankError
+from index.file_faults import os_error_text
 
 COMMANDS = {
     "resolve": "Name the GPU a title sells.",
@@ -52,8 +53,12 @@ class LazyGroup(click.Group):
         """Run a command; what is wrong with its input or the disk becomes one line, exit code 1."""
         try:
             return super().invoke(ctx)
-        except (RerankError, OSError) as exc:
+        except RerankError as exc:
             raise click.ClickException(str(exc)) from exc
+        except BrokenPipeError:
+            raise  # whoever read our output has seen enough: click ends without a word
+        except OSError as exc:
+            raise click.ClickException(os_error_text(exc)) from exc
 
 
 @click.group(cls=LazyGroup)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,23 @@ import click
 from jobs.workspace import DEFAULT_HOME
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+
+class NumberRange(click.FloatRange):
+    """A range of numbers; NaN, which `click.FloatRange` lets through, is outside of all."""
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """Return the number.
+
+        :raises click.BadParameter: if it is none, or outside of the range.
+        """
+        number = float(super().convert(value, param, ctx))
+        if math.isnan(number):
+            self.fail(f"expected a number, got {value!r}", param, ctx)
+        return number
+
 
 home_option: Decorator = click.option(
     "--home",
@@ -34,7 +52,7 @@ format_option: Decorator = click.option(
 candidate_set_option: Decorator = click.option(
     "--candidate-set",
     "coverage",
-    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    type=NumberRange(0, 1, min_open=True, max_open=True),
     metavar="COVERAGE",
     help="Add the set of models the listing may sell; of listings like those calibrated on, this "
     "share has the truth in its set. Usual: 0.95.",
@@ -53,7 +71,7 @@ def existing_file(name: str) -> Decorator:
 wait_option: Decorator = click.option(
     "--wait",
     "wait_s",
-    type=click.FloatRange(0),
+    type=NumberRange(0),
     default=0.0,
     metavar="SECONDS",
     help="Wait this long for another process that is writing to the store.",

@@ -6,12 +6,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import numpy as np
+import pyarrow as pa
+
 from index.records import Listing
 from index.text import MAX_TITLE_CHARS, normalise
-from rerank.resolver import Decision, Resolution
+from rerank.resolution_table import CANDIDATE_SET_FIELD
 
 if TYPE_CHECKING:
-    from rerank.resolver import Resolver
+    from rerank.answers import Answers
+    from rerank.resolver import Resolution, Resolver
 
 # The ranker was trained on 20 candidates a listing; fewer would change what leads by how much.
 _CONSIDERED = 20
@@ -30,17 +34,7 @@ def resolve_listings(
     :param top_k: candidates returned for each listing.
     :param faults: what is wrong with a row, by its number; such rows are not resolved.
     """
-    good = [
-        at for at, listing in enumerate(listings) if at not in faults and normalise(listing.title)
-    ]
-    answers = resolver.resolve_many([listings[at] for at in good], top_k=max(top_k, _CONSIDERED))
-    resolved = dict(zip(good, answers, strict=True))
-    return [
-        _presented(resolved[at], listing, top_k)
-        if at in resolved
-        else unresolved(faults.get(at, "no title"), resolver)
-        for at, listing in enumerate(listings)
-    ]
+    return resolver.resolutions(_presented(resolver, listings, top_k, faults))
 
 
 def resolve_with_sets(
@@ -59,27 +53,65 @@ def resolve_with_sets(
     :raises InputError: if candidate sets cannot promise this coverage.
     :raises ArtifactError: if the model has no candidate sets.
     """
-    considered = resolve_listings(resolver, listings, top_k=_CONSIDERED, faults=faults)
-    sets = [resolver.candidate_set(answer, coverage=coverage) for answer in considered]
+    answers, sets = _presented_with_sets(resolver, listings, coverage, top_k, faults)
+    return resolver.resolutions(answers), sets
+
+
+def resolve_to_table(
+    resolver: Resolver,
+    listings: Sequence[Listing],
+    *,
+    top_k: int = 20,
+    coverage: float | None = None,
+    faults: Mapping[int, str] = _NO_FAULTS,
+) -> pa.Table:
+    """Return what `resolve_listings` answers as a table of `OUTPUT_SCHEMA`, one row a listing.
+
+    :param coverage: of candidate sets, which then are one more column, `CANDIDATE_SET_FIELD`;
+        None for none.
+    :raises InputError: if candidate sets cannot promise this coverage.
+    :raises ArtifactError: if candidate sets are asked for and the model has none.
+    """
+    if coverage is None:
+        return resolver.answer_table(_presented(resolver, listings, top_k, faults))
+    answers, sets = _presented_with_sets(resolver, listings, coverage, top_k, faults)
+    column = pa.array([list(models) for models in sets], CANDIDATE_SET_FIELD.type)
+    return resolver.answer_table(answers).append_column(CANDIDATE_SET_FIELD, column)
+
+
+def _presented(
+    resolver: Resolver, listings: Sequence[Listing], top_k: int, faults: Mapping[int, str]
+) -> Answers:
+    """Resolve what can be resolved; say of the other rows, and of titles that were cut, why."""
+    good = [
+        at for at, listing in enumerate(listings) if at not in faults and normalise(listing.title)
+    ]
+    answers = resolver.answers([listings[at] for at in good], top_k=max(top_k, _CONSIDERED))
+    if len(good) < len(listings):
+        place = np.full(len(listings), -1)
+        place[good] = np.arange(len(good))
+        answers = answers.take(place)
+    reasons = list(answers.reason)
+    for at in set(range(len(listings))).difference(good):
+        reasons[at] = faults.get(at, "no title")
+    for at in good:
+        if len(listings[at].title) > MAX_TITLE_CHARS:
+            reasons[at] = f"{reasons[at]}; title cut at {MAX_TITLE_CHARS} characters"
+    return replace(answers, reason=reasons).cut(top_k)
+
+
+def _presented_with_sets(
+    resolver: Resolver,
+    listings: Sequence[Listing],
+    coverage: float,
+    top_k: int,
+    faults: Mapping[int, str],
+) -> tuple[Answers, list[tuple[str, ...]]]:
+    considered = _presented(resolver, listings, _CONSIDERED, faults)
+    sets = [
+        resolver.candidate_set(answer, coverage=coverage)
+        for answer in resolver.resolutions(considered)
+    ]
     if top_k > _CONSIDERED:
-        return resolve_listings(resolver, listings, top_k=top_k, faults=faults), sets
-    cut = [replace(answer, candidates=answer.candidates[:top_k]) for answer in considered]
-    return cut, sets
-
-
-def unresolved(reason: str, resolver: Resolver) -> Resolution:
-    """Return the answer for a row that nothing can be resolved from."""
-    return Resolution(
-        None, None, None, None, 0.0, 0.0, Decision.NO_MATCH.value, reason, (),
-        resolver.model.version, resolver.index_version,
-    )  # fmt: skip
-
-
-def _presented(answer: Resolution, listing: Listing, top_k: int) -> Resolution:
-    """Cut the candidates to those asked for and say when the title was cut."""
-    if len(listing.title) <= MAX_TITLE_CHARS and len(answer.candidates) <= top_k:
-        return answer
-    reason = answer.reason
-    if len(listing.title) > MAX_TITLE_CHARS:
-        reason = f"{reason}; title cut at {MAX_TITLE_CHARS} characters"
-    return replace(answer, reason=reason, candidates=answer.candidates[:top_k])
+        return _presented(resolver, listings, top_k, faults), sets
+    return considered.cut(top_k), sets

@@ -11,6 +11,8 @@ from index.text import normalise, runs
 if TYPE_CHECKING:
     from index.retriever import Retriever
 
+_SHORTEST_CODE = 4  # letters and digits: fewer begin part numbers by chance
+
 
 def search(
     retriever: Retriever, listing: Listing, *, n_candidates: int, route: Route = Route.FUSED
@@ -38,14 +40,24 @@ def find_by_words(records: Sequence[GpuRecord], query: str) -> list[GpuRecord]:
     """Return the GPUs of whose names each word of a query begins a word.
 
     A name is the model, the aliases, the memory size and the form factor; so `406` and `4060 16`
-    find an RTX 4060 Ti with 16 GB. Names with the fewest other words come first, equals in the
-    order of the registry.
+    find an RTX 4060 Ti with 16 GB. A query of four signs or more that begins a part number finds
+    its GPU too. Names with the fewest other words come first, equals in the order of the registry.
     """
     wanted = [run.text for run in runs(normalise(query))]
+    if not wanted:
+        return []
+    code = "".join(wanted)
     found = []
     for at, record in enumerate(records):
         name = (record.model, *record.aliases, f"{record.memory_gb:g} gb", record.form_factor)
         held = {run.text for run in runs(normalise(" ".join(name)))}
-        if wanted and all(any(word.startswith(start) for word in held) for start in wanted):
+        if all(any(word.startswith(start) for word in held) for start in wanted) or (
+            len(code) >= _SHORTEST_CODE
+            and any(_squashed(number).startswith(code) for number in record.part_numbers)
+        ):
             found.append((len(runs(normalise(record.model))), at))
     return [records[at] for _, at in sorted(found)]
+
+
+def _squashed(text: str) -> str:
+    return "".join(run.text for run in runs(normalise(text)))

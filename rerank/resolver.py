@@ -7,65 +7,34 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import Enum
-from typing import Any
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from index.errors import ArtifactError, InputError
 from index.records import Listing
+from rerank.answers import Answers, answers_of, joined
 from rerank.conformal import DEFAULT_COVERAGE, outcome_probabilities
 from rerank.features import CandidateFeatures, CueReader, OfferFeatures
 from rerank.features.cues import CueHits
 from rerank.model import REMEDY, RerankModel
-from rerank.reasons import reason_of
+from rerank.resolution import Decision, Resolution, ScoredCandidate
+from rerank.resolution_table import RegistryColumns
 from rerank.retrieval import Candidates, ModelTable, Retriever
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+__all__ = [
+    "Decision", "Evidence", "Resolution", "Resolver", "ScoredCandidate", "predict_match_score",
+]  # fmt: skip
 
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]
 
-
-class Decision(Enum):
-    """What to do with a listing."""
-
-    MATCH = "match"
-    REVIEW = "review"
-    NO_MATCH = "no_match"
-
-
-@dataclass(frozen=True, slots=True)
-class ScoredCandidate:
-    """One candidate of a resolved listing.
-
-    ``score`` is comparable within its listing only; ``probability`` is the probability that its
-    *model* is what the listing sells.
-    """
-
-    gpu_id: str
-    model: str
-    memory_gb: float
-    form_factor: str
-    similarity: float
-    score: float
-    probability: float
-
-
-@dataclass(frozen=True, slots=True)
-class Resolution:
-    """The answer for one listing; the columns `rerank score` adds, in this order."""
-
-    gpu_id: str | None
-    model: str | None
-    memory_gb: float | None
-    form_factor: str | None
-    match_probability: float
-    margin: float
-    decision: str
-    reason: str
-    candidates: tuple[ScoredCandidate, ...]
-    model_version: str
-    index_version: str
+_BLOCK = 1024  # listings resolved at once: larger arrays leave the cache and cost page faults
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,15 +92,56 @@ class Resolver:
         :param top_k: candidates considered and returned for each listing, at least 1.
         :raises InputError: if ``top_k`` is below 1.
         """
+        return self.resolutions(self.answers(listings, top_k=top_k))
+
+    def resolve_table(self, listings: Sequence[Listing], *, top_k: int = 20) -> pa.Table:
+        """Resolve listings into the columns of `OUTPUT_SCHEMA`; what `resolve_many` answers.
+
+        :raises InputError: if ``top_k`` is below 1.
+        """
+        return self.answer_table(self.answers(listings, top_k=top_k))
+
+    def answers(self, listings: Sequence[Listing], *, top_k: int = 20) -> Answers:
+        """Resolve listings into arrays; listings of equal text are resolved once.
+
+        :raises InputError: if ``top_k`` is below 1.
+        """
         if top_k < 1:
             raise InputError(f"top_k must be at least 1, got {top_k}")
-        if not listings:
-            return []
-        evidence = self.evidence(listings, n_candidates=top_k)
-        probability = np.where(evidence.best >= 0, self._model.probability(evidence.offers), 0.0)
-        return [
-            self._resolution(at, evidence, float(probability[at])) for at in range(len(listings))
+        places: dict[tuple[str, str, str], int] = {}
+        place = [
+            places.setdefault((each.title, each.vendor, each.description), len(places))
+            for each in listings
         ]
+        if len(places) == len(listings):
+            return self._answers(listings, top_k)
+        first = np.unique(place, return_index=True)[1].tolist()
+        return self._answers([listings[at] for at in first], top_k).take(np.array(place))
+
+    def resolutions(self, answers: Answers) -> list[Resolution]:
+        """Return answers as objects."""
+        return answers.resolutions(
+            self._table, model_version=self._model.version, index_version=self._index_version
+        )
+
+    def answer_table(self, answers: Answers) -> pa.Table:
+        """Return answers as the columns of `OUTPUT_SCHEMA`."""
+        return self._registry_columns.table(
+            answers, model_version=self._model.version, index_version=self._index_version
+        )
+
+    @cached_property
+    def _registry_columns(self) -> RegistryColumns:
+        return RegistryColumns.of(self._table)
+
+    def _answers(self, listings: Sequence[Listing], top_k: int) -> Answers:
+        blocks = [listings[at : at + _BLOCK] for at in range(0, len(listings), _BLOCK)] or [[]]
+        parts = []
+        for block in blocks:
+            evidence = self.evidence(block, n_candidates=top_k)
+            probability = self._model.probability(evidence.offers)
+            parts.append(answers_of(evidence, probability, self._model.thresholds, self._table))
+        return joined(parts)
 
     def candidate_set(
         self, resolution: Resolution, *, coverage: float = DEFAULT_COVERAGE
@@ -167,74 +177,6 @@ class Resolver:
         scores = self._model.ranker.score(features)
         offers, best = self._offer_features.compute(candidates, self._table, features, scores, cues)
         return Evidence(candidates, features, scores, offers, best, cues)
-
-    def _resolution(self, at: int, evidence: Evidence, probability: float) -> Resolution:
-        batch = evidence.candidates
-        start, stop = int(batch.offsets[at]), int(batch.offsets[at + 1])
-        decision = self._decide(probability)
-        ranked = self._ranked(evidence, start, stop, probability)
-        reason = reason_of(at, evidence, decision.value)
-        version, index_version = self._model.version, self._index_version
-        if not ranked:
-            return Resolution(
-                None, None, None, None, 0.0, 0.0, Decision.NO_MATCH.value, reason, (), version,
-                index_version,
-            )  # fmt: skip
-        best = ranked[0]
-        rival = next((c.probability for c in ranked if c.model != best.model), 0.0)
-        return Resolution(
-            gpu_id=None if decision is Decision.NO_MATCH else best.gpu_id,
-            model=best.model, memory_gb=best.memory_gb, form_factor=best.form_factor,
-            match_probability=probability, margin=probability - rival, decision=decision.value,
-            reason=reason, candidates=ranked, model_version=version, index_version=index_version,
-        )  # fmt: skip
-
-    def _decide(self, probability: float) -> Decision:
-        thresholds = self._model.thresholds
-        if probability >= thresholds.match:
-            return Decision.MATCH
-        return Decision.REVIEW if probability >= thresholds.review else Decision.NO_MATCH
-
-    def _ranked(
-        self, evidence: Evidence, start: int, stop: int, probability: float
-    ) -> tuple[ScoredCandidate, ...]:
-        """Return the candidates best first; ties by gpu_id."""
-        rows = evidence.candidates.record[start:stop]
-        scores = evidence.scores[start:stop]
-        order = np.lexsort((self._table.tie_rank[rows], -scores))
-        records = [self._table.records[row] for row in rows[order]]
-        ranked = scores[order].tolist()
-        shares = model_probabilities([record.model for record in records], ranked, probability)
-        similarity = evidence.candidates.similarity[start:stop][order].tolist()
-        return tuple(
-            ScoredCandidate(
-                record.gpu_id, record.model, record.memory_gb, record.form_factor,
-                round(cosine, 4), round(score, 4), shares[record.model],
-            )
-            for record, cosine, score in zip(records, similarity, ranked, strict=True)
-        )  # fmt: skip
-
-
-def model_probabilities(
-    models: Sequence[str], scores: Sequence[float], probability: float
-) -> dict[str, float]:
-    """Share out probability over models: the best gets ``probability``, rivals a part of the rest.
-
-    A rival's part is proportional to exp(score - best score), and never more than the best's own:
-    the margin is not negative. What no model takes is the probability of "no match".
-
-    :param models: of the candidates, best first; a model may stand there several times.
-    """
-    best: dict[str, float] = {}
-    for model, score in zip(models, scores, strict=True):
-        best[model] = max(score, best.get(model, score))
-    if not best:
-        return {}
-    top = models[0]
-    weight = {m: float(np.exp(s - best[top])) for m, s in best.items() if m != top}
-    total = 1.0 + sum(weight.values())
-    shares = {m: min(probability, (1 - probability) * w / total) for m, w in weight.items()}
-    return {**shares, top: probability}
 
 
 def predict_match_score(

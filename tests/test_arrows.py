@@ -18,8 +18,8 @@ PACKAGES = ("index", "rerank", "jobs")
 
 # What rerank may take from index: records, errors, paths, what reads text; no embedder, no FAISS.
 LEAVES = {
-    "records", "errors", "text", "artifacts", "naming", "lexicon", "name_evidence", "shipped",
-    "stated_memory", "yaml_loader",
+    "records", "errors", "file_faults", "text", "artifacts", "naming", "lexicon", "name_evidence",
+    "shipped", "stated_memory", "yaml_loader",
 }  # fmt: skip
 
 # The module that imports each heavy library; sentence_embedder serves transformers in all ways.

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from jobs.annotation.judging import SuspectReport
+from jobs.storing.plain_values import plain
 from jobs.tables import WIDTH, cut, table
 from rerank.annotation.agreement import Agreement, Dispute
 from rerank.annotation.consensus import label_of
@@ -96,7 +97,7 @@ def _answer_values(answer: Annotation) -> dict[str, Any]:
     return {
         "annotator": answer.annotator, "verdict": answer.verdict.value, "model": answer.model,
         "gpu_id": answer.gpu_id, "note": answer.note,
-        "annotated_at": answer.annotated_at.isoformat() if answer.annotated_at else None,
+        "annotated_at": plain(answer.annotated_at),
     }  # fmt: skip
 
 

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
 from index.errors import StoreBusyError
-from index.records import Listing
-from jobs.annotation.keys import Key
-from jobs.annotation.overlays import end_screen, help_screen, search_screen
-from jobs.annotation.screen import MAX_CHOICES, Choice, Question, Screen, Size, question_screen
-from jobs.searching import find_by_words, search
+from jobs.annotation.keys import Key, digit_keys
+from jobs.annotation.overlays import end_screen, help_screen
+from jobs.annotation.registry_search import search_registry
+from jobs.annotation.screen import (
+    MAX_CHOICES,
+    Choice,
+    Question,
+    Screen,
+    Size,
+    choice_of,
+    question_screen,
+)
 from rerank.annotation.contrast import contrasts
 from rerank.store.annotations import Annotation, Verdict
 
@@ -26,7 +33,7 @@ VERDICT_WORDS = {
     Verdict.MATCH: "match", Verdict.NONE_OF_THESE: "none of these", Verdict.NOT_GPU: "not a GPU",
     Verdict.UNSURE: "unsure",
 }  # fmt: skip
-_LONGEST_QUERY = 200
+Save = Callable[[Annotation], None]
 
 
 class Terminal(Protocol):
@@ -49,6 +56,8 @@ class Dialogue:
     """Asks about the listings of a queue and saves each answer before it asks on.
 
     :param save: writes one answer; when it returns, the answer is on disk.
+    :param save_patiently: the same, waiting for other processes that write to the store; None if
+        an answer that does not find the store free is not waited for.
     :param top_k: candidates shown, at most `MAX_CHOICES`.
     :param label: what stands behind the counts in the first line.
     """
@@ -57,8 +66,9 @@ class Dialogue:
         self,
         queue: Queue,
         retriever: Retriever,
-        save: Callable[[Annotation], None],
+        save: Save,
         *,
+        save_patiently: Save | None = None,
         annotator: str,
         top_k: int,
         label: str,
@@ -67,6 +77,7 @@ class Dialogue:
         self._retriever = retriever
         self._records = {record.gpu_id: record for record in retriever.records}
         self._save = save
+        self._save_patiently = save_patiently
         self._annotator = annotator
         self._top_k = min(top_k, MAX_CHOICES)
         self._label = label
@@ -86,11 +97,9 @@ class Dialogue:
             question = self._question() if self._at < len(self._queue.items) else None
             if question is None:
                 screen = end_screen(terminal.size(), message=self._message)
+                terminal.show(screen)
             else:
-                screen = question_screen(
-                    question, terminal.size(), progress=self._progress(), message=self._message
-                )
-            terminal.show(screen)
+                screen = self._show(question, self._message, terminal)
             key = terminal.read()
             if key is Key.CLOSED or key == "q":
                 return
@@ -111,13 +120,13 @@ class Dialogue:
         elif not screen.is_complete:
             pass  # what cannot be seen cannot be judged
         elif key in _VERDICT_KEYS:
-            self._answer(_VERDICT_KEYS[str(key)], None, shown, terminal)
-        elif key in _digits(len(shown)):
-            self._answer(Verdict.MATCH, shown[int(str(key)) - 1], shown, terminal)
+            self._answer(_VERDICT_KEYS[str(key)], None, question, screen, terminal)
+        elif key in digit_keys(len(shown)):
+            self._answer(Verdict.MATCH, shown[int(str(key)) - 1], question, screen, terminal)
         elif key == "/":
-            choice_found = self._search(terminal)
+            choice_found = search_registry(self._retriever.records, terminal)
             if choice_found is not None:
-                self._answer(Verdict.MATCH, choice_found, shown, terminal)
+                self._answer(Verdict.MATCH, choice_found, question, screen, terminal)
         elif key == "b":
             self._back()
         elif key == "s":
@@ -131,25 +140,48 @@ class Dialogue:
         self,
         verdict: Verdict,
         choice: Choice | None,
-        shown: Sequence[Choice],
+        question: Question,
+        screen: Screen,
         terminal: Terminal,
     ) -> None:
-        item = self._queue.items[self._at]
         annotation = Annotation(
-            item.listing.listing_id, self._annotator, verdict,
+            question.item.listing.listing_id, self._annotator, verdict,
             gpu_id=choice.gpu_id if choice else None, model=choice.model if choice else None,
-            shown=tuple(offered.gpu_id for offered in shown),
-            model_version=item.resolution.model_version,
+            shown=tuple(offered.gpu_id for offered in question.choices[: screen.n_choices]),
+            model_version=question.item.resolution.model_version,
         )  # fmt: skip
+        words = choice.name if choice else VERDICT_WORDS[verdict]
+        self._show(question, f"saving: {words}", terminal)
         try:
-            self._save(annotation)
+            self._write(annotation, question, terminal)
         except StoreBusyError as exc:
             self._message = f"not saved: {exc}"
+            terminal.forget()
             return
-        words = choice.name if choice else VERDICT_WORDS[verdict]
         self._answers[self._at] = (verdict, words)
         self._message = f"saved: {words}"
         self._go_on(terminal)
+
+    def _write(self, annotation: Annotation, question: Question, terminal: Terminal) -> None:
+        """Save an answer; if the store is not free, say so and wait.
+
+        :raises StoreBusyError: if it is not free for longer than is waited.
+        """
+        try:
+            self._save(annotation)
+        except StoreBusyError:
+            if self._save_patiently is None:
+                raise
+            message = "not saved yet: waiting for another process that writes to the store"
+            self._show(question, message, terminal)
+            self._save_patiently(annotation)
+
+    def _show(self, question: Question, message: str, terminal: Terminal) -> Screen:
+        screen = question_screen(
+            question, terminal.size(), progress=self._progress(), message=message
+        )
+        terminal.show(screen)
+        return screen
 
     def _go_on(self, terminal: Terminal) -> None:
         """Go to the first listing that was not asked yet, with keys that were meant for it."""
@@ -163,49 +195,13 @@ class Dialogue:
         else:
             self._at -= 1
 
-    def _search(self, terminal: Terminal) -> Choice | None:
-        """Let the person type words and pick a match; None if they leave."""
-        query, is_typing, message = "", True, ""
-        while True:
-            found = self._matches(query)
-            screen = search_screen(
-                query, found, terminal.size(), is_typing=is_typing, message=message
-            )
-            terminal.show(screen)
-            key, message = terminal.read(), ""
-            if key in (Key.ESCAPE, Key.CLOSED):
-                return None
-            if is_typing:
-                query = _edited(query, key)
-                is_typing = key is not Key.ENTER or not found
-            elif key in _digits(screen.n_choices):
-                return found[int(str(key)) - 1]
-            elif key in ("/", Key.BACKSPACE):
-                is_typing = True
-            elif key is not Key.RESIZED:
-                message = "a digit chooses, / types other words, Esc leaves"
-
-    def _matches(self, query: str) -> list[Choice]:
-        """Return GPUs whose names hold all words, then those that the query retrieves."""
-        if not query.strip():
-            return []
-        named = [record.gpu_id for record in find_by_words(self._retriever.records, query)]
-        hits = search(self._retriever, Listing("", query), n_candidates=MAX_CHOICES)
-        ids = dict.fromkeys([*named, *[hit["gpu_id"] for hit in hits]])
-        return [self._choice(gpu_id) for gpu_id in list(ids)[:MAX_CHOICES]]
-
-    def _choice(self, gpu_id: str, probability: float | None = None) -> Choice:
-        record = self._records[gpu_id]
-        return Choice(
-            gpu_id, record.model, record.memory_gb, record.memory_type, record.form_factor,
-            probability,
-        )  # fmt: skip
-
     def _question(self) -> Question:
         item = self._queue.items[self._at]
         candidates = item.resolution.candidates[: self._top_k]
         apart = contrasts(candidates, item.listing.title, self._retriever.lexicon)
-        choices = tuple(self._choice(shown.gpu_id, shown.probability) for shown in candidates)
+        choices = tuple(
+            choice_of(self._records[shown.gpu_id], shown.probability) for shown in candidates
+        )
         _, answer = self._answers.get(self._at, (None, ""))
         return Question(item, choices, tuple(apart), answer)
 
@@ -214,19 +210,6 @@ class Dialogue:
         total = self._queue.n_answered + len(self._queue.items)
         today = self._queue.n_today + len(self._answers)
         return f"{done:,} of {total:,} answered, {today:,} today   {self._label}"
-
-
-def _digits(count: int) -> tuple[str, ...]:
-    return tuple(str(number) for number in range(1, count + 1))
-
-
-def _edited(query: str, key: str | Key) -> str:
-    """Return what is typed after one more key."""
-    if key is Key.BACKSPACE:
-        return query[:-1]
-    if key is Key.CLEAR:
-        return ""
-    return (query + key)[:_LONGEST_QUERY] if isinstance(key, str) else query
 
 
 def summary(counts: Counter[Verdict], n_left: int, listings_file: Path | None) -> str:

@@ -38,6 +38,11 @@ _NAMES: dict[str, Key] = {
 }  # fmt: skip
 
 
+def digit_keys(count: int) -> tuple[str, ...]:
+    """Return the keys that take one of some numbered choices."""
+    return tuple(str(number) for number in range(1, count + 1))
+
+
 def check_terminal(purpose: str, instead: str) -> None:
     """Check that a person sits in front.
 

@@ -24,7 +24,7 @@ def search_screen(
 ) -> Screen:
     """Return the screen on which the registry is searched.
 
-    :param found: the matches, best first.
+    :param found: the matches, best first; as many are shown as digits and rows suffice for.
     :param is_typing: words are being typed; otherwise a digit picks a match.
     """
     if size.width < LEAST_WIDTH or size.height < LEAST_HEIGHT:
@@ -42,8 +42,11 @@ def search_screen(
     lines.append(Line(""))
     lines += [Line(row_text(number, choice, width)) for number, choice in enumerate(shown, 1)]
     if not shown:
-        lines.append(Line(cut("no match" if query.strip() else "Type a name.", width)))
-    lines += [Line(""), Line(cut(keys, width), Style.FAINT)]
+        text = "Nothing found: no name has all words." if query.strip() else "Type a name."
+        lines.append(Line(cut(text, width)))
+    more = len(found) - len(shown)
+    lines.append(Line(cut(f"{more:,} more: type more words" if more else "", width), Style.FAINT))
+    lines.append(Line(cut(keys, width), Style.FAINT))
     lines.append(Line(cut(message, width), Style.NOTICE))
     return Screen(tuple(lines), 0 if is_typing else len(shown))
 

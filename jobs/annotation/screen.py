@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from jobs.tables import cut, memory, width_of
 
 if TYPE_CHECKING:
+    from index.records import GpuRecord
     from rerank.annotation.contrast import Contrast
     from rerank.annotation.queue import QueueItem
 
@@ -78,6 +79,14 @@ class Choice:
     def name(self) -> str:
         """Model and variant in words."""
         return f"{self.model} {memory(self.memory_gb)} {self.memory_type} {self.form_factor}"
+
+
+def choice_of(record: GpuRecord, probability: float | None = None) -> Choice:
+    """Return a GPU of the registry as a choice."""
+    return Choice(
+        record.gpu_id, record.model, record.memory_gb, record.memory_type, record.form_factor,
+        probability,
+    )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from jobs.ablating import ablate_workspace, ablation_text, write_ablation
-from jobs.options import format_option, home_option, seed_option
+from jobs.options import NumberRange, format_option, home_option, seed_option
 from jobs.progress import stage_progress
 from jobs.workspace import Workspace
 
@@ -17,7 +17,7 @@ from jobs.workspace import Workspace
 @click.option("--gold", type=click.Path(exists=True, dir_okay=False, path_type=Path), multiple=True,
               help="Gold CSV, may be repeated; default: the shipped hard set and listings "
               "generated for models that nothing was trained on.")  # fmt: skip
-@click.option("--scale", type=click.FloatRange(0.01, 20), default=0.3, show_default=True,
+@click.option("--scale", type=NumberRange(0.01, 20), default=0.3, show_default=True,
               help="Generated training listings, as a multiple of the default 30,000.")  # fmt: skip
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path),
               help="Where to write instead of HOME/reports/reranker_ablation.json, "

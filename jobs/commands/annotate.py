@@ -13,7 +13,7 @@ from jobs.annotation.asking import prepare, save_answer, take_in
 from jobs.annotation.dialogue import Dialogue, summary
 from jobs.annotation.keys import check_terminal
 from jobs.annotation.terminal import hold
-from jobs.options import home_option, seed_option
+from jobs.options import NumberRange, home_option, seed_option
 from jobs.workspace import Workspace
 from rerank.annotation.queue import QueueStrategy
 from rerank.store import Store
@@ -38,7 +38,7 @@ _CONFLICT_CHOICES = [choice.value for choice in OnConflict]
 @click.option("--on-conflict", type=click.Choice(_CONFLICT_CHOICES), default="refuse",
               show_default=True, help="For listings of the file that the store has with other "
               "content: stop, keep the store's, or replace them.")  # fmt: skip
-@click.option("--wait", "wait_s", type=click.FloatRange(0), default=30.0, show_default=True,
+@click.option("--wait", "wait_s", type=NumberRange(0), default=30.0, show_default=True,
               metavar="SECONDS", help="Wait this long for another process that is writing to the "
               "store.")  # fmt: skip
 @home_option
@@ -72,8 +72,9 @@ def command(
         listing_ids=ids,
     )  # fmt: skip
     dialogue = Dialogue(
-        queue, retriever, partial(save_answer, store), annotator=annotator, top_k=top_k,
-        label=f"queue: {strategy}   {annotator}",
+        queue, retriever, partial(save_answer, Store(workspace.store_path)),
+        save_patiently=partial(save_answer, store) if wait_s else None,
+        annotator=annotator, top_k=top_k, label=f"queue: {strategy}   {annotator}",
     )  # fmt: skip
     if queue.items:
         hold(dialogue)

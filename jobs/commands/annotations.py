@@ -17,7 +17,7 @@ from jobs.annotation.agreement_tables import (
 )
 from jobs.annotation.judging import adjudicate as save_adjudication
 from jobs.annotation.judging import find_suspects, read_answers
-from jobs.options import format_option, home_option, seed_option, wait_option
+from jobs.options import NumberRange, format_option, home_option, seed_option, wait_option
 from jobs.progress import progress_bar
 from jobs.tables import cut
 from jobs.workspace import Workspace, open_resolver, open_retriever
@@ -36,7 +36,7 @@ def command() -> None:
     Example:
       rerank annotations agreement
       rerank annotations disputes
-      rerank annotations adjudicate LISTING_ID --verdict match --gpu "RTX 3080 12GB"
+      rerank annotations adjudicate L17 --verdict match --gpu "RTX 3080 12GB"
     """
 
 
@@ -75,11 +75,12 @@ def disputes(output_format: str, home: Path) -> None:
         click.echo(json.dumps([dispute_values(item, answers.titles) for item in found]))
     else:
         click.echo(disputes_text(found, answers.titles))
-    click.echo(f"{len(found)} dispute{'s' if len(found) != 1 else ''}", err=True)
+    if found or output_format == "json":
+        click.echo(f"{len(found)} dispute{'s' if len(found) != 1 else ''}", err=True)
 
 
 @command.command("suspects", short_help="Labels that a confident model contradicts.")
-@click.option("--threshold", type=click.FloatRange(0, 1),
+@click.option("--threshold", type=NumberRange(0, 1),
               help="Least probability of what the model says instead; default: the mean "
               "probability of the labels, for models and for no match.")  # fmt: skip
 @click.option("--limit", type=click.IntRange(1), default=20, show_default=True,
@@ -96,8 +97,6 @@ def suspects(threshold: float | None, limit: int, output_format: str, home: Path
     Example:
       rerank annotations suspects --limit 50
     """
-    if threshold is not None and threshold != threshold:
-        raise click.UsageError("--threshold: expected a number from 0 to 1, got nan")
     store, resolver = Store(Workspace(home).store_path), open_resolver(home)
     with progress_bar("resolving") as progress:
         report = find_suspects(store, resolver, threshold=threshold, progress=progress)
@@ -106,10 +105,9 @@ def suspects(threshold: float | None, limit: int, output_format: str, home: Path
         click.echo(json.dumps([suspect_values(item, report.titles) for item in shown]))
     else:
         click.echo(suspects_text(report, shown))
-    click.echo(
-        f"{len(report.suspects)} suspects among {report.judged} labels, {len(shown)} shown",
-        err=True,
-    )
+    if shown or output_format == "json":
+        counts = f"{len(report.suspects)} suspects among {report.judged} labels, {len(shown)} shown"
+        click.echo(counts, err=True)
     if report.without_listing:
         click.echo(f"not judged: {report.without_listing} whose listing is not stored", err=True)
 

@@ -10,7 +10,7 @@ from index.errors import InputError
 from index.registry import load_registry
 from index.shipped import shipped
 from jobs.bootstrap_files import check_suffix, write_labelled
-from jobs.options import registry_option, seed_option
+from jobs.options import NumberRange, registry_option, seed_option
 from rerank.bootstrap import generate
 
 
@@ -18,7 +18,7 @@ from rerank.bootstrap import generate
 @click.argument("target", type=click.Path(dir_okay=False, path_type=Path), metavar="OUT")
 @click.option("-n", "--n", type=click.IntRange(1), default=10_000, show_default=True,
               help="Listings to write.")  # fmt: skip
-@click.option("--nil-share", type=click.FloatRange(0, 1), default=0.35, show_default=True,
+@click.option("--nil-share", type=NumberRange(0, 1), default=0.35, show_default=True,
               help="Share that sells no GPU of the registry.")  # fmt: skip
 @seed_option
 @registry_option

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from jobs.demo import demo_text, run_demo
-from jobs.options import home_option
+from jobs.options import NumberRange, home_option
 from jobs.progress import stage_progress
 from jobs.training import scaled
 from jobs.workspace import Workspace
@@ -15,7 +15,7 @@ from rerank.training import TrainingParameters
 
 
 @click.command("demo")
-@click.option("--scale", type=click.FloatRange(0.01, 20), default=1.0, show_default=True,
+@click.option("--scale", type=NumberRange(0.01, 20), default=1.0, show_default=True,
               help="Training listings, as a multiple of the default 80,000.")  # fmt: skip
 @home_option
 def command(scale: float, home: Path) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from jobs.evaluating import EvaluationPlan, evaluate_workspace
-from jobs.options import format_option, home_option, wait_option
+from jobs.options import NumberRange, format_option, home_option, wait_option
 from jobs.progress import stage_progress
 from jobs.reports import report_text
 from jobs.workspace import Workspace
@@ -27,7 +27,7 @@ from rerank.evaluation.intervals import DEFAULT_SAMPLES
               help="Generated listings, without --gold and --annotations.")  # fmt: skip
 @click.option("--baselines/--no-baselines", default=True, show_default=True,
               help="Measure fuzzy matching, n-grams and the token rule beside it.")  # fmt: skip
-@click.option("--coverage", type=click.FloatRange(0, 1, min_open=True, max_open=True),
+@click.option("--coverage", type=NumberRange(0, 1, min_open=True, max_open=True),
               default=DEFAULT_COVERAGE, show_default=True,
               help="Coverage that candidate sets are to hold.")  # fmt: skip
 @click.option("--samples", type=click.IntRange(1), default=DEFAULT_SAMPLES, show_default=True,

@@ -187,7 +187,8 @@ def stats(output_format: str, home: Path) -> None:
 @click.option("--item-type", help="Only pairs of this type.")
 @click.option("--embeddings", is_flag=True, help="Write candidates' vectors, not only their ids.")
 @click.option("--stats", "only_stats", is_flag=True,
-              help="Print what metadata.json would hold and write nothing.")  # fmt: skip
+              help="Print what metadata.json would hold, as JSON, and write nothing; `pairs "
+              "stats` has a table.")  # fmt: skip
 @click.option("--overwrite", is_flag=True, help="Replace the folder if it exists.")
 @home_option
 def export(

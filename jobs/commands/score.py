@@ -2,44 +2,102 @@
 
 from __future__ import annotations
 
+import json
+import sys
+from dataclasses import replace
 from pathlib import Path
 
 import click
 
-from jobs.listing_files import open_listings
-from jobs.options import candidate_set_option, existing_file, home_option
-from jobs.progress import progress_bar
-from jobs.scoring import answer_schema, check_target, renamed_columns, score_file
+from index.artifacts import writing_file
+from jobs.listing_files.selection import Selection
+from jobs.options import candidate_set_option, home_option
+from jobs.places import place_of
+from jobs.scoring import ScoreOptions, ScoreSummary, plan_score, run_plan
+from jobs.scoring.arguments import (
+    answerer_of,
+    check_summary,
+    column_names_of,
+    column_options,
+    existing_of,
+    selected,
+)
+from jobs.scoring.progress_line import ProgressLine
 from jobs.workspace import open_resolver
+
+_INTERRUPTED = 130  # 128 and the number of the signal, as shells have it
 
 
 @click.command("score")
-@existing_file("source")
-@click.argument("target", type=click.Path(path_type=Path), metavar="OUT.parquet")
+@click.argument("source", callback=selected)
+@click.argument("target", metavar="OUT")
+@column_options
 @click.option("--top-k", type=click.IntRange(1, 1000), default=20, show_default=True,
               help="Candidates written for each listing.")  # fmt: skip
+@click.option("--only-decisions", is_flag=True, help="Leave the list of candidates out.")
 @candidate_set_option
-@click.option("--overwrite", is_flag=True, help="Replace OUT.parquet if it exists.")
+@click.option("--overwrite", is_flag=True, help="Replace outputs that exist.")
+@click.option("--resume", is_flag=True,
+              help="Go on with a run that was stopped: keep what it finished, if the input, the "
+              "options, the model and the index are still the same.")  # fmt: skip
+@click.option("--since", callback=selected, metavar="EARLIER",
+              help="An earlier output, a file or folder: listings that have not changed keep the "
+              "answer they got there from the same model, index and options.")  # fmt: skip
+@click.option("--summary", "summary_file", type=click.Path(path_type=Path), metavar="FILE.json",
+              help="Write the counts, the rate and the files set aside as JSON.")  # fmt: skip
 @home_option
+@click.pass_context
 def command(
-    source: Path, target: Path, top_k: int, coverage: float | None, overwrite: bool, home: Path
-) -> None:
-    """Resolve a parquet, CSV or JSONL file of listings into a parquet file.
+    context: click.Context, /, source: Selection, target: str, columns_file: Path | None,
+    top_k: int, only_decisions: bool, coverage: float | None, overwrite: bool, resume: bool,
+    since: Selection | None, summary_file: Path | None, home: Path, **named_columns: str | None,
+) -> None:  # fmt: skip
+    """Resolve listings, parquet, CSV or JSONL, into parquet: a file, a folder or a glob.
 
-    SOURCE needs the columns listing_id and title; vendor, description and price help if they
-    are there. Every other column passes through.
+    SOURCE needs an id and a title; vendor, description and price help if they are there. Every
+    other column passes through. A folder or a glob is mirrored under the folder OUT. Both may be
+    URIs such as s3://bucket/listings. Rows that cannot be read come out as no match and are
+    listed in a file of rejects.
 
     \b
     Example:
       rerank score listings.csv resolved.parquet
+      rerank score --resume feeds/ resolved/
+      rerank score --since monday/ feeds/ tuesday/
+      rerank score --title-column name --id-column sku "feeds/*.csv" resolved/
       rerank score --candidate-set 0.95 listings.csv resolved.parquet
     """
-    check_target(source, target, overwrite=overwrite)
-    listings = open_listings(source)
-    for old, new in renamed_columns(listings.schema.names, answer_schema(coverage)).items():
-        click.echo(f"Warning: your column {old!r} is kept as {new!r}", err=True)
-    with progress_bar("scoring") as progress:
-        summary = score_file(
-            listings, target, open_resolver(home), top_k=top_k, coverage=coverage, progress=progress
-        )
-    click.echo(summary.line(), err=True)
+    existing = existing_of(overwrite=overwrite, resume=resume)
+    columns = column_names_of(columns_file, named_columns)
+    plan = plan_score(source, place_of(target), existing=existing)
+    check_summary(summary_file, existing)
+    line = ProgressLine(sys.stderr)
+    _warn_of_left_out(source, line)
+    options = ScoreOptions(top_k, coverage, only_decisions, columns)
+    try:
+        answerer = answerer_of(open_resolver(home), options, plan, since, say=line.say)
+        summary = run_plan(plan, answerer, progress=line.show, say=line.say)
+    except KeyboardInterrupt:
+        done = f"{line.latest.files} of {len(plan.tasks)} files finished"
+        line.say(f"Stopped: {done}, nothing half-written; go on with --resume")
+        context.exit(_INTERRUPTED)
+    finally:
+        line.clear()
+    summary = replace(summary, reused_rows=answerer.n_reused)
+    line.say(summary.line())
+    _write_json(summary, summary_file)
+    context.exit(1 if summary.failures else 0)
+
+
+def _warn_of_left_out(source: Selection, line: ProgressLine) -> None:
+    names = ", ".join(source.left_out[:3]) + (", ..." if len(source.left_out) > 3 else "")
+    if names:
+        line.say(f"Warning: {len(source.left_out)} files of other endings are left out: {names}")
+
+
+def _write_json(summary: ScoreSummary, path: Path | None) -> None:
+    if path is None:
+        return
+    with writing_file(path) as draft:
+        text = json.dumps(summary.as_json(), indent=2, ensure_ascii=False)
+        draft.write_text(text + "\n", encoding="utf-8")

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from index.artifacts import writing_file
-from jobs.options import format_option, home_option, seed_option
+from jobs.options import NumberRange, format_option, home_option, seed_option
 from jobs.progress import stage_progress
 from jobs.simulating import simulate_queues, simulation_text
 from jobs.workspace import Workspace
@@ -26,7 +26,7 @@ from rerank.annotation.simulation import Halving, SimulationPlan
               help="Numbers of answers after which a model is trained.")  # fmt: skip
 @click.option("--repeats", type=click.IntRange(1), default=20, show_default=True,
               help="Ways to halve the listings into those asked about and the rest.")  # fmt: skip
-@click.option("--scale", type=click.FloatRange(0.01, 20), default=0.1, show_default=True,
+@click.option("--scale", type=NumberRange(0.01, 20), default=0.1, show_default=True,
               help="Generated listings to train on, as a multiple of the default "
               "80,000.")  # fmt: skip
 @click.option("--queue", "queues", default="uncertain,disagreement,random", show_default=True,
@@ -35,7 +35,7 @@ from rerank.annotation.simulation import Halving, SimulationPlan
 @click.option("--split", "halving", type=click.Choice([h.value for h in Halving]), default="model",
               show_default=True, help="Keep a model's listings in one half, so that the rest is of "
               "other models, or only those of one title.")  # fmt: skip
-@click.option("--annotation-weight", type=click.FloatRange(0, 10_000, min_open=True),
+@click.option("--annotation-weight", type=NumberRange(0, 10_000, min_open=True),
               default=DEFAULT_WEIGHT, show_default=True,
               help="How many generated listings an answer counts as.")  # fmt: skip
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE.json",
@@ -57,7 +57,8 @@ def command(
     \b
     Example:
       rerank simulate-queue --gold my_gold.csv
-      rerank simulate-queue --gold my_gold.csv --split listing --answers 50 --out queue.json
+      rerank simulate-queue --gold my_gold.csv --split listing --answers 50 \\
+        --out queue.json
     """
     plan = SimulationPlan(
         answers=answers, repeats=repeats, queues=queues, halving=Halving(halving),

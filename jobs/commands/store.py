@@ -51,11 +51,13 @@ def import_command(
     """Import annotations or listings from CSV, JSON lines or parquet.
 
     \b
-    listings     listing_id, title; if known vendor, description, price, shop, language
-    annotations  listing_id, annotator, verdict (match, none_of_these, not_gpu, unsure) and
-                 for a match gpu_id: a gpu_id, a model's name or alias, or a name with its
-                 memory; if known model, note, annotated_at, and the listing's columns,
-                 which add it where it is missing. Gold files (kind, gold_models) work too.
+    listings     listing_id, title; if known vendor, description, price, shop,
+                 language
+    annotations  listing_id, annotator, verdict (match, none_of_these, not_gpu,
+                 unsure) and for a match gpu_id: a gpu_id, a model's name or
+                 alias, or a name with its memory; if known model, note,
+                 annotated_at, and the listing's columns, which add it where it
+                 is missing. Gold files (kind, gold_models) work too.
 
     All faults are reported at once. A file that was imported before changes nothing.
 

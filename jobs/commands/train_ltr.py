@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from jobs.options import home_option, seed_option
+from jobs.options import NumberRange, home_option, seed_option
 from jobs.progress import stage_progress
 from jobs.training import scaled, train_workspace_model
 from jobs.workspace import Workspace
@@ -16,14 +16,14 @@ from rerank.training import TrainingParameters
 
 
 @click.command("train-ltr")
-@click.option("--scale", type=click.FloatRange(0.01, 20), default=1.0, show_default=True,
+@click.option("--scale", type=NumberRange(0.01, 20), default=1.0, show_default=True,
               help="Generated listings, as a multiple of the default 80,000.")  # fmt: skip
-@click.option("--precision", type=click.FloatRange(0.5, 0.9999), default=0.99, show_default=True,
+@click.option("--precision", type=NumberRange(0.5, 0.9999), default=0.99, show_default=True,
               help="Precision that decisions of `match` are to have.")  # fmt: skip
 @click.option("--annotations/--no-annotations", default=True, show_default=True,
               help="Also train on what annotators settled on, if the workspace's store has "
               "any.")  # fmt: skip
-@click.option("--annotation-weight", type=click.FloatRange(0, 10_000, min_open=True),
+@click.option("--annotation-weight", type=NumberRange(0, 10_000, min_open=True),
               default=DEFAULT_WEIGHT, show_default=True,
               help="How many generated listings an annotated one counts as.")  # fmt: skip
 @seed_option

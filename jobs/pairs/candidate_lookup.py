@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from index.errors import FaultsError, InputError
+from index.records import GpuRecord, Listing
 from jobs.workspace import Workspace, open_retriever, resolver_over
+from rerank.annotation.added_candidates import added_items
 from rerank.annotation.candidate_items import (
     CANDIDATE_TYPE,
     INDEX_PREFIX,
@@ -24,6 +27,24 @@ from rerank.store.preferences import PreferenceItem, PreferencePair
 if TYPE_CHECKING:
     from index.retriever import Retriever
     from rerank.resolver import Resolver
+
+Floats = NDArray[np.float32]
+Items = dict[tuple[str, str], PreferenceItem]
+
+
+@dataclass(frozen=True, slots=True)
+class Filled:
+    """Pairs with what their candidates are made of, and what stood in the way of others.
+
+    :param without_listing: the listing_id of each pair whose listing is not in the store.
+    :param without_gpu: gpu_ids of pairs that the registry lacks.
+    :param not_retrieved: how many of the pairs have a GPU that their listing does not retrieve.
+    """
+
+    pairs: list[PreferencePair]
+    without_listing: list[str]
+    without_gpu: list[str]
+    not_retrieved: int
 
 
 class CandidateLookup:
@@ -47,36 +68,50 @@ class CandidateLookup:
         retriever, manifest = open_retriever(self._workspace)
         return retriever, resolver_over(self._workspace, retriever, manifest)
 
-    def fill(
-        self, store: Store, pairs: Sequence[PreferencePair]
-    ) -> tuple[list[PreferencePair], list[str], list[str]]:
+    def fill(self, store: Store, pairs: Sequence[PreferencePair]) -> Filled:
         """Give bare candidates their features, and their pairs the similarity of the two GPUs.
 
-        :returns: the pairs that could be filled, faults of pairs whose listing is not stored, and
-            faults of pairs with a GPU that their listing does not retrieve.
+        A GPU that its listing does not retrieve is judged as one candidate more: these are the
+        errors of retrieval.
+
         :raises FaultsError: if a candidate's reference is malformed or a pair is of two listings.
         """
         bare = [pair for pair in pairs if _is_bare(pair.a) or _is_bare(pair.b)]
         if not bare:
-            return list(pairs), [], []
+            return Filled(list(pairs), [], [], 0)
         wanted = _wanted(bare)
         with store.reading() as session:
             listings = [item.listing for item in read_listings(session, list(wanted))]
         stored = {listing.listing_id for listing in listings}
-        items = candidate_items(self.resolver, listings, wanted)
-        filled, unknown, absent = [], [], []
+        items, added = self._items(listings, wanted)
+        registry = {record.gpu_id for record in self.retriever.records}
+        filled, without_listing, without_gpu, n_added = [], [], [], 0
         for pair in pairs:
             keys = [parse_reference(i.reference_id) for i in (pair.a, pair.b) if _is_bare(i)]
-            if any(key[0] not in stored for key in keys):
-                unknown.append(f"listing {keys[0][0]!r:.80} is not in the store")
-            elif missing := [key for key in keys if key not in items]:
-                absent += [f"{gpu!r:.80} is no candidate of listing {key!r:.80}"
-                           for key, gpu in missing]  # fmt: skip
-            else:
+            unknown = [listing_id for listing_id, _ in keys[:1] if listing_id not in stored]
+            lacking = [gpu_id for _, gpu_id in keys if gpu_id not in registry]
+            without_listing += unknown
+            without_gpu += lacking
+            if not unknown and not lacking:
                 known = {item.item_id: item for item in map(items.__getitem__, keys)}
                 a, b = (known.get(item.item_id, item) for item in (pair.a, pair.b))
                 filled.append(replace(pair, a=a, b=b))
-        return self.with_similarity(filled), unknown, absent
+                n_added += any(key in added for key in keys)
+        return Filled(self.with_similarity(filled), without_listing, without_gpu, n_added)
+
+    def _items(
+        self, listings: Sequence[Listing], wanted: Mapping[str, set[str]]
+    ) -> tuple[Items, Items]:
+        """Return the wanted items by (listing_id, gpu_id), and which of them are not retrieved."""
+        items = candidate_items(self.resolver, listings, wanted)
+        missing = [
+            (listing, gpu_id)
+            for listing in listings
+            for gpu_id in sorted(wanted[listing.listing_id])
+            if (listing.listing_id, gpu_id) not in items
+        ]
+        added = added_items(self.resolver, missing, self._similarity)
+        return items | added, added
 
     def with_similarity(self, pairs: Sequence[PreferencePair]) -> list[PreferencePair]:
         """Give pairs of candidates that have none the cosine of their GPUs' embeddings."""
@@ -93,6 +128,15 @@ class CandidateLookup:
         """Return the vectors of the candidates in pairs, by embedding_id."""
         items = (item for pair in pairs for item in (pair.a, pair.b))
         return self._embeddings(item.embedding_id for item in items if item.embedding_id)
+
+    def _similarity(self, listings: Sequence[Listing], records: Sequence[GpuRecord]) -> Floats:
+        """Return the cosine of each listing and the GPU in the same place."""
+        from index.embedder import descriptor, listing_text
+
+        encode = self.retriever.embedder.encode
+        queries = encode([listing_text(listing) for listing in listings])
+        vectors = encode([descriptor(record) for record in records])
+        return np.asarray(np.einsum("ij,ij->i", queries, vectors), np.float32)
 
     def _embeddings(self, embedding_ids: Iterable[str]) -> dict[str, list[float]]:
         """Return vectors of the index by embedding_id; ids of anything else are left out."""

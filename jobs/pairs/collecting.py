@@ -22,7 +22,8 @@ class Followed:
 
     :param removed: pairs that no annotation implies any more.
     :param without_listing: pairs of listings that are not in the store.
-    :param not_retrieved: pairs with a GPU that is not among its listing's candidates now.
+    :param not_retrieved: new pairs with a GPU that is not among its listing's candidates now.
+    :param without_gpu: matches with a GPU that the registry lacks.
     :param without_shown: matches that record no shown candidates.
     :param overruled: matches that the adjudicator decided otherwise.
     """
@@ -31,6 +32,7 @@ class Followed:
     removed: int
     without_listing: int
     not_retrieved: int
+    without_gpu: int
     without_shown: int
     overruled: int
 
@@ -44,14 +46,20 @@ def state_pairs(
     :raises PreferenceConflictError: if a pair contradicts a stored one; see `save_pairs`.
     """
     store = Store(workspace.store_path, wait_s=wait_s)
-    filled, unknown, absent = CandidateLookup(workspace).fill(store, pairs)
-    if unknown or absent:
+    filled = CandidateLookup(workspace).fill(store, pairs)
+    faults = [
+        *(f"listing {key!r:.80} is not in the store: import it with `rerank store import listings`"
+          for key in filled.without_listing),
+        *(f"no GPU of the registry has the gpu_id {key!r:.80}: `rerank search` shows gpu_ids"
+          for key in filled.without_gpu),
+    ]  # fmt: skip
+    if faults:
         raise FaultsError(
-            "candidates without features (import the listing with `rerank store import`, or give "
-            "the metrics yourself)", list(dict.fromkeys([*unknown, *absent])),
-        )  # fmt: skip
+            "candidates whose features cannot be looked up (mend them or give the metrics)",
+            list(dict.fromkeys(faults)),
+        )
     with store.writing() as session:
-        return save_pairs(session, filled, overwrite=overwrite)
+        return save_pairs(session, filled.pairs, overwrite=overwrite)
 
 
 def add_bootstrap_pairs(
@@ -83,13 +91,14 @@ def follow_annotations(workspace: Workspace, *, wait_s: float, overwrite: bool) 
             fresh.append(pair)
         elif stored[key].preferred != pair.preferred:
             changed.append(pair)
-    filled, unknown, absent = lookup.fill(store, fresh)
+    filled = lookup.fill(store, fresh)
     with store.writing() as session:
         delete_pairs(session, stale)
         turned = save_pairs(session, changed, overwrite=True)
-        saved = save_pairs(session, filled, overwrite=overwrite)
+        saved = save_pairs(session, filled.pairs, overwrite=overwrite)
     there = len(current) - len(changed) - len(fresh) + saved.unchanged
     return Followed(
         PairsSaved(saved.added, turned.replaced + saved.replaced, there), len(stale),
-        len(unknown), len(absent), implied.without_shown, implied.overruled,
+        len(filled.without_listing), filled.not_retrieved, implied.without_gpu,
+        implied.without_shown, implied.overruled,
     )  # fmt: skip

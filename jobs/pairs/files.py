@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from index.artifacts import writing_folder
 from index.errors import InputError
+from jobs.storing.plain_values import plain
 from rerank.annotation.bootstrap_pairs import seed_of
 from rerank.store import utc_now
 from rerank.store.preferences import PreferenceItem, PreferencePair
@@ -90,7 +90,7 @@ def describe(
     names = dict.fromkeys(name for item in items.values() for name in item.metrics)
     seeds = {seed_of(item.reference_id) for item in items.values()} - {None}
     return {
-        "format_version": FORMAT_VERSION, "created_at": _iso(utc_now()),
+        "format_version": FORMAT_VERSION, "created_at": plain(utc_now()),
         "pairs": len(pairs), "items": len(items),
         "feature_names": list(names), "embedding_dim": lengths[0] if lengths else None,
         "labels": _counted((str(pair.label) for pair in pairs), ("-1", "0", "1")),
@@ -110,8 +110,7 @@ def _item_row(item: PreferenceItem, embeddings: Embeddings) -> dict[str, Any]:
         row["embedding"] = list(vector)
     if item.embedding_id is not None:
         row["embedding_id"] = item.embedding_id
-    created_at = _iso(item.created_at) if item.created_at else None
-    return {**row, "metrics": dict(item.metrics), "created_at": created_at}
+    return {**row, "metrics": dict(item.metrics), "created_at": plain(item.created_at)}
 
 
 def _embedding(item: PreferenceItem, embeddings: Embeddings) -> Sequence[float] | None:
@@ -121,7 +120,3 @@ def _embedding(item: PreferenceItem, embeddings: Embeddings) -> Sequence[float] 
 def _counted(values: Iterable[str], expected: Sequence[str] = ()) -> dict[str, int]:
     counts = Counter(values)
     return {name: counts[name] for name in (*expected, *sorted(counts.keys() - set(expected)))}
-
-
-def _iso(time: datetime) -> str:
-    return time.replace(tzinfo=UTC).isoformat()

@@ -36,10 +36,13 @@ def followed_text(followed: Followed) -> str:
     """Return what following the annotations changed, and what could not be followed."""
     left_out = {
         "pairs whose listing is not in the store": followed.without_listing,
-        "pairs with a GPU that is no candidate of its listing now": followed.not_retrieved,
+        "matches with a GPU that the registry lacks": followed.without_gpu,
         "matches without shown candidates": followed.without_shown,
         "matches that the adjudicator decided otherwise": followed.overruled,
     }
     lines = [f"{followed.saved.line()}, {followed.removed} removed"]
+    if followed.not_retrieved:
+        lines.append(f"not retrieved: {followed.not_retrieved} new pairs with a GPU that the "
+                     "listing does not retrieve")  # fmt: skip
     lines += [f"left out: {number} {what}" for what, number in left_out.items() if number]
     return "\n".join(lines)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
@@ -18,15 +19,13 @@ import pyarrow.parquet as pq
 
 from index.artifacts import writing_file
 from index.csv_rows import csv_rows
-from index.errors import FaultsError, InputError
+from index.errors import InputError
+from index.file_faults import not_utf8_text
+from jobs.storing.json_rows import JsonRows
 from jobs.storing.plain_values import plain
 from rerank.store.incoming import PLACE, Incoming, Kind
 
 _CHUNK_ROWS = 65_536
-_JSON_TYPES: dict[Kind, tuple[type, ...]] = {
-    Kind.KEY: (str, int), Kind.TEXT: (str,), Kind.NUMBER: (int, float, str), Kind.TIME: (str,),
-    Kind.LIST: (list, str),
-}  # fmt: skip
 Cells = Sequence[str | None]
 
 
@@ -34,8 +33,10 @@ def read_incoming(path: Path, columns: Mapping[str, Kind]) -> Incoming:
     """Read a file for the store.
 
     :param columns: those that mean something; others are named in the result, and not read.
+    Rows that cannot be read as the others are come with it as faults, so that they can be reported
+    with all others.
+
     :raises InputError: if the file is not what its name says.
-    :raises FaultsError: if rows cannot be read as the others are.
     """
     reader: Callable[..., Incoming] = _by_ending(
         path, {".csv": _read_csv, ".jsonl": _read_json_lines, ".parquet": _read_parquet}
@@ -43,6 +44,8 @@ def read_incoming(path: Path, columns: Mapping[str, Kind]) -> Incoming:
     if path.is_dir():
         raise InputError(f"{path}: expected a file, found a folder")
     if path.stat().st_size == 0:
+        if reader is _read_json_lines:  # what an export without rows looks like
+            return Incoming(str(path), _table(list(columns), iter(())), "line")
         raise InputError(f"{path}: expected rows, found a file of 0 bytes; write it again")
     return reader(path, columns)
 
@@ -66,7 +69,12 @@ def write_table(table: pa.Table, path: Path, *, overwrite: bool) -> None:
 
 
 def csv_text(value: Any) -> str:
-    """Return a value as a cell of CSV: null is empty, lists and structs are JSON."""
+    """Return a value as a cell of CSV: null is empty, lists and structs are JSON.
+
+    A number that is none is ``nan``, ``inf`` or ``-inf``, as DuckDB reads it back.
+    """
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
     value = plain(value)
     if value is None:
         return ""
@@ -100,7 +108,7 @@ def _read_parquet(path: Path, columns: Mapping[str, Kind]) -> Incoming:
 
 
 def _read_csv(path: Path, columns: Mapping[str, Kind]) -> Incoming:
-    faults: list[str] = []
+    faults: list[tuple[int, str]] = []
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             rows = csv_rows(file)
@@ -112,87 +120,28 @@ def _read_csv(path: Path, columns: Mapping[str, Kind]) -> Incoming:
             def cells() -> Iterator[tuple[int, Cells]]:
                 for line, row in rows:
                     if len(row) != len(header):
-                        faults.append(f"line {line}: {len(row)} fields, expected {len(header)}")
+                        faults.append((line, f"{len(row)} fields, expected {len(header)}"))
                     else:
                         yield line, [row[number] for number in at]
 
             table = _table(known, cells())
     except UnicodeDecodeError as exc:
-        raise InputError(
-            f"{path}: expected UTF-8 text, found {exc.object[exc.start]:#04x} at byte "
-            f"{exc.start} of a block; save the file as UTF-8"
-        ) from exc
+        raise InputError(not_utf8_text(path)) from exc
     except csv.Error as exc:
         raise _unreadable(path, "CSV", exc) from exc
-    if faults:
-        raise FaultsError(str(path), faults)
-    return Incoming(str(path), table, "line", tuple(n for n in header if n not in columns))
+    unread = tuple(name for name in header if name not in columns)
+    return Incoming(str(path), table, "line", unread, tuple(faults))
 
 
 def _read_json_lines(path: Path, columns: Mapping[str, Kind]) -> Incoming:
-    faults: list[str] = []
-    names: dict[str, None] = {}  # in the order of their first use
-    known = list(columns)
-
-    def cells() -> Iterator[tuple[int, Cells]]:
-        for line, row in _json_rows(path, faults):
-            names.update(dict.fromkeys(row))
-            wrong = [
-                f"line {line}: {name} must be {kind.value}, got {row[name]!r:.60}"
-                for name, kind in columns.items() if not _json_fits(row.get(name), kind)
-            ]  # fmt: skip
-            faults.extend(wrong)
-            if not wrong:
-                yield line, [_json_text(row.get(name)) for name in known]
-
-    table = _table(known, cells())
-    if faults:
-        raise FaultsError(str(path), faults)
-    absent = [name for name in known if name not in names]
-    unread = (name.encode("utf-8", "replace").decode() for name in names if name not in columns)
-    return Incoming(str(path), table.drop_columns(absent), "line", tuple(unread))
-
-
-def _json_rows(path: Path, faults: list[str]) -> Iterator[tuple[int, dict[str, Any]]]:
-    with path.open("rb") as file:
-        for number, line in enumerate(file, 1):
-            if not line.strip():
-                continue
-            try:
-                row = json.loads(
-                    line.decode("utf-8-sig" if number == 1 else "utf-8"),
-                    object_pairs_hook=_object_of_different_keys,
-                )
-            except (ValueError, RecursionError) as exc:
-                faults.append(f"line {number}: expected a JSON object, found {line[:40]!r} ({exc})")
-                continue
-            if isinstance(row, dict):
-                yield number, row
-            else:
-                faults.append(f"line {number}: expected a JSON object, found {type(row).__name__}")
-
-
-def _object_of_different_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    names = [name for name, _ in pairs]
-    if len(set(names)) < len(names):
-        raise ValueError(f"a key stands there twice: {max(names, key=names.count)!r}")
-    return dict(pairs)
-
-
-def _json_fits(value: Any, kind: Kind) -> bool:
-    if isinstance(value, list) and kind is Kind.LIST:
-        return all(isinstance(part, str) for part in value)
-    is_kind = isinstance(value, _JSON_TYPES[kind]) and not isinstance(value, bool)
-    return value is None or is_kind
-
-
-def _json_text(value: Any) -> str | None:
-    if value is None:
-        return None
-    if isinstance(value, list):
-        value = json.dumps(value, ensure_ascii=False)
-    # JSON may hold half a surrogate pair, which is no text
-    return str(value).encode("utf-8", "replace").decode()
+    rows = JsonRows(path, columns)
+    table = _table(list(columns), iter(rows))
+    absent = [name for name in columns if name not in rows.names]
+    unread = (n.encode("utf-8", "replace").decode() for n in rows.names if n not in columns)
+    return Incoming(
+        str(path), table.drop_columns(absent), "line", tuple(unread), tuple(rows.faults),
+        tuple(rows.null_cells),
+    )  # fmt: skip
 
 
 def _table(names: Sequence[str], rows: Iterator[tuple[int, Cells]]) -> pa.Table:

@@ -7,9 +7,17 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
 
+import pyarrow as pa
+
+_MICROSECOND = 1_000  # nanoseconds
+_SECOND = 1_000_000  # microseconds
+
 
 def plain(value: Any) -> Any:
-    """Return a value that `json.dumps` takes: times in ISO 8601, UTC; NaN and infinity are null."""
+    """Return a value that `json.dumps` takes: times in ISO 8601, UTC; NaN and infinity are null.
+
+    Intervals are text as DuckDB writes and reads it: ``1 year 2 months 3 days 04:05:06``.
+    """
     if value is None or isinstance(value, str | int):
         return value
     if isinstance(value, float):
@@ -27,6 +35,25 @@ def plain(value: Any) -> Any:
         return {str(name): plain(part) for name, part in value.items()}
     if isinstance(value, list) and value and all(isinstance(part, tuple) for part in value):
         return {str(name): plain(part) for name, part in value}  # how Arrow gives a map
+    if isinstance(value, pa.MonthDayNano):
+        return _interval_text(value)
     if isinstance(value, list | tuple):
         return [plain(part) for part in value]
     return str(value)
+
+
+def _interval_text(interval: pa.MonthDayNano) -> str:
+    years, months = divmod(abs(interval.months), 12)
+    sign = "-" if interval.months < 0 else ""
+    parts = [
+        f"{sign}{n} {word}{'' if n == 1 else 's'}"
+        for n, word in ((years, "year"), (months, "month")) if n
+    ]  # fmt: skip
+    if interval.days:
+        parts.append(f"{interval.days} day{'' if abs(interval.days) == 1 else 's'}")
+    if interval.nanoseconds or not parts:
+        seconds, micro = divmod(abs(interval.nanoseconds) // _MICROSECOND, _SECOND)
+        clock = f"{seconds // 3600:02}:{seconds // 60 % 60:02}:{seconds % 60:02}"
+        fraction = f".{micro:06}".rstrip("0") if micro else ""
+        parts.append(f"{'-' if interval.nanoseconds < 0 else ''}{clock}{fraction}")
+    return " ".join(parts)

@@ -5,8 +5,10 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
 import pyarrow as pa
@@ -16,11 +18,13 @@ from jobs.storing.files import csv_text
 from jobs.storing.plain_values import plain
 from jobs.tables import WIDTH, cut, table, width_of
 from rerank.store.database import Store
+from rerank.store.tables import TABLES
 
 TABLE_LIMIT = 50
 _STEP = "query"
 _GAP = 2
-_NARROWEST = 6  # columns narrower than that say nothing: the rows are laid out one below the other
+_NO_TABLE = re.compile(r"Table with name .* does not exist")
+_NARROWEST = 12  # columns cut to less say nothing: the rows are laid out one below the other
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +60,8 @@ def run_query(store: Store, sql: str, *, limit: int | None) -> QueryResult:
                     kept.append(batch.slice(0, room))
                 n_rows += batch.num_rows
         except StoreError as exc:
+            if not str(exc).startswith(f"{_STEP}: "):
+                raise  # of the store, such as a full disk
             raise InputError(f"{_STEP}: {_first_words(exc)}") from exc
     return QueryResult(pa.Table.from_batches(kept, schema), n_rows)
 
@@ -69,22 +75,30 @@ def result_lines(rows: pa.Table, output_format: str) -> Iterator[str]:
 
 
 def _first_words(exc: StoreError) -> str:
-    """Return what DuckDB says of a query, without the picture of where it stands in it."""
+    """Return what DuckDB says of a query, without the picture of where it stands in it.
+
+    Of tables it suggests its own as well, which have nothing to do with the store.
+    """
     said = str(exc.__cause__ or exc).removeprefix(f"{_STEP}: ").split("\nLINE ")[0]
-    return " ".join(said.split())
+    said, asks, suggested = " ".join(said.split()).partition(" Did you mean ")
+    if not _NO_TABLE.search(said):
+        return f"{said}{asks}{suggested}"
+    ours = any(f'"{table.name}"' in suggested for table in TABLES)
+    return f"{said}{asks + suggested if ours else ''} `rerank store tables` lists what there is"
 
 
 def _rows(rows: pa.Table) -> Iterator[list[Any]]:
     for batch in rows.to_batches():
         columns = [column.to_pylist() for column in batch.columns]
         for values in zip(*columns, strict=True):
-            yield [plain(value) for value in values]
+            yield list(values)
 
 
 def _jsonl_lines(rows: pa.Table) -> Iterator[str]:
     names = _different(rows.column_names)
     for values in _rows(rows):
-        yield json.dumps(dict(zip(names, values, strict=True)), ensure_ascii=False)
+        row = {name: plain(value) for name, value in zip(names, values, strict=True)}
+        yield json.dumps(row, ensure_ascii=False)
 
 
 def _json_lines(rows: pa.Table) -> Iterator[str]:
@@ -94,7 +108,7 @@ def _json_lines(rows: pa.Table) -> Iterator[str]:
 def _csv_lines(rows: pa.Table) -> Iterator[str]:
     buffer = io.StringIO(newline="")
     writer = csv.writer(buffer, lineterminator="\n")
-    for values in (rows.column_names, *_rows(rows)):
+    for values in (_different(rows.column_names), *_rows(rows)):
         writer.writerow([csv_text(value) for value in values])
         yield buffer.getvalue().removesuffix("\n")
         buffer.seek(0)
@@ -102,9 +116,8 @@ def _csv_lines(rows: pa.Table) -> Iterator[str]:
 
 
 def _table_lines(rows: pa.Table) -> Iterator[str]:
-    names = rows.column_names
-    values = list(_rows(rows))
-    cells = [[_cell(value) for value in row] for row in values]
+    names = _different(rows.column_names)
+    cells = [[_cell(value) for value in row] for row in _rows(rows)]
     left = [at for at, kind in enumerate(rows.schema.types) if not _is_number(kind)]
     widths = _fitted([
         max(width_of(cell) for cell in column) for column in zip(names, *cells, strict=True)
@@ -125,6 +138,8 @@ def _is_number(kind: pa.DataType) -> bool:
 def _cell(value: Any) -> str:
     if value is None:
         return "-"
+    if isinstance(value, Decimal):
+        value = plain(value)
     text = f"{value:.6g}" if isinstance(value, float) else csv_text(value)
     return cut(text, WIDTH)
 

@@ -19,11 +19,13 @@ class Implied:
     :param pairs: without metrics, by listing, annotator and place on the screen.
     :param without_shown: matches that record no shown candidates, such as imported ones.
     :param overruled: matches that the adjudicator decided otherwise.
+    :param without_gpu: matches with a GPU that the registry lacks.
     """
 
     pairs: tuple[PreferencePair, ...]
     without_shown: int
     overruled: int
+    without_gpu: int
 
 
 def implied_pairs(annotations: Iterable[Annotation], models: Mapping[str, str]) -> Implied:
@@ -36,7 +38,7 @@ def implied_pairs(annotations: Iterable[Annotation], models: Mapping[str, str]) 
     """
     ordered = sorted(annotations, key=lambda item: (item.listing_id, item.annotator))
     pairs: list[PreferencePair] = []
-    without_shown = overruled = 0
+    without_shown = overruled = without_gpu = 0
     for _, group in groupby(ordered, key=lambda item: item.listing_id):
         answers = list(group)
         settling = adjudication_of(answers)
@@ -47,16 +49,18 @@ def implied_pairs(annotations: Iterable[Annotation], models: Mapping[str, str]) 
                 overruled += 1
             elif not answer.shown:
                 without_shown += 1
+            elif answer.gpu_id is not None and answer.gpu_id not in models:
+                without_gpu += 1
             else:
                 pairs += _pairs_of(answer, models)
-    return Implied(tuple(pairs), without_shown, overruled)
+    return Implied(tuple(pairs), without_shown, overruled, without_gpu)
 
 
 def _pairs_of(answer: Annotation, models: Mapping[str, str]) -> list[PreferencePair]:
     shown = [gpu_id for gpu_id in dict.fromkeys(answer.shown) if gpu_id in models]
     variants = [gpu_id for gpu_id in shown if models[gpu_id] == answer.model]
     chosen = answer.gpu_id or next(iter(variants), None)
-    if chosen is None or chosen not in models:
+    if chosen is None:
         return []
     undecided = set(variants) if answer.gpu_id is None else {chosen}
     others = [gpu_id for gpu_id in shown if gpu_id not in undecided]

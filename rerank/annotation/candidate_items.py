@@ -46,7 +46,7 @@ def candidate_items(
     """Return items of retrieved candidates, by (listing_id, gpu_id).
 
     :param wanted: gpu_ids by listing_id; one that is not among the first 20 candidates of its
-        listing has no features and is left out.
+        listing is left out; see `rerank.annotation.added_candidates` for those.
     """
     items: dict[tuple[str, str], PreferenceItem] = {}
     for start in range(0, len(listings), _BATCH):
@@ -70,9 +70,16 @@ def items_of(
         listing_id, gpu_id = listings[at].listing_id, table.records[number].gpu_id
         if gpu_id in wanted.get(listing_id, ()):
             features = evidence.features[row].tolist()
-            items[listing_id, gpu_id] = PreferenceItem(
-                CANDIDATE_TYPE, candidate_reference(listing_id, gpu_id),
-                dict(zip(CANDIDATE_FEATURES, features, strict=True)),
-                embedding_id=INDEX_PREFIX + gpu_id,
-            )  # fmt: skip
+            items[listing_id, gpu_id] = candidate_item(listing_id, gpu_id, features)
     return items
+
+
+def candidate_item(listing_id: str, gpu_id: str, features: Sequence[float]) -> PreferenceItem:
+    """Return the item of a GPU proposed for a listing.
+
+    :param features: one for each of `rerank.features.CANDIDATE_FEATURES`.
+    """
+    return PreferenceItem(
+        CANDIDATE_TYPE, candidate_reference(listing_id, gpu_id),
+        dict(zip(CANDIDATE_FEATURES, features, strict=True)), embedding_id=INDEX_PREFIX + gpu_id,
+    )  # fmt: skip

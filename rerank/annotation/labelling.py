@@ -33,7 +33,7 @@ from index.stated_memory import same_size
 from index.text import normalise, runs
 from rerank.annotation.consensus import Consensus
 from rerank.bootstrap import LabelledListing
-from rerank.features.candidates import form_family, stated_forms
+from rerank.features.stated_words import form_family, stated_forms
 from rerank.retrieval import Retriever
 from rerank.splits import Split, split_of
 from rerank.store.annotations import Verdict

@@ -16,6 +16,7 @@ from enum import Enum
 from pathlib import Path
 
 from index.errors import FaultsError, InputError
+from index.file_faults import not_utf8_text
 from index.records import GpuRecord, Listing
 from index.text import normalise
 from rerank.bootstrap import LabelledListing, generate
@@ -25,6 +26,7 @@ COLUMNS = (
     "listing_id", "title", "vendor", "kind", "gold_models", "gold_memory_gb", "gold_form",
 )  # fmt: skip
 NIL_SHARE = 0.35
+_OTHER_FORMATS = (".parquet", ".jsonl", ".json", ".xlsx")
 
 # Words that sellers add or leave out without meaning another card: `NVIDIA Tesla T4` is `T4`.
 _SILENT_WORDS = frozenset(
@@ -147,6 +149,11 @@ def _of_generated(item: LabelledListing, truth: GpuRecord | None) -> GoldListing
 
 def _rows(path: Path) -> list[tuple[int, dict[str | None, str | None]]]:
     """Read all rows with their line numbers; columns are checked before any row is."""
+    if path.suffix.lower() in _OTHER_FORMATS:
+        raise InputError(
+            f"{path}: gold files are CSV, found a name ending in {path.suffix}; write the rows as "
+            f"CSV with the columns {', '.join(COLUMNS)}"
+        )
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file)
@@ -164,8 +171,10 @@ def _rows(path: Path) -> list[tuple[int, dict[str | None, str | None]]]:
             return [(reader.line_num, dict(row)) for row in reader]
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from error
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"{path}: expected CSV in UTF-8, found {error}") from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"{not_utf8_text(path)}") from error
+    except csv.Error as error:
+        raise InputError(f"{path}: expected CSV, found {error}") from error
 
 
 def _faults(row: dict[str | None, str | None]) -> Iterator[str]:

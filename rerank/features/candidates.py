@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from index.name_evidence import NAME_FEATURES
-from index.records import FORM_FACTORS, GpuRecord, Listing
+from index.records import GpuRecord, Listing
 from index.stated_memory import agreement, memory_agreement, padded, same_size, stated_sizes
 from index.text import normalise
 from rerank.features.cues import CATEGORIES, CueHits
+from rerank.features.stated_words import FORM_FAMILIES, StatedWords, form_family
 from rerank.retrieval import Candidates, ModelTable
 
 Floats = NDArray[np.float32]
@@ -85,47 +87,6 @@ _LONGEST_TITLE = 1000  # runs; titles are cut at 400 characters
 _UNNAMED_AT = 999
 _QUANTUM = 1024.0  # features are multiples of 1/1024, so that float32 trees agree with LightGBM
 
-_VENDOR_WORDS = {
-    "NVIDIA": r"nvidia|geforce|quadro|tesla|gtx|rtx|gts|nvs|nv",
-    "AMD": r"amd|ati|radeon|firepro|firegl|rx|instinct",
-    "Intel": r"intel|arc",
-}
-_VENDOR_PATTERN = {
-    vendor: re.compile(rf"(?<![a-z])(?:{words})(?![a-z])")
-    for vendor, words in _VENDOR_WORDS.items()
-}
-_CHOOSY_PARTNERS = {
-    "NVIDIA": r"evga|zotac|palit|pny|inno3d|galax|kfa2|gainward|colorful|igame|manli|bfg|leadtek",
-    "AMD": r"sapphire|powercolor|xfx|his|visiontek|diamond|asrock",
-    "Intel": r"asrock|gunnir",
-}
-_PARTNER_PATTERN = {
-    vendor: re.compile(rf"(?<![a-z])(?:{words})(?![a-z])")
-    for vendor, words in _CHOOSY_PARTNERS.items()
-}
-_FORM_PATTERN = re.compile(
-    r"(?<![a-z0-9])(?:(?P<SXM>sxm[2-6]?)|(?P<OAM>oam)|(?P<NVL>nvl)|(?P<MXM>mxm)"
-    r"|(?P<Max>max[- ]?q)|(?P<mobile>mobile|mobility|laptop gpu|notebook)"
-    r"|(?P<AGP>agp)|(?P<PCIe>pci-?e|pci express|pcie)|(?P<PCI>pci)(?! ?-?e)"
-    r"|(?P<server>server)|(?P<workstation>workstation))(?![a-z])"
-)
-_FORM_FAMILY = {
-    **{form: form for form in FORM_FACTORS},
-    **{f"SXM{n}": "SXM" for n in range(2, 7)},
-    "Max-Q": "mobile", "MXM": "mobile", "Max": "mobile", "NVL": "PCIe",
-    "server": "PCIe", "workstation": "PCIe",
-}  # fmt: skip
-
-
-def form_family(form_factor: str) -> str:
-    """Return what a registry's form factor counts as where titles state one: `SXM4` as `SXM`."""
-    return _FORM_FAMILY[form_factor]
-
-
-def stated_forms(text: str) -> set[str]:
-    """Return the form families that a normalised title states."""
-    return {_FORM_FAMILY[str(match.lastgroup)] for match in _FORM_PATTERN.finditer(text)}
-
 
 class CandidateFeatures:
     """Computes candidate features over one registry."""
@@ -137,14 +98,15 @@ class CandidateFeatures:
         self._memory_type = np.array([_memory_type_code(r) for r in records], np.int64)
         self._vendors = sorted({record.vendor for record in records})
         self._vendor = np.array([self._vendors.index(r.vendor) for r in records], np.int64)
-        self._forms = sorted(set(_FORM_FAMILY.values()))
         self._form = np.array(
-            [self._forms.index(_FORM_FAMILY[record.form_factor]) for record in records], np.int64
+            [FORM_FAMILIES.index(form_family(record.form_factor)) for record in records], np.int64
         )
+        self._stated_words = StatedWords(self._vendors)
         self._special = np.array([r.form_factor != "PCIe" for r in records], np.float32)
         self._variant_rank = table.variant_rank
-        self._word_bits, self._idf = _word_weights(table)
-        self._word_totals = self._word_bits @ self._idf
+        word_bits, self._idf = _word_weights(table)
+        self._word_totals = word_bits @ self._idf
+        self._words = _words_of_models(word_bits)
         self._sizes = _sizes_of_models(table, self._memory)
 
     def compute(self, listings: Sequence[Listing], batch: Candidates, cues: CueHits) -> Floats:
@@ -155,20 +117,24 @@ class CandidateFeatures:
         per = _PerListing(batch.offsets)
         named = names[:, 0] != UNNAMED
         memory = self._memory_columns(batch, listing, record, model)
-        form = self._stated(self._form_codes(batch), listing, self._form[record])
-        rival = _memory_rival(per, listing, model, named, memory, form)
+        vendors, partners, forms = self._stated_words.read(
+            [reading.text for reading in batch.readings],
+            [normalise(each.vendor) for each in listings],
+        )
+        form = _stated(forms, listing, self._form[record])
+        groups = _groups_of_models(listing, model)
+        rival = _memory_rival(per, groups, named, memory, form)
         names[:, _QUALITY] -= _CONTRADICTION * (rival > 0)
         quality = np.where(named, names[:, _QUALITY], -9)
         exact = named & (names[:, NAME_FEATURES.index("suffix_exact")] == 1)
         exact &= names[:, NAME_FEATURES.index("prefix_fit")] >= 0
-        first_of_model = _first_of_model(listing, model)
         at = np.where(named, names[:, NAME_FEATURES.index("mention_at")], _UNNAMED_AT)
         code = np.where(named, names[:, NAME_FEATURES.index("code_length")], 0)
         own = [
             named,
             np.where(named, quality - per.max(quality), -9),
-            per.sum(exact & first_of_model) - exact,
-            per.sum(named & first_of_model),
+            per.sum(exact & groups.first) - exact,
+            per.sum(named & groups.first),
             np.where(named, at - per.min(at), 99),  # far behind any real mention
             code - per.max(code),
             np.round(batch.similarity / _SIMILARITY_STEP) * _SIMILARITY_STEP,
@@ -176,10 +142,8 @@ class CandidateFeatures:
             *self._word_columns(batch, listing, model, code > 0),
             *memory,
             form,
-            self._stated(self._codes(_VENDOR_PATTERN, batch), listing, self._vendor[record]),
-            self._stated(
-                self._codes(_PARTNER_PATTERN, batch, listings), listing, self._vendor[record]
-            ),
+            _stated(vendors, listing, self._vendor[record]),
+            _stated(partners, listing, self._vendor[record]),
             self._variant_rank[record],
             self._special[record],
             _shortly_after(cues, "than", listing, at),
@@ -200,11 +164,12 @@ class CandidateFeatures:
         self, batch: Candidates, listing: Ints, model: Ints, coded: NDArray[np.bool_]
     ) -> list[Floats]:
         title = _unpack(self._table.mask_words([reading.words for reading in batch.readings]))
-        own = self._word_bits[model] & title[listing]
-        shared = own @ self._idf
+        words = self._words[model]
+        place = listing[:, None] * title.shape[1] + words
+        shared = (title.ravel()[place] * self._idf[words]).sum(axis=1)
         total = title @ self._idf
         family = np.zeros_like(title)
-        np.logical_or.at(family, listing, self._word_bits[model])
+        family.ravel()[place] = True  # the words of any candidate
         relevant = (title & family) @ self._idf
         return [
             shared, np.where(coded, 0, self._word_totals[model] - shared), total[listing] - shared,
@@ -224,37 +189,6 @@ class CandidateFeatures:
             agreement(np.asarray(any_equal, np.bool_), said),
             agreement(types == self._memory_type[record], types > 0),
         ]  # fmt: skip
-
-    def _stated(self, codes: Ints, listing: Ints, own: Ints) -> Floats:
-        """Compare a mask of what each listing states with each candidate's own number."""
-        stated = codes[listing]
-        return agreement((stated >> own) & 1 == 1, stated > 0)
-
-    def _form_codes(self, batch: Candidates) -> Ints:
-        codes = np.zeros(len(batch.readings), np.int64)
-        for at, reading in enumerate(batch.readings):
-            for family in stated_forms(reading.text):
-                codes[at] |= 1 << self._forms.index(family)
-        return codes
-
-    def _codes(
-        self,
-        patterns: dict[str, re.Pattern[str]],
-        batch: Candidates,
-        with_vendor: Sequence[Listing] = (),
-    ) -> Ints:
-        """Return a mask of the chip vendors whose words each title (and vendor column) holds."""
-        texts = [reading.text for reading in batch.readings]
-        if with_vendor:
-            vendors = [normalise(listing.vendor) for listing in with_vendor]
-            texts = [f"{v} {t}" for v, t in zip(vendors, texts, strict=True)]
-        wanted = [(1 << at, patterns[v]) for at, v in enumerate(self._vendors) if v in patterns]
-        codes = np.zeros(len(texts), np.int64)
-        for at, text in enumerate(texts):
-            for bit, pattern in wanted:
-                if pattern.search(text):
-                    codes[at] |= bit
-        return codes
 
 
 class _PerListing:
@@ -295,21 +229,25 @@ def _similarity_gap(
 
 def _memory_rival(
     per: _PerListing,
-    listing: Ints,
-    model: Ints,
+    groups: _ModelGroups,
     named: NDArray[np.bool_],
     memory: Sequence[Floats],
     form_fit: Floats,
 ) -> Floats:
     stated = memory[0] != 0
-    groups = np.unique(listing * (int(model.max(initial=0)) + 1) + model, return_inverse=True)[1]
-    fits = np.zeros(int(groups.max(initial=0)) + 1, bool)
-    np.logical_or.at(fits, groups, named & (memory[0] > 0) & (form_fit >= 0))
-    own = fits[groups]
-    first = named & _first_of_model(listing, model)
+    fits = np.zeros(len(groups.first), bool)
+    fits[groups.group[named & (memory[0] > 0) & (form_fit >= 0)]] = True
+    own = fits[groups.group]
+    first = named & groups.first
     fitting, failing = per.sum(first & own), per.sum(first & ~own)
     worse, better = stated & ~own & (fitting > 0), own & (failing > 0)
     return np.where(worse, 1.0, np.where(better, -1.0, 0.0)).astype(np.float32)
+
+
+def _stated(codes: Ints, listing: Ints, own: Ints) -> Floats:
+    """Compare a mask of what each listing states with each candidate's own number."""
+    stated = codes[listing]
+    return agreement((stated >> own) & 1 == 1, stated > 0)
 
 
 def _shortly_after(cues: CueHits, category: str, listing: Ints, at: Floats) -> Floats:
@@ -321,12 +259,23 @@ def _shortly_after(cues: CueHits, category: str, listing: Ints, at: Floats) -> F
     return ((found > 0) & (at < _LONGEST_TITLE - 1)).astype(np.float32)
 
 
-def _first_of_model(listing: Ints, model: Ints) -> NDArray[np.bool_]:
-    """Mark one candidate of each (listing, model)."""
+class _ModelGroups(NamedTuple):
+    """Candidates of one listing and model.
+
+    :param group: shape (candidates,), number of each candidate's group.
+    :param first: shape (candidates,), true for one candidate of each group.
+    """
+
+    group: Ints
+    first: NDArray[np.bool_]
+
+
+def _groups_of_models(listing: Ints, model: Ints) -> _ModelGroups:
     keys = listing * (int(model.max(initial=0)) + 1) + model
+    _, at, group = np.unique(keys, return_index=True, return_inverse=True)
     first = np.zeros(len(keys), bool)
-    first[np.unique(keys, return_index=True)[1]] = True
-    return first
+    first[at] = True
+    return _ModelGroups(group, first)
 
 
 def _unpack(masks: NDArray[np.uint64]) -> NDArray[np.bool_]:
@@ -340,6 +289,18 @@ def _word_weights(table: ModelTable) -> tuple[NDArray[np.bool_], Floats]:
     frequency = bits.sum(axis=0)
     idf = np.log((1 + len(bits)) / (1 + frequency)).astype(np.float32)
     return bits, idf
+
+
+def _words_of_models(bits: NDArray[np.bool_]) -> Ints:
+    """Return the numbers of each model's words, shape (models, most words).
+
+    Filled up with the last bit of the masks, which is no word's.
+    """
+    counts = bits.sum(axis=1)
+    words = np.full((len(bits), int(counts.max(initial=1))), bits.shape[1] - 1, np.int64)
+    model, word = np.nonzero(bits)
+    words[model, np.arange(len(model)) - (np.cumsum(counts) - counts)[model]] = word
+    return words
 
 
 def _sizes_of_models(table: ModelTable, memory: Floats) -> Floats:

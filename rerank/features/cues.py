@@ -133,12 +133,18 @@ class CueReader:
                         lengths[at, bit] = rest.count(" ") + 2
             masks.append(mask)
         # Substrings are of scripts far up in Unicode: most titles cannot hold any.
-        if pieces and max(text) >= self._substrings_from:
+        if pieces and not self._out_of_reach(text):
             for substring, bit in self._substrings:
                 place = text.find(substring)
                 if place >= 0:
                     masks[_run_at(pieces, place)] |= bit
         return masks, lengths
+
+    def _out_of_reach(self, text: str) -> bool:
+        """Say whether all letters of a text are below those that every substring needs."""
+        if text.isascii() and not self._substrings_from.isascii():
+            return True
+        return max(text) < self._substrings_from
 
     def _look_up(self, word: str) -> tuple[int, list[tuple[str, int]]]:
         """Return the mask of a word by itself, and the phrases it may begin."""

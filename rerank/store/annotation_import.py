@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import pyarrow as pa
+
 from index.errors import InputError
 from index.records import GpuRecord
 from rerank.store.answers_in import CONTENT, checked_answers
@@ -16,9 +18,10 @@ from rerank.store.importing import (
     insert_listings,
     refuse,
 )
-from rerank.store.incoming import Incoming, check_rows
+from rerank.store.incoming import Incoming
 from rerank.store.names import GpuNames
 from rerank.store.registry import save_registry
+from rerank.store.row_faults import RowFaults
 
 
 def import_annotations(
@@ -50,20 +53,24 @@ def import_annotations(
             f"{incoming.source}: expected a column 'annotator', found none; name who answered "
             "with --annotator"
         )
+    faults = RowFaults(incoming)
     with scratch() as session:
-        listings = checked_listings(session, incoming, optional=True)
+        listings = checked_listings(session, incoming, faults, optional=True)
         answers = checked_answers(
-            session, incoming, GpuNames(records), annotator or "", is_gold=is_gold
+            session, incoming, GpuNames(records), annotator or "", is_gold=is_gold, faults=faults
         )
+    if faults:  # with the listings that are nowhere, as a part of all that is to be mended
+        with store.reading() as session:
+            _check_listings_exist(session, listings, answers, faults)
+        faults.raise_all()
     compared = [*CONTENT[:3], *(name for name in CONTENT[3:] if name in incoming.given)]
     if is_gold and "note" not in compared:
         compared.append("note")
-    with (
-        store.writing() as session,
-        session.visible("listings_in", listings),
-        session.visible("answers_in", answers),
-    ):
-        summary = _write(session, incoming, compared, on_conflict)
+    with store.writing() as session:
+        _check_listings_exist(session, listings, answers, faults)
+        faults.raise_all()
+        with session.visible("listings_in", listings), session.visible("answers_in", answers):
+            summary = _write(session, incoming, compared, on_conflict)
         save_registry(session, records, registry_version)
     return summary
 
@@ -71,7 +78,6 @@ def import_annotations(
 def _write(
     session: Session, incoming: Incoming, compared: Sequence[str], on_conflict: OnConflict
 ) -> ImportSummary:
-    _check_listings_exist(session, incoming)
     differs = " OR ".join(f"i.{name} IS DISTINCT FROM s.{name}" for name in compared)
     differing = (
         "answers_in i JOIN annotations s USING (listing_id, annotator) "
@@ -107,17 +113,17 @@ def _write(
     return ImportSummary(total - known, known - conflicts, conflicts, added, other_titles)
 
 
-def _check_listings_exist(session: Session, incoming: Incoming) -> None:
-    """Check that each answer's listing is stored or comes along.
-
-    :raises FaultsError: naming all that do not.
-    """
-    check_rows(
-        session, incoming,
-        "SELECT place, 'the listing is not in the store and the row has no title', listing_id "
-        "FROM answers_in ANTI JOIN listings USING (listing_id) "
-        "ANTI JOIN listings_in USING (listing_id)",
-    )  # fmt: skip
+def _check_listings_exist(
+    session: Session, listings: pa.Table, answers: pa.Table, faults: RowFaults
+) -> None:
+    """Note the answers whose listing is neither stored nor comes along."""
+    with session.visible("listings_in", listings), session.visible("answers_in", answers):
+        faults.check(
+            session,
+            "SELECT place, 'listing_id is not in the store and the row has no title', listing_id "
+            "FROM answers_in ANTI JOIN listings USING (listing_id) "
+            "ANTI JOIN listings_in USING (listing_id) WHERE listing_id <> ''",
+        )
 
 
 def _refuse(session: Session, incoming: Incoming, differing: str) -> None:

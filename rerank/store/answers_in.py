@@ -11,13 +11,14 @@ from rerank.store.database import Session
 from rerank.store.incoming import (
     ANNOTATION_COLUMNS,
     GOLD_COLUMNS,
+    LIST,
+    NUMBER,
+    TIME,
     Incoming,
     as_text,
-    check_rows,
-    key_checks,
-    repeated_checks,
 )
 from rerank.store.names import GpuNames, NamedGpu
+from rerank.store.row_faults import RowFaults, key_checks
 
 CONTENT = ("verdict", "gpu_id", "model", "shown", "model_version", "note")
 """What makes up an answer besides its key and its time."""
@@ -33,18 +34,25 @@ _NAME_KEY = ", ".join(_NAMED.names[:4])
 
 
 def checked_answers(
-    session: Session, incoming: Incoming, names: GpuNames, annotator: str, *, is_gold: bool
+    session: Session,
+    incoming: Incoming,
+    names: GpuNames,
+    annotator: str,
+    *,
+    is_gold: bool,
+    faults: RowFaults,
 ) -> pa.Table:
     """Return the file's answers, each once, with `PLACE` and the GPUs their names stand for.
 
     :param annotator: who answered where the row does not say; empty if each row must.
     :param is_gold: read ``kind`` and the ``gold_`` columns instead of ``verdict`` and ``gpu_id``.
-    :raises FaultsError: if values are wrong, names are unknown, or an answer stands there twice
-        with different content.
+    :param faults: notes values that are wrong, names that are unknown, and answers that stand there
+        twice with different content.
     """
-    with session.visible("handed", as_text(incoming, ANNOTATION_COLUMNS | GOLD_COLUMNS)):
-        kind = incoming.rows.schema.field("shown").type if "shown" in incoming.given else None
-        as_list = kind is not None and (pa.types.is_list(kind) or pa.types.is_large_list(kind))
+    handed, wrong = as_text(incoming, ANNOTATION_COLUMNS | GOLD_COLUMNS)
+    faults.add_columns(wrong)
+    with session.visible("handed", handed):
+        as_list = pa.types.is_list(handed.column("shown").type)
         session.execute(
             "read answers", _answers_sql(is_gold=is_gold, as_list=as_list), {"annotator": annotator}
         )
@@ -53,7 +61,9 @@ def checked_answers(
             "name GPUs",
             f"CREATE TABLE answers AS SELECT * FROM answered LEFT JOIN named USING ({_NAME_KEY})",
         )
-    check_rows(session, incoming, _checks_sql(is_gold=is_gold))
+    faults.check(session, _checks_sql(is_gold=is_gold))
+    keys = ("listing_id", "annotator")
+    faults.check_repeated(session, "answers", keys, (*CONTENT, "annotated_at"))
     content = ", ".join(CONTENT)
     return session.table(
         "collect answers",
@@ -94,9 +104,9 @@ def _answers_sql(*, is_gold: bool, as_list: bool) -> str:
 
 def _checks_sql(*, is_gold: bool) -> str:
     named = "(gpu_name <> '' OR model_name <> '')"
-    verdict, words, column = "verdict", _VERDICTS, "gpu_id or model"
+    verdict, words, column, told = "verdict", _VERDICTS, "gpu_id or model", "verdict"
     if is_gold:
-        verdict, column = "kind", "gold_models"
+        verdict, column, told = "kind", "gold_models", "NULL"  # its kinds are verdicts by now
         words = ", ".join(kind.value for kind in GoldKind)
     allowed = ", ".join(f"'{member.value}'" for member in Verdict)
     return f"""{key_checks("answers", "listing_id")}
@@ -105,17 +115,14 @@ def _checks_sql(*, is_gold: bool) -> str:
             WHERE verdict NOT IN ({allowed})
         UNION ALL SELECT place, 'a match names no GPU in {column}', NULL FROM answers
             WHERE verdict = 'match' AND NOT {named}
-        UNION ALL SELECT place, 'names a GPU in {column} but is no match', verdict FROM answers
-            WHERE verdict <> 'match' AND {named}
+        UNION ALL SELECT place, 'names a GPU in {column} but {verdict} is no match', {told}
+            FROM answers WHERE verdict <> 'match' AND verdict IN ({allowed}) AND {named}
         UNION ALL SELECT place, fault, NULL FROM answers WHERE fault IS NOT NULL
-        UNION ALL SELECT place, 'shown must be a JSON list of text', NULL FROM answers
+        UNION ALL SELECT place, 'shown must be {LIST}', NULL FROM answers
             WHERE no_list OR list_count(shown) <> len(shown)
-        UNION ALL SELECT place, 'annotated_at must be a time (2026-01-31T12:00:00Z) or empty',
+        UNION ALL SELECT place, 'annotated_at must be {TIME}',
             time_text FROM answers WHERE trim(time_text) <> ''
-            AND NOT coalesce(annotated_at BETWEEN {_TIMES}, false)
-        UNION ALL {
-        repeated_checks("answers", ("listing_id", "annotator"), (*CONTENT, "annotated_at"))
-    }"""
+            AND NOT coalesce(annotated_at BETWEEN {_TIMES}, false)"""
 
 
 def _named_gpus(session: Session, names: GpuNames, *, is_gold: bool) -> pa.Table:
@@ -159,6 +166,6 @@ def _gold_gpu(names: GpuNames, accepted: str, model_name: str, memory: str, form
     try:
         memory_gb = float(memory) if memory else None
     except ValueError:
-        raise InputError(f"gold_memory_gb must be a number, got {memory!r:.80}") from None
+        raise InputError(f"gold_memory_gb must be {NUMBER}, got {memory!r:.80}") from None
     listed = [name.strip() for name in accepted.split(";") if name.strip()]
     return names.find_first(listed or [model_name], memory_gb=memory_gb, form_factor=form)

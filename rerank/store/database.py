@@ -19,6 +19,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from index.errors import StoreBusyError, StoreError
+from rerank.store.disk_faults import disk_fault, disk_faults_named
 from rerank.store.locking import patiently, writer_lock
 from rerank.store.migrating import migrate, missing_migrations
 
@@ -28,13 +29,18 @@ READER_PATIENCE_S = 60.0  # a million annotations are written in some ten second
 WRITER_PATIENCE_S = 10.0  # readers are gone sooner
 _BATCH_ROWS = 8192
 _IN_USE = ("Could not set lock", "different configuration")
+_INTERRUPTED = "Query interrupted"  # what DuckDB makes of Ctrl-C, in a plain RuntimeError
 
 
 class Session:
-    """A connection while it is lent. Values are always bound; ``step`` names a query in errors."""
+    """A connection while it is lent. Values are always bound; ``step`` names a query in errors.
 
-    def __init__(self, connection: Any) -> None:
+    :param path: the store, named in errors of the disk; None for one in memory.
+    """
+
+    def __init__(self, connection: Any, path: Path | None = None) -> None:
         self._connection = connection
+        self._path = path
 
     def execute(self, step: str, sql: str, values: Values = ()) -> None:
         """Run a statement.
@@ -50,7 +56,7 @@ class Session:
 
     def table(self, step: str, sql: str, values: Values = ()) -> pa.Table:
         """Return the rows of a query as an Arrow table."""
-        with _named(step, sql):
+        with self._named(step, sql):
             return self._connection.sql(sql, params=values or None).to_arrow_table()
 
     def columns(self, step: str, sql: str, values: Values = ()) -> dict[str, NDArray[Any]]:
@@ -77,13 +83,19 @@ class Session:
 
         No other query may run before all are read.
 
-        :raises StoreError: if the query fails, or is nothing that returns rows.
+        :raises StoreError: if the query fails, or is nothing that returns rows, or several.
         """
-        with _named(step, sql):
+        with self._named(step, sql):
+            n_statements = len(self._connection.extract_statements(sql))
+        if n_statements > 1:
+            raise StoreError(
+                f"{step}: expected one query, found {n_statements}; run each by itself"
+            )
+        with self._named(step, sql):
             found = self._connection.sql(sql, params=values or None)
         if found is None:
             raise StoreError(f"{step}: expected a query, found nothing that returns rows: {sql!r}")
-        with _named(step, sql):
+        with self._named(step, sql):
             reader = found.to_arrow_reader(_BATCH_ROWS)
             yield pa.RecordBatch.from_pylist([], schema=reader.schema)
             yield from reader
@@ -115,19 +127,26 @@ class Session:
                 self._connection.unregister(name)
 
     def _run(self, step: str, sql: str, values: Values) -> Any:
-        with _named(step, sql):
+        with self._named(step, sql):
             return self._connection.execute(sql, values)
 
+    @contextmanager
+    def _named(self, step: str, sql: str) -> Iterator[None]:
+        """Raise what DuckDB raises, itself or through Arrow, with the step and the SQL."""
+        import duckdb
 
-@contextmanager
-def _named(step: str, sql: str) -> Iterator[None]:
-    """Raise what DuckDB raises, itself or through Arrow, with the step and the SQL."""
-    import duckdb
-
-    try:
-        yield
-    except (duckdb.Error, pa.ArrowException, OSError) as exc:  # OSError: raised by an Arrow stream
-        raise StoreError(f"{step}: {exc}\nin: {' '.join(sql.split())}") from exc
+        try:
+            yield
+        except duckdb.InterruptException as exc:
+            raise KeyboardInterrupt from exc
+        except RuntimeError as exc:
+            if str(exc) == _INTERRUPTED:
+                raise KeyboardInterrupt from exc
+            raise
+        except (duckdb.Error, pa.ArrowException, OSError) as exc:  # OSError: of an Arrow stream
+            of_disk = isinstance(exc, duckdb.OperationalError | OSError)
+            fault = disk_fault(self._path, str(exc)) if of_disk else None
+            raise fault or StoreError(f"{step}: {exc}\nin: {' '.join(sql.split())}") from exc
 
 
 class Store:
@@ -154,7 +173,7 @@ class Store:
                 connection.execute("SET enable_external_access = false")
                 connection.execute("SET lock_configuration = true")
                 connection.execute("BEGIN TRANSACTION READ ONLY")
-            yield Session(connection)
+            yield Session(connection, self.path)
 
     @contextmanager
     def writing(self) -> Iterator[Session]:
@@ -163,25 +182,28 @@ class Store:
         A store that does not exist yet is made; if the block raises, it is gone again.
 
         :raises StoreBusyError: if another process writes, or readers stay for 10 s.
-        :raises StoreError: if the store is damaged or of a newer release.
+        :raises StoreError: if the store is damaged or of a newer release, or may not be written.
         """
-        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with disk_faults_named(self.path):
+            self.path.parent.mkdir(parents=True, exist_ok=True)
         with writer_lock(self.path, self._wait_s):
             made = self._make_if_missing()
             failed = True
             connection = patiently(
-                lambda: _open(str(self.path), read_only=False), WRITER_PATIENCE_S, self.path
+                lambda: _open(self.path, read_only=False), WRITER_PATIENCE_S, self.path
             )
             try:
-                session = Session(connection)
+                session = Session(connection, self.path)
                 migrate(session, self.path)
                 with session.transaction():
                     yield session
-                    failed = False
+                failed = False
             finally:
                 connection.close()
                 if made and failed:
-                    self.path.unlink(missing_ok=True)
+                    # a log that stayed would be read into the next store of this name
+                    for left_over in (self.path.with_name(self.path.name + ".wal"), self.path):
+                        left_over.unlink(missing_ok=True)
 
     def _make_if_missing(self) -> bool:
         """Make an empty store beside its place and rename it; return whether that was needed.
@@ -191,17 +213,22 @@ class Store:
         if self.path.exists():
             return False
         draft = self.path.with_name(f".{self.path.name}.draft")  # one writer, so one name
-        for left_over in (draft, draft.with_name(draft.name + ".wal")):
+        left_overs = (draft, draft.with_name(draft.name + ".wal"))
+        for left_over in left_overs:
             left_over.unlink(missing_ok=True)
-        with closing(_open(str(draft), read_only=False)) as connection:
-            migrate(Session(connection), self.path)
-        os.replace(draft, self.path)
+        try:
+            with closing(_open(draft, read_only=False, store=self.path)) as connection:
+                migrate(Session(connection, self.path), self.path)
+            os.replace(draft, self.path)
+        finally:
+            for left_over in left_overs:
+                left_over.unlink(missing_ok=True)
         return True
 
     def _open_current(self) -> Any:
         """Open for reading, after bringing an older store up to date."""
         if not self.path.exists():
-            connection = _open(":memory:", read_only=False)
+            connection = _open(None, read_only=False)
             migrate(Session(connection), self.path)
             return connection
         connection = self._open_to_read()
@@ -218,15 +245,13 @@ class Store:
         return self._open_to_read()
 
     def _open_to_read(self) -> Any:
-        return patiently(
-            lambda: _open(str(self.path), read_only=True), READER_PATIENCE_S, self.path
-        )
+        return patiently(lambda: _open(self.path, read_only=True), READER_PATIENCE_S, self.path)
 
 
 @contextmanager
 def scratch() -> Iterator[Session]:
     """Lend a session over nothing: tables are checked in it before a store is opened for them."""
-    with closing(_open(":memory:", read_only=False)) as connection:
+    with closing(_open(None, read_only=False)) as connection:
         yield Session(connection)
 
 
@@ -235,17 +260,22 @@ def utc_now() -> datetime:
     return datetime.now(UTC).replace(tzinfo=None)
 
 
-def _open(target: str, *, read_only: bool) -> Any:
+def _open(path: Path | None, *, read_only: bool, store: Path | None = None) -> Any:
+    """Open a store; without a path, one in memory.
+
+    :param store: named in errors instead of the path.
+    """
     import duckdb
 
     try:
-        connection = duckdb.connect(target, read_only=read_only)
+        connection = duckdb.connect(str(path or ":memory:"), read_only=read_only)
         connection.execute("SET TimeZone = 'UTC'")  # as times are kept, whatever the machine's zone
         return connection
     except duckdb.Error as exc:
         if any(words in str(exc) for words in _IN_USE):
             raise StoreBusyError(str(exc)) from exc
-        raise StoreError(
-            f"{target}: expected a store, found something DuckDB cannot open ({exc}); move the "
+        where = store or path
+        raise disk_fault(where, str(exc), reading=read_only) or StoreError(
+            f"{where}: expected a store, found something DuckDB cannot open ({exc}); move the "
             "file away and import your exports again"
         ) from exc

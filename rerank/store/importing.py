@@ -16,12 +16,11 @@ from index.errors import FaultsError
 from rerank.store.database import Session, Store, scratch, utc_now
 from rerank.store.incoming import (
     LISTING_COLUMNS,
+    NUMBER,
     Incoming,
     as_text,
-    check_rows,
-    key_checks,
-    repeated_checks,
 )
+from rerank.store.row_faults import RowFaults, key_checks
 
 PRICE = "TRY_CAST(NULLIF(trim(price), '') AS DOUBLE)"
 _TEXTS = ("title", "vendor", "description", "shop", "language")
@@ -65,8 +64,10 @@ def import_listings(
     :raises FaultsError: if rows are faulty, or in conflict with the store and that is refused.
     """
     incoming.require("listing_id", "title")
+    faults = RowFaults(incoming)
     with scratch() as session:
-        listings = checked_listings(session, incoming)
+        listings = checked_listings(session, incoming, faults)
+    faults.raise_all()
     given = [name for name in CONTENT if name in incoming.given]
     with store.writing() as session, session.visible("listings_in", listings):
         conflicts = _conflicts(session, incoming, given, on_conflict)
@@ -77,13 +78,17 @@ def import_listings(
     return ImportSummary(listings.num_rows - known, known - conflicts, conflicts)
 
 
-def checked_listings(session: Session, incoming: Incoming, *, optional: bool = False) -> pa.Table:
+def checked_listings(
+    session: Session, incoming: Incoming, faults: RowFaults, *, optional: bool = False
+) -> pa.Table:
     """Return a file's listings, each once, with `PLACE` and their values.
 
-    :param optional: rows without a title bring no listing along; otherwise they are faults.
-    :raises FaultsError: if a value is wrong, or a listing stands there with different content.
+    :param faults: notes values that are wrong, and listings with different content.
+    :param optional: listings come along with something else, which checks their keys; rows without
+        a title bring none. Otherwise such rows are faults.
     """
-    text = as_text(incoming, LISTING_COLUMNS)
+    text, wrong = as_text(incoming, LISTING_COLUMNS)
+    faults.add_columns(wrong)
     texts = ", ".join(f"coalesce({name}, '') AS {name}" for name in _TEXTS)
     with session.visible("handed", text):
         session.execute(
@@ -92,14 +97,14 @@ def checked_listings(session: Session, incoming: Incoming, *, optional: bool = F
             f"listing_id, {texts}, {PRICE} AS price, price AS price_text FROM handed"
             + (" WHERE title <> ''" if optional else ""),
         )
-    check_rows(
-        session, incoming,
-        key_checks("offered", "listing_id") + f"""
-        UNION ALL SELECT place, 'title is empty', NULL FROM offered WHERE title = ''
-        UNION ALL SELECT place, 'price must be a finite number or empty', price_text FROM offered
-            WHERE trim(price_text) <> '' AND NOT coalesce(isfinite(price), false)
-        UNION ALL {repeated_checks("offered", ("listing_id",), CONTENT)}""",
-    )  # fmt: skip
+    checks = f"""
+        SELECT place, 'title is empty', NULL FROM offered WHERE title = ''
+        UNION ALL SELECT place, 'price must be {NUMBER}', price_text FROM offered
+            WHERE trim(price_text) <> '' AND NOT coalesce(isfinite(price), false)"""
+    if not optional:
+        checks += f" UNION ALL {key_checks('offered', 'listing_id')}"
+    faults.check(session, checks)
+    faults.check_repeated(session, "offered", ("listing_id",), CONTENT)
     names = ", ".join(CONTENT)
     return session.table(
         "collect listings",

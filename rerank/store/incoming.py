@@ -6,21 +6,17 @@ that the checks that follow are the same for every format.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
 import pyarrow as pa
 
 from index.errors import FaultsError, InputError
-from rerank.store.database import Session
 
 PLACE = "place"
-LONGEST_KEY = 1_000
-"""Characters of a listing_id or an annotator: they are keys, not texts."""
-
-_FIRST_PLACES = 5
-_SHOWN_CHARS = 60
+NUMBER = "a finite number or empty"
+TIME = "a time (2026-01-31T12:00:00Z) or empty"
+LIST = "a JSON list of text"
 
 
 class Kind(Enum):
@@ -32,6 +28,16 @@ class Kind(Enum):
     TIME = "times, or text such as 2026-01-31T12:00:00Z"
     LIST = "lists of text, or text that holds a JSON list"
 
+    @property
+    def one(self) -> str:
+        """What one cell holds."""
+        return _ONE[self]
+
+
+_ONE = {
+    Kind.KEY: "text or a whole number", Kind.TEXT: "text", Kind.NUMBER: NUMBER, Kind.TIME: TIME,
+    Kind.LIST: LIST,
+}  # fmt: skip
 
 LISTING_COLUMNS = {
     "listing_id": Kind.KEY, "title": Kind.TEXT, "vendor": Kind.TEXT, "description": Kind.TEXT,
@@ -56,12 +62,16 @@ class Incoming:
     :param rows: known columns only, and `PLACE`: the line or row each came from.
     :param place_word: ``line`` or ``row``.
     :param unread: the file's columns that mean nothing here.
+    :param unread_rows: (place, what is wrong) of rows or cells that could not be read.
+    :param unread_cells: (place, column) of such cells; they are null in the rows.
     """
 
     source: str
     rows: pa.Table
     place_word: str
     unread: tuple[str, ...] = ()
+    unread_rows: tuple[tuple[int, str], ...] = ()
+    unread_cells: tuple[tuple[int, str], ...] = ()
 
     @property
     def given(self) -> frozenset[str]:
@@ -71,92 +81,44 @@ class Incoming:
     def require(self, *names: str) -> None:
         """Check that the file has some columns.
 
-        :raises InputError: if it lacks one.
+        :raises InputError: if it lacks one; with what could not be read, if that is it not the
+            reason.
         """
         missing = [name for name in names if name not in self.given]
-        if missing:
-            found = ", ".join([*sorted(self.given), *self.unread][:20]) or "none"
-            raise InputError(
-                f"{self.source}: expected the columns {', '.join(names)}, missing "
-                f"{', '.join(missing)}, found {found}; rename or add the columns"
-            )
+        if not missing:
+            return
+        found = ", ".join([*sorted(self.given), *self.unread][:20]) or "none"
+        told = (
+            f"expected the columns {', '.join(names)}, missing {', '.join(missing)}, found "
+            f"{found}; rename or add the columns"
+        )
+        if not self.unread_rows:
+            raise InputError(f"{self.source}: {told}")
+        unread = [f"{self.place_word} {place}: {wrong}" for place, wrong in self.unread_rows]
+        raise FaultsError(self.source, [told, *unread] if self.rows.num_rows else unread)
 
 
-def as_text(incoming: Incoming, columns: dict[str, Kind]) -> pa.Table:
+def as_text(incoming: Incoming, columns: dict[str, Kind]) -> tuple[pa.Table, dict[str, str]]:
     """Return the rows with exactly these columns, and `PLACE`; all text, lists as they are.
 
-    Numbers and times become the text that DuckDB reads back to the same value; a column that the
-    file lacks is all null.
-
-    :raises FaultsError: if columns hold another type than they should.
+    Numbers and times become the text that DuckDB reads back to the same value. A column that the
+    file lacks is all null; so is one that holds another type than it should, and what is wrong
+    with it is returned under its name.
     """
-    arrays, faults = {PLACE: incoming.rows.column(PLACE)}, []
+    arrays, faults = {PLACE: incoming.rows.column(PLACE)}, {}
     for name, kind in columns.items():
+        arrays[name] = pa.nulls(incoming.rows.num_rows, pa.string())
         if name not in incoming.given:
-            arrays[name] = pa.nulls(incoming.rows.num_rows, pa.string())
             continue
         column = incoming.rows.column(name)
         try:
             if _fits(column.type, kind):
                 arrays[name] = _text_of(column, kind)
             else:
-                faults.append(f"column {name!r}: expected {kind.value}, found {column.type}")
+                faults[name] = f"expected {kind.value}, found {column.type}"
         except pa.ArrowInvalid as exc:
-            faults.append(f"column {name!r}: expected {kind.value}, found {exc}")
-    if faults:
-        raise FaultsError(incoming.source, faults)
-    return pa.table(arrays)
-
-
-def check_rows(session: Session, incoming: Incoming, checks: str) -> None:
-    """Raise all faults of rows, equal ones together.
-
-    :param checks: a query for (place, what is wrong, the value that is), a row a fault.
-    :raises FaultsError: if there are any.
-    """
-    rows = session.rows(
-        "check rows",
-        f"SELECT wrong, left(value, {_SHOWN_CHARS + 1}) AS value, "
-        f"list(place ORDER BY place)[1:{_FIRST_PLACES}], count(*) "
-        f"FROM ({checks}) AS checks(place, wrong, value) GROUP BY ALL ORDER BY min(place), wrong",
-    )
-    faults = [
-        f"{_places(incoming.place_word, places, n)}: {wrong}{_shown(value)}"
-        for wrong, value, places, n in rows
-    ]
-    if faults:
-        raise FaultsError(incoming.source, faults)
-
-
-def key_checks(table: str, column: str) -> str:
-    """Return a query for the rows of a table whose key is empty or too long."""
-    return f"""
-        SELECT place, '{column} is empty', NULL FROM {table} WHERE {column} = ''
-        UNION ALL SELECT place, '{column} is longer than {LONGEST_KEY} characters', {column}
-            FROM {table} WHERE length({column}) > {LONGEST_KEY}"""
-
-
-def repeated_checks(table: str, keys: Sequence[str], content: Iterable[str]) -> str:
-    """Return a query for the rows of a table that give one key different content."""
-    key, row = ", ".join(keys), ", ".join(content)
-    shown = " || ' by ' || ".join(keys)
-    # Two steps: comparing rows is dear, and few keys, if any, stand there twice.
-    return f"""
-        SELECT unnest(list(place)), 'stands there with different content', any_value({shown})
-        FROM {table} SEMI JOIN (SELECT {key} FROM {table} GROUP BY {key} HAVING count(*) > 1)
-        USING ({key}) GROUP BY {key} HAVING count(DISTINCT row({row})) > 1"""
-
-
-def _places(word: str, places: list[int], n: int) -> str:
-    shown = ", ".join(str(place) for place in places)
-    more = f" and {n - len(places)} more" if n > len(places) else ""
-    return f"{word}{'s' if n > 1 else ''} {shown}{more}"
-
-
-def _shown(value: str | None) -> str:
-    if value is None:
-        return ""
-    return f", got {value[:_SHOWN_CHARS]!r}{'...' if len(value) > _SHOWN_CHARS else ''}"
+            faults[name] = f"expected {kind.value}, found {exc}"
+    return pa.table(arrays), faults
 
 
 def _fits(found: pa.DataType, kind: Kind) -> bool:

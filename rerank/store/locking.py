@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import io
 import os
 import sys
 import time
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from index.errors import StoreBusyError
+from rerank.store.disk_faults import disk_faults_named
 
 _POLL_S = 0.05
 
@@ -24,22 +26,20 @@ def writer_lock(store: Path, wait_s: float) -> Iterator[None]:
 
     :param wait_s: how long to wait for another holder, in seconds.
     :raises StoreBusyError: if another process still holds it then.
+    :raises StoreError: if the file may not be written, or the disk is full.
     """
-    path = store.with_name(store.name + ".lock")
-    with path.open("a+", encoding="utf-8") as file:
+    with _lock_file(store) as file:
         deadline = time.monotonic() + wait_s
         while not _locked(file.fileno()):
             if time.monotonic() >= deadline:
                 file.seek(0)
-                holder = file.read().strip() or "another process"
+                holder = file.read().decode("utf-8", "replace").strip() or "another process"
                 raise StoreBusyError(
                     f"{store}: {holder} is writing to it; try again, or wait for it with "
                     "--wait SECONDS"
                 )
             time.sleep(_POLL_S)
-        file.truncate(0)
-        file.write(f"{Path(sys.argv[0]).name or 'python'} (process {os.getpid()})\n")
-        file.flush()
+        _sign(file, store)
         yield
 
 
@@ -59,6 +59,19 @@ def patiently(connect: Callable[[], Any], patience_s: float, store: Path) -> Any
                     "try again"
                 ) from exc
             time.sleep(_POLL_S)
+
+
+def _lock_file(store: Path) -> io.FileIO:
+    """Open the lock file, without a buffer: what a full disk does not take is not tried again."""
+    with disk_faults_named(store):
+        return io.FileIO(store.with_name(store.name + ".lock"), "a+")
+
+
+def _sign(file: io.FileIO, store: Path) -> None:
+    name = Path(sys.argv[0]).name or "python"
+    with disk_faults_named(store):
+        file.truncate(0)
+        file.write(f"{name} (process {os.getpid()})\n".encode("utf-8", "replace"))
 
 
 def _locked(descriptor: int) -> bool:

@@ -14,6 +14,8 @@ from rerank.evaluation.gold import canonical_key
 
 _MEMORY = r"(?P<size>\d+(?:\.\d+)?)\s*(?P<unit>gb|gib|g|mb|mib)"
 _MOST_SHOWN = 5
+_MOST_NEAREST = 3
+_NEAR = 78.0  # of 100: `4060 ti` is near `RTX 4060 Ti`, `RTX 9999` is near nothing
 _LONGEST_NAME = 200  # characters; a pattern's search in longer ones would take too long
 
 
@@ -89,7 +91,7 @@ class GpuNames:
             if tail is None:
                 break
             rest, wanted = rest[: tail.start()].rstrip(), _more(wanted, tail)
-        raise InputError(f"no GPU of the registry is called {name!r:.80}")
+        raise InputError(f"no GPU of the registry is called {name!r:.80}{self._nearest(name)}")
 
     def find_first(
         self, names: Sequence[str], *, memory_gb: float | None = None, form_factor: str = ""
@@ -120,6 +122,21 @@ class GpuNames:
         # HD 7970 is the Radeon HD 7970, though the GHz Edition has the same key.
         ending = [record for record in found if _squash(record.model).endswith(squashed)]
         return ending or found
+
+    def _nearest(self, name: str) -> str:
+        """Return a hint at models whose names are much like a name, empty if there are none."""
+        from rapidfuzz import fuzz, process
+
+        if len(name) > _LONGEST_NAME or not any(char.isdigit() for char in name):
+            return ""
+        close = process.extract(
+            _key(name), list(self._by_key), scorer=fuzz.ratio, score_cutoff=_NEAR,
+            limit=_MOST_NEAREST,
+        )  # fmt: skip
+        models = dict.fromkeys(
+            record.model for key, _, _ in close for record in self._by_key[key].values()
+        )
+        return f"; is it {' or '.join(list(models)[:_MOST_NEAREST])}?" if models else ""
 
     def _narrowed(self, found: NamedGpu, wanted: _Wanted) -> NamedGpu:
         variants = self._by_name[_squash(found.model)].values()

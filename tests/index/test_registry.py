@@ -471,7 +471,7 @@ def test_the_slow_loader_reads_the_same(tmp_path: Path) -> None:
 def test_a_csv_of_another_encoding_is_an_input_error(tmp_path: Path) -> None:
     path = tmp_path / "gpus.csv"
     path.write_bytes("model,vendor,memory_gb,memory_type\nÉ 1,AMD,1,GDDR6\n".encode("latin-1"))
-    message = f"{path}: expected UTF-8 text, found 0xc9 at byte 35 of a block; save the file as"
+    message = f"{path}: line 2: expected UTF-8 text, found 0xc9; save the file as UTF-8"
     with pytest.raises(InputError, match=re.escape(message)):
         load_registry(path)
 

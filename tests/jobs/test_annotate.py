@@ -168,7 +168,8 @@ def test_gpus_are_found_by_the_beginnings_of_words(tiny_registry: list[GpuRecord
         "geforce-rtx-4060-ti-16gb-gddr6",
     ]  # fmt: skip
     assert found("4080s") == ["geforce-rtx-4080-super-16gb-gddr6x"]
-    assert found(" ") == found("5090") == []
+    assert found("p4-616") == found("P4 61") == ["geforce-gtx-1060-6gb-gddr5"]
+    assert found(" ") == found("5090") == found("zzzz") == found("4060 zzzz") == []
 
 
 def test_the_summary_counts_verdicts_and_what_is_left() -> None:
@@ -185,25 +186,36 @@ def test_the_summary_counts_verdicts_and_what_is_left() -> None:
 
 
 class ScriptedTerminal:
-    """A terminal whose keys are known beforehand."""
+    """A terminal whose keys are known beforehand.
+
+    ``drawn`` is all it showed, ``screens`` what it showed when a key was read.
+    """
 
     def __init__(self, keys: list[str | Key], height: int = 24) -> None:
-        self.keys, self.height, self.screens = keys, height, list[str]()
+        self.keys, self.height = keys, height
+        self.drawn, self.screens = list[str](), list[str]()
+        self.forgotten = 0
 
     def size(self) -> Size:
         return Size(80, self.height)
 
     def show(self, screen: Screen) -> None:
-        self.screens.append(text_of(screen))
+        self.drawn.append(text_of(screen))
 
     def read(self) -> str | Key:
+        self.screens.append(self.drawn[-1])
         return self.keys.pop(0) if self.keys else Key.CLOSED
 
     def forget(self) -> None:
-        pass
+        self.forgotten += 1
 
 
-def dialogue(retriever: object, save: Callable[[Annotation], None], n: int = 3) -> Dialogue:
+def dialogue(
+    retriever: object,
+    save: Callable[[Annotation], None],
+    n: int = 3,
+    save_patiently: Callable[[Annotation], None] | None = None,
+) -> Dialogue:
     items = []
     for at in range(n):
         shown = tuple(
@@ -217,7 +229,10 @@ def dialogue(retriever: object, save: Callable[[Annotation], None], n: int = 3) 
                             "model-1", "index-1")  # fmt: skip
         items.append(QueueItem(Listing(str(at), f"rtx 4060 number {at}"), "", answer, ()))
     queue = Queue(items, n_answered=7, n_today=2, n_left=n)
-    return Dialogue(queue, retriever, save, annotator="anna", top_k=5, label="queue: x")
+    return Dialogue(
+        queue, retriever, save, save_patiently=save_patiently, annotator="anna", top_k=5,
+        label="queue: x",
+    )  # fmt: skip
 
 
 def test_each_key_saves_its_verdict(tiny_retriever: object) -> None:
@@ -304,6 +319,45 @@ def test_a_busy_store_loses_neither_question_nor_session(tiny_retriever: object)
     assert [one.listing_id for one in saved] == ["0"]
     assert terminal.screens[1].splitlines()[-1].startswith("not saved: store.duckdb: another")
     assert "rtx 4060 number 0" in terminal.screens[1]
+    assert terminal.forgotten == 2  # keys pressed while it waited answer nothing
+
+
+def test_an_answer_that_waits_for_the_store_never_looks_saved(tiny_retriever: object) -> None:
+    from index.errors import StoreBusyError
+
+    saved: list[Annotation] = []
+
+    def save(annotation: Annotation) -> None:
+        if saved:
+            raise StoreBusyError("store.duckdb: another process is writing to it")
+        saved.append(annotation)
+
+    terminal = ScriptedTerminal(["x", "n", "q"])
+    dialogue(tiny_retriever, save, save_patiently=saved.append).run(terminal)
+    assert [(one.listing_id, one.verdict) for one in saved] == [
+        ("0", Verdict.NOT_GPU), ("1", Verdict.NONE_OF_THESE),
+    ]  # fmt: skip
+    assert [screen.splitlines()[-1] for screen in terminal.drawn[1:]] == [
+        "saving: not a GPU", "saved: not a GPU", "saving: none of these",
+        "not saved yet: waiting for another process that writes to the store",
+        "saved: none of these",
+    ]  # fmt: skip
+    assert all("rtx 4060 number 1" in screen for screen in terminal.drawn[2:5])
+
+
+def test_a_search_shows_only_what_has_all_words(tiny_retriever: object) -> None:
+    def shown(query: str) -> list[str]:
+        terminal = ScriptedTerminal(["/", *query])
+        dialogue(tiny_retriever, lambda annotation: None).run(terminal)
+        lines = terminal.screens[len(query) + 1].splitlines()[3:]
+        return [line for line in lines if line and "Esc" not in line]
+
+    assert shown("zzzz") == ["Nothing found: no name has all words."]
+    assert shown("4060 16") == ["1 GeForce RTX 4060 Ti                          16 GB GDDR6   PCIe"]
+    assert shown("   ") == ["Type a name."]
+    many = shown("g")
+    assert [line[0] for line in many[:9]] == list("123456789")
+    assert many[9:] == ["12 more: type more words"]
 
 
 def test_the_pool_holds_what_one_annotator_has_not_answered(tmp_path: Path) -> None:
@@ -434,8 +488,11 @@ def answers(home: Path, annotator: str = "anna") -> dict[str, Annotation]:
 
 
 def title_shown(screen: str) -> str:
-    (key,) = [row["listing_id"] for row in LISTINGS if row["title"] in screen]
-    return str(key)
+    """Return the listing drawn last: before it, an answer to another one may have been saved."""
+    place = {str(row["listing_id"]): screen.rfind(str(row["title"])) for row in LISTINGS}
+    key = max(place, key=place.__getitem__)
+    assert place[key] >= 0
+    return key
 
 
 def test_a_session_over_every_key(open_session, home, write_listings) -> None:
@@ -459,7 +516,7 @@ def test_a_session_over_every_key(open_session, home, write_listings) -> None:
     )
     session.press("/", "Type a name.")
     session.press("a770 16", "/ a770 16_")
-    session.press("\r", "1-9 choose")
+    session.press("\r", "1-2 choose")
     fourth = title_shown(session.press("1", "saved: Arc A770 16 GB"))
     assert answers(home)[third].gpu_id == "arc-a770-16gb-gddr6"
     session.press("u", "That was the last one.")
@@ -505,6 +562,15 @@ def test_two_people_answer_at_the_same_time(open_session, home, write_listings) 
         anna.wait_for(f"{at} of 4 answered")
         ben.wait_for(f"{at} of 4 answered")
     assert len(answers(home, "anna")) == len(answers(home, "ben")) == 3
+
+
+def test_an_answer_waits_for_another_writer_and_says_so(open_session, home, write_listings) -> None:
+    anna = open_session(write_listings("listings.csv", LISTINGS), "--annotator", "anna")
+    anna.wait_for(LAST_LINE)
+    with Store(home / "store.duckdb").writing():
+        anna.press("x", "not saved yet: waiting for another process that writes to the store")
+    anna.wait_for("saved: not a GPU")
+    assert len(answers(home)) == 1
 
 
 def test_killed_right_after_an_answer_was_confirmed(open_session, home, write_listings) -> None:

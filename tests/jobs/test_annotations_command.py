@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -64,8 +65,10 @@ def test_agreement_shows_each_two_annotators(run, store):
 def test_an_empty_store_has_nothing_to_show(run):
     assert run("annotations", "agreement").stdout.startswith("No two annotators")
     assert run("annotations", "agreement", "--format", "json").stdout == "[]\n"
-    assert run("annotations", "disputes").stdout == "No disputes.\n"
-    assert run("annotations", "suspects").stdout == "No suspects among 0 labels.\n"
+    assert run("annotations", "disputes").output == "No disputes.\n"
+    assert run("annotations", "suspects").output == "No suspects among 0 labels.\n"
+    as_json = run("annotations", "disputes", "--format", "json")
+    assert (as_json.stdout, as_json.stderr) == ("[]\n", "0 disputes\n")
 
 
 def test_disputes_are_listed_with_every_answer_and_adjudication_settles_one(run, store):
@@ -83,6 +86,10 @@ def test_disputes_are_listed_with_every_answer_and_adjudication_settles_one(run,
     [dispute] = json.loads(run("annotations", "disputes", "--format", "json").stdout)
     assert (dispute["listing_id"], dispute["title"]) == ("L1", TITLES["L1"])
     assert [a["verdict"] for a in dispute["answers"]] == ["match", "match", "unsure"]
+    for answer in dispute["answers"]:
+        assert answer["annotated_at"].endswith("Z")
+        age = datetime.now(UTC) - datetime.fromisoformat(answer["annotated_at"])
+        assert timedelta(0) <= age < timedelta(minutes=10)
     done = run("annotations", "adjudicate", "L1", "--verdict", "match", "--gpu", "RTX 4060 Ti 16GB")
     assert done.exit_code == 0
     assert done.stdout == f"L1: {TI} (geforce-rtx-4060-ti-16gb-gddr6), said by adjudicator\n"

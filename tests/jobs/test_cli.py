@@ -6,8 +6,10 @@ import importlib
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
+import click
 import pytest
 
 from jobs.cli import COMMANDS, main
@@ -21,6 +23,46 @@ def test_command_has_help_with_an_example_of_itself(run, name):
     result = run(name, "--help")
     assert result.exit_code == 0
     assert f"Example:\n    rerank {name}" in result.output
+
+
+def _every_command(command: click.Command, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    yield path
+    if isinstance(command, click.Group):
+        context = click.Context(command)
+        for name in command.list_commands(context):
+            found = command.get_command(context, name)
+            assert found is not None
+            yield from _every_command(found, (*path, name))
+
+
+def test_no_help_is_wider_than_80_columns(run):
+    paths = list(_every_command(main))
+    assert {("store", "import"), ("annotations", "suspects"), ("pairs", "capture")} < set(paths)
+    wide = [
+        (path, line)
+        for path in paths
+        for line in run(*path, "--help").output.splitlines()
+        if len(line) > 80
+    ]
+    assert wide == []
+
+
+def test_no_option_takes_what_is_not_a_number(run):
+    tried = []
+    for path in _every_command(main):
+        command: click.Command = main
+        for name in path:
+            assert isinstance(command, click.Group)
+            found = command.get_command(click.Context(command), name)
+            assert found is not None
+            command = found
+        for option in command.params:
+            if isinstance(option.type, click.types.FloatParamType):
+                result = run(*path, option.opts[0], "nan")
+                assert (path, option.name, result.exit_code) == (path, option.name, 2)
+                assert f"Invalid value for '{option.opts[0]}'" in result.output
+                tried.append(option.name)
+    assert {"wait_s", "annotation_weight", "threshold", "coverage", "scale"} <= set(tried)
 
 
 @pytest.mark.parametrize("name", COMMANDS)

@@ -151,11 +151,23 @@ def test_a_candidates_metrics_come_from_the_ranker(run, store, listing):
     assert -1 <= found.similarity < 1
 
 
+def test_all_faults_of_a_pair_of_candidates_are_reported_at_once(run, store, listing):
+    result = run("pairs", "add", "--item-type", "gpu_candidate", "--item-a", "L2::gone-8gb",
+                 "--item-b", f"L2::{OTHER}", "--label", "1")  # fmt: skip
+    assert result.exit_code == 1
+    assert "listing 'L2' is not in the store" in result.stderr
+    assert "no GPU of the registry has the gpu_id 'gone-8gb'" in result.stderr
+
+
 @pytest.mark.parametrize(
     ("a", "b", "message"),
     [
-        (f"L2::{RIGHT}", f"L2::{OTHER}", "listing 'L2' is not in the store"),
-        (f"L::1::{RIGHT}", "L::1::no-such-gpu", "'no-such-gpu' is no candidate of listing 'L::1'"),
+        (f"L2::{RIGHT}", f"L2::{OTHER}", "listing 'L2' is not in the store: import it with"),
+        (
+            f"L::1::{RIGHT}",
+            "L::1::no-such-gpu",
+            "no GPU of the registry has the gpu_id 'no-such-gpu': `rerank search` shows gpu_ids",
+        ),
         ("nothing", f"L::1::{OTHER}", "expected a gpu_candidate as LISTING_ID::GPU_ID"),
         (f"L::1::{RIGHT}", f"L2::{OTHER}", "expected two candidates of one listing"),
     ],
@@ -165,6 +177,7 @@ def test_a_candidate_without_features_is_one_clear_error(run, store, listing, a,
                  "--label", "1")  # fmt: skip
     assert result.exit_code == 1
     assert message in result.stderr
+    assert ("import" in result.stderr) == ("not in the store" in message)
     assert pairs_of(store) == []
 
 
@@ -245,6 +258,34 @@ def test_annotations_become_pairs_once(run, store, listing):
     assert pairs_of(store) == before
 
 
+def test_an_answer_found_by_search_is_above_what_retrieval_proposed(run, store, listing):
+    searched = "arc-a770-16gb-gddr6"
+    annotate(store, chose("ann", searched, model="Arc A770"))
+    result = run("pairs", "from-annotations")
+    assert result.exit_code == 0
+    assert result.stdout.splitlines() == [
+        "3 added, 0 replaced, 0 there already, 0 removed",
+        "not retrieved: 3 new pairs with a GPU that the listing does not retrieve",
+    ]
+    pairs = pairs_of(store)
+    assert {(p.a.reference_id, p.b.reference_id, p.label) for p in pairs} == {
+        (f"L::1::{searched}", f"L::1::{other}", 1) for other in (OTHER, RIGHT, SIBLING)
+    }
+    found = pairs[0].a
+    assert tuple(found.metrics) == CANDIDATE_FEATURES
+    assert (found.metrics["memory_fit"], found.embedding_id) == (1.0, f"index:{searched}")
+    assert all(p.similarity is not None and p.similarity < 1 for p in pairs)
+    assert run("pairs", "from-annotations").stdout.startswith("0 added, 0 replaced, 3 there")
+
+
+def test_an_answer_with_a_gpu_that_the_registry_lacks_is_said_to_be_left_out(run, store, listing):
+    annotate(store, chose("ann", "gone-8gb", model="Gone"))
+    assert run("pairs", "from-annotations").stdout.splitlines() == [
+        "0 added, 0 replaced, 0 there already, 0 removed",
+        "left out: 1 matches with a GPU that the registry lacks",
+    ]
+
+
 def test_pairs_follow_an_answer_that_was_changed(run, store, listing):
     annotate(store, chose("ann", RIGHT))
     run("pairs", "from-annotations")
@@ -322,6 +363,7 @@ def test_exported_lines_have_exactly_the_documented_fields(run, tmp_path):
     assert first["item_a"]["item_type"] == "project"
     assert first["item_a"]["item_reference_id"] == "p1"
     assert first["item_a"]["id"] != first["item_b"]["id"]
+    assert first["item_a"]["created_at"].endswith("Z")
     age = datetime.now(UTC) - datetime.fromisoformat(first["item_a"]["created_at"])
     assert timedelta(0) <= age < timedelta(minutes=10)
     assert (second["label"], second["reason_tags"], second["similarity"]) == (-1, [], None)
@@ -332,6 +374,7 @@ def test_metadata_counts_what_was_exported(run, tmp_path):
     run("pairs", "export", "--out", tmp_path / "out")
     metadata = json.loads((tmp_path / "out/metadata.json").read_text(encoding="utf-8"))
     created = metadata.pop("created_at")
+    assert created.endswith("Z")
     assert datetime.fromisoformat(created).utcoffset() == timedelta(0)
     assert metadata == {
         "format_version": 1, "pairs": 2, "items": 4, "feature_names": ["clarity"],

@@ -195,7 +195,7 @@ def test_csv_and_json_carry_every_value(run, filled):
     (row,) = csv.DictReader(run("store", "sql", query, "--format", "csv").stdout.splitlines())
     assert row == {
         "n": "", "l": '["a", null]', "d": "0.30000000000000004", "t": 'x,"y',
-        "at": "2026-01-02T03:04:05Z", "nan": "", "h": "2",
+        "at": "2026-01-02T03:04:05Z", "nan": "nan", "h": "2",
     }  # fmt: skip
     (row,) = json.loads(run("store", "sql", query, "--format", "json").stdout)
     assert row == {
@@ -246,9 +246,39 @@ def test_rows_of_many_columns_are_laid_out_one_below_the_other():
     assert lines[21:23] == ["row 2", "  column_00  -"]
 
 
-def test_columns_of_one_name_are_told_apart_in_json(run, filled):
-    result = run("store", "sql", "SELECT 1 AS a, 2 AS a, 3 AS a", "--format", "jsonl")
+def test_columns_of_one_name_are_told_apart_in_every_format(run, filled):
+    query = "SELECT 1 AS a, 2 AS a, 3 AS a"
+    result = run("store", "sql", query, "--format", "jsonl")
     assert json.loads(result.stdout) == {"a": 1, "a_2": 2, "a_3": 3}
+    assert run("store", "sql", query, "--format", "csv").stdout == "a,a_2,a_3\n1,2,3\n"
+    assert run("store", "sql", query).stdout == "a  a_2  a_3\n1    2    3\n"
+
+
+def test_a_table_tells_nan_and_infinity_from_null(run, filled):
+    query = "SELECT 'nan'::DOUBLE AS a, '-inf'::DOUBLE AS b, 'inf'::DOUBLE AS c, NULL AS d"
+    assert run("store", "sql", query).stdout.splitlines()[1].split() == ["nan", "-inf", "inf", "-"]
+
+
+@pytest.mark.parametrize(
+    ("interval", "shown"),
+    [
+        ("3 days", "3 days"), ("1 day", "1 day"), ("14 months", "1 year 2 months"),
+        ("-1 month", "-1 month"), ("-3723.5 seconds", "-01:02:03.5"), ("0 days", "00:00:00"),
+        ("2 years 1 day 100 hours", "2 years 1 day 100:00:00"),
+    ],
+)  # fmt: skip
+def test_intervals_are_written_as_duckdb_does(run, filled, interval, shown):
+    query = f"SELECT INTERVAL '{interval}' AS i, (INTERVAL '{interval}')::VARCHAR AS theirs"
+    (row,) = json.loads(run("store", "sql", query, "--format", "json").stdout)
+    assert row == {"i": shown, "theirs": shown}
+
+
+def test_rows_that_columns_would_cut_to_pieces_are_laid_out_one_below_the_other(run, filled):
+    lines = run("store", "sql", "SELECT * FROM annotations ORDER BY ALL").stdout.splitlines()
+    assert lines[:4] == [
+        "row 1", "  listing_id     a", "  annotator      ann", "  verdict        match",
+    ]  # fmt: skip
+    assert "  gpu_id         geforce-rtx-4060-8gb-gddr6" in lines
 
 
 @pytest.mark.parametrize(
@@ -263,7 +293,8 @@ def test_columns_of_one_name_are_told_apart_in_json(run, filled):
         ("DELETE FROM listings", "read-only"),
         ("SELECT * FROM read_csv('/etc/passwd')", "Permission Error"),
         ("COPY listings TO 'out.csv'", "Permission Error"),
-        ("SELECT 1; DROP TABLE listings", "read-only"),
+        ("FROM zzz", "zzz does not exist! `rerank store tables` lists what there is"),
+        ("SELECT 1; DROP TABLE listings", "expected one query, found 2; run each by itself"),
         ("SELECT error('oh no')", "oh no"),
     ],
 )  # fmt: skip

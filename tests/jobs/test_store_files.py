@@ -90,10 +90,9 @@ def test_any_text_survives_export_and_import(
         write_table(annotations_table(session), folder / f"a.{ending}", overwrite=False)
         expected = read_listings(session), read_annotations(session)
     import_listings(other, read_incoming(folder / f"l.{ending}", LISTING_COLUMNS))
-    if answers or ending != "jsonl":  # a file of no lines is an error of its own
-        columns = ANNOTATION_COLUMNS | GOLD_COLUMNS | LISTING_COLUMNS
-        incoming = read_incoming(folder / f"a.{ending}", columns)
-        import_annotations(other, incoming, tiny_registry, registry_version="v")
+    columns = ANNOTATION_COLUMNS | GOLD_COLUMNS | LISTING_COLUMNS
+    incoming = read_incoming(folder / f"a.{ending}", columns)
+    import_annotations(other, incoming, tiny_registry, registry_version="v")
     with other.reading() as session:
         assert (read_listings(session), read_annotations(session)) == expected
 
@@ -142,8 +141,8 @@ def _text(content):
 BAD_LISTINGS = {
     "no bytes.csv": (_text(""), "found a file of 0 bytes"),
     "no bytes.parquet": (_text(""), "found a file of 0 bytes"),
-    "not utf-8.csv": (_utf8_broken, "expected UTF-8 text, found 0xff"),
-    "not utf-8.jsonl": (_utf8_broken, "line 2: expected a JSON object"),
+    "not utf-8.csv": (_utf8_broken, "line 2: expected UTF-8 text, found 0xff; save"),
+    "not utf-8.jsonl": (_utf8_broken, "line 2: expected UTF-8 text, found 0xff; save"),
     "truncated.parquet": (_truncated, "not readable as parquet"),
     "damaged.parquet": (_damaged_inside, "not readable as parquet"),
     "bad text.parquet": (_parquet_with_bad_utf8, "not readable as parquet"),
@@ -159,9 +158,18 @@ BAD_LISTINGS = {
     "semicolons.csv": (_text("listing_id;title\na;b\n"), "found listing_id;title"),
     "fields.csv": (_text("listing_id,title\na,b,c\nd\n"), "line 2: 3 fields, expected 2"),
     "open quote.csv": (_text('listing_id,title\na,"b\nc,d\n'), "quote opened on line 2"),
-    "list.jsonl": (_text('{"listing_id": "a", "title": ["b"]}\n'), "title must be text, got ['b']"),
-    "bool.jsonl": (_text('{"listing_id": true, "title": "b"}\n'), "listing_id must be text or"),
-    "array.jsonl": (_text('["a"]\n'), "line 1: expected a JSON object, found list"),
+    "list.jsonl": (_text('{"listing_id": "a", "title": ["b"]}\n'), 'title must be text, got ["b"]'),
+    "bool.jsonl": (_text('{"listing_id": true, "title": "b"}\n'), "a whole number, got true"),
+    "price.jsonl": (
+        _text('{"listing_id": "a", "title": "b", "price": true}\n'),
+        "line 1: price must be a finite number or empty, got true",
+    ),
+    "half.jsonl": (
+        _text('{"listing_id": "a", "title": "RTX \\ud83d 3080"}\n'),
+        'line 1: title holds half of a surrogate pair, which is no text: "RTX \\ud83d 3080"',
+    ),
+    "bad.jsonl": (_text("{bad\n"), "line 1: expected a JSON object, found '{bad' (Expecting"),
+    "array.jsonl": (_text('["a"]\n'), "line 1: expected a JSON object, found '[\"a\"]'"),
     "deep.jsonl": (_text("[" * 100_000 + "\n"), "line 1: expected a JSON object"),
     "nan.jsonl": (_text('{"listing_id": "a", "title": "b", "price": NaN}\n'), "be a finite"),
     "price.csv": (_text("listing_id,title,price\na,b,'; DROP TABLE x\n"), "be a finite"),
@@ -189,6 +197,35 @@ def test_a_bad_file_is_one_clear_error_and_changes_nothing(
     assert len(result.stderr) < 600 + len(str(path))
     assert dump(store) == before
     assert store.path.exists() == exists
+
+
+def test_faults_of_reading_and_of_content_are_told_together(run, store, tmp_path):
+    path = tmp_path / "listings.jsonl"
+    path.write_text(
+        '{"listing_id": "a", "title": 5}\n{"listing_id": null, "title": "b"}\n{bad\n'
+        '{"listing_id": "d", "title": "", "price": []}\n',
+        encoding="utf-8",
+    )
+    result = run("store", "import", "listings", path)
+    heading, *faults = result.stderr.splitlines()
+    assert heading == f"Error: {path}: 5 faults"
+    assert [fault[:43] for fault in faults] == [
+        "  - line 1: title must be text, got 5",
+        "  - line 2: listing_id is empty",
+        "  - line 3: expected a JSON object, found '{bad' (Expecting"[:43],
+        "  - line 4: price must be a finite number or empty"[:43],
+        "  - line 4: title is empty",
+    ]
+    assert not store.path.exists()
+
+
+def test_an_export_without_rows_can_be_imported(run, store, tmp_path):
+    for contents in ("listings", "annotations"):
+        path = tmp_path / f"{contents}.jsonl"
+        assert run("store", "export", contents, path).exit_code == 0
+        assert path.read_bytes() == b""
+        result = run("store", "import", contents, path)
+        assert result.stdout == "added 0, unchanged 0, conflicts 0\n", result.output
 
 
 def test_a_folder_and_a_missing_file_are_usage_errors(run, tmp_path):

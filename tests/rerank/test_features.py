@@ -24,7 +24,8 @@ from rerank.features import (
     OfferFeatures,
 )  # fmt: skip
 from rerank.features.cues import CATEGORIES, CueHits
-from rerank.reasons import reason_of
+from rerank.reasons import reasons_of
+from rerank.resolution import DECISIONS, Decision
 
 Floats = NDArray[np.float32]
 
@@ -367,6 +368,10 @@ def evidence(title: str, *, best: int = 0, **values: float) -> Any:
     )  # fmt: skip
 
 
+def number_of(decision: str) -> NDArray[np.int64]:
+    return np.array([DECISIONS.index(Decision(decision))])
+
+
 GOOD = {"named": 1, "suffix_exact": 1}
 
 
@@ -402,9 +407,9 @@ GOOD = {"named": 1, "suffix_exact": 1}
     ],
 )  # fmt: skip
 def test_reasons(title: str, decision: str, values: dict[str, Any], reason: str) -> None:
-    assert reason_of(0, evidence(title, **values), decision) == reason
+    assert reasons_of(evidence(title, **values), number_of(decision)) == [reason]
 
 
 @pytest.mark.parametrize("decision", ["match", "review", "no_match"])
 def test_the_reason_without_a_candidate(decision: str) -> None:
-    assert reason_of(0, evidence("box", best=-1), decision) == "no candidate"
+    assert reasons_of(evidence("box", best=-1), number_of(decision)) == ["no candidate"]

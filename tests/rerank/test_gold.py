@@ -157,7 +157,15 @@ def test_unreadable_files_are_named(tmp_path: Path):
         read_gold(tmp_path / "absent.csv")
     path = tmp_path / "gold.csv"
     path.write_bytes(HEADER.encode() + b"\n1,\xff\xfe\xfa,,nil,,,\n")
-    with pytest.raises(InputError, match="expected CSV in UTF-8"):
+    with pytest.raises(InputError, match=r"line 2: expected UTF-8 text, found 0xff; save the file"):
+        read_gold(path)
+
+
+@pytest.mark.parametrize("ending", ["parquet", "jsonl"])
+def test_a_gold_file_of_another_format_is_told_to_be_csv(tmp_path: Path, ending: str):
+    path = tmp_path / f"gold.{ending}"
+    path.write_bytes(b"PAR1\xff")
+    with pytest.raises(InputError, match=rf"gold files are CSV, found a name ending in \.{ending}"):
         read_gold(path)
 
 

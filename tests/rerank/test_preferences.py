@@ -8,8 +8,10 @@ from datetime import datetime
 import numpy as np
 import pytest
 
+from index.embedder import descriptor, listing_text
 from index.errors import FaultsError, InputError, StoreError
 from index.records import Listing
+from rerank.annotation.added_candidates import added_items
 from rerank.annotation.annotation_pairs import implied_pairs
 from rerank.annotation.bootstrap_pairs import bootstrap_pairs, seed_of
 from rerank.annotation.candidate_items import candidate_items, candidate_reference, parse_reference
@@ -289,6 +291,7 @@ def test_other_verdicts_unknown_gpus_and_imported_answers_imply_nothing():
     ]  # fmt: skip
     implied = implied_pairs(answers, MODELS)
     assert (implied.pairs, implied.without_shown, implied.overruled) == ((), 1, 0)
+    assert implied.without_gpu == 1
 
 
 def test_an_answer_the_adjudicator_overruled_implies_nothing():
@@ -340,6 +343,62 @@ def test_a_candidates_metrics_are_the_features_the_ranker_reads(resolver):
     assert (found.item_type, found.reference_id, found.embedding_id) == (
         "gpu_candidate", f"L1::{chosen}", f"index:{chosen}"
     )  # fmt: skip
+
+
+def cosines(retriever):
+    """Return the similarity of listings and GPUs by the retriever's own embedder."""
+
+    def similarity(listings, records):
+        encode = retriever.embedder.encode
+        queries = encode([listing_text(listing) for listing in listings])
+        return np.einsum("ij,ij->i", queries, encode([descriptor(r) for r in records]))
+
+    return similarity
+
+
+@pytest.fixture
+def large_retriever(tiny_registry, make_retriever, make_gpu):
+    """A retriever over more GPUs than are candidates of one listing."""
+    others = [make_gpu(f"GeForce GTX {n}", 4) for n in range(710, 1000, 5)]
+    return make_retriever([*tiny_registry, *others])
+
+
+@pytest.fixture
+def large_resolver(resolver, large_retriever):
+    return Resolver(large_retriever, resolver.model, resolver._cues, index_version="i")
+
+
+def test_a_gpu_that_is_not_retrieved_has_the_features_of_one_candidate_more(
+    large_resolver, large_retriever
+):
+    listings = [Listing("L1", "zotac geforce rtx 4060 ti 16gb"), Listing("L2", "rx 6600 8 gb")]
+    missing = []
+    for listing in listings:
+        rows = large_resolver.evidence([listing]).candidates.record
+        proposed = {large_resolver.table.records[row].gpu_id for row in rows}
+        lacking = [r.gpu_id for r in large_resolver.table.records if r.gpu_id not in proposed]
+        missing += [(listing, gpu_id) for gpu_id in (lacking[0], lacking[-1], "no-such-gpu")]
+    similarity = cosines(large_retriever)
+    items = added_items(large_resolver, missing, similarity)
+    assert list(items) == [
+        (listing.listing_id, gpu_id) for listing, gpu_id in missing if gpu_id != "no-such-gpu"
+    ]
+    for (listing_id, gpu_id), found in items.items():
+        assert (found.reference_id, found.embedding_id) == (
+            f"{listing_id}::{gpu_id}", f"index:{gpu_id}"
+        )  # fmt: skip
+        [listing] = [one for one in listings if one.listing_id == listing_id]
+        alone = added_items(large_resolver, [(listing, gpu_id)], similarity)
+        assert alone == {(listing_id, gpu_id): found}
+
+
+def test_a_retrieved_candidate_added_again_has_the_features_it_had(resolver, tiny_retriever):
+    listing = Listing("L1", "gigabyte 4060 ti, 8 gb")
+    gpu_id = "geforce-rtx-4060-8gb-gddr6"
+    [before] = candidate_items(resolver, [listing], {"L1": [gpu_id]}).values()
+    [after] = added_items(resolver, [(listing, gpu_id)], cosines(tiny_retriever)).values()
+    differing = {name for name, x in before.metrics.items() if after.metrics[name] != x}
+    assert differing == set()
 
 
 def test_bootstrap_pairs_put_the_right_candidate_above_wrong_ones(resolver):

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from index.errors import InputError
 from index.records import Listing
 from index.retriever import Retriever
+from rerank.answers import candidate_probabilities
 from rerank.calibration import Calibrator
 from rerank.features import CANDIDATE_FEATURES, OFFER_FEATURES, CueReader
 from rerank.model import RerankModel, Thresholds
@@ -22,7 +23,6 @@ from rerank.resolver import (
     Decision,
     Resolution,
     Resolver,
-    model_probabilities,
     predict_match_score,
 )  # fmt: skip
 from rerank.trees import OnnxTrees
@@ -226,8 +226,23 @@ def test_of_equal_scores_the_reported_one_was_judged(undecided: Resolver) -> Non
 # --- sharing out probability ---
 
 
+def model_probabilities(
+    models: list[str], scores: list[float], probability: float
+) -> dict[str, float]:
+    """Share out the probability of one listing, whose candidates stand between two others'."""
+    numbers = {model: number for number, model in enumerate(dict.fromkeys(models))}
+    own = [numbers[model] for model in models]
+    offsets = np.array([0, 1, 1 + len(own), 2 + len(own)])
+    shares = candidate_probabilities(
+        offsets, np.array([0, *own, 0]), np.array([5.0, *scores, 4.0]),
+        np.array([0.5, probability, 0.6]),
+    )  # fmt: skip
+    assert shares[[0, -1]].tolist() == [0.5, 0.6]
+    return dict(zip(models, shares[1:-1].tolist(), strict=True))
+
+
 def test_rivals_share_what_the_best_leaves() -> None:
-    shares = model_probabilities(["a", "b", "c", "a"], [1.0, 1.0 - np.log(2), 0.0, 2.0], 0.7)
+    shares = model_probabilities(["a", "b", "c", "a"], [2.0, 1.0 - np.log(2), 0.0, -1.0], 0.7)
     weights = {"b": np.exp(-1) / 2, "c": np.exp(-2)}
     total = 1 + sum(weights.values())
     expected = {"a": 0.7, **{m: 0.3 * w / total for m, w in weights.items()}}

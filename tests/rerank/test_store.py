@@ -6,7 +6,10 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import textwrap
+import time
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 
@@ -28,6 +31,8 @@ from rerank.store.migrations import MIGRATIONS, Migration
 from rerank.store.registry import read_registry, save_registry
 from rerank.store.tables import TABLES, described_tables, tables_markdown
 
+ROOT = Path(__file__).resolve().parents[2]
+NOBODY = 65534
 NAMES = [migration.name for migration in MIGRATIONS]
 
 
@@ -298,6 +303,129 @@ def test_a_folder_in_the_place_of_the_store_is_one_clear_error(store):
     for opening in (store.reading, store.writing):
         with pytest.raises(StoreError, match="expected a store"), opening():
             pass
+
+
+@pytest.fixture
+def unprivileged():
+    """Return a context in which permissions count, for root too, with a folder all may enter."""
+
+    @contextmanager
+    def drop():
+        before = os.geteuid()
+        if before == 0:
+            os.seteuid(NOBODY)
+        try:
+            yield
+        finally:
+            os.seteuid(before)
+
+    with tempfile.TemporaryDirectory() as folder:
+        os.chmod(folder, 0o755)
+        yield drop, Store(Path(folder) / "store.duckdb")
+
+
+def test_a_store_that_may_not_be_read_or_written_says_so_and_is_not_called_damaged(unprivileged):
+    drop, store = unprivileged
+    add_listing(store, "a")
+    lock = store.path.with_name("store.duckdb.lock")
+    for path in (store.path, lock):
+        path.chmod(0o444)
+    told = r"store\.duckdb: you may not write this file \(permission denied\); nothing was written"
+    with drop():
+        assert listing_ids(store) == ["a"]
+        with pytest.raises(StoreError, match=told):
+            add_listing(store, "b")
+    lock.chmod(0o666)
+    with drop(), pytest.raises(StoreError, match=told):
+        add_listing(store, "b")
+    store.path.chmod(0)
+    with (
+        drop(),
+        pytest.raises(StoreError, match=r"may not read this file .*check its permissions$"),
+    ):
+        listing_ids(store)
+    store.path.chmod(0o644)
+    assert listing_ids(store) == ["a"]
+
+
+FILLS_A_DISK = """
+    import os, sys
+    from pathlib import Path
+    import pyarrow as pa
+    from index.errors import StoreError
+    from rerank.store import Store
+
+    def fill(leaving):
+        disk = os.statvfs(".")
+        with open("filling", "wb") as file:
+            file.write(bytes(max(0, disk.f_bavail * disk.f_frsize - leaving)))
+
+    def write(path, n):
+        rows = pa.table({"listing_id": [f"{n}-{k}" for k in range(n)], "title": ["t"] * n,
+            "vendor": [""] * n, "description": [""] * n, "shop": [""] * n, "language": [""] * n,
+            "added_at": pa.nulls(n, pa.timestamp("us")).fill_null(0)})
+        try:
+            with Store(Path(path)).writing() as session:
+                session.insert("t", "listings", rows)
+            print("written")
+        except StoreError as exc:
+            print(exc)
+
+    write("one", 1)
+    for leaving in (0, 16384):
+        fill(leaving)
+        write("one", 40000)
+        write("two", 40000)
+        os.unlink("filling")
+        print(os.path.exists("two"))
+    with Store(Path("one")).reading() as session:
+        print(session.rows("t", "SELECT listing_id FROM listings"))
+    write("two", 2)
+"""
+
+
+def test_a_full_disk_is_one_line_and_leaves_the_store_as_it_was(tmp_path):
+    script = tmp_path / "fill.py"
+    script.write_text(textwrap.dedent(FILLS_A_DISK))
+    (tmp_path / "disk").mkdir()
+    mounted = f"mount -t tmpfs -o size=8m none {tmp_path}/disk && cd {tmp_path}/disk && exec"
+    alone = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c"]
+    try:
+        subprocess.run([*alone, f"{mounted} true"], check=True, capture_output=True)
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("this machine lets nobody mount a small disk of his own")
+    done = subprocess.run(
+        [*alone, f"{mounted} {sys.executable} {script}"], capture_output=True, text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)}, check=True,
+    )  # fmt: skip
+    full = "the disk is full; nothing was written; free some space"
+    first, *tries, rows, last = done.stdout.splitlines()
+    assert (first, rows, last) == ("written", "[('1-0',)]", "written")
+    assert tries == [f"one: {full}", f"two: {full}", "False"] * 2
+
+
+INTERRUPTED = """
+    import sys
+    from pathlib import Path
+    from rerank.store import Store
+    with Store(Path(sys.argv[1])).writing() as session:
+        session.execute("t", "DELETE FROM listings")
+        session.execute("t", "CREATE TEMP TABLE n AS SELECT range AS x FROM range(1_000_000)")
+        print("in", flush=True)
+        session.rows("t", "SELECT sum(a.x + b.x) FROM n a JOIN n b ON a.x % 100 = b.x % 100")
+"""
+
+
+def test_ctrl_c_while_a_query_runs_is_a_keyboard_interrupt(store):
+    add_listing(store, "a")
+    process = python(INTERRUPTED, store.path)
+    assert process.stdout
+    assert process.stdout.readline() == "in\n"
+    time.sleep(1.0)  # the query, which would take a minute, runs by now
+    process.send_signal(signal.SIGINT)
+    _, told = process.communicate(timeout=60)
+    assert told.splitlines()[-1] == "KeyboardInterrupt"
+    assert listing_ids(store) == ["a"]
 
 
 HOLDS_THE_STORE = """

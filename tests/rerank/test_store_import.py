@@ -45,7 +45,8 @@ def answer(with_listings, tiny_registry):
 
     def run(rows, **options):
         options = {"registry_version": "v1", **options}
-        return import_annotations(with_listings, incoming(rows), tiny_registry, **options)
+        file = rows if isinstance(rows, Incoming) else incoming(rows)
+        return import_annotations(with_listings, file, tiny_registry, **options)
 
     return run
 
@@ -296,10 +297,59 @@ def test_unknown_names_are_listed_all_at_once_with_their_rows(answer, with_listi
     ]
     with pytest.raises(FaultsError, match=r"answers\.csv: 3 faults") as raised:
         answer(rows)
-    assert raised.value.faults[0] == "rows 1, 3: no GPU of the registry is called 'RTX 9999'"
+    assert raised.value.faults[0] == "rows 1 and 3: no GPU of the registry is called 'RTX 9999'"
     assert raised.value.faults[1].startswith("row 2: GeForce RTX 4060 Ti has no variant")
-    assert raised.value.faults[2].startswith("rows 3, 4: stands there with different content")
+    assert raised.value.faults[2] == (
+        "listing_id 'c' of annotator 'ann' stands in rows 3 and 4 with different content"
+    )
     assert dump(with_listings) == before
+
+
+def test_every_kind_of_fault_is_told_in_one_go(answer, with_listings):
+    before = dump(with_listings)
+    table = pa.Table.from_pylist([
+        match("nowhere"), match("a", "RTX 9999"), match("b", verdict="mach"), match(""),
+        match("c"), match("c", "RTX 4080"), match("n"), match("m"),
+        match("m", annotator="bob"),
+    ]).append_column("title", pa.array([None] * 6 + ["card", "a", "b"]))  # fmt: skip
+    with pytest.raises(FaultsError, match="7 faults") as raised:
+        answer(table.append_column("note", pa.array([1] * 9)))
+    assert raised.value.faults == (
+        "column 'note': expected text, found int64",
+        "row 1: listing_id is not in the store and the row has no title, got 'nowhere'",
+        "row 2: no GPU of the registry is called 'RTX 9999'",
+        f"row 3: verdict must be one of {VERDICTS}, got 'mach'",
+        "row 4: listing_id is empty",
+        "listing_id 'c' of annotator 'ann' stands in rows 5 and 6 with different content",
+        "listing_id 'm' stands in rows 8 and 9 with different content",
+    )
+    assert dump(with_listings) == before
+
+
+def test_what_could_not_be_read_is_told_with_the_rest_and_has_no_faults_of_its_own(answer):
+    table = pa.Table.from_pylist([
+        {**match(None), PLACE: 1}, {**match("a", None), PLACE: 2}, {**match("zz"), PLACE: 4},
+    ])  # fmt: skip
+    file = Incoming(
+        "answers.jsonl", table, "line",
+        unread_rows=((1, "listing_id must be text"), (2, "gpu_id must be text"), (3, "no JSON")),
+        unread_cells=((1, "listing_id"), (2, "gpu_id")),
+    )  # fmt: skip
+    with pytest.raises(FaultsError, match="4 faults") as raised:
+        answer(file)
+    assert raised.value.faults == (
+        "line 1: listing_id must be text",
+        "line 2: gpu_id must be text",
+        "line 3: no JSON",
+        "line 4: listing_id is not in the store and the row has no title, got 'zz'",
+    )
+
+
+def test_an_unknown_name_is_told_with_those_that_are_much_like_it(names):
+    with pytest.raises(InputError, match=r"called '4060 ti'; is it GeForce RTX 4060 Ti\?$"):
+        names.find("4060 ti")
+    with pytest.raises(InputError, match=r"is it Radeon RX 6600 XT or Radeon RX 6600\?$"):
+        names.find("RX 6600 XL")
 
 
 def test_a_fault_of_many_rows_names_the_first_of_them(answer):
@@ -315,7 +365,7 @@ def test_a_fault_of_many_rows_names_the_first_of_them(answer):
         ({"verdict": None}, f"verdict must be one of {VERDICTS}, got ''"),
         ({"verdict": HOSTILE}, "got \"'; DROP TABLE listings; --\""),
         ({"gpu_id": ""}, "a match names no GPU in gpu_id or model"),
-        ({"verdict": "unsure"}, "names a GPU in gpu_id or model but is no match, got 'unsure'"),
+        ({"verdict": "unsure"}, "model but verdict is no match, got 'unsure'"),
         ({"annotator": ""}, "annotator is empty"),
         ({"listing_id": None}, "listing_id is empty"),
         ({"annotator": "x" * 1001}, "annotator is longer than 1000 characters, got 'xxx"),
@@ -339,7 +389,7 @@ def test_a_faulty_value_is_named_with_its_row(answer, with_listings, row, fault)
 def test_the_same_answer_twice_in_a_file_is_fine_once(answer, with_listings):
     assert answer([match("a"), match("a"), match("b")]).added == 2
     with pytest.raises(
-        FaultsError, match=r"rows 1, 2: stands there with different content, got 'a by"
+        FaultsError, match="listing_id 'a' of annotator 'ann' stands in rows 1 and 2 with different"
     ):
         answer([match("a"), match("a", "RTX 4080")])
 
@@ -349,8 +399,8 @@ def test_all_unknown_listings_are_reported_at_once(answer):
     with pytest.raises(FaultsError, match="2 faults") as raised:
         answer(rows)
     assert raised.value.faults == (
-        "rows 1, 4: the listing is not in the store and the row has no title, got 'zz'",
-        "row 2: the listing is not in the store and the row has no title, got 'yy'",
+        "rows 1 and 4: listing_id is not in the store and the row has no title, got 'zz'",
+        "row 2: listing_id is not in the store and the row has no title, got 'yy'",
     )
 
 
@@ -373,7 +423,7 @@ def test_listings_come_along_where_the_row_has_a_title(answer, with_listings):
 
 def test_a_listing_that_comes_along_in_two_ways_is_a_fault(answer):
     with pytest.raises(
-        FaultsError, match="rows 1, 2: stands there with different content, got 'n'"
+        FaultsError, match="listing_id 'n' stands in rows 1 and 2 with different content"
     ):
         answer([match("n", title="RTX 4060"), match("n", annotator="bob", title="RTX 4080")])
 
@@ -416,8 +466,8 @@ def test_a_gold_file_is_a_file_of_answers(answer, with_listings):
         ({"kind": "mach"}, "kind must be one of match, nil, ambiguous, got 'mach'"),
         ({"gold_models": ""}, "a match names no GPU in gold_models"),
         ({"gold_models": "RTX 9999"}, "no GPU of the registry is called 'RTX 9999'"),
-        ({"kind": "nil"}, "names a GPU in gold_models but is no match"),
-        ({"gold_memory_gb": "lots"}, "gold_memory_gb must be a number, got 'lots'"),
+        ({"kind": "nil"}, "names a GPU in gold_models but kind is no match"),
+        ({"gold_memory_gb": "lots"}, "gold_memory_gb must be a finite number or empty, got 'lots'"),
     ],
 )
 def test_faults_of_a_gold_file_speak_of_its_columns(answer, row, fault):
@@ -538,7 +588,7 @@ def test_faulty_listings_are_named_and_make_no_store(store, row, fault):
 def test_a_listing_given_twice_with_other_content_is_a_fault(store):
     rows = [{"listing_id": "a", "title": t} for t in ("x", "y")]
     with pytest.raises(
-        FaultsError, match="rows 1, 2: stands there with different content, got 'a'"
+        FaultsError, match="listing_id 'a' stands in rows 1 and 2 with different content"
     ):
         import_listings(store, incoming(rows))
     assert import_listings(store, incoming([rows[0], rows[0]])).added == 1

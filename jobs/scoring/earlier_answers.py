@@ -1,0 +1,182 @@
+"""Answers of an earlier run, kept for listings that have not changed.
+
+The earlier outputs are the cache: a listing of the same id, title, vendor and description keeps its
+answer if the same release, model, index and options gave it. Nothing else has to be maintained, and
+nothing can go stale. In memory are 24 bytes a listing and a few row groups of answers.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from index.records import Listing
+from jobs.listing_files import ColumnNames, ListingBatch
+from jobs.places import Place
+from jobs.scoring.answering import Answerer
+from jobs.scoring.output_columns import renamed_columns
+from jobs.scoring.provenance import differences, expectation, read_record
+
+Ints = NDArray[np.int64]
+
+_GROUPS_HELD = 4  # some 60 MB each
+# Reading a row group takes as long as resolving about a fiftieth of its rows.
+_SMALLEST_SHARE = 1 / 50
+_BAD_ROW = "bad row"
+
+
+class _Group(NamedTuple):
+    """A row group of an earlier output, and what its key columns are called."""
+
+    place: Place
+    number: int
+    columns: ColumnNames
+
+
+class RememberingAnswerer:
+    """Answers from earlier outputs what has not changed, and asks another answerer for the rest.
+
+    :param outputs: files that `rerank score` wrote; those made in another way are passed over.
+    """
+
+    def __init__(self, fresh: Answerer, outputs: Sequence[Place]) -> None:
+        self.options, self.schema = fresh.options, fresh.schema
+        self.model_version, self.index_version = fresh.model_version, fresh.index_version
+        self.n_reused = 0
+        self._fresh = fresh
+        self._groups: list[_Group] = []
+        self._held: OrderedDict[int, tuple[list[Listing], pa.Table]] = OrderedDict()
+        hashes, sizes = [np.empty(0, np.int64)], [0]
+        for place in outputs:
+            for found in self._read_keys(place):
+                hashes.append(found)
+                sizes.append(len(found))
+        everything = np.concatenate(hashes)
+        self._starts: Ints = np.cumsum(sizes)[:-1]  # of each row group, counted over all files
+        self._sizes = sizes[1:]
+        self._order: Ints = np.argsort(everything, kind="stable")
+        self._hashes: Ints = everything[self._order]
+
+    @property
+    def n_known(self) -> int:
+        """How many earlier answers there are."""
+        return len(self._hashes)
+
+    def answer(self, batch: ListingBatch) -> pa.Table:
+        """Answer a batch; `n_reused` counts what was kept."""
+        known = self._known(batch)
+        if not known:
+            return self._fresh.answer(batch)
+        rows = np.concatenate([np.empty(0, np.int64), *(at for at, _ in known)])
+        rest = np.setdiff1d(np.arange(batch.table.num_rows), rows)
+        parts = [answers for _, answers in known]
+        if len(rest):
+            parts.append(self._fresh.answer(_part(batch, rest)))
+        self.n_reused += len(rows)
+        order = np.argsort(np.concatenate([rows, rest]), kind="stable")
+        return pa.concat_tables(parts).take(pa.array(order))
+
+    def _known(self, batch: ListingBatch) -> list[tuple[Ints, pa.Table]]:
+        """Return rows of the batch with their earlier answers, a row group each."""
+        if not len(self._hashes):
+            return []
+        listings = batch.listings()
+        wanted = _hashes(listings)
+        at = np.minimum(np.searchsorted(self._hashes, wanted), len(self._hashes) - 1)
+        hit = self._hashes[at] == wanted
+        hit[list(batch.bad_rows)] = False
+        group = np.searchsorted(self._starts, self._order[at], side="right") - 1
+        found = []
+        for number in np.unique(group[hit]).tolist():
+            rows = np.flatnonzero(hit & (group == number))
+            within = self._order[at[rows]] - self._starts[number]
+            if not self._is_worth_reading(number, len(rows)):
+                continue
+            earlier, answers = self._read_answers(number)
+            same = [_key(listings[row]) == _key(earlier[old]) for row, old in zip(
+                rows.tolist(), within.tolist(), strict=True)]  # fmt: skip
+            if any(same):
+                found.append((rows[same], answers.take(pa.array(within[same]))))
+        return found
+
+    def _is_worth_reading(self, number: int, n_hits: int) -> bool:
+        return number in self._held or n_hits >= self._sizes[number] * _SMALLEST_SHARE
+
+    def _read_keys(self, place: Place) -> list[Ints]:
+        """Return the hashes of the listings of an earlier output, by row group."""
+        record = read_record(place)
+        if record is None or differences(record, expectation(self), apart_from_columns=True):
+            return []
+        names = _names_in_output(record, self._fresh)
+        hashes = []
+        with place.filesystem.open_input_file(place.path) as stream:
+            file = pq.ParquetFile(stream)
+            columns = _key_columns(names, file.schema_arrow.names)
+            for number in range(file.num_row_groups):
+                table = file.read_row_group(number, [*columns, "reason"])
+                found = _hashes(ListingBatch(table, names).listings())
+                self._groups.append(_Group(place, number, names))
+                hashes.append(np.where(_is_bad(table.column("reason")), _NEVER, found))
+        return hashes
+
+    def _read_answers(self, number: int) -> tuple[list[Listing], pa.Table]:
+        if number in self._held:
+            self._held.move_to_end(number)
+            return self._held[number]
+        place, at, names = self._groups[number]
+        with place.filesystem.open_input_file(place.path) as stream:
+            file = pq.ParquetFile(stream)
+            columns = _key_columns(names, file.schema_arrow.names)
+            table = file.read_row_group(at, [*columns, *self.schema.names])
+        answers = pa.Table.from_arrays(
+            [table.column(name) for name in self.schema.names], schema=self.schema
+        )
+        self._held[number] = ListingBatch(table, names).listings(), answers
+        while len(self._held) > _GROUPS_HELD:
+            self._held.popitem(last=False)
+        return self._held[number]
+
+
+_NEVER = np.int64(-1)  # Python's hash() never returns it
+
+
+def _key(listing: Listing) -> tuple[str, str, str, str]:
+    return listing.listing_id, listing.title, listing.vendor, listing.description
+
+
+def _hashes(listings: Sequence[Listing]) -> Ints:
+    return np.fromiter((hash(_key(listing)) for listing in listings), np.int64, len(listings))
+
+
+def _is_bad(reasons: pa.ChunkedArray) -> NDArray[np.bool_]:
+    return np.array([reason.startswith(_BAD_ROW) for reason in reasons.to_pylist()], bool)
+
+
+def _part(batch: ListingBatch, rows: Ints) -> ListingBatch:
+    """Return some rows of a batch, with what was wrong with them."""
+    if len(rows) == batch.table.num_rows:
+        return batch
+    bad_rows = {
+        new: batch.bad_rows[old] for new, old in enumerate(rows.tolist()) if old in batch.bad_rows
+    }
+    return replace(batch, table=batch.table.take(pa.array(rows)), bad_rows=bad_rows)
+
+
+def _names_in_output(record: dict[str, Any], answerer: Answerer) -> ColumnNames:
+    """Return what the key columns of an earlier input are called in its output."""
+    renamed = renamed_columns(list(record["columns"]), answerer.schema)
+    return ColumnNames(**{
+        ours: renamed.get(theirs, theirs) for ours, theirs in record["options"]["columns"].items()
+    })  # fmt: skip
+
+
+def _key_columns(names: ColumnNames, there: Sequence[str]) -> list[str]:
+    wanted = (names.listing_id, names.title, names.vendor, names.description)
+    return [name for name in dict.fromkeys(wanted) if name in there]

@@ -1,0 +1,90 @@
+"""Rows that nothing could be resolved from, with the reason, in a file of their own."""
+
+from __future__ import annotations
+
+import json
+from contextlib import suppress
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from jobs.listing_files import ListingBatch
+from jobs.places import Place
+from jobs.scoring.drafts import Draft
+
+REJECTS_SCHEMA = pa.schema(
+    [("row", pa.int64()), ("listing_id", pa.string()), ("reason", pa.string()),
+     ("content", pa.string())]
+)  # fmt: skip
+"""``row`` counts the file's listings from 1; ``content`` is the row as it was read, as JSON."""
+_NO_TITLE = "no title"
+
+
+class RejectsFile:
+    """The rejects of one file of listings; there is no file until there is a reject."""
+
+    def __init__(self, target: Place) -> None:
+        self._target = target
+        self._draft: Draft | None = None
+        self._writer: pq.ParquetWriter | None = None
+        self._first_row = 1
+        self.n_rows = 0
+
+    def add(self, batch: ListingBatch, reasons: list[str]) -> None:
+        """Take the rejects of the next batch.
+
+        :param reasons: of every row's answer.
+        """
+        rows = [
+            at for at, reason in enumerate(reasons)
+            if at in batch.bad_rows or reason == _NO_TITLE
+        ]  # fmt: skip
+        if rows:
+            self._write(batch, rows, reasons)
+        self._first_row += len(reasons)
+
+    def finish(self) -> None:
+        """Put all rows on disk; nothing appears yet."""
+        if self._draft is not None and self._writer is not None:
+            self._writer.close()
+            self._draft.finish()
+
+    def publish(self) -> None:
+        """Let the file appear, or let one of an earlier run disappear if there are no rejects."""
+        if self._draft is not None:
+            self._draft.publish()
+        elif self._target.exists():
+            self._target.filesystem.delete_file(self._target.path)
+
+    def discard(self) -> None:
+        """Remove what was not published."""
+        if self._draft is not None and self._writer is not None:
+            with suppress(OSError, pa.ArrowException):
+                self._writer.close()  # before what it writes to is closed
+            self._draft.discard()
+
+    def _write(self, batch: ListingBatch, rows: list[int], reasons: list[str]) -> None:
+        if self._writer is None:
+            self._draft = Draft(self._target)
+            self._writer = pq.ParquetWriter(self._draft.sink, REJECTS_SCHEMA)
+        listing_ids = batch.ids()
+        columns = [
+            [self._first_row + at for at in rows],
+            [listing_ids[at] for at in rows],
+            [reasons[at] for at in rows],
+            [_content(batch, at) for at in rows],
+        ]
+        self._writer.write_table(
+            pa.table([pa.array(values) for values in columns], schema=REJECTS_SCHEMA)
+        )
+        self.n_rows += len(rows)
+
+
+def _content(batch: ListingBatch, at: int) -> str:
+    """Return a row as JSON; what JSON does not know is text."""
+    row: Any = batch.table.slice(at, 1).to_pylist()[0]
+    if at in batch.bad_rows:
+        row = batch.bad_rows[at].row
+    text = json.dumps(row, ensure_ascii=False, default=str)
+    return text.encode("utf-8", "replace").decode()  # JSON may hold half a surrogate pair

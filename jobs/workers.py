@@ -1,0 +1,132 @@
+"""Worker processes: one function, made once in each of them, applied to a stream in order.
+
+Resolving is bound by the processor and most of it holds Python's lock, so a second core needs a
+second process.
+"""
+
+from __future__ import annotations
+
+import gc
+import multiprocessing
+import os
+import signal
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any, TypeVar
+
+from index.errors import FaultsError, InputError, RerankError
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+# Libraries read these when they are loaded; workers with two threads each would wait in turns.
+_ONE_THREAD = dict.fromkeys(
+    ["OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "RAYON_NUM_THREADS"], "1"
+)
+_AHEAD = 2  # items handed out for each worker: one in work, one that waits for it
+_of_this_process: dict[str, Callable[[Any], Any]] = {}
+
+
+def working(
+    count: int, make: Callable[[], Callable[[Item], Result]]
+) -> AbstractContextManager[Callable[[Iterable[Item]], Iterator[tuple[Item, Result]]]]:
+    """Return a context that applies a function to a stream of items in ``count`` processes.
+
+    What it gives takes the items and yields (item, result) pairs in their order; it reads a few
+    items ahead, not all. With one worker the function runs in this process.
+
+    :param count: of worker processes, at least 1.
+    :param make: makes the function; a module's function or a `functools.partial` of one, since it
+        is sent to the processes. It runs once in each, when the first item comes. Items and
+        results are sent as well.
+    :raises InputError: if ``count`` is below 1.
+    :raises RerankError: while items are taken, if a worker ends unexpectedly; what the function
+        raises is raised here too, at the place of its item.
+    """
+    if count < 1:
+        raise InputError(f"expected at least 1 worker, got {count}")
+    return _here(make) if count == 1 else _in_processes(count, make)
+
+
+@contextmanager
+def _here(
+    make: Callable[[], Callable[[Item], Result]],
+) -> Iterator[Callable[[Iterable[Item]], Iterator[tuple[Item, Result]]]]:
+    function = make()
+    yield lambda items: ((item, function(item)) for item in items)
+
+
+@contextmanager
+def _in_processes(
+    count: int, make: Callable[[], Callable[[Item], Result]]
+) -> Iterator[Callable[[Iterable[Item]], Iterator[tuple[Item, Result]]]]:
+    pool = ProcessPoolExecutor(
+        count, mp_context=multiprocessing.get_context("spawn"), initializer=_become_worker
+    )
+
+    def apply(items: Iterable[Item]) -> Iterator[tuple[Item, Result]]:
+        waiting: deque[tuple[Item, Future[Result]]] = deque()
+        try:
+            for item in items:
+                with _environment(_ONE_THREAD):  # processes start with the first items
+                    waiting.append((item, pool.submit(_apply, make, item)))
+                if len(waiting) > _AHEAD * count:
+                    first, future = waiting.popleft()
+                    yield first, future.result()
+            while waiting:
+                first, future = waiting.popleft()
+                yield first, future.result()
+        except BrokenProcessPool as exc:
+            raise RerankError(
+                f"one of {count} worker processes ended unexpectedly, perhaps for want of memory; "
+                "run again, with fewer workers if it happens again"
+            ) from exc
+
+    try:
+        yield apply
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _apply(make: Callable[[], Callable[[Item], Result]], item: Item) -> Result:
+    """Apply this process's function, made when the first item comes: its errors reach the caller.
+
+    A pool serves one function, so that there is one to keep.
+    """
+    if "function" not in _of_this_process:
+        _of_this_process["function"] = make()
+        gc.freeze()  # what was loaded stays: the collector need not walk it again and again
+    try:
+        result: Result = _of_this_process["function"](item)
+    except FaultsError as exc:  # cannot be sent: it is not made of its message
+        raise InputError(str(exc)) from exc
+    return result
+
+
+def _become_worker() -> None:
+    """Leave Ctrl-C to the parent, and end when it does, however it ends."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
+@contextmanager
+def _environment(values: dict[str, str]) -> Iterator[None]:
+    """Set variables for processes that start inside of the block; what is set already stays."""
+    missing = {name: value for name, value in values.items() if name not in os.environ}
+    os.environ.update(missing)
+    try:
+        yield
+    finally:
+        for name in missing:
+            del os.environ[name]

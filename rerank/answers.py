@@ -1,0 +1,209 @@
+"""Answers to a batch of listings in arrays: candidates in order, probabilities, decisions.
+
+Both forms an answer is given in, `Resolution` and the columns of a table, are made from these.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rerank.reasons import reasons_of
+from rerank.resolution import DECISIONS, Decision, Resolution, ScoredCandidate
+from rerank.retrieval import ModelTable
+
+if TYPE_CHECKING:
+    from rerank.model import Thresholds
+    from rerank.resolver import Evidence
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+_NO_MATCH = DECISIONS.index(Decision.NO_MATCH)
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """Answers to listings, flat; listing i owns rows offsets[i]:offsets[i + 1], best first.
+
+    :param record: shape (rows,), row of each candidate in the registry.
+    :param similarity: shape (rows,), cosine, -1 to 1, in four decimals.
+    :param score: shape (rows,), the ranker's, in four decimals; comparable within a listing.
+    :param probability: shape (rows,), that the candidate's model is what the listing sells.
+    :param match_probability: shape (listings,), of the best candidate's model, 0 without one.
+    :param margin: shape (listings,), that less the probability of the best other model.
+    :param decision: shape (listings,), numbers in `DECISIONS`.
+    :param reason: one for each listing.
+    """
+
+    offsets: Ints
+    record: Ints
+    similarity: Floats
+    score: Floats
+    probability: Floats
+    match_probability: Floats
+    margin: Floats
+    decision: Ints
+    reason: Sequence[str]
+
+    def __len__(self) -> int:
+        return len(self.decision)
+
+    def take(self, listings: Ints) -> Answers:
+        """Return the answers to some listings, in any order and number of times.
+
+        :param listings: shape (answers,); -1 stands for a listing without an answer: no match,
+            no candidates, and an empty reason.
+        """
+        # What is appended stands last, where -1 finds it.
+        counts = np.append(np.diff(self.offsets), 0)[listings]
+        offsets = np.concatenate([[0], np.cumsum(counts)])
+        rows = np.arange(offsets[-1]) + np.repeat(self.offsets[listings] - offsets[:-1], counts)
+        reason = [self.reason[at] if at >= 0 else "" for at in listings.tolist()]
+        return Answers(
+            offsets, self.record[rows], self.similarity[rows], self.score[rows],
+            self.probability[rows], np.append(self.match_probability, 0.0)[listings],
+            np.append(self.margin, 0.0)[listings], np.append(self.decision, _NO_MATCH)[listings],
+            reason,
+        )  # fmt: skip
+
+    def cut(self, top_k: int) -> Answers:
+        """Return the same answers with the best ``top_k`` candidates of each."""
+        counts = np.diff(self.offsets)
+        if counts.max(initial=0) <= top_k:
+            return self
+        offsets = np.concatenate([[0], np.cumsum(np.minimum(counts, top_k))])
+        within = np.arange(len(self.record)) - np.repeat(self.offsets[:-1], counts)
+        kept = within < top_k
+        return Answers(
+            offsets, self.record[kept], self.similarity[kept], self.score[kept],
+            self.probability[kept], self.match_probability, self.margin, self.decision, self.reason,
+        )  # fmt: skip
+
+    def resolutions(
+        self, table: ModelTable, *, model_version: str, index_version: str
+    ) -> list[Resolution]:
+        """Return one object for each listing."""
+        records = [table.records[row] for row in self.record.tolist()]
+        candidates = [
+            ScoredCandidate(
+                record.gpu_id, record.model, record.memory_gb, record.form_factor, *values
+            )
+            for record, *values in zip(
+                records, self.similarity.tolist(), self.score.tolist(),
+                self.probability.tolist(), strict=True,
+            )
+        ]  # fmt: skip
+        offsets, decisions = self.offsets.tolist(), self.decision.tolist()
+        found = []
+        for at, (probability, margin) in enumerate(
+            zip(self.match_probability.tolist(), self.margin.tolist(), strict=True)
+        ):
+            own = tuple(candidates[offsets[at] : offsets[at + 1]])
+            best = own[0] if own else None
+            found.append(
+                Resolution(
+                    best.gpu_id if best and decisions[at] != _NO_MATCH else None,
+                    best.model if best else None, best.memory_gb if best else None,
+                    best.form_factor if best else None, probability, margin,
+                    DECISIONS[decisions[at]].value, self.reason[at], own,
+                    model_version, index_version,
+                )
+            )  # fmt: skip
+        return found
+
+
+def joined(parts: Sequence[Answers]) -> Answers:
+    """Return the answers of several batches as those of one; at least one batch."""
+    if len(parts) == 1:
+        return parts[0]
+    counts = np.concatenate([np.diff(part.offsets) for part in parts])
+    return Answers(
+        np.concatenate([[0], np.cumsum(counts)]),
+        np.concatenate([part.record for part in parts]),
+        np.concatenate([part.similarity for part in parts]),
+        np.concatenate([part.score for part in parts]),
+        np.concatenate([part.probability for part in parts]),
+        np.concatenate([part.match_probability for part in parts]),
+        np.concatenate([part.margin for part in parts]),
+        np.concatenate([part.decision for part in parts]),
+        [reason for part in parts for reason in part.reason],
+    )
+
+
+def answers_of(
+    evidence: Evidence, probability: Floats, thresholds: Thresholds, table: ModelTable
+) -> Answers:
+    """Rank the candidates, share out the probability and decide.
+
+    Candidates come by score, equal ones by gpu_id.
+
+    :param probability: shape (listings,), that the best candidate's model is sold.
+    """
+    batch = evidence.candidates
+    order = np.lexsort((table.tie_rank[batch.record], -evidence.scores, batch.listing))
+    record, score = batch.record[order], evidence.scores[order].astype(np.float64)
+    model = table.model_of_record[record].astype(np.int64)
+    found = evidence.best >= 0
+    sure = np.where(found, probability, 0.0)
+    decision = np.where(sure >= thresholds.match, 0, np.where(sure >= thresholds.review, 1, 2))
+    decision = np.where(found, decision, _NO_MATCH)
+    shares = candidate_probabilities(batch.offsets, model, score, sure)
+    return Answers(
+        offsets=batch.offsets, record=record,
+        similarity=_in_four_decimals(batch.similarity[order]),
+        score=_in_four_decimals(score), probability=shares, match_probability=sure,
+        margin=sure - _rival_probability(batch.offsets, model, shares),
+        decision=decision, reason=reasons_of(evidence, decision),
+    )  # fmt: skip
+
+
+def candidate_probabilities(
+    offsets: Ints, model: Ints, score: Floats, probability: Floats
+) -> Floats:
+    """Share out probability over models: the best gets ``probability``, rivals a part of the rest.
+
+    A rival's part is proportional to exp(score - best score), and never more than the best's own:
+    the margin is not negative. What no model takes is the probability of "no match".
+
+    :param offsets: listing i owns candidates offsets[i]:offsets[i + 1], by falling score.
+    :param model: shape (candidates,), number of each one's model; it may stand there repeatedly.
+    :param score: shape (candidates,).
+    :param probability: shape (listings,), in [0, 1].
+    :returns: shape (candidates,), the share of each one's model.
+    """
+    listing, top = _listing_and_top(offsets)
+    keys = listing * (int(model.max(initial=0)) + 1) + model
+    _, first, group = np.unique(keys, return_index=True, return_inverse=True)
+    best_of_model = first[group]  # the candidates come by score
+    weight = np.exp(score[best_of_model] - score[top])
+    rival = model != model[top]
+    counted = rival & (best_of_model == np.arange(len(model)))
+    total = 1.0 + np.bincount(listing[counted], weights=weight[counted], minlength=len(offsets) - 1)
+    own = probability[listing]
+    shares = np.minimum(own, (1 - own) * weight / total[listing])
+    return np.asarray(np.where(rival, shares, own), np.float64)
+
+
+def _in_four_decimals(values: NDArray[np.floating]) -> Floats:
+    return np.asarray(np.round(np.asarray(values, np.float64), 4), np.float64)
+
+
+def _rival_probability(offsets: Ints, model: Ints, shares: Floats) -> Floats:
+    """Return the share of the best candidate of another model than the best, 0 without one."""
+    listing, top = _listing_and_top(offsets)
+    others = np.flatnonzero(model != model[top])
+    with_rival, at = np.unique(listing[others], return_index=True)
+    rival = np.zeros(len(offsets) - 1)
+    rival[with_rival] = shares[others[at]]
+    return rival
+
+
+def _listing_and_top(offsets: Ints) -> tuple[Ints, Ints]:
+    """Return each candidate's listing, and the row of that listing's best candidate."""
+    counts = np.diff(offsets)
+    return np.repeat(np.arange(len(counts)), counts), np.repeat(offsets[:-1], counts)

@@ -1,0 +1,56 @@
+"""A stand-in for the resolver that answers at once; run as a script, it scores a folder with it.
+
+    python echo_answerer.py SOURCE OUT [resume]
+
+It says `ready` before the first file: from then on there is work to break off.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+
+import pyarrow as pa
+
+from jobs.listing_files.selection import select_files
+from jobs.places import place_of
+from jobs.scoring import Existing, ScoreOptions, plan_score, run_plan
+from jobs.scoring.output_columns import answer_schema
+
+
+class EchoAnswerer:
+    """Answers every listing with its own title, as a match; without a title as no match."""
+
+    def __init__(self, options=None, *, model_version="m1", index_version="i1", pause_s=0.0):
+        self.options = options or ScoreOptions()
+        self.schema = answer_schema(only_decisions=self.options.only_decisions)
+        self.model_version, self.index_version = model_version, index_version
+        self.pause_s = pause_s
+
+    def answer(self, batch):
+        time.sleep(self.pause_s)
+        rows = []
+        for at, listing in enumerate(batch.listings()):
+            fault = batch.faults.get(at) or (None if listing.title else "no title")
+            rows.append({
+                "model": None if fault else listing.title, "margin": 0.0,
+                "match_probability": 0.0 if fault else 1.0,
+                "decision": "no_match" if fault else "match", "reason": fault or "echo",
+                "candidates": [], "model_version": self.model_version,
+                "index_version": self.index_version,
+            })  # fmt: skip
+        return pa.Table.from_pylist(rows, schema=self.schema)
+
+
+def score_all(source, target, existing=Existing.REFUSE, answerer=None, **callbacks):
+    plan = plan_score(select_files(source), target, existing=existing)
+    return run_plan(plan, answerer or EchoAnswerer(), **callbacks)
+
+
+if __name__ == "__main__":
+    sys.stdout.write("ready\n")
+    sys.stdout.flush()
+    score_all(
+        sys.argv[1], place_of(sys.argv[2]),
+        Existing.RESUME if "resume" in sys.argv else Existing.REFUSE, EchoAnswerer(pause_s=0.001),
+    )  # fmt: skip

@@ -1,0 +1,188 @@
+"""`rerank score` with the user's own names of columns, and over other file systems."""
+
+from __future__ import annotations
+
+import io
+
+import pyarrow.parquet as pq
+import pytest
+from echo_answerer import EchoAnswerer
+from fsspec.implementations.memory import MemoryFileSystem
+from pyarrow import fs
+
+from index.errors import FaultsError, InputError
+from jobs.listing_files import ColumnNames, open_listings
+from jobs.listing_files.column_names import read_column_names
+from jobs.listing_files.selection import Selection, select_files, select_matching
+from jobs.places import Place, place_of
+from jobs.scoring import Existing, plan_score, run_plan
+from jobs.scoring.progress_line import ProgressLine, progress_text
+from jobs.scoring.running import Progress
+
+ROW = {"sku": 7, "name": "rtx 3080 10gb", "title": "shop window", "maker": "EVGA", "cost": "12.5"}
+
+
+@pytest.mark.parametrize("suffix", ["csv", "jsonl", "parquet"])
+def test_own_columns_are_read_and_come_out_under_their_names(run, write_listings, tmp_path, suffix):
+    source, target = write_listings(f"in.{suffix}", [ROW]), tmp_path / "out.parquet"
+    (tmp_path / "columns.yaml").write_text("listing_id: sku\ntitle: maker\nvendor: maker\n")
+    result = run(
+        "score", source, target, "--columns", tmp_path / "columns.yaml", "--title-column", "name",
+        "--price-column", "cost",
+    )  # fmt: skip
+    assert result.exit_code == 0, result.output
+    (row,) = pq.read_table(target).to_pylist()
+    assert list(row)[:5] == list(ROW)
+    assert (row["title"], row["name"], row["model"]) == (
+        "shop window", "rtx 3080 10gb", "GeForce RTX 3080",
+    )  # fmt: skip
+
+
+def test_own_columns_fill_the_listing(write_listings):
+    names = ColumnNames("sku", "name", "maker", "title", "cost")
+    (batch,) = open_listings(write_listings("in.csv", [ROW]), names).batches()
+    (listing,) = batch.listings()
+    assert (listing.listing_id, listing.title, listing.vendor) == ("7", "rtx 3080 10gb", "EVGA")
+    assert (listing.description, listing.price) == ("shop window", 12.5)
+
+
+def test_a_named_column_that_is_missing_is_an_error_even_if_optional(write_listings):
+    with pytest.raises(InputError, match=r"missing brand, found sku, name, title"):
+        open_listings(write_listings("in.csv", [ROW]), ColumnNames("sku", "name", "brand"))
+
+
+def test_all_faults_of_a_mapping_are_reported_at_once(tmp_path):
+    (tmp_path / "c.yaml").write_text("titel: name\nvendor: 3\n")
+    with pytest.raises(FaultsError, match=r"2 faults\n.*'titel'.*\n.*vendor.*found 3"):
+        read_column_names(tmp_path / "c.yaml")
+
+
+@pytest.mark.parametrize("text", ["", "- a\n", "a: [", "just words"])
+def test_what_is_no_mapping_is_an_error(tmp_path, text):
+    (tmp_path / "c.yaml").write_text(text)
+    with pytest.raises(InputError, match=r"c\.yaml: (expected lines such as|not readable)"):
+        read_column_names(tmp_path / "c.yaml")
+
+
+# --- file systems ---
+
+
+@pytest.fixture
+def bucket():
+    """A file system that is none of this machine, and forgets everything."""
+    memory = MemoryFileSystem()
+    memory.store.clear()
+    yield fs.PyFileSystem(fs.FSSpecHandler(memory))
+    memory.store.clear()
+
+
+def put(bucket, path, text):
+    with bucket.open_output_stream(path) as stream:
+        stream.write(text.encode())
+
+
+def test_a_folder_of_another_file_system_is_mirrored(bucket, tmp_path):
+    put(bucket, "b/in/x.csv", "listing_id,title\n1,rtx\n2,\n")
+    put(bucket, "b/in/day=1/y.jsonl", '{"listing_id": "1", "title": "gtx"}\n')
+    source, target = (
+        Place(bucket, "b/in", "memory://b/in"),
+        Place(bucket, "b/out", "memory://b/out"),
+    )
+    plan = plan_score(select_files(source), target)
+    said = []
+    summary = run_plan(plan, EchoAnswerer(), say=said.append)
+    assert said == []
+    assert (summary.rows, summary.rejects, summary.files["scored"]) == (3, 1, 2)
+    found = bucket.get_file_info(fs.FileSelector("b/out", recursive=True))
+    assert sorted(info.path.strip("/") for info in found if info.is_file) == [
+        "b/out/_rejects/x.parquet", "b/out/day=1/y.parquet", "b/out/x.parquet",
+    ]  # fmt: skip
+    with bucket.open_input_file("b/out/x.parquet") as stream:
+        assert pq.read_table(stream).column("model").to_pylist() == ["rtx", None]
+    again = run_plan(
+        plan_score(select_files(source), target, existing=Existing.RESUME), EchoAnswerer()
+    )
+    assert again.files == {"scored": 0, "kept": 2, "failed": 0}
+
+
+def test_both_file_systems_give_the_same_bytes(bucket, tmp_path):
+    (tmp_path / "x.csv").write_text("listing_id,title\n1,rtx\n")
+    put(bucket, "b/x.csv", "listing_id,title\n1,rtx\n")
+    local = place_of(tmp_path / "out.parquet")
+    remote = Place(bucket, "b/out.parquet", "memory://b/out.parquet")
+    for selection, target in (
+        (select_files(str(tmp_path / "x.csv")), remote),
+        (Selection(Place(bucket, "b/x.csv", "memory://b/x.csv")), local),
+    ):
+        run_plan(plan_score(selection, target), EchoAnswerer())
+    with bucket.open_input_file("b/out.parquet") as stream:
+        assert stream.read() == (tmp_path / "out.parquet").read_bytes()
+
+
+def test_globs_match_in_another_file_system(bucket):
+    for name in ("a.csv", "b.csv", "c.txt", "deep/d.csv"):
+        put(bucket, f"b/in/{name}", "x")
+    root = Place(bucket, "b/in", "memory://b/in")
+    assert select_matching(root, "*.csv").files == ("a.csv", "b.csv")
+    assert select_matching(root, "**/*.csv").files == ("a.csv", "b.csv", "deep/d.csv")
+
+
+class FullDisk(fs.FSSpecHandler):
+    """A file system with no room for one file."""
+
+    def open_output_stream(self, path, metadata):
+        if "x.parquet" in path:
+            raise OSError(28, "No space left on device", path)
+        return super().open_output_stream(path, metadata)
+
+
+def test_a_file_system_without_room_is_reported_by_file(bucket, tmp_path):
+    (tmp_path / "in").mkdir()
+    for name in "xy":
+        (tmp_path / f"in/{name}.csv").write_text("listing_id,title\n1,rtx\n")
+    full = fs.PyFileSystem(FullDisk(MemoryFileSystem()))
+    plan = plan_score(select_files(str(tmp_path / "in")), Place(full, "b/out", "memory://b/out"))
+    summary = run_plan(plan, EchoAnswerer())
+    assert summary.files == {"scored": 1, "kept": 0, "failed": 1}
+    (text,) = summary.failures.values()
+    assert "No space left on device" in text
+
+
+def test_a_uri_of_this_machine_is_a_path_of_it(tmp_path):
+    place = place_of(f"file://{tmp_path}/x.csv")
+    assert (place.local, place.suffix) == (tmp_path / "x.csv", ".csv")
+
+
+@pytest.mark.parametrize("text", ["nosuch://bucket/x", "s3://"])
+def test_a_uri_of_no_file_system_is_an_error(text):
+    with pytest.raises(InputError, match="expected a path or a URI such as s3://bucket/listings"):
+        place_of(text)
+
+
+# --- progress ---
+
+
+def test_progress_says_rows_rate_and_time_left():
+    text = progress_text(Progress(0.25, 1_000_000, 1, 4), 100.0)
+    assert text == "scoring  25%, 1/4 files, 1,000,000 rows, 10,000 rows/s, 5:00 left"
+
+
+@pytest.mark.parametrize(
+    ("is_terminal", "expected"),
+    [
+        (False, "scoring  50%, 7 rows, 0 rows/s, 1:10 left\n"),
+        (True, "\rscoring  10%, 1 rows, 1 rows/s, 0:09 left"
+         "\rscoring  50%, 7 rows, 0 rows/s, 1:10 left"),
+    ],
+    ids=["log", "terminal"],
+)  # fmt: skip
+def test_a_log_gets_a_line_a_minute_and_a_terminal_one_that_is_rewritten(is_terminal, expected):
+    stream, now = io.StringIO(), [0.0]
+    stream.isatty = lambda: is_terminal
+    line = ProgressLine(stream, lambda: now[0])
+    for at, progress in ((1.0, Progress(0.1, 1, 0, 1)), (70.0, Progress(0.5, 7, 0, 1))):
+        now[0] = at
+        line.show(progress)
+    assert stream.getvalue() == expected
+    line.say("a warning")
+    assert stream.getvalue().endswith("\ra warning\n" if is_terminal else "left\na warning\n")

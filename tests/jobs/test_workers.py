@@ -1,0 +1,169 @@
+"""Worker processes: order, look-ahead, errors, and what happens when one of them dies."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from index.errors import FaultsError, InputError, RerankError
+from jobs.workers import working
+
+WORKERS = pytest.mark.parametrize("count", [1, 2])
+
+
+def make_square() -> Callable[[int], tuple[int, int]]:
+    made = os.getpid()
+    return lambda number: (number * number, made)
+
+
+def make_picky() -> Callable[[int], int]:
+    def picky(number: int) -> int:
+        if number == 3:
+            raise FaultsError("three", ["odd", "prime"])
+        return number
+
+    return picky
+
+
+def make_impossible() -> Callable[[int], int]:
+    raise InputError("nothing can be made of this")
+
+
+def make_suicidal() -> Callable[[int], int]:
+    def suicidal(number: int) -> int:
+        if number == 1:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return number
+
+    return suicidal
+
+
+def make_threads() -> Callable[[int], str]:
+    return lambda number: os.environ.get("OMP_NUM_THREADS", "unset")
+
+
+@WORKERS
+def test_pairs_come_in_the_order_of_the_items(count: int) -> None:
+    with working(count, make_square) as apply:
+        pairs = list(apply(range(40)))
+    assert [item for item, _ in pairs] == list(range(40))
+    assert [square for _, (square, _) in pairs] == [number * number for number in range(40)]
+    makers = {maker for _, (_, maker) in pairs}
+    assert makers == {os.getpid()} if count == 1 else os.getpid() not in makers
+    assert len(makers) <= count
+
+
+@WORKERS
+def test_nothing_comes_of_no_items(count: int) -> None:
+    with working(count, make_square) as apply:
+        assert list(apply([])) == []
+
+
+def test_a_stream_is_read_a_few_items_ahead() -> None:
+    read = 0
+
+    def stream() -> Iterator[int]:
+        nonlocal read
+        for number in range(100):
+            read += 1
+            yield number
+
+    with working(2, make_square) as apply:
+        pairs = apply(stream())
+        assert next(pairs)[0] == 0
+        assert read == 5
+        assert len(list(pairs)) == 99
+
+
+@WORKERS
+def test_an_error_comes_at_the_place_of_its_item(count: int) -> None:
+    with working(count, make_picky) as apply:
+        pairs = apply(range(9))
+        assert [next(pairs) for _ in range(3)] == [(0, 0), (1, 1), (2, 2)]
+        with pytest.raises(InputError, match=r"three: 2 faults"):
+            next(pairs)
+
+
+@WORKERS
+def test_what_making_the_function_raises_reaches_the_caller(count: int) -> None:
+    with (
+        pytest.raises(InputError, match="nothing can be made"),
+        working(count, make_impossible) as apply,
+    ):
+        list(apply([1]))
+
+
+def test_a_worker_that_dies_is_one_clear_error() -> None:
+    with (
+        working(2, make_suicidal) as apply,
+        pytest.raises(RerankError, match="one of 2 worker processes ended unexpectedly"),
+    ):
+        list(apply(range(9)))
+
+
+def test_libraries_in_workers_are_told_to_use_one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    with working(2, make_threads) as apply:
+        assert {threads for _, threads in apply(range(4))} == {"1"}
+    assert "OMP_NUM_THREADS" not in os.environ
+
+
+def test_less_than_one_worker_is_an_error() -> None:
+    with pytest.raises(InputError, match="expected at least 1 worker, got 0"):
+        working(0, make_square)
+
+
+_PARENT = """
+import time
+from jobs.workers import working
+from tests_jobs_sleeper import make_sleeper
+
+if __name__ == "__main__":
+    with working(2, make_sleeper) as apply:
+        for item, pid in apply(range(1000)):
+            print(pid, flush=True)
+"""
+_SLEEPER = """
+import os, time
+
+def make_sleeper():
+    def sleeper(number):
+        time.sleep(0.02)
+        return os.getpid()
+    return sleeper
+"""
+
+
+def test_workers_end_when_their_parent_is_killed(tmp_path: object) -> None:
+    folder = str(tmp_path)
+    for name, text in (("parent.py", _PARENT), ("tests_jobs_sleeper.py", _SLEEPER)):
+        with open(os.path.join(folder, name), "w", encoding="utf-8") as file:
+            file.write(text)
+    paths = os.pathsep.join([folder, os.getcwd(), os.environ.get("PYTHONPATH", "")])
+    parent = subprocess.Popen(
+        [sys.executable, os.path.join(folder, "parent.py")], stdout=subprocess.PIPE, text=True,
+        env={**os.environ, "PYTHONPATH": paths},
+    )  # fmt: skip
+    assert parent.stdout is not None
+    with parent.stdout:
+        workers = {int(parent.stdout.readline()) for _ in range(8)}
+        parent.kill()
+        parent.wait()
+    deadline = time.monotonic() + 20
+    while any(_is_alive(worker) for worker in workers) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert [worker for worker in workers if _is_alive(worker)] == []
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        with open(f"/proc/{pid}/stat", encoding="utf-8") as file:
+            return file.read().rsplit(")", 1)[1].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False

@@ -1,0 +1,191 @@
+"""Answers in arrays: equal to one listing at a time in plain Python, as objects and as a table."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from index.errors import InputError
+from index.records import Listing
+from index.retriever import Retriever
+from rerank.answers import Answers, joined
+from rerank.calibration import Calibrator
+from rerank.features import CANDIDATE_FEATURES, OFFER_FEATURES, CueReader
+from rerank.model import RerankModel, Thresholds
+from rerank.resolution import Resolution
+from rerank.resolution_table import OUTPUT_SCHEMA, answer_columns
+from rerank.resolver import Resolver
+from rerank.trees import OnnxTrees
+
+CUES = CueReader({"box": ["box"], "with": ["with"], "holder": ["holder"], "laptop": ["laptop"]})
+RANKER = {"name_quality": 1.0, "memory_fit": 0.5, "form_fit": 0.5}
+OFFER = {"named": 6.0, "exact_rivals": -1.5, "box_before": -6.0, "laptop_after": -6.0}
+TITLES = [
+    "Zotac RTX4060Ti 16GB", "RTX 4060 or A770", "box for RTX 3080", "", "see photos", "4080S",
+    "RTX 3080 with box", "A100 SXM4 80GB", "RX 6600 XT holder", "RTX 3080 laptop",
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def resolver(tiny_retriever: Retriever, linear_scorer: Callable[..., bytes]) -> Resolver:
+    model = RerankModel(
+        ranker_text="", ranker=OnnxTrees(linear_scorer(CANDIDATE_FEATURES, RANKER)),
+        offer_text="", offer=OnnxTrees(linear_scorer(OFFER_FEATURES, OFFER, -3.0)),
+        calibrator=Calibrator((-4.0, 4.0), (0.0, 1.0)),
+        thresholds=Thresholds(match=0.8, review=0.3, precision=0.99), version="model-1",
+    )  # fmt: skip
+    return Resolver(tiny_retriever, model, CUES, index_version="index-1")
+
+
+def as_listings(titles: list[str]) -> list[Listing]:
+    return [Listing(str(at), title) for at, title in enumerate(titles)]
+
+
+def as_table(answers: list[Resolution]) -> pa.Table:
+    return pa.Table.from_arrays(answer_columns(answers), schema=OUTPUT_SCHEMA)
+
+
+batches = st.lists(st.sampled_from(TITLES), max_size=12)
+
+
+# --- one logic, checked against plain Python ---
+
+
+@settings(max_examples=40, deadline=None)
+@given(titles=batches, top_k=st.integers(1, 25))
+def test_the_table_holds_what_the_objects_say(
+    titles: list[str], top_k: int, resolver: Resolver
+) -> None:
+    listings = as_listings(titles)
+    table = resolver.resolve_table(listings, top_k=top_k)
+    assert table.schema == OUTPUT_SCHEMA
+    assert table.equals(as_table(resolver.resolve_many(listings, top_k=top_k)))
+    table.validate(full=True)
+
+
+@settings(max_examples=40, deadline=None)
+@given(titles=batches, top_k=st.integers(1, 25))
+def test_a_batch_answers_each_listing_as_if_it_were_alone(
+    titles: list[str], top_k: int, resolver: Resolver
+) -> None:
+    listings = as_listings(titles)
+    alone = [resolver.resolve(listing, top_k=top_k) for listing in listings]
+    assert resolver.resolve_many(listings, top_k=top_k) == alone
+
+
+@pytest.mark.parametrize("title", TITLES)
+def test_probabilities_and_order_equal_plain_python(title: str, resolver: Resolver) -> None:
+    evidence = resolver.evidence([Listing("1", title)])
+    found = resolver.resolve(Listing("1", title))
+    records = [resolver.table.records[row] for row in evidence.candidates.record.tolist()]
+    ranked = sorted(
+        zip(evidence.scores.tolist(), records, strict=True), key=lambda p: (-p[0], p[1].gpu_id)
+    )
+    assert [c.gpu_id for c in found.candidates] == [record.gpu_id for _, record in ranked]
+    assert [c.score for c in found.candidates] == [round(score, 4) for score, _ in ranked]
+    best: dict[str, float] = {}
+    for score, record in ranked:
+        best.setdefault(record.model, score)
+    top = ranked[0][1].model
+    sure = found.match_probability
+    weight = {model: float(np.exp(score - best[top])) for model, score in best.items()}
+    total = sum(weight.values())
+    shares = {model: min(sure, (1 - sure) * part / total) for model, part in weight.items()}
+    shares[top] = sure
+    for candidate in found.candidates:
+        assert candidate.probability == pytest.approx(shares[candidate.model], abs=1e-12)
+    rivals = [share for model, share in shares.items() if model != top]
+    assert found.margin == pytest.approx(sure - max(rivals, default=0.0), abs=1e-12)
+
+
+def test_more_listings_than_a_block_are_answered_in_order(
+    resolver: Resolver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listings = as_listings(TITLES)
+    expected = resolver.resolve_many(listings)
+    monkeypatch.setattr("rerank.resolver._BLOCK", 3)
+    assert resolver.resolve_many(listings) == expected
+    assert resolver.resolve_table(listings).equals(as_table(expected))
+
+
+# --- equal texts ---
+
+
+def test_listings_of_equal_text_are_resolved_once(
+    resolver: Resolver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[str] = []
+    plain = resolver.evidence
+
+    def evidence(listings: list[Listing], *, n_candidates: int) -> object:
+        seen.extend(listing.title for listing in listings)
+        return plain(listings, n_candidates=n_candidates)
+
+    monkeypatch.setattr(resolver, "evidence", evidence)
+    again = as_listings(["4080S", "see photos", "4080S", "RTX 4060 or A770", "4080S"])
+    answers = resolver.resolve_many(again)
+    assert seen == ["4080S", "see photos", "RTX 4060 or A770"]
+    assert answers[0] == answers[2] == answers[4] != answers[1]
+    assert [a.candidates[0].gpu_id for a in answers] == [
+        resolver.resolve(listing).candidates[0].gpu_id for listing in again
+    ]
+
+
+def test_another_vendor_or_description_is_another_text(resolver: Resolver) -> None:
+    listings = [
+        Listing("1", "4060 8GB"), Listing("2", "4060 8GB", vendor="Sapphire"),
+        Listing("3", "4060 8GB", description="Radeon HD 7970 for spares"),
+    ]  # fmt: skip
+    plain, vendor, described = resolver.resolve_many(listings)
+    assert plain.candidates != vendor.candidates != described.candidates != plain.candidates
+
+
+# --- arrays ---
+
+
+@given(data=st.data())
+@settings(max_examples=40, deadline=None)
+def test_taking_and_cutting_equal_the_same_on_objects(
+    data: st.DataObject, resolver: Resolver
+) -> None:
+    answers = resolver.answers(as_listings(TITLES), top_k=7)
+    objects = resolver.resolutions(answers)
+    places = data.draw(st.lists(st.integers(-1, len(TITLES) - 1), max_size=8))
+    top_k = data.draw(st.integers(1, 9))
+    taken = resolver.resolutions(answers.take(np.array(places, np.int64)).cut(top_k))
+    for place, found in zip(places, taken, strict=True):
+        if place < 0:
+            assert found == Resolution(
+                None, None, None, None, 0.0, 0.0, "no_match", "", (), "model-1", "index-1"
+            )
+        else:
+            whole = objects[place]
+            assert found == replace(whole, candidates=whole.candidates[:top_k])
+
+
+def test_joining_the_parts_of_a_batch_gives_the_batch(resolver: Resolver) -> None:
+    listings = as_listings(TITLES)
+    parts = [resolver.answers(listings[at : at + 4]) for at in range(0, len(listings), 4)]
+    whole = resolver.answers(listings)
+    assert resolver.resolutions(joined(parts)) == resolver.resolutions(whole)
+    assert joined([whole]) is whole
+
+
+def test_a_batch_without_listings(resolver: Resolver) -> None:
+    answers = resolver.answers([])
+    assert isinstance(answers, Answers)
+    assert len(answers) == 0
+    assert resolver.resolve_table([]).equals(OUTPUT_SCHEMA.empty_table())
+    taken = resolver.resolve_table([]).num_rows, len(answers.take(np.array([-1])))
+    assert taken == (0, 1)
+
+
+def test_no_candidates_asked_for_is_an_error(resolver: Resolver) -> None:
+    with pytest.raises(InputError, match="top_k must be at least 1, got 0"):
+        resolver.resolve_table([Listing("1", "4080S")], top_k=0)

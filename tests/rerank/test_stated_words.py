@@ -1,0 +1,64 @@
+"""Stated words: reading a title word by word finds what searching all of it finds."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rerank.features import stated_words
+from rerank.features.stated_words import FORM_FAMILIES, StatedWords, form_family, stated_forms
+
+VENDORS = ["AMD", "Intel", "NVIDIA"]
+WORDS = StatedWords(VENDORS)
+PIECES = [
+    "nvidia", "rtx", "xrtx", "rtx3080", "gv-rx580", "amd/ati", "arc", "arcade", "evga", "kfa2",
+    "asrock", "his", "this", "sxm4", "max q", "max-q", "laptop gpu", "laptop", "pci", "pci-e",
+    "pci express", "workstation", "servers", "mobility", "éati", "(intel)", "3080",
+]  # fmt: skip
+
+
+def names(mask: int, of: list[str]) -> set[str]:
+    return {name for at, name in enumerate(of) if mask >> at & 1}
+
+
+@settings(max_examples=200)
+@given(title=st.lists(st.sampled_from(PIECES), max_size=8), seller=st.sampled_from(["", *PIECES]))
+def test_word_by_word_equals_all_at_once(title: list[str], seller: str) -> None:
+    text = " ".join(title)
+    vendors, partners, forms = (masks[0] for masks in WORDS.read([text], [seller]))
+    patterns, partner_patterns = stated_words._VENDOR_PATTERN, stated_words._PARTNER_PATTERN
+    assert names(vendors, VENDORS) == {v for v in VENDORS if patterns[v].search(text)}
+    assert names(partners, VENDORS) == {
+        v for v in VENDORS if partner_patterns[v].search(f"{seller} {text}")
+    }
+    assert names(forms, list(FORM_FAMILIES)) == stated_forms(text)
+
+
+@pytest.mark.parametrize(
+    ("title", "seller", "vendors", "partners", "forms"),
+    [
+        ("geforce rtx3080 laptop gpu", "", {"NVIDIA"}, set(), {"mobile"}),
+        ("xfx 7970 pci express", "asrock", set(), {"AMD", "Intel"}, {"PCIe"}),
+        ("a100 sxm4 server", "", set(), set(), {"SXM", "PCIe"}),
+        ("", "", set(), set(), set()),
+    ],
+)
+def test_what_titles_state(
+    title: str, seller: str, vendors: set[str], partners: set[str], forms: set[str]
+) -> None:
+    found = [masks[0] for masks in WORDS.read([title], [seller])]
+    assert [names(found[0], VENDORS), names(found[1], VENDORS)] == [vendors, partners]
+    assert names(found[2], list(FORM_FAMILIES)) == forms
+
+
+def test_no_titles_and_unknown_vendors() -> None:
+    assert [masks.shape for masks in WORDS.read([], [])] == [(0,), (0,), (0,)]
+    vendors, _, _ = StatedWords(["Matrox", "NVIDIA"]).read(["matrox", "nvidia"], ["", ""])
+    assert vendors.tolist() == [0, 2]
+
+
+def test_registry_forms_are_told_as_titles_tell_them() -> None:
+    assert [form_family(form) for form in ("SXM5", "Max-Q", "NVL", "PCIe")] == [
+        "SXM", "mobile", "PCIe", "PCIe",
+    ]  # fmt: skip
