@@ -13,17 +13,16 @@ from index.artifacts import writing_file
 from jobs.listing_files.selection import Selection
 from jobs.options import candidate_set_option, home_option
 from jobs.places import place_of
-from jobs.scoring import ScoreOptions, ScoreSummary, plan_score, run_plan
+from jobs.scoring import ScoreOptions, ScoreSummary, answering, plan_score, run_plan
 from jobs.scoring.arguments import (
-    answerer_of,
     check_summary,
     column_names_of,
     column_options,
     existing_of,
+    remembering,
     selected,
 )
 from jobs.scoring.progress_line import ProgressLine
-from jobs.workspace import open_resolver
 
 _INTERRUPTED = 130  # 128 and the number of the signal, as shells have it
 
@@ -43,6 +42,8 @@ _INTERRUPTED = 130  # 128 and the number of the signal, as shells have it
 @click.option("--since", callback=selected, metavar="EARLIER",
               help="An earlier output, a file or folder: listings that have not changed keep the "
               "answer they got there from the same model, index and options.")  # fmt: skip
+@click.option("--workers", type=click.IntRange(1, 256), default=1, show_default=True,
+              help="Processes that resolve; two pay from some 20,000 listings.")  # fmt: skip
 @click.option("--summary", "summary_file", type=click.Path(path_type=Path), metavar="FILE.json",
               help="Write the counts, the rate and the files set aside as JSON.")  # fmt: skip
 @home_option
@@ -50,7 +51,8 @@ _INTERRUPTED = 130  # 128 and the number of the signal, as shells have it
 def command(
     context: click.Context, /, source: Selection, target: str, columns_file: Path | None,
     top_k: int, only_decisions: bool, coverage: float | None, overwrite: bool, resume: bool,
-    since: Selection | None, summary_file: Path | None, home: Path, **named_columns: str | None,
+    since: Selection | None, workers: int, summary_file: Path | None, home: Path,
+    **named_columns: str | None,
 ) -> None:  # fmt: skip
     """Resolve listings, parquet, CSV or JSONL, into parquet: a file, a folder or a glob.
 
@@ -75,8 +77,9 @@ def command(
     _warn_of_left_out(source, line)
     options = ScoreOptions(top_k, coverage, only_decisions, columns)
     try:
-        answerer = answerer_of(open_resolver(home), options, plan, since, say=line.say)
-        summary = run_plan(plan, answerer, progress=line.show, say=line.say)
+        with answering(home, options, workers=workers) as fresh:
+            answerer = remembering(fresh, plan, since, say=line.say)
+            summary = run_plan(plan, answerer, progress=line.show, say=line.say)
     except KeyboardInterrupt:
         done = f"{line.latest.files} of {len(plan.tasks)} files finished"
         line.say(f"Stopped: {done}, nothing half-written; go on with --resume")

@@ -1,6 +1,6 @@
 """Score files of listings: read, resolve and write parquet batch by batch, file by file."""
 
-from jobs.scoring.answering import Answerer, ResolverAnswerer, ScoreOptions
+from jobs.scoring.answering import Answerer, InTurn, ResolverAnswerer, ScoreOptions, answering
 from jobs.scoring.earlier_answers import RememberingAnswerer
 from jobs.scoring.output_columns import answer_schema, output_schema, renamed_columns
 from jobs.scoring.plan import Existing, ScorePlan, plan_score
@@ -10,12 +10,14 @@ from jobs.scoring.summary import ScoreSummary
 __all__ = [
     "Answerer",
     "Existing",
+    "InTurn",
     "RememberingAnswerer",
     "ResolverAnswerer",
     "ScoreOptions",
     "ScorePlan",
     "ScoreSummary",
     "answer_schema",
+    "answering",
     "output_schema",
     "plan_score",
     "renamed_columns",

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import pyarrow as pa
@@ -11,6 +16,8 @@ from index.records import Listing
 from jobs.listing_files import OUR_NAMES, ColumnNames, ListingBatch
 from jobs.resolving import resolve_to_table
 from jobs.scoring.output_columns import answer_schema
+from jobs.workers import working
+from jobs.workspace import open_resolver
 
 if TYPE_CHECKING:
     from rerank.resolver import Resolver
@@ -46,8 +53,23 @@ class Answerer(Protocol):
     def answer(self, batch: ListingBatch) -> pa.Table:
         """Return a row of ``schema`` for every row of the batch, in its order."""
 
+    def answers(self, batches: Iterable[ListingBatch]) -> Iterator[tuple[ListingBatch, pa.Table]]:
+        """Yield batches with their answers, in their order."""
 
-class ResolverAnswerer:
+
+class InTurn(ABC):
+    """What answers a stream of batches one after the other."""
+
+    @abstractmethod
+    def answer(self, batch: ListingBatch) -> pa.Table:
+        """Answer a batch."""
+
+    def answers(self, batches: Iterable[ListingBatch]) -> Iterator[tuple[ListingBatch, pa.Table]]:
+        """Yield batches with their answers, in their order."""
+        return ((batch, self.answer(batch)) for batch in batches)
+
+
+class ResolverAnswerer(InTurn):
     """Answers with a resolver.
 
     :raises InputError: if candidate sets cannot promise the coverage asked for.
@@ -74,3 +96,47 @@ class ResolverAnswerer:
         return pa.Table.from_arrays(
             [answers.column(name) for name in self.schema.names], schema=self.schema
         )
+
+
+class PooledAnswerer:
+    """Answers in worker processes, as the answerer of this process would.
+
+    :param apply: what `jobs.workers.working` gives for `batch_answerer`.
+    """
+
+    def __init__(self, alike: ResolverAnswerer, apply: AppliesToBatches) -> None:
+        self.options, self.schema = alike.options, alike.schema
+        self.model_version, self.index_version = alike.model_version, alike.index_version
+        self._apply = apply
+
+    def answer(self, batch: ListingBatch) -> pa.Table:
+        """Answer a batch in one of the workers."""
+        ((_, answers),) = self._apply([batch])
+        return answers
+
+    def answers(self, batches: Iterable[ListingBatch]) -> Iterator[tuple[ListingBatch, pa.Table]]:
+        """Yield batches with their answers, in their order; some are answered ahead."""
+        return self._apply(batches)
+
+
+AppliesToBatches = Callable[[Iterable[ListingBatch]], Iterator[tuple[ListingBatch, pa.Table]]]
+
+
+@contextmanager
+def answering(home: Path, options: ScoreOptions, *, workers: int) -> Iterator[Answerer]:
+    """Yield what answers with the resolver of a workspace.
+
+    :param workers: processes that resolve; 1 is this one.
+    :raises RerankError: while it answers, if a worker ends unexpectedly.
+    """
+    own = ResolverAnswerer(open_resolver(home), options)
+    if workers == 1:
+        yield own
+        return
+    with working(workers, partial(batch_answerer, home, options)) as apply:
+        yield PooledAnswerer(own, apply)
+
+
+def batch_answerer(home: Path, options: ScoreOptions) -> Callable[[ListingBatch], pa.Table]:
+    """Load a workspace's resolver and return what answers batches with it."""
+    return ResolverAnswerer(open_resolver(home), options).answer

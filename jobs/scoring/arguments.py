@@ -4,19 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from index.errors import InputError
 from jobs.listing_files.column_names import OPTIONAL, REQUIRED, ColumnNames, read_column_names
 from jobs.listing_files.selection import Selection, select_files
-from jobs.scoring.answering import ResolverAnswerer, ScoreOptions
+from jobs.scoring.answering import Answerer
 from jobs.scoring.earlier_answers import RememberingAnswerer
 from jobs.scoring.plan import Existing, ScorePlan
-
-if TYPE_CHECKING:
-    from rerank.resolver import Resolver
 
 _WORDS = {
     "listing_id": "listing's id", "title": "title", "vendor": "seller's brand field",
@@ -74,15 +71,14 @@ def selected(
         raise click.BadParameter(str(exc), ctx=context, param=argument) from exc
 
 
-def answerer_of(
-    resolver: Resolver,
-    options: ScoreOptions,
+def remembering(
+    fresh: Answerer,
     plan: ScorePlan,
     since: Selection | None,
     *,
     say: Callable[[str], None],
 ) -> RememberingAnswerer:
-    """Return what answers: the resolver, but for listings that earlier outputs have answered.
+    """Return what answers: earlier outputs where they can, else ``fresh``.
 
     :param say: takes how many earlier answers there are, if any were asked for.
     :raises InputError: if an earlier output is one that this run writes.
@@ -95,7 +91,7 @@ def answerer_of(
                 f"{place}: cannot be read with --since and written in one run; choose another "
                 "output"
             )
-    answerer = RememberingAnswerer(ResolverAnswerer(resolver, options), outputs)
+    answerer = RememberingAnswerer(fresh, outputs)
     if since is not None:
         say(f"{answerer.n_known:,} earlier answers of this model, index and options")
     return answerer

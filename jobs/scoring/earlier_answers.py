@@ -8,7 +8,7 @@ nothing can go stale. In memory are 24 bytes a listing and a few row groups of a
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -82,6 +82,12 @@ class RememberingAnswerer:
         self.n_reused += len(rows)
         order = np.argsort(np.concatenate([rows, rest]), kind="stable")
         return pa.concat_tables(parts).take(pa.array(order))
+
+    def answers(self, batches: Iterable[ListingBatch]) -> Iterator[tuple[ListingBatch, pa.Table]]:
+        """Yield batches with their answers, in their order."""
+        if not len(self._hashes):
+            return self._fresh.answers(batches)
+        return ((batch, self.answer(batch)) for batch in batches)
 
     def _known(self, batch: ListingBatch) -> list[tuple[Ints, pa.Table]]:
         """Return rows of the batch with their earlier answers, a row group each."""

@@ -95,8 +95,7 @@ def _score_rows(
 ) -> FileCounts:
     decisions: Counter[str] = Counter()
     rows = 0
-    for batch in listings.batches(BATCH_ROWS):
-        answers = answerer.answer(batch)
+    for batch, answers in answerer.answers(listings.batches(BATCH_ROWS)):
         if answers.num_rows != batch.table.num_rows:
             raise AssertionError(f"{batch.table.num_rows} rows in, {answers.num_rows} answers out")
         resolved.add(batch.table, answers)

@@ -14,11 +14,11 @@ import pyarrow as pa
 
 from jobs.listing_files.selection import select_files
 from jobs.places import place_of
-from jobs.scoring import Existing, ScoreOptions, plan_score, run_plan
+from jobs.scoring import Existing, InTurn, ScoreOptions, plan_score, run_plan
 from jobs.scoring.output_columns import answer_schema
 
 
-class EchoAnswerer:
+class EchoAnswerer(InTurn):
     """Answers every listing with its own title, as a match; without a title as no match."""
 
     def __init__(self, options=None, *, model_version="m1", index_version="i1", pause_s=0.0):
