@@ -30,10 +30,14 @@ _UPPER_BOUNDS = (
 
 def split_of(model: str) -> Split:
     """Return a model's split, by a hash of its name: stable when the registry grows."""
-    percent = int(hashlib.sha256(model.encode()).hexdigest(), 16) % 100
-    return next(split for bound, split in _UPPER_BOUNDS if percent < bound)
+    return next(split for bound, split in _UPPER_BOUNDS if percent_of(model) < bound)
 
 
 def models_of(records: Iterable[GpuRecord], split: Split) -> Sequence[str]:
     """Return the models of a split, sorted."""
     return sorted({record.model for record in records if split_of(record.model) is split})
+
+
+def percent_of(name: str) -> int:
+    """Return a number from 0 to 99 by a hash of the name, the same everywhere."""
+    return int(hashlib.sha256(name.encode()).hexdigest(), 16) % 100

@@ -1,0 +1,1 @@
+"""The dual objective: rank by compliance and by freedom from conflict at once, with doubt."""

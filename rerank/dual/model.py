@@ -1,0 +1,170 @@
+"""The dual-objective model: what serves, and the folder it is kept in."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from index.artifacts import Manifest, read_manifest, write_manifest, writing_folder
+from index.errors import ArtifactError
+from rerank.calibration import Calibrator
+from rerank.dual.config import DualConfig, as_content, config_of
+from rerank.dual.inputs import InputSchema
+from rerank.dual.labels import DualLabel
+from rerank.dual.network import MemberOutputs, OnnxEnsemble
+from rerank.dual.scored_set import ScoredSet
+from rerank.dual.uncertainty import doubt_of_first
+
+Floats = NDArray[np.float64]
+Inputs = NDArray[np.float32]
+Ints = NDArray[np.int64]
+
+FORMAT_VERSION = 1
+KIND = "dual ranker"
+REMEDY = "rerank train-dual"
+_FILES = ("ensemble.onnx", "calibrators.json")
+_LIBRARIES = ("torch", "onnx", "onnxruntime", "optuna", "numpy")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class DualScores:
+    """What the model says of candidates and queries.
+
+    :param score: shape (candidates,), comparable within a query only: the members' mean, each
+        member's scores centred on its mean over the query.
+    :param conflict_probability: shape (candidates,), calibrated, in [0, 1].
+    :param doubt: shape (queries,), of `uncertainty.doubt_of_first`: orders queries by how
+        uncertain the first candidate is.
+    :param error_probability: shape (queries,), in [0, 1]: the same calibrated, the chance that
+        another candidate has a higher label than the first; 1 without candidates.
+    """
+
+    score: Floats
+    conflict_probability: Floats
+    doubt: Floats
+    error_probability: Floats
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class DualModel:
+    """A trained ensemble with its calibrators.
+
+    :param conflict_calibrator: from the members' mean log-odds of a conflict.
+    :param error_calibrator: from `doubt_of_first` to the chance of an error.
+    """
+
+    schema: InputSchema
+    label: DualLabel
+    onnx: bytes
+    network: OnnxEnsemble
+    conflict_calibrator: Calibrator
+    error_calibrator: Calibrator
+    config: DualConfig
+    version: str = ""
+
+    def score(self, scored: ScoredSet) -> DualScores:
+        """Score queries as they were read.
+
+        :raises InputError: if a feature or an embedding is lacking or of another width.
+        """
+        return self.score_inputs(self.schema.compute(scored), scored.offsets)
+
+    def score_inputs(self, inputs: Inputs, offsets: Ints) -> DualScores:
+        """Score rows of inputs in one call of ONNX Runtime.
+
+        :param inputs: shape (candidates, len(schema.inputs)), NaN where missing.
+        :param offsets: shape (queries + 1,), rows of each query.
+        """
+        return scores_of(
+            self.network.outputs(inputs), offsets, self.conflict_calibrator, self.error_calibrator
+        )
+
+    @classmethod
+    def load(cls, folder: Path) -> DualModel:
+        """Load a model folder.
+
+        :raises ArtifactError: if it is missing, damaged or half-written.
+        """
+        manifest = read_manifest(folder, kind=KIND, format_version=FORMAT_VERSION, remedy=REMEDY)
+        absent = [name for name in _FILES if name not in manifest.files]
+        if absent:
+            raise ArtifactError(f"{folder}: lacks {', '.join(absent)}; run `{REMEDY}`")
+        onnx = (folder / "ensemble.onnx").read_bytes()
+        knots = json.loads((folder / "calibrators.json").read_text(encoding="utf-8"))
+        own = manifest.parameters
+        return cls(
+            schema=InputSchema.from_dict(own["schema"]), label=_label_of(own["label"]), onnx=onnx,
+            network=OnnxEnsemble(onnx), conflict_calibrator=_calibrator_of(knots["conflict"]),
+            error_calibrator=_calibrator_of(knots["error"]), config=config_of(own["config"]),
+            version=manifest.fingerprint,
+        )  # fmt: skip
+
+    def save(self, folder: Path, summary: Mapping[str, Any]) -> Manifest:
+        """Write a model folder, whole or not at all.
+
+        :param summary: plain values on how it was trained, for the manifest.
+        """
+        with writing_folder(folder) as draft:
+            (draft / "ensemble.onnx").write_bytes(self.onnx)
+            knots = {
+                "conflict": asdict(self.conflict_calibrator), "error": asdict(self.error_calibrator)
+            }  # fmt: skip
+            text = json.dumps(knots, indent=1)
+            (draft / "calibrators.json").write_text(text + "\n", encoding="utf-8")
+            parameters = {
+                "config": as_content(self.config), "seed": self.config.seed,
+                "inputs": [each.name for each in self.schema.inputs],
+                "schema": self.schema.as_dict(), "label": asdict(self.label),
+                "training": dict(summary),
+            }  # fmt: skip
+            return write_manifest(
+                draft, kind=KIND, format_version=FORMAT_VERSION, parameters=parameters,
+                libraries=_LIBRARIES,
+            )  # fmt: skip
+
+
+def scores_of(
+    outputs: MemberOutputs,
+    offsets: Ints,
+    conflict_calibrator: Calibrator,
+    error_calibrator: Calibrator,
+) -> DualScores:
+    """Put the members' outputs together."""
+    centred = centred_on_query(outputs.scores, offsets)
+    conflict = conflict_calibrator(mean_log_odds(outputs))
+    doubt = doubt_of_first(centred, offsets)
+    error = np.where(np.diff(offsets) > 0, error_calibrator(doubt), 1.0)
+    return DualScores(centred.mean(axis=0), conflict, doubt, error)
+
+
+def mean_log_odds(outputs: MemberOutputs) -> Floats:
+    """Return the members' mean log-odds of a conflict, shape (candidates,)."""
+    return np.asarray(outputs.conflict_log_odds.mean(axis=0, dtype=np.float64), np.float64)
+
+
+def centred_on_query(scores: NDArray[np.floating[Any]], offsets: Ints) -> Floats:
+    """Return scores of shape (members, candidates) less each member's mean over the query.
+
+    RankNet leaves open what it adds to all candidates of a query, so members differ in that for
+    no reason.
+    """
+    sizes = np.diff(offsets)
+    query = np.repeat(np.arange(len(sizes)), sizes)
+    values = scores.astype(np.float64)
+    sums = np.stack([np.bincount(query, own, len(sizes)) for own in values])
+    return np.asarray(values - (sums / np.maximum(sizes, 1))[:, query], np.float64)
+
+
+def _label_of(content: Mapping[str, Any]) -> DualLabel:
+    ranges = {name: (low, high) for name, (low, high) in content["ranges"].items()}
+    return DualLabel(content["compliance_weight"], ranges)
+
+
+def _calibrator_of(content: Mapping[str, Any]) -> Calibrator:
+    return Calibrator(tuple(content["log_odds"]), tuple(content["probability"]))
