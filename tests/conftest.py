@@ -135,3 +135,31 @@ def linear_scorer() -> LinearScorer:
         return bytes(model.SerializeToString())
 
     return make
+
+
+@pytest.fixture(scope="session")
+def tiny_bert(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a random BERT of 2 layers, 32 wide, with a word piece vocabulary of its own."""
+    import torch
+    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
+    from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
+
+    folder = tmp_path_factory.mktemp("tiny_bert")
+    special = {name: f"[{name.upper()}]" for name in ("pad", "unk", "cls", "sep", "mask")}
+    words = "geforce radeon rtx gtx rx arc quadro ti super xt gb card nvidia amd intel".split()
+    tokens = [*special.values(), *words, *"0123456789", *(f"##{digit}" for digit in "0123456789")]
+    pieces = Tokenizer(models.WordPiece({t: at for at, t in enumerate(tokens)}, unk_token="[UNK]"))
+    pieces.normalizer = normalizers.BertNormalizer()
+    pieces.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    pieces.post_processor = processors.BertProcessing(("[SEP]", 3), ("[CLS]", 2))
+    PreTrainedTokenizerFast(
+        tokenizer_object=pieces, **{f"{name}_token": text for name, text in special.items()}
+    ).save_pretrained(str(folder))
+    config = BertConfig(
+        vocab_size=len(tokens), hidden_size=32, num_hidden_layers=2, num_attention_heads=2,
+        intermediate_size=64, max_position_embeddings=64,
+    )  # fmt: skip
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        BertModel(config).save_pretrained(str(folder))
+    return folder

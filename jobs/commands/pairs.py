@@ -19,9 +19,11 @@ from jobs.pairs.arguments import (
 )
 from jobs.pairs.candidate_lookup import CandidateLookup
 from jobs.pairs.collecting import add_bootstrap_pairs, follow_annotations, state_pairs
+from jobs.pairs.export_flags import PAIRS, QUERY_PACKS, ExportFlags
 from jobs.pairs.files import describe, export_pairs
 from jobs.pairs.flags import CaptureFlags, PairFlags
 from jobs.pairs.prompts import confirm, prompted
+from jobs.pairs.query_packs import DEFAULT_NEGATIVES, DEFAULT_SEED, export_query_packs
 from jobs.pairs.tables import counts_text, followed_text
 from jobs.workspace import Workspace
 from rerank.annotation.candidate_items import CANDIDATE_TYPE
@@ -181,38 +183,67 @@ def stats(output_format: str, home: Path) -> None:
     click.echo(json.dumps(counts.as_dict()) if output_format == "json" else counts_text(counts))
 
 
-@command.command("export", short_help="Write a data set for pairwise training.")
+@command.command("export", short_help="Write a data set for training.")
+@click.option("--format", "export_format", type=click.Choice([PAIRS, QUERY_PACKS]), default=PAIRS,
+              show_default=True, help="Pairs for pairwise rankers, or query packs for "
+              "`rerank train-cross-encoder`.")  # fmt: skip
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), metavar="DIR",
-              help="Folder to write dataset.jsonl and metadata.json into.")  # fmt: skip
-@click.option("--item-type", help="Only pairs of this type.")
-@click.option("--embeddings", is_flag=True, help="Write candidates' vectors, not only their ids.")
+              help="Folder to write: dataset.jsonl and metadata.json, or train.jsonl, "
+              "valid.jsonl and metadata.json.")  # fmt: skip
+@click.option("--item-type", help="pairs: only those of this type.")
+@click.option("--embeddings", is_flag=True,
+              help="pairs: write candidates' vectors, not only their ids.")  # fmt: skip
 @click.option("--stats", "only_stats", is_flag=True,
-              help="Print what metadata.json would hold, as JSON, and write nothing; `pairs "
-              "stats` has a table.")  # fmt: skip
+              help="pairs: print what metadata.json would hold, as JSON, and write nothing; "
+              "`pairs stats` has a table.")  # fmt: skip
+@click.option("--bootstrap", "n_generated", type=click.IntRange(0), metavar="N",
+              help="query-packs: add packs of this many generated listings.")  # fmt: skip
+@click.option("--negatives", type=click.IntRange(1, 1000), metavar="N",
+              help=f"query-packs: of a pack, at most; default {DEFAULT_NEGATIVES}.")  # fmt: skip
+@click.option("--seed", type=click.IntRange(0), metavar="N",
+              help=f"query-packs: of generated listings; default {DEFAULT_SEED}.")  # fmt: skip
 @click.option("--overwrite", is_flag=True, help="Replace the folder if it exists.")
 @home_option
-def export(
-    out: Path | None, item_type: str | None, embeddings: bool, only_stats: bool, overwrite: bool,
-    home: Path,
-) -> None:  # fmt: skip
-    """Write the pairs as a data set for pairwise training.
+def export(export_format: str, home: Path, **given: Any) -> None:
+    """Write pairs, or query packs of annotated listings, as a data set for training.
+
+    A query pack is a listing with the GPUs that fit it and mined hard negatives: the candidates
+    that are retrieved and wrong, in the order of the model that serves.
 
     \b
     Example:
       rerank pairs export --out data/ranker
       rerank pairs export --stats
+      rerank pairs export --format query-packs --bootstrap 3000 --out query-packs
     """
-    if out is None and not only_stats:
-        raise click.UsageError("expected --out DIR, or --stats to write nothing")
+    flags = ExportFlags(**given)
+    flags.check(export_format)
     workspace = Workspace(home)
+    if export_format == QUERY_PACKS:
+        _export_query_packs(workspace, flags)
+        return
     with Store(workspace.store_path).reading() as session:
-        pairs = read_pairs(session, item_type=item_type)
-    vectors = CandidateLookup(workspace).embeddings_of(pairs) if embeddings else None
-    if only_stats or out is None:
+        pairs = read_pairs(session, item_type=flags.item_type)
+    vectors = CandidateLookup(workspace).embeddings_of(pairs) if flags.embeddings else None
+    if flags.only_stats or flags.out is None:
         click.echo(json.dumps(describe(pairs, embeddings=vectors), indent=2, ensure_ascii=False))
         return
-    metadata = export_pairs(pairs, out, embeddings=vectors, overwrite=overwrite)
-    click.echo(f"{metadata['pairs']} pairs of {metadata['items']} items in {out}")
+    metadata = export_pairs(pairs, flags.out, embeddings=vectors, overwrite=flags.overwrite)
+    click.echo(f"{metadata['pairs']} pairs of {metadata['items']} items in {flags.out}")
+
+
+def _export_query_packs(workspace: Workspace, flags: ExportFlags) -> None:
+    assert flags.out is not None  # checked
+    metadata = export_query_packs(
+        workspace, flags.out, bootstrap=flags.n_generated or 0,
+        negatives=flags.negatives or DEFAULT_NEGATIVES,
+        seed=DEFAULT_SEED if flags.seed is None else flags.seed, overwrite=flags.overwrite,
+        warn=lambda message: click.echo(f"warning: {message}", err=True),
+    )  # fmt: skip
+    click.echo(
+        f"{metadata['train']} query packs to train on and {metadata['valid']} to validate on in "
+        f"{flags.out}"
+    )
 
 
 def _ask_for_pairs(

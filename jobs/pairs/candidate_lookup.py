@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from index.errors import FaultsError, InputError
 from index.records import GpuRecord, Listing
-from jobs.workspace import Workspace, open_retriever, resolver_over
+from jobs.serving import resolver_over
+from jobs.workspace import Workspace, open_retriever
 from rerank.annotation.added_candidates import added_items
 from rerank.annotation.candidate_items import (
     CANDIDATE_TYPE,

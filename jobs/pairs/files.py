@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +33,7 @@ def export_pairs(
     :raises InputError: if there are no pairs, embeddings differ in length, or ``target`` holds
         an export that must not be overwritten, or anything else.
     """
-    _check_target(target, overwrite=overwrite)
+    check_target(target, {DATASET, METADATA}, overwrite=overwrite)
     metadata = describe(pairs, embeddings=embeddings)
     if not pairs:
         raise InputError(
@@ -50,11 +50,16 @@ def export_pairs(
     return metadata
 
 
-def _check_target(target: Path, *, overwrite: bool) -> None:
+def check_target(target: Path, files: Collection[str], *, overwrite: bool) -> None:
+    """Check that a folder to write is not there, or is an earlier export.
+
+    :param files: what an export holds.
+    :raises InputError: if it holds anything else, or must not be overwritten.
+    """
     if not target.is_dir():
         return  # what else it may be, `writing_folder` says
     held = {path.name for path in target.iterdir()}
-    others = sorted(held - {DATASET, METADATA})
+    others = sorted(held - set(files))
     if others:
         raise InputError(
             f"{target}: expected no folder, or one of an earlier export, found {others[0]!r:.60} "

@@ -1,0 +1,1 @@
+"""Train the cross-encoder as a YAML file says."""

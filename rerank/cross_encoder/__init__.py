@@ -1,0 +1,1 @@
+"""The cross-encoder: a transformer that reads a listing and a candidate together."""

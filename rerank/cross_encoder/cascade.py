@@ -1,0 +1,119 @@
+"""A cascade: a slow ranker rescores the top few of a fast one, where that one is not sure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from index.errors import InputError
+from index.lexicon import Reading
+from index.name_evidence import NameEvidence
+from rerank.ranking import Ranker, RankingBatch
+from rerank.retrieval import Candidates
+
+Floats = NDArray[np.float32]
+Ints = NDArray[np.int64]
+Bools = NDArray[np.bool_]
+
+
+class Uncertain(Protocol):
+    """Tells where the first ranker's order is not to be trusted."""
+
+    def __call__(self, batch: RankingBatch, scores: Floats) -> Bools:
+        """Return whether each listing is uncertain, shape (listings,).
+
+        :param scores: shape (candidates,), the first ranker's.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class CandidateRows:
+    """Some candidates of a batch; its listings all stay, some perhaps without candidates."""
+
+    readings: Sequence[Reading]
+    names: NameEvidence
+    offsets: Ints
+    record: Ints
+    similarity: Floats
+    listing: Ints
+
+    @classmethod
+    def of(cls, candidates: Candidates, rows: Ints) -> CandidateRows:
+        """Take rows, which are in rising order."""
+        listing = candidates.listing[rows]
+        counts = np.bincount(listing, minlength=len(candidates.offsets) - 1)
+        return cls(
+            candidates.readings, candidates.names, np.concatenate([[0], np.cumsum(counts)]),
+            candidates.record[rows], candidates.similarity[rows], listing,
+        )  # fmt: skip
+
+
+class Cascade:
+    """Two rankers in a row, itself one.
+
+    The rescored few of a listing keep the first ranker's scores, dealt out anew in their new
+    order: they stay above the rest, and what reads the scores' size and gaps, as the offer
+    classifier does, finds what it was trained on. Equal scores are told apart by the smallest step.
+
+    :param top: how many candidates of a listing are rescored.
+    :param second_weight: the new order is that of first + second_weight * second score.
+    :raises InputError: if ``top`` is below 2 or the weight not above 0.
+    """
+
+    def __init__(
+        self, first: Ranker, second: Ranker, uncertain: Uncertain, *, top: int = 5,
+        second_weight: float = 1.0,
+    ) -> None:  # fmt: skip
+        if top < 2 or not second_weight > 0:
+            raise InputError(
+                f"expected top of at least 2 and a second_weight above 0, got {top} and "
+                f"{second_weight:g}"
+            )
+        self._first, self._second, self._uncertain = first, second, uncertain
+        self._top, self._second_weight = top, second_weight
+
+    def score(self, batch: RankingBatch) -> Floats:
+        scores = np.asarray(self._first.score(batch), np.float32)
+        listing, ties = batch.candidates.listing, batch.table.tie_rank[batch.candidates.record]
+        unsure = self._uncertain(batch, scores)
+        order = np.lexsort((ties, -scores, listing))
+        place = np.arange(len(order)) - batch.candidates.offsets[listing[order]]
+        chosen = order[unsure[listing[order]] & (place < self._top)]  # best first in each listing
+        if not len(chosen):
+            return scores
+        rows = np.sort(chosen)
+        few = replace(
+            batch, features=batch.features[rows],
+            candidates=CandidateRows.of(batch.candidates, rows),
+        )  # fmt: skip
+        second = np.zeros(len(scores), np.float64)
+        second[rows] = self._second.score(few)
+        combined = scores + self._second_weight * second
+        dealt = chosen[np.lexsort((ties[chosen], -combined[chosen], listing[chosen]))]
+        rescored = scores.copy()
+        rescored[dealt] = scores[chosen]
+        _raise_ties(rescored, dealt, listing, _best_of_rest(scores, rows, listing))
+        return rescored
+
+
+def _best_of_rest(scores: Floats, rescored: Ints, listing: Ints) -> Floats:
+    """Return the best score that is not rescored, for each listing; shape (listings,)."""
+    best = np.full(int(listing.max()) + 1, -np.inf, np.float32)
+    rest = np.ones(len(scores), bool)
+    rest[rescored] = False
+    np.maximum.at(best, listing[rest], scores[rest])
+    return best
+
+
+def _raise_ties(scores: Floats, best_first: Ints, listing: Ints, floor: Floats) -> None:
+    """Raise rescored candidates, the last first, above the one that follows or the rest's best."""
+    below = floor.copy()
+    for row in best_first[::-1].tolist():
+        at = listing[row]
+        if scores[row] <= below[at]:
+            scores[row] = np.nextafter(below[at], np.float32(np.inf))
+        below[at] = scores[row]

@@ -1,0 +1,155 @@
+"""Read the settings of a training run from YAML; all faults of a file are reported at once."""
+
+from __future__ import annotations
+
+import types
+import typing
+from collections.abc import Iterator
+from dataclasses import MISSING, Field, fields, is_dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from index.errors import FaultsError, InputError
+from index.yaml_loader import FastSafeLoader
+from rerank.cross_encoder.settings import LIMITS, CrossEncoderSettings
+
+_ABSENT = object()
+_TYPE_NAMES = {int: "a whole number", float: "a number", str: "text", bool: "true or false",
+               tuple: "a list of texts"}  # fmt: skip
+
+
+def read_settings(path: Path) -> CrossEncoderSettings:
+    """Read a YAML file.
+
+    :raises InputError: if it cannot be read as YAML.
+    :raises FaultsError: if keys are unknown or missing, or values of the wrong type or size.
+    """
+    try:
+        content = yaml.load(path.read_text(encoding="utf-8"), FastSafeLoader)
+    except (yaml.YAMLError, UnicodeDecodeError) as exc:
+        reason = " ".join(str(exc).split())
+        raise InputError(f"{path}: expected YAML, found something else ({reason})") from exc
+    return settings_of(content, name=str(path))
+
+
+def settings_of(content: Any, *, name: str = "settings") -> CrossEncoderSettings:
+    """Return settings out of nested mappings.
+
+    :param name: what errors call them.
+    :raises FaultsError: as `read_settings`.
+    """
+    reading = _Reading()
+    settings = reading.section(CrossEncoderSettings, content, "")
+    faults = [*reading.faults, *_conflicts(settings)] if not reading.faults else reading.faults
+    if faults:
+        raise FaultsError(name, faults)
+    return typing.cast(CrossEncoderSettings, settings)
+
+
+def key_names(section: type = CrossEncoderSettings, prefix: str = "") -> Iterator[str]:
+    """Yield the full name of each key, such as ``lora.alpha``."""
+    hints = typing.get_type_hints(section)
+    for item in fields(section):
+        if is_dataclass(hints[item.name]):
+            yield from key_names(hints[item.name], f"{prefix}{item.name}.")
+        else:
+            yield prefix + item.name
+
+
+def _conflicts(settings: CrossEncoderSettings) -> list[str]:
+    faults = []
+    if settings.lengths.query > settings.lengths.pair - 4:
+        faults.append(
+            f"lengths.query: expected at most lengths.pair - 4 = {settings.lengths.pair - 4}, so "
+            f"that a document has room beside it, found {settings.lengths.query}"
+        )
+    if not settings.lora.targets:
+        faults.append("lora.targets: expected at least one name, or [all-linear], found none")
+    return faults
+
+
+class _Reading:
+    """Builds sections and collects what is wrong with them."""
+
+    def __init__(self) -> None:
+        self.faults: list[str] = []
+
+    def section(self, kind: Any, content: Any, prefix: str) -> Any:
+        """Return a section, or None after a fault that leaves it without a required value."""
+        if content is None:
+            content = {}
+        if not isinstance(content, dict):
+            where = prefix.rstrip(".") or "the file"
+            self.faults.append(f"{where}: expected keys and values, found {content!r:.60}")
+            return None
+        names = [item.name for item in fields(kind)]
+        for key in content:
+            if key not in names:
+                self.faults.append(_unknown(f"{prefix}{key}"))
+        hints = typing.get_type_hints(kind)
+        values = {}
+        for item in fields(kind):
+            given = content.get(item.name, _ABSENT)
+            if is_dataclass(hints[item.name]):
+                given = None if given is _ABSENT else given
+                value = self.section(hints[item.name], given, f"{prefix}{item.name}.")
+            else:
+                value = self._value(item, hints[item.name], given, prefix + item.name)
+            values[item.name] = value
+        return kind(**values)
+
+    def _value(self, item: Field[Any], hint: Any, given: Any, name: str) -> Any:
+        if given is _ABSENT:
+            if item.default is MISSING:
+                self.faults.append(f"{name}: missing; expected {_TYPE_NAMES[hint]}")
+                return None
+            return item.default
+        options = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
+        if given is None and type(None) in options:
+            return None
+        kind = next(option for option in options if option is not type(None))
+        kind = typing.get_origin(kind) or kind
+        value = _converted(given, kind)
+        if value is _ABSENT:
+            self.faults.append(f"{name}: expected {_TYPE_NAMES[kind]}, found {given!r:.60}")
+            return None
+        expected = None if kind is tuple else item.metadata[LIMITS].fault(value)
+        if expected is not None:
+            self.faults.append(f"{name}: expected {expected}, found {given!r:.60}")
+        return value
+
+
+def _unknown(name: str) -> str:
+    known = list(key_names()) + sorted({key.split(".")[0] for key in key_names()})
+    last = name.rpartition(".")[2]
+    elsewhere = [key for key in known if key.rpartition(".")[2] == last]
+    near = elsewhere or get_close_matches(name, known, n=1, cutoff=0.6)
+    return f"{name}: unknown key" + (f"; did you mean {near[0]}?" if near else "")
+
+
+def _converted(given: Any, kind: Any) -> Any:
+    """Return a value of a type; `_ABSENT` if it is of another."""
+    if kind is float:
+        return _number(given)
+    if kind is tuple:
+        given = [given] if isinstance(given, str) else given
+        if isinstance(given, list) and all(isinstance(each, str) and each for each in given):
+            return tuple(given)
+        return _ABSENT
+    if isinstance(given, bool) and kind is not bool:
+        return _ABSENT
+    return given if isinstance(given, kind) else _ABSENT
+
+
+def _number(given: Any) -> Any:
+    """Return a finite number; YAML reads 5e-4 without a point as text."""
+    if isinstance(given, bool) or not isinstance(given, int | float | str):
+        return _ABSENT
+    try:
+        number = float(given)
+    except ValueError:
+        return _ABSENT
+    return number if abs(number) < float("inf") else _ABSENT
