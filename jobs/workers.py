@@ -23,10 +23,10 @@ from index.errors import FaultsError, InputError, RerankError
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-# Libraries read these when they are loaded; workers with two threads each would wait in turns.
-_ONE_THREAD = dict.fromkeys(
+ONE_THREAD = dict.fromkeys(
     ["OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "RAYON_NUM_THREADS"], "1"
 )
+"""Variables that libraries read when they are loaded; workers of two threads wait in turns."""
 _AHEAD = 2  # items handed out for each worker: one in work, one that waits for it
 _of_this_process: dict[str, Callable[[Any], Any]] = {}
 
@@ -72,7 +72,7 @@ def _in_processes(
         waiting: deque[tuple[Item, Future[Result]]] = deque()
         try:
             for item in items:
-                with _environment(_ONE_THREAD):  # processes start with the first items
+                with _environment(ONE_THREAD):  # processes start with the first items
                     waiting.append((item, pool.submit(_apply, make, item)))
                 if len(waiting) > _AHEAD * count:
                     first, future = waiting.popleft()

@@ -4,27 +4,28 @@ from __future__ import annotations
 
 import json
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import click
 
 from index.artifacts import writing_file
 from jobs.listing_files.selection import Selection
-from jobs.options import candidate_set_option, home_option
+from jobs.options import candidate_set_option, home_option, ranker_options
 from jobs.places import place_of
-from jobs.scoring import ScoreOptions, ScoreSummary, answering, plan_score, run_plan
+from jobs.scoring import ScoreOptions, ScoreSummary, plan_score, run_scoring
 from jobs.scoring.arguments import (
     check_summary,
     column_names_of,
     column_options,
+    engine_of,
+    engine_options,
     existing_of,
-    remembering,
+    interruptible,
     selected,
+    warn_of_left_out,
 )
 from jobs.scoring.progress_line import ProgressLine
-
-_INTERRUPTED = 130  # 128 and the number of the signal, as shells have it
+from rerank.ranker_folder import RankerKind
 
 
 @click.command("score")
@@ -33,6 +34,9 @@ _INTERRUPTED = 130  # 128 and the number of the signal, as shells have it
 @column_options
 @click.option("--top-k", type=click.IntRange(1, 1000), default=20, show_default=True,
               help="Candidates written for each listing.")  # fmt: skip
+@ranker_options
+@click.option("--explain", "explained", is_flag=True,
+              help="Add the features that decided; some 200 listings a second.")  # fmt: skip
 @click.option("--only-decisions", is_flag=True, help="Leave the list of candidates out.")
 @candidate_set_option
 @click.option("--overwrite", is_flag=True, help="Replace outputs that exist.")
@@ -42,16 +46,17 @@ _INTERRUPTED = 130  # 128 and the number of the signal, as shells have it
 @click.option("--since", callback=selected, metavar="EARLIER",
               help="An earlier output, a file or folder: listings that have not changed keep the "
               "answer they got there from the same model, index and options.")  # fmt: skip
-@click.option("--workers", type=click.IntRange(1, 256), default=1, show_default=True,
-              help="Processes that resolve; two pay from some 20,000 listings.")  # fmt: skip
+@engine_options
 @click.option("--summary", "summary_file", type=click.Path(path_type=Path), metavar="FILE.json",
               help="Write the counts, the rate and the files set aside as JSON.")  # fmt: skip
 @home_option
 @click.pass_context
 def command(
     context: click.Context, /, source: Selection, target: str, columns_file: Path | None,
-    top_k: int, only_decisions: bool, coverage: float | None, overwrite: bool, resume: bool,
-    since: Selection | None, workers: int, summary_file: Path | None, home: Path,
+    top_k: int, ranker: RankerKind, cascade: bool, explained: bool, only_decisions: bool,
+    coverage: float | None, overwrite: bool, resume: bool, since: Selection | None,
+    engine_name: str, ray_address: str | None, workers: int,
+    summary_file: Path | None, home: Path,
     **named_columns: str | None,
 ) -> None:  # fmt: skip
     """Resolve listings, parquet, CSV or JSONL, into parquet: a file, a folder or a glob.
@@ -66,36 +71,25 @@ def command(
       rerank score listings.csv resolved.parquet
       rerank score --resume feeds/ resolved/
       rerank score --since monday/ feeds/ tuesday/
+      rerank score --engine ray --workers 8 feeds/ resolved/
       rerank score --title-column name --id-column sku "feeds/*.csv" resolved/
       rerank score --candidate-set 0.95 listings.csv resolved.parquet
     """
     existing = existing_of(overwrite=overwrite, resume=resume)
+    engine = engine_of(engine_name, workers, ray_address)
     columns = column_names_of(columns_file, named_columns)
     plan = plan_score(source, place_of(target), existing=existing)
     check_summary(summary_file, existing)
     line = ProgressLine(sys.stderr)
-    _warn_of_left_out(source, line)
-    options = ScoreOptions(top_k, coverage, only_decisions, columns)
-    try:
-        with answering(home, options, workers=workers) as fresh:
-            answerer = remembering(fresh, plan, since, say=line.say)
-            summary = run_plan(plan, answerer, progress=line.show, say=line.say)
-    except KeyboardInterrupt:
-        done = f"{line.latest.files} of {len(plan.tasks)} files finished"
-        line.say(f"Stopped: {done}, nothing half-written; go on with --resume")
-        context.exit(_INTERRUPTED)
-    finally:
-        line.clear()
-    summary = replace(summary, reused_rows=answerer.n_reused)
+    warn_of_left_out(source, line)
+    options = ScoreOptions(top_k, coverage, only_decisions, columns, explained, ranker, cascade)
+    with interruptible(context, line, n_files=len(plan.tasks), remedy="go on with --resume"):
+        summary = run_scoring(
+            home, plan, options, engine, since=since, progress=line.show, say=line.say
+        )
     line.say(summary.line())
     _write_json(summary, summary_file)
     context.exit(1 if summary.failures else 0)
-
-
-def _warn_of_left_out(source: Selection, line: ProgressLine) -> None:
-    names = ", ".join(source.left_out[:3]) + (", ..." if len(source.left_out) > 3 else "")
-    if names:
-        line.say(f"Warning: {len(source.left_out)} files of other endings are left out: {names}")
 
 
 def _write_json(summary: ScoreSummary, path: Path | None) -> None:

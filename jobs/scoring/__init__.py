@@ -2,6 +2,7 @@
 
 from jobs.scoring.answering import Answerer, InTurn, ResolverAnswerer, ScoreOptions, answering
 from jobs.scoring.earlier_answers import RememberingAnswerer
+from jobs.scoring.engines import Engine, EngineKind, run_scoring
 from jobs.scoring.output_columns import answer_schema, output_schema, renamed_columns
 from jobs.scoring.plan import Existing, ScorePlan, plan_score
 from jobs.scoring.running import run_plan, score_file
@@ -9,6 +10,8 @@ from jobs.scoring.summary import ScoreSummary
 
 __all__ = [
     "Answerer",
+    "Engine",
+    "EngineKind",
     "Existing",
     "InTurn",
     "RememberingAnswerer",
@@ -22,5 +25,6 @@ __all__ = [
     "plan_score",
     "renamed_columns",
     "run_plan",
+    "run_scoring",
     "score_file",
 ]

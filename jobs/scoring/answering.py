@@ -15,9 +15,11 @@ import pyarrow as pa
 from index.records import Listing
 from jobs.listing_files import OUR_NAMES, ColumnNames, ListingBatch
 from jobs.resolving import resolve_to_table
+from jobs.scoring.explanations import EXPLANATION_FIELD, explanation_column
 from jobs.scoring.output_columns import answer_schema
+from jobs.serving import open_resolver
 from jobs.workers import working
-from jobs.workspace import open_resolver
+from rerank.ranker_folder import RankerKind
 
 if TYPE_CHECKING:
     from rerank.resolver import Resolver
@@ -30,12 +32,18 @@ class ScoreOptions:
     :param top_k: candidates written for each listing, at least 1.
     :param coverage: of the candidate sets that are then written too; None for none.
     :param only_decisions: leave the list of candidates out.
+    :param explained: add the features that decided.
+    :param ranker: what orders the candidates.
+    :param cascade: a cross-encoder rescores the first few of uncertain listings.
     """
 
     top_k: int = 20
     coverage: float | None = None
     only_decisions: bool = False
     columns: ColumnNames = OUR_NAMES
+    explained: bool = False
+    ranker: RankerKind = RankerKind.LTR
+    cascade: bool = False
 
     def as_json(self) -> dict[str, Any]:
         """Return the options as plain values."""
@@ -43,12 +51,16 @@ class ScoreOptions:
 
 
 class Answerer(Protocol):
-    """Answers batches, each row by itself: a row's answer does not depend on its batch."""
+    """Answers batches, each row by itself: a row's answer does not depend on its batch.
+
+    :param n_reused: rows answered so far that an earlier output had the answer of.
+    """
 
     options: ScoreOptions
     schema: pa.Schema
     model_version: str
     index_version: str
+    n_reused: int
 
     def answer(self, batch: ListingBatch) -> pa.Table:
         """Return a row of ``schema`` for every row of the batch, in its order."""
@@ -59,6 +71,8 @@ class Answerer(Protocol):
 
 class InTurn(ABC):
     """What answers a stream of batches one after the other."""
+
+    n_reused = 0
 
     @abstractmethod
     def answer(self, batch: ListingBatch) -> pa.Table:
@@ -79,8 +93,9 @@ class ResolverAnswerer(InTurn):
     def __init__(self, resolver: Resolver, options: ScoreOptions | None = None) -> None:
         self.options = options or ScoreOptions()
         self.schema = answer_schema(
-            self.options.coverage, only_decisions=self.options.only_decisions
-        )
+            self.options.coverage, only_decisions=self.options.only_decisions,
+            explained=self.options.explained,
+        )  # fmt: skip
         self.model_version: str = resolver.model.version
         self.index_version: str = resolver.index_version
         self._resolver = resolver
@@ -89,10 +104,14 @@ class ResolverAnswerer(InTurn):
 
     def answer(self, batch: ListingBatch) -> pa.Table:
         """Resolve the listings of a batch."""
+        listings = batch.listings()
         answers = resolve_to_table(
-            self._resolver, batch.listings(), top_k=self.options.top_k,
+            self._resolver, listings, top_k=self.options.top_k,
             coverage=self.options.coverage, faults=batch.faults,
         )  # fmt: skip
+        if self.options.explained:
+            column = explanation_column(self._resolver, listings, faults=batch.faults)
+            answers = answers.append_column(EXPLANATION_FIELD, column)
         return pa.Table.from_arrays(
             [answers.column(name) for name in self.schema.names], schema=self.schema
         )
@@ -107,6 +126,7 @@ class PooledAnswerer:
     def __init__(self, alike: ResolverAnswerer, apply: AppliesToBatches) -> None:
         self.options, self.schema = alike.options, alike.schema
         self.model_version, self.index_version = alike.model_version, alike.index_version
+        self.n_reused = 0
         self._apply = apply
 
     def answer(self, batch: ListingBatch) -> pa.Table:
@@ -129,7 +149,7 @@ def answering(home: Path, options: ScoreOptions, *, workers: int) -> Iterator[An
     :param workers: processes that resolve; 1 is this one.
     :raises RerankError: while it answers, if a worker ends unexpectedly.
     """
-    own = ResolverAnswerer(open_resolver(home), options)
+    own = resolver_answerer(home, options)
     if workers == 1:
         yield own
         return
@@ -137,6 +157,12 @@ def answering(home: Path, options: ScoreOptions, *, workers: int) -> Iterator[An
         yield PooledAnswerer(own, apply)
 
 
+def resolver_answerer(home: Path, options: ScoreOptions) -> ResolverAnswerer:
+    """Load what answers with a workspace's resolver and the ranker asked for."""
+    resolver = open_resolver(home, ranker=options.ranker, cascade=options.cascade)
+    return ResolverAnswerer(resolver, options)
+
+
 def batch_answerer(home: Path, options: ScoreOptions) -> Callable[[ListingBatch], pa.Table]:
     """Load a workspace's resolver and return what answers batches with it."""
-    return ResolverAnswerer(open_resolver(home), options).answer
+    return resolver_answerer(home, options).answer

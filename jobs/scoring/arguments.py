@@ -1,8 +1,9 @@
-"""The options of `rerank score` that take more than a line to read."""
+"""The options of scoring commands that take more than a line to read."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,11 @@ import click
 from index.errors import InputError
 from jobs.listing_files.column_names import OPTIONAL, REQUIRED, ColumnNames, read_column_names
 from jobs.listing_files.selection import Selection, select_files
-from jobs.scoring.answering import Answerer
-from jobs.scoring.earlier_answers import RememberingAnswerer
-from jobs.scoring.plan import Existing, ScorePlan
+from jobs.scoring.engines import Engine, EngineKind
+from jobs.scoring.plan import Existing
+from jobs.scoring.progress_line import ProgressLine
 
+_INTERRUPTED = 130  # 128 and the number of the signal, as shells have it
 _WORDS = {
     "listing_id": "listing's id", "title": "title", "vendor": "seller's brand field",
     "description": "description", "price": "price",
@@ -71,30 +73,61 @@ def selected(
         raise click.BadParameter(str(exc), ctx=context, param=argument) from exc
 
 
-def remembering(
-    fresh: Answerer,
-    plan: ScorePlan,
-    since: Selection | None,
-    *,
-    say: Callable[[str], None],
-) -> RememberingAnswerer:
-    """Return what answers: earlier outputs where they can, else ``fresh``.
+def engine_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add ``--engine``, ``--ray-address`` and ``--workers``; `engine_of` reads them."""
+    for option in (
+        click.option(
+            "--workers", type=click.IntRange(1, 256), default=1, show_default=True,
+            help="Processes that resolve; two pay from some 20,000 listings.",
+        ),
+        click.option(
+            "--ray-address", metavar="ADDRESS",
+            help="Of a Ray cluster, HOST:PORT or auto; default: RAY_ADDRESS, else this machine.",
+        ),
+        click.option(
+            "--engine", "engine_name", default=EngineKind.LOCAL.value, show_default=True,
+            type=click.Choice([kind.value for kind in EngineKind]),
+            help="What spreads the work: this process, or Ray, a file to each worker.",
+        ),
+    ):  # fmt: skip
+        command = option(command)
+    return command
 
-    :param say: takes how many earlier answers there are, if any were asked for.
-    :raises InputError: if an earlier output is one that this run writes.
+
+def engine_of(engine_name: str, workers: int, ray_address: str | None) -> Engine:
+    """Return the engine that was asked for.
+
+    :raises click.UsageError: if an address was given to an engine that has none.
     """
-    outputs = [] if since is None else since.places()
-    written = {task.target.resolved.path for task in plan.tasks}
-    for place in outputs:
-        if place.path in written:
-            raise InputError(
-                f"{place}: cannot be read with --since and written in one run; choose another "
-                "output"
-            )
-    answerer = RememberingAnswerer(fresh, outputs)
-    if since is not None:
-        say(f"{answerer.n_known:,} earlier answers of this model, index and options")
-    return answerer
+    kind = EngineKind(engine_name)
+    if ray_address is not None and kind is not EngineKind.RAY:
+        raise click.UsageError("--ray-address needs --engine ray: add it, or drop the address")
+    return Engine(kind, workers, ray_address)
+
+
+@contextmanager
+def interruptible(
+    context: click.Context, line: ProgressLine, *, n_files: int, remedy: str
+) -> Iterator[None]:
+    """End a run that Ctrl-C stops with one line, and take the progress line away in any case.
+
+    :param remedy: what to do to go on.
+    """
+    try:
+        yield
+    except KeyboardInterrupt:
+        done = f"{line.latest.files} of {n_files} files finished"
+        line.say(f"Stopped: {done}, nothing half-written; {remedy}")
+        context.exit(_INTERRUPTED)
+    finally:
+        line.clear()
+
+
+def warn_of_left_out(source: Selection, line: ProgressLine) -> None:
+    """Name files of a folder that are not read."""
+    names = ", ".join(source.left_out[:3]) + (", ..." if len(source.left_out) > 3 else "")
+    if names:
+        line.say(f"Warning: {len(source.left_out)} files of other endings are left out: {names}")
 
 
 def check_summary(path: Path | None, existing: Existing) -> None:

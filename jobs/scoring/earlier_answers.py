@@ -117,8 +117,8 @@ class RememberingAnswerer:
 
     def _read_keys(self, place: Place) -> list[Ints]:
         """Return the hashes of the listings of an earlier output, by row group."""
-        record = read_record(place)
-        if record is None or differences(record, expectation(self), apart_from_columns=True):
+        record = _fitting_record(place, self)
+        if record is None:
             return []
         names = _names_in_output(record, self._fresh)
         hashes = []
@@ -148,6 +148,20 @@ class RememberingAnswerer:
         while len(self._held) > _GROUPS_HELD:
             self._held.popitem(last=False)
         return self._held[number]
+
+
+def count_answers(outputs: Iterable[Place], answerer: Answerer) -> int:
+    """Count the answers in earlier outputs that are what an answerer would say now."""
+    records = (_fitting_record(place, answerer) for place in outputs)
+    return sum(record["counts"]["rows"] for record in records if record is not None)
+
+
+def _fitting_record(place: Place, answerer: Answerer) -> dict[str, Any] | None:
+    """Return the record of an earlier output made as an answerer would make it now, else None."""
+    record = read_record(place)
+    if record is None or differences(record, expectation(answerer), apart_from_columns=True):
+        return None
+    return record
 
 
 _NEVER = np.int64(-1)  # Python's hash() never returns it

@@ -6,20 +6,24 @@ from collections.abc import Sequence
 
 import pyarrow as pa
 
+from jobs.scoring.explanations import EXPLANATION_FIELD
 from rerank.resolution_table import CANDIDATE_SET_FIELD, OUTPUT_SCHEMA
 
 
-def answer_schema(coverage: float | None = None, *, only_decisions: bool = False) -> pa.Schema:
+def answer_schema(
+    coverage: float | None = None, *, only_decisions: bool = False, explained: bool = False
+) -> pa.Schema:
     """Return the columns a resolved row gets; that of candidate sets notes their coverage.
 
     :param only_decisions: leave the list of candidates out.
+    :param explained: add the features that decided.
     """
     schema = OUTPUT_SCHEMA
     if only_decisions:
         schema = schema.remove(schema.get_field_index("candidates"))
     if coverage is not None:
         schema = schema.append(CANDIDATE_SET_FIELD.with_metadata({"coverage": f"{coverage:g}"}))
-    return schema
+    return schema.append(EXPLANATION_FIELD) if explained else schema
 
 
 def renamed_columns(names: Sequence[str], added: pa.Schema = OUTPUT_SCHEMA) -> dict[str, str]:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from typing import TextIO
 
-from jobs.scoring.running import Progress
+from jobs.scoring.tally import Progress
 
 _TERMINAL_S = 0.2
 _LOG_S = 60.0

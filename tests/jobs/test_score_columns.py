@@ -17,7 +17,7 @@ from jobs.listing_files.selection import Selection, select_files, select_matchin
 from jobs.places import Place, place_of
 from jobs.scoring import Existing, plan_score, run_plan
 from jobs.scoring.progress_line import ProgressLine, progress_text
-from jobs.scoring.running import Progress
+from jobs.scoring.tally import Progress
 
 ROW = {"sku": 7, "name": "rtx 3080 10gb", "title": "shop window", "maker": "EVGA", "cost": "12.5"}
 

@@ -1,0 +1,262 @@
+"""`rerank nightly`: one command for cron, that can be run again however it ended."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from datetime import date
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from index.registry import load_registry
+from index.shipped import shipped
+from jobs.nightly import SUMMARY, latest_summary, report_text, summary_content
+from jobs.places import place_of
+from jobs.scoring import ScoreSummary
+from jobs.scoring.drafts import exclusive
+
+DOCS = Path(__file__).resolve().parents[2] / "docs/nightly.md"
+TITLES = {"a": ["Palit RTX 3080 GamingPro 10GB", "RTX 3080 box only"], "b": ["RX6700XT 12G", ""]}
+FIRST, SECOND = "2026-01-01", "2026-01-03"
+
+
+def write(path, titles):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    ids = [f"{path.stem}-{n}" for n in range(len(titles))]
+    pq.write_table(pa.table({"listing_id": ids, "title": titles}), path)
+
+
+def tables(folder):
+    return {
+        path.relative_to(folder).as_posix(): pq.read_table(path).to_pylist()
+        for path in folder.rglob("*.parquet") if not path.name.startswith(".")
+    }  # fmt: skip
+
+
+def summary_of(folder):
+    return json.loads((folder / SUMMARY).read_text(encoding="utf-8"))
+
+
+@pytest.fixture
+def feeds(tmp_path):
+    for name, titles in TITLES.items():
+        write(tmp_path / f"feeds/{name}.parquet", titles)
+    return tmp_path / "feeds"
+
+
+@pytest.fixture
+def night(run, feeds, tmp_path):
+    def at(day, *more):
+        return run("nightly", "--date", day, *more, feeds, tmp_path / "out")
+
+    return at
+
+
+@pytest.fixture
+def registry(tmp_path):
+    """A copy of the shipped registry, to be changed."""
+    return Path(shutil.copytree(shipped("registry"), tmp_path / "registry"))
+
+
+def test_a_day_is_scored_into_its_folder_as_score_does_it(run, night, feeds, tmp_path):
+    result = night(FIRST)
+    assert result.exit_code == 0, result.output
+    assert run("score", feeds, tmp_path / "plain").exit_code == 0
+    assert tables(tmp_path / "out" / FIRST) == tables(tmp_path / "plain")
+    content = summary_of(tmp_path / "out" / FIRST)
+    assert (content["date"], content["rows"], content["rejects"]) == (FIRST, 4, 1)
+    assert content["decisions"] == {"match": 2, "review": 0, "no_match": 2}
+    assert content["shares"] == {"match": 0.5, "review": 0.0, "no_match": 0.5}
+    assert (content["previous"], content["index_rebuilt"]) == (None, False)
+    assert result.stdout.splitlines()[:5] == [
+        "          2026-01-01", "rows               4", "match          50.0%",
+        "review          0.0%", "no match       50.0%",
+    ]  # fmt: skip
+
+
+def test_the_next_day_keeps_answers_of_the_latest_finished_day_and_compares(night, feeds, tmp_path):
+    night(FIRST)
+    write(tmp_path / "out/2026-01-02/a.parquet", ["not finished"])
+    write(feeds / "b.parquet", ["RX6700XT 12G", "Tesla P40 24GB"])
+    result = night(SECOND)
+    assert "Listings that have not changed since 2026-01-01 keep their answers" in result.stderr
+    content = summary_of(tmp_path / "out" / SECOND)
+    assert content["reused_rows"] == 3
+    assert content["previous"] == {
+        "date": FIRST, "rows": 4, "shares": {"match": 0.5, "review": 0.0, "no_match": 0.5},
+        "changes": {"match": 0.25, "review": 0.0, "no_match": -0.25},
+        "model_version": content["model_version"], "index_version": content["index_version"],
+    }  # fmt: skip
+    assert "match          75.0%       50.0%  +25.0 pp" in result.stdout
+    assert "rejects 0, answers kept from earlier 3\n" in result.stdout
+    assert "another" not in result.stdout
+
+
+def test_a_later_day_is_no_earlier_one(night, tmp_path):
+    night(SECOND)
+    night(FIRST)
+    assert summary_of(tmp_path / "out" / FIRST)["previous"] is None
+
+
+def test_run_again_on_the_same_day_it_does_only_what_is_missing(night, tmp_path):
+    night(FIRST)
+    whole = tables(tmp_path / "out")
+    (tmp_path / "out" / FIRST / "b.parquet").unlink()
+    (tmp_path / "out" / FIRST / SUMMARY).unlink()
+    assert night(FIRST).exit_code == 0
+    assert tables(tmp_path / "out") == whole
+    assert summary_of(tmp_path / "out" / FIRST)["files"] == {"scored": 1, "kept": 1, "failed": 0}
+
+
+def test_one_file_goes_into_the_days_folder_too(run, feeds, tmp_path):
+    for day in (FIRST, SECOND):
+        result = run("nightly", "--date", day, feeds / "b.parquet", tmp_path / "out")
+        assert result.exit_code == 0, result.output
+    assert sorted(path.name for path in (tmp_path / "out" / SECOND).iterdir()) == [
+        SUMMARY, "b.parquet", "b.rejects.parquet",
+    ]  # fmt: skip
+    assert summary_of(tmp_path / "out" / SECOND)["reused_rows"] == 2
+
+
+def test_files_set_aside_end_with_exit_code_1_and_stand_in_the_report(night, feeds, tmp_path):
+    (feeds / "c.parquet").write_bytes(b"PAR1 cut off")
+    result = night(FIRST)
+    assert result.exit_code == 1
+    assert f"set aside: {feeds}/c.parquet: not readable as parquet" in result.stdout
+    content = summary_of(tmp_path / "out" / FIRST)
+    assert content["files"] == {"scored": 2, "kept": 0, "failed": 1}
+    assert [failure["file"] for failure in content["failures"]] == [f"{feeds}/c.parquet"]
+
+
+def test_the_index_is_rebuilt_only_when_the_registrys_content_changed(night, registry, tmp_path):
+    night(FIRST, "--registry", registry)
+    before = summary_of(tmp_path / "out" / FIRST)
+    assert before["index_rebuilt"] is False
+    (registry / "mine.yaml").write_text(
+        "vendor: NVIDIA\nfamilies:\n  - generation: GeForce 90\n    line: GeForce\n    models:\n"
+        "      - {name: GeForce RTX 9099, chip: GX999, year: 2031, variants: [99GB GDDR7]}\n",
+        encoding="utf-8",
+    )
+    result = night(SECOND, "--registry", registry)
+    assert result.exit_code == 0, result.output
+    n_gpus = len(load_registry(registry))
+    assert re.search(f"The registry changed: index [0-9a-f]{{16}} in .*: {n_gpus} GPUs of ",
+                     result.stderr)  # fmt: skip
+    assert "Earlier answers are of another index and are not kept" in result.stderr
+    assert f"another index than on {FIRST}: its answers are not kept" in result.stdout
+    content = summary_of(tmp_path / "out" / SECOND)
+    assert (content["index_rebuilt"], content["reused_rows"]) == (True, 0)
+    assert content["index_version"] != before["index_version"]
+    assert content["model_version"] == before["model_version"]
+    night("2026-01-04", "--registry", registry)
+    last = summary_of(tmp_path / "out/2026-01-04")
+    assert (last["index_rebuilt"], last["reused_rows"]) == (False, 4)
+
+
+def test_without_a_registry_the_workspaces_own_index_stays(run, night, registry, tmp_path):
+    for path in registry.glob("*.yaml"):
+        if "intel" not in path.name.lower():
+            path.unlink()
+    assert run("build-index", "--registry", registry).exit_code == 0
+    manifest = (tmp_path / "home/index/manifest.json").read_bytes()
+    assert night(FIRST).exit_code == 0
+    assert (tmp_path / "home/index/manifest.json").read_bytes() == manifest
+
+
+def test_a_registry_with_faults_stops_before_anything_is_written(night, tmp_path):
+    bad = tmp_path / "bad.csv"
+    bad.write_text("model,vendor\nX,NVIDIA\n", encoding="utf-8")
+    result = night(FIRST, "--registry", bad)
+    assert result.exit_code == 1
+    assert "bad.csv" in result.stderr
+    assert list((tmp_path / "out").iterdir()) == []
+    assert not (tmp_path / "home").exists()
+
+
+def test_two_nights_do_not_write_to_one_folder_at_a_time(night, tmp_path):
+    with exclusive(place_of(tmp_path / "out")):
+        result = night(FIRST)
+    assert result.exit_code == 1
+    assert f"{tmp_path}/out: another run is scoring into it" in result.stderr
+
+
+def test_a_file_where_the_days_should_go_is_an_error(night, tmp_path):
+    (tmp_path / "out").write_bytes(b"x")
+    result = night(FIRST)
+    assert result.exit_code == 1
+    assert "expected a folder for the days' outputs, found a file" in result.stderr
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"rows": 4}', '{"rows": 0, "decisions": {}}'])
+def test_a_summary_that_cannot_be_read_is_of_no_finished_day(night, tmp_path, text):
+    night(FIRST)
+    damaged = tmp_path / "out/2026-01-02"
+    damaged.mkdir()
+    (damaged / SUMMARY).write_text(text, encoding="utf-8")
+    found = latest_summary(place_of(tmp_path / "out"), before=date(2026, 1, 3))
+    assert found is not None
+    assert found["date"] == FIRST
+
+
+def test_outputs_that_are_gone_are_no_earlier_answers(night, tmp_path):
+    night(FIRST)
+    for path in (tmp_path / "out" / FIRST).glob("*.parquet"):
+        path.unlink()
+    result = night(SECOND)
+    assert result.exit_code == 0
+    assert "its outputs are gone; no earlier answers are kept" in result.stderr
+    assert summary_of(tmp_path / "out" / SECOND)["reused_rows"] == 0
+
+
+def test_a_wrong_date_is_a_wrong_call(run, feeds, tmp_path):
+    result = run("nightly", "--date", "tomorrow", feeds, tmp_path / "out")
+    assert result.exit_code == 2
+    assert "'tomorrow' does not match the format '%Y-%m-%d'" in result.output
+
+
+def test_a_night_without_rows_has_shares_of_zero_and_a_report():
+    scored = ScoreSummary(0, {}, 0.0, model_version="m", index_version="i")
+    content = summary_content(date(2026, 1, 1), scored, None, index_rebuilt=False)
+    assert content["shares"] == {"match": 0.0, "review": 0.0, "no_match": 0.0}
+    assert "match           0.0%" in report_text(content)
+
+
+def test_the_document_names_every_key_of_the_summary(night, tmp_path):
+    night(FIRST)
+    night(SECOND)
+    text = DOCS.read_text(encoding="utf-8")
+    content = summary_of(tmp_path / "out" / SECOND)
+    named = set(re.findall(r"`(\w+)`", text))
+    assert set(content) | set(content["previous"]) <= named
+
+
+@pytest.mark.slow
+def test_a_killed_night_is_finished_by_the_next_run_of_the_day(run, feeds, tmp_path):
+    for name in "cd":
+        write(feeds / f"{name}.parquet", [f"RTX 30{n}0 10GB" for n in range(9_000)])
+    command = [
+        sys.executable, "-c", "from jobs.cli import main; main()", "nightly", "--date", FIRST,
+        "--only-decisions", str(feeds), str(tmp_path / "out"),
+    ]  # fmt: skip
+    environment = {**os.environ, "RERANK_HOME": str(tmp_path / "home")}
+    child = subprocess.Popen(command, stderr=subprocess.DEVNULL, env=environment)
+    day = tmp_path / "out" / FIRST
+    while child.poll() is None and not list(day.glob(".c.parquet.*")):
+        time.sleep(0.005)
+    child.send_signal(signal.SIGKILL)
+    assert child.wait() == -signal.SIGKILL
+    assert not (day / SUMMARY).exists()
+    assert subprocess.run(command, capture_output=True, env=environment, check=True).stdout
+    assert run("score", "--only-decisions", feeds, tmp_path / "plain").exit_code == 0
+    assert tables(day) == tables(tmp_path / "plain")
+    assert [path.name for path in day.rglob(".*")] == []
+    assert summary_of(day)["files"]["kept"] >= 2

@@ -1,0 +1,309 @@
+"""`rerank score --engine ray` gives what the local engine gives.
+
+Ray runs in processes of its own, started by a process of its own; run as a script, this file scores
+a folder on Ray with answers that take their time, and says which process begins which file:
+
+    python test_ray_engine.py SOURCE OUT
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from functools import partial
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from echo_answerer import EchoAnswerer, score_all
+
+from index.errors import RerankError
+from jobs.listing_files.selection import select_files
+from jobs.places import place_of
+from jobs.scoring import Existing, RememberingAnswerer, plan_score
+from jobs.scoring.provenance import expectation
+from jobs.scoring.ray_cluster import connected
+from jobs.scoring.ray_engine import FileWorker, run_on_ray
+from jobs.scoring.scoring_task import Outcome, SharedColumns
+
+HERE = Path(__file__).parent
+GOOD = {"a": ["RTX 3080 10GB", ""], "b/c": ["RX6700XT 12G"], "d": ["Tesla P40", "RTX 3080 box"]}
+
+
+class Announcing(EchoAnswerer):
+    """Writes its process id into a folder when it begins, and takes its time."""
+
+    def __init__(self, begun):
+        super().__init__()
+        self.begun = begun
+
+    def answer(self, batch):
+        (self.begun / str(os.getpid())).write_text(batch.listings()[0].title, encoding="utf-8")
+        time.sleep(1.0)
+        return super().answer(batch)
+
+
+class Deadly(EchoAnswerer):
+    def answer(self, batch):
+        os.kill(os.getpid(), signal.SIGKILL)
+        return super().answer(batch)
+
+
+def write(path, titles, **more):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    ids = [f"{path.stem}-{n}" for n in range(len(titles))]
+    pq.write_table(pa.table({"listing_id": ids, "title": titles, **more}), path)
+
+
+@pytest.fixture
+def feeds(tmp_path):
+    for name, titles in GOOD.items():
+        write(tmp_path / f"feeds/{name}.parquet", titles)
+    return tmp_path / "feeds"
+
+
+def contents(folder):
+    """Return the bytes of all files by name, those that begin with a point included."""
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in folder.rglob("*") if path.is_file()
+    }  # fmt: skip
+
+
+def environment(tmp_path):
+    paths = os.pathsep.join([str(HERE), str(HERE.parents[1])])
+    kept = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
+    return {**kept, "RERANK_HOME": str(tmp_path / "home"), "PYTHONPATH": paths}
+
+
+def rerank(tmp_path, *arguments):
+    return subprocess.run(
+        [sys.executable, "-c", "from jobs.cli import main; main()", *map(str, arguments)],
+        capture_output=True, text=True, env=environment(tmp_path), timeout=120, check=False,
+    )  # fmt: skip
+
+
+def worker(feeds, out, answerer, *, existing=Existing.REFUSE, expected=None):
+    plan = plan_score(select_files(str(feeds)), place_of(out), existing=existing)
+    expected = expectation(expected or answerer)
+    return FileWorker(plan, lambda: answerer, expected, SharedColumns())
+
+
+def unpacked(result):
+    return dict(zip(result["number"], map(json.loads, result["report"]), strict=True))
+
+
+def test_a_worker_scores_files_as_the_local_engine_does(feeds, tmp_path):
+    score_all(str(feeds), place_of(tmp_path / "local"))
+    reports = unpacked(worker(feeds, tmp_path / "out", EchoAnswerer())({"number": [2, 0, 1]}))
+    assert contents(tmp_path / "out") == contents(tmp_path / "local")
+    assert [Outcome.from_json(reports[n]["outcome"]).counts.rows for n in range(3)] == [2, 1, 2]
+    assert reports[0] == {
+        "outcome": {
+            "kind": "scored", "error": "", "n_reused": 0,
+            "counts": {"rows": 2, "rejects": 1, "decisions": {"match": 1, "no_match": 1}},
+        },
+        "said": [],
+    }  # fmt: skip
+    assert Outcome.from_json(reports[0]["outcome"]).as_json() == reports[0]["outcome"]
+
+
+def test_a_worker_keeps_finished_files_and_says_why_others_are_done_again(feeds, tmp_path):
+    worker(feeds, tmp_path / "out", EchoAnswerer())({"number": [0, 1, 2]})
+    write(feeds / "d.parquet", ["changed"])
+    again = worker(feeds, tmp_path / "out", EchoAnswerer(), existing=Existing.RESUME)
+    reports = unpacked(again({"number": [0, 1, 2]}))
+    assert [reports[n]["outcome"]["kind"] for n in range(3)] == ["kept", "kept", "scored"]
+    assert reports[2]["said"] == [f"{feeds}/d.parquet: scored again, the input changed"]
+
+
+def test_a_worker_reports_a_file_that_fails_and_goes_on(feeds, tmp_path):
+    (feeds / "a.parquet").write_bytes(b"PAR1 cut off")
+    reports = unpacked(worker(feeds, tmp_path / "out", EchoAnswerer())({"number": [0, 1]}))
+    assert [reports[n]["outcome"]["kind"] for n in (0, 1)] == ["failed", "scored"]
+    assert f"{feeds}/a.parquet: not readable as parquet" in reports[0]["outcome"]["error"]
+
+
+def test_a_worker_counts_the_answers_that_were_reused(feeds, tmp_path):
+    score_all(str(feeds), place_of(tmp_path / "monday"))
+    outputs = select_files(str(tmp_path / "monday")).places()
+    answerer = RememberingAnswerer(EchoAnswerer(), outputs)
+    reports = unpacked(worker(feeds, tmp_path / "out", answerer)({"number": [0, 1, 2]}))
+    assert [reports[n]["outcome"]["n_reused"] for n in range(3)] == [2, 1, 2]
+
+
+def test_a_worker_with_another_model_answers_nothing(feeds, tmp_path):
+    other = EchoAnswerer(model_version="m2")
+    report = worker(feeds, tmp_path / "out", other, expected=EchoAnswerer()).report(0)
+    assert report == {
+        "fault": f"the Ray worker on {socket.gethostname()} cannot answer: expected model m1, "
+        "found m2; install the same release there and let the workspace (--home) be reachable at "
+        "the same path"
+    }
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("hidden", ["ray", "ray.data"])
+def test_without_ray_one_line_says_how_to_install_it(run, feeds, tmp_path, monkeypatch, hidden):
+    monkeypatch.setitem(sys.modules, hidden, None)
+    result = run("score", "--engine", "ray", feeds, tmp_path / "out")
+    assert result.exit_code == 1
+    assert "install it with `pip install 'rerank[ray]'`" in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_address_without_ray_is_a_wrong_call(run, feeds, tmp_path):
+    result = run("score", "--ray-address", "head:6379", feeds, tmp_path / "out")
+    assert result.exit_code == 2
+    assert "--ray-address needs --engine ray: add it, or drop the address" in result.output
+
+
+@pytest.mark.slow
+def test_a_folder_comes_out_byte_for_byte_as_from_the_local_engine(run, feeds, tmp_path):
+    (feeds / "broken.parquet").write_bytes(b"PAR1 cut off")
+    write(feeds / "other.parquet", ["x"], colour=["red"])
+    summaries = {}
+    for engine in ("local", "ray"):
+        options = ["--engine", engine, "--workers", 2, "--summary", tmp_path / f"{engine}.json"]
+        done = rerank(tmp_path, "score", *options, feeds, tmp_path / engine)
+        assert (done.returncode, done.stdout) == (1, ""), done.stderr
+        assert done.stderr.splitlines()[-1].startswith("5 rows: ")
+        assert len(done.stderr.splitlines()) == 3, done.stderr  # two set aside, the counts
+        summaries[engine] = json.loads((tmp_path / f"{engine}.json").read_text(encoding="utf-8"))
+        for timing in ("seconds", "rows_per_second"):
+            del summaries[engine][timing]
+    assert contents(tmp_path / "ray") == contents(tmp_path / "local")
+    assert summaries["ray"] == summaries["local"]
+    assert [Path(failure["file"]).name for failure in summaries["ray"]["failures"]] == [
+        "broken.parquet", "other.parquet",
+    ]  # fmt: skip
+
+
+@pytest.mark.slow
+def test_a_killed_worker_is_survived(tmp_path):
+    feeds, begun = tmp_path / "feeds", tmp_path / "begun"
+    begun.mkdir()
+    for name in "abcdef":
+        write(feeds / f"{name}.parquet", [f"card {name}"])
+    child = start(feeds, tmp_path / "out", begun)
+    victim = wait_for_a_worker(child, begun)
+    os.kill(victim, signal.SIGKILL)
+    said, _ = child.communicate(timeout=120)
+    assert child.returncode == 0, said
+    assert "6 rows: 6 match" in said
+    processes = {int(path.name) for path in begun.iterdir()}
+    assert len(processes - {victim}) >= 2  # the other worker, and one in the place of the killed
+    score_all(str(feeds), place_of(tmp_path / "local"))
+    assert contents(tmp_path / "out") == contents(tmp_path / "local")
+
+
+@pytest.mark.slow
+def test_ctrl_c_ends_the_run_and_its_workers_and_leaves_nothing_half_written(tmp_path):
+    feeds, begun = tmp_path / "feeds", tmp_path / "begun"
+    begun.mkdir()
+    for name in "abcdef":
+        write(feeds / f"{name}.parquet", [f"card {name}"])
+    child = start(feeds, tmp_path / "out", begun)
+    wait_for_a_worker(child, begun)
+    os.killpg(child.pid, signal.SIGINT)  # as a terminal does: to every process of the group
+    said, _ = child.communicate(timeout=60)
+    assert (child.returncode, said) == (130, "interrupted\n")
+    local = tmp_path / "local"
+    score_all(str(feeds), place_of(local))
+    left = contents(tmp_path / "out")
+    assert left.items() <= contents(local).items()
+    assert len(left) < 6
+
+
+@pytest.mark.slow
+def test_one_file_goes_to_one_worker_and_if_it_ends_every_worker_that_is_one_line(tmp_path):
+    write(tmp_path / "a.parquet", ["x"])
+    child = start(tmp_path / "a.parquet", tmp_path / "out.parquet", None)
+    said, _ = child.communicate(timeout=120)
+    assert child.returncode == 1
+    note, error = said.splitlines()
+    assert note.startswith("Ray spreads files over workers: one file goes to one worker")
+    assert error.startswith("a file's Ray worker ended unexpectedly 3 times, perhaps for want of")
+    assert [path.name for path in tmp_path.glob("*out*")] == []
+
+
+@pytest.mark.slow
+def test_workers_load_neither_torch_nor_lightgbm(feeds, tmp_path):
+    code = (
+        "import sys\nfrom functools import partial\nfrom pathlib import Path\nimport ray.data\n"
+        "from jobs.listing_files.selection import select_files\nfrom jobs.places import place_of\n"
+        "from jobs.scoring import ScoreOptions, plan_score\n"
+        "from jobs.scoring.engines import remembering_resolver\n"
+        "from jobs.scoring.provenance import expectation\n"
+        "from jobs.scoring.ray_engine import FileWorker\n"
+        "from jobs.scoring.scoring_task import SharedColumns\n"
+        f"home = Path({str(tmp_path / 'home')!r})\n"
+        "make = partial(remembering_resolver, home, ScoreOptions(), [])\n"
+        f"plan = plan_score(select_files({str(feeds)!r}), place_of({str(tmp_path / 'out')!r}))\n"
+        "done = FileWorker(plan, make, expectation(make()), SharedColumns())({'number': [0]})\n"
+        "print(done['report'][0])\nprint(sorted({'torch', 'lightgbm', 'faiss'} & set(sys.modules)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=environment(tmp_path),
+        check=True,
+    )  # fmt: skip
+    report, loaded = done.stdout.splitlines()
+    assert json.loads(report)["outcome"]["kind"] == "scored"
+    assert loaded == "['faiss']"
+
+
+@pytest.mark.slow
+def test_an_address_where_there_is_no_cluster_is_one_line(feeds, tmp_path):
+    done = rerank(
+        tmp_path, "score", "--engine", "ray", "--ray-address", "auto", feeds, tmp_path / "out"
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("Error: --ray-address auto: expected a Ray cluster, found none (")
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_an_address_that_does_not_answer_is_given_up(monkeypatch):
+    pytest.importorskip("ray")
+    monkeypatch.setattr("jobs.scoring.ray_cluster.REACH_S", 0.1)
+    expected = r"--ray-address 127.0.0.1:1: expected a Ray cluster, found none \(no answer within 0"
+    with pytest.raises(RerankError, match=expected), connected("127.0.0.1:1", workers=1):
+        pass
+
+
+def start(feeds, out, begun):
+    """Start this file as a script in a process group of its own."""
+    command = [sys.executable, __file__, str(feeds), str(out), *([] if begun is None else [begun])]
+    return subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+        env=environment(out.parent), start_new_session=True,
+    )  # fmt: skip
+
+
+def wait_for_a_worker(child, begun):
+    while child.poll() is None and not any(begun.iterdir()):
+        time.sleep(0.01)
+    return int(next(begun.iterdir()).name)
+
+
+if __name__ == "__main__":
+    source, target, *rest = sys.argv[1:]
+    import test_ray_engine as this_module  # by its name, which workers import too
+
+    make = partial(this_module.Announcing, Path(rest[0])) if rest else this_module.Deadly
+    plan = plan_score(select_files(source), place_of(target))
+    try:
+        summary = run_on_ray(plan, EchoAnswerer(), make, workers=2, say=print)
+    except KeyboardInterrupt:
+        sys.stdout.write("interrupted\n")
+        sys.exit(130)
+    except RerankError as exc:
+        sys.stdout.write(f"{exc}\n")
+        sys.exit(1)
+    sys.stdout.write(summary.line() + "\n")
