@@ -2,7 +2,7 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 
-.PHONY: demo test check clean
+.PHONY: demo test check bench clean
 
 demo: .venv/installed
 	$(BIN)/rerank demo
@@ -14,6 +14,9 @@ check: .venv/installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+bench: .venv/installed-dev
+	$(BIN)/rerank bench --page docs/benchmarks.md
 
 clean:
 	rm -rf .rerank build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
