@@ -232,19 +232,20 @@ class Lexicon:
 
     def _affix_masks(self, pieces: list[Run]) -> list[int]:
         masks = []
-        count = len(pieces)
-        for at, piece in enumerate(pieces):
-            nxt = at + 1
-            glued_next = nxt < count and pieces[nxt].start == piece.end
-            key = (piece.text, glued_next and pieces[nxt].text.isdigit())
+        following = [*pieces[1:], _NO_RUN]
+        for at, ((text, _, end), (after, after_start, _)) in enumerate(
+            zip(pieces, following, strict=False)
+        ):
+            glued_next = after_start == end
+            key = (text, glued_next and after.isdigit())
             mask = self._affix_cache.get(key)
             if mask is None:
                 mask = self._affix_mask(*key)
                 if len(self._affix_cache) < 200_000:
                     self._affix_cache[key] = mask
-            if piece.text == "r" and glued_next and pieces[nxt].text in ("5", "7", "9"):
-                mask = 1 << self.affixes["r" + pieces[nxt].text]
-            elif glued_next and piece.text.isdigit() and pieces[nxt].text[0] in "gm":
+            if text == "r" and glued_next and after in ("5", "7", "9"):
+                mask = 1 << self.affixes["r" + after]
+            elif glued_next and after[0] in "gm" and text.isdigit():
                 mask = 0  # "2" of "2GB" is no suffix
             if mask and at and _NEGATIONS & {pieces[at - 1].text, pieces[max(0, at - 2)].text}:
                 mask = 0  # "not XT", "no es ti", "pas de Ti"
@@ -417,6 +418,7 @@ def _vocabulary(names: Sequence[ModelName]) -> dict[str, int]:
     return _number(sorted(words | {"r5", "r7", "r9", "ti", "super", *_GLUED_LINES}))
 
 
+_NO_RUN = Run("", -1, -1)
 _BRANDS = frozenset(["geforce", "radeon", "quadro", "tesla", "instinct"])
 
 

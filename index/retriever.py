@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from index.embedder import Embedder, listing_text
 from index.lexicon import Lexicon, Reading
 from index.name_evidence import NameEvidence, name_evidence
+from index.ordering import falling_order, place_in_group
 from index.records import GpuRecord, Listing, Route
 from index.stated_memory import memory_agreement, stated_sizes
 from index.vector_index import VectorIndex
@@ -143,22 +144,13 @@ class Retriever:
     def _keep_best(self, listing: Ints, record: Ints, shortlist: Floats, limit: int) -> Ints:
         """Return rows by listing and shortlist, few variants of a model, ``limit`` in all.
 
-        The pairs come in order of listing and record, so that stable sorts leave ties by record.
+        The pairs come in order of listing and record, so that ties are left by record.
         """
         if not len(listing):  # by name alone, a title may have no candidate
             return np.zeros(0, np.int64)
-        group = listing * len(self.lexicon.models) + self.lexicon.model_of_record[record]
-        order = np.lexsort((-shortlist, group))
-        same = np.diff(group[order]) == 0
-        order = np.sort(order[_rank_in_run(same) < _VARIANTS_PER_MODEL])
-        order = order[np.lexsort((-shortlist[order], listing[order]))]
-        same = np.diff(listing[order]) == 0
-        return np.asarray(order[_rank_in_run(same) < limit], np.int64)
-
-
-def _rank_in_run(same_as_previous: NDArray[np.bool_]) -> Ints:
-    """Return each element's place in its run of equal neighbours, from 0; at least one element."""
-    size = len(same_as_previous) + 1
-    starts = np.concatenate([[True], ~same_as_previous])
-    start_at = np.maximum.accumulate(np.where(starts, np.arange(size), 0))
-    return np.asarray(np.arange(size) - start_at, np.int64)
+        order = falling_order(listing, shortlist)
+        of_listing = listing[order]
+        model = self.lexicon.model_of_record[record[order]]
+        few = place_in_group(of_listing * len(self.lexicon.models) + model) < _VARIANTS_PER_MODEL
+        order, of_listing = order[few], of_listing[few]
+        return order[place_in_group(of_listing) < limit]

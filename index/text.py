@@ -10,7 +10,7 @@ import html
 import itertools
 import re
 import unicodedata
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import NamedTuple
 
 # Real titles end at 80-250 characters; what follows in longer ones is keyword stuffing, and an
@@ -60,6 +60,10 @@ class Run(NamedTuple):
     end: int
 
 
+# A title has a dozen: made from a tuple they take half the time of a call with three arguments.
+_run = partial(tuple.__new__, Run)
+
+
 def normalise(text: str) -> str:
     """Return the title in lower case, entities, tags, odd spaces and look-alike letters resolved.
 
@@ -71,7 +75,7 @@ def normalise(text: str) -> str:
 def runs(normalised: str) -> list[Run]:
     """Split normalised text into runs of letters and digits (``rtx4060ti`` -> rtx, 4060, ti)."""
     if _GLUED_CORE.search(normalised) is None:
-        return [Run(m[0], m.start(), m.end()) for m in _RUN.finditer(normalised)]
+        return [_run((match[0], *match.span())) for match in _RUN.finditer(normalised)]
     found = []
     for match in _RUN.finditer(normalised):
         text, start = match[0], match.start()

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from index.ordering import falling_order
 from rerank.reasons import reasons_of
 from rerank.resolution import DECISIONS, Decision, Resolution, ScoredCandidate
 from rerank.retrieval import ModelTable
@@ -145,7 +146,7 @@ def answers_of(
     :param probability: shape (listings,), that the best candidate's model is sold.
     """
     batch = evidence.candidates
-    order = np.lexsort((table.tie_rank[batch.record], -evidence.scores, batch.listing))
+    order = falling_order(batch.listing, evidence.scores, table.tie_rank[batch.record])
     record, score = batch.record[order], evidence.scores[order].astype(np.float64)
     model = table.model_of_record[record].astype(np.int64)
     found = evidence.best >= 0

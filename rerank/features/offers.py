@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from index.name_evidence import NAME_FEATURES
+from index.ordering import falling_order
 from rerank.features.candidates import CANDIDATE_FEATURES
 from rerank.features.cues import CATEGORIES, CueHits
 from rerank.retrieval import Candidates, ModelTable
@@ -91,7 +92,7 @@ def _leaders(
     spread = np.zeros(listings, np.float32)
     if not len(starts):
         return best, lead, spread
-    order = np.lexsort((tie_rank, -scores, batch.listing))
+    order = falling_order(batch.listing, scores, tie_rank)
     best[filled] = order[starts]
     top = scores[best[filled]]
     rival = model != np.repeat(model[best[filled]], counts[filled])
