@@ -1,5 +1,6 @@
 """What people run: the command line, and `open_resolver` for a pipeline's own code."""
 
-from jobs.workspace import Workspace, open_resolver
+from jobs.serving import open_resolver
+from jobs.workspace import Workspace
 
 __all__ = ["Workspace", "open_resolver"]

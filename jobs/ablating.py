@@ -12,9 +12,10 @@ from index.artifacts import writing_file
 from index.registry import registry_fingerprint
 from index.shipped import shipped
 from jobs.gold_sets import read_gold_files, shipped_sets
+from jobs.serving import resolver_over
 from jobs.tables import table
 from jobs.training import scaled
-from jobs.workspace import Workspace, open_retriever, resolver_over
+from jobs.workspace import Workspace, open_retriever
 from rerank.evaluation.intervals import DEFAULT_SAMPLES
 from rerank.evaluation.latency import Latency
 from rerank.evaluation.recording import Run, record_ablation
@@ -46,8 +47,8 @@ def ablate_workspace(
     :raises InputError: if gold files are faulty, share a name or hold no match.
     """
     from rerank.evaluation.ablation import ablate
-    from rerank.training import TrainingParameters
     from rerank.training_evidence import Preparer
+    from rerank.training_sets import TrainingParameters
 
     progress("loading", 0.0)
     retriever, manifest = open_retriever(workspace)

@@ -16,10 +16,11 @@ from jobs.evaluating import EvaluationPlan, evaluate_workspace
 from jobs.listing_files import open_listings
 from jobs.reports import baselines_text
 from jobs.scoring import ScoreSummary, score_file
+from jobs.serving import open_resolver
 from jobs.tables import cut, memory, table
 from jobs.training import train_workspace_model
-from jobs.workspace import Workspace, default_embedder, open_resolver
-from rerank.training import TrainingParameters
+from jobs.workspace import Workspace, default_embedder
+from rerank.training_sets import TrainingParameters
 
 _ROWS_SHOWN = 12
 _HEADLINES = (

@@ -14,7 +14,8 @@ from index.errors import InputError
 from index.registry import registry_fingerprint
 from jobs.gold_sets import read_gold_files, shipped_sets
 from jobs.report_html import render_report
-from jobs.workspace import Workspace, open_retriever, resolver_over
+from jobs.serving import resolver_over
+from jobs.workspace import Workspace, open_retriever
 from rerank.annotation.annotated_gold import gold_of_annotations, is_kept_out
 from rerank.annotation.consensus import consensus
 from rerank.conformal import DEFAULT_COVERAGE
@@ -25,6 +26,7 @@ from rerank.evaluation.evaluate import DEFAULT_SEED, evaluate
 from rerank.evaluation.failures import failures
 from rerank.evaluation.gold import GoldListing
 from rerank.evaluation.intervals import DEFAULT_SAMPLES
+from rerank.ranker_folder import RankerKind
 from rerank.resolver import Decision
 from rerank.store import Store
 from rerank.store.annotations import read_annotations
@@ -61,6 +63,8 @@ class EvaluationPlan:
     coverage: float = DEFAULT_COVERAGE
     seed: int = DEFAULT_SEED
     samples: int = DEFAULT_SAMPLES
+    ranker: RankerKind = RankerKind.LTR
+    cascade: bool = False
 
 
 def evaluate_workspace(
@@ -78,7 +82,9 @@ def evaluate_workspace(
     """
     progress("loading", 0.0)
     retriever, manifest = open_retriever(workspace)
-    resolver = resolver_over(workspace, retriever, manifest)
+    resolver = resolver_over(
+        workspace, retriever, manifest, ranker=plan.ranker, cascade=plan.cascade
+    )
     store = Store(workspace.store_path, wait_s=wait_s)
     report = evaluate(
         resolver, _sets(plan, retriever, resolver, store), store=store,

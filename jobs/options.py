@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from jobs.workspace import DEFAULT_HOME
+from rerank.ranker_folder import RankerKind
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
@@ -57,6 +58,28 @@ candidate_set_option: Decorator = click.option(
     help="Add the set of models the listing may sell; of listings like those calibrated on, this "
     "share has the truth in its set. Usual: 0.95.",
 )
+
+_ranker_option: Decorator = click.option(
+    "--ranker",
+    type=click.Choice([kind.value for kind in RankerKind]),
+    default=RankerKind.LTR.value,
+    show_default=True,
+    callback=lambda context, parameter, value: RankerKind(value),
+    help="What orders the candidates; others than ltr must have been trained in the workspace.",
+)
+
+_cascade_option: Decorator = click.option(
+    "--cascade",
+    is_flag=True,
+    help="Let the workspace's cross-encoder rescore the first few candidates where the decision "
+    "is uncertain.",
+)
+
+
+def ranker_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add ``--ranker`` and ``--cascade``."""
+    return _ranker_option(_cascade_option(command))
+
 
 seed_option: Decorator = click.option(
     "--seed", type=click.IntRange(0), default=7, show_default=True, help="Same seed, same result."

@@ -47,7 +47,7 @@ def simulate_queues(
     from rerank.annotation.simulation import Simulation
     from rerank.annotation.simulation_figures import figures
     from rerank.features import CueReader
-    from rerank.training import TrainingParameters
+    from rerank.training_sets import TrainingParameters
 
     gold, shops = _read_all(gold_files)
     retriever, index = open_retriever(workspace)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from index.embedder import descriptor, listing_text
 from index.embedder_training import EmbedderParameters, train_embedder
+from index.errors import ArtifactError
 from index.records import GpuRecord
 from index.shipped import shipped
 from jobs.workspace import Workspace, open_retriever
@@ -20,7 +21,8 @@ from rerank.splits import Split, models_of
 if TYPE_CHECKING:
     from index.retriever import Retriever
     from rerank.annotation.labelling import AnnotatedListings
-    from rerank.training import TrainingParameters
+    from rerank.ranker_folder import RankerFolder
+    from rerank.training_sets import TrainingParameters
 
 _NIL_LISTINGS_PER_PAIR = 1 / 3  # they widen the vocabulary; no pair is made of them
 _TRAINED_ON = (Split.EMBEDDER,)
@@ -95,6 +97,34 @@ def train_workspace_model(
             retriever, cues, draft, manifest, parameters, annotated=annotated, progress=progress
         )
         return workspace.adopt_model(draft, summary["version"]), summary
+
+
+def train_workspace_decision(
+    workspace: Workspace,
+    trained: RankerFolder,
+    parameters: TrainingParameters,
+    *,
+    progress: Callable[[str, float], None] = lambda stage, share: None,
+) -> tuple[Path, dict[str, Any]]:
+    """Train what decides on a ranker's scores; return the folder that serves, and a summary.
+
+    :raises ArtifactError: if the ranker's folder is missing or damaged.
+    :raises MismatchError: if the ranker reads what candidates of listings do not have.
+    """
+    from rerank.decision_training import train_decision
+
+    if not trained.folder.is_dir():
+        raise ArtifactError(
+            f"{trained.folder}: no trained {trained.kind.value} ranker here; make one with "
+            f"`rerank train-{trained.kind.value}`, or name its folder with --from"
+        )
+    retriever, manifest = open_retriever(workspace)
+    cues = CueReader.load(shipped("cues.yaml"))
+    folder = workspace.served_folder(trained.kind)
+    summary = train_decision(
+        trained, retriever, cues, folder, manifest, parameters, progress=progress
+    )
+    return folder, summary
 
 
 def read_annotated(

@@ -4,6 +4,10 @@
     HOME/index/                     what `rerank build-index` made
     HOME/models/ltr/<version>/      what `rerank train-ltr` made
     HOME/models/active_model.json   which of them serves
+    HOME/models/pairwise/           what `rerank train-pairwise` made
+    HOME/models/dual/               what `rerank train-dual` made
+    HOME/models/cross-encoder/      what `rerank train-cross-encoder` made
+    HOME/models/served/<ranker>/    what `rerank train-decision` made on one of these three
     HOME/reports/reranker_metrics.json, reranker_report.html   what `rerank evaluate` found
     HOME/reports/reranker_ablation.json   what `rerank ablate` found
     HOME/store.duckdb               what people said and what was measured
@@ -21,15 +25,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from index.artifacts import writing_file
-from index.errors import ArtifactError, MismatchError
+from index.errors import ArtifactError
 from index.shipped import shipped
+from rerank.ranker_folder import RankerFolder, RankerKind
 
 if TYPE_CHECKING:
     from index.artifacts import Manifest
     from index.embedder import Embedder
     from index.retriever import Retriever
-    from rerank.model import RerankModel
-    from rerank.resolver import Resolver
 
 DEFAULT_HOME = Path(".rerank")
 _ACTIVE = "active_model.json"
@@ -55,6 +58,50 @@ class Workspace:
     def models_folder(self) -> Path:
         """Where versions of the model lie."""
         return self.home / "models" / "ltr"
+
+    @property
+    def pairwise_folder(self) -> Path:
+        """Where pairwise rankers lie, there or not."""
+        return self.home / "models" / "pairwise"
+
+    @property
+    def dual_folder(self) -> Path:
+        """Where the dual-objective ranker lies with its report, there or not."""
+        return self.home / "models" / "dual"
+
+    @property
+    def cross_encoder_folder(self) -> Path:
+        """Where the cross-encoder lies, there or not."""
+        return self.home / "models" / "cross-encoder"
+
+    def trained_ranker(self, kind: RankerKind) -> RankerFolder:
+        """Return where a ranker other than LambdaRank lies as its training wrote it."""
+        folders = {
+            RankerKind.PAIRWISE: self.pairwise_folder,
+            RankerKind.DUAL: self.dual_folder / "model",
+            RankerKind.CROSS_ENCODER: self.cross_encoder_folder,
+        }
+        return RankerFolder(kind, folders[kind])
+
+    def served_folder(self, kind: RankerKind) -> Path:
+        """Where a ranker other than LambdaRank lies with what decides on its scores."""
+        return self.home / "models" / "served" / kind.value
+
+    def model_of(self, kind: RankerKind) -> Path:
+        """Return the model of a ranker: LambdaRank's that serves, else what was trained here.
+
+        :raises ArtifactError: if there is none.
+        """
+        if kind is RankerKind.LTR:
+            return self.active_model()
+        folder = self.served_folder(kind)
+        if not folder.is_dir():
+            raise ArtifactError(
+                f"{folder}: no {kind.value} ranker serves here; train one with `rerank "
+                f"train-{kind.value}`, then what decides on its scores with `rerank "
+                f"train-decision {kind.value}`"
+            )
+        return folder
 
     @property
     def report_path(self) -> Path:
@@ -125,47 +172,6 @@ def open_retriever(workspace: Workspace) -> tuple[Retriever, Manifest]:
 
     folder = workspace.active_index()
     return load_retriever(folder, embedder_of_index(workspace, folder))
-
-
-def open_resolver(home: Path | str | None = None) -> Resolver:
-    """Return the resolver of a workspace: what a pipeline imports.
-
-    :param home: the workspace; by default ``RERANK_HOME``, else ``.rerank``.
-    :raises ArtifactError: if its index or model is damaged.
-    :raises MismatchError: if index and model do not belong together.
-    """
-    workspace = Workspace(Path(home or os.environ.get("RERANK_HOME") or DEFAULT_HOME))
-    return resolver_over(workspace, *open_retriever(workspace))
-
-
-def resolver_over(workspace: Workspace, retriever: Retriever, index: Manifest) -> Resolver:
-    """Put the workspace's model on a retriever that was loaded from its index."""
-    from rerank.features.cues import CueReader
-    from rerank.model import RerankModel
-    from rerank.resolver import Resolver
-
-    folder = workspace.active_model()
-    model = RerankModel.load(folder)
-    check_fit(model, folder, index, workspace.active_index())
-    cues = CueReader.load(shipped("cues.yaml"))
-    return Resolver(retriever, model, cues, index_version=index.fingerprint)
-
-
-def check_fit(model: RerankModel, folder: Path, index: Manifest, index_folder: Path) -> None:
-    """Check that a model was trained over the embedder of an index.
-
-    The registry may differ: the model reads features, which a registry that grew has as well.
-
-    :raises MismatchError: if the embedders differ.
-    """
-    trained = model.parameters.get("index", {})
-    expected, found = trained.get("embedder_fingerprint"), index.parameters["embedder_fingerprint"]
-    if expected != found:
-        raise MismatchError(
-            f"{folder}: trained with embedder {trained.get('embedder')} ({expected}), but index "
-            f"{index_folder} was built with {index.parameters['embedder']} ({found}); train on "
-            "this index with `rerank train-ltr`, or rebuild it with `rerank build-index`"
-        )
 
 
 def default_embedder(workspace: Workspace) -> Embedder:

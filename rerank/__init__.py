@@ -1,5 +1,5 @@
 """Which GPU is it, and how sure? Features, rankers, calibration and decisions."""
 
-from rerank.resolver import Decision, Resolution, Resolver, ScoredCandidate, predict_match_score
+from rerank.resolution import Decision, Resolution, ScoredCandidate
 
-__all__ = ["Decision", "Resolution", "Resolver", "ScoredCandidate", "predict_match_score"]
+__all__ = ["Decision", "Resolution", "ScoredCandidate"]

@@ -1,10 +1,11 @@
-"""The model folder: LambdaRank, the offer classifier, the calibrator, the thresholds and what
-candidate sets need.
+"""The model folder: a ranker, and the offer classifier, calibrator, thresholds and candidate sets
+that were made on its scores.
 """
 
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -18,11 +19,16 @@ from index.errors import ArtifactError, MismatchError
 from rerank.calibration import Calibrator
 from rerank.conformal import CandidateSets
 from rerank.features import CANDIDATE_FEATURES, OFFER_FEATURES
+from rerank.ranker_folder import RankerFolder, RankerKind
+from rerank.ranking import FeatureRanker, Ranker
 from rerank.trees import OnnxTrees
 
 FORMAT_VERSION = 1
 REMEDY = "rerank train-ltr"
-_FILES = ("ranker.txt", "ranker.onnx", "offer.txt", "offer.onnx", "calibrator.json")
+_TREES = ("ranker.txt", "ranker.onnx")
+_DECISION = ("offer.txt", "offer.onnx", "calibrator.json")
+_RANKER_FOLDER = "ranker"  # of a ranker that is no LambdaRank, as its own training wrote it
+_KIND = "ranker_kind"  # models trained before there were other rankers lack it
 _CANDIDATE_SETS = "candidate_sets.json"  # models trained before there were candidate sets lack it
 _LIBRARIES = ("lightgbm", "onnxmltools", "onnxruntime", "numpy")
 
@@ -44,11 +50,12 @@ class Thresholds:
 class RerankModel:
     """Everything that decides. Make one with `rerank.training.train`, load one with `load`.
 
+    :param ranker_text: LightGBM's text of LambdaRank; empty for another ranker.
     :param candidate_sets: None if the model was trained before there were any.
     """
 
     ranker_text: str
-    ranker: OnnxTrees
+    ranker: Ranker
     offer_text: str
     offer: OnnxTrees
     calibrator: Calibrator
@@ -67,14 +74,17 @@ class RerankModel:
         manifest = read_manifest(
             folder, kind="ranker", format_version=FORMAT_VERSION, remedy=REMEDY
         )
-        absent = [name for name in _FILES if name not in manifest.files]
+        kind = RankerKind(manifest.parameters.get(_KIND, RankerKind.LTR.value))
+        needed = (*_TREES, *_DECISION) if kind is RankerKind.LTR else _DECISION
+        absent = [name for name in needed if name not in manifest.files]
         if absent:
             raise ArtifactError(f"{folder}: lacks {', '.join(absent)}; run `{REMEDY}`")
         _check_features(folder, manifest.parameters)
         calibrator = json.loads((folder / "calibrator.json").read_text(encoding="utf-8"))
+        text, ranker = _read_ranker(folder, kind)
         return cls(
-            ranker_text=(folder / "ranker.txt").read_text(encoding="utf-8"),
-            ranker=OnnxTrees((folder / "ranker.onnx").read_bytes()),
+            ranker_text=text,
+            ranker=ranker,
             offer_text=(folder / "offer.txt").read_text(encoding="utf-8"),
             offer=OnnxTrees((folder / "offer.onnx").read_bytes()),
             calibrator=Calibrator(tuple(calibrator["log_odds"]), tuple(calibrator["probability"])),
@@ -92,18 +102,25 @@ class RerankModel:
 def save_model(
     folder: Path,
     *,
-    ranker: tuple[str, bytes],
+    ranker: tuple[str, bytes] | RankerFolder,
     offer: tuple[str, bytes],
     calibrator: Calibrator,
     thresholds: Thresholds,
     parameters: dict[str, Any],
     candidate_sets: CandidateSets | None = None,
 ) -> str:
-    """Write a model folder, text and ONNX of each ensemble; return its version."""
+    """Write a model folder; return its version.
+
+    :param ranker: LambdaRank's text and ONNX, or the folder of another ranker, which is copied.
+    :param offer: text and ONNX.
+    """
     with writing_folder(folder) as draft:
-        for name, (text, onnx) in (("ranker", ranker), ("offer", offer)):
-            (draft / f"{name}.txt").write_text(text, encoding="utf-8")
-            (draft / f"{name}.onnx").write_bytes(onnx)
+        _write_trees(draft, "offer", offer)
+        if isinstance(ranker, RankerFolder):
+            shutil.copytree(ranker.folder, draft / _RANKER_FOLDER)
+            parameters = {**parameters, _KIND: ranker.kind.value}
+        else:
+            _write_trees(draft, "ranker", ranker)
         knots = json.dumps(asdict(calibrator), indent=1)
         (draft / "calibrator.json").write_text(knots + "\n", encoding="utf-8")
         described = {
@@ -112,6 +129,20 @@ def save_model(
             "offer_features": list(OFFER_FEATURES),
         }  # fmt: skip
         return _complete(draft, described, candidate_sets)
+
+
+def _write_trees(draft: Path, name: str, trees: tuple[str, bytes]) -> None:
+    text, onnx = trees
+    (draft / f"{name}.txt").write_text(text, encoding="utf-8")
+    (draft / f"{name}.onnx").write_bytes(onnx)
+
+
+def _read_ranker(folder: Path, kind: RankerKind) -> tuple[str, Ranker]:
+    """Return LambdaRank's text, empty for another ranker, and the ranker."""
+    if kind is not RankerKind.LTR:
+        return "", RankerFolder(kind, folder / _RANKER_FOLDER).load()
+    text, onnx = (folder / name for name in _TREES)
+    return text.read_text(encoding="utf-8"), FeatureRanker(OnnxTrees(onnx.read_bytes()))
 
 
 def _complete(draft: Path, parameters: dict[str, Any], candidate_sets: CandidateSets | None) -> str:

@@ -1,6 +1,6 @@
 """The resolver: listings in, decisions out.
 
-Retriever -> candidates -> features -> LambdaRank -> offer features -> probability -> decision.
+Retriever -> candidates -> features -> ranker -> offer features -> probability -> decision.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from rerank.conformal import DEFAULT_COVERAGE, outcome_probabilities
 from rerank.features import CandidateFeatures, CueReader, OfferFeatures
 from rerank.features.cues import CueHits
 from rerank.model import REMEDY, RerankModel
+from rerank.ranking import RankingBatch
 from rerank.resolution import Decision, Resolution, ScoredCandidate
 from rerank.resolution_table import RegistryColumns
 from rerank.retrieval import Candidates, ModelTable, Retriever
@@ -174,7 +175,8 @@ class Resolver:
         """Rank given candidates and describe the best of each listing."""
         cues = self._cues.find([(reading.text, reading.runs) for reading in candidates.readings])
         features = self._candidate_features.compute(listings, candidates, cues)
-        scores = self._model.ranker.score(features)
+        batch = RankingBatch(listings, candidates, features, self._table)
+        scores = self._model.ranker.score(batch)
         offers, best = self._offer_features.compute(candidates, self._table, features, scores, cues)
         return Evidence(candidates, features, scores, offers, best, cues)
 

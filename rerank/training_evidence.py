@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from rerank.bootstrap import LabelledListing
 from rerank.features import CandidateFeatures, CueReader, OfferFeatures
 from rerank.features.cues import CueHits
+from rerank.ranking import Ranker, RankingBatch
 from rerank.resolver import Evidence
 from rerank.retrieval import Candidates, ModelTable, Retriever
 from rerank.trees import OnnxTrees
@@ -161,9 +162,10 @@ def relevance_of(
     return grades
 
 
-def evidence_of(prepared: Prepared, ranker: OnnxTrees, table: ModelTable) -> Evidence:
+def evidence_of(prepared: Prepared, ranker: Ranker, table: ModelTable) -> Evidence:
     """Rank prepared listings and describe the best candidate of each, as a resolver does."""
-    scores = ranker.score(prepared.features)
+    listings = [item.listing for item in prepared.labelled]
+    scores = ranker.score(RankingBatch(listings, prepared.candidates, prepared.features, table))
     offers, best = OfferFeatures().compute(
         prepared.candidates, table, prepared.features, scores, prepared.cues
     )
@@ -180,7 +182,7 @@ def is_correct(labelled: Sequence[LabelledListing], evidence: Evidence, table: M
     ], bool)  # fmt: skip
 
 
-def offer_rows(prepared: Prepared, ranker: OnnxTrees, table: ModelTable) -> OfferRows:
+def offer_rows(prepared: Prepared, ranker: Ranker, table: ModelTable) -> OfferRows:
     """Return the best candidates of listings that have one, and whether they are right."""
     evidence = evidence_of(prepared, ranker, table)
     found = evidence.best >= 0
@@ -189,7 +191,7 @@ def offer_rows(prepared: Prepared, ranker: OnnxTrees, table: ModelTable) -> Offe
 
 
 def scored_outcomes(
-    prepared: Prepared, ranker: OnnxTrees, offer: OnnxTrees, table: ModelTable
+    prepared: Prepared, ranker: Ranker, offer: OnnxTrees, table: ModelTable
 ) -> Outcomes:
     """Return each listing's log-odds by the offer classifier, and whether the best is right."""
     evidence = evidence_of(prepared, ranker, table)

@@ -46,6 +46,11 @@ class TrainedTrees:
     onnx: bytes
     importance: dict[str, float]
 
+    def top_importance(self, limit: int = 20) -> dict[str, float]:
+        """Return the features of the largest share of the gain, the largest first."""
+        ranked = sorted(self.importance.items(), key=lambda item: -item[1])
+        return dict(ranked[:limit])
+
 
 def train_lambdarank(
     features: Floats,
@@ -106,6 +111,16 @@ def contributions(text: str, features: Floats) -> NDArray[np.float64]:
 
     booster = lgb.Booster(model_str=text)
     return np.asarray(booster.predict(features, pred_contrib=True), np.float64)
+
+
+def predictor(text: str, *, threads: int) -> Callable[[Floats], NDArray[np.float64]]:
+    """Return LightGBM's own raw scores as a function of features: what serving is measured by."""
+    import lightgbm as lgb
+
+    booster = lgb.Booster(model_str=text)
+    return lambda features: np.asarray(
+        booster.predict(features, raw_score=True, num_threads=threads), np.float64
+    )
 
 
 def _train(

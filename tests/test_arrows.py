@@ -19,20 +19,43 @@ PACKAGES = ("index", "rerank", "jobs")
 # What rerank may take from index: records, errors, paths, what reads text; no embedder, no FAISS.
 LEAVES = {
     "records", "errors", "file_faults", "text", "artifacts", "naming", "lexicon", "name_evidence",
-    "shipped", "stated_memory", "yaml_loader",
+    "ordering", "shipped", "stated_memory", "yaml_loader",
 }  # fmt: skip
 
+CROSS_ENCODER_TRAINING = {
+    f"rerank/cross_encoder/{name}.py"
+    for name in (
+        "adapter", "artifact", "base_model", "export", "learner", "torch_scorer", "training",
+    )
+}  # fmt: skip
 # The module that imports each heavy library; sentence_embedder serves transformers in all ways.
 HOMES = {
     "duckdb": {"rerank/store/database.py"},
     "faiss": {"index/vector_index.py"},
     "lightgbm": {"rerank/tree_training.py"},
     "onnxmltools": {"rerank/tree_training.py"},
-    "onnxruntime": {"rerank/trees.py", "index/sentence_embedder.py"},
+    "bitsandbytes": {"rerank/cross_encoder/base_model.py"},
+    "peft": {"rerank/cross_encoder/adapter.py"},
+    "optuna": {"rerank/dual/search.py"},
+    "onnxruntime": {
+        "rerank/trees.py",
+        "rerank/pairwise/scoring.py",
+        "rerank/dual/network.py",
+        "rerank/cross_encoder/scorer.py",
+        "rerank/cross_encoder/export.py",
+        "index/sentence_embedder.py",
+    },
+    "ray": {"jobs/scoring/ray_cluster.py"},
     "sentence_transformers": {"index/embedder_training.py", "index/sentence_embedder.py"},
-    "torch": {"index/embedder_training.py", "index/sentence_embedder.py"},
+    "torch": {
+        "index/embedder_training.py",
+        "index/sentence_embedder.py",
+        "rerank/pairwise/network.py",
+        "rerank/dual/training.py",
+        *CROSS_ENCODER_TRAINING,
+    },
 }
-SLOW_TO_IMPORT = {*HOMES, "pandas", "ray", "rapidfuzz", "sklearn", "tokenizers", "transformers"}
+SLOW_TO_IMPORT = {*HOMES, "pandas", "rapidfuzz", "sklearn", "tokenizers", "transformers"}
 UNSAFE = {"cloudpickle", "dill", "joblib", "marshal", "pickle", "shelve"}
 
 

@@ -15,8 +15,9 @@ from index.errors import InputError
 from index.records import Listing
 from jobs.progress import progress_bar
 from jobs.resolving import resolve_listings
+from jobs.serving import resolver_over
 from jobs.storing.files import read_incoming
-from jobs.workspace import Workspace, open_retriever, resolver_over
+from jobs.workspace import Workspace, open_retriever
 from rerank.annotation.queue import QueueItem, QueueStrategy, order_queue
 from rerank.store import Store
 from rerank.store.annotations import Annotation, save_annotations

@@ -19,8 +19,9 @@ from jobs.annotation.judging import adjudicate as save_adjudication
 from jobs.annotation.judging import find_suspects, read_answers
 from jobs.options import NumberRange, format_option, home_option, seed_option, wait_option
 from jobs.progress import progress_bar
+from jobs.serving import open_resolver
 from jobs.tables import cut
-from jobs.workspace import Workspace, open_resolver, open_retriever
+from jobs.workspace import Workspace, open_retriever
 from rerank.annotation.agreement import agreements
 from rerank.annotation.agreement import disputes as find_disputes
 from rerank.annotation.consensus import ADJUDICATOR

@@ -11,7 +11,7 @@ from jobs.options import NumberRange, home_option
 from jobs.progress import stage_progress
 from jobs.training import scaled
 from jobs.workspace import Workspace
-from rerank.training import TrainingParameters
+from rerank.training_sets import TrainingParameters
 
 
 @click.command("demo")

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from jobs.evaluating import EvaluationPlan, evaluate_workspace
-from jobs.options import NumberRange, format_option, home_option, wait_option
+from jobs.options import NumberRange, format_option, home_option, ranker_options, wait_option
 from jobs.progress import stage_progress
 from jobs.reports import report_text
 from jobs.workspace import Workspace
@@ -34,6 +34,7 @@ from rerank.evaluation.intervals import DEFAULT_SAMPLES
               help="Resamples behind each interval.")  # fmt: skip
 @click.option("--seed", type=click.IntRange(0), default=DEFAULT_SEED, show_default=True,
               help="Of the resamples.")  # fmt: skip
+@ranker_options
 @format_option
 @wait_option
 @home_option

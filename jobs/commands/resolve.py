@@ -11,11 +11,12 @@ from typing import Any
 import click
 
 from index.records import Listing
-from jobs.options import candidate_set_option, format_option, home_option
+from jobs.options import candidate_set_option, format_option, home_option, ranker_options
 from jobs.resolving import resolve_listings, resolve_with_sets
+from jobs.serving import open_resolver
 from jobs.tables import explanation_text, resolution_text
-from jobs.workspace import open_resolver
 from rerank.explanation import Explanation, explain
+from rerank.ranker_folder import RankerKind
 from rerank.resolver import Resolution, Resolver
 
 
@@ -27,10 +28,11 @@ from rerank.resolver import Resolution, Resolver
 @candidate_set_option
 @click.option("--top-k", type=click.IntRange(1, 1000), default=5, show_default=True,
               help="Candidates shown.")  # fmt: skip
+@ranker_options
 @home_option
 def command(
     title: str, vendor: str, output_format: str, explained: bool, coverage: float | None,
-    top_k: int, home: Path,
+    top_k: int, ranker: RankerKind, cascade: bool, home: Path,
 ) -> None:  # fmt: skip
     """Name the GPU a title sells, how sure that is, and why.
 
@@ -43,7 +45,7 @@ def command(
       rerank resolve --candidate-set 0.95 "MSI Gaming X GTX 1060 / 1070 untested"
       rerank resolve --format json - < titles.txt
     """
-    resolver = open_resolver(home)
+    resolver = open_resolver(home, ranker=ranker, cascade=cascade)
     for number, listing in enumerate(_listings(title, vendor)):
         answer, models = _answer(resolver, listing, top_k, coverage)
         why = explain(resolver, listing) if explained and answer.candidates else None

@@ -12,7 +12,7 @@ from jobs.progress import stage_progress
 from jobs.training import scaled, train_workspace_model
 from jobs.workspace import Workspace
 from rerank.annotation.labelling import DEFAULT_WEIGHT
-from rerank.training import TrainingParameters
+from rerank.training_sets import TrainingParameters
 
 
 @click.command("train-ltr")

@@ -10,8 +10,9 @@ from rerank.bootstrap import LabelledListing
 from rerank.features import CueReader
 from rerank.resolver import Resolver
 from rerank.retrieval import Retriever
-from rerank.training import Stage, TrainingParameters, fit, generated_listings, held_out
+from rerank.training import fit
 from rerank.training_evidence import Prepared, Preparer
+from rerank.training_sets import Stage, TrainingParameters, generated_listings, held_out
 from rerank.tree_training import TreeParameters
 
 # A quarter of the trees that are trained for use, each four times as steep: hundreds of trainings

@@ -13,8 +13,8 @@ from index.name_evidence import NAME_FEATURES
 from rerank.evaluation.ablated_systems import COLUMNS, COSINE, Learner, System
 from rerank.features import CANDIDATE_DIRECTIONS
 from rerank.pairwise_training import fit_pairwise
-from rerank.training import Stage, TrainingParameters, generated_listings
 from rerank.training_evidence import Prepared, Preparer, RankerRows, ranker_rows
+from rerank.training_sets import Stage, TrainingParameters, generated_listings
 from rerank.tree_training import train_lambdarank
 from rerank.trees import OnnxTrees
 

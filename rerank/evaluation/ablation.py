@@ -26,8 +26,8 @@ from rerank.evaluation.gold import GoldKind, GoldListing
 from rerank.evaluation.intervals import DEFAULT_SAMPLES, Resampling
 from rerank.evaluation.machine import this_machine
 from rerank.evaluation.ranked_candidates import RankedCandidates
-from rerank.training import TrainingParameters
 from rerank.training_evidence import Preparer
+from rerank.training_sets import TrainingParameters
 
 Progress = Callable[[str, float], None]
 Ranks = tuple[NDArray[np.float64], NDArray[np.float64]]

@@ -15,6 +15,7 @@ from index.records import GpuRecord
 from rerank.evaluation.gold import GoldKind, GoldListing, canonical_key
 from rerank.evaluation.metrics import TOP_GRADE
 from rerank.evaluation.outcomes import errors_of, grade
+from rerank.explanation import ranking_shares
 from rerank.resolver import Evidence, Resolution, Resolver, ScoredCandidate
 from rerank.retrieval import ModelTable
 
@@ -115,13 +116,11 @@ def ranker_shares(
     In units of the ranker's score, shape (features,), by the number of each case that is no mere
     wrong decision. One call explains all rows.
     """
-    from rerank.tree_training import contributions
-
     ranked = [case for case in cases if not case.is_decision and case.chosen != NO_ROW]
     rows = sorted({row for case in ranked for row in (case.chosen, case.right)} - {NO_ROW})
     if not rows:
         return {}
-    shares = contributions(resolver.model.ranker_text, evidence.features[rows])[:, :-1]
+    shares = ranking_shares(resolver.model, evidence.features[rows])
     by_row = dict(zip(rows, shares, strict=True))
     nothing = np.zeros(shares.shape[1])
     return {case.number: by_row[case.chosen] - by_row.get(case.right, nothing) for case in ranked}

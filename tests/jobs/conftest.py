@@ -14,7 +14,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from jobs.cli import main
-from jobs.workspace import open_resolver
+from jobs.serving import open_resolver
 from rerank.resolver import Resolver
 
 Run = Callable[..., Result]

@@ -14,8 +14,9 @@ from index.registry import TABLE_COLUMNS
 from index.shipped import shipped
 from jobs.embedders import packaged_folder
 from jobs.evaluating import EvaluationPlan, evaluate_workspace
+from jobs.serving import open_resolver
 from jobs.tables import cut, table
-from jobs.workspace import Workspace, open_resolver
+from jobs.workspace import Workspace
 
 GPUS = [
     ("GeForce RTX 3080", "NVIDIA", 10, "GDDR6X"), ("GeForce RTX 3080", "NVIDIA", 12, "GDDR6X"),

@@ -36,8 +36,8 @@ from rerank.features import CANDIDATE_FEATURES, CueReader
 from rerank.model import RerankModel
 from rerank.pairwise_training import fit_pairwise
 from rerank.resolver import Resolver
-from rerank.training import TrainingParameters
 from rerank.training_evidence import Preparer, RankerRows
+from rerank.training_sets import TrainingParameters
 from rerank.tree_training import TreeParameters
 
 INF = np.inf

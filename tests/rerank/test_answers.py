@@ -18,6 +18,7 @@ from rerank.answers import Answers, joined
 from rerank.calibration import Calibrator
 from rerank.features import CANDIDATE_FEATURES, OFFER_FEATURES, CueReader
 from rerank.model import RerankModel, Thresholds
+from rerank.ranking import FeatureRanker
 from rerank.resolution import Resolution
 from rerank.resolution_table import OUTPUT_SCHEMA, answer_columns
 from rerank.resolver import Resolver
@@ -35,7 +36,7 @@ TITLES = [
 @pytest.fixture(scope="module")
 def resolver(tiny_retriever: Retriever, linear_scorer: Callable[..., bytes]) -> Resolver:
     model = RerankModel(
-        ranker_text="", ranker=OnnxTrees(linear_scorer(CANDIDATE_FEATURES, RANKER)),
+        ranker_text="", ranker=FeatureRanker(OnnxTrees(linear_scorer(CANDIDATE_FEATURES, RANKER))),
         offer_text="", offer=OnnxTrees(linear_scorer(OFFER_FEATURES, OFFER, -3.0)),
         calibrator=Calibrator((-4.0, 4.0), (0.0, 1.0)),
         thresholds=Thresholds(match=0.8, review=0.3, precision=0.99), version="model-1",

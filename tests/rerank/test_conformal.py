@@ -34,6 +34,7 @@ from rerank.evaluation.candidate_sets import covered
 from rerank.evaluation.gold import GoldKind, GoldListing
 from rerank.features import CANDIDATE_FEATURES, OFFER_FEATURES, CueReader
 from rerank.model import FORMAT_VERSION, RerankModel, Thresholds, save_model
+from rerank.ranking import FeatureRanker
 from rerank.resolver import Resolver, ScoredCandidate
 from rerank.trees import OnnxTrees
 
@@ -295,7 +296,8 @@ SETS = CandidateSets.from_scores(
 
 @pytest.fixture(scope="module")
 def model(linear_scorer: LinearScorer) -> RerankModel:
-    ranker = OnnxTrees(linear_scorer(CANDIDATE_FEATURES, {"name_quality": 1.0, "memory_fit": 0.5}))
+    weights = {"name_quality": 1.0, "memory_fit": 0.5}
+    ranker = FeatureRanker(OnnxTrees(linear_scorer(CANDIDATE_FEATURES, weights)))
     offer = OnnxTrees(linear_scorer(OFFER_FEATURES, {"named": 3.0, "exact_rivals": -2.5}))
     return RerankModel(
         "", ranker, "", offer, Calibrator((-4.0, 4.0), (0.0, 1.0)), Thresholds(0.8, 0.3, 0.99),

@@ -64,11 +64,11 @@ def test_scores_and_probabilities_survive(folder: Path, linear_scorer: LinearSco
     model = RerankModel.load(folder)
     rows = np.random.default_rng(4).normal(size=(9, len(CANDIDATE_FEATURES))).astype(np.float32)
     expected = 1 + 2 * rows[:, CANDIDATE_FEATURES.index("name_quality")]
-    np.testing.assert_allclose(model.ranker.score(rows), expected, atol=1e-6)
+    np.testing.assert_allclose(model.ranker.scorer.score(rows), expected, atol=1e-6)
     offers = np.zeros((4, len(OFFER_FEATURES)), np.float32)
     offers[:, OFFER_FEATURES.index("lead")] = [-9, 0, 2, 9]
     np.testing.assert_allclose(model.probability(offers), [0.01, 0.25, 0.62, 0.99], atol=1e-6)
-    assert model.ranker.score(rows[:0]).shape == (0,)
+    assert model.ranker.scorer.score(rows[:0]).shape == (0,)
 
 
 def test_the_version_follows_the_content(tmp_path: Path, linear_scorer: LinearScorer) -> None:

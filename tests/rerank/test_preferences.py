@@ -20,6 +20,7 @@ from rerank.annotation.preferences import PairsSaved, PreferenceConflictError, s
 from rerank.calibration import Calibrator
 from rerank.features import CANDIDATE_FEATURES, OFFER_FEATURES, CueReader
 from rerank.model import RerankModel, Thresholds
+from rerank.ranking import FeatureRanker
 from rerank.resolver import Resolver
 from rerank.store import Store
 from rerank.store.annotations import Annotation, Verdict
@@ -321,10 +322,9 @@ def test_what_is_no_candidates_reference_is_refused(reference):
 def resolver(tiny_retriever, linear_scorer, data_folder):
     """A resolver whose ranker looks at names only, over the tiny registry."""
     ranker = OnnxTrees(linear_scorer(CANDIDATE_FEATURES, {"named": 5, "name_quality": 1}))
+    calibrator, thresholds = Calibrator((0.0, 1.0), (0.0, 1.0)), Thresholds(0.9, 0.3, 0.99)
     offer = OnnxTrees(linear_scorer(OFFER_FEATURES, {}))
-    model = RerankModel(
-        "", ranker, "", offer, Calibrator((0.0, 1.0), (0.0, 1.0)), Thresholds(0.9, 0.3, 0.99), "m1"
-    )
+    model = RerankModel("", FeatureRanker(ranker), "", offer, calibrator, thresholds, "m1")
     cues = CueReader.load(data_folder / "cues.yaml")
     return Resolver(tiny_retriever, model, cues, index_version="i1")
 

@@ -19,6 +19,7 @@ from rerank.answers import candidate_probabilities
 from rerank.calibration import Calibrator
 from rerank.features import CANDIDATE_FEATURES, OFFER_FEATURES, CueReader
 from rerank.model import RerankModel, Thresholds
+from rerank.ranking import FeatureRanker
 from rerank.resolver import (
     Decision,
     Resolution,
@@ -45,7 +46,7 @@ TITLES = [
 @pytest.fixture(scope="module")
 def model(linear_scorer: LinearScorer) -> RerankModel:
     return RerankModel(
-        ranker_text="", ranker=OnnxTrees(linear_scorer(CANDIDATE_FEATURES, RANKER)),
+        ranker_text="", ranker=FeatureRanker(OnnxTrees(linear_scorer(CANDIDATE_FEATURES, RANKER))),
         offer_text="", offer=OnnxTrees(linear_scorer(OFFER_FEATURES, OFFER, -3.0)),
         calibrator=Calibrator((-4.0, 4.0), (0.0, 1.0)),
         thresholds=Thresholds(match=0.8, review=0.3, precision=0.99), version="model-1",
@@ -62,7 +63,7 @@ def undecided(
     tiny_retriever: Retriever, model: RerankModel, linear_scorer: LinearScorer
 ) -> Resolver:
     """A resolver whose ranker gives every candidate the same score."""
-    flat = replace(model, ranker=OnnxTrees(linear_scorer(CANDIDATE_FEATURES, {})))
+    flat = replace(model, ranker=FeatureRanker(OnnxTrees(linear_scorer(CANDIDATE_FEATURES, {}))))
     return Resolver(tiny_retriever, flat, CUES, index_version="index-1")
 
 

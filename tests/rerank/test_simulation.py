@@ -190,7 +190,7 @@ def small_simulation(tmp_path_factory: pytest.TempPathFactory):
     from rerank.annotation.laboratory import Laboratory
     from rerank.evaluation.gold import bootstrap_gold
     from rerank.features import CueReader
-    from rerank.training import TrainingParameters
+    from rerank.training_sets import TrainingParameters
 
     retriever, _ = open_retriever(Workspace(tmp_path_factory.mktemp("empty")))
     sizes = TrainingParameters(ranker_listings=300, offer_listings=400, validation_listings=100)

@@ -28,8 +28,9 @@ from rerank.features import CueReader
 from rerank.model import RerankModel
 from rerank.splits import Split, split_of
 from rerank.store.annotations import Verdict
-from rerank.training import TrainingParameters, train
+from rerank.training import train
 from rerank.training_evidence import Preparer, ranker_rows
+from rerank.training_sets import TrainingParameters
 from rerank.tree_training import TreeParameters, train_classifier, train_lambdarank
 
 BY_HAND = TreeParameters(trees=5, leaves=4, min_rows_in_leaf=1, feature_fraction=1.0, l2=0.0)

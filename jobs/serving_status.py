@@ -1,0 +1,112 @@
+"""What serves in a workspace, and what there is to train on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from index.artifacts import read_manifest
+from index.errors import MismatchError
+from jobs.tables import WIDTH, cut, table
+from jobs.workspace import Workspace
+from rerank.model import FORMAT_VERSION, REMEDY
+from rerank.pairwise.candidate_ranker import PairwiseCandidateRanker
+from rerank.pairwise.ranker import PairwiseRanker
+from rerank.store import Store
+from rerank.store.preference_counts import preference_counts
+
+_COUNTED = ("listings", "annotations")
+
+
+def serving_status(workspace: Workspace) -> dict[str, Any]:
+    """Return what serves: the index, the ranker of listings, the pairwise ranker; and what the
+    store holds, None if there is none.
+
+    :raises ArtifactError: if an index, a model or a pairwise ranker is damaged.
+    :raises StoreError: if the store is.
+    """
+    return {
+        "home": str(workspace.home),
+        "index": _index(workspace), "ranker": _ranker(workspace),
+        "pairwise": _pairwise(workspace.pairwise_folder), "store": _store(workspace.store_path),
+    }  # fmt: skip
+
+
+def status_text(status: dict[str, Any]) -> str:
+    """Return it for people."""
+    index, ranker, pairwise = status["index"], status["ranker"], status["pairwise"]
+    rows = [
+        ["index", index["source"], f"{index['gpus']} GPUs, embedder {index['embedder']}, version "
+         f"{index['version']}"],
+        ["ranker", ranker["source"], f"{ranker['name']}, version {ranker['version']}"],
+        ["pairwise", pairwise["provenance"], _pairwise_words(pairwise)],
+        ["", "candidates", pairwise["candidates"]],
+    ]  # fmt: skip
+    store = status["store"]
+    if store is None:
+        rows.append(["store", "none", "nothing was said or measured yet"])
+    else:
+        rows += [["store" if at == 0 else "", name, str(store[name])]
+                 for at, name in enumerate((*_COUNTED, "pairs"))]  # fmt: skip
+        for name in ("labels", "item_types"):
+            said = ", ".join(f"{key}: {number}" for key, number in store[name].items())
+            rows += [["", name.replace("_", " "), said]] if said else []
+    rows = [[*row[:2], cut(row[2], WIDTH - 25)] for row in rows]
+    return table(("", "", f"in {cut(status['home'], WIDTH - 30)}"), rows, left=(0, 1, 2))
+
+
+def _index(workspace: Workspace) -> dict[str, Any]:
+    from index.gpu_index import FORMAT_VERSION, REMEDY
+
+    folder = workspace.active_index()
+    manifest = read_manifest(folder, kind="index", format_version=FORMAT_VERSION, remedy=REMEDY)
+    said = manifest.parameters
+    return {"source": _source(workspace, folder), "version": manifest.fingerprint,
+            "gpus": said["gpus"], "embedder": said["embedder"]}  # fmt: skip
+
+
+def _ranker(workspace: Workspace) -> dict[str, Any]:
+    folder = workspace.active_model()
+    manifest = read_manifest(folder, kind="ranker", format_version=FORMAT_VERSION, remedy=REMEDY)
+    return {"source": _source(workspace, folder), "name": "LambdaRank",
+            "version": manifest.fingerprint}  # fmt: skip
+
+
+def _pairwise(folder: Path) -> dict[str, Any]:
+    ranker = PairwiseRanker.load(folder)
+    trained = ranker.trained
+    try:
+        candidates: str = PairwiseCandidateRanker(ranker).provenance
+    except MismatchError:
+        candidates = "not ranked: it reads what candidates of listings do not have"
+    return {
+        "provenance": ranker.provenance, "why_heuristic": ranker.why_heuristic,
+        "name": None if trained is None else trained.name,
+        "metrics": None if trained is None else list(trained.metric_names),
+        "embedding_dim": None if trained is None else trained.embedding_dim,
+        "held_out": None if trained is None else trained.metadata["metrics"]["validation"],
+        "candidates": candidates,
+    }  # fmt: skip
+
+
+def _pairwise_words(pairwise: dict[str, Any]) -> str:
+    if pairwise["name"] is None:
+        return str(pairwise["why_heuristic"])
+    figure = pairwise["held_out"]["pair_accuracy"]
+    right = "" if figure["value"] is None else f", {figure['value']:.3f} of pairs right"
+    return f"{pairwise['name']}: {len(pairwise['metrics'])} metrics{right}"
+
+
+def _store(path: Path) -> dict[str, Any] | None:
+    if not path.exists():
+        return None
+    with Store(path).reading() as session:
+        counts = preference_counts(session)
+        numbers = {name: int(session.rows(f"count {name}", f"SELECT count(*) FROM {name}")[0][0])
+                   for name in _COUNTED}  # fmt: skip
+    return {**numbers, "pairs": counts.pairs, "labels": counts.labels,
+            "item_types": counts.item_types, "sources": counts.sources}  # fmt: skip
+
+
+def _source(workspace: Workspace, folder: Path) -> str:
+    return "workspace" if folder.is_relative_to(workspace.home) else "shipped"
