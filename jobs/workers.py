@@ -27,6 +27,7 @@ ONE_THREAD = dict.fromkeys(
     ["OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "RAYON_NUM_THREADS"], "1"
 )
 """Variables that libraries read when they are loaded; workers of two threads wait in turns."""
+_ALLOCATIONS = 100_000  # before Python looks for garbage: thousands of titles make no cycles
 _AHEAD = 2  # items handed out for each worker: one in work, one that waits for it
 _of_this_process: dict[str, Callable[[Any], Any]] = {}
 
@@ -100,6 +101,7 @@ def _apply(make: Callable[[], Callable[[Item], Result]], item: Item) -> Result:
     if "function" not in _of_this_process:
         _of_this_process["function"] = make()
         gc.freeze()  # what was loaded stays: the collector need not walk it again and again
+        gc.set_threshold(_ALLOCATIONS)
     try:
         result: Result = _of_this_process["function"](item)
     except FaultsError as exc:  # cannot be sent: it is not made of its message
