@@ -28,6 +28,7 @@ _NEGATIONS = frozenset(
 )  # fmt: skip
 _EXPLAINING_LETTERS = 6  # shorter stems (N970, H787) also occur by accident
 _CODE_START = 3  # letters and digits by which codes are looked up; no code is shorter
+_CACHED_WORDS = 200_000
 _AFFIX_REACH = 5  # runs before and after a number in which line words and suffixes are looked for
 _SYNONYMS = {
     "s": "super", "sup": "super", "supper": "super", "soper": "super", "radion": "radeon",
@@ -120,7 +121,8 @@ class Lexicon:
         for record, model in zip(records, self.model_of_record.tolist(), strict=True):
             key = self.keys[self.names[model].key]
             self._sizes_of_key[key].add(round(record.memory_gb, 3))
-        self._affix_cache: dict[tuple[str, bool], int] = {}
+        self._affix_cache: dict[str, int] = {}
+        self._affix_before_digits: dict[str, int] = {}
         self._line_words = self._mask({word for name in self.names for word in name.line})
         self._codes = _code_table(self.models, self.names, records)
         self._code_lengths = _lengths_by_start(self._codes)
@@ -212,8 +214,8 @@ class Lexicon:
         inside = {at for code in codes if code.explains for at in range(code.at, code.end)}
         mentions = [
             mention
-            for at, piece in enumerate(pieces)
-            if (piece.text.isdigit() or piece.text in self.keys) and at not in inside
+            for at, (piece, _, _) in enumerate(pieces)
+            if (piece.isdigit() or piece in self.keys) and at not in inside
             for mention in self._mentions_at(at, pieces, masks)
         ]  # fmt: skip
         extra = [m.remainder_gb for m in mentions if m.remainder_gb]
@@ -232,25 +234,34 @@ class Lexicon:
 
     def _affix_masks(self, pieces: list[Run]) -> list[int]:
         masks = []
-        following = [*pieces[1:], _NO_RUN]
-        for at, ((text, _, end), (after, after_start, _)) in enumerate(
-            zip(pieces, following, strict=False)
-        ):
-            glued_next = after_start == end
-            key = (text, glued_next and after.isdigit())
-            mask = self._affix_cache.get(key)
+        known = self._affix_cache.get
+        last = len(pieces) - 1
+        for at, (text, _, end) in enumerate(pieces):
+            after = ""  # the run that touches this one
+            if at < last and pieces[at + 1][1] == end:
+                after = pieces[at + 1][0]
+            before_digits = after.isdigit()
+            mask = known(text) if not before_digits else None
             if mask is None:
-                mask = self._affix_mask(*key)
-                if len(self._affix_cache) < 200_000:
-                    self._affix_cache[key] = mask
-            if text == "r" and glued_next and after in ("5", "7", "9"):
-                mask = 1 << self.affixes["r" + after]
-            elif glued_next and after[0] in "gm" and text.isdigit():
-                mask = 0  # "2" of "2GB" is no suffix
-            if mask and at and _NEGATIONS & {pieces[at - 1].text, pieces[max(0, at - 2)].text}:
+                mask = self._cached_affix_mask(text, before_digits)
+            if after:
+                if text == "r" and after in ("5", "7", "9"):
+                    mask = 1 << self.affixes["r" + after]
+                elif after[0] in "gm" and text.isdigit():
+                    mask = 0  # "2" of "2GB" is no suffix
+            if mask and at and _NEGATIONS & {pieces[at - 1][0], pieces[max(0, at - 2)][0]}:
                 mask = 0  # "not XT", "no es ti", "pas de Ti"
             masks.append(mask)
         return masks
+
+    def _cached_affix_mask(self, text: str, before_digits: bool) -> int:
+        cache = self._affix_before_digits if before_digits else self._affix_cache
+        mask = cache.get(text)
+        if mask is None:
+            mask = self._affix_mask(text, before_digits)
+            if len(cache) < _CACHED_WORDS:
+                cache[text] = mask
+        return mask
 
     def _affix_mask(self, text: str, before_digits: bool) -> int:
         mask = 0
@@ -329,10 +340,12 @@ class Lexicon:
         """Return the affix words shortly before a number, and the line word nearest to it."""
         mask = nearest = 0
         for place in range(at - 1, max(-1, at - 1 - _AFFIX_REACH), -1):
-            mask |= masks[place]
-            if not nearest:
-                nearest = masks[place] & self._line_words
-            if len(pieces[place].text) > 2 and pieces[place].text.isdigit():
+            here = masks[place]
+            if here:
+                mask |= here
+                nearest = nearest or here & self._line_words
+            text = pieces[place][0]
+            if len(text) > 2 and text.isdigit():
                 break
         return mask, nearest
 
@@ -361,19 +374,20 @@ class Lexicon:
 
     def _codes_in(self, text: str, pieces: list[Run]) -> list[Code]:
         """Return the longest part number or alias that begins at each run."""
-        joined = "".join(piece.text for piece in pieces)
+        joined = "".join([piece[0] for piece in pieces])
         found: list[Code] = []
         start = 0
         taken = 0  # end of the last part number whose inside is no name of its own
-        for at, piece in enumerate(pieces):
-            lengths = self._code_lengths.get(joined[start : start + _CODE_START])
+        known = self._code_lengths.get
+        for at, (piece, _, _) in enumerate(pieces):
+            lengths = known(joined[start : start + _CODE_START])
             if lengths and at >= taken:
                 codes = self._code_at(at, joined[start:], pieces, lengths)
                 if codes and codes[0].explains:
                     taken = _end_of_word(text, pieces, codes[0].end)
                     codes = [code._replace(end=taken) for code in codes]
                 found += codes
-            start += len(piece.text)
+            start += len(piece)
         return found
 
     def _code_at(
@@ -418,7 +432,6 @@ def _vocabulary(names: Sequence[ModelName]) -> dict[str, int]:
     return _number(sorted(words | {"r5", "r7", "r9", "ti", "super", *_GLUED_LINES}))
 
 
-_NO_RUN = Run("", -1, -1)
 _BRANDS = frozenset(["geforce", "radeon", "quadro", "tesla", "instinct"])
 
 

@@ -133,6 +133,8 @@ def _train(
 ) -> TrainedTrees:
     import lightgbm as lgb
 
+    if not np.isfinite(features).all():
+        raise ValueError("expected features without missing values: those of no evidence say so")
     settings = {
         **settings, "num_leaves": parameters.leaves, "learning_rate": parameters.learning_rate,
         "min_data_in_leaf": parameters.min_rows_in_leaf, "lambda_l2": parameters.l2,
@@ -166,7 +168,16 @@ def _to_onnx(booster: Any, width: int) -> bytes:
     )  # fmt: skip
     # Its order, and by default the graph's name, are random: no version would repeat itself.
     model.opset_import.sort(key=lambda opset: opset.domain)
+    _expect_no_missing_values(model)
     return bytes(model.SerializeToString())
+
+
+def _expect_no_missing_values(model: Any) -> None:
+    """Spare each step of a tree the question whether the value is missing: a tenth of the time."""
+    for node in model.graph.node:
+        for attribute in node.attribute:
+            if attribute.name == "nodes_missing_value_tracks_true":
+                attribute.ints[:] = [0] * len(attribute.ints)
 
 
 def _check_parity(booster: Any, onnx: bytes, features: Floats) -> None:
