@@ -55,7 +55,9 @@ def read_yaml(path: Path, reading: Reading) -> None:
         finally:
             loader.dispose()
     except (yaml.YAMLError, ValueError) as exc:  # a date such as 2020-99-99 too
-        reading.blame(f"{path}", [f"not readable as YAML: {exc}"])
+        line, fault = _fault_of(exc)
+        place = f"{path}" if line is None else f"{path}:{line}"
+        reading.blame(place, [f"not readable as YAML: {fault}"])
         return
     for line, key in loader.repeated:
         reading.blame(f"{path}:{line}", [f"key {key!r} stands there twice"])
@@ -66,6 +68,16 @@ def read_yaml(path: Path, reading: Reading) -> None:
     reading.blame(f"{path}", vendor_faults(content.get("vendor")))
     for family in content["families"]:
         _read_family(family, str(content.get("vendor")), path, reading)
+
+
+def _fault_of(exc: yaml.YAMLError | ValueError) -> tuple[int | None, str]:
+    """Return the line that cannot be read, if it is known, and what is wrong, in one line."""
+    if isinstance(exc, yaml.reader.ReaderError):
+        return None, f"{exc.reason} (#x{exc.character:04x} at position {exc.position})"
+    if isinstance(exc, yaml.MarkedYAMLError) and exc.problem_mark is not None:
+        said = ", ".join(text for text in (exc.context, exc.problem) if text)
+        return exc.problem_mark.line + 1, said
+    return None, " ".join(str(exc).split())
 
 
 def _read_family(family: Any, vendor: str, path: Path, reading: Reading) -> None:

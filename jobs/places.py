@@ -45,8 +45,16 @@ class Place:
         return PurePosixPath(self.path).suffix.lower()
 
     def info(self) -> fs.FileInfo:
-        """Ask the file system what is here, links followed."""
-        return self.filesystem.get_file_info(self.path)
+        """Ask the file system what is here, links followed.
+
+        :raises OSError: with the name of this place, if it may not be asked.
+        """
+        try:
+            return self.filesystem.get_file_info(self.path)
+        except OSError as exc:
+            if exc.errno is None or exc.filename is not None:
+                raise
+            raise OSError(exc.errno, os.strerror(exc.errno), self.shown) from exc
 
     def exists(self) -> bool:
         """Return whether there is anything here."""

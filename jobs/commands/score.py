@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 
 import click
 
-from index.artifacts import writing_file
 from jobs.listing_files.selection import Selection
 from jobs.options import candidate_set_option, home_option, ranker_options
 from jobs.places import place_of
-from jobs.scoring import ScoreOptions, ScoreSummary, plan_score, run_scoring
+from jobs.scoring import ScoreOptions, plan_score, run_scoring
 from jobs.scoring.arguments import (
-    check_summary,
+    FilesCommand,
     column_names_of,
     column_options,
     engine_of,
@@ -25,10 +23,11 @@ from jobs.scoring.arguments import (
     warn_of_left_out,
 )
 from jobs.scoring.progress_line import ProgressLine
+from jobs.scoring.summary_file import check_summary, write_summary
 from rerank.ranker_folder import RankerKind
 
 
-@click.command("score")
+@click.command("score", cls=FilesCommand)
 @click.argument("source", callback=selected)
 @click.argument("target", metavar="OUT")
 @column_options
@@ -53,7 +52,7 @@ from rerank.ranker_folder import RankerKind
 @click.pass_context
 def command(
     context: click.Context, /, source: Selection, target: str, columns_file: Path | None,
-    top_k: int, ranker: RankerKind, cascade: bool, explained: bool, only_decisions: bool,
+    top_k: int, ranker: RankerKind | None, cascade: bool, explained: bool, only_decisions: bool,
     coverage: float | None, overwrite: bool, resume: bool, since: Selection | None,
     engine_name: str, ray_address: str | None, workers: int,
     summary_file: Path | None, home: Path,
@@ -79,22 +78,14 @@ def command(
     engine = engine_of(engine_name, workers, ray_address)
     columns = column_names_of(columns_file, named_columns)
     plan = plan_score(source, place_of(target), existing=existing)
-    check_summary(summary_file, existing)
+    check_summary(summary_file, plan, source, since)
     line = ProgressLine(sys.stderr)
     warn_of_left_out(source, line)
     options = ScoreOptions(top_k, coverage, only_decisions, columns, explained, ranker, cascade)
-    with interruptible(context, line, n_files=len(plan.tasks), remedy="go on with --resume"):
+    with interruptible(context, line, n_files=plan.n_files, remedy="go on with --resume"):
         summary = run_scoring(
             home, plan, options, engine, since=since, progress=line.show, say=line.say
         )
     line.say(summary.line())
-    _write_json(summary, summary_file)
+    write_summary(summary, summary_file)
     context.exit(1 if summary.failures else 0)
-
-
-def _write_json(summary: ScoreSummary, path: Path | None) -> None:
-    if path is None:
-        return
-    with writing_file(path) as draft:
-        text = json.dumps(summary.as_json(), indent=2, ensure_ascii=False)
-        draft.write_text(text + "\n", encoding="utf-8")

@@ -14,6 +14,7 @@ from index.yaml_loader import FastSafeLoader
 REQUIRED = ("listing_id", "title")
 OPTIONAL = ("vendor", "description", "price")
 _COLUMNS_SHOWN = 20
+_WHAT = {type(None): "nothing", dict: "no lines", list: "a list", str: "text"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +34,23 @@ class ColumnNames:
     def own(self) -> dict[str, str]:
         """Return the user's names by ours, where they differ."""
         return {ours: theirs for ours, theirs in asdict(self).items() if ours != theirs}
+
+    def check_apart(self) -> None:
+        """Check that no column of the user's was named for two things.
+
+        Where only one was named, the other has its own name by default, and the user need not
+        know: a file whose title is its id may say so.
+
+        :raises InputError: if one was.
+        """
+        named = self.own()
+        for theirs in named.values():
+            same = [ours for ours, name in named.items() if name == theirs]
+            if len(same) > 1:
+                raise InputError(
+                    f"column {theirs!r}: expected a column of its own for each of "
+                    f"{' and '.join(same)}, found it named for both; name another"
+                )
 
     def check(self, place: object, names: Sequence[str]) -> None:
         """Check that a file has the columns it needs, each once.
@@ -73,11 +91,13 @@ def _hint(place: object, names: Sequence[str]) -> str:
 def read_column_names(path: Path) -> ColumnNames:
     """Read a mapping from YAML: ``title: product_name``, one line a column.
 
-    :raises InputError: if the file is no YAML mapping.
+    :raises InputError: if the file is no YAML mapping, or has nothing in it.
     :raises FaultsError: if it names columns that are not read, or gives something but text.
     """
     try:
-        content = yaml.load(path.read_text(encoding="utf-8"), Loader=FastSafeLoader)
+        text = path.read_text(encoding="utf-8")
+        content = yaml.load(text, Loader=FastSafeLoader)
+        node = yaml.compose(text, Loader=FastSafeLoader)
     except (yaml.YAMLError, ValueError) as exc:
         first_line = str(exc).splitlines()[0]
         raise InputError(f"{path}: not readable as YAML ({first_line}); correct it") from exc
@@ -85,9 +105,15 @@ def read_column_names(path: Path) -> ColumnNames:
     if not isinstance(content, dict) or not content:
         raise InputError(
             f"{path}: expected lines such as `title: product_name`, found "
-            f"{type(content).__name__}; columns to name: {', '.join(known)}"
+            f"{_WHAT.get(type(content), 'a value')}; columns to name: {', '.join(known)}"
         )
+    # a mapping keeps the last of a key given twice; its node has both
+    keys = [key.value for key, _ in node.value] if isinstance(node, yaml.MappingNode) else []
     faults = [
+        f"{ours}: given twice; keep one of the lines"
+        for ours in dict.fromkeys(keys) if keys.count(ours) > 1
+    ]  # fmt: skip
+    faults += [
         f"{ours!r}: not a column that is read; expected one of {', '.join(known)}"
         for ours in content
         if ours not in known

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 
@@ -17,10 +17,17 @@ from jobs.listing_files.column_names import ColumnNames
 from jobs.places import Place
 
 
-class CsvListings:
-    """A CSV file of listings in UTF-8, with a header.
+class _Row(NamedTuple):
+    """A row; ``fault`` is None, or what is no UTF-8 in it."""
 
-    :raises InputError: if it cannot be read or lacks a column.
+    cells: list[str]
+    fault: str | None
+
+
+class CsvListings:
+    """A CSV file of listings in UTF-8, with a header; a row that is no UTF-8 is a bad row.
+
+    :raises InputError: if it cannot be read, no row of it is UTF-8, or it lacks a column.
     """
 
     def __init__(self, place: Place, columns: ColumnNames) -> None:
@@ -28,14 +35,20 @@ class CsvListings:
         self._columns = columns
         self.n_rows, price_is_number = 0, True
         rows = self._rows()
-        header = next(rows, [])
+        header, fault = next(rows, _Row([], None))
+        self._check_text(fault)
         columns.check(place, header)
         self._width = len(header)
         price = header.index(columns.price) if columns.price in header else -1
-        for row in rows:
+        n_bad, first_fault = 0, None
+        for row, fault in rows:
             self.n_rows += 1
+            if fault is not None:
+                n_bad, first_fault = n_bad + 1, first_fault or fault
+                continue
             if 0 <= price < len(row) and row[price] and number(row[price]) is None:
                 price_is_number = False
+        self._check_text(first_fault if n_bad == self.n_rows else None)
         kinds = {columns.price: pa.float64()} if price_is_number else {}
         self.schema = pa.schema([(name, kinds.get(name, pa.string())) for name in header])
 
@@ -44,12 +57,19 @@ class CsvListings:
         next(source)
         yield from map(self._batch, chunks(source, rows))
 
-    def _batch(self, rows: Sequence[Sequence[str]]) -> ListingBatch:
+    def _check_text(self, fault: str | None) -> None:
+        if fault is not None:
+            raise InputError(f"{self._place}: {fault}; save the file as UTF-8")
+
+    def _batch(self, read: Sequence[_Row]) -> ListingBatch:
+        rows = [row.cells for row in read]
         bad_rows = {
-            at: Fault(f"bad row: {len(row)} fields, expected {self._width}", row)
-            for at, row in enumerate(rows)
-            if len(row) != self._width
-        }
+            at: Fault(
+                f"bad row: {fault or f'{len(row)} fields, expected {self._width}'}", row
+            )
+            for at, (row, fault) in enumerate(read)
+            if fault is not None or len(row) != self._width
+        }  # fmt: skip
         columns = []
         for at, kind in enumerate(self.schema.types):
             values: list[Any] = [row[at] if at < len(row) else None for row in rows]
@@ -59,19 +79,43 @@ class CsvListings:
         table = pa.Table.from_arrays(columns, schema=self.schema)
         return ListingBatch(table, self._columns, bad_rows)
 
-    def _rows(self) -> Iterator[list[str]]:
+    def _rows(self) -> Iterator[_Row]:
         place = self._place
         try:
             with (
                 place.filesystem.open_input_stream(place.path, compression=None) as stream,
-                io.TextIOWrapper(stream, encoding="utf-8-sig", newline="") as lines,
+                # a byte that is no UTF-8 becomes half a surrogate pair, which UTF-8 cannot hold
+                io.TextIOWrapper(
+                    stream, encoding="utf-8-sig", errors="surrogateescape", newline=""
+                ) as lines,
             ):
-                for _, row in csv_rows(lines):
-                    yield row
-        except UnicodeDecodeError as exc:
-            raise InputError(
-                f"{place}: expected UTF-8 text, found {exc.object[exc.start]:#04x} at byte "
-                f"{exc.start} of a block; save the file as UTF-8"
-            ) from exc
+                for line, row in csv_rows(lines):
+                    yield _Row(row, None) if _is_text(row) else _without_bytes(row, line)
         except csv.Error as exc:
             raise unreadable(place, "CSV", exc) from exc
+
+
+def _is_text(row: Sequence[str]) -> bool:
+    text = "".join(row)
+    if text.isascii():
+        return True
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _without_bytes(row: Sequence[str], line: int) -> _Row:
+    """Return a row that is no UTF-8 with replacement characters, and what is wrong with it.
+
+    :param line: that it ends on, from 1.
+    """
+    raw = [cell.encode("utf-8", "surrogateescape") for cell in row]
+    try:
+        b",".join(raw).decode()
+        found = ""
+    except UnicodeDecodeError as exc:
+        found = f", found {exc.object[exc.start]:#04x}"
+    cells = [cell.decode("utf-8", "replace") for cell in raw]
+    return _Row(cells, f"line {line}: expected UTF-8 text{found}")

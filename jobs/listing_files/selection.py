@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from pyarrow import fs
 
-from index.errors import InputError
+from index.errors import FaultsError, InputError
+from jobs.listing_files.folder_walk import FolderContent, folder_content
 from jobs.listing_files.opening import ENDINGS
 from jobs.places import Place, is_uri, place_of
 
@@ -23,14 +25,17 @@ class Selection:
 
     :param root: the one file, or the folder all files lie in.
     :param files: paths relative to the folder, sorted; empty if ``root`` is the one file.
-    :param left_out: files of the folder whose names end otherwise.
+    :param left_out: what else the folder holds: names that end otherwise.
     :param pattern: what the files match, if they were asked for by a glob.
+    :param faults: what would be read, but cannot be: the message by the name, as files set aside
+        have it. Links to nothing, pipes, folders that may not be entered.
     """
 
     root: Place
     files: tuple[str, ...] = ()
     left_out: tuple[str, ...] = ()
     pattern: str | None = None
+    faults: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def is_folder(self) -> bool:
@@ -53,10 +58,13 @@ def select_files(source: str | Place) -> Selection:
     """Find the files that a source means: itself, those of a folder, those a glob matches.
 
     Names that begin with a point or an underscore, and rejects of earlier runs, are passed over.
+    Folders behind links are read as well, each real folder once.
 
     :param source: a path or URI; ``*``, ``?``, ``[...]`` match within a name, ``**`` folders.
-    :raises FileNotFoundError: if there is nothing.
-    :raises InputError: if there is no file of listings in the folder.
+    :raises FileNotFoundError: if a path without wildcards names nothing.
+    :raises InputError: if there is no file of listings in the folder, no file that a glob matches,
+        or the source is a pipe.
+    :raises FaultsError: if what is there are only things that cannot be read.
     """
     if isinstance(source, Place):
         return _of_place(source)
@@ -72,15 +80,20 @@ def select_files(source: str | Place) -> Selection:
 def select_matching(root: Place, pattern: str) -> Selection:
     """Find the files under a folder whose relative paths match a glob.
 
-    :raises FileNotFoundError: if there is none.
+    :raises InputError: if there is none.
+    :raises FaultsError: if what matches cannot be read.
     """
     regex = _as_regex(pattern)
     deep = "**" in pattern or "/" in pattern
-    names = _names(root, deep=deep) if root.is_folder() else []
-    found = [name for name in names if regex.fullmatch(name)]
+    content = folder_content(root, deep=deep) if root.is_folder() else FolderContent([], {}, {})
+    found = [name for name in _listings(content) if regex.fullmatch(name)]
+    odd = {name: fault for name, fault in content.odd.items() if regex.fullmatch(name)}
+    faults = _messages(root, {**odd, **content.closed})
     if not found:
-        raise FileNotFoundError(f"no file matches {root.child(pattern)}")
-    return Selection(root, tuple(found), pattern=pattern)
+        where = pattern if root.shown == "." else root.child(pattern)
+        expected = f"{where}: expected files of listings, found none that match"
+        raise _nothing(expected, "correct the glob, or put files there", faults)
+    return Selection(root, tuple(found), pattern=pattern, faults=faults)
 
 
 def _without_options(source: str) -> tuple[str, str]:
@@ -95,29 +108,45 @@ def _of_place(place: Place) -> Selection:
     kind = place.info().type
     if kind == fs.FileType.NotFound:
         raise FileNotFoundError(f"{place} does not exist")
+    if kind == fs.FileType.Unknown:
+        raise InputError(
+            f"{place}: expected a file or a folder, found a pipe, socket or device; write the "
+            "listings to a file first"
+        )
     if kind != fs.FileType.Directory:
         return Selection(place)
-    names = _names(place, deep=True)
-    files = tuple(name for name in names if name.lower().endswith(ENDINGS))
+    content = folder_content(place, deep=True)
+    names = _listings(content)
+    files = tuple(name for name in names if _ends_well(name))
+    odd = {name: fault for name, fault in content.odd.items() if _ends_well(name)}
+    faults = _messages(place, {**odd, **content.closed})
     if not files:
-        raise InputError(
-            f"{place}: expected files ending in {', '.join(ENDINGS)}, found "
-            f"{len(names)} other files; give the folder of the listings"
-        )
-    return Selection(place, files, tuple(name for name in names if name not in files))
+        raise _nothing(
+            f"{place}: expected files ending in {', '.join(ENDINGS)}, found {len(names)} other "
+            "files", "give the folder of the listings", faults,
+        )  # fmt: skip
+    others = [name for name in (*names, *content.odd) if not _ends_well(name)]
+    return Selection(place, files, tuple(sorted(others)), faults=faults)
 
 
-def _names(root: Place, *, deep: bool) -> list[str]:
-    """Return the relative paths of a folder's files, sorted."""
-    start = len(root.path.strip("/"))
-    selector = fs.FileSelector(root.path, recursive=deep)
-    found = []
-    for info in root.filesystem.get_file_info(selector):
-        name = info.path.strip("/")[start:].lstrip("/")
-        hidden = any(part.startswith((".", "_")) for part in name.split("/"))
-        if info.type == fs.FileType.File and not hidden and not name.endswith(REJECTS_ENDING):
-            found.append(name)
-    return sorted(found)
+def _listings(content: FolderContent) -> list[str]:
+    return [name for name in content.files if not name.endswith(REJECTS_ENDING)]
+
+
+def _ends_well(name: str) -> bool:
+    return name.lower().endswith(ENDINGS)
+
+
+def _messages(root: Place, faults: Mapping[str, str]) -> dict[str, str]:
+    shown = {str(root.child(name)): faults[name] for name in sorted(faults)}
+    return {name: f"{name}: {fault}" for name, fault in shown.items()}
+
+
+def _nothing(expected: str, remedy: str, faults: Mapping[str, str]) -> InputError:
+    """Return the error for a source without a file, with what is there and cannot be read."""
+    if faults:
+        return FaultsError(f"{expected} that can be read", list(faults.values()))
+    return InputError(f"{expected}; {remedy}")
 
 
 def _as_regex(pattern: str) -> re.Pattern[str]:

@@ -18,7 +18,7 @@ from jobs.resolving import resolve_to_table
 from jobs.scoring.explanations import EXPLANATION_FIELD, explanation_column
 from jobs.scoring.output_columns import answer_schema
 from jobs.serving import open_resolver
-from jobs.workers import working
+from jobs.workers import collecting_seldom, working
 from rerank.ranker_folder import RankerKind
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ class ScoreOptions:
     only_decisions: bool = False
     columns: ColumnNames = OUR_NAMES
     explained: bool = False
-    ranker: RankerKind = RankerKind.LTR
+    ranker: RankerKind | None = None
     cascade: bool = False
 
     def as_json(self) -> dict[str, Any]:
@@ -149,12 +149,13 @@ def answering(home: Path, options: ScoreOptions, *, workers: int) -> Iterator[An
     :param workers: processes that resolve; 1 is this one.
     :raises RerankError: while it answers, if a worker ends unexpectedly.
     """
-    own = resolver_answerer(home, options)
     if workers == 1:
-        yield own
+        own = resolver_answerer(home, options)
+        with collecting_seldom():
+            yield own
         return
     with working(workers, partial(batch_answerer, home, options)) as apply:
-        yield PooledAnswerer(own, apply)
+        yield PooledAnswerer(resolver_answerer(home, options), apply)
 
 
 def resolver_answerer(home: Path, options: ScoreOptions) -> ResolverAnswerer:

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import signal
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from types import FrameType
+from typing import Any, NoReturn
 
 import click
 
-from index.errors import InputError
+from index.errors import RerankError
+from jobs.cli import INTERRUPTED
 from jobs.listing_files.column_names import OPTIONAL, REQUIRED, ColumnNames, read_column_names
 from jobs.listing_files.selection import Selection, select_files
 from jobs.scoring.engines import Engine, EngineKind
 from jobs.scoring.plan import Existing
 from jobs.scoring.progress_line import ProgressLine
+from jobs.workers import WorkerEndedError
 
-_INTERRUPTED = 130  # 128 and the number of the signal, as shells have it
 _WORDS = {
     "listing_id": "listing's id", "title": "title", "vendor": "seller's brand field",
     "description": "description", "price": "price",
@@ -40,11 +44,13 @@ def column_names_of(columns_file: Path | None, named: dict[str, str | None]) -> 
     """Return the user's names of columns: those of single options before those of the file.
 
     :param named: what single options gave, by the name of the option's parameter.
-    :raises InputError: if the file is no mapping of columns.
+    :raises InputError: if the file is no mapping of columns, or a column was named for two things.
     """
     columns = ColumnNames() if columns_file is None else read_column_names(columns_file)
     given = {key.removesuffix("_column"): name for key, name in named.items() if name is not None}
-    return columns.renamed(given)
+    columns = columns.renamed(given)
+    columns.check_apart()
+    return columns
 
 
 def existing_of(*, overwrite: bool, resume: bool) -> Existing:
@@ -64,13 +70,26 @@ def selected(
 ) -> Selection | None:
     """Find the files that a file, folder, glob or URI means.
 
-    :raises click.BadParameter: if there is nothing.
-    :raises InputError: if a folder has no file of listings.
+    :raises click.BadParameter: if a path names nothing.
+    :raises InputError: if a folder has no file of listings, or a glob matches none.
     """
     try:
         return None if value is None else select_files(value)
     except FileNotFoundError as exc:
         raise click.BadParameter(str(exc), ctx=context, param=argument) from exc
+
+
+class FilesCommand(click.Command):
+    """A command of one SOURCE, which says what to do if a shell has put many in its place."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        try:
+            return super().parse_args(ctx, args)
+        except click.UsageError as exc:
+            if "unexpected extra argument" not in exc.message:
+                raise
+            text = f'{exc.message.rstrip(".")}; quote a glob, as in "feeds/*.csv"'
+            raise click.UsageError(text, ctx) from exc
 
 
 def engine_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -109,18 +128,45 @@ def engine_of(engine_name: str, workers: int, ray_address: str | None) -> Engine
 def interruptible(
     context: click.Context, line: ProgressLine, *, n_files: int, remedy: str
 ) -> Iterator[None]:
-    """End a run that Ctrl-C stops with one line, and take the progress line away in any case.
+    """End a run that Ctrl-C or SIGTERM stops with one line, and clear the progress line at the end.
 
     :param remedy: what to do to go on.
+    :raises RerankError: if a worker ended, with what is finished and how to go on.
     """
+
+    def done() -> str:
+        return f"{line.latest.files} of {n_files} files finished"
+
     try:
-        yield
+        with sigterm_as_interrupt():
+            yield
     except KeyboardInterrupt:
-        done = f"{line.latest.files} of {n_files} files finished"
-        line.say(f"Stopped: {done}, nothing half-written; {remedy}")
-        context.exit(_INTERRUPTED)
+        line.say(f"Stopped: {done()}, nothing half-written; {remedy}")
+        context.exit(INTERRUPTED)
+    except WorkerEndedError as exc:
+        raise RerankError(
+            f"{exc.fault}; {done()}; {remedy}, with fewer workers if it happens again"
+        ) from exc
     finally:
         line.clear()
+
+
+@contextmanager
+def sigterm_as_interrupt() -> Iterator[None]:
+    """Let SIGTERM end the block as Ctrl-C does; only the main thread may handle signals."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
+    signal.signal(number, signal.SIG_IGN)  # a second one would break off the tidying up
+    raise KeyboardInterrupt
 
 
 def warn_of_left_out(source: Selection, line: ProgressLine) -> None:
@@ -128,14 +174,3 @@ def warn_of_left_out(source: Selection, line: ProgressLine) -> None:
     names = ", ".join(source.left_out[:3]) + (", ..." if len(source.left_out) > 3 else "")
     if names:
         line.say(f"Warning: {len(source.left_out)} files of other endings are left out: {names}")
-
-
-def check_summary(path: Path | None, existing: Existing) -> None:
-    """Check, before any work, that a summary may be written.
-
-    :raises InputError: if the file exists already, or is a folder.
-    """
-    if path is not None and path.is_dir():
-        raise InputError(f"{path}: expected the name of a file, found a folder")
-    if path is not None and path.exists() and existing is Existing.REFUSE:
-        raise InputError(f"{path}: exists already; choose another name or give --overwrite")

@@ -8,7 +8,7 @@ nothing can go stale. In memory are 24 bytes a listing and a few row groups of a
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -44,14 +44,23 @@ class RememberingAnswerer:
     """Answers from earlier outputs what has not changed, and asks another answerer for the rest.
 
     :param outputs: files that `rerank score` wrote; those made in another way are passed over.
+    :param say: takes warnings: which of the files cannot be read, so that nothing is kept of them.
     """
 
-    def __init__(self, fresh: Answerer, outputs: Sequence[Place]) -> None:
+    def __init__(
+        self,
+        fresh: Answerer,
+        outputs: Sequence[Place],
+        *,
+        say: Callable[[str], None] = lambda text: None,
+    ) -> None:
+        self._say = say
         self.options, self.schema = fresh.options, fresh.schema
         self.model_version, self.index_version = fresh.model_version, fresh.index_version
         self.n_reused = 0
         self._fresh = fresh
         self._groups: list[_Group] = []
+        self._damaged: set[int] = set()
         self._held: OrderedDict[int, tuple[list[Listing], pa.Table]] = OrderedDict()
         hashes, sizes = [np.empty(0, np.int64)], [0]
         for place in outputs:
@@ -105,7 +114,12 @@ class RememberingAnswerer:
             within = self._order[at[rows]] - self._starts[number]
             if not self._is_worth_reading(number, len(rows)):
                 continue
-            earlier, answers = self._read_answers(number)
+            try:
+                earlier, answers = self._read_answers(number)
+            except (pa.ArrowException, OSError) as exc:
+                self._damaged.add(number)
+                self._warn(self._groups[number].place, exc)
+                continue
             same = [_key(listings[row]) == _key(earlier[old]) for row, old in zip(
                 rows.tolist(), within.tolist(), strict=True)]  # fmt: skip
             if any(same):
@@ -113,6 +127,8 @@ class RememberingAnswerer:
         return found
 
     def _is_worth_reading(self, number: int, n_hits: int) -> bool:
+        if number in self._damaged:
+            return False
         return number in self._held or n_hits >= self._sizes[number] * _SMALLEST_SHARE
 
     def _read_keys(self, place: Place) -> list[Ints]:
@@ -121,16 +137,27 @@ class RememberingAnswerer:
         if record is None:
             return []
         names = _names_in_output(record, self._fresh)
-        hashes = []
+        try:
+            hashes = list(self._group_hashes(place, names))
+        except (pa.ArrowException, OSError) as exc:
+            self._warn(place, exc)
+            return []
+        self._groups += [_Group(place, number, names) for number in range(len(hashes))]
+        return hashes
+
+    def _warn(self, place: Place, exc: Exception) -> None:
+        said = " ".join(str(exc).split())
+        self._say(f"Warning: {place}: damaged, no earlier answers are kept from there ({said})")
+
+    def _group_hashes(self, place: Place, names: ColumnNames) -> Iterator[Ints]:
+        """Yield the hashes of the listings of each row group, -1 for rows that were not read."""
         with place.filesystem.open_input_file(place.path) as stream:
             file = pq.ParquetFile(stream)
             columns = _key_columns(names, file.schema_arrow.names)
             for number in range(file.num_row_groups):
                 table = file.read_row_group(number, [*columns, "reason"])
                 found = _hashes(ListingBatch(table, names).listings())
-                self._groups.append(_Group(place, number, names))
-                hashes.append(np.where(_is_bad(table.column("reason")), _NEVER, found))
-        return hashes
+                yield np.where(_is_bad(table.column("reason")), _NEVER, found)
 
     def _read_answers(self, number: int) -> tuple[list[Listing], pa.Table]:
         if number in self._held:

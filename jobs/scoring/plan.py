@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
@@ -15,6 +17,7 @@ from jobs.listing_files.selection import REJECTS_ENDING, Selection
 from jobs.places import Place
 from jobs.scoring.one_file import Target
 from jobs.scoring.provenance import read_record
+from jobs.scoring.rejects import is_rejects_file
 
 REJECTS_FOLDER = "_rejects"
 """Of an output folder: readers of folders of parquet pass over names with an underscore."""
@@ -41,11 +44,18 @@ class ScorePlan:
     """Files to score.
 
     :param folder: the output folder; None if one file becomes one file.
+    :param faults: what is set aside before any work, as it cannot be read: the message by name.
     """
 
     tasks: tuple[Task, ...]
     existing: Existing
     folder: Place | None
+    faults: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def n_files(self) -> int:
+        """How many files there are to do or to set aside."""
+        return len(self.tasks) + len(self.faults)
 
 
 def plan_score(
@@ -65,8 +75,10 @@ def plan_score(
         rejects = target.sibling(PurePosixPath(target.name).stem + REJECTS_ENDING)
         size = selection.root.size()
         tasks = (Task(selection.root, size, Target(target, rejects)),)
+    _check_inputs(tasks)
     _check_existing(tasks, existing, is_folder=selection.is_folder)
-    return ScorePlan(tasks, existing, target if selection.is_folder else None)
+    folder = target if selection.is_folder else None
+    return ScorePlan(tasks, existing, folder, selection.faults)
 
 
 def check_file_target(source: Place, target: Place) -> None:
@@ -130,23 +142,65 @@ def _check_folder(selection: Selection, target: Place, tasks: tuple[Task, ...]) 
         raise FaultsError(f"{selection.root}: files that differ in their endings only", faults)
 
 
-def _check_existing(tasks: tuple[Task, ...], existing: Existing, *, is_folder: bool) -> None:
-    if existing is Existing.OVERWRITE:
-        return
-    faults = []
+def _check_inputs(tasks: tuple[Task, ...]) -> None:
+    """Check that nothing that is read in this run is written in it, whatever may be replaced.
+
+    :raises InputError: if an output or a rejects file is an input, links followed.
+    """
+    read = {_identity(task.source) for task in tasks}
     for task in tasks:
-        target = task.target.resolved
-        if not target.exists():
-            continue
-        if existing is Existing.REFUSE:
-            remedy = "give --overwrite, or --resume to go on with a run that was stopped"
-            faults.append(f"{target}: exists already; choose another name or {remedy}")
-        elif read_record(target) is None:
-            faults.append(
-                f"{target}: exists already and is no output of `rerank score`; choose another "
-                "name or give --overwrite"
-            )
+        for what, place in (("output", task.target.resolved), ("rejects", task.target.rejects)):
+            if _identity(place) in read:
+                raise InputError(
+                    f"{place}: is an input of this run, and where the {what} of {task.source} "
+                    "would go; choose another output"
+                )
+
+
+def _identity(place: Place) -> tuple[str, str]:
+    """Return what is the same for two names of one file."""
+    path = place.path if place.local is None else os.path.realpath(place.local)
+    return place.filesystem.type_name, path
+
+
+def _check_existing(tasks: tuple[Task, ...], existing: Existing, *, is_folder: bool) -> None:
+    found = [
+        fault
+        for task in tasks
+        for fault in (
+            _output_fault(task.target.resolved, existing),
+            _rejects_fault(task.target.rejects, existing),
+        )
+    ]
+    faults = [fault for fault in found if fault is not None]
     if faults and not is_folder:
         raise InputError(faults[0])
     if faults:
         raise FaultsError("outputs that exist already", faults)
+
+
+def _output_fault(target: Place, existing: Existing) -> str | None:
+    """Return why what is there may not be replaced by an output; None if it may."""
+    if existing is Existing.OVERWRITE or not target.exists():
+        return None
+    if existing is Existing.REFUSE:
+        remedy = "give --overwrite, or --resume to go on with a run that was stopped"
+        return f"{target}: exists already; choose another name or {remedy}"
+    if read_record(target) is None:
+        return (
+            f"{target}: exists already and is no output of `rerank score`; choose another name or "
+            "give --overwrite"
+        )
+    return None
+
+
+def _rejects_fault(place: Place, existing: Existing) -> str | None:
+    """Return why what is there may not be replaced by rejects, or removed; None if it may."""
+    if place.is_folder():
+        return f"{place}: is a folder, and where rejects would go; choose another output"
+    if existing is Existing.OVERWRITE or not place.exists() or is_rejects_file(place):
+        return None
+    return (
+        f"{place}: exists already, where rejects would go, and is no rejects file of `rerank "
+        "score`; choose another output or give --overwrite"
+    )

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
 from typing import Any
@@ -82,7 +84,7 @@ def connected(address: str | None, *, workers: int) -> Iterator[None]:
         _check_reach(address)
     with redirect_stdout(sys.stderr):
         try:
-            with _silence():
+            with _silence(), _keeping_sigterm():
                 ray.init(
                     address=address or "local", log_to_driver=False,
                     logging_level=logging.ERROR, **own,
@@ -107,6 +109,17 @@ def _silence() -> Iterator[None]:
     finally:
         os.dup2(kept, _STDERR)
         os.close(kept)
+
+
+@contextmanager
+def _keeping_sigterm() -> Iterator[None]:
+    """Put this process's own handler of SIGTERM back: Ray's ends it without a word."""
+    handler = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        if callable(handler) and threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, handler)
 
 
 def _check_reach(address: str) -> None:

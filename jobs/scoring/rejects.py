@@ -18,6 +18,9 @@ REJECTS_SCHEMA = pa.schema(
      ("content", pa.string())]
 )  # fmt: skip
 """``row`` counts the file's listings from 1; ``content`` is the row as it was read, as JSON."""
+MARK_KEY = "rerank.rejects"
+"""The key of what tells a rejects file of ours among the parquet file's key-value metadata."""
+_MARK = "1"  # the format
 _NO_TITLE = "no title"
 
 
@@ -47,14 +50,18 @@ class RejectsFile:
     def finish(self) -> None:
         """Put all rows on disk; nothing appears yet."""
         if self._draft is not None and self._writer is not None:
+            self._writer.add_key_value_metadata({MARK_KEY: _MARK})
             self._writer.close()
             self._draft.finish()
 
     def publish(self) -> None:
-        """Let the file appear, or let one of an earlier run disappear if there are no rejects."""
+        """Let the file appear, or let one of an earlier run disappear if there are no rejects.
+
+        What somebody else keeps under that name stays if there is nothing to write.
+        """
         if self._draft is not None:
             self._draft.publish()
-        elif self._target.exists():
+        elif is_rejects_file(self._target):
             self._target.filesystem.delete_file(self._target.path)
 
     def discard(self) -> None:
@@ -68,10 +75,10 @@ class RejectsFile:
         if self._writer is None:
             self._draft = Draft(self._target)
             self._writer = pq.ParquetWriter(self._draft.sink, REJECTS_SCHEMA)
-        listing_ids = batch.ids()
+        listing_ids = batch.table.column(batch.columns.listing_id).to_pylist()
         columns = [
             [self._first_row + at for at in rows],
-            [listing_ids[at] for at in rows],
+            [None if listing_ids[at] is None else str(listing_ids[at]) for at in rows],
             [reasons[at] for at in rows],
             [_content(batch, at) for at in rows],
         ]
@@ -79,6 +86,23 @@ class RejectsFile:
             pa.table([pa.array(values) for values in columns], schema=REJECTS_SCHEMA)
         )
         self.n_rows += len(rows)
+
+
+def is_rejects_file(place: Place) -> bool:
+    """Return whether a file is there that `rerank score` wrote rejects to.
+
+    Those of releases that left no mark are known by their columns.
+    """
+    if not place.exists():
+        return False
+    try:
+        with place.filesystem.open_input_file(place.path) as stream:
+            file = pq.ParquetFile(stream)
+            marks = file.metadata.metadata or {}
+            columns = file.schema_arrow.remove_metadata()
+    except (pa.ArrowException, OSError):
+        return False
+    return MARK_KEY.encode() in marks or bool(columns.equals(REJECTS_SCHEMA))
 
 
 def _content(batch: ListingBatch, at: int) -> str:

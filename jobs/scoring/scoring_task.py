@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
@@ -9,15 +10,19 @@ from typing import Any, Literal
 import pyarrow as pa
 
 from index.errors import InputError
+from index.file_faults import os_error_text
 from jobs.listing_files import open_listings
 from jobs.places import Place
 from jobs.scoring.answering import Answerer
+from jobs.scoring.column_kinds import NULL, agree
 from jobs.scoring.one_file import FileCounts, score_one
 from jobs.scoring.output_columns import renamed_columns
 from jobs.scoring.plan import Task
 from jobs.scoring.provenance import column_types, differences, making, read_record
 
 _DIFFERENCES_SHOWN = 5
+_SPARSE = ".jsonl"
+_MISSING = "missing"
 FILE_FAULTS = (InputError, OSError, pa.ArrowException)
 """What is wrong with a single file, or the disk; the files after it may do."""
 
@@ -48,31 +53,47 @@ class Outcome:
 
 
 class SharedColumns:
-    """The columns all files of a run must have: those of the first one that can be opened."""
+    """The columns all files of a run must have: those of the first one that can be opened.
+
+    Their types need not be the same, but of a kind (`column_kinds`). JSON lines have a key only
+    where there is a value: a column that such a file lacks counts as null.
+    """
 
     def __init__(self) -> None:
-        self._first: tuple[Place, dict[str, str]] | None = None
+        self._first: Place | None = None
+        self._types: dict[str, str] = {}
+        self._only_sparse = True  # no file so far had to have all of its columns
 
     def check(self, source: Place, types: dict[str, str]) -> None:
         """Check that a file has the columns of the first one: the outputs are read as one table.
 
+        :param types: in words, by the name of the column.
         :raises InputError: if they differ.
         """
+        sparse = source.suffix == _SPARSE
         if self._first is None:
-            self._first = source, types
-            return
-        first, expected = self._first
-        odd = [
-            f"{name} {types.get(name, 'missing')} (there {expected.get(name, 'missing')})"
-            for name in dict.fromkeys([*expected, *types])
-            if types.get(name) != expected.get(name)
-        ]
-        if odd:
+            self._first = source
+        elif odd := self._odd(types, sparse=sparse):
             more = ", ..." if len(odd) > _DIFFERENCES_SHOWN else ""
             raise InputError(
-                f"{source}: expected the columns of {first}, found "
+                f"{source}: expected the columns of {self._first}, found "
                 f"{', '.join(odd[:_DIFFERENCES_SHOWN])}{more}; make them alike, or score it apart"
             )
+        self._only_sparse &= sparse
+        for name, words in types.items():
+            if self._types.get(name, NULL) == NULL:
+                self._types[name] = words
+
+    def _odd(self, types: dict[str, str], *, sparse: bool) -> list[str]:
+        """Return the columns that do not fit, in words."""
+        own = NULL if sparse else _MISSING
+        there = NULL if self._only_sparse else _MISSING
+        return [
+            f"{name} {types.get(name, _MISSING)} (there {self._types.get(name, _MISSING)})"
+            for name in dict.fromkeys([*self._types, *types])
+            if not agree(types.get(name, own), self._types.get(name, there))
+            or _MISSING in (types.get(name, own), self._types.get(name, there))
+        ]
 
 
 def score_task(
@@ -93,7 +114,7 @@ def score_task(
     known = answerer.n_reused
     try:
         before = task.source.info()
-        record = making(task.source, answerer)
+        record = _making(task.source, answerer)
         if resume:
             kept = _finished(task, record, columns, say)
             if kept is not None:
@@ -117,6 +138,17 @@ def score_task(
     return Outcome("scored", counts, n_reused=answerer.n_reused - known)
 
 
+def _making(source: Place, answerer: Answerer) -> dict[str, Any]:
+    """Return how a file's output is made; reads the file, so that it is known to be readable.
+
+    :raises InputError: if it is not.
+    """
+    try:
+        return making(source, answerer)
+    except OSError as exc:
+        raise InputError(f"{source}: cannot be read: {_words(exc)}") from exc
+
+
 def _finished(
     task: Task, expected: dict[str, Any], columns: SharedColumns, say: Callable[[str], None]
 ) -> FileCounts | None:
@@ -138,5 +170,11 @@ def _message(task: Task, exc: Exception) -> str:
     """Return an error's text with the file: a full disk names none."""
     if isinstance(exc, InputError):
         return str(exc)
-    text = " ".join(str(exc).split())
-    return f"{task.source}: not scored into {task.target.resolved} ({text})"
+    return f"{task.source}: not scored into {task.target.resolved}: {_words(exc)}"
+
+
+def _words(exc: Exception) -> str:
+    """Return what is wrong and what to do, without a path: that of a draft is nobody's."""
+    if isinstance(exc, OSError) and exc.errno is not None:
+        return os_error_text(OSError(exc.errno, os.strerror(exc.errno)))
+    return " ".join(str(exc).split())

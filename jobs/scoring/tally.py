@@ -47,11 +47,13 @@ class Tally:
         self._said: set[str] = set()
         self._decisions: Counter[str] = Counter()
         self._rows: Counter[str] = Counter()
-        self._files = {"scored": 0, "kept": 0, "failed": 0}
+        self._files = {"scored": 0, "kept": 0, "failed": len(plan.faults)}
         self._failures: dict[int, str] = {}
         self._rejects = self._reused = 0
         # kept files take no time: without them in either, the time left is told from the share
         self._bytes_left = self._bytes = sum(task.n_bytes for task in plan.tasks)
+        for error in plan.faults.values():
+            self._say(f"Set aside: {error}")
 
     def say(self, text: str) -> None:
         """Pass on what was said of a file; what all files have in common is said once."""
@@ -68,7 +70,7 @@ class Tally:
         self._progress(
             Progress(
                 min(1.0, max(0.0, done / max(self._bytes, 1))), self._rows["scored"] + rows,
-                sum(self._files.values()), len(self._plan.tasks),
+                sum(self._files.values()), self._plan.n_files,
             )
         )  # fmt: skip
 
@@ -97,7 +99,7 @@ class Tally:
 
     def summary(self) -> ScoreSummary:
         """Return what came out of all files."""
-        failures = {
+        failures = dict(self._plan.faults) | {
             str(self._plan.tasks[number].source): self._failures[number]
             for number in sorted(self._failures)
         }

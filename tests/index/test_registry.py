@@ -196,6 +196,25 @@ families:
     assert len(faults) == len(expected), faults
 
 
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("vendor: NVIDIA\n  families: []", ":2: not readable as YAML: mapping values are not"),
+        ("vendor: \x01", ": not readable as YAML: (control|special) characters are not"),
+        ("vendor: NVIDIA\nyear: 2020-99-99", ": not readable as YAML: month must be in 1"),
+    ],
+    ids=["syntax", "character", "date"],
+)  # fmt: skip
+def test_yaml_that_cannot_be_read_is_one_line_with_its_place(
+    tmp_path: Path, text: str, expected: str
+) -> None:
+    path = write(tmp_path, "broken.yaml", text)
+    (fault,) = faults_of(tmp_path)
+    assert re.match(f"{re.escape(str(path))}{expected}", fault), fault
+    assert "\n" not in fault
+    assert "<" not in fault
+
+
 def test_an_alias_may_not_be_two_models_alias(tmp_path: Path) -> None:
     path = write(
         tmp_path, "r.yaml", MODEL

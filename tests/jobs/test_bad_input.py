@@ -34,15 +34,15 @@ FILES = {
     "column_missing_parquet": ("in.parquet", _parquet(title=["a"]), "missing listing_id"),
     "semicolons": ("in.csv", b"listing_id;title\n1;a\n", "separate columns by commas"),
     "column_twice": ("in.csv", b"listing_id,title,title\n1,a,b\n", "found twice title"),
-    "latin_1": ("in.csv", "listing_id,title\n1,für\n".encode("latin-1"), "expected UTF-8.*0xfc"),
+    "latin_1": ("in.csv", b"listing_id,title\n1,f\xfcr\n", "line 2: expected UTF-8.*0xfc"),
     "binary_csv": ("in.csv", bytes(range(128, 256)), "expected UTF-8"),
     "garbage_parquet": ("in.parquet", b"PAR1 not really", "not readable as parquet"),
     "truncated_parquet": ("in.parquet", _WHOLE[: len(_WHOLE) // 2], "not readable as parquet"),
     "damaged_parquet": ("in.parquet", _WHOLE[:30] + b"\xff" * 4000 + _WHOLE[4030:], "not readable"),
     "title_of_numbers": ("in.parquet", _parquet(listing_id=[1], title=[2]), "text.*found int64"),
-    "bad_json": ("in.jsonl", b'{"title": "a"}\n{"title": "b', r"in\.jsonl:2: expected a JSON"),
-    "json_list": ("in.jsonl", b"[1, 2]\n", "expected a JSON object, found list"),
-    "json_not_utf8": ("in.jsonl", b'{"title": "\xff"}\n', r"in\.jsonl:1"),
+    "bad_json": ("in.jsonl", b'{"title": "a"}\n{"title": "b', "missing listing_id, found title"),
+    "json_list": ("in.jsonl", b"[1, 2]\n", r"in\.jsonl:1: expected a JSON .* a list: \[1, 2\]"),
+    "json_not_utf8": ("in.jsonl", b'{"title": "\xff"}\n', r"in\.jsonl:1: .*no UTF-8 \(0xff"),
 }  # fmt: skip
 
 

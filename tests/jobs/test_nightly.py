@@ -19,7 +19,8 @@ import pytest
 
 from index.registry import load_registry
 from index.shipped import shipped
-from jobs.nightly import SUMMARY, latest_summary, report_text, summary_content
+from jobs.nightly_days import RECORD, SUMMARY, earlier_day
+from jobs.nightly_report import report_text, summary_content
 from jobs.places import place_of
 from jobs.scoring import ScoreSummary
 from jobs.scoring.drafts import exclusive
@@ -88,7 +89,9 @@ def test_the_next_day_keeps_answers_of_the_latest_finished_day_and_compares(nigh
     write(tmp_path / "out/2026-01-02/a.parquet", ["not finished"])
     write(feeds / "b.parquet", ["RX6700XT 12G", "Tesla P40 24GB"])
     result = night(SECOND)
-    assert "Listings that have not changed since 2026-01-01 keep their answers" in result.stderr
+    assert result.stderr.splitlines()[:2] == [
+        "Compared with 2026-01-01", "4 earlier answers of this model, index and options",
+    ]  # fmt: skip
     content = summary_of(tmp_path / "out" / SECOND)
     assert content["reused_rows"] == 3
     assert content["previous"] == {
@@ -122,7 +125,7 @@ def test_one_file_goes_into_the_days_folder_too(run, feeds, tmp_path):
         result = run("nightly", "--date", day, feeds / "b.parquet", tmp_path / "out")
         assert result.exit_code == 0, result.output
     assert sorted(path.name for path in (tmp_path / "out" / SECOND).iterdir()) == [
-        SUMMARY, "b.parquet", "b.rejects.parquet",
+        RECORD, SUMMARY, "b.parquet", "b.rejects.parquet",
     ]  # fmt: skip
     assert summary_of(tmp_path / "out" / SECOND)["reused_rows"] == 2
 
@@ -151,7 +154,8 @@ def test_the_index_is_rebuilt_only_when_the_registrys_content_changed(night, reg
     n_gpus = len(load_registry(registry))
     assert re.search(f"The registry changed: index [0-9a-f]{{16}} in .*: {n_gpus} GPUs of ",
                      result.stderr)  # fmt: skip
-    assert "Earlier answers are of another index and are not kept" in result.stderr
+    assert f"The index is another than on {FIRST}: no answers of that day are kept" in result.stderr
+    assert "earlier answers" not in result.stderr
     assert f"another index than on {FIRST}: its answers are not kept" in result.stdout
     content = summary_of(tmp_path / "out" / SECOND)
     assert (content["index_rebuilt"], content["reused_rows"]) == (True, 0)
@@ -202,9 +206,9 @@ def test_a_summary_that_cannot_be_read_is_of_no_finished_day(night, tmp_path, te
     damaged = tmp_path / "out/2026-01-02"
     damaged.mkdir()
     (damaged / SUMMARY).write_text(text, encoding="utf-8")
-    found = latest_summary(place_of(tmp_path / "out"), before=date(2026, 1, 3))
+    found = earlier_day(place_of(tmp_path / "out"), before=date(2026, 1, 3))
     assert found is not None
-    assert found["date"] == FIRST
+    assert found.summary["date"] == FIRST
 
 
 def test_outputs_that_are_gone_are_no_earlier_answers(night, tmp_path):
@@ -220,7 +224,11 @@ def test_outputs_that_are_gone_are_no_earlier_answers(night, tmp_path):
 def test_a_wrong_date_is_a_wrong_call(run, feeds, tmp_path):
     result = run("nightly", "--date", "tomorrow", feeds, tmp_path / "out")
     assert result.exit_code == 2
-    assert "'tomorrow' does not match the format '%Y-%m-%d'" in result.output
+    assert "expected a day as YYYY-MM-DD, got 'tomorrow'" in result.output
+    result = run("nightly", "--date", "2026-02-30", feeds, tmp_path / "out")
+    assert result.exit_code == 2
+    assert "expected a day of the calendar, got 2026-02-30: no such day" in result.output
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_night_without_rows_has_shares_of_zero_and_a_report():
@@ -237,6 +245,92 @@ def test_the_document_names_every_key_of_the_summary(night, tmp_path):
     content = summary_of(tmp_path / "out" / SECOND)
     named = set(re.findall(r"`(\w+)`", text))
     assert set(content) | set(content["previous"]) <= named
+
+
+# --- a day that is run again, days with files set aside ---
+
+
+def test_folder_and_summary_agree_after_an_input_is_gone(run, night, feeds, tmp_path):
+    night(FIRST)
+    (feeds / "b.parquet").unlink()
+    write(feeds / "a.parquet", TITLES["a"])
+    result = night(FIRST)
+    day = tmp_path / "out" / FIRST
+    assert result.exit_code == 0
+    assert f"{day}/b.parquet: removed, its input is gone or cannot be read" in result.stderr
+    assert list(tables(day)) == ["a.parquet"]
+    assert summary_of(day)["rows"] == 2
+    assert "rows kept from an earlier run of the day 2\n" in result.stdout
+
+
+def test_the_output_of_a_file_that_is_set_aside_now_is_removed_with_its_rejects(
+    night, feeds, tmp_path
+):
+    night(FIRST)
+    day = tmp_path / "out" / FIRST
+    assert (day / "_rejects/b.parquet").exists()
+    (feeds / "b.parquet").write_bytes(b"PAR1 cut off")
+    result = night(FIRST)
+    assert result.exit_code == 1
+    assert f"{day}/b.parquet: removed, its input was set aside" in result.stderr
+    assert list(tables(day)) == ["a.parquet"]
+
+
+def test_what_somebody_else_keeps_in_the_days_folder_stays(night, tmp_path):
+    night(FIRST)
+    write(tmp_path / "out" / FIRST / "mine.parquet", ["precious"])
+    assert night(FIRST).exit_code == 0
+    assert pq.read_table(tmp_path / "out" / FIRST / "mine.parquet").num_rows == 1
+
+
+@pytest.mark.parametrize("source", ["other", "feeds/a*.parquet"])
+def test_other_listings_on_one_day_are_an_error_before_any_work(
+    run, night, feeds, tmp_path, source
+):
+    night(FIRST)
+    before = tables(tmp_path / "out"), summary_of(tmp_path / "out" / FIRST)
+    write(tmp_path / "other/c.parquet", ["RTX 3080 10GB"])
+    result = run("nightly", "--date", FIRST, tmp_path / source, tmp_path / "out")
+    assert result.exit_code == 1
+    assert f"{tmp_path}/out/{FIRST}: has outputs of {feeds} that listings in" in result.stderr
+    assert "choose another OUT for these, or remove the day's folder" in result.stderr
+    assert (tables(tmp_path / "out"), summary_of(tmp_path / "out" / FIRST)) == before
+
+
+def test_that_the_index_was_rebuilt_is_known_to_a_later_run_of_the_day(night, registry, tmp_path):
+    (registry / "mine.yaml").write_text(
+        "vendor: NVIDIA\nfamilies:\n  - generation: GeForce 90\n    line: GeForce\n    models:\n"
+        "      - {name: GeForce RTX 9099, chip: GX999, year: 2031, variants: [99GB GDDR7]}\n",
+        encoding="utf-8",
+    )
+    first = night(FIRST, "--registry", registry)
+    assert "answers of that day" not in first.stderr
+    assert summary_of(tmp_path / "out" / FIRST)["index_rebuilt"] is True
+    night(FIRST, "--registry", registry)
+    assert summary_of(tmp_path / "out" / FIRST)["index_rebuilt"] is True
+    night(SECOND, "--registry", registry)
+    assert summary_of(tmp_path / "out" / SECOND)["index_rebuilt"] is False
+
+
+def test_a_day_with_files_set_aside_is_not_what_the_next_is_compared_with(night, feeds, tmp_path):
+    night(FIRST)
+    (feeds / "c.parquet").write_bytes(b"PAR1 cut off")
+    night(SECOND)
+    (feeds / "c.parquet").unlink()
+    result = night("2026-01-04")
+    assert (
+        f"Compared with {FIRST}, not with {SECOND}, of which files were set aside" in result.stderr
+    )
+    assert summary_of(tmp_path / "out/2026-01-04")["previous"]["date"] == FIRST
+
+
+def test_where_every_day_has_files_set_aside_the_latest_is_compared_with(night, feeds, tmp_path):
+    (feeds / "c.parquet").write_bytes(b"PAR1 cut off")
+    for day in (FIRST, SECOND):
+        night(day)
+    result = night("2026-01-04")
+    assert f"Compared with {SECOND}, of which files were set aside: no earlier" in result.stderr
+    assert summary_of(tmp_path / "out/2026-01-04")["previous"]["date"] == SECOND
 
 
 @pytest.mark.slow

@@ -11,29 +11,25 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
 from functools import partial
 from pathlib import Path
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 from echo_answerer import EchoAnswerer, score_all
+from small_feeds import contents, write_feed, write_feeds
 
 from index.errors import RerankError
 from jobs.listing_files.selection import select_files
 from jobs.places import place_of
-from jobs.scoring import Existing, RememberingAnswerer, plan_score
-from jobs.scoring.provenance import expectation
+from jobs.scoring import plan_score
+from jobs.scoring.arguments import sigterm_as_interrupt
 from jobs.scoring.ray_cluster import connected
-from jobs.scoring.ray_engine import FileWorker, run_on_ray
-from jobs.scoring.scoring_task import Outcome, SharedColumns
+from jobs.scoring.ray_engine import run_on_ray
 
 HERE = Path(__file__).parent
-GOOD = {"a": ["RTX 3080 10GB", ""], "b/c": ["RX6700XT 12G"], "d": ["Tesla P40", "RTX 3080 box"]}
 
 
 class Announcing(EchoAnswerer):
@@ -55,25 +51,9 @@ class Deadly(EchoAnswerer):
         return super().answer(batch)
 
 
-def write(path, titles, **more):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    ids = [f"{path.stem}-{n}" for n in range(len(titles))]
-    pq.write_table(pa.table({"listing_id": ids, "title": titles, **more}), path)
-
-
 @pytest.fixture
 def feeds(tmp_path):
-    for name, titles in GOOD.items():
-        write(tmp_path / f"feeds/{name}.parquet", titles)
-    return tmp_path / "feeds"
-
-
-def contents(folder):
-    """Return the bytes of all files by name, those that begin with a point included."""
-    return {
-        path.relative_to(folder).as_posix(): path.read_bytes()
-        for path in folder.rglob("*") if path.is_file()
-    }  # fmt: skip
+    return write_feeds(tmp_path / "feeds")
 
 
 def environment(tmp_path):
@@ -87,66 +67,6 @@ def rerank(tmp_path, *arguments):
         [sys.executable, "-c", "from jobs.cli import main; main()", *map(str, arguments)],
         capture_output=True, text=True, env=environment(tmp_path), timeout=120, check=False,
     )  # fmt: skip
-
-
-def worker(feeds, out, answerer, *, existing=Existing.REFUSE, expected=None):
-    plan = plan_score(select_files(str(feeds)), place_of(out), existing=existing)
-    expected = expectation(expected or answerer)
-    return FileWorker(plan, lambda: answerer, expected, SharedColumns())
-
-
-def unpacked(result):
-    return dict(zip(result["number"], map(json.loads, result["report"]), strict=True))
-
-
-def test_a_worker_scores_files_as_the_local_engine_does(feeds, tmp_path):
-    score_all(str(feeds), place_of(tmp_path / "local"))
-    reports = unpacked(worker(feeds, tmp_path / "out", EchoAnswerer())({"number": [2, 0, 1]}))
-    assert contents(tmp_path / "out") == contents(tmp_path / "local")
-    assert [Outcome.from_json(reports[n]["outcome"]).counts.rows for n in range(3)] == [2, 1, 2]
-    assert reports[0] == {
-        "outcome": {
-            "kind": "scored", "error": "", "n_reused": 0,
-            "counts": {"rows": 2, "rejects": 1, "decisions": {"match": 1, "no_match": 1}},
-        },
-        "said": [],
-    }  # fmt: skip
-    assert Outcome.from_json(reports[0]["outcome"]).as_json() == reports[0]["outcome"]
-
-
-def test_a_worker_keeps_finished_files_and_says_why_others_are_done_again(feeds, tmp_path):
-    worker(feeds, tmp_path / "out", EchoAnswerer())({"number": [0, 1, 2]})
-    write(feeds / "d.parquet", ["changed"])
-    again = worker(feeds, tmp_path / "out", EchoAnswerer(), existing=Existing.RESUME)
-    reports = unpacked(again({"number": [0, 1, 2]}))
-    assert [reports[n]["outcome"]["kind"] for n in range(3)] == ["kept", "kept", "scored"]
-    assert reports[2]["said"] == [f"{feeds}/d.parquet: scored again, the input changed"]
-
-
-def test_a_worker_reports_a_file_that_fails_and_goes_on(feeds, tmp_path):
-    (feeds / "a.parquet").write_bytes(b"PAR1 cut off")
-    reports = unpacked(worker(feeds, tmp_path / "out", EchoAnswerer())({"number": [0, 1]}))
-    assert [reports[n]["outcome"]["kind"] for n in (0, 1)] == ["failed", "scored"]
-    assert f"{feeds}/a.parquet: not readable as parquet" in reports[0]["outcome"]["error"]
-
-
-def test_a_worker_counts_the_answers_that_were_reused(feeds, tmp_path):
-    score_all(str(feeds), place_of(tmp_path / "monday"))
-    outputs = select_files(str(tmp_path / "monday")).places()
-    answerer = RememberingAnswerer(EchoAnswerer(), outputs)
-    reports = unpacked(worker(feeds, tmp_path / "out", answerer)({"number": [0, 1, 2]}))
-    assert [reports[n]["outcome"]["n_reused"] for n in range(3)] == [2, 1, 2]
-
-
-def test_a_worker_with_another_model_answers_nothing(feeds, tmp_path):
-    other = EchoAnswerer(model_version="m2")
-    report = worker(feeds, tmp_path / "out", other, expected=EchoAnswerer()).report(0)
-    assert report == {
-        "fault": f"the Ray worker on {socket.gethostname()} cannot answer: expected model m1, "
-        "found m2; install the same release there and let the workspace (--home) be reachable at "
-        "the same path"
-    }
-    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize("hidden", ["ray", "ray.data"])
@@ -168,7 +88,7 @@ def test_an_address_without_ray_is_a_wrong_call(run, feeds, tmp_path):
 @pytest.mark.slow
 def test_a_folder_comes_out_byte_for_byte_as_from_the_local_engine(run, feeds, tmp_path):
     (feeds / "broken.parquet").write_bytes(b"PAR1 cut off")
-    write(feeds / "other.parquet", ["x"], colour=["red"])
+    write_feed(feeds / "other.parquet", ["x"], colour=["red"])
     summaries = {}
     for engine in ("local", "ray"):
         options = ["--engine", engine, "--workers", 2, "--summary", tmp_path / f"{engine}.json"]
@@ -191,7 +111,7 @@ def test_a_killed_worker_is_survived(tmp_path):
     feeds, begun = tmp_path / "feeds", tmp_path / "begun"
     begun.mkdir()
     for name in "abcdef":
-        write(feeds / f"{name}.parquet", [f"card {name}"])
+        write_feed(feeds / f"{name}.parquet", [f"card {name}"])
     child = start(feeds, tmp_path / "out", begun)
     victim = wait_for_a_worker(child, begun)
     os.kill(victim, signal.SIGKILL)
@@ -205,14 +125,18 @@ def test_a_killed_worker_is_survived(tmp_path):
 
 
 @pytest.mark.slow
-def test_ctrl_c_ends_the_run_and_its_workers_and_leaves_nothing_half_written(tmp_path):
+@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_the_run_and_its_workers_and_leaves_nothing_half_written(tmp_path, stop):
     feeds, begun = tmp_path / "feeds", tmp_path / "begun"
     begun.mkdir()
     for name in "abcdef":
-        write(feeds / f"{name}.parquet", [f"card {name}"])
+        write_feed(feeds / f"{name}.parquet", [f"card {name}"])
     child = start(feeds, tmp_path / "out", begun)
     wait_for_a_worker(child, begun)
-    os.killpg(child.pid, signal.SIGINT)  # as a terminal does: to every process of the group
+    if stop is signal.SIGINT:
+        os.killpg(child.pid, stop)  # as a terminal does: to every process of the group
+    else:
+        child.send_signal(stop)
     said, _ = child.communicate(timeout=60)
     assert (child.returncode, said) == (130, "interrupted\n")
     local = tmp_path / "local"
@@ -224,7 +148,7 @@ def test_ctrl_c_ends_the_run_and_its_workers_and_leaves_nothing_half_written(tmp
 
 @pytest.mark.slow
 def test_one_file_goes_to_one_worker_and_if_it_ends_every_worker_that_is_one_line(tmp_path):
-    write(tmp_path / "a.parquet", ["x"])
+    write_feed(tmp_path / "a.parquet", ["x"])
     child = start(tmp_path / "a.parquet", tmp_path / "out.parquet", None)
     said, _ = child.communicate(timeout=120)
     assert child.returncode == 1
@@ -242,12 +166,13 @@ def test_workers_load_neither_torch_nor_lightgbm(feeds, tmp_path):
         "from jobs.scoring import ScoreOptions, plan_score\n"
         "from jobs.scoring.engines import remembering_resolver\n"
         "from jobs.scoring.provenance import expectation\n"
-        "from jobs.scoring.ray_engine import FileWorker\n"
+        "from jobs.scoring.ray_engine import RayFileWorker\n"
         "from jobs.scoring.scoring_task import SharedColumns\n"
         f"home = Path({str(tmp_path / 'home')!r})\n"
         "make = partial(remembering_resolver, home, ScoreOptions(), [])\n"
         f"plan = plan_score(select_files({str(feeds)!r}), place_of({str(tmp_path / 'out')!r}))\n"
-        "done = FileWorker(plan, make, expectation(make()), SharedColumns())({'number': [0]})\n"
+        "worker = RayFileWorker(plan, make, expectation(make()), SharedColumns(), 'worker')\n"
+        "done = worker({'number': [0]})\n"
         "print(done['report'][0])\nprint(sorted({'torch', 'lightgbm', 'faiss'} & set(sys.modules)))"
     )
     done = subprocess.run(
@@ -299,7 +224,8 @@ if __name__ == "__main__":
     make = partial(this_module.Announcing, Path(rest[0])) if rest else this_module.Deadly
     plan = plan_score(select_files(source), place_of(target))
     try:
-        summary = run_on_ray(plan, EchoAnswerer(), make, workers=2, say=print)
+        with sigterm_as_interrupt():
+            summary = run_on_ray(plan, EchoAnswerer(), make, workers=2, say=print)
     except KeyboardInterrupt:
         sys.stdout.write("interrupted\n")
         sys.exit(130)

@@ -162,7 +162,7 @@ def test_bad_values_of_jsonl_come_out_with_their_reason(run, tmp_path):
     assert run("score", source, target).exit_code == 0
     out = pq.read_table(target).to_pylist()
     assert [row["reason"] for row in out[:3]] == [
-        "no title", "bad row: title is int, expected text", "no title",
+        "no title", "bad row: title is a number, expected text", "no title",
     ]  # fmt: skip
     assert out[3]["model"] == out[4]["model"] == "GeForce RTX 3080"
     assert [row["listing_id"] for row in out] == [1, 2, 3, 4, 5]

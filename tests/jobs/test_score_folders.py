@@ -78,10 +78,15 @@ def test_a_glob_selects_files_relative_to_its_fixed_part(feeds, pattern, found):
     assert list(select_files(f"{feeds}/{pattern}").files) == found
 
 
-def test_a_glob_is_a_wrong_call_if_it_matches_nothing(run, feeds, tmp_path):
+def test_a_glob_that_matches_nothing_is_an_error_as_a_folder_without_listings_is(
+    run, feeds, tmp_path
+):
     result = run("score", f"{feeds}/*.csv", tmp_path / "out")
-    assert result.exit_code == 2
-    assert "no file matches" in result.stderr
+    assert result.exit_code == 1
+    assert result.stderr == (
+        f"Error: {feeds}/*.csv: expected files of listings, found none that match; correct the "
+        "glob, or put files there\n"
+    )
     assert not (tmp_path / "out").exists()
 
 

@@ -247,21 +247,29 @@ def test_fifty_kills_at_random_moments(tmp_path):
     assert (killed, ended >= 1) == (50, True)
 
 
-def test_an_interrupted_run_ends_in_one_line_and_goes_on(tmp_path):
+@pytest.mark.parametrize(
+    ("command", "stop", "remedy"),
+    [
+        ("score", signal.SIGINT, "go on with --resume"),
+        ("score", signal.SIGTERM, "go on with --resume"),
+        ("nightly", signal.SIGTERM, "run it again"),
+    ],
+)
+def test_an_interrupted_run_ends_in_one_line_and_goes_on(tmp_path, command, stop, remedy):
     titles = [f"RTX 30{n}0 10GB" for n in range(20_000)]
     for name in "abc":
         write(tmp_path / f"feeds/{name}.parquet", titles)
-    command = [
-        sys.executable, "-c", "from jobs.cli import main; main()", "score", "--top-k", "1",
+    arguments = [
+        sys.executable, "-c", "from jobs.cli import main; main()", command, "--top-k", "1",
         str(tmp_path / "feeds"), str(tmp_path / "out"),
     ]  # fmt: skip
     environment = {**os.environ, "RERANK_HOME": str(tmp_path / "home")}
-    child = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment)
-    while child.poll() is None and not hidden(tmp_path):
+    child = subprocess.Popen(arguments, stderr=subprocess.PIPE, text=True, env=environment)
+    while child.poll() is None and not list(tmp_path.rglob(".a.parquet.*")):
         time.sleep(0.01)
-    child.send_signal(signal.SIGINT)
+    child.send_signal(stop)
     _, said = child.communicate(timeout=60)
     assert child.returncode == 130
-    assert said == "Stopped: 0 of 3 files finished, nothing half-written; go on with --resume\n"
-    assert contents(tmp_path / "out") == {}
+    assert said == f"Stopped: 0 of 3 files finished, nothing half-written; {remedy}\n"
+    assert list((tmp_path / "out").rglob("*.parquet")) == []
     assert hidden(tmp_path / "out") == []

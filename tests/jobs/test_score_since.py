@@ -147,3 +147,53 @@ def test_an_earlier_output_that_is_not_there_is_a_wrong_call(run, write_listings
     result = run("score", source, tmp_path / "out.parquet", "--since", tmp_path / "none")
     assert result.exit_code == 2
     assert "does not exist" in result.stderr
+
+
+def test_earlier_answers_of_which_none_fits_are_a_warning(run, write_listings, tmp_path):
+    source = write_listings("in.csv", [listing(1, "rtx 3080")])
+    monday = tmp_path / "monday.parquet"
+    run("score", source, monday)
+    result = run("score", source, tmp_path / "out.parquet", "--since", monday, "--top-k", 3)
+    assert result.exit_code == 0
+    assert "Warning: no earlier answers of this model, index and options" in result.stderr
+
+
+def test_what_is_no_earlier_output_is_a_warning(run, write_listings, tmp_path):
+    source = write_listings("in.csv", [listing(1, "rtx 3080")])
+    (tmp_path / "earlier").mkdir()
+    run("score", source, tmp_path / "earlier/whole.parquet")
+    (tmp_path / "earlier/cut.parquet").write_bytes(b"PAR1 cut off")
+    (tmp_path / "earlier/gone.parquet").symlink_to(tmp_path / "nothing")
+    result = run("score", source, tmp_path / "out.parquet", "--since", tmp_path / "earlier")
+    assert result.exit_code == 0
+    folder = tmp_path / "earlier"
+    assert result.stderr.splitlines()[:3] == [
+        f"Warning: {folder}/gone.parquet: expected a file, found a link to nothing; mend or remove "
+        "it; no earlier answers are kept from it",
+        f"Warning: {folder}/cut.parquet: damaged, or no output of `rerank score`; no earlier "
+        "answers are kept from it",
+        "1 earlier answers of this model, index and options",
+    ]
+
+
+@pytest.mark.parametrize("column", ["title", "model"])
+def test_damaged_pages_of_an_earlier_output_are_a_warning_and_answered_anew(
+    tmp_path, monday, column
+):
+    file = pq.ParquetFile(monday)
+    chunks = file.metadata.row_group(0)
+    at = next(
+        chunks.column(n) for n in range(chunks.num_columns)
+        if chunks.column(n).path_in_schema == column
+    ).data_page_offset  # fmt: skip
+    file.close()
+    content = bytearray(monday.read_bytes())
+    content[at : at + 8] = b"\xff" * 8
+    monday.write_bytes(content)
+    source, said = tmp_path / "monday.in.parquet", []
+    answerer = RememberingAnswerer(EchoAnswerer(), [place_of(monday)], say=said.append)
+    score_all(str(source), place_of(tmp_path / "tuesday.parquet"), answerer=answerer)
+    score_all(str(source), place_of(tmp_path / "plain.parquet"))
+    assert (tmp_path / "tuesday.parquet").read_bytes() == (tmp_path / "plain.parquet").read_bytes()
+    assert answerer.n_reused == 0
+    assert [text[: len(str(monday)) + 18] for text in said] == [f"Warning: {monday}: damaged"]
