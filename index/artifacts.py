@@ -49,6 +49,7 @@ class Manifest:
     :param format_version: raised when an older reader could misread the files.
     :param parameters: everything needed to make it again, the seed included.
     :param fingerprint: sha256 over all files; the artifact's identity (16 hex digits).
+    :param seconds: that making it took, where that was measured; no part of its identity.
     """
 
     kind: str
@@ -57,6 +58,7 @@ class Manifest:
     libraries: dict[str, str]
     files: dict[str, str]
     fingerprint: str
+    seconds: float | None = None
 
 
 @contextmanager
@@ -119,6 +121,7 @@ def write_manifest(
     format_version: int,
     parameters: dict[str, Any],
     libraries: Sequence[str] = (),
+    seconds: float | None = None,
 ) -> Manifest:
     """Write the manifest of a folder whose files are complete, and flush them to disk."""
     parameters = json.loads(json.dumps(parameters))  # as they are read: lists, keys of text
@@ -133,8 +136,11 @@ def write_manifest(
         libraries={"python": platform.python_version(), **_versions(libraries)},
         files=files,
         fingerprint=_fingerprint(files, parameters),
+        seconds=None if seconds is None else round(seconds, 1),
     )
     content = {name: getattr(manifest, name) for name in Manifest.__slots__}
+    if seconds is None:
+        del content["seconds"]
     text = json.dumps(content, indent=2, sort_keys=True) + "\n"
     (folder / MANIFEST).write_text(text, encoding="utf-8")
     for path in folder.rglob("*"):
@@ -186,6 +192,8 @@ def _parse(text: str) -> Manifest:
         value = getattr(manifest, name)
         if not isinstance(value, kind):
             raise TypeError(f"{name}: expected {kind.__name__}, found {value!r:.40}")
+    if not isinstance(manifest.seconds, float | int | None):
+        raise TypeError(f"seconds: expected a number, found {manifest.seconds!r:.40}")
     odd = [name for name, digest in manifest.files.items() if not isinstance(digest, str)]
     if odd:
         raise TypeError(f"files: expected a sha256 for {odd[0]}, found {manifest.files[odd[0]]!r}")

@@ -28,6 +28,7 @@ from jobs.report_html.probability_sections import (
     curves_section,
     reliability_section,
 )
+from jobs.report_html.rankers_section import rankers_section
 from jobs.report_html.script import SCRIPT
 from jobs.report_html.slice_section import slices_section
 from jobs.report_html.style import STYLE
@@ -62,7 +63,7 @@ def render_report(report: Mapping[str, Any]) -> str:
     Parts that the report lacks are left out.
 
     :param report: what `rerank.evaluation.evaluate` returns, with ``ablation`` from
-        `rerank ablate` if it was run.
+        `rerank ablate` and ``rankers`` from `rerank compare-rankers` if they were run.
     """
     sets, ablated = part(report, "sets"), part(part(report, "ablation"), "sets")
     names = [*sets, *(name for name in ablated if name not in sets)]
@@ -75,7 +76,7 @@ def render_report(report: Mapping[str, Any]) -> str:
         element("header", element("h1", "How well rerank resolves listings"), _dateline(report)),
         _overview(sets) if len(sets) > 1 else None,
         _choice_of_sets(names) if len(names) > 1 else None,
-        element("main", *articles),
+        element("main", *articles, _rankers(report)),
         _how_to_read(),
         _provenance(report),
         element("script", Markup(SCRIPT)),
@@ -124,6 +125,11 @@ def _overview(sets: Content) -> Markup | None:
     ]  # fmt: skip
     header = ("set", "listings", *map(metric_label, _OVERVIEW))
     return table("All sets at a glance, with 95 % intervals", header, rows)
+
+
+def _rankers(report: Content) -> Markup | None:
+    found = rankers_section(part(report, "rankers"), "rankers", text(report, "model_version"))
+    return None if found is None else element("article", found, class_="set")
 
 
 def _choice_of_sets(names: list[str]) -> Markup:

@@ -51,9 +51,12 @@ def save_trained(
     sets: PackSets,
     settings: CrossEncoderSettings,
     folder: Path,
+    *,
+    seconds: float | None = None,
 ) -> Saved:
     """Write adapter, head, merged graph and what was measured; the folder appears when complete.
 
+    :param seconds: that training took; None if it was stopped and went on.
     :raises ArtifactError: if the graph does not score as torch does.
     """
     import torch
@@ -82,7 +85,7 @@ def save_trained(
                 draft / LAYOUT.int8_graph, trained.encoder, pairs, expected
             )
         manifest = write_manifest(
-            draft, kind=KIND, format_version=FORMAT_VERSION, libraries=_LIBRARIES,
+            draft, kind=KIND, format_version=FORMAT_VERSION, libraries=_LIBRARIES, seconds=seconds,
             parameters={
                 **trained.identity, "settings": asdict(settings),
                 "encoding": trained.encoder.parameters(), "seed": settings.seed,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -44,6 +45,7 @@ def train_dual(
     :raises InputError: if a split is empty, there is nothing to rank, or a pattern fits nothing.
     :raises MismatchError: if the folder holds a search of other data.
     """
+    started = time.perf_counter()
     progress("inputs and labels", 0.0)
     data = DualData.prepare(read.scored, config)
     searched = None
@@ -63,7 +65,8 @@ def train_dual(
         **_of_model(model, data.splits.test, data.rows.test, resamplings),
     }  # fmt: skip
     losses = [round(loss, 6) for loss in steps[-1].system.trained.losses]
-    manifest = model.save(folder / MODEL_FOLDER, {"validation_losses": losses})
+    seconds = time.perf_counter() - started  # with the steps of the ablation
+    manifest = model.save(folder / MODEL_FOLDER, {"validation_losses": losses}, seconds=seconds)
     report["model_version"] = manifest.fingerprint
     _write(report, folder / REPORT)
     return report

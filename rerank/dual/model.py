@@ -28,7 +28,7 @@ Ints = NDArray[np.int64]
 FORMAT_VERSION = 1
 KIND = "dual ranker"
 REMEDY = "rerank train-dual"
-_FILES = ("ensemble.onnx", "calibrators.json")
+FILES = ("ensemble.onnx", "calibrators.json")
 _LIBRARIES = ("torch", "onnx", "onnxruntime", "optuna", "numpy")
 
 
@@ -92,7 +92,7 @@ class DualModel:
         :raises ArtifactError: if it is missing, damaged or half-written.
         """
         manifest = read_manifest(folder, kind=KIND, format_version=FORMAT_VERSION, remedy=REMEDY)
-        absent = [name for name in _FILES if name not in manifest.files]
+        absent = [name for name in FILES if name not in manifest.files]
         if absent:
             raise ArtifactError(f"{folder}: lacks {', '.join(absent)}; run `{REMEDY}`")
         onnx = (folder / "ensemble.onnx").read_bytes()
@@ -105,10 +105,13 @@ class DualModel:
             version=manifest.fingerprint,
         )  # fmt: skip
 
-    def save(self, folder: Path, summary: Mapping[str, Any]) -> Manifest:
+    def save(
+        self, folder: Path, summary: Mapping[str, Any], *, seconds: float | None = None
+    ) -> Manifest:
         """Write a model folder, whole or not at all.
 
         :param summary: plain values on how it was trained, for the manifest.
+        :param seconds: that training took.
         """
         with writing_folder(folder) as draft:
             (draft / "ensemble.onnx").write_bytes(self.onnx)
@@ -125,7 +128,7 @@ class DualModel:
             }  # fmt: skip
             return write_manifest(
                 draft, kind=KIND, format_version=FORMAT_VERSION, parameters=parameters,
-                libraries=_LIBRARIES,
+                libraries=_LIBRARIES, seconds=seconds,
             )  # fmt: skip
 
 

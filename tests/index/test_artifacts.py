@@ -66,6 +66,22 @@ def test_a_manifest_says_what_is_in_the_folder(tmp_path: Path) -> None:
     assert manifest.libraries["python"].startswith(f"3.{sys.version_info.minor}.")
 
 
+def test_the_seconds_it_took_are_no_part_of_the_identity(tmp_path: Path) -> None:
+    found = []
+    for name, seconds in (("a", 12.34), ("b", 99.0), ("c", None)):
+        with writing_folder(tmp_path / name) as draft:
+            (draft / "x").write_text("same")
+            write_manifest(draft, kind="toy", format_version=3, parameters={}, seconds=seconds)
+        found.append(read_manifest(tmp_path / name, kind="toy", format_version=3, remedy=REMEDY))
+    assert [manifest.seconds for manifest in found] == [12.3, 99.0, None]
+    assert len({manifest.fingerprint for manifest in found}) == 1
+    assert "seconds" not in json.loads((tmp_path / "c" / MANIFEST).read_text())
+    content = json.loads((tmp_path / "a" / MANIFEST).read_text())
+    (tmp_path / "a" / MANIFEST).write_text(json.dumps({**content, "seconds": "long"}))
+    with pytest.raises(ArtifactError, match="seconds: expected a number, found 'long'"):
+        read_manifest(tmp_path / "a", kind="toy", format_version=3, remedy=REMEDY)
+
+
 def test_the_fingerprint_follows_files_and_parameters(tmp_path: Path) -> None:
     first = write(tmp_path / "a", seed=1)
     assert write(tmp_path / "b", seed=1) == first

@@ -1,0 +1,1 @@
+"""All rankers of a workspace, measured together: `rerank compare-rankers`."""
