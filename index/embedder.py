@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from index.artifacts import read_manifest, write_manifest, writing_folder
 from index.records import GpuRecord, Listing
 from index.text import normalise, spaced
+from index.wordpiece import CONTINUATION
 
 FORMAT_VERSION = 1
 _REMEDY = "rerank train-embedder"
@@ -103,6 +104,12 @@ class StaticEmbedder:
     @property
     def dimension(self) -> int:
         return int(self._table.shape[1])
+
+    @property
+    def words(self) -> frozenset[str]:
+        """Words with a token of their own; others are spelt out of pieces."""
+        vocabulary = self._tokenizer.get_vocab()
+        return frozenset(token for token in vocabulary if not token.startswith(CONTINUATION))
 
     def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
         out = np.zeros((len(texts), self.dimension), np.float32)

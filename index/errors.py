@@ -7,7 +7,10 @@ RerankError
 │   └── MismatchError a sound artifact of another embedder, registry or feature schema
 ├── StoreError        the store is damaged, of a newer release, or a query on it failed
 │   └── StoreBusyError another process is using it
+├── RefusedError      a change of what serves that gates or another change forbid
 └── MissingExtraError an optional library is needed for what was asked
+
+`RerankWarning` is given where something is wrong and work goes on all the same.
 """
 
 from __future__ import annotations
@@ -53,5 +56,13 @@ class StoreBusyError(StoreError):
     """Another process is using the store."""
 
 
+class RefusedError(RerankError):
+    """A change of what serves that was not made: a gate failed, or another change came first."""
+
+
 class MissingExtraError(RerankError):
     """An optional dependency is not installed."""
+
+
+class RerankWarning(UserWarning):
+    """Something is wrong, and work goes on: says what, and what is done instead."""

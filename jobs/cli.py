@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import importlib
 import os
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import click
 
-from index.errors import RerankError
+from index.errors import RerankError, RerankWarning
 from index.file_faults import os_error_text
 
 COMMANDS = {
@@ -26,6 +29,7 @@ COMMANDS = {
     "train-cross-encoder": "Train a cross-encoder by LoRA or QLoRA.",
     "train-decision": "Train what decides on the scores of one of these three.",
     "evaluate": "Measure the model against gold listings and baselines.",
+    "compare-rankers": "Measure all rankers of the workspace beside each other.",
     "evaluate-dual": "Measure a dual-objective ranker on scored queries.",
     "ablate": "Measure what each feature group earns.",
     "annotate": "Say what listings sell, the most useful ones first.",
@@ -35,6 +39,8 @@ COMMANDS = {
     "simulate-queue": "Measure what the annotation queue earns over random order.",
     "bench": "Measure speed, memory and growth beside what others do.",
     "check-registry": "Compare the registry with a table of facts.",
+    "models": "Versions, what serves of them, promotion and rollback.",
+    "monitor": "Say what moved in a batch of listings, and what to do.",
     "status": "Show what serves, and what there is to train on.",
     "smoke": "Run one inference of each piece, and say what made it.",
     "demo": "Build, train, evaluate and score the shipped sample, all in one.",
@@ -42,36 +48,74 @@ COMMANDS = {
 """Each command with its line in `rerank --help`, which must not import them to print it."""
 
 
+INTERRUPTED = 130
+"""The exit code after Ctrl-C: 128 and the number of the signal, as shells have it."""
+
+
 class LazyGroup(click.Group):
-    """A group that knows its commands by name and imports one when it is called."""
+    """A group that knows its commands by name and imports one when it is called.
+
+    :param lines: each command with its line in the group's help.
+    :param prefix: of the modules in `jobs.commands` that hold them.
+    """
+
+    def __init__(
+        self, *args: Any, lines: Mapping[str, str], prefix: str = "", **settings: Any
+    ) -> None:
+        super().__init__(*args, **settings)
+        self._lines, self._prefix = lines, prefix
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(COMMANDS)
+        return list(self._lines)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in COMMANDS:
+        if cmd_name not in self._lines:
             return None
-        module = importlib.import_module(f"jobs.commands.{cmd_name.replace('-', '_')}")
-        command: click.Command = module.command
+        name = f"{self._prefix}{cmd_name}".replace("-", "_")
+        command: click.Command = importlib.import_module(f"jobs.commands.{name}").command
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
-            formatter.write_dl(list(COMMANDS.items()))
+            formatter.write_dl(list(self._lines.items()))
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run a command; what is wrong with its input or the disk becomes one line, exit code 1."""
+        """Run a command; what is wrong with its input or the disk becomes one line, exit code 1.
+
+        So does Ctrl-C where the command itself does not see to it, with its own exit code.
+        """
         try:
-            return super().invoke(ctx)
+            with _warnings_on_stderr():
+                return super().invoke(ctx)
         except RerankError as exc:
             raise click.ClickException(str(exc)) from exc
         except BrokenPipeError:
             raise  # whoever read our output has seen enough: click ends without a word
         except OSError as exc:
             raise click.ClickException(os_error_text(exc)) from exc
+        except KeyboardInterrupt:
+            click.echo("Stopped", err=True)
+            ctx.exit(INTERRUPTED)
 
 
-@click.group(cls=LazyGroup)
+@contextmanager
+def _warnings_on_stderr() -> Iterator[None]:
+    """Show our own warnings as commands show theirs: a line each, without the line of code."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", RerankWarning)
+        others = warnings.showwarning
+
+        def show(message: Warning | str, category: type[Warning], *place: Any) -> None:
+            if issubclass(category, RerankWarning):
+                click.echo(f"warning: {message}", err=True)
+            else:
+                others(message, category, *place)
+
+        warnings.showwarning = show  # type: ignore[assignment]
+        yield
+
+
+@click.group(cls=LazyGroup, lines=COMMANDS)
 @click.version_option(package_name="rerank")
 def main() -> None:
     """Resolve listings of graphics cards to canonical GPUs.

@@ -13,6 +13,7 @@ from index.gpu_index import build_index
 from index.registry import load_registry
 from index.shipped import shipped
 from jobs.evaluating import EvaluationPlan, evaluate_workspace
+from jobs.lifecycle.parts import keeping_part
 from jobs.listing_files import open_listings
 from jobs.reports import baselines_text
 from jobs.scoring import ScoreSummary, score_file
@@ -55,16 +56,17 @@ def run_demo(
     """
     progress("building the index", 0.0)
     records = load_registry(shipped("registry"))
-    build_index(records, default_embedder(workspace), workspace.index_folder)
-    model, _ = train_workspace_model(
-        workspace, parameters or TrainingParameters(), progress=progress
+    with keeping_part(workspace, "index"):
+        build_index(records, default_embedder(workspace), workspace.index_folder)
+    trained = train_workspace_model(
+        workspace, parameters or TrainingParameters(), serve=True, progress=progress
     )
     report = evaluate_workspace(workspace, EvaluationPlan(bootstrap=bootstrap), progress=progress)
     progress("scoring the shipped listings", 0.0)
     scored = workspace.home / "demo_resolved.parquet"
     listings = open_listings(shipped("demo_listings.parquet"))
     summary = score_file(listings, scored, open_resolver(workspace.home))
-    return DemoResult(report, summary, scored, model)
+    return DemoResult(report, summary, scored, trained.folder)
 
 
 def demo_text(workspace: Workspace, result: DemoResult) -> str:

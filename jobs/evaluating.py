@@ -12,12 +12,10 @@ from typing import TYPE_CHECKING, Any
 from index.artifacts import writing_file
 from index.errors import InputError
 from index.registry import registry_fingerprint
-from jobs.gold_sets import read_gold_files, shipped_sets
+from jobs.gold_sets import ANNOTATED, TAUGHT, annotated_sets, read_gold_files, shipped_sets
 from jobs.report_html import render_report
 from jobs.serving import resolver_over
 from jobs.workspace import Workspace, open_retriever
-from rerank.annotation.annotated_gold import gold_of_annotations, is_kept_out
-from rerank.annotation.consensus import consensus
 from rerank.conformal import DEFAULT_COVERAGE
 from rerank.evaluation.answering import Instruments
 from rerank.evaluation.baselines import default_baselines
@@ -29,15 +27,11 @@ from rerank.evaluation.intervals import DEFAULT_SAMPLES
 from rerank.ranker_folder import RankerKind
 from rerank.resolver import Decision
 from rerank.store import Store
-from rerank.store.annotations import read_annotations
-from rerank.store.listings import read_listings
 
 if TYPE_CHECKING:
     from index.retriever import Retriever
     from rerank.resolver import Resolution, Resolver
 
-ANNOTATED = "annotations"
-TAUGHT = "annotations_taught"
 _ALL_FAILURES = 10_000
 
 Progress = Callable[[str, float], None]
@@ -63,7 +57,7 @@ class EvaluationPlan:
     coverage: float = DEFAULT_COVERAGE
     seed: int = DEFAULT_SEED
     samples: int = DEFAULT_SAMPLES
-    ranker: RankerKind = RankerKind.LTR
+    ranker: RankerKind | None = None
     cascade: bool = False
 
 
@@ -92,6 +86,7 @@ def evaluate_workspace(
         samples=plan.samples, progress=progress,
     )  # fmt: skip
     report["ablation"] = _ablation(workspace, report["model_version"])
+    report["rankers"] = _rankers(workspace)
     write_reports(workspace, report)
     return report
 
@@ -126,29 +121,16 @@ def _sets(
         taken = sorted({ANNOTATED, TAUGHT} & set(sets))
         if taken:
             raise InputError(f"gold files: {taken[0]} is the annotations' own name; rename one")
-        sets |= _annotated(retriever, store, "annotations" in resolver.model.parameters)
-    return sets or shipped_sets(retriever.records, plan.bootstrap)
-
-
-def _annotated(
-    retriever: Retriever, store: Store, trained_on_annotations: bool
-) -> dict[str, list[GoldListing]]:
-    with store.reading() as session:
-        settled = consensus(read_annotations(session))
-        listings = read_listings(session, [answer.listing_id for answer in settled])
-    gold = gold_of_annotations(
-        settled, {item.listing.listing_id: item for item in listings}, retriever
-    )
-    if not gold:
-        raise InputError(
-            f"{store.path}: expected annotated listings, found none; answer some with "
-            "`rerank annotate` or import them with `rerank store import`"
+        annotated = annotated_sets(
+            retriever, store, trained_on_annotations="annotations" in resolver.model.parameters
         )
-    if not trained_on_annotations:
-        return {ANNOTATED: gold}
-    kept_out = [item for item in gold if is_kept_out(item)]
-    taught = [item for item in gold if not is_kept_out(item)]
-    return {name: found for name, found in ((ANNOTATED, kept_out), (TAUGHT, taught)) if found}
+        if not annotated:
+            raise InputError(
+                f"{store.path}: expected annotated listings, found none; answer some with "
+                "`rerank annotate` or import them with `rerank store import`"
+            )
+        sets |= annotated
+    return sets or shipped_sets(retriever.records, plan.bootstrap)
 
 
 def _instruments(plan: EvaluationPlan, retriever: Retriever, resolver: Resolver) -> Instruments:
@@ -170,3 +152,12 @@ def _ablation(workspace: Workspace, model_version: str) -> dict[str, Any] | None
         return None
     found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     return found if found.get("model_version") == model_version else None
+
+
+def _rankers(workspace: Workspace) -> dict[str, Any] | None:
+    """Return the last comparison of rankers, whose versions it names; None without one."""
+    path = workspace.rankers_path
+    if not path.exists():
+        return None
+    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return found

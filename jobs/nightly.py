@@ -125,10 +125,12 @@ def rebuild_index(
     from index.vector_index import IndexKind
     from jobs.embedders import embedder_of_index
     from jobs.indexing import describe
+    from jobs.lifecycle.parts import keeping_part
 
     kind = IndexKind(_serving_index(workspace).parameters["kind"])
     embedder = embedder_of_index(workspace, workspace.active_index())
-    manifest = build_index(records, embedder, workspace.index_folder, kind=kind)
+    with keeping_part(workspace, "index"):
+        manifest = build_index(records, embedder, workspace.index_folder, kind=kind)
     say(f"The registry changed: {describe(workspace.index_folder, manifest)}")
 
 

@@ -62,10 +62,9 @@ candidate_set_option: Decorator = click.option(
 _ranker_option: Decorator = click.option(
     "--ranker",
     type=click.Choice([kind.value for kind in RankerKind]),
-    default=RankerKind.LTR.value,
-    show_default=True,
-    callback=lambda context, parameter, value: RankerKind(value),
-    help="What orders the candidates; others than ltr must have been trained in the workspace.",
+    callback=lambda context, parameter, value: None if value is None else RankerKind(value),
+    help="What orders the candidates: the newest version of this ranker; default: the champion of "
+    "`rerank models`.",
 )
 
 _cascade_option: Decorator = click.option(
@@ -83,6 +82,13 @@ def ranker_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 seed_option: Decorator = click.option(
     "--seed", type=click.IntRange(0), default=7, show_default=True, help="Same seed, same result."
+)
+
+
+serve_option: Decorator = click.option(
+    "--serve",
+    is_flag=True,
+    help="Let the new version serve at once, without gates.",
 )
 
 

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import os
+import warnings
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from index.errors import MismatchError
+from index.errors import ArtifactError, RerankWarning
 from index.shipped import shipped
+from jobs.lifecycle.opening import check_fit, version_over
 from jobs.workspace import DEFAULT_HOME, Workspace, open_retriever
+from rerank.lifecycle.versions import VersionRef
 from rerank.ranker_folder import RankerKind
 
 if TYPE_CHECKING:
@@ -19,19 +24,23 @@ if TYPE_CHECKING:
     from rerank.model import RerankModel
     from rerank.resolver import Resolver
 
+__all__ = ["check_fit", "open_resolver", "resolver_over", "with_cascade"]
+
 _CLOSE_SCORES = 1.0  # LambdaRank's: below it a rival is first in one of five generated listings
 
 
 def open_resolver(
     home: Path | str | None = None,
     *,
-    ranker: RankerKind = RankerKind.LTR,
+    ranker: RankerKind | None = None,
     cascade: bool = False,
 ) -> Resolver:
     """Return the resolver of a workspace: what a pipeline imports.
 
+    It stays as it is when another version is promoted; `jobs.lifecycle.live.LiveResolver` follows.
+
     :param home: the workspace; by default ``RERANK_HOME``, else ``.rerank``.
-    :param ranker: what orders the candidates.
+    :param ranker: what orders the candidates; None for the champion, whatever it is.
     :param cascade: let the workspace's cross-encoder rescore the first few of uncertain listings.
     :raises ArtifactError: if the index or a model is damaged, or was never trained.
     :raises MismatchError: if index and model do not belong together.
@@ -46,42 +55,52 @@ def resolver_over(
     retriever: Retriever,
     index: Manifest,
     *,
-    ranker: RankerKind = RankerKind.LTR,
+    ranker: RankerKind | None = None,
     cascade: bool = False,
 ) -> Resolver:
-    """Put a workspace's model on a retriever that was loaded from its index."""
+    """Put a workspace's model on a retriever that was loaded from its index.
+
+    A champion that is damaged, or does not answer as its card says, is not put there: the version
+    before it is, with a `RerankWarning`.
+
+    :raises ArtifactError: if neither can serve; it tells of the champion.
+    """
+    versions = workspace.serving_versions(ranker)
+    resolver = _first_sound(workspace, versions, retriever, index)
+    if not cascade:
+        return resolver
     from rerank.features.cues import CueReader
-    from rerank.model import RerankModel
     from rerank.resolver import Resolver
 
-    folder = workspace.model_of(ranker)
-    model = RerankModel.load(folder)
-    check_fit(model, folder, index, workspace.active_index())
     cues = CueReader.load(shipped("cues.yaml"))
-    if cascade:
-        model = _with_cascade(model, workspace.cross_encoder_folder, cues)
+    model = with_cascade(resolver.model, workspace.cross_encoder_folder, cues)
     return Resolver(retriever, model, cues, index_version=index.fingerprint)
 
 
-def check_fit(model: RerankModel, folder: Path, index: Manifest, index_folder: Path) -> None:
-    """Check that a model was trained over the embedder of an index.
+def _first_sound(
+    workspace: Workspace, versions: Sequence[VersionRef], retriever: Retriever, index: Manifest
+) -> Resolver:
+    champion, *others = versions
+    try:
+        return version_over(workspace, champion, retriever, index)
+    except ArtifactError as exc:
+        for other in others:
+            with suppress(ArtifactError):
+                resolver = version_over(workspace, other, retriever, index)
+                warnings.warn(
+                    f"{exc}; until then {other}, which was champion before, serves in its place",
+                    RerankWarning, stacklevel=3,
+                )  # fmt: skip
+                return resolver
+        raise
 
-    The registry may differ: the model reads features, which a registry that grew has as well.
 
-    :raises MismatchError: if the embedders differ.
+def with_cascade(model: RerankModel, folder: Path, cues: CueReader) -> RerankModel:
+    """Return the model with a cross-encoder behind its ranker, where the decision is uncertain.
+
+    :param folder: the cross-encoder's.
+    :raises ArtifactError: if it is missing or damaged.
     """
-    trained = model.parameters.get("index", {})
-    expected, found = trained.get("embedder_fingerprint"), index.parameters["embedder_fingerprint"]
-    if expected != found:
-        raise MismatchError(
-            f"{folder}: trained with embedder {trained.get('embedder')} ({expected}), but index "
-            f"{index_folder} was built with {index.parameters['embedder']} ({found}); train on "
-            "this index with `rerank train-ltr`, or rebuild it with `rerank build-index`"
-        )
-
-
-def _with_cascade(model: RerankModel, folder: Path, cues: CueReader) -> RerankModel:
-    """Return the model with a cross-encoder behind its ranker, where the decision is uncertain."""
     from rerank.cross_encoder.cascade import Cascade
     from rerank.cross_encoder.ranker import CrossEncoderRanker
     from rerank.cross_encoder.scorer import CrossEncoderScorer

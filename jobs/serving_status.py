@@ -9,9 +9,11 @@ from index.artifacts import read_manifest
 from index.errors import MismatchError
 from jobs.tables import WIDTH, cut, table
 from jobs.workspace import Workspace
-from rerank.model import FORMAT_VERSION, REMEDY
+from rerank.cross_encoder import layout
+from rerank.model import FORMAT_VERSION, REMEDY, ranker_in
 from rerank.pairwise.candidate_ranker import PairwiseCandidateRanker
 from rerank.pairwise.ranker import PairwiseRanker
+from rerank.ranker_folder import RankerFolder, RankerKind
 from rerank.store import Store
 from rerank.store.preference_counts import preference_counts
 
@@ -19,15 +21,16 @@ _COUNTED = ("listings", "annotations")
 
 
 def serving_status(workspace: Workspace) -> dict[str, Any]:
-    """Return what serves: the index, the ranker of listings, the pairwise ranker; and what the
-    store holds, None if there is none.
+    """Return what serves: the index, the ranker of listings, those that `--ranker` and `--cascade`
+    choose instead, the pairwise ranker of items; and what the store holds, None if there is none.
 
-    :raises ArtifactError: if an index, a model or a pairwise ranker is damaged.
+    :raises ArtifactError: if an index, a model or a ranker is damaged.
     :raises StoreError: if the store is.
     """
     return {
         "home": str(workspace.home),
-        "index": _index(workspace), "ranker": _ranker(workspace),
+        "index": _index(workspace), "ranker": _ranker(workspace), "served": _served(workspace),
+        "cascade": _cascade(workspace.cross_encoder_folder),
         "pairwise": _pairwise(workspace.pairwise_folder), "store": _store(workspace.store_path),
     }  # fmt: skip
 
@@ -39,6 +42,9 @@ def status_text(status: dict[str, Any]) -> str:
         ["index", index["source"], f"{index['gpus']} GPUs, embedder {index['embedder']}, version "
          f"{index['version']}"],
         ["ranker", ranker["source"], f"{ranker['name']}, version {ranker['version']}"],
+        *[["", f"--ranker {kind}", f"version {version}"]
+          for kind, version in status["served"].items()],
+        *([["", "--cascade", f"cross-encoder {status['cascade']}"]] if status["cascade"] else []),
         ["pairwise", pairwise["provenance"], _pairwise_words(pairwise)],
         ["", "candidates", pairwise["candidates"]],
     ]  # fmt: skip
@@ -51,7 +57,8 @@ def status_text(status: dict[str, Any]) -> str:
         for name in ("labels", "item_types"):
             said = ", ".join(f"{key}: {number}" for key, number in store[name].items())
             rows += [["", name.replace("_", " "), said]] if said else []
-    rows = [[*row[:2], cut(row[2], WIDTH - 25)] for row in rows]
+    width = WIDTH - 12 - max(len(row[1]) for row in rows)
+    rows = [[*row[:2], cut(row[2], width)] for row in rows]
     return table(("", "", f"in {cut(status['home'], WIDTH - 30)}"), rows, left=(0, 1, 2))
 
 
@@ -68,8 +75,31 @@ def _index(workspace: Workspace) -> dict[str, Any]:
 def _ranker(workspace: Workspace) -> dict[str, Any]:
     folder = workspace.active_model()
     manifest = read_manifest(folder, kind="ranker", format_version=FORMAT_VERSION, remedy=REMEDY)
-    return {"source": _source(workspace, folder), "name": "LambdaRank",
+    found = ranker_in(folder, manifest)
+    name = found.kind.value if isinstance(found, RankerFolder) else "LambdaRank"
+    return {"source": _source(workspace, folder), "name": name,
             "version": manifest.fingerprint}  # fmt: skip
+
+
+def _served(workspace: Workspace) -> dict[str, str]:
+    """Return the version of each ranker that `rerank train-decision` made serve, by kind."""
+    versions = {}
+    for kind in (kind for kind in RankerKind if kind is not RankerKind.LTR):
+        if workspace.served_folder(kind).is_dir():
+            versions[kind.value] = read_manifest(
+                workspace.model_of(kind), kind="ranker", format_version=FORMAT_VERSION,
+                remedy=f"rerank train-decision {kind.value}",
+            ).fingerprint  # fmt: skip
+    return versions
+
+
+def _cascade(folder: Path) -> str | None:
+    """Return the version of the cross-encoder that `--cascade` puts behind, None without one."""
+    if not folder.is_dir():
+        return None
+    return read_manifest(
+        folder, kind=layout.KIND, format_version=layout.FORMAT_VERSION, remedy=layout.REMEDY
+    ).fingerprint
 
 
 def _pairwise(folder: Path) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cached_property
+from functools import cached_property, partial
 from typing import NamedTuple
 
 import numpy as np
@@ -18,6 +18,7 @@ from jobs.workspace import Workspace
 from rerank.pairwise.candidate_ranker import PairwiseCandidateRanker
 from rerank.pairwise.items import PairItem
 from rerank.pairwise.ranker import PairwiseRanker, TrainedScorer
+from rerank.ranker_folder import RankerKind
 from rerank.ranking import RankingBatch
 from rerank.resolver import Resolver
 
@@ -47,16 +48,29 @@ class SmokeTest:
         """Try all pieces."""
         pieces: dict[str, Callable[[], tuple[str, str]]] = {
             "resolver": self._resolver, "pairwise ranker": self._pairwise,
-            "candidate ranker": self._candidates,
+            "candidate ranker": self._candidates, **self._chosen(),
         }  # fmt: skip
         return [_tried(piece, attempt) for piece, attempt in pieces.items()]
 
     def _resolver(self) -> tuple[str, str]:
-        answer = self._served.resolve(_listing(self._served))
-        _check_finite("a match probability", np.array([answer.match_probability]))
-        return "onnx", (
-            f"{answer.decision}: {answer.model}, probability {answer.match_probability:.3f}"
-        )
+        return _resolved(self._served)
+
+    def _chosen(self) -> dict[str, Callable[[], tuple[str, str]]]:
+        """Return what `--ranker` and `--cascade` can choose here."""
+        kinds = [kind for kind in RankerKind if kind is not RankerKind.LTR
+                 and self._workspace.served_folder(kind).is_dir()]  # fmt: skip
+        pieces: dict[str, Callable[[], tuple[str, str]]] = {
+            f"--ranker {kind.value}": partial(self._resolver_by, kind) for kind in kinds
+        }
+        if self._workspace.cross_encoder_folder.is_dir():
+            pieces["--cascade"] = self._cascade
+        return pieces
+
+    def _resolver_by(self, kind: RankerKind) -> tuple[str, str]:
+        return _resolved(open_resolver(self._workspace.home, ranker=kind))
+
+    def _cascade(self) -> tuple[str, str]:
+        return _resolved(open_resolver(self._workspace.home, cascade=True))
 
     def _pairwise(self) -> tuple[str, str]:
         ranker = PairwiseRanker.load(self._workspace.pairwise_folder)
@@ -83,8 +97,9 @@ class SmokeTest:
 
 def smoke_text(tried: list[Tried]) -> str:
     """Return what was tried, for people."""
+    width = WIDTH - 23 - max(len(each.piece) for each in tried)
     rows = [
-        [each.piece, "ok" if each.works else "FAILED", each.provenance, cut(each.said, WIDTH - 39)]
+        [each.piece, "ok" if each.works else "FAILED", each.provenance, cut(each.said, width)]
         for each in tried
     ]
     return table(("piece", "", "provenance", "answer"), rows, left=(0, 1, 2, 3))
@@ -97,6 +112,12 @@ def _tried(piece: str, attempt: Callable[[], tuple[str, str]]) -> Tried:
         return Tried(piece, False, "-", str(exc))
     except OSError as exc:
         return Tried(piece, False, "-", os_error_text(exc))
+
+
+def _resolved(resolver: Resolver) -> tuple[str, str]:
+    answer = resolver.resolve(_listing(resolver))
+    _check_finite("a match probability", np.array([answer.match_probability]))
+    return "onnx", f"{answer.decision}: {answer.model}, probability {answer.match_probability:.3f}"
 
 
 def _listing(resolver: Resolver) -> Listing:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,15 +13,19 @@ from index.embedder_training import EmbedderParameters, train_embedder
 from index.errors import ArtifactError
 from index.records import GpuRecord
 from index.shipped import shipped
+from jobs.lifecycle.registry import ModelRegistry
+from jobs.lifecycle.trained_versions import take_place
+from jobs.lifecycle.training_cards import Learnt, trained_card
 from jobs.workspace import Workspace, open_retriever
 from rerank.bootstrap import generate
 from rerank.features import CueReader
+from rerank.lifecycle.versions import VersionRef
+from rerank.ranker_folder import RankerFolder, RankerKind
 from rerank.splits import Split, models_of
 
 if TYPE_CHECKING:
     from index.retriever import Retriever
     from rerank.annotation.labelling import AnnotatedListings
-    from rerank.ranker_folder import RankerFolder
     from rerank.training_sets import TrainingParameters
 
 _NIL_LISTINGS_PER_PAIR = 1 / 3  # they widen the vocabulary; no pair is made of them
@@ -69,18 +73,46 @@ def scaled(parameters: TrainingParameters, scale: float) -> TrainingParameters:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class TrainedVersion:
+    """A version that was just trained.
+
+    :param serves: whether it is champion now; else it is the challenger, or champion's equal.
+    :param summary: what it was trained on and what was chosen.
+    """
+
+    ref: VersionRef
+    folder: Path
+    serves: bool
+    summary: dict[str, Any]
+
+    def text(self) -> str:
+        """Return where it lies, its thresholds, and what becomes of it, for people."""
+        chosen = self.summary["thresholds"]
+        fate = "it serves" if self.serves else (
+            "it is the challenger: `rerank models compare champion challenger`, `rerank models "
+            "promote challenger`"
+        )  # fmt: skip
+        return (
+            f"model {self.ref.version} in {self.folder}: match from {chosen['match']:.3f}, review "
+            f"from {chosen['review']:.3f}, for a precision of {chosen['precision']:g}\n{fate}"
+        )
+
+
 def train_workspace_model(
     workspace: Workspace,
     parameters: TrainingParameters,
     *,
     annotation_weight: float | None = None,
+    serve: bool = False,
     warn: Callable[[str], None] = lambda message: None,
     progress: Callable[[str, float], None] = lambda stage, share: None,
-) -> tuple[Path, dict[str, Any]]:
-    """Train on the workspace's index and let the new model serve; return its folder and summary.
+) -> TrainedVersion:
+    """Train on the workspace's index and register the new version.
 
     :param annotation_weight: how many generated listings an annotated one of the workspace's store
         counts as; None leaves annotations out.
+    :param serve: let it serve at once, whatever serves now.
     :param warn: is told of annotations that could not be used.
     """
     from rerank.training import train
@@ -90,13 +122,14 @@ def train_workspace_model(
     if annotation_weight is not None:
         annotated = read_annotated(workspace, retriever, weight=annotation_weight, warn=warn)
     cues = CueReader.load(shipped("cues.yaml"))
-    workspace.models_folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".", dir=workspace.models_folder) as scratch:
-        draft = Path(scratch) / "model"
-        summary = train(
+
+    def into(draft: Path) -> dict[str, Any]:
+        return train(
             retriever, cues, draft, manifest, parameters, annotated=annotated, progress=progress
         )
-        return workspace.adopt_model(draft, summary["version"]), summary
+
+    learnt = Learnt(retriever, manifest, parameters.seed, annotated)
+    return _registered(workspace, RankerKind.LTR, into, learnt, serve=serve, progress=progress)
 
 
 def train_workspace_decision(
@@ -104,10 +137,12 @@ def train_workspace_decision(
     trained: RankerFolder,
     parameters: TrainingParameters,
     *,
+    serve: bool = False,
     progress: Callable[[str, float], None] = lambda stage, share: None,
-) -> tuple[Path, dict[str, Any]]:
-    """Train what decides on a ranker's scores; return the folder that serves, and a summary.
+) -> TrainedVersion:
+    """Train what decides on a ranker's scores, and register the version of both.
 
+    :param serve: let it serve at once, whatever serves now.
     :raises ArtifactError: if the ranker's folder is missing or damaged.
     :raises MismatchError: if the ranker reads what candidates of listings do not have.
     """
@@ -120,11 +155,36 @@ def train_workspace_decision(
         )
     retriever, manifest = open_retriever(workspace)
     cues = CueReader.load(shipped("cues.yaml"))
-    folder = workspace.served_folder(trained.kind)
-    summary = train_decision(
-        trained, retriever, cues, folder, manifest, parameters, progress=progress
-    )
-    return folder, summary
+
+    def into(draft: Path) -> dict[str, Any]:
+        return train_decision(
+            trained, retriever, cues, draft, manifest, parameters, progress=progress
+        )
+
+    learnt = Learnt(retriever, manifest, parameters.seed)
+    return _registered(workspace, trained.kind, into, learnt, serve=serve, progress=progress)
+
+
+def _registered(
+    workspace: Workspace,
+    kind: RankerKind,
+    train_into: Callable[[Path], dict[str, Any]],
+    learnt: Learnt,
+    *,
+    serve: bool,
+    progress: Callable[[str, float], None],
+) -> TrainedVersion:
+    """Train into a hidden folder, describe the version, register it and let it take its place."""
+    registry = ModelRegistry(workspace)
+    parent = registry.pointer().champion
+    workspace.models_folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".", dir=workspace.models_folder) as scratch:
+        draft = Path(scratch) / "model"
+        summary = train_into(draft)
+        card = trained_card(draft, kind.value, learnt, parent=parent, progress=progress)
+        ref = registry.register(draft, card)
+    serves = take_place(registry, ref, learnt.index, serve=serve)
+    return TrainedVersion(ref, registry.folder(ref), serves, summary)
 
 
 def read_annotated(

@@ -3,13 +3,15 @@
     HOME/embedder/                  what `rerank train-embedder` made
     HOME/index/                     what `rerank build-index` made
     HOME/models/ltr/<version>/      what `rerank train-ltr` made
-    HOME/models/active_model.json   which of them serves
+    HOME/models/active_model.json   which version serves; replaced in one step
     HOME/models/pairwise/           what `rerank train-pairwise` made
     HOME/models/dual/               what `rerank train-dual` made
     HOME/models/cross-encoder/      what `rerank train-cross-encoder` made
-    HOME/models/served/<ranker>/    what `rerank train-decision` made on one of these three
+    HOME/models/served/<ranker>/<version>/   what `rerank train-decision` made on one of them
+    HOME/models/index/<version>/, embedder/<version>/   what lay in HOME/index and HOME/embedder
     HOME/reports/reranker_metrics.json, reranker_report.html   what `rerank evaluate` found
     HOME/reports/reranker_ablation.json   what `rerank ablate` found
+    HOME/reports/rankers.json             what `rerank compare-rankers` found
     HOME/store.duckdb               what people said and what was measured
 
 Heavy libraries are imported where they are needed, so that importing `jobs` costs nothing.
@@ -17,16 +19,15 @@ Heavy libraries are imported where they are needed, so that importing `jobs` cos
 
 from __future__ import annotations
 
-import json
-import os
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from index.artifacts import writing_file
+from index.artifacts import MANIFEST
 from index.errors import ArtifactError
 from index.shipped import shipped
+from rerank.lifecycle.pointer import Pointer, read_pointer
+from rerank.lifecycle.versions import DECISION_KINDS, SHIPPED, VersionRef
 from rerank.ranker_folder import RankerFolder, RankerKind
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from index.retriever import Retriever
 
 DEFAULT_HOME = Path(".rerank")
-_ACTIVE = "active_model.json"
+_MOST_SWITCHES = 5  # of the index during one load, whose files are read one after the other
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +57,32 @@ class Workspace:
 
     @property
     def models_folder(self) -> Path:
-        """Where versions of the model lie."""
-        return self.home / "models" / "ltr"
+        """Where all versions lie, with the pointer to the one that serves."""
+        return self.home / "models"
+
+    @property
+    def pointer_path(self) -> Path:
+        """The file that says which version serves."""
+        return self.models_folder / "active_model.json"
+
+    def pointer(self) -> Pointer:
+        """Return what serves and what else has a name.
+
+        :raises ArtifactError: if the file is damaged.
+        """
+        return read_pointer(self.pointer_path)
+
+    def versions_folder(self, kind: str) -> Path:
+        """Return where the versions of a kind lie, a folder each."""
+        if kind in DECISION_KINDS and kind != RankerKind.LTR:
+            return self.models_folder / "served" / kind
+        return self.models_folder / kind
+
+    def version_folder(self, ref: VersionRef) -> Path:
+        """Return where a version lies, there or not; of the shipped ones, where they ship."""
+        if ref.version == SHIPPED:
+            return shipped(ref.kind if ref.kind in ("index", "embedder") else "model")
+        return self.versions_folder(ref.kind) / ref.version
 
     @property
     def pairwise_folder(self) -> Path:
@@ -83,25 +108,50 @@ class Workspace:
         }
         return RankerFolder(kind, folders[kind])
 
+    def serving_versions(self, kind: RankerKind | None = None) -> list[VersionRef]:
+        """Return what is to serve, best first: what follows serves if what precedes is damaged.
+
+        :param kind: None for the champion and the one before it; else the newest of this ranker.
+        :raises ArtifactError: if the pointer is damaged, or nothing of this ranker was trained.
+        """
+        pointer = self.pointer()
+        if kind is None:
+            return [pointer.champion, *([pointer.previous] if pointer.previous else [])]
+        named = pointer.aliases.get(kind.value)
+        if named is None and kind == pointer.champion.kind:
+            named = pointer.champion
+        if named is None and kind is RankerKind.LTR:
+            named = VersionRef(kind.value, SHIPPED)
+        if named is None:
+            raise ArtifactError(
+                f"{self.versions_folder(kind.value)}: no {kind.value} ranker serves here; train "
+                f"one with `rerank train-{kind.value}`, then what decides on its scores with "
+                f"`rerank train-decision {kind.value}`"
+            )
+        return [named]
+
     def served_folder(self, kind: RankerKind) -> Path:
-        """Where a ranker other than LambdaRank lies with what decides on its scores."""
-        return self.home / "models" / "served" / kind.value
+        """Return where a ranker other than LambdaRank lies with what decides on its scores."""
+        return self.versions_folder(kind.value)
 
     def model_of(self, kind: RankerKind) -> Path:
-        """Return the model of a ranker: LambdaRank's that serves, else what was trained here.
+        """Return the folder of a ranker's newest version.
 
-        :raises ArtifactError: if there is none.
+        :raises ArtifactError: if nothing of this ranker was trained.
         """
-        if kind is RankerKind.LTR:
-            return self.active_model()
-        folder = self.served_folder(kind)
-        if not folder.is_dir():
-            raise ArtifactError(
-                f"{folder}: no {kind.value} ranker serves here; train one with `rerank "
-                f"train-{kind.value}`, then what decides on its scores with `rerank "
-                f"train-decision {kind.value}`"
-            )
-        return folder
+        (newest,) = self.serving_versions(kind)
+        return self.version_folder(newest)
+
+    def identity(self) -> tuple[object, ...]:
+        """Return what changes whenever another model or index comes to serve.
+
+        The content of the three small files that say so: their times and inodes can come again.
+        """
+        return _content(self.pointer_path), *self.index_identity()
+
+    def index_identity(self) -> tuple[object, ...]:
+        """Return what changes whenever another index or embedder comes to serve."""
+        return _content(self.index_folder / MANIFEST), _content(self.embedder_folder / MANIFEST)
 
     @property
     def report_path(self) -> Path:
@@ -119,6 +169,11 @@ class Workspace:
         return self.home / "reports" / "reranker_ablation.json"
 
     @property
+    def rankers_path(self) -> Path:
+        """Where `rerank compare-rankers` writes."""
+        return self.home / "reports" / "rankers.json"
+
+    @property
     def store_path(self) -> Path:
         """Where annotations, pairs and evaluation runs are kept; `rerank.store.Store` opens it."""
         return self.home / "store.duckdb"
@@ -132,46 +187,51 @@ class Workspace:
         return self.embedder_folder if self.embedder_folder.exists() else shipped("embedder")
 
     def active_model(self) -> Path:
-        """Return the model that serves: the one pointed at, else the shipped one.
+        """Return the folder of the model that serves: the one pointed at, else the shipped one.
 
         :raises ArtifactError: if the pointer is damaged or points at nothing.
         """
-        pointer = self.models_folder.parent / _ACTIVE
-        if not pointer.exists():
-            return shipped("model")
-        try:
-            content = json.loads(pointer.read_text(encoding="utf-8"))
-            folder = pointer.parent / str(content["name"]) / str(content["version"])
-        except (ValueError, TypeError, KeyError) as exc:
-            raise ArtifactError(
-                f"{pointer}: expected JSON with 'name' and 'version', found something else "
-                f"({type(exc).__name__}: {exc}); run `rerank train-ltr`"
-            ) from exc
+        champion = self.pointer().champion
+        folder = self.version_folder(champion)
         if not folder.is_dir():
             raise ArtifactError(
-                f"{pointer}: points at {folder}, which does not exist; run `rerank train-ltr`"
+                f"{self.pointer_path}: points at {folder}, which does not exist; run `rerank "
+                "train-ltr`, or `rerank models rollback`"
             )
         return folder
 
-    def adopt_model(self, draft: Path, version: str) -> Path:
-        """Move a complete model folder to its version's place and point at it, in this order."""
-        folder = self.models_folder / version
-        if folder.exists():  # of the same content, or damaged: a version is a fingerprint
-            shutil.rmtree(folder)
-        os.rename(draft, folder)
-        with writing_file(self.models_folder.parent / _ACTIVE) as path:
-            content = {"name": self.models_folder.name, "version": version}
-            path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-        return folder
+
+def _content(path: Path) -> bytes | None:
+    """Return a file's content; None if there is none."""
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return None
 
 
 def open_retriever(workspace: Workspace) -> tuple[Retriever, Manifest]:
-    """Load the index that serves, with the embedder that made it."""
+    """Load the index that serves, with the embedder that made it.
+
+    :raises ArtifactError: if one of them is missing or damaged.
+    :raises MismatchError: if they do not belong together.
+    """
     from index.gpu_index import load_retriever
     from jobs.embedders import embedder_of_index
 
-    folder = workspace.active_index()
-    return load_retriever(folder, embedder_of_index(workspace, folder))
+    for _ in range(_MOST_SWITCHES):
+        before = workspace.index_identity()
+        folder = workspace.active_index()
+        try:
+            loaded = load_retriever(folder, embedder_of_index(workspace, folder))
+        except (ArtifactError, OSError):
+            if workspace.index_identity() == before:
+                raise
+        else:
+            if workspace.index_identity() == before:
+                return loaded
+    raise ArtifactError(
+        f"{workspace.index_folder}: replaced {_MOST_SWITCHES} times while it was read; try again"
+    )
 
 
 def default_embedder(workspace: Workspace) -> Embedder:

@@ -4,6 +4,7 @@ ranker's, then the calibrator and the thresholds on models that neither has seen
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -58,12 +59,16 @@ class Decision:
         ranker: tuple[str, bytes] | RankerFolder,
         parameters: dict[str, Any],
         candidate_sets: CandidateSets,
+        seconds: float,
     ) -> str:
-        """Write the model folder of a ranker and this; return its version."""
+        """Write the model folder of a ranker and this; return its version.
+
+        :param seconds: that training took.
+        """
         return save_model(
             folder, ranker=ranker, offer=(self.offer.text, self.offer.onnx),
             calibrator=self.calibrator, thresholds=self.thresholds, parameters=parameters,
-            candidate_sets=candidate_sets,
+            candidate_sets=candidate_sets, seconds=seconds,
         )  # fmt: skip
 
 
@@ -85,6 +90,7 @@ def train_decision(
     :raises ArtifactError: if the ranker's folder is missing or damaged.
     :raises MismatchError: if the ranker reads what candidates of listings do not have.
     """
+    started = time.perf_counter()
     parameters = parameters or TrainingParameters()
     ranker = trained.load()
     preparer = Preparer(retriever, cues)
@@ -99,7 +105,8 @@ def train_decision(
         "importance": {"offer": decision.offer.top_importance()},
     }  # fmt: skip
     promised = candidate_sets(resolver, parameters, progress)
-    version = decision.saved(folder, trained, summary, promised)
+    seconds = time.perf_counter() - started
+    version = decision.saved(folder, trained, summary, promised, seconds)
     return {**summary, "version": version, "thresholds": asdict(decision.thresholds)}
 
 

@@ -74,14 +74,14 @@ class RerankModel:
         manifest = read_manifest(
             folder, kind="ranker", format_version=FORMAT_VERSION, remedy=REMEDY
         )
-        kind = RankerKind(manifest.parameters.get(_KIND, RankerKind.LTR.value))
-        needed = (*_TREES, *_DECISION) if kind is RankerKind.LTR else _DECISION
+        found = ranker_in(folder, manifest)
+        needed = _DECISION if isinstance(found, RankerFolder) else (*_TREES, *_DECISION)
         absent = [name for name in needed if name not in manifest.files]
         if absent:
             raise ArtifactError(f"{folder}: lacks {', '.join(absent)}; run `{REMEDY}`")
         _check_features(folder, manifest.parameters)
         calibrator = json.loads((folder / "calibrator.json").read_text(encoding="utf-8"))
-        text, ranker = _read_ranker(folder, kind)
+        text, ranker = _read_ranker(folder, found)
         return cls(
             ranker_text=text,
             ranker=ranker,
@@ -108,11 +108,13 @@ def save_model(
     thresholds: Thresholds,
     parameters: dict[str, Any],
     candidate_sets: CandidateSets | None = None,
+    seconds: float | None = None,
 ) -> str:
     """Write a model folder; return its version.
 
     :param ranker: LambdaRank's text and ONNX, or the folder of another ranker, which is copied.
     :param offer: text and ONNX.
+    :param seconds: that training took, without that of a ranker that is copied.
     """
     with writing_folder(folder) as draft:
         _write_trees(draft, "offer", offer)
@@ -128,7 +130,7 @@ def save_model(
             "candidate_features": list(CANDIDATE_FEATURES),
             "offer_features": list(OFFER_FEATURES),
         }  # fmt: skip
-        return _complete(draft, described, candidate_sets)
+        return _complete(draft, described, candidate_sets, seconds)
 
 
 def _write_trees(draft: Path, name: str, trees: tuple[str, bytes]) -> None:
@@ -137,15 +139,27 @@ def _write_trees(draft: Path, name: str, trees: tuple[str, bytes]) -> None:
     (draft / f"{name}.onnx").write_bytes(onnx)
 
 
-def _read_ranker(folder: Path, kind: RankerKind) -> tuple[str, Ranker]:
+def ranker_in(folder: Path, manifest: Manifest) -> RankerFolder | Path:
+    """Return where a model folder's ranker lies: a folder, or the file of LambdaRank's trees."""
+    kind = RankerKind(manifest.parameters.get(_KIND, RankerKind.LTR.value))
+    _, onnx = _TREES
+    return folder / onnx if kind is RankerKind.LTR else RankerFolder(kind, folder / _RANKER_FOLDER)
+
+
+def _read_ranker(folder: Path, found: RankerFolder | Path) -> tuple[str, Ranker]:
     """Return LambdaRank's text, empty for another ranker, and the ranker."""
-    if kind is not RankerKind.LTR:
-        return "", RankerFolder(kind, folder / _RANKER_FOLDER).load()
+    if isinstance(found, RankerFolder):
+        return "", found.load()
     text, onnx = (folder / name for name in _TREES)
     return text.read_text(encoding="utf-8"), FeatureRanker(OnnxTrees(onnx.read_bytes()))
 
 
-def _complete(draft: Path, parameters: dict[str, Any], candidate_sets: CandidateSets | None) -> str:
+def _complete(
+    draft: Path,
+    parameters: dict[str, Any],
+    candidate_sets: CandidateSets | None,
+    seconds: float | None,
+) -> str:
     """Write what a draft still lacks: candidate sets and manifest; return its version."""
     if candidate_sets is not None:
         content = json.dumps(candidate_sets.as_dict())
@@ -153,7 +167,7 @@ def _complete(draft: Path, parameters: dict[str, Any], candidate_sets: Candidate
         parameters = {**parameters, "candidate_sets": candidate_sets.summary()}
     manifest = write_manifest(
         draft, kind="ranker", format_version=FORMAT_VERSION, parameters=parameters,
-        libraries=_LIBRARIES,
+        libraries=_LIBRARIES, seconds=seconds,
     )  # fmt: skip
     return manifest.fingerprint
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -38,6 +39,7 @@ def train(
         any, the model is the same as if there were no annotations at all.
     :returns: what was trained on and chosen, for the report.
     """
+    started = time.perf_counter()
     parameters = parameters or TrainingParameters()
     annotated = annotated or AnnotatedListings()
     preparer = Preparer(retriever, cues)
@@ -54,7 +56,8 @@ def train(
         **({"annotations": annotated.summary()} if annotated else {}),
     }  # fmt: skip
     promised = candidate_sets(resolver, parameters, progress)
-    version = decision.saved(folder, (ranker.text, ranker.onnx), summary, promised)
+    seconds = time.perf_counter() - started
+    version = decision.saved(folder, (ranker.text, ranker.onnx), summary, promised, seconds)
     return {**summary, "version": version, "thresholds": asdict(decision.thresholds)}
 
 

@@ -56,12 +56,14 @@ def _seconds(home: Path, n: int, *, seed: int, repeats: int) -> list[float]:
     from index.vector_index import FaissIndex
     from jobs.embedders import Backend, chosen_embedder
     from jobs.workspace import Workspace
+    from rerank.cross_encoder.quiet_libraries import quiet_libraries
 
-    embedder = chosen_embedder(Workspace(home), _PACKAGE, Backend.TORCH)
     texts = [descriptor(record) for record in registry_of(home)]
-    index = FaissIndex.build(embedder.encode(texts))
     titles = [listing.title for listing in first_listings(home, n, seed=seed)]
-    scorer = _PairScorer()
+    with quiet_libraries():  # that the scorer's head is fresh is known
+        embedder = chosen_embedder(Workspace(home), _PACKAGE, Backend.TORCH)
+        index = FaissIndex.build(embedder.encode(texts))
+        scorer = _PairScorer()
     _rerank(titles[:1], texts, embedder, index, scorer)
     took = []
     for _ in range(repeats):
@@ -92,12 +94,9 @@ class _PairScorer:
 
     def __init__(self) -> None:
         from transformers import AutoTokenizer, BertForSequenceClassification
-        from transformers.utils import logging
 
         from jobs.embedders import packaged_folder
 
-        logging.set_verbosity_error()  # that the head is fresh is known
-        logging.disable_progress_bar()
         folder = str(packaged_folder(_PACKAGE))
         self._tokenizer: Any = AutoTokenizer.from_pretrained(folder)
         model: Any = BertForSequenceClassification.from_pretrained(folder, num_labels=1)

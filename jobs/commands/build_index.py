@@ -6,12 +6,14 @@ from pathlib import Path
 
 import click
 
+from index.artifacts import Manifest
 from index.gpu_index import add_to_index, build_index
 from index.registry import load_registry
 from index.shipped import shipped
 from index.vector_index import IndexKind
 from jobs.embedders import Backend, chosen_embedder, embedder_of_index
 from jobs.indexing import describe, own_index
+from jobs.lifecycle.parts import keeping_part
 from jobs.options import home_option, registry_option
 from jobs.workspace import Workspace
 
@@ -40,15 +42,21 @@ def command(
       rerank build-index --add new_gpus.yaml
     """
     workspace = Workspace(home)
-    if added is not None:
-        if registry or embedder:
-            raise click.UsageError("--add keeps registry and embedder: drop --registry, --embedder")
-        records = load_registry(added)
-        folder = own_index(workspace)
-        manifest, n = add_to_index(records, embedder_of_index(workspace, folder), folder)
-        click.echo(f"added {n} of {len(records)} GPUs", err=True)
-    else:
-        chosen = chosen_embedder(workspace, embedder, Backend(backend))
-        records = load_registry(registry or shipped("registry"))
-        manifest = build_index(records, chosen, workspace.index_folder, kind=IndexKind(kind))
+    if added is not None and (registry or embedder):
+        raise click.UsageError("--add keeps registry and embedder: drop --registry, --embedder")
+    with keeping_part(workspace, "index"):
+        if added is not None:
+            manifest = _added(workspace, added)
+        else:
+            chosen = chosen_embedder(workspace, embedder, Backend(backend))
+            records = load_registry(registry or shipped("registry"))
+            manifest = build_index(records, chosen, workspace.index_folder, kind=IndexKind(kind))
     click.echo(describe(workspace.index_folder, manifest))
+
+
+def _added(workspace: Workspace, added: Path) -> Manifest:
+    records = load_registry(added)
+    folder = own_index(workspace)
+    manifest, n = add_to_index(records, embedder_of_index(workspace, folder), folder)
+    click.echo(f"added {n} of {len(records)} GPUs", err=True)
+    return manifest

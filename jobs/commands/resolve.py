@@ -32,7 +32,7 @@ from rerank.resolver import Resolution, Resolver
 @home_option
 def command(
     title: str, vendor: str, output_format: str, explained: bool, coverage: float | None,
-    top_k: int, ranker: RankerKind, cascade: bool, home: Path,
+    top_k: int, ranker: RankerKind | None, cascade: bool, home: Path,
 ) -> None:  # fmt: skip
     """Name the GPU a title sells, how sure that is, and why.
 

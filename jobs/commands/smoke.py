@@ -19,7 +19,8 @@ from jobs.workspace import Workspace
 def command(ctx: click.Context, output_format: str, home: Path) -> None:
     """Run one inference of each piece, and say what made it.
 
-    The resolver, the pairwise ranker, and the pairwise ranker over the candidates of a listing.
+    The resolver, the pairwise ranker, the pairwise ranker over the candidates of a listing, and
+    the resolver with each ranker that `--ranker` and `--cascade` can choose.
     Exit code 1 if one of them fails; what is wrong stands in the answer.
 
     \b

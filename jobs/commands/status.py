@@ -19,7 +19,8 @@ def command(output_format: str, home: Path) -> None:
     """Show what serves, and what there is to train on.
 
     Index, ranker and pairwise ranker: of the workspace or shipped, a network (onnx) or the
-    heuristic; and how many listings, annotations and pairs the store holds.
+    heuristic; the rankers that `--ranker` and `--cascade` choose instead; and how many listings,
+    annotations and pairs the store holds.
 
     \b
     Example:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from jobs.options import NumberRange, home_option, seed_option
+from jobs.options import NumberRange, home_option, seed_option, serve_option
 from jobs.progress import stage_progress
 from jobs.training import scaled, train_workspace_decision
 from jobs.workspace import Workspace
@@ -25,16 +25,19 @@ _KINDS = [kind.value for kind in RankerKind if kind is not RankerKind.LTR]
               help="Generated listings, as a multiple of the default 66,000.")  # fmt: skip
 @click.option("--precision", type=NumberRange(0.5, 0.9999), default=0.99, show_default=True,
               help="Precision that decisions of `match` are to have.")  # fmt: skip
+@serve_option
 @seed_option
 @home_option
 def command(
-    kind: str, trained: Path | None, scale: float, precision: float, seed: int, home: Path
-) -> None:
+    kind: str, trained: Path | None, scale: float, precision: float, serve: bool, seed: int,
+    home: Path,
+) -> None:  # fmt: skip
     """Train what decides on the scores of a ranker that is no LambdaRank.
 
     The offer classifier, the calibrator, the thresholds and the candidate sets belong to one
-    ranker's scores. Copies the ranker beside them into HOME/models/served/KIND; `--ranker KIND`
-    then serves it. A cross-encoder scores slowly: give it a small --scale.
+    ranker's scores. Copies the ranker beside them into HOME/models/served/KIND/VERSION, which
+    `--ranker KIND` then serves; it becomes the challenger, for `rerank models promote`. A
+    cross-encoder scores slowly: give it a small --scale.
 
     \b
     Example:
@@ -47,9 +50,7 @@ def command(
         chosen = RankerFolder(chosen.kind, trained)
     parameters = scaled(replace(TrainingParameters(), precision=precision, seed=seed), scale)
     with stage_progress() as progress:
-        folder, summary = train_workspace_decision(workspace, chosen, parameters, progress=progress)
-    limits = summary["thresholds"]
-    click.echo(
-        f"model {summary['version']} in {folder}: match from {limits['match']:.3f}, review from "
-        f"{limits['review']:.3f}, for a precision of {limits['precision']:g}"
-    )
+        version = train_workspace_decision(
+            workspace, chosen, parameters, serve=serve, progress=progress
+        )
+    click.echo(version.text())

@@ -9,6 +9,7 @@ import click
 from index.embedder_training import EmbedderParameters
 from index.registry import load_registry
 from index.shipped import shipped
+from jobs.lifecycle.parts import keeping_part
 from jobs.options import home_option, registry_option, seed_option
 from jobs.progress import progress_bar
 from jobs.training import train_workspace_embedder
@@ -36,9 +37,10 @@ def command(
       rerank train-embedder && rerank build-index && rerank train-ltr
     """
     records = load_registry(registry or shipped("registry"))
-    folder = Workspace(home).embedder_folder
+    workspace = Workspace(home)
+    folder = workspace.embedder_folder
     parameters = EmbedderParameters(dimension=dimension, epochs=epochs, seed=seed)
-    with progress_bar("training the embedder") as progress:
+    with keeping_part(workspace, "embedder"), progress_bar("training the embedder") as progress:
         losses = train_workspace_embedder(
             records, folder, listings=listings, parameters=parameters, progress=progress
         )

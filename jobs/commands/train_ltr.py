@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from jobs.options import NumberRange, home_option, seed_option
+from jobs.options import NumberRange, home_option, seed_option, serve_option
 from jobs.progress import stage_progress
 from jobs.training import scaled, train_workspace_model
 from jobs.workspace import Workspace
@@ -26,17 +26,20 @@ from rerank.training_sets import TrainingParameters
 @click.option("--annotation-weight", type=NumberRange(0, 10_000, min_open=True),
               default=DEFAULT_WEIGHT, show_default=True,
               help="How many generated listings an annotated one counts as.")  # fmt: skip
+@serve_option
 @seed_option
 @home_option
 def command(
-    scale: float, precision: float, annotations: bool, annotation_weight: float, seed: int,
-    home: Path,
+    scale: float, precision: float, annotations: bool, annotation_weight: float, serve: bool,
+    seed: int, home: Path,
 ) -> None:  # fmt: skip
     """Train the ranker, the offer classifier and the calibrator.
 
     On generated listings and what `rerank annotate` collected. A model's listings are all on one
     side: those of models kept for calibration or for tests teach no ranker. Disputed and unsure
-    answers are left out. Writes HOME/models/ltr/VERSION and lets it serve; older versions stay.
+    answers are left out. Writes HOME/models/ltr/VERSION; older versions stay. It serves if the
+    shipped model served before, or what serves does not fit the index; else it is the challenger,
+    for `rerank models promote`.
 
     \b
     Example:
@@ -45,20 +48,16 @@ def command(
     """
     parameters = scaled(replace(TrainingParameters(), precision=precision, seed=seed), scale)
     with stage_progress() as progress:
-        folder, summary = train_workspace_model(
-            Workspace(home), parameters,
+        trained = train_workspace_model(
+            Workspace(home), parameters, serve=serve,
             annotation_weight=annotation_weight if annotations else None,
             warn=lambda message: click.echo(f"warning: {message}", err=True), progress=progress,
         )  # fmt: skip
-    used = summary.get("annotations")
+    used = trained.summary.get("annotations")
     if used:
         click.echo(
             f"annotated listings: {used['ranker']} for the ranker, {used['offer']} for the offer "
             f"classifier, {used['validation']} to calibrate on, {used['kept_out']} kept out",
             err=True,
         )
-    chosen = summary["thresholds"]
-    click.echo(
-        f"model {summary['version']} in {folder}: match from {chosen['match']:.3f}, review from "
-        f"{chosen['review']:.3f}, for a precision of {chosen['precision']:g}"
-    )
+    click.echo(trained.text())

@@ -75,7 +75,7 @@ def train_cross_encoder(
     trained = train(base, sets, settings, checkpoints, resume=resume, progress=progress)
     seconds = time.perf_counter() - started
     progress("saving", 0.0)
-    saved = save_trained(trained, base, sets, settings, target)
+    saved = save_trained(trained, base, sets, settings, target, seconds=None if resume else seconds)
     shutil.rmtree(checkpoints, ignore_errors=True)
     return TrainingReport(
         target, saved.version, trained.best, trained.best_step, trained.steps, saved.parity,

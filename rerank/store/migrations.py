@@ -99,4 +99,29 @@ _EVALUATION = Migration("0004_evaluation", (
         PRIMARY KEY (run_id, set_name, metric, system, baseline))""",
 ))  # fmt: skip
 
-MIGRATIONS = (_REGISTRY, _ANNOTATIONS, _PREFERENCES, _EVALUATION)
+_LIFECYCLE = Migration("0005_lifecycle", (
+    """CREATE TABLE model_versions (
+        kind VARCHAR NOT NULL, version VARCHAR NOT NULL, created_at TIMESTAMP NOT NULL,
+        created_by VARCHAR NOT NULL, code_version VARCHAR, parent VARCHAR,
+        parameters VARCHAR NOT NULL, data VARCHAR NOT NULL, feature_schema VARCHAR NOT NULL,
+        metrics VARCHAR NOT NULL, files VARCHAR NOT NULL, PRIMARY KEY (kind, version))""",
+    """CREATE TABLE model_transitions (
+        transition_id VARCHAR PRIMARY KEY, generation BIGINT NOT NULL, action VARCHAR NOT NULL,
+        alias VARCHAR NOT NULL, from_kind VARCHAR, from_version VARCHAR, to_kind VARCHAR,
+        to_version VARCHAR, who VARCHAR NOT NULL, changed_at TIMESTAMP NOT NULL,
+        why VARCHAR NOT NULL, forced BOOLEAN NOT NULL, gates VARCHAR NOT NULL,
+        metrics VARCHAR NOT NULL)""",
+    """CREATE TABLE traffic_decisions (
+        experiment VARCHAR NOT NULL, window_number INTEGER NOT NULL, listing_id VARCHAR NOT NULL,
+        arm VARCHAR NOT NULL CHECK (arm IN ('champion', 'challenger')),
+        served_version VARCHAR NOT NULL, model_version VARCHAR NOT NULL, gpu_id VARCHAR,
+        model VARCHAR, match_probability DOUBLE, decision VARCHAR, latency_ms DOUBLE,
+        logged_at TIMESTAMP NOT NULL)""",
+    """CREATE TABLE canary_windows (
+        experiment VARCHAR NOT NULL, window_number INTEGER NOT NULL, step INTEGER NOT NULL,
+        share DOUBLE NOT NULL, listings INTEGER NOT NULL, guardrails VARCHAR NOT NULL,
+        breached BOOLEAN NOT NULL, outcome VARCHAR NOT NULL, closed_at TIMESTAMP NOT NULL,
+        PRIMARY KEY (experiment, window_number))""",
+))  # fmt: skip
+
+MIGRATIONS = (_REGISTRY, _ANNOTATIONS, _PREFERENCES, _EVALUATION, _LIFECYCLE)

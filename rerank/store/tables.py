@@ -134,6 +134,52 @@ TABLES = (
         "p_adjusted": "the same, corrected for several comparisons",
         "n": "listings that both were measured on",
     }),
+    Table("model_versions", "a version of a model, an index or an embedder, as its card says", {
+        "kind": "`ltr`, `pairwise`, `dual`, `cross-encoder`, `index` or `embedder`",
+        "version": "fingerprint of its manifest", "created_at": "when it was made, UTC",
+        "created_by": "the user who made it",
+        "code_version": "release of rerank, with the commit if run from a checkout; null if "
+        "unknown",
+        "parent": "what served when it was made: a version or `shipped`; null if nothing did",
+        "parameters": "all it was made with, as JSON",
+        "data": "what it was trained on, as JSON: fingerprints, seeds, numbers",
+        "feature_schema": "its features, their fingerprint and the missing-value rule, as JSON",
+        "metrics": "figures on validation listings with 95 % intervals, as JSON",
+        "files": "sha256 of each file, as JSON",
+    }),
+    Table("model_transitions", "a change of what an alias names; `champion` is what serves", {
+        "transition_id": "key", "generation": "number of the change; counts up, whatever the clock",
+        "action": "`first`, `train`, `serve`, `promote`, `rollback`, `alias`, `unalias`, or one of "
+        "a canary",
+        "alias": "what was changed: `champion`, `challenger`, `index`, `embedder` or another name",
+        "from_kind": "what it named before; null if nothing", "from_version": "the version of that",
+        "to_kind": "what it names since; null if nothing", "to_version": "the version of that",
+        "who": "the user who changed it", "changed_at": "when, UTC, by that machine's clock",
+        "why": "the reason given; empty if none", "forced": "whether failing gates were overruled",
+        "gates": "each gate with its figure and bound, as JSON; empty list if none was judged",
+        "metrics": "figures of both, as JSON",
+    }),
+    Table("traffic_decisions", "a model's decision on a listing of an A/B test or a canary", {
+        "experiment": "the A/B test or canary", "window_number": "window of a canary; 0 of an A/B "
+        "test",
+        "listing_id": "the listing", "arm": "`champion` or `challenger`: whose share it fell in",
+        "served_version": "the model whose answer was given out",
+        "model_version": "the model that decided so", "gpu_id": "chosen variant; null for no match",
+        "model": "best candidate's model; null without candidates",
+        "match_probability": "calibrated, 0 to 1; null if the model failed",
+        "decision": "`match`, `review` or `no_match`; null if the model failed",
+        "latency_ms": "time its batch took, for each listing of it; null if not measured",
+        "logged_at": "when, UTC",
+    }),
+    Table("canary_windows", "a window of a canary with its guardrails", {
+        "experiment": "the canary", "window_number": "counts up from 1",
+        "step": "counts up from 1",
+        "share": "of the listings that the challenger answers, 0 to 1",
+        "listings": "that both models answered",
+        "guardrails": "each with figure and limit, as JSON",
+        "breached": "whether a guardrail was", "outcome": "what the canary did then",
+        "closed_at": "when, UTC",
+    }),
 )  # fmt: skip
 """All tables; a test holds them against the schema, both ways."""
 

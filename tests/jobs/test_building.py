@@ -179,6 +179,38 @@ def test_a_workspace_trains_from_nothing_and_serves(run, home):
     row = json.loads(run("resolve", "sapphire rx 6700 xt 12gb", "--format", "json").stdout)
     assert row["model"] == "Radeon RX 6700 XT"
     assert row["model_version"] == pointer["version"]
+    _check_versions(run, home, pointer)
+
+
+def _check_versions(run, home, pointer):
+    """What was trained and built is registered, each with a card that says what it came from."""
+    rows = json.loads(run("models", "list", "--format", "json").stdout)
+    assert [(each["kind"], each["names"]) for each in rows if each["names"]] == [
+        ("ltr", ["champion", "ltr"]), ("index", ["serves"]), ("embedder", ["serves"]),
+    ]  # fmt: skip
+    card = json.loads(run("models", "show", "champion", "--format", "json").stdout)["card"]
+    index = manifest_of(home / "index")
+    assert card["data"]["registry"] == index["registry_fingerprint"]
+    assert card["data"]["embedder"] == index["embedder_fingerprint"]
+    assert (card["data"]["seed"], card["parameters"]["training"]["seed"]) == (7, 7)
+    assert card["parent"] == pointer["previous"]["version"]
+    assert len(card["feature_schema"]["features"]["candidate"]) == 37
+    figure = card["metrics"]["figures"]["precision_at_1"]
+    assert figure["ci95"][0] <= figure["value"] <= figure["ci95"][1]
+    assert figure["value"] > 0.9
+    assert len(card["reference"]["answers"]) == 100
+    assert card["distribution"]["listings"] == 1000
+    history = json.loads(run("models", "history", "--format", "json").stdout)
+    assert [(each["action"], each["alias"]) for each in history] == [
+        ("train", "embedder"), ("first", "champion"), ("train", "index"), ("first", "champion"),
+    ]  # fmt: skip
+    checked = run("models", "verify")
+    assert checked.exit_code == 0, checked.output
+    assert "answers as on the machine that trained it" in checked.stdout
+    assert "does not fit the index that serves, not asked" in checked.stdout
+    back = run("models", "rollback")  # to a version over the shipped embedder
+    assert back.exit_code == 1
+    assert "trained with embedder" in back.stderr
 
 
 @pytest.mark.slow

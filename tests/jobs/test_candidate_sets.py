@@ -19,6 +19,8 @@ from jobs.workspace import Workspace
 from rerank.conformal import NO_MATCH
 from rerank.evaluation.candidate_sets import covered
 from rerank.evaluation.gold import bootstrap_gold
+from rerank.lifecycle.pointer import Pointer, replace_pointer
+from rerank.lifecycle.versions import VersionRef
 from rerank.resolution_table import OUTPUT_SCHEMA
 
 # Held for review: two cards are named, one may be sold.
@@ -43,7 +45,10 @@ def older_model(home):
         libraries=("lightgbm", "onnxmltools", "onnxruntime", "numpy"),
     )  # fmt: skip
     version = json.loads((draft / "manifest.json").read_text())["fingerprint"]
-    return Workspace(home).adopt_model(draft, version)
+    folder = draft.rename(draft.with_name(version))
+    champion = VersionRef("ltr", version)
+    replace_pointer(Workspace(home).pointer_path, Pointer(champion=champion))
+    return folder
 
 
 # --- resolve ---

@@ -13,6 +13,7 @@ import click
 import pytest
 
 from jobs.cli import COMMANDS, main
+from jobs.commands.models import SUBCOMMANDS
 
 ROOT = Path(__file__).resolve().parents[2]
 HEAVY = ("numpy", "faiss", "torch", "lightgbm", "onnxruntime", "pyarrow", "sklearn", "pandas")
@@ -74,10 +75,19 @@ def test_command_stands_in_the_readme(name):
 
 def test_command_files_and_the_list_of_commands_agree():
     files = {path.stem.replace("_", "-") for path in (ROOT / "jobs/commands").glob("[a-z]*.py")}
-    assert files == set(COMMANDS)
-    for name in COMMANDS:
+    of_models = {f"models-{name}" for name in SUBCOMMANDS}
+    assert files == {*COMMANDS, *of_models}
+    for name in files:
         module = importlib.import_module(f"jobs.commands.{name.replace('-', '_')}")
-        assert module.command.name == name
+        assert module.command.name == (name[len("models-") :] if name in of_models else name)
+
+
+@pytest.mark.parametrize("name", SUBCOMMANDS)
+def test_command_of_models_has_help_with_an_example_of_itself(run, name):
+    result = run("models", name, "--help")
+    assert result.exit_code == 0
+    assert f"Example:\n    rerank models {name}" in result.output
+    assert f"  {name} " in run("models", "--help").output
 
 
 def test_help_lists_every_command(run):

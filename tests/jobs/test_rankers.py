@@ -10,7 +10,9 @@ import pytest
 
 from index.records import Listing
 from jobs.serving import open_resolver
+from jobs.workspace import Workspace
 from rerank.explanation import explain, explain_many
+from rerank.lifecycle.versions import SHIPPED_MODEL
 from rerank.model import RerankModel
 from rerank.ranker_folder import RankerKind
 
@@ -39,9 +41,14 @@ def test_a_trained_ranker_serves_with_what_decides_on_its_scores(run, home, tmp_
     train_pairwise(run, tmp_path)
     made = run("train-decision", "pairwise", "--scale", 0.03)
     assert made.exit_code == 0, made.output
-    folder = home / "models" / "served" / "pairwise"
+    (folder,) = (home / "models" / "served" / "pairwise").iterdir()
     model = RerankModel.load(folder)
+    assert folder.name == model.version
     assert made.stdout.startswith(f"model {model.version} in {folder}: match from ")
+    assert "it is the challenger" in made.stdout
+    pointer = Workspace(home).pointer()
+    assert pointer.champion == SHIPPED_MODEL
+    assert pointer.named("challenger") == ("pairwise", model.version)
     assert model.parameters["ranker_kind"] == "pairwise"
     assert model.candidate_sets is not None
 
@@ -50,6 +57,8 @@ def test_a_trained_ranker_serves_with_what_decides_on_its_scores(run, home, tmp_
     )
     assert (answer["model"], answer["model_version"]) == ("GeForce RTX 5070 Ti", model.version)
     out = tmp_path / "out.parquet"
+    plain = json.loads(run("resolve", TITLES[0], "--format", "json").stdout)
+    assert plain["model_version"] != model.version
     scored = run("score", listings, out, "--ranker", "pairwise")
     assert scored.exit_code == 0, scored.output
     rows = pq.read_table(out).to_pylist()
@@ -58,6 +67,12 @@ def test_a_trained_ranker_serves_with_what_decides_on_its_scores(run, home, tmp_
     gold = run("evaluate", "--bootstrap", 60, "--no-baselines", "--samples", 20, "--ranker",
                "pairwise", "--format", "json")  # fmt: skip
     assert json.loads(gold.stdout)["model_version"] == model.version
+    gates = tmp_path / "gates.yaml"
+    gates.write_text("sets: {generated: 100}\nsamples: 20\nlatency: {listings: 0}\n")
+    served = run("models", "promote", "challenger", "--config", gates, "--force", "--why", "a try")
+    assert served.exit_code == 0, served.output
+    plain = json.loads(run("resolve", TITLES[0], "--format", "json").stdout)
+    assert plain["model_version"] == model.version
 
 
 def test_a_ranker_that_was_not_trained_says_how_to(run, home, listings, tmp_path):

@@ -1,0 +1,1 @@
+"""The lifecycle of models in a workspace: registry, promotion, traffic, monitoring."""

@@ -1,0 +1,1 @@
+"""The lifecycle of models: versions, what serves, gates, canaries, drift."""

@@ -1,0 +1,387 @@
+"""`rerank models`: what it shows, what it refuses, and versions of index and embedder."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import pytest
+from invented_versions import flip, hollow_version, make_champion, working_version
+
+from index.artifacts import write_manifest
+from index.errors import MismatchError, RefusedError, RerankWarning
+from index.shipped import shipped
+from jobs.lifecycle.parts import keep_earlier_part, keep_part, put_back, serving_part
+from jobs.lifecycle.promoting import Judged, Switch, promote
+from jobs.lifecycle.registry import ModelRegistry
+from jobs.lifecycle.trained_versions import take_place
+from jobs.lifecycle.version_folders import verified_manifest
+from jobs.serving import open_resolver
+from jobs.workspace import Workspace
+from rerank.lifecycle.versions import SHIPPED_MODEL, VersionRef
+
+QUICK_GATES = "sets: {generated: 100}\nsamples: 20\nlatency: {listings: 0}\nfloors: {}\n"
+SHIPPED_INDEX = VersionRef("index", "shipped")
+
+
+@pytest.fixture
+def registry(home):
+    return ModelRegistry(Workspace(home))
+
+
+@pytest.fixture
+def gates(tmp_path):
+    path = tmp_path / "gates.yaml"
+    path.write_text(QUICK_GATES)
+    return path
+
+
+def other_index(home, number: int) -> str:
+    """Put a copy of the shipped index with another fingerprint in its place; return it."""
+    draft = home / f"draft{number}"
+    shutil.copytree(shipped("index"), draft)
+    parameters = {**verified_manifest(draft, "index").parameters, "number": number}
+    manifest = write_manifest(draft, kind="index", format_version=1, parameters=parameters)
+    shutil.rmtree(home / "index", ignore_errors=True)
+    draft.rename(home / "index")
+    return manifest.fingerprint
+
+
+# what is shown
+
+
+def test_an_empty_workspace_lists_what_ships_and_stays_empty(run, home):
+    assert run("models", "list").stdout.splitlines() == [
+        "kind      version  names     made  precision@1",
+        "ltr       shipped  champion  -     -",
+        "index     shipped  serves    -     -",
+        "embedder  shipped  serves    -     -",
+    ]
+    assert run("models", "history").stdout == "no changes\n"
+    shown = run("models", "show", "champion").stdout
+    assert "champion        from the beginning to now" in shown
+    assert not home.exists()
+
+
+def test_versions_are_listed_with_their_names_and_figures(run, registry):
+    figure = {"value": 0.9876, "ci95": [0.98, 0.991], "n": 1000}
+    ref = hollow_version(registry, 1, metrics={"figures": {"precision_at_1": figure}})
+    make_champion(registry, ref)
+    lines = run("models", "list").stdout.splitlines()
+    assert lines[1].split() == [
+        "ltr",
+        ref.version,
+        "champion",
+        "2026-03-01",
+        "0.988",
+        "(0.980-0.991)",
+    ]
+    assert max(map(len, lines)) <= 80
+    rows = json.loads(run("models", "list", "--format", "json", "--kind", "ltr").stdout)
+    assert [(row["version"], row["names"]) for row in rows] == [(ref.version, ["champion"])]
+    assert rows[0]["precision_at_1"] == figure
+
+
+def test_a_row_says_which_model_decided_it(run, home, registry):
+    """`model_version` of a row leads to the card, and to the days on which it served."""
+    ref = working_version(registry, 0.25, parent="shipped", data={"registry": "abc"})
+    make_champion(registry, ref)
+    row = json.loads(run("resolve", "rtx 3080 10gb", "--format", "json").stdout)
+    make_champion(registry, SHIPPED_MODEL, "rollback")
+    facts = json.loads(run("models", "show", row["model_version"], "--format", "json").stdout)
+    assert (facts["kind"], facts["version"], facts["names"]) == ("ltr", ref.version, [])
+    assert facts["card"]["data"] == {"registry": "abc"}
+    (since, until), *_ = facts["served"]
+    promoted, rolled_back = registry.history()
+    assert (since, until) == (promoted.at, rolled_back.at)
+    text = run("models", "show", f"{row['model_version']}+0123456789abcdef").stdout
+    assert f"version         ltr {ref.version}" in text
+    assert "parent          shipped" in text
+    assert max(map(len, text.splitlines()[3:])) <= 80
+    shutil.rmtree(registry.folder(ref))
+    gone = run("models", "show", ref.version).stdout
+    assert "not in this workspace any more" in gone
+    assert "made            2026-03-01T08:00:00Z by ann" in gone
+    assert f"from {promoted.at} to {rolled_back.at}" in gone
+
+
+def test_a_damaged_card_hides_no_other_version(run, registry, home):
+    one, other = (hollow_version(registry, number) for number in range(2))
+    make_champion(registry, one)
+    flip(registry.folder(other) / "version.json")
+    (home / "store.duckdb").unlink()  # all of it is mended but for that card
+    rows = json.loads(run("models", "list", "--kind", "ltr", "--format", "json").stdout)
+    assert {row["version"]: row["names"] for row in rows} == {
+        one.version: ["champion"], other.version: ["damaged card"],
+    }  # fmt: skip
+    assert registry.remembered() == {one}
+    shown = run("models", "show", other.version)
+    assert shown.exit_code == 1
+    assert "damaged card" in shown.stderr
+
+
+def test_a_difference_is_shown_by_key(run, registry):
+    one = hollow_version(registry, 1, data={"seed": 7, "same": 1}, parent=None)
+    other = hollow_version(registry, 2, data={"seed": 8, "same": 1}, parent="shipped")
+    found = json.loads(run("models", "diff", one.version, other.version, "--format", "json").stdout)
+    assert found == {"data.seed": ["7", "8"], "parent": ["-", "shipped"],
+                     "version": [one.version, other.version]}  # fmt: skip
+    text = run("models", "diff", one.version, other.version).stdout
+    assert max(map(len, text.splitlines())) <= 80
+    assert "differ in nothing" in run("models", "diff", one.version, one.version).stdout
+    bare = run("models", "diff", "shipped", one.version)
+    assert bare.exit_code == 1
+    assert "ltr shipped has no card" in bare.stderr
+
+
+def test_the_history_tells_who_when_from_to_and_why(run, registry):
+    ref = hollow_version(registry, 1)
+    assert run("models", "alias", "challenger", ref.version, "--why", "the new one").exit_code == 0
+    assert run("models", "rollback", "--to", "shipped").exit_code == 1  # it serves already
+    lines = run("models", "history").stdout.splitlines()
+    (change,) = registry.history()
+    assert lines == [
+        f"   1  {change.at}  alias challenger, by {change.who}",
+        f"      nothing -> ltr {ref.version}", "      why: the new one",
+    ]  # fmt: skip
+    assert "no change until that day" in run("models", "history", "--on", "2001-01-01").stdout
+    assert run("models", "history", "--on", "yesterday").exit_code == 2
+    assert json.loads(run("models", "history", "--format", "json").stdout) == [change.as_dict()]
+
+
+def test_verify_names_what_is_wrong(run, registry):
+    sound, broken = (working_version(registry, review) for review in (0.25, 0.35))
+    make_champion(registry, sound)
+    fine = run("models", "verify")
+    assert fine.exit_code == 0, fine.output
+    assert f"ltr {sound.version}: sound: " in fine.stdout
+    assert "no reference to hold its answers against" in fine.stdout
+    flip(registry.folder(broken) / "calibrator.json")
+    result = run("models", "verify")
+    assert result.exit_code == 1
+    assert f"ltr {broken.version}: WRONG: " in result.stdout
+    assert "calibrator.json: damaged" in result.stdout
+    assert run("models", "verify", sound.version).exit_code == 0
+    (row,) = json.loads(run("models", "verify", broken.version, "--format", "json").stdout)
+    assert (row["version"], row["sound"]) == (broken.version, False)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("alias", "x"), ("alias", "x", "champion", "--remove"), ("promote", "x", "--force")],
+)
+def test_wrong_calls_are_told_so(run, arguments):
+    assert run("models", *arguments).exit_code == 2
+
+
+# promotion and rollback
+
+
+def test_an_equal_version_passes_the_gates_and_a_rollback_undoes_it(run, registry, gates, home):
+    ref = working_version(registry, 0.25)
+    run("models", "alias", "challenger", ref.version)
+    result = run("models", "promote", "challenger", "--config", gates, "--why", "as good")
+    assert result.exit_code == 0, result.output
+    assert result.stdout.splitlines()[-1] == f"ltr {ref.version} serves"
+    assert "every gate is passed" in result.stdout
+    change = registry.history()[-1]
+    assert (change.action, change.why, change.forced) == ("promote", "as good", False)
+    assert all(gate["passed"] for gate in change.gates)
+    assert change.metrics
+    assert registry.pointer().aliases == {}
+    assert open_resolver(home).model.version == ref.version
+    again = run("models", "promote", ref.version)
+    assert again.exit_code == 1
+    assert "serves already; nothing was changed" in again.stderr
+    assert run("models", "rollback").stdout == "ltr shipped serves\n"
+    last = run("models", "rollback")
+    assert last.exit_code == 1
+    assert "no version served before this one" in last.stderr
+    assert run("models", "rollback", "--to", ref.version).exit_code == 0
+    assert registry.pointer().previous == SHIPPED_MODEL
+
+
+def test_a_worse_version_is_refused_with_the_gates_and_forced_with_a_reason(
+    run, registry, gates, tmp_path
+):
+    gates.write_text(QUICK_GATES.replace("floors: {}", "floors: {hard_set: {accepted_share: 1}}"))
+    ref = working_version(registry, 0.25)
+    refused = run("models", "promote", ref.version, "--config", gates)
+    assert refused.exit_code == 1
+    assert "stays out: 1 of " in refused.stderr
+    assert "(hard_set: share accepted); nothing was changed" in refused.stderr
+    assert "FAIL" in refused.stdout
+    assert registry.pointer().champion == SHIPPED_MODEL
+    forced = run("models", "promote", ref.version, "--config", gates, "--force", "--why", "must")
+    assert forced.exit_code == 0, forced.output
+    change = registry.history()[-1]
+    assert (change.forced, change.why) == (True, "must")
+    assert [gate["name"] for gate in change.gates if not gate["passed"]] == [
+        "hard_set: share accepted"
+    ]
+    assert "overruled" in run("models", "history").stdout
+
+
+@pytest.mark.parametrize("mended_by", ["rollback", "the same version again"])
+def test_a_damaged_pointer_is_mended_with_what_the_history_says(run, registry, home, mended_by):
+    ref = working_version(registry, 0.25)
+    make_champion(registry, ref)
+    (home / "models" / "active_model.json").write_text("")
+    assert run("resolve", "rtx 3080").exit_code == 1
+    if mended_by == "rollback":
+        result = run("models", "rollback", "--to", ref.version[:6])
+        assert result.exit_code == 0, result.output
+        assert f"until then ltr {ref.version} counts as champion" in result.stderr
+    else:
+        with pytest.warns(RerankWarning, match="counts as champion"):
+            take_place(registry, ref, verified_manifest(shipped("index"), "index"), serve=True)
+    assert (registry.pointer().champion, registry.pointer().generation) == (ref, 2)
+    assert open_resolver(home).model.version == ref.version
+
+
+def test_a_damaged_version_is_promoted_by_no_force(run, registry, gates):
+    ref = working_version(registry, 0.25)
+    flip(registry.folder(ref) / "offer.onnx")
+    result = run("models", "promote", ref.version, "--config", gates, "--force", "--why", "must")
+    assert result.exit_code == 1
+    assert "offer.onnx: damaged" in result.stderr
+    assert registry.pointer().champion == SHIPPED_MODEL
+    back = run("models", "rollback", "--to", ref.version)
+    assert (back.exit_code, registry.pointer().generation) == (1, 0)
+
+
+# the index and the embedder
+
+
+def test_an_index_that_was_replaced_can_be_put_back(run, registry, home):
+    home.mkdir()
+    first = other_index(home, 1)
+    keep_part(registry, "index", parent="shipped")
+    assert keep_earlier_part(registry, "index") == first
+    second = other_index(home, 2)
+    keep_part(registry, "index", parent=first)
+    assert {ref.version for ref in registry.versions("index")} == {first, second}
+    assert open_resolver(home).index_version == second
+    result = run("models", "rollback", "--part", "index", "--why", "lost GPUs")
+    assert (result.exit_code, result.stdout) == (0, f"index {first} serves\n")
+    assert open_resolver(home).index_version == first
+    assert registry.pointer().named("index") == ("index", first)
+    assert run("models", "promote", second).exit_code == 0
+    assert serving_part(registry.workspace, "index") == ("index", second)
+    assert run("models", "rollback", "--part", "index", "--to", "shipped").exit_code == 0
+    assert open_resolver(home).index_version == registry.folders.fingerprint(SHIPPED_INDEX)
+    card = registry.card(VersionRef("index", second))
+    assert card is not None
+    assert card.parent == first
+    assert card.data["gpus"] > 1000
+
+
+def test_a_damaged_index_is_rolled_back(run, registry, home):
+    home.mkdir()
+    first = other_index(home, 1)
+    keep_part(registry, "index", parent="shipped")
+    other_index(home, 2)
+    keep_part(registry, "index", parent=first)
+    flip(home / "index" / "index.faiss")
+    assert run("resolve", "rtx 3080").exit_code == 1
+    assert run("models", "verify").exit_code == 1
+    result = run("models", "rollback", "--part", "index")
+    assert (result.exit_code, result.stdout) == (0, f"index {first} serves\n")
+    assert open_resolver(home).index_version == first
+
+
+def test_a_change_of_the_index_that_was_killed_half_way_is_made_whole_by_the_next(
+    run, registry, home
+):
+    """The index is in its place, the pointer and the history do not say so yet."""
+    home.mkdir()
+    first = other_index(home, 1)
+    keep_part(registry, "index", parent="shipped")
+    other_index(home, 2)
+    keep_part(registry, "index", parent=first)
+    put_back(registry.workspace, VersionRef("index", first))
+    result = run("models", "promote", first)
+    assert result.exit_code == 0, result.output
+    assert registry.pointer().named("index") == ("index", first)
+    assert [each.to for each in registry.history()][-1] == ("index", first)
+    assert run("models", "promote", first).exit_code == 1
+
+
+def test_an_index_that_the_champion_does_not_fit_is_refused(registry, home):
+    home.mkdir()
+    other_index(home, 1)
+    keep_part(registry, "index", parent=None)
+    draft = home / "index"
+    parameters = verified_manifest(draft, "index").parameters
+    for name in ("embedder_fingerprint",):
+        parameters[name] = "0123456789abcdef"
+    odd = write_manifest(draft, kind="index", format_version=1, parameters=parameters)
+    keep_part(registry, "index", parent=None)
+    other_index(home, 2)
+    switch = Switch(VersionRef("index", odd.fingerprint), registry.pointer())
+    with pytest.raises(MismatchError, match="0123456789abcdef"):
+        promote(registry, switch, Judged())
+    assert serving_part(registry.workspace, "index").version != odd.fingerprint
+
+
+def test_a_damaged_index_is_not_put_back(run, registry, home):
+    home.mkdir()
+    first = other_index(home, 1)
+    keep_part(registry, "index", parent=None)
+    second = other_index(home, 2)
+    keep_part(registry, "index", parent=first)
+    flip(registry.folder(VersionRef("index", first)) / "records.jsonl")
+    result = run("models", "rollback", "--part", "index")
+    assert result.exit_code == 1
+    assert "records.jsonl: damaged" in result.stderr
+    assert open_resolver(home).index_version == second
+
+
+# what becomes of a version that was just trained
+
+
+def test_a_new_version_is_first_after_the_shipped_then_challenger_unless_it_is_to_serve(registry):
+    index = verified_manifest(shipped("index"), "index")
+    one, two, three = (working_version(registry, review) for review in (0.2, 0.25, 0.35))
+    assert take_place(registry, one, index, serve=False)
+    assert not take_place(registry, two, index, serve=False)
+    assert not take_place(registry, two, index, serve=False)  # the same again changes nothing
+    pointer = registry.pointer()
+    assert (pointer.champion, pointer.named("challenger"), pointer.generation) == (one, two, 2)
+    assert pointer.named("ltr") == two
+    assert take_place(registry, three, index, serve=True)
+    assert take_place(registry, three, index, serve=False)  # champion already
+    pointer = registry.pointer()
+    assert (pointer.champion, pointer.previous, pointer.generation) == (three, one, 3)
+    assert [(each.action, each.why) for each in registry.history()] == [
+        ("first", "the shipped model served before"), ("train", ""), ("serve", "train --serve"),
+    ]  # fmt: skip
+
+
+def test_a_ranker_of_another_kind_waits_as_challenger_of_the_shipped_model(registry):
+    index = verified_manifest(shipped("index"), "index")
+    ref = hollow_version(registry, 1, kind="pairwise")
+    assert not take_place(registry, ref, index, serve=False)
+    assert registry.pointer().champion == SHIPPED_MODEL
+    assert registry.pointer().aliases == {"challenger": ref, "pairwise": ref}
+
+
+@pytest.mark.parametrize("fault", ["another embedder", "damaged"])
+def test_a_new_version_serves_if_the_champion_cannot(registry, fault):
+    index = verified_manifest(shipped("index"), "index")
+    old, new = (working_version(registry, review) for review in (0.2, 0.25))
+    make_champion(registry, old)
+    if fault == "damaged":
+        flip(registry.folder(old) / "offer.onnx")
+    else:
+        index.parameters["embedder_fingerprint"] = "0123456789abcdef"
+    assert take_place(registry, new, index, serve=False)
+    assert ("damaged" in registry.history()[-1].why) == (fault == "damaged")
+
+
+def test_a_promotion_decided_on_what_is_past_is_refused(registry):
+    one, two = (working_version(registry, review) for review in (0.2, 0.25))
+    seen = registry.pointer()
+    make_champion(registry, one)
+    with pytest.raises(RefusedError, match="another change came in between"):
+        promote(registry, Switch(two, seen), Judged())

@@ -1,0 +1,163 @@
+"""Distributions of answers, what moved between two of them, and what to do about it."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from index.errors import ArtifactError, InputError
+from index.lexicon import Lexicon
+from rerank.lifecycle.distribution import (
+    DECISION,
+    MEMORY,
+    PROBABILITY,
+    UNKNOWN_WORDS,
+    UNSEEN_MODELS,
+    VENDOR,
+    Distribution,
+    TitleReader,
+    distribution_by_reference,
+    distribution_of,
+    unseen_models,
+)
+from rerank.lifecycle.drift import Level, advice, has_moved, movements
+
+WORDS = {"palit", "rtx", "geforce", "3080", "10", "gb", "rx", "6600", "sapphire", "card"}
+
+
+@pytest.fixture(scope="module")
+def lexicon(tiny_registry):
+    return Lexicon(tiny_registry)
+
+
+@pytest.fixture(scope="module")
+def reader(lexicon):
+    return TitleReader(lexicon, WORDS)
+
+
+def rows_of(n, seed, *, low=0.2, amd=0.3, unseen=0.0, memory=0.6):
+    """Return resolved rows: a share of low probabilities, of AMD cards, of unknown models."""
+    random = np.random.default_rng(seed)
+    probability = np.where(random.random(n) < low, random.uniform(0, 0.3, n),
+                           random.uniform(0.8, 1, n))  # fmt: skip
+    is_amd = random.random(n) < amd
+    title = np.where(is_amd, "Sapphire RX 6600", "Palit GeForce RTX 3080").astype(object)
+    title = title + np.where(random.random(n) < memory, " 10GB", "")
+    title = np.where(random.random(n) < unseen, "Palit RTX 6090", title)
+    return pa.table({
+        "title": title.tolist(),
+        "model": np.where(is_amd, "Radeon RX 6600", "GeForce RTX 3080").tolist(),
+        "match_probability": probability, "margin": probability / 2,
+        "decision": np.where(probability > 0.8, "match", "no_match").tolist(),
+        "model_version": ["m1"] * n,
+    })  # fmt: skip
+
+
+def compared(reader, lexicon, rows, reference):
+    return movements(reference, distribution_by_reference(rows, reader, lexicon, reference))
+
+
+@pytest.fixture(scope="module")
+def reference(reader, lexicon):
+    return distribution_of(rows_of(1000, 1), reader, lexicon)
+
+
+def test_titles_show_what_registry_and_vocabulary_lack(reader):
+    title = reader.read("Palit RTX 6090 16GB card")
+    assert title.unseen == ("rtx 6090",)
+    assert title.states_memory
+    assert title.unknown == pytest.approx(2 / 6)  # 6090 and 16, of palit rtx 6090 16 gb card
+    for known in ("RTX 3080 10GB", "rx6600 850w", "Arc A770", "GTX 1060", "RTX 40"):
+        assert reader.read(known).unseen == ()
+    assert reader.read("intel arc b990").unseen == ("arc 990",)
+    assert reader.read("").unknown == 0.0
+
+
+def test_rows_are_counted_by_every_measure(reader, lexicon):
+    found = distribution_of(rows_of(500, 2, low=0.0, amd=0.0, memory=1.0), reader, lexicon)
+    assert (found.n, found.model_version) == (500, "m1")
+    assert found.measures[DECISION].share("match") == 1.0
+    assert found.measures[VENDOR].labels == ("NVIDIA",)
+    assert found.measures[MEMORY].share("yes") == 1.0
+    assert found.measures[UNSEEN_MODELS].counts == (500, 0)
+    assert found.measures[PROBABILITY].counts == pytest.approx((50,) * 10, abs=1)
+
+
+def test_without_a_vocabulary_unknown_words_are_not_measured(lexicon):
+    found = distribution_of(rows_of(10, 2), TitleReader(lexicon), lexicon)
+    assert UNKNOWN_WORDS not in found.measures
+
+
+def test_a_distribution_comes_back_from_its_json(reference):
+    content = json.loads(json.dumps(reference.as_json()))
+    assert Distribution.from_json(content, where="card") == reference
+
+
+def test_a_damaged_distribution_names_its_place():
+    with pytest.raises(ArtifactError, match="card of x: expected counts"):
+        Distribution.from_json({"measures": {}}, where="card of x")
+
+
+def test_rows_without_answers_are_refused(reader, lexicon):
+    with pytest.raises(InputError, match="expected the columns model, match_probability"):
+        distribution_of(pa.table({"title": ["x"]}), reader, lexicon)
+
+
+def test_nothing_moves_between_two_batches_of_one_kind(reader, lexicon, reference):
+    found = compared(reader, lexicon, rows_of(1000, 7), reference)
+    assert len(found) == 7
+    assert not has_moved(found)
+    assert advice(found, source="f") == ["Nothing moved: nothing to do."]
+
+
+def test_small_batches_do_not_alarm(reader, lexicon, reference):
+    alarms = sum(
+        has_moved(compared(reader, lexicon, rows_of(25, seed), reference)) for seed in range(100)
+    )
+    assert alarms <= 4
+
+
+def test_a_fall_of_probability_asks_for_annotations_and_training(reader, lexicon, reference):
+    found = compared(reader, lexicon, rows_of(1000, 3, low=0.6), reference)
+    moved = {each.measure: each for each in found if each.level is not Level.NONE}
+    assert moved[PROBABILITY].level is Level.STRONG
+    assert moved[DECISION].level is Level.STRONG
+    assert moved[DECISION].before == pytest.approx(0.8, abs=0.03)
+    assert moved[DECISION].after == pytest.approx(0.4, abs=0.05)
+    assert "annotate some 200 listings with `rerank annotate f.parquet`" in advice(
+        found, source="f.parquet"
+    )[0]  # fmt: skip
+
+
+def test_other_listings_with_the_same_answers_ask_for_nothing(reader, lexicon, reference):
+    found = compared(reader, lexicon, rows_of(1000, 4, amd=0.6), reference)
+    moved = {each.measure: each.level for each in found if each.level is not Level.NONE}
+    assert moved[VENDOR] is Level.STRONG
+    assert set(moved) <= {VENDOR, MEMORY, UNKNOWN_WORDS}
+    assert advice(found, source="f") == [
+        "The listings changed, the answers did not: nothing to do now."
+    ]
+
+
+def test_models_the_registry_lacks_are_named(reader, lexicon, reference):
+    rows = rows_of(1000, 5, unseen=0.06)
+    found = compared(reader, lexicon, rows, reference)
+    unseen = next(each for each in found if each.measure == UNSEEN_MODELS)
+    assert unseen.level is Level.STRONG
+    lacking = unseen_models(rows, reader)
+    n = lacking["rtx 6090"]
+    assert 40 <= n <= 80
+    said = advice(found, source="f", lacking=lacking)
+    assert said[0].startswith(f"The registry lacks models that listings name (rtx 6090 ({n}))")
+
+
+def test_categories_the_reference_lacks_show_as_other(reader, lexicon, reference):
+    rows = rows_of(1000, 6)
+    rows = rows.set_column(1, "model", [["Arc A770"] * 1000])
+    vendor = next(
+        each for each in compared(reader, lexicon, rows, reference) if each.measure == VENDOR
+    )
+    assert (vendor.part, vendor.before, vendor.after) == ("other", 0.0, 1.0)

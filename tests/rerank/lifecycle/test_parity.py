@@ -1,0 +1,125 @@
+"""Reference answers: what a changed model, another index and other features look like."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from index.errors import ArtifactError, MismatchError
+from rerank.calibration import Calibrator
+from rerank.features import CANDIDATE_FEATURES, OFFER_FEATURES, CueReader
+from rerank.lifecycle.parity import Reference, check_reference, make_reference
+from rerank.model import RerankModel, Thresholds
+from rerank.ranking import FeatureRanker
+from rerank.resolver import Resolver
+from rerank.trees import OnnxTrees
+
+CUES = CueReader({"box": ["box"], "with": ["with"]})
+RANKER = {"name_quality": 1.0, "memory_fit": 0.5, "form_fit": 0.5, "variant_rank": -0.05}
+OFFER = {"named": 6.0, "exact_rivals": -1.5, "box_before": -6.0}
+
+
+@pytest.fixture(scope="module")
+def model(linear_scorer):
+    return RerankModel(
+        ranker_text="", ranker=FeatureRanker(OnnxTrees(linear_scorer(CANDIDATE_FEATURES, RANKER))),
+        offer_text="", offer=OnnxTrees(linear_scorer(OFFER_FEATURES, OFFER, -3.0)),
+        calibrator=Calibrator((-4.0, 4.0), (0.0, 1.0)),
+        thresholds=Thresholds(match=0.8, review=0.3, precision=0.99), version="model-1",
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def resolver_of(tiny_retriever):
+    return lambda model, index="i": Resolver(tiny_retriever, model, CUES, index_version=index)
+
+
+@pytest.fixture(scope="module")
+def reference(resolver_of, model, tiny_registry):
+    return make_reference(resolver_of(model), tiny_registry, seed=5)
+
+
+def test_a_reference_is_a_hundred_listings_with_their_answers(reference, resolver_of, model):
+    assert (len(reference.answers), reference.seed, reference.index_version) == (100, 5, "i")
+    assert {each.decision for each in reference.answers} >= {"match", "no_match"}
+    first = reference.answers[0]
+    answer = resolver_of(model).resolve(first.listing)
+    assert (first.gpu_id, first.score) == (answer.candidates[0].gpu_id, answer.candidates[0].score)
+    assert first.match_probability == answer.match_probability
+
+
+def test_the_same_seed_makes_the_same_reference(reference, resolver_of, model, tiny_registry):
+    assert make_reference(resolver_of(model), tiny_registry, seed=5) == reference
+    assert make_reference(resolver_of(model), tiny_registry, seed=6) != reference
+
+
+def test_the_model_it_was_made_with_passes_and_so_does_its_json(reference, resolver_of, model):
+    read = Reference.from_dict(json.loads(json.dumps(reference.as_dict())))
+    assert read == reference
+    words = check_reference(resolver_of(model), read)
+    assert words == "100 reference listings are answered as when the model was made"
+    assert check_reference(resolver_of(model), read, limit=2).startswith("2 reference listings")
+
+
+@pytest.mark.parametrize(
+    ("part", "value", "said"),
+    [
+        ("calibrator", Calibrator((-4.0, 4.0), (0.0, 0.99)), "probability was"),
+        ("thresholds", Thresholds(0.9, 0.3, 0.99), "was match, is review"),
+        ("thresholds", Thresholds(0.8, 0.1, 0.99), "was no_match, is review"),
+    ],
+)
+def test_a_model_that_was_changed_is_caught(part, value, said, reference, resolver_of, model):
+    changed = replace(model, **{part: value})
+    with pytest.raises(MismatchError, match=rf"of 100 reference listings are .*{said}"):
+        check_reference(resolver_of(changed), reference)
+
+
+@pytest.mark.parametrize(
+    ("weights", "said"),
+    [({**RANKER, "name_quality": 1.002}, "score was"), ({"variant_rank": 1.0}, r"was \S+, is ")],
+)
+def test_a_ranker_that_was_changed_is_caught(
+    weights, said, reference, resolver_of, model, linear_scorer
+):
+    ranker = FeatureRanker(OnnxTrees(linear_scorer(CANDIDATE_FEATURES, weights)))
+    with pytest.raises(MismatchError, match=said):
+        check_reference(resolver_of(replace(model, ranker=ranker)), reference)
+
+
+def test_differences_of_rounding_pass(reference, resolver_of, model, linear_scorer):
+    weights = {**RANKER, "name_quality": 1.00002}
+    close = replace(
+        model, calibrator=Calibrator((-4.0, 4.0), (0.0, 1.00005)),
+        ranker=FeatureRanker(OnnxTrees(linear_scorer(CANDIDATE_FEATURES, weights))),
+    )  # fmt: skip
+    assert check_reference(resolver_of(close), reference).startswith("100 reference listings")
+
+
+def test_over_another_index_only_features_are_compared(reference, resolver_of, model):
+    changed = replace(model, calibrator=Calibrator((-4.0, 4.0), (0.0, 0.5)))
+    words = check_reference(resolver_of(changed, "other"), reference)
+    assert words == (
+        "made over index i, this is other: only the features' names were compared"
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("features", "said"),
+    [
+        (("first", *CANDIDATE_FEATURES[1:], *OFFER_FEATURES), "feature 0 was 'first'"),
+        ((*CANDIDATE_FEATURES, *OFFER_FEATURES[:-1]), "was 'nothing'"),
+        ((*CANDIDATE_FEATURES, *OFFER_FEATURES, "more"), "'more' .* computes 'nothing'"),
+    ],
+)
+def test_other_features_are_caught_over_any_index(features, said, reference, resolver_of, model):
+    with pytest.raises(MismatchError, match=said):
+        check_reference(resolver_of(model, "other"), replace(reference, features=features))
+
+
+@pytest.mark.parametrize("content", [{}, {"answers": [{"title": "x"}]}, {"answers": 3}])
+def test_what_is_no_reference_is_refused(content):
+    with pytest.raises(ArtifactError, match="reference answers: expected seed, index_version"):
+        Reference.from_dict(content)
