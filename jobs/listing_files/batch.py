@@ -5,7 +5,7 @@ Whatever the format, a batch is a pyarrow table of one fixed schema.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol, TypeVar
 
@@ -52,7 +52,10 @@ class ListingBatch:
         blank: list[Any] = [""] * self.table.num_rows
 
         def values(name: str) -> list[Any]:
-            return self.table.column(name).to_pylist() if name in names else blank
+            if name not in names or _is_of_times(self.table.schema.field(name).type):
+                return blank
+            found: list[Any] = self.table.column(name).to_pylist()
+            return found
 
         return [
             Listing(listing_id, _text(title), _text(vendor), _text(more), number(price))
@@ -73,6 +76,14 @@ class ListingFile(Protocol):
         """Yield the listings in file order."""
 
 
+def taken(table: pa.Table, rows: Sequence[int]) -> pa.Table:
+    """Return some rows of a table, whatever its types."""
+    try:
+        return table.take(pa.array(rows, pa.int64()))
+    except pa.ArrowNotImplementedError:  # views of text, in pyarrow 26
+        return pa.concat_tables([table.slice(row, 1) for row in rows])
+
+
 def number(value: Any) -> float | None:
     """Return a value as a number, None if it is none."""
     try:
@@ -85,6 +96,14 @@ def unreadable(place: object, kind: str, exc: Exception) -> InputError:
     """Return the error for a file that is not what its name says."""
     first_line = str(exc).splitlines()[0] if str(exc) else type(exc).__name__
     return InputError(f"{place}: not readable as {kind} ({first_line}); write the file again")
+
+
+def _is_of_times(kind: pa.DataType) -> bool:
+    """Return whether a type has dates or times, of which Python's own hold but a part."""
+    if pa.types.is_dictionary(kind):
+        return _is_of_times(kind.value_type)
+    inner = [kind.field(at).type for at in range(kind.num_fields)]
+    return bool(pa.types.is_temporal(kind)) or any(_is_of_times(part) for part in inner)
 
 
 def _text(value: Any) -> str:

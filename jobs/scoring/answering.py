@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import pyarrow as pa
 
+from index.errors import MismatchError
 from index.records import Listing
 from jobs.listing_files import OUR_NAMES, ColumnNames, ListingBatch
 from jobs.resolving import resolve_to_table
@@ -120,23 +121,43 @@ class ResolverAnswerer(InTurn):
 class PooledAnswerer:
     """Answers in worker processes, as the answerer of this process would.
 
+    The workers load what serves themselves: if another model or index was put in its place
+    meanwhile, theirs is not that of this process.
+
     :param apply: what `jobs.workers.working` gives for `batch_answerer`.
     """
 
-    def __init__(self, alike: ResolverAnswerer, apply: AppliesToBatches) -> None:
+    def __init__(self, alike: Answerer, apply: AppliesToBatches) -> None:
         self.options, self.schema = alike.options, alike.schema
         self.model_version, self.index_version = alike.model_version, alike.index_version
         self.n_reused = 0
         self._apply = apply
 
     def answer(self, batch: ListingBatch) -> pa.Table:
-        """Answer a batch in one of the workers."""
-        ((_, answers),) = self._apply([batch])
+        """Answer a batch in one of the workers.
+
+        :raises MismatchError: if that has another model or index than this process.
+        """
+        ((_, answers),) = self.answers([batch])
         return answers
 
     def answers(self, batches: Iterable[ListingBatch]) -> Iterator[tuple[ListingBatch, pa.Table]]:
-        """Yield batches with their answers, in their order; some are answered ahead."""
-        return self._apply(batches)
+        """Yield batches with their answers, in their order; some are answered ahead.
+
+        :raises MismatchError: if a worker has another model or index than this process.
+        """
+        for batch, answers in self._apply(batches):
+            self._check_versions(answers)
+            yield batch, answers
+
+    def _check_versions(self, answers: pa.Table) -> None:
+        for what, own in (("model", self.model_version), ("index", self.index_version)):
+            found = answers.column(f"{what}_version").slice(0, 1).to_pylist()
+            if found not in ([own], []):
+                raise MismatchError(
+                    f"expected answers of {what} {own}, found a worker with {found[0]}: another "
+                    "was put in its place when the run began; run again"
+                )
 
 
 AppliesToBatches = Callable[[Iterable[ListingBatch]], Iterator[tuple[ListingBatch, pa.Table]]]

@@ -138,7 +138,7 @@ def interruptible(
         return f"{line.latest.files} of {n_files} files finished"
 
     try:
-        with sigterm_as_interrupt():
+        with interrupted_once():
             yield
     except KeyboardInterrupt:
         line.say(f"Stopped: {done()}, nothing half-written; {remedy}")
@@ -152,20 +152,30 @@ def interruptible(
 
 
 @contextmanager
-def sigterm_as_interrupt() -> Iterator[None]:
-    """Let SIGTERM end the block as Ctrl-C does; only the main thread may handle signals."""
+def interrupted_once() -> Iterator[None]:
+    """Let Ctrl-C or SIGTERM, whichever comes first, interrupt the block; pass over further ones.
+
+    A second one would break off the tidying up: a pool of processes that is broken off while it
+    ends may wait for ever. What is ignored already (`nohup`) stays so; only the main thread may
+    handle signals.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(signal.SIGTERM, _interrupt)
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    for number, handler in before.items():
+        if handler is not signal.SIG_IGN:
+            signal.signal(number, _interrupt)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
-    signal.signal(number, signal.SIG_IGN)  # a second one would break off the tidying up
+    for each in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(each, signal.SIG_IGN)
     raise KeyboardInterrupt
 
 

@@ -7,7 +7,7 @@ nothing can go stale. In memory are 24 bytes a listing and a few row groups of a
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from index.records import Listing
 from jobs.listing_files import ColumnNames, ListingBatch
+from jobs.listing_files.batch import taken
 from jobs.places import Place
 from jobs.scoring.answering import Answerer
 from jobs.scoring.output_columns import renamed_columns
@@ -38,6 +39,24 @@ class _Group(NamedTuple):
     place: Place
     number: int
     columns: ColumnNames
+
+
+class _Kept(NamedTuple):
+    """What is known of a batch: its rows in the order of the answers, and the rows that are not."""
+
+    rows: Ints
+    rest: Ints
+    answers: list[pa.Table]
+
+    def joined(self, fresh: pa.Table) -> pa.Table:
+        """Return all answers in the order of the batch.
+
+        :param fresh: answers of the rest.
+        """
+        if not len(self.rows):
+            return fresh
+        order = np.argsort(np.concatenate([self.rows, self.rest]), kind="stable")
+        return pa.concat_tables([*self.answers, fresh]).take(pa.array(order))
 
 
 class RememberingAnswerer:
@@ -80,28 +99,39 @@ class RememberingAnswerer:
 
     def answer(self, batch: ListingBatch) -> pa.Table:
         """Answer a batch; `n_reused` counts what was kept."""
-        known = self._known(batch)
-        if not known:
-            return self._fresh.answer(batch)
-        rows = np.concatenate([np.empty(0, np.int64), *(at for at, _ in known)])
-        rest = np.setdiff1d(np.arange(batch.table.num_rows), rows)
-        parts = [answers for _, answers in known]
-        if len(rest):
-            parts.append(self._fresh.answer(_part(batch, rest)))
-        self.n_reused += len(rows)
-        order = np.argsort(np.concatenate([rows, rest]), kind="stable")
-        return pa.concat_tables(parts).take(pa.array(order))
+        ((_, answers),) = self.answers([batch])
+        return answers
 
     def answers(self, batches: Iterable[ListingBatch]) -> Iterator[tuple[ListingBatch, pa.Table]]:
-        """Yield batches with their answers, in their order."""
+        """Yield batches with their answers, in their order.
+
+        What is not known goes to the other answerer as one stream, so that it may work ahead.
+        """
         if not len(self._hashes):
-            return self._fresh.answers(batches)
-        return ((batch, self.answer(batch)) for batch in batches)
+            yield from self._fresh.answers(batches)
+            return
+        begun: deque[tuple[ListingBatch, _Kept]] = deque()
+        for _, fresh in self._fresh.answers(self._rests(batches, begun)):
+            batch, kept = begun.popleft()
+            self.n_reused += len(kept.rows)
+            yield batch, kept.joined(fresh)
+
+    def _rests(
+        self, batches: Iterable[ListingBatch], begun: deque[tuple[ListingBatch, _Kept]]
+    ) -> Iterator[ListingBatch]:
+        """Yield what is to be answered of each batch, which may be nothing.
+
+        :param begun: takes the batch with what is known of it.
+        """
+        for batch in batches:
+            known = self._known(batch)
+            rows = np.concatenate([np.empty(0, np.int64), *(at for at, _ in known)])
+            rest = np.setdiff1d(np.arange(batch.table.num_rows), rows)
+            begun.append((batch, _Kept(rows, rest, [answers for _, answers in known])))
+            yield _part(batch, rest)
 
     def _known(self, batch: ListingBatch) -> list[tuple[Ints, pa.Table]]:
         """Return rows of the batch with their earlier answers, a row group each."""
-        if not len(self._hashes):
-            return []
         listings = batch.listings()
         wanted = _hashes(listings)
         at = np.minimum(np.searchsorted(self._hashes, wanted), len(self._hashes) - 1)
@@ -213,7 +243,7 @@ def _part(batch: ListingBatch, rows: Ints) -> ListingBatch:
     bad_rows = {
         new: batch.bad_rows[old] for new, old in enumerate(rows.tolist()) if old in batch.bad_rows
     }
-    return replace(batch, table=batch.table.take(pa.array(rows)), bad_rows=bad_rows)
+    return replace(batch, table=taken(batch.table, rows.tolist()), bad_rows=bad_rows)
 
 
 def _names_in_output(record: dict[str, Any], answerer: Answerer) -> ColumnNames:

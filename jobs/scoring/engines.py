@@ -86,10 +86,13 @@ def run_scoring(
 
 
 def remembering_resolver(
-    home: Path, options: ScoreOptions, outputs: Sequence[Place]
+    home: Path, options: ScoreOptions, outputs: Sequence[Place], say: Callable[[str], None]
 ) -> RememberingAnswerer:
-    """Load a workspace's resolver, with the answers of earlier outputs before it."""
-    return RememberingAnswerer(resolver_answerer(home, options), outputs)
+    """Load a workspace's resolver, with the answers of earlier outputs before it.
+
+    :param say: takes warnings of outputs that are damaged.
+    """
+    return RememberingAnswerer(resolver_answerer(home, options), outputs, say=say)
 
 
 def _earlier_outputs(

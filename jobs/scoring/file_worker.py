@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from index.errors import MismatchError, RerankError
@@ -20,49 +20,53 @@ from jobs.scoring.scoring_task import FILE_FAULTS, Outcome, SharedColumns, score
 from jobs.scoring.summary import ScoreSummary
 from jobs.scoring.tally import Tally
 
+MakesAnswerer = Callable[[Callable[[str], None]], Answerer]
+"""Makes a worker's answerer, of what takes its warnings."""
 _ANSWERERS = {"model_version": "model", "index_version": "index", "release": "release"}
 
 
 class FileWorker:
     """Scores files of a plan, by their numbers.
 
-    :param make: makes the answerer when the first file comes; its errors then reach the caller.
+    :param make: makes the answerer when the first file comes, of what takes its warnings; its
+        errors then reach the caller.
     :param expected: what decides answers in the process that started the run.
-    :param columns: knows the columns of the plan's first file already.
     :param name: what the worker is called in errors.
     """
 
     def __init__(
         self,
         plan: ScorePlan,
-        make: Callable[[], Answerer],
+        make: MakesAnswerer,
         expected: Mapping[str, Any],
-        columns: SharedColumns,
         name: str,
     ) -> None:
-        self._plan, self._make, self._expected, self._columns = plan, make, expected, columns
-        self._name = name
+        self._plan, self._make, self._expected, self._name = plan, make, expected, name
         self._answerer: Answerer | None = None
+        self._said: list[str] = []
 
-    def report(self, number: int) -> dict[str, Any]:
-        """Score a file and return its ``outcome`` and what was ``said``, or the worker's fault."""
-        said: list[str] = []
+    def report(self, number: int, columns: SharedColumns) -> dict[str, Any]:
+        """Score a file and return its ``outcome`` and what was ``said``, or the worker's fault.
+
+        :param columns: of the files before it in the plan.
+        """
+        self._said.clear()
         try:
             self._answerer = self._answerer or self._checked_answerer()
         except RerankError as exc:
             return {"fault": f"the {self._name} on {socket.gethostname()} cannot answer: {exc}"}
         outcome = score_task(
-            self._plan.tasks[number], self._answerer, self._columns,
-            resume=self._plan.existing is Existing.RESUME, say=said.append,
+            self._plan.tasks[number], self._answerer, columns.copy(),
+            resume=self._plan.existing is Existing.RESUME, say=self._said.append,
         )  # fmt: skip
-        return {"outcome": outcome.as_json(), "said": said}
+        return {"outcome": outcome.as_json(), "said": list(self._said)}
 
     def _checked_answerer(self) -> Answerer:
         """Load what answers.
 
         :raises MismatchError: if it would answer otherwise than where the run was started.
         """
-        answerer = self._make()
+        answerer = self._make(self._said.append)
         found = expectation(answerer)
         odd = [name for name in _ANSWERERS if found[name] != self._expected[name]]
         if odd:
@@ -70,23 +74,29 @@ class FileWorker:
                 f"{_ANSWERERS[name]} {self._expected[name]}, found {found[name]}" for name in odd
             )
             raise MismatchError(
-                f"expected {said}; install the same release there and let the workspace (--home) "
-                "be reachable at the same path"
+                f"expected {said}; run again if another was put in its place meanwhile, else "
+                "install the same release there and let the workspace (--home) be reachable at the "
+                "same path"
             )
         return answerer
 
 
-def first_columns(plan: ScorePlan, alike: Answerer) -> SharedColumns:
-    """Return the columns of the first file that can be opened; its reader may read it through."""
+def columns_before(plan: ScorePlan, answerer: Answerer) -> Iterator[SharedColumns]:
+    """Yield, for each file of a plan, the columns that the files before it demand.
+
+    So each file is judged as if all were done one after the other. Files are opened until no
+    further one can add to what is demanded: most often that is the first alone. Readers of CSV and
+    JSON lines read a file through to open it. What is yielded is the same object as before where
+    nothing was added.
+    """
     columns = SharedColumns()
     for task in plan.tasks:
-        try:
-            listings = open_listings(task.source, alike.options.columns)
-        except FILE_FAULTS:
-            continue  # the worker that takes this file reports it
-        columns.check(task.source, column_types(listings.schema))
-        break
-    return columns
+        yield columns
+        if not columns.are_settled:
+            columns = columns.copy()
+            with suppress(*FILE_FAULTS):  # the worker that takes this file reports it
+                listings = open_listings(task.source, answerer.options.columns)
+                columns.check(task.source, column_types(listings.schema))
 
 
 def count_reports(

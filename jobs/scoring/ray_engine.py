@@ -9,16 +9,23 @@ from __future__ import annotations
 import json
 import os
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from index.errors import RerankError
 from jobs.scoring.answering import Answerer
-from jobs.scoring.file_worker import FileWorker, count_reports, first_columns, unfinished_files
+from jobs.scoring.file_worker import (
+    FileWorker,
+    MakesAnswerer,
+    columns_before,
+    count_reports,
+    unfinished_files,
+)
 from jobs.scoring.plan import ScorePlan
 from jobs.scoring.provenance import expectation
 from jobs.scoring.ray_cluster import connected, ray_data
 from jobs.scoring.running import alone_in
+from jobs.scoring.scoring_task import SharedColumns
 from jobs.scoring.summary import ScoreSummary
 from jobs.scoring.tally import Progress, Tally
 from jobs.workers import ONE_THREAD, WorkerEndedError
@@ -32,9 +39,13 @@ _ONE_FILE = (
 
 
 class RayFileWorker:
-    """What an actor does: scores files of a plan, by their numbers; made as `FileWorker` is."""
+    """What an actor does: scores files of a plan, by their numbers; made as `FileWorker` is.
 
-    def __init__(self, *arguments: Any) -> None:
+    :param columns: for each file, those of the files before it.
+    """
+
+    def __init__(self, columns: Sequence[SharedColumns], *arguments: Any) -> None:
+        self._columns = columns
         self._worker = FileWorker(*arguments)
 
     def __call__(self, rows: Mapping[str, Any]) -> dict[str, list[Any]]:
@@ -45,13 +56,14 @@ class RayFileWorker:
         for name, value in ({"OMP_WAIT_POLICY": "PASSIVE"} | ONE_THREAD).items():
             os.environ.setdefault(name, value)
         numbers = [int(number) for number in rows["number"]]
-        return {"number": numbers, "report": [json.dumps(self._worker.report(n)) for n in numbers]}
+        reports = [self._worker.report(number, self._columns[number]) for number in numbers]
+        return {"number": numbers, "report": [json.dumps(report) for report in reports]}
 
 
 def run_on_ray(
     plan: ScorePlan,
     alike: Answerer,
-    make: Callable[[], Answerer],
+    make: MakesAnswerer,
     *,
     workers: int,
     address: str | None = None,
@@ -78,7 +90,8 @@ def run_on_ray(
         connected(address, workers=workers),
     ):
         tally = Tally(plan, alike, progress=progress, say=say)
-        worker = (plan, make, expectation(alike), first_columns(plan, alike), "Ray worker")
+        columns = list(columns_before(plan, alike))
+        worker = (columns, plan, make, expectation(alike), "Ray worker")
         return count_reports(_reports(len(plan.tasks), workers, worker), tally, unfinished)
 
 

@@ -10,8 +10,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from jobs.listing_files import ListingBatch
+from jobs.listing_files.batch import taken
 from jobs.places import Place
 from jobs.scoring.drafts import Draft
+from jobs.scoring.row_values import json_values
 
 REJECTS_SCHEMA = pa.schema(
     [("row", pa.int64()), ("listing_id", pa.string()), ("reason", pa.string()),
@@ -80,7 +82,7 @@ class RejectsFile:
             [self._first_row + at for at in rows],
             [None if listing_ids[at] is None else str(listing_ids[at]) for at in rows],
             [reasons[at] for at in rows],
-            [_content(batch, at) for at in rows],
+            _contents(batch, rows),
         ]
         self._writer.write_table(
             pa.table([pa.array(values) for values in columns], schema=REJECTS_SCHEMA)
@@ -105,10 +107,20 @@ def is_rejects_file(place: Place) -> bool:
     return MARK_KEY.encode() in marks or bool(columns.equals(REJECTS_SCHEMA))
 
 
-def _content(batch: ListingBatch, at: int) -> str:
+def _contents(batch: ListingBatch, rows: list[int]) -> list[str]:
+    """Return rows as JSON, as they were read."""
+    table = taken(batch.table, rows)
+    columns = [json_values(column) for column in table.columns]
+    read = (
+        dict(zip(table.column_names, values, strict=True)) for values in zip(*columns, strict=True)
+    )
+    return [
+        _json(batch.bad_rows[at].row if at in batch.bad_rows else row)
+        for at, row in zip(rows, read, strict=True)
+    ]
+
+
+def _json(row: Any) -> str:
     """Return a row as JSON; what JSON does not know is text."""
-    row: Any = batch.table.slice(at, 1).to_pylist()[0]
-    if at in batch.bad_rows:
-        row = batch.bad_rows[at].row
     text = json.dumps(row, ensure_ascii=False, default=str)
     return text.encode("utf-8", "replace").decode()  # JSON may hold half a surrogate pair

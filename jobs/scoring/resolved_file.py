@@ -12,6 +12,8 @@ from jobs.listing_files import BATCH_ROWS
 
 # Of a size that readers like and that fits into memory: some 60 MB with 20 candidates a row.
 GROUP_ROWS = 8 * BATCH_ROWS
+# Of the input: descriptions of 20 kB would make 650 MB of such a group, and two are held.
+GROUP_BYTES = 64 << 20
 
 
 class ResolvedFile:
@@ -29,7 +31,7 @@ class ResolvedFile:
         self._thread = ThreadPoolExecutor(1)
         self._pending: Future[None] | None = None
         self._held: list[pa.Table] = []
-        self._held_rows = 0
+        self._held_rows = self._held_bytes = 0
 
     def add(self, rows: pa.Table, answers: pa.Table) -> None:
         """Take the next rows of the input, with their answers.
@@ -40,7 +42,9 @@ class ResolvedFile:
         table = pa.Table.from_arrays(columns, schema=self._schema)
         self._held.append(table)
         self._held_rows += table.num_rows
-        if self._held_rows >= GROUP_ROWS:
+        # not of the answers: those of another process may have other buffers for the same values
+        self._held_bytes += rows.nbytes
+        if self._held_rows >= GROUP_ROWS or self._held_bytes >= GROUP_BYTES:
             self._write()
 
     def finish(self, metadata: dict[str, str]) -> None:
@@ -64,7 +68,7 @@ class ResolvedFile:
     def _write(self) -> None:
         self._wait()
         group = pa.concat_tables(self._held)
-        self._held, self._held_rows = [], 0
+        self._held, self._held_rows, self._held_bytes = [], 0, 0
         self._pending = self._thread.submit(self._writer.write_table, group)
 
     def _wait(self) -> None:

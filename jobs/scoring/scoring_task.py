@@ -64,6 +64,18 @@ class SharedColumns:
         self._types: dict[str, str] = {}
         self._only_sparse = True  # no file so far had to have all of its columns
 
+    @property
+    def are_settled(self) -> bool:
+        """Whether no further file can add to what is demanded of those after it."""
+        return not self._only_sparse and NULL not in self._types.values()
+
+    def copy(self) -> SharedColumns:
+        """Return the same columns, which do not change with these."""
+        other = SharedColumns()
+        other._first, other._only_sparse = self._first, self._only_sparse
+        other._types = dict(self._types)
+        return other
+
     def check(self, source: Place, types: dict[str, str]) -> None:
         """Check that a file has the columns of the first one: the outputs are read as one table.
 

@@ -10,10 +10,17 @@ from functools import partial
 from typing import Any
 
 from jobs.scoring.answering import Answerer
-from jobs.scoring.file_worker import FileWorker, count_reports, first_columns, unfinished_files
+from jobs.scoring.file_worker import (
+    FileWorker,
+    MakesAnswerer,
+    columns_before,
+    count_reports,
+    unfinished_files,
+)
 from jobs.scoring.plan import ScorePlan
 from jobs.scoring.provenance import expectation
 from jobs.scoring.running import alone_in
+from jobs.scoring.scoring_task import SharedColumns
 from jobs.scoring.summary import ScoreSummary
 from jobs.scoring.tally import Progress, Tally
 from jobs.workers import working
@@ -34,7 +41,7 @@ def is_worth_spreading(plan: ScorePlan, workers: int) -> bool:
 def run_spread(
     plan: ScorePlan,
     alike: Answerer,
-    make: Callable[[], Answerer],
+    make: MakesAnswerer,
     *,
     workers: int,
     progress: Callable[[Progress], None] = lambda progress: None,
@@ -50,13 +57,15 @@ def run_spread(
     """
     with alone_in(plan), unfinished_files(plan) as unfinished:
         tally = Tally(plan, alike, progress=progress, say=say)
-        reporter = partial(
-            file_reporter, plan, make, expectation(alike), first_columns(plan, alike), "worker"
-        )
+        reporter = partial(file_reporter, plan, make, expectation(alike), "worker")
         with working(workers, reporter) as apply:
-            return count_reports(apply(range(len(plan.tasks))), tally, unfinished)
+            reports = apply(enumerate(columns_before(plan, alike)))
+            return count_reports(
+                ((number, report) for (number, _), report in reports), tally, unfinished
+            )
 
 
-def file_reporter(*arguments: Any) -> Callable[[int], dict[str, Any]]:
-    """Make a worker and return what scores a file by its number."""
-    return FileWorker(*arguments).report
+def file_reporter(*arguments: Any) -> Callable[[tuple[int, SharedColumns]], dict[str, Any]]:
+    """Make a worker and return what scores a file by its number and the columns before it."""
+    worker = FileWorker(*arguments)
+    return lambda item: worker.report(*item)

@@ -6,6 +6,7 @@ import signal
 import socket
 from functools import partial
 
+import pyarrow as pa
 import pytest
 from echo_answerer import EchoAnswerer, score_all
 from small_feeds import contents, write_feed, write_feeds
@@ -14,7 +15,7 @@ from index.errors import InputError, RerankError
 from jobs.listing_files.selection import select_files
 from jobs.places import place_of
 from jobs.scoring import Existing, RememberingAnswerer, plan_score
-from jobs.scoring.file_worker import FileWorker
+from jobs.scoring.file_worker import FileWorker, columns_before
 from jobs.scoring.provenance import expectation
 from jobs.scoring.scoring_task import Outcome, SharedColumns
 from jobs.scoring.spreading import is_worth_spreading, run_spread
@@ -29,11 +30,11 @@ def feeds(tmp_path):
 def worker(feeds, out, answerer, *, existing=Existing.REFUSE, expected=None):
     plan = plan_score(select_files(str(feeds)), place_of(out), existing=existing)
     expected = expectation(expected or answerer)
-    return FileWorker(plan, lambda: answerer, expected, SharedColumns(), "Ray worker")
+    return FileWorker(plan, lambda say: answerer, expected, "Ray worker")
 
 
 def reports_of(worker, numbers=(0, 1, 2)):
-    return {number: worker.report(number) for number in numbers}
+    return {number: worker.report(number, SharedColumns()) for number in numbers}
 
 
 def test_a_worker_scores_files_as_the_local_engine_does(feeds, tmp_path):
@@ -77,11 +78,12 @@ def test_a_worker_counts_the_answers_that_were_reused(feeds, tmp_path):
 
 def test_a_worker_with_another_model_answers_nothing(feeds, tmp_path):
     other = EchoAnswerer(model_version="m2")
-    report = worker(feeds, tmp_path / "out", other, expected=EchoAnswerer()).report(0)
+    report = worker(feeds, tmp_path / "out", other, expected=EchoAnswerer())
+    report = report.report(0, SharedColumns())
     assert report == {
         "fault": f"the Ray worker on {socket.gethostname()} cannot answer: expected model m1, "
-        "found m2; install the same release there and let the workspace (--home) be reachable at "
-        "the same path"
+        "found m2; run again if another was put in its place meanwhile, else install the same "
+        "release there and let the workspace (--home) be reachable at the same path"
     }
     assert not (tmp_path / "out").exists()
 
@@ -92,7 +94,15 @@ class Deadly(EchoAnswerer):
         return super().answer(batch)
 
 
-def spread(feeds, out, make=EchoAnswerer, *, existing=Existing.REFUSE, **callbacks):
+def echoing(say):
+    return EchoAnswerer()
+
+
+def deadly(say):
+    return Deadly()
+
+
+def spread(feeds, out, make=echoing, *, existing=Existing.REFUSE, **callbacks):
     plan = plan_score(select_files(str(feeds)), place_of(out), existing=existing)
     return run_spread(plan, EchoAnswerer(), make, workers=2, **callbacks)
 
@@ -125,8 +135,8 @@ def test_a_spread_file_that_fails_is_set_aside_and_the_others_are_kept_on_resume
 
 def test_a_worker_killed_while_files_are_spread_ends_the_run_and_leaves_no_drafts(feeds, tmp_path):
     with pytest.raises(WorkerEndedError, match="one of 2 worker processes ended unexpectedly"):
-        spread(feeds, tmp_path / "out", Deadly)
-    assert not [name for name in contents(tmp_path / "out") if name.endswith("draft")]
+        spread(feeds, tmp_path / "out", deadly)
+    assert not [name for name in contents(tmp_path / "out") if name.endswith(".scoring")]
 
 
 def test_a_worker_that_cannot_load_ends_the_run_with_its_error(feeds, tmp_path):
@@ -134,7 +144,54 @@ def test_a_worker_that_cannot_load_ends_the_run_with_its_error(feeds, tmp_path):
         spread(feeds, tmp_path / "out", partial(no_answerer, "no answers today"))
 
 
-def no_answerer(text):
+def test_columns_that_a_later_file_brings_count_for_those_after_it(tmp_path):
+    kinds = [pa.nulls(1), pa.array(["a"]), pa.array([1]), pa.array(["b"]), pa.array([2])]
+    for number, column in enumerate(kinds):
+        write_feed(tmp_path / f"feeds/{number}.parquet", ["RTX 3080 10GB"], seen=column)
+    one = score_all(str(tmp_path / "feeds"), place_of(tmp_path / "one"))
+    many = spread(tmp_path / "feeds", tmp_path / "many")
+    assert one.failures == many.failures
+    assert [name.rpartition("/")[2] for name in many.failures] == ["2.parquet", "4.parquet"]
+    assert contents(tmp_path / "many") == contents(tmp_path / "one")
+
+
+def test_keys_that_a_later_file_of_json_lines_brings_count_for_those_after_it(tmp_path):
+    (tmp_path / "feeds").mkdir()
+    for number, more in enumerate(["", ', "seen": "a"', ', "seen": 1', ', "other": 2']):
+        line = f'{{"listing_id": {number}, "title": "RTX 3080"{more}}}\n'
+        (tmp_path / f"feeds/{number}.jsonl").write_text(line, encoding="utf-8")
+    one = score_all(str(tmp_path / "feeds"), place_of(tmp_path / "one"))
+    many = spread(tmp_path / "feeds", tmp_path / "many")
+    assert one.failures == many.failures
+    assert [name.rpartition("/")[2] for name in many.failures] == ["2.jsonl"]
+    assert contents(tmp_path / "many") == contents(tmp_path / "one")
+
+
+def test_files_are_opened_before_they_are_handed_out_only_while_that_can_matter(feeds, tmp_path):
+    plan = plan_score(select_files(str(feeds)), place_of(tmp_path / "out"))
+    first, *others = columns_before(plan, EchoAnswerer())
+    assert not first.are_settled
+    assert len(others) == 2
+    assert others[0].are_settled
+    assert others[1] is others[0]
+
+
+def test_warnings_of_damaged_earlier_answers_come_from_workers_once(feeds, tmp_path):
+    score_all(str(feeds), place_of(tmp_path / "monday"))
+    damaged = tmp_path / "monday/a.parquet"
+    content = damaged.read_bytes()
+    damaged.write_bytes(content[:4] + b"\xff" * 400 + content[404:])
+    outputs = select_files(str(tmp_path / "monday")).places()
+    said = []
+    spread(feeds, tmp_path / "out", partial(remembering, outputs), say=said.append)
+    assert [text.partition(": damaged")[0] for text in said] == [f"Warning: {damaged}"]
+
+
+def remembering(outputs, say):
+    return RememberingAnswerer(EchoAnswerer(), outputs, say=say)
+
+
+def no_answerer(text, say):
     raise InputError(text)
 
 

@@ -25,7 +25,7 @@ from index.errors import RerankError
 from jobs.listing_files.selection import select_files
 from jobs.places import place_of
 from jobs.scoring import plan_score
-from jobs.scoring.arguments import sigterm_as_interrupt
+from jobs.scoring.arguments import interrupted_once
 from jobs.scoring.ray_cluster import connected
 from jobs.scoring.ray_engine import run_on_ray
 
@@ -49,6 +49,10 @@ class Deadly(EchoAnswerer):
     def answer(self, batch):
         os.kill(os.getpid(), signal.SIGKILL)
         return super().answer(batch)
+
+
+def made(maker, say):
+    return maker()
 
 
 @pytest.fixture
@@ -171,7 +175,8 @@ def test_workers_load_neither_torch_nor_lightgbm(feeds, tmp_path):
         f"home = Path({str(tmp_path / 'home')!r})\n"
         "make = partial(remembering_resolver, home, ScoreOptions(), [])\n"
         f"plan = plan_score(select_files({str(feeds)!r}), place_of({str(tmp_path / 'out')!r}))\n"
-        "worker = RayFileWorker(plan, make, expectation(make()), SharedColumns(), 'worker')\n"
+        "worker = RayFileWorker([SharedColumns()], plan, make, expectation(make(print)), "
+        "'worker')\n"
         "done = worker({'number': [0]})\n"
         "print(done['report'][0])\nprint(sorted({'torch', 'lightgbm', 'faiss'} & set(sys.modules)))"
     )
@@ -221,10 +226,11 @@ if __name__ == "__main__":
     source, target, *rest = sys.argv[1:]
     import test_ray_engine as this_module  # by its name, which workers import too
 
-    make = partial(this_module.Announcing, Path(rest[0])) if rest else this_module.Deadly
+    maker = partial(this_module.Announcing, Path(rest[0])) if rest else this_module.Deadly
+    make = partial(this_module.made, maker)
     plan = plan_score(select_files(source), place_of(target))
     try:
-        with sigterm_as_interrupt():
+        with interrupted_once():
             summary = run_on_ray(plan, EchoAnswerer(), make, workers=2, say=print)
     except KeyboardInterrupt:
         sys.stdout.write("interrupted\n")

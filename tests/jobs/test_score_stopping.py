@@ -61,6 +61,25 @@ def test_a_signal_ends_a_run_with_one_line_and_its_own_exit_code(number):
     assert signal.getsignal(signal.SIGTERM) == before
 
 
+@pytest.mark.parametrize("further", [signal.SIGINT, signal.SIGTERM])
+def test_further_signals_do_not_break_off_the_tidying_up(further):
+    tidied = []
+
+    def end_and_tidy():
+        try:
+            end_by(signal.SIGINT)
+        finally:
+            os.kill(os.getpid(), further)
+            time.sleep(0.05)
+            tidied.append(further)
+
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(click.exceptions.Exit, match="130"):
+        run_that_ends(io.StringIO(), end_and_tidy)
+    assert tidied == [further]
+    assert signal.getsignal(signal.SIGINT) == before
+
+
 def test_a_worker_that_ended_is_told_with_what_is_finished_and_how_to_go_on():
     expected = (
         "^one of 2 workers ended; 1 of 3 files finished; go on with --resume, with fewer workers "

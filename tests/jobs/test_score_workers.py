@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from echo_answerer import EchoAnswerer, score_all
+from small_feeds import write_feed
 
+from index.errors import MismatchError
 from index.shipped import shipped
+from jobs.places import place_of
+from jobs.scoring.answering import PooledAnswerer
+from jobs.workers import working
 
 
 @pytest.mark.slow
@@ -21,6 +29,28 @@ def test_two_workers_write_the_same_rows_in_the_same_order(run, tmp_path):
     one, two = (pq.read_table(tmp_path / f"{workers}.parquet") for workers in (1, 2))
     assert one.num_rows == many.num_rows
     assert one.equals(two)
+
+
+@pytest.mark.parametrize(
+    ("other", "said"),
+    [
+        ({"model_version": "m2"}, "expected answers of model m1, found a worker with m2"),
+        ({"index_version": "i2"}, "expected answers of index i1, found a worker with i2"),
+    ],
+)
+def test_a_worker_that_answers_with_another_model_ends_the_run(tmp_path, other, said):
+    write_feed(tmp_path / "in.parquet", ["RTX 3080 10GB"])
+    with working(2, partial(answer_of, other)) as apply:
+        pooled = PooledAnswerer(EchoAnswerer(), apply)
+        with pytest.raises(MismatchError, match=said):
+            score_all(
+                str(tmp_path / "in.parquet"), place_of(tmp_path / "o.parquet"), answerer=pooled
+            )
+    assert [path.name for path in tmp_path.iterdir()] == ["in.parquet"]
+
+
+def answer_of(versions):
+    return EchoAnswerer(**versions).answer
 
 
 def test_no_worker_is_a_wrong_call(run, tmp_path):
