@@ -112,6 +112,8 @@ def _tried(piece: str, attempt: Callable[[], tuple[str, str]]) -> Tried:
         return Tried(piece, False, "-", str(exc))
     except OSError as exc:
         return Tried(piece, False, "-", os_error_text(exc))
+    except ModuleNotFoundError as exc:
+        return Tried(piece, False, "-", f"{exc.name} is not installed")
 
 
 def _resolved(resolver: Resolver) -> tuple[str, str]:

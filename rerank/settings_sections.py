@@ -26,15 +26,32 @@ def number(default: float, low: float, high: float, key: str = "") -> Any:
 def read_yaml(path: Path) -> Any:
     """Read a YAML file.
 
-    :raises InputError: if it cannot be read, or as something else than YAML only.
+    :raises InputError: if it cannot be read, or as something else than YAML only, or if a key
+        stands twice.
     """
     try:
-        return yaml.load(path.read_text(encoding="utf-8"), Loader=FastSafeLoader)
+        return yaml.load(path.read_text(encoding="utf-8"), Loader=_StrictLoader)
     except OSError as exc:
         raise InputError(f"{path}: cannot be read: {exc.strerror}") from exc
     except (yaml.YAMLError, UnicodeDecodeError) as exc:
         problem = " ".join(str(exc).split())
         raise InputError(f"{path}: expected YAML, found something else: {problem}") from exc
+
+
+class _StrictLoader(FastSafeLoader):
+    """Refuses a key that stands twice; YAML's loaders let the later one win."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen = set[str]()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode) and key.value != "<<":
+                if key.value in seen:
+                    raise yaml.constructor.ConstructorError(
+                        problem=f"the key {key.value!r:.60} stands twice",
+                        problem_mark=key.start_mark,
+                    )
+                seen.add(key.value)
+        return super().construct_mapping(node, deep=deep)
 
 
 def section_of(kind: Any, content: Mapping[Any, Any], at: str, faults: list[str]) -> Any:

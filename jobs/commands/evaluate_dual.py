@@ -20,7 +20,9 @@ from rerank.evaluation.intervals import DEFAULT_SAMPLES
 @click.command("evaluate-dual")
 @click.argument("data", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--model", type=click.Path(exists=True, file_okay=False, path_type=Path),
-              metavar="DIR", help="Model folder; default: HOME/models/dual/model.")  # fmt: skip
+              metavar="DIR",
+              help="Output of `train-dual`, or the model in it; default: "
+              "HOME/models/dual.")  # fmt: skip
 @click.option("--all", "everything", is_flag=True,
               help="Measure on all queries, also on canonical ids the model may have been "
               "trained on.")  # fmt: skip
@@ -43,7 +45,9 @@ def command(
       rerank evaluate-dual gpu.jsonl
       rerank evaluate-dual gpu.jsonl --model dual/model --format json
     """
-    loaded = DualModel.load(model or Workspace(home).dual_folder / MODEL_FOLDER)
+    folder = model or Workspace(home).dual_folder
+    within = folder / MODEL_FOLDER
+    loaded = DualModel.load(within if model is None or within.is_dir() else folder)
     read = read_scored(data, max_bad_share=loaded.config.inputs.max_bad_share)
     for fault in read.faults:
         click.echo(f"left out {data}: {fault}", err=True)

@@ -7,13 +7,12 @@ from pathlib import Path
 
 import click
 
-from index.errors import InputError
 from jobs.dual.tables import report_text
 from jobs.options import NumberRange, format_option, home_option
 from jobs.progress import stage_progress
 from jobs.workspace import Workspace
 from rerank.dual.config import read_config, with_bounds
-from rerank.dual.experiment import train_dual
+from rerank.dual.experiment import check_output, train_dual
 from rerank.dual.reading import read_scored
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -55,8 +54,7 @@ def command(
     if path is None:
         raise click.UsageError(f"--data: neither it nor the key 'data' of {settings} names a file")
     folder = output or (Path(config.output) if config.output else Workspace(home).dual_folder)
-    if folder.exists() and not folder.is_dir():
-        raise InputError(f"{folder}: expected a folder to write to, found a file")
+    check_output(folder)
     with stage_progress() as progress:
         progress("reading", 0.0)
         read = read_scored(path, max_bad_share=config.inputs.max_bad_share)

@@ -9,14 +9,16 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
-from index.errors import InputError, MissingExtraError
+from index.errors import MissingExtraError
 from jobs.embedders import packaged_folder
 from jobs.workspace import Workspace
+from rerank.cross_encoder.layout import KIND
 from rerank.cross_encoder.pack_sets import PackSets, given_sets, split_by_query
 from rerank.cross_encoder.query_packs import QueryPack, read_packs
 from rerank.cross_encoder.settings import CrossEncoderSettings
 from rerank.cross_encoder.settings_reading import read_settings
 from rerank.cross_encoder.validation import ValidationFigures
+from rerank.output_folder import check_replaceable
 
 CHECKPOINT_SUFFIX = ".checkpoint"
 _MALFORMED_SHOWN = 5
@@ -55,13 +57,14 @@ def train_cross_encoder(
     """Train and save; a stopped run leaves a checkpoint beside the output to go on from.
 
     :param output: the folder to write; by default what the file says, else the workspace's.
-    :raises InputError: if file, data or model cannot be used; nothing is written then.
+    :raises InputError: if file, data, model or output cannot be used; nothing is written then.
+    :raises ArtifactError: if the output is a file.
     :raises MissingExtraError: if peft or bitsandbytes is not installed.
     """
     settings = read_settings(config)
     target = output or (Path(settings.output) if settings.output else None)
     target = target or workspace.cross_encoder_folder
-    _check_target(target)
+    check_replaceable(target, kind=KIND)
     _check_libraries(settings)
     sets = read_sets(settings, warn)
 
@@ -105,16 +108,6 @@ def _packs(name: str, settings: CrossEncoderSettings, warn: Warn) -> list[QueryP
             + (f"; and {more} more" if more > 0 else "")
         )
     return read.packs
-
-
-def _check_target(target: Path) -> None:
-    from index.artifacts import MANIFEST
-
-    if target.is_dir() and any(target.iterdir()) and not (target / MANIFEST).is_file():
-        raise InputError(
-            f"{target}: expected no folder, or that of an earlier model, found another; choose "
-            "another place with --output"
-        )
 
 
 def _check_libraries(settings: CrossEncoderSettings) -> None:

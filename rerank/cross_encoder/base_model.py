@@ -38,6 +38,7 @@ def load_base(folder: Path, *, quantization: str, seed: int) -> Any:
     if quantised:
         options |= {"quantization_config": _nf4(head), "device_map": {"": "cpu"}}
     with quiet_libraries(), torch.random.fork_rng(devices=[]):
+        from safetensors import SafetensorError
         from transformers import AutoModelForSequenceClassification
 
         torch.manual_seed(seed)
@@ -46,7 +47,7 @@ def load_base(folder: Path, *, quantization: str, seed: int) -> Any:
                 str(folder), num_labels=1, ignore_mismatched_sizes=True, local_files_only=True,
                 **options,
             )  # fmt: skip
-        except (OSError, ValueError, KeyError, RuntimeError, ImportError) as exc:
+        except (OSError, ValueError, KeyError, RuntimeError, ImportError, SafetensorError) as exc:
             raise _unreadable(folder, exc) from exc
     if quantised:
         _compute_as_trained(model)
@@ -56,7 +57,8 @@ def load_base(folder: Path, *, quantization: str, seed: int) -> Any:
 def load_tokenizer_json(folder: Path) -> tuple[str, int]:
     """Return the content of a model's ``tokenizer.json`` and the number of its padding token.
 
-    :raises InputError: if it has no fast tokenizer, or none at all.
+    :raises InputError: if it has no fast tokenizer, or none at all, for which transformers makes
+        one that knows no word.
     """
     with quiet_libraries():
         from transformers import AutoTokenizer
@@ -70,6 +72,11 @@ def load_tokenizer_json(folder: Path) -> tuple[str, int]:
         raise InputError(
             f"{folder}: expected a fast tokenizer with a padding token, found "
             f"{type(tokenizer).__name__}"
+        )
+    if not tokenizer.get_vocab().keys() - set(tokenizer.all_special_tokens):
+        raise InputError(
+            f"{folder}: expected a tokenizer with its words, such as tokenizer.json, found none; "
+            "put the model's into the folder"
         )
     return backend.to_str(), int(tokenizer.pad_token_id)
 
@@ -87,6 +94,23 @@ def check_lengths(model: Any, settings: CrossEncoderSettings) -> None:
         raise InputError(
             f"lengths.pair: the model {settings.model.name} reads at most {positions} tokens, "
             f"found {settings.lengths.pair}"
+        )
+
+
+def check_vocabulary(model: Any, tokenizer_json: str) -> None:
+    """Check that a model has an embedding for each token of a tokenizer.
+
+    :raises InputError: if it has not: the tokenizer is of another model.
+    """
+    from tokenizers import Tokenizer
+
+    embedded = model.get_input_embeddings().num_embeddings
+    tokens = Tokenizer.from_str(tokenizer_json).get_vocab()
+    last = max(tokens, key=tokens.__getitem__)
+    if tokens[last] >= embedded:
+        raise InputError(
+            f"expected a tokenizer of at most {embedded} tokens, as the model has, found "
+            f"{last!r:.40} with the number {tokens[last]}; put the model's own into its folder"
         )
 
 

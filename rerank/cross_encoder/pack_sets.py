@@ -23,7 +23,7 @@ class PackSets:
 def split_by_query(packs: Sequence[QueryPack], *, valid_share: float, seed: int) -> PackSets:
     """Give each query to one side by a hash of its text and the seed; validation gets at least one.
 
-    :raises InputError: if there are fewer than two queries.
+    :raises InputError: if there are fewer than two queries, or none to validate on has a negative.
     """
     merged = merged_by_query(packs)
     if len(merged) < 2:
@@ -36,13 +36,13 @@ def split_by_query(packs: Sequence[QueryPack], *, valid_share: float, seed: int)
     bound = sorted(ranks)[n_valid - 1]
     train = [pack for pack, rank in zip(merged, ranks, strict=True) if rank > bound]
     valid = [pack for pack, rank in zip(merged, ranks, strict=True) if rank <= bound]
-    return PackSets(train, valid)
+    return _measurable(PackSets(train, valid))
 
 
 def given_sets(train: Sequence[QueryPack], valid: Sequence[QueryPack]) -> PackSets:
     """Take the sides as they are given.
 
-    :raises InputError: if a query is on both.
+    :raises InputError: if a query is on both, or none to validate on has a negative.
     """
     sets = PackSets(merged_by_query(train), merged_by_query(valid))
     both = {_key(pack) for pack in sets.train} & {_key(pack) for pack in sets.valid}
@@ -52,7 +52,7 @@ def given_sets(train: Sequence[QueryPack], valid: Sequence[QueryPack]) -> PackSe
             f"expected training and validation packs of different queries, found {len(both)} "
             f"queries in both files ({shown}); take them out of one, or give data.train alone"
         )
-    return sets
+    return _measurable(sets)
 
 
 def merged_by_query(packs: Iterable[QueryPack]) -> list[QueryPack]:
@@ -66,6 +66,16 @@ def merged_by_query(packs: Iterable[QueryPack]) -> list[QueryPack]:
         if first is not pack:
             merged[_key(pack)] = _joined(first, pack)
     return list(merged.values())
+
+
+def _measurable(sets: PackSets) -> PackSets:
+    """Return sets whose validation can tell one model from another."""
+    if not any(pack.negatives for pack in sets.valid):
+        raise InputError(
+            "expected validation queries with negatives, above which positives are to stand, found "
+            f"none in {len(sets.valid)}; give some negatives, or a file of such in data.valid"
+        )
+    return sets
 
 
 def _joined(one: QueryPack, other: QueryPack) -> QueryPack:

@@ -10,13 +10,15 @@ other queries' documents are drawn then.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from index.errors import FaultsError, InputError
 
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _KEYS = ("query_text", "positives", "negatives", "source_chunk", "meta")
 
 
@@ -65,8 +67,8 @@ def read_packs(path: Path, *, max_malformed_share: float) -> PacksRead:
     packs, faults = [], []
     for number, line in _lines(path):
         try:
-            packs.append(pack_of(json.loads(line.decode("utf-8"))))
-        except (ValueError, InputError) as exc:  # ValueError: neither JSON nor UTF-8
+            packs.append(pack_of(json.loads(line.decode("utf-8-sig"))))
+        except (ValueError, RecursionError, InputError) as exc:  # no JSON, or no UTF-8
             faults.append(f"line {number}: {exc}")
     if len(faults) > max_malformed_share * (len(faults) + len(packs)):
         raise FaultsError(
@@ -98,7 +100,7 @@ def pack_of(content: Any) -> QueryPack:
     if unknown:
         raise InputError(f"unknown key {unknown[0]!r:.60}; expected {', '.join(_KEYS)}")
     query = content.get("query_text")
-    if not isinstance(query, str) or not query.strip():
+    if not _is_text(query):
         raise InputError(f"query_text: expected text, found {query!r:.60}")
     positives = _documents(content.get("positives"), "positives")
     negatives = _documents(content.get("negatives", []), "negatives")
@@ -126,11 +128,18 @@ def _documents(content: Any, name: str) -> tuple[Document, ...]:
         doc_id, text = (
             (item.get("doc_id"), item.get("text")) if isinstance(item, dict) else (None, None)
         )
-        if not isinstance(doc_id, str) or not isinstance(text, str) or not doc_id or not text:
+        if not _is_text(doc_id) or not _is_text(text):
             raise InputError(f"{name}[{at}]: expected doc_id and text, found {item!r:.60}")
         if documents.setdefault(doc_id, Document(doc_id, text)).text != text:
             raise InputError(f"{name}[{at}]: doc_id {doc_id!r:.60} stands twice with other texts")
     return tuple(documents.values())
+
+
+def _is_text(value: Any) -> TypeGuard[str]:
+    """Return whether a value is text, not blank, and no half of a surrogate pair, which no
+    tokenizer takes.
+    """
+    return isinstance(value, str) and bool(value.strip()) and not _SURROGATE.search(value)
 
 
 def _check_sides(positives: tuple[Document, ...], negatives: tuple[Document, ...]) -> None:

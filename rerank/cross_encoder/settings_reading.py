@@ -10,11 +10,9 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from index.errors import FaultsError, InputError
-from index.yaml_loader import FastSafeLoader
+from index.errors import FaultsError
 from rerank.cross_encoder.settings import LIMITS, CrossEncoderSettings
+from rerank.settings_sections import read_yaml
 
 _ABSENT = object()
 _TYPE_NAMES = {int: "a whole number", float: "a number", str: "text", bool: "true or false",
@@ -27,12 +25,7 @@ def read_settings(path: Path) -> CrossEncoderSettings:
     :raises InputError: if it cannot be read as YAML.
     :raises FaultsError: if keys are unknown or missing, or values of the wrong type or size.
     """
-    try:
-        content = yaml.load(path.read_text(encoding="utf-8"), FastSafeLoader)
-    except (yaml.YAMLError, UnicodeDecodeError) as exc:
-        reason = " ".join(str(exc).split())
-        raise InputError(f"{path}: expected YAML, found something else ({reason})") from exc
-    return settings_of(content, name=str(path))
+    return settings_of(read_yaml(path), name=str(path))
 
 
 def settings_of(content: Any, *, name: str = "settings") -> CrossEncoderSettings:
@@ -43,7 +36,7 @@ def settings_of(content: Any, *, name: str = "settings") -> CrossEncoderSettings
     """
     reading = _Reading()
     settings = reading.section(CrossEncoderSettings, content, "")
-    faults = [*reading.faults, *_conflicts(settings)] if not reading.faults else reading.faults
+    faults = [*reading.faults, *_conflicts(settings)]
     if faults:
         raise FaultsError(name, faults)
     return typing.cast(CrossEncoderSettings, settings)
@@ -59,14 +52,17 @@ def key_names(section: type = CrossEncoderSettings, prefix: str = "") -> Iterato
             yield prefix + item.name
 
 
-def _conflicts(settings: CrossEncoderSettings) -> list[str]:
+def _conflicts(settings: Any) -> list[str]:
+    """Return what does not fit together; what is None was faulty by itself."""
     faults = []
-    if settings.lengths.query > settings.lengths.pair - 4:
+    lengths, lora = getattr(settings, "lengths", None), getattr(settings, "lora", None)
+    pair, query = getattr(lengths, "pair", None), getattr(lengths, "query", None)
+    if pair is not None and query is not None and query > pair - 4:
         faults.append(
-            f"lengths.query: expected at most lengths.pair - 4 = {settings.lengths.pair - 4}, so "
-            f"that a document has room beside it, found {settings.lengths.query}"
+            f"lengths.query: expected at most lengths.pair - 4 = {pair - 4}, so that a document "
+            f"has room beside it, found {query}"
         )
-    if not settings.lora.targets:
+    if lora is not None and lora.targets == ():
         faults.append("lora.targets: expected at least one name, or [all-linear], found none")
     return faults
 
@@ -119,6 +115,7 @@ class _Reading:
         expected = None if kind is tuple else item.metadata[LIMITS].fault(value)
         if expected is not None:
             self.faults.append(f"{name}: expected {expected}, found {given!r:.60}")
+            return None
         return value
 
 
@@ -150,6 +147,6 @@ def _number(given: Any) -> Any:
         return _ABSENT
     try:
         number = float(given)
-    except ValueError:
+    except (ValueError, OverflowError):
         return _ABSENT
     return number if abs(number) < float("inf") else _ABSENT

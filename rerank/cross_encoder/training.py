@@ -13,7 +13,12 @@ from typing import Any
 
 from index.errors import InputError
 from rerank.cross_encoder.adapter import with_adapter
-from rerank.cross_encoder.base_model import check_lengths, load_base, load_tokenizer_json
+from rerank.cross_encoder.base_model import (
+    check_lengths,
+    check_vocabulary,
+    load_base,
+    load_tokenizer_json,
+)
 from rerank.cross_encoder.checkpoint import (
     Checkpoint,
     TrainingProgress,
@@ -95,7 +100,8 @@ def train(
 def prepare(base_folder: Path, settings: CrossEncoderSettings) -> tuple[Learner, PairEncoder]:
     """Load the base model, put new adapters on it and make the encoder of its pairs.
 
-    :raises InputError: if it cannot be loaded, or is too short for the pairs.
+    :raises InputError: if it cannot be loaded, is too short for the pairs, or the tokenizer is of
+        another model.
     """
     tokenizer_json, pad_id = load_tokenizer_json(base_folder)
     encoder = PairEncoder(
@@ -104,6 +110,7 @@ def prepare(base_folder: Path, settings: CrossEncoderSettings) -> tuple[Learner,
     )  # fmt: skip
     base = load_base(base_folder, quantization=settings.quantization, seed=settings.seed)
     check_lengths(base, settings)
+    check_vocabulary(base, tokenizer_json)
     if base.config.pad_token_id is None:  # decoders find a text's end by it
         base.config.pad_token_id = pad_id
     return Learner(with_adapter(base, settings), encoder, settings), encoder

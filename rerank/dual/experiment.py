@@ -11,18 +11,20 @@ from typing import Any
 import numpy as np
 
 from index.artifacts import writing_file
+from index.errors import ArtifactError, InputError
 from rerank.dual.ablation import EMBEDDING_ONLY, AblatedStep, ablation_report, gains_over, run_steps
 from rerank.dual.config import DualConfig, as_content
 from rerank.dual.failures import causes, failures_of
 from rerank.dual.figures import RankedOutcomes, Resamplings, outcomes_of, uncertainty_figures
 from rerank.dual.fitting import CONFLICT_FROM, DualData, rows_of
 from rerank.dual.inputs import InputSchema, Kind
-from rerank.dual.model import DualModel
+from rerank.dual.model import KIND, DualModel
 from rerank.dual.reading import ReadLines
 from rerank.dual.scored_set import ScoredSet
 from rerank.dual.search import JOURNAL, search
 from rerank.dual.training import LabelledRows
 from rerank.evaluation.machine import this_machine
+from rerank.output_folder import check_replaceable
 
 Progress = Callable[[str, float], None]
 
@@ -44,8 +46,10 @@ def train_dual(
 
     :raises InputError: if a split is empty, there is nothing to rank, or a pattern fits nothing.
     :raises MismatchError: if the folder holds a search of other data.
+    :raises ArtifactError: if the folder, or the one of its model, is a file.
     """
     started = time.perf_counter()
+    check_output(folder)
     progress("inputs and labels", 0.0)
     data = DualData.prepare(read.scored, config)
     searched = None
@@ -70,6 +74,22 @@ def train_dual(
     report["model_version"] = manifest.fingerprint
     _write(report, folder / REPORT)
     return report
+
+
+def check_output(folder: Path) -> None:
+    """Check that a model and a report can be written into a folder, before anything is trained.
+
+    :raises InputError: if something else has their names.
+    :raises ArtifactError: if the folder, or the one of the model, is a file.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise ArtifactError(f"{folder}: expected a folder, found a file; choose another place")
+    check_replaceable(folder / MODEL_FOLDER, kind=KIND)
+    if (folder / REPORT).exists() and not (folder / MODEL_FOLDER).exists():
+        raise InputError(
+            f"{folder / REPORT}: expected no file of this name, or one beside the model that it is "
+            "of; choose another place with --output, or remove it"
+        )
 
 
 def evaluate_dual(

@@ -26,6 +26,8 @@ Vector = NDArray[np.float32]
 
 DEFAULT_DOMAIN = "all"
 _HUGE = 2**63
+# Beyond, differences of features and squares of components overflow float32: no measurement.
+_LARGEST_FEATURE, _LARGEST_COMPONENT = 1e30, 1e15
 _VECTOR_KEYS = frozenset(["vector_id", "vector"])
 _QUERY_KEYS = frozenset(["query_id", "canonical_id", "domain", "text", "query_embeddings"])
 _CANDIDATE_KEYS = frozenset(["candidate_id", "compliance", "conflict", "features", "embeddings"])
@@ -171,15 +173,20 @@ def _share(content: Mapping[str, Any], name: str) -> float:
 def _feature(name: str, value: Any) -> float:
     if value is None:
         return math.nan
-    if not _is_number(value) or math.isinf(value):
-        raise InputError(f"feature {name}: expected a number or null, found {value!r:.40}")
+    if not _is_number(value) or abs(value) > _LARGEST_FEATURE:
+        raise InputError(
+            f"feature {name}: expected a number or null, at most {_LARGEST_FEATURE:g} in size, "
+            f"found {value!r:.40}"
+        )
     return float(value)
 
 
 def _numbers(name: str, value: Any) -> Vector:
     if not isinstance(value, list) or not value or not all(map(_is_number, value)):
         raise InputError(f"{name}: expected a list of numbers, found {value!r:.40}")
-    vector = np.array(value, np.float32)
-    if not np.isfinite(vector).all():
-        raise InputError(f"{name}: expected finite numbers, found NaN or infinity")
-    return vector
+    numbers = np.array(value, np.float64)
+    if not (np.abs(numbers) <= _LARGEST_COMPONENT).all():
+        raise InputError(
+            f"{name}: expected finite numbers, at most {_LARGEST_COMPONENT:g} in size, found others"
+        )
+    return numbers.astype(np.float32)

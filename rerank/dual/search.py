@@ -5,6 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import math
+import os
+import time
 import warnings
 from collections.abc import Callable
 from dataclasses import asdict, replace
@@ -17,10 +20,12 @@ from index.errors import ArtifactError, MismatchError, MissingExtraError
 from rerank.dual.config import DualConfig, as_content
 from rerank.dual.figures import outcomes_of
 from rerank.dual.fitting import DualData, fit_system
+from rerank.dual.journal_lock import JournalLock
 
 JOURNAL = "search.jsonl"
 _OBJECTIVE = "ndcg_at_10"
 _DATA = "searched"
+_JOURNAL_BEGINS = b'{"op_code"'
 
 
 def search(
@@ -34,8 +39,9 @@ def search(
 
     Each trial trains on the training split and is judged by nDCG@10 on the validation split, by
     Optuna's TPE (Bergstra et al., Algorithms for Hyper-Parameter Optimization, 2011). Trials of a
-    journal that is there count: with 20 of 30 done, 10 follow. The sampler's state is not kept, so
-    a search that was stopped may try other settings than one that was not.
+    journal that is there count: with 20 of 30 done, 10 follow. What a trial draws follows from the
+    seed and the trials completed before it, so a search that was stopped goes on as if it had not
+    been.
 
     :param journal: a file of JSON lines, made if it is not there.
     :raises ArtifactError: if the journal is none.
@@ -43,26 +49,28 @@ def search(
     :raises MissingExtraError: if Optuna is not installed.
     """
     study = _study(journal, data, config)
-    done = _completed(study)
     bounds = config.search
-    wanted = max(0, bounds.trials - len(done)) if bounds.trials else None
-    seconds = bounds.minutes * 60 if bounds.minutes else None
-
-    def objective(trial: Any) -> float:
-        goal = bounds.trials or len(done) + 1
-        progress("searching settings", min(1.0, trial.number / goal))
-        chosen = _suggested(trial, config)
-        return _validation_gain(data, chosen)
-
-    if wanted != 0:
-        study.optimize(objective, n_trials=wanted, timeout=seconds, gc_after_trial=False)
+    ends = time.monotonic() + bounds.minutes * 60 if bounds.minutes else math.inf
     done = _completed(study)
+    while (not bounds.trials or len(done) < bounds.trials) and time.monotonic() < ends:
+        progress("searching settings", len(done) / (bounds.trials or len(done) + 1))
+        _try_settings(study, data, config, seed=config.seed + len(done))
+        done = _completed(study)
     report: dict[str, Any] = {"objective": _OBJECTIVE, "trials": len(done), "best": None}
     if not done:
         return config, report
     best = study.best_trial
     report["best"] = {"number": best.number, "value": round(best.value, 4), "settings": best.params}
     return _with(config, best.params), report
+
+
+def _try_settings(study: Any, data: DualData, config: DualConfig, *, seed: int) -> None:
+    import optuna
+
+    # Trials come one after the other: one that still runs was killed, and tells nothing.
+    study.sampler = optuna.samplers.TPESampler(seed=seed, constant_liar=False)
+    trial = study.ask()
+    study.tell(trial, _validation_gain(data, _suggested(trial, config)))
 
 
 def _study(journal: Path, data: DualData, config: DualConfig) -> Any:
@@ -84,7 +92,6 @@ def _study(journal: Path, data: DualData, config: DualConfig) -> Any:
             f"{journal}: is a search over other data or another configuration ({known}, now "
             f"{fingerprint}); remove it or choose another output"
         )
-    study.sampler = optuna.samplers.TPESampler(seed=config.seed + len(study.trials))
     return study
 
 
@@ -95,10 +102,12 @@ def _opened(journal: Path) -> Any:
     from optuna.storages.journal import JournalFileBackend
 
     journal.parent.mkdir(parents=True, exist_ok=True)
+    _cut_unfinished_line(journal)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         try:
-            storage = JournalStorage(JournalFileBackend(str(journal)))
+            lock: Any = JournalLock(journal)
+            storage = JournalStorage(JournalFileBackend(str(journal), lock_obj=lock))
             return optuna.create_study(
                 storage=storage, study_name="train-dual", direction="maximize",
                 load_if_exists=True,
@@ -108,6 +117,17 @@ def _opened(journal: Path) -> Any:
                 f"{journal}: expected Optuna's journal, found something else ({exc}); remove it "
                 "or choose another output"
             ) from exc
+
+
+def _cut_unfinished_line(journal: Path) -> None:
+    """Drop a last line that a run which was killed, or a full disk, left without its end: Optuna
+    would append to it, and no longer read the journal.
+    """
+    if not journal.is_file():
+        return
+    content = journal.read_bytes()
+    if content.startswith(_JOURNAL_BEGINS) and not content.endswith(b"\n"):
+        os.truncate(journal, content.rfind(b"\n") + 1)
 
 
 def _completed(study: Any) -> list[Any]:

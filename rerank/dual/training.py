@@ -155,14 +155,19 @@ def _grid(rows: LabelledRows, scaling: InputScaling) -> _Grid:
 
 
 def _initial(width: int, network: NetworkSettings, generator: Any) -> list[list[Any]]:
-    """Return weights and biases of each layer, drawn as of He et al. 2015."""
+    """Return weights and biases of each layer, drawn as of He et al. 2015.
+
+    A linear model starts at 0: its loss has one minimum, which few steps on few queries would not
+    reach from random weights. Drawn ones put the least similar candidate first for 300 queries.
+    """
     import torch
 
     widths = [width, *[network.hidden] * network.layers, 2]
+    spread = 1.0 if network.layers else 0.0
     layers = []
     for before, after in itertools.pairwise(widths):
         shape = (network.members, before, after)
-        weights = torch.randn(shape, generator=generator) * (2.0 / before) ** 0.5
+        weights = torch.randn(shape, generator=generator) * spread * (2.0 / before) ** 0.5
         biases = torch.zeros(network.members, 1, after)
         layers.append([weights.requires_grad_(), biases.requires_grad_()])
     return layers

@@ -79,15 +79,19 @@ class Continued:
         hidden_dim = len(self.weights[f"{LAYERS[0]}.bias"])
         unknown = {name: None for item in items for name in item.metrics
                    if name not in self.space.metric_names}  # fmt: skip
-        for what, expected, found in (
-            ("embeddings of length", self.space.embedding_dim, embedding_dim),
-            ("a hidden layer of", hidden_dim, parameters.hidden_dim),
-            ("unknown metrics", 0, len(unknown)),
-        ):
+        anew = "train a new one without --continue-from"
+        own_dim = self.space.embedding_dim
+        for what, expected, found, remedy in (
+            ("embeddings of length", own_dim, embedding_dim,
+             anew if own_dim else "leave them out with --embedding-dim 0"),
+            ("a hidden layer of", hidden_dim, parameters.hidden_dim,
+             f"give --hidden-dim {hidden_dim}, or {anew}"),
+            ("unknown metrics", 0, len(unknown), anew),
+        ):  # fmt: skip
             if expected != found:
                 named = f" ({', '.join(list(unknown)[:6])})" if what == "unknown metrics" else ""
                 raise MismatchError(
                     f"{self.described['name']}.pth: expected {what} {expected}, as it was trained "
-                    f"with, got {found}{named}; train a new one without --continue-from"
+                    f"with, got {found}{named}; {remedy}"
                 )
         return self.space

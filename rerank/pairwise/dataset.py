@@ -118,7 +118,7 @@ def read_dataset(path: Path, *, max_bad_share: float = DEFAULT_BAD_SHARE) -> Pai
         raise FaultsError(
             f"{path}: {len(bad)} of {lines} lines are no pairs, more than the share of "
             f"{max_bad_share:g} that --max-bad-share allows",
-            shown_faults(bad),
+            [str(fault) for fault in bad],
         )
     if not draft.label:
         raise InputError(f"{path}: expected a pair of items a line, found no pairs")

@@ -7,6 +7,7 @@ import json
 import pytest
 import yaml
 
+from index.artifacts import write_manifest, writing_folder
 from index.records import Listing
 from jobs.workspace import Workspace
 from rerank.cross_encoder.query_packs import read_packs
@@ -124,8 +125,25 @@ def test_a_hub_name_without_network_and_another_folder_are_one_clear_error(
     (tmp_path / "mine" / "letter.txt").write_text("dear")
     result = run("train-cross-encoder", "--config", write_config(), "--output", tmp_path / "mine")
     assert result.exit_code == 1
-    assert "expected no folder, or that of an earlier model" in result.output
+    assert "expected no folder, or that of an earlier cross-encoder" in result.output
     assert (tmp_path / "mine" / "letter.txt").read_text() == "dear"
+
+
+def test_other_artifacts_and_files_are_refused_before_anything_is_trained(
+    run, tmp_path, write_config
+):
+    with writing_folder(tmp_path / "index") as draft:
+        write_manifest(draft, kind="index", format_version=1, parameters={})
+    result = run("train-cross-encoder", "--config", write_config(), "--output", tmp_path / "index")
+    assert result.exit_code == 1
+    assert "found an artifact of kind 'index' in it" in result.output
+    file = tmp_path / "file"
+    file.write_text("dear")
+    result = run("train-cross-encoder", "--config", write_config(output=str(file)))
+    assert result.exit_code == 1
+    assert "file: expected a folder, found a file" in result.output
+    assert "training the cross-encoder" not in result.stderr
+    assert not (tmp_path / "file.checkpoint").exists()
 
 
 # --- query packs ---

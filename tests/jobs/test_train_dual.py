@@ -50,6 +50,9 @@ def test_trains_reports_and_evaluates_in_the_workspace(run, home, config, photog
     assert found["model_version"] == report["model_version"]
     assert found["queries"] == report["data"]["split"]["test"]["queries"]
     assert found["failure_causes"] == report["failure_causes"]
+    named = run("evaluate-dual", photographs, "--model", folder, "--samples", 50, "--seed", 3,
+                "--format", "json")  # fmt: skip
+    assert named.stdout == again.stdout
     everything = run("evaluate-dual", photographs, "--all", "--samples", 5)
     assert max(map(len, everything.stdout.splitlines())) <= 80
     assert "120 queries, model" in everything.stderr
@@ -79,6 +82,9 @@ def test_all_faults_of_a_configuration_are_one_error(run, config, photographs):
     assert result.exit_code == 1
     assert "3 faults" in result.stderr
     assert "network.hiden: unknown key; did you mean 'hidden'?" in result.stderr
+    config.write_text("seed: 1\nnetwork: {hidden: 8}\nseed: 2\n", encoding="utf-8")
+    result = run("train-dual", "--config", config, "--data", photographs)
+    assert "the key 'seed' stands twice" in result.stderr
     assert "Traceback" not in result.output
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -143,6 +144,18 @@ def test_smoke_says_what_made_each_answer(run):
     assert [(row["works"], row["provenance"]) for row in rows] == [
         (True, "onnx"), (True, "heuristic"), (True, "heuristic"),
     ]  # fmt: skip
+
+
+def test_smoke_without_onnxruntime_says_so_and_that_the_heuristic_serves(run, dataset, monkeypatch):
+    assert run("train-pairwise", "--input", dataset, *quick()).exit_code == 0
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    rows = json.loads(run("smoke", "--format", "json").stdout)
+    assert rows[0]["said"] == "onnxruntime is not installed"
+    assert [(row["works"], row["provenance"]) for row in rows[:2]] == [
+        (False, "-"), (True, "heuristic"),
+    ]  # fmt: skip
+    status = json.loads(run("status", "--format", "json").stdout)
+    assert status["pairwise"]["provenance"] == "heuristic"
 
 
 def test_smoke_fails_where_a_piece_is_damaged(run, home, dataset):

@@ -40,6 +40,8 @@ def test_what_is_written_is_read(tmp_path):
         ({"positives": []}, "positives: expected at least one document, found none"),
         ({"positives": None}, "positives: expected a list of documents, found None"),
         ({"query_text": " "}, "query_text: expected text, found ' '"),
+        ({"query_text": "half \ud83d"}, "query_text: expected text, found"),
+        ({"positives": [{"doc_id": "p", "text": " "}]}, r"positives\[0\]: expected doc_id"),
         ({"negatives": [{"doc_id": "n"}]}, r"negatives\[0\]: expected doc_id and text"),
         ({"negative": []}, "unknown key 'negative'; expected query_text, positives"),
         ({"negatives": [{"doc_id": "p", "text": "x"}]}, "'p' is both a positive and a negative"),
@@ -71,6 +73,15 @@ def test_malformed_lines_are_passed_over_up_to_a_share_and_told_with_their_numbe
     read = read_packs(path, max_malformed_share=0.43)
     assert len(read.packs) == 4
     assert read.malformed == caught.value.faults
+
+
+def test_a_byte_order_mark_is_no_fault_and_endless_brackets_are_one(tmp_path):
+    path = tmp_path / "t.jsonl"
+    good = json.dumps(row()).encode()
+    path.write_bytes(b"\xef\xbb\xbf" + good + b"\n" + b"[" * 100_000 + b"\n")
+    read = read_packs(path, max_malformed_share=0.5)
+    assert len(read.packs) == 1
+    assert [fault.split(":")[0] for fault in read.malformed] == ["line 2"]
 
 
 def test_a_file_without_lines_or_none_at_all_is_an_input_error(tmp_path):
@@ -111,7 +122,7 @@ def test_validation_gets_a_query_even_of_two_and_one_query_is_too_few():
 
 
 def test_given_sides_must_not_share_a_query():
-    a, b = QueryPack("a", docs("p"), ()), QueryPack("b", docs("p"), ())
+    a, b = QueryPack("a", docs("p"), ()), QueryPack("b", docs("p"), docs("n"))
     assert given_sets([a], [b]).valid == [b]
     with pytest.raises(InputError, match=r"found 1 queries in both files \('a'\)"):
         given_sets([a, b], [QueryPack("A ", docs("x"), ())])
@@ -163,3 +174,13 @@ def test_one_kind_of_negatives_stands_in_for_the_other():
     alone = [QueryPack("q", docs("p"), docs("a", "b", "c"))]
     drawn = NegativeSampler(alone, SamplingSettings(1, 2, 0.0), seed=1).draw(0, 0)
     assert len(drawn.negatives) == 2
+
+
+def test_validation_without_a_negative_measures_nothing_and_is_refused():
+    packs = [QueryPack(f"q{at}", docs(f"p{at}"), ()) for at in range(6)]
+    with pytest.raises(InputError, match=r"expected validation queries with negatives, .* in 3;"):
+        split_by_query(packs, valid_share=0.5, seed=1)
+    valid = [QueryPack("v", docs("p"), docs("n"))]
+    assert given_sets(packs, valid).valid == valid
+    with pytest.raises(InputError, match=r"expected validation queries with negatives, .* in 6;"):
+        given_sets(valid, packs)

@@ -71,6 +71,29 @@ def test_no_targets_are_a_fault():
         settings_of({**LEAST, "lora": {"targets": []}})
 
 
+def test_what_does_not_fit_together_is_told_with_the_other_faults():
+    content = {
+        **LEAST, "seed": "x", "lengths": {"pair": 32, "query": 60}, "lora": {"targets": []},
+        "loss": {"margin": 10**400},
+    }  # fmt: skip
+    with pytest.raises(FaultsError, match="settings: 4 faults") as caught:
+        settings_of(content)
+    keys = {fault.split(":")[0] for fault in caught.value.faults}
+    assert keys == {"seed", "lengths.query", "lora.targets", "loss.margin"}
+
+
+def test_a_bound_that_is_broken_is_one_fault():
+    with pytest.raises(FaultsError, match=r"1 fault\n.*lengths\.pair: expected at least 8"):
+        settings_of({**LEAST, "lengths": {"pair": 2}})
+
+
+def test_a_key_that_stands_twice_is_an_input_error(tmp_path):
+    path = tmp_path / "c.yaml"
+    path.write_text("model: {name: m}\nlora:\n  r: 4\n  alpha: 8\n  r: 8\n")
+    with pytest.raises(InputError, match=r"the key 'r' stands twice .* line 5"):
+        read_settings(path)
+
+
 def test_what_is_no_yaml_is_an_input_error(tmp_path):
     path = tmp_path / "c.yaml"
     path.write_text("model: [")

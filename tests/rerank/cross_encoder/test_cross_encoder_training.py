@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -171,9 +172,35 @@ def test_a_loss_that_is_no_number_ends_the_run(tiny_bert, number_sets, make_sett
 
 
 def test_a_folder_that_is_no_model_is_an_input_error(tmp_path, make_settings):
-    (tmp_path / "config.json").write_text('{"model_type": "bert"}')
+    (tmp_path / "config.json").write_text('{"model_type": "nothing"}')
     with pytest.raises(InputError, match="expected a model that transformers can give a head"):
         prepare(tmp_path, make_settings())
+
+
+def test_a_model_without_its_tokenizer_is_not_trained_on_unknown_words(
+    tiny_bert, tmp_path, make_settings
+):
+    for name in ("config.json", "model.safetensors"):
+        shutil.copy(tiny_bert / name, tmp_path / name)
+    with pytest.raises(InputError, match=r"expected a tokenizer with its words, .* found none"):
+        prepare(tmp_path, make_settings())
+
+
+def test_a_tokenizer_of_another_model_is_refused(tiny_bert, tmp_path, make_settings):
+    shutil.copytree(tiny_bert, tmp_path / "bert")
+    path = tmp_path / "bert" / "tokenizer.json"
+    content = json.loads(path.read_text())
+    content["model"]["vocab"]["voodoo"] = 40
+    path.write_text(json.dumps(content))
+    with pytest.raises(InputError, match=r"at most 40 tokens, .* found 'voodoo' with the number 4"):
+        prepare(tmp_path / "bert", make_settings())
+
+
+def test_damaged_weights_are_an_input_error(tiny_bert, tmp_path, make_settings):
+    shutil.copytree(tiny_bert, tmp_path / "bert")
+    (tmp_path / "bert" / "model.safetensors").write_bytes(b"nothing")
+    with pytest.raises(InputError, match=r"loading it failed .*header too small"):
+        prepare(tmp_path / "bert", make_settings())
 
 
 @pytest.mark.slow

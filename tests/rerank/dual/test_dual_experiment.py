@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from index.errors import ArtifactError, MismatchError
+from index.errors import ArtifactError, InputError, MismatchError
 from rerank.dual.candidate_ranker import DualCandidateRanker
 from rerank.dual.config import SearchSettings
 from rerank.dual.experiment import evaluate_dual, train_dual
@@ -153,3 +153,51 @@ def test_a_search_ends_with_its_minutes(tmp_path, small_config):
     )  # fmt: skip
     data = DualData.prepare(synthetic_candidates(60, seed=2), config)
     assert search(data, config, tmp_path / "search.jsonl")[1]["trials"] <= 1
+
+
+def test_a_search_that_was_killed_ends_as_one_that_was_not(tmp_path, small_config):
+    pytest.importorskip("optuna")
+    config = replace(
+        small_config, training=replace(small_config.training, epochs=1),
+        network=replace(small_config.network, members=1), search=SearchSettings(trials=14),
+    )  # fmt: skip
+    data = DualData.prepare(synthetic_candidates(40, seed=2), config)
+    whole, stopped = tmp_path / "whole.jsonl", tmp_path / "stopped.jsonl"
+    expected, report = search(data, config, whole)
+    lines = whole.read_bytes().splitlines(keepends=True)
+    completed = [at for at, line in enumerate(lines) if b'"op_code":6' in line]
+    # Killed in the midst of the twelfth trial, and of writing a line.
+    stopped.write_bytes(b"".join(lines[: completed[10] + 4]) + lines[completed[10] + 4][:-20])
+    stopped.with_name("stopped.jsonl.lock").symlink_to(stopped)  # as Optuna's lock is left
+    found, again = search(data, config, stopped)
+    assert again["trials"] == 14
+    assert again["best"]["settings"] == report["best"]["settings"]
+    assert found == expected
+    tried = [json.loads(line) for line in stopped.read_text(encoding="utf-8").splitlines()]
+    values = [each["values"] for each in tried if each["op_code"] == 6]
+    assert values == [json.loads(lines[at])["values"] for at in completed]
+
+
+def test_a_file_of_others_keeps_its_last_line(tmp_path, small_config):
+    pytest.importorskip("optuna")
+    journal = tmp_path / "search.jsonl"
+    journal.write_text("dear diary\ntoday", encoding="utf-8")
+    data = DualData.prepare(synthetic_candidates(60, seed=2), small_config)
+    with pytest.raises(ArtifactError, match=r"search\.jsonl: expected Optuna's journal, found"):
+        search(data, small_config, journal)
+    assert journal.read_text(encoding="utf-8") == "dear diary\ntoday"
+
+
+def test_what_others_put_in_the_output_folder_is_not_replaced(tmp_path, small_config):
+    read = ReadLines(synthetic_candidates(60, seed=2), 60, ())
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "thesis.txt").write_text("years of work")
+    with pytest.raises(InputError, match=r"found 'thesis\.txt' in it; choose another place"):
+        train_dual(read, small_config, tmp_path)
+    assert (tmp_path / "model" / "thesis.txt").read_text() == "years of work"
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "report.json").write_text("{}")
+    with pytest.raises(InputError, match="or one beside the model that it is of"):
+        train_dual(read, small_config, other)
+    assert (other / "report.json").read_text() == "{}"

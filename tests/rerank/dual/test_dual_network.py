@@ -99,3 +99,15 @@ def test_a_loss_that_grows_without_bounds_is_named():
     settings = TrainingSettings(learning_rate=1e30, epochs=20, patience=20)
     with pytest.raises(InputError, match="training diverged: the loss is not finite"):
         train_ensemble(rows, rows, NetworkSettings(), settings, seed=1)
+
+
+def test_a_linear_model_orders_by_its_one_input_after_a_single_epoch():
+    rng = np.random.default_rng(6)
+    inputs = rng.normal(size=(40 * 6, 1)).astype(np.float32)
+    label = 1 / (1 + np.exp(-inputs[:, 0].astype(np.float64)))
+    rows = LabelledRows(inputs, label, 1 - label, np.arange(41, dtype=np.int64) * 6)
+    linear = NetworkSettings(layers=0, members=5)
+    for seed in range(5):
+        trained = train_ensemble(rows, rows, linear, TrainingSettings(epochs=1), seed=seed)
+        scores = OnnxEnsemble(trained.onnx).outputs(inputs).scores.mean(axis=0)
+        np.testing.assert_array_equal(np.argsort(scores), np.argsort(inputs[:, 0]))

@@ -7,6 +7,7 @@ from datetime import date
 
 import pytest
 
+from index.errors import ArtifactError
 from rerank.lifecycle.history import (
     Transition,
     has_transition,
@@ -67,6 +68,18 @@ def test_a_change_that_is_saved_again_is_there_once(store):
 def test_a_change_survives_the_pointer_as_json():
     for each in CHANGES:
         assert Transition.from_dict(each.as_dict()) == each
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"from": "ltr"}, {"at": "yesterday"}, {"at": None}, {"generation": "3"}, {"gates": {}},
+        {"more": 1}, {"to": {"name": "ltr"}},
+    ],
+)  # fmt: skip
+def test_what_is_no_change_is_an_error(damage):
+    with pytest.raises(ArtifactError, match="transition: expected the last change, found"):
+        Transition.from_dict({**CHANGES[0].as_dict(), **damage})
 
 
 @pytest.mark.parametrize(

@@ -57,6 +57,8 @@ def test_names_of_a_version_begin_with_champion():
         '{"name": "index", "version": "v1"}',
         '{"name": "ltr", "version": "v1", "generation": -1}',
         '{"name": "ltr", "version": "v1", "generation": true}',
+        '{"name": "ltr", "version": "v1", "generation": 1' + "0" * 30 + "}",
+        "[" * 100_000,
         '{"name": "ltr", "version": "v1", "aliases": {"a/b": {"name": "ltr", "version": "v1"}}}',
         '{"name": "ltr", "version": "v1", "aliases": {"a": "v1"}}',
         '{"name": "ltr", "version": "v1", "aliases": ["a"]}',

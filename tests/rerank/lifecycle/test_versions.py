@@ -49,6 +49,12 @@ def test_a_damaged_card_is_found(tmp_path, damage):
         Card.read(tmp_path)
 
 
+def test_a_card_that_cannot_be_read_is_a_fault_of_the_artifact(tmp_path):
+    (tmp_path / "version.json").mkdir()
+    with pytest.raises(ArtifactError, match=r"version\.json: expected a file, found a folder"):
+        Card.read(tmp_path)
+
+
 def test_a_feature_schema_changes_with_the_order_of_the_features():
     one = feature_schema({"candidate": ("a", "b")})
     other = feature_schema({"candidate": ("b", "a")})

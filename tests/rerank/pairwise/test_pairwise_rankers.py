@@ -47,6 +47,8 @@ def test_metadata_say_what_was_trained_and_how_good_it_is(trained):
     assert figure["ci95"][0] <= figure["value"] <= figure["ci95"][1]
     assert metadata["metrics"]["validation"]["gain_over_heuristic"]["value"] > 0.05
     assert max(metadata["parity"]["score"], metadata["parity"]["score_diff"]) < 1e-5
+    assert 1 < metadata["parity"]["largest_score"] < 10
+    assert metadata["parity"]["tolerance"] == 1e-5
 
 
 def test_the_folder_holds_what_it_should(trained):
@@ -164,7 +166,7 @@ def test_what_a_network_was_not_trained_on_cannot_go_on_with_it(trained, tmp_pat
     rows = make_projects(20)
     path = trained[0] / "pairwise_ranker.pth"
     plan = TrainingPlan(folder=tmp_path / "r", parameters=SMALL, continue_from=path)
-    with pytest.raises(MismatchError, match="expected a hidden layer of 32, as it was trained"):
+    with pytest.raises(MismatchError, match=r"layer of 32, .* got 16; give --hidden-dim 32, or"):
         train_pairwise(read_dataset(write_rows(rows)), plan)
     rows[0]["item_a"]["metrics"]["colour"] = 1
     plan = replace(plan, parameters=replace(SMALL, hidden_dim=32))
