@@ -87,6 +87,9 @@ def run_night(
     if night.out.info().type == fs.FileType.File:
         raise InputError(f"{night.out}: expected a folder for the days' outputs, found a file")
     with exclusive(night.out):
+        if night.workspace.pointer().canary is not None:
+            say("Warning: a canary runs, but only `rerank models canary run` serves it: the "
+                "champion answers all of this night")  # fmt: skip
         plan = _plan(night)
         index_rebuilt = _begin(night, say)
         earlier = earlier_day(night.out, before=night.day)

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from index.artifacts import read_manifest
-from index.errors import MismatchError
+from index.errors import ArtifactError, MismatchError
+from jobs.lifecycle.version_folders import verified_manifest
 from jobs.tables import WIDTH, cut, table
 from jobs.workspace import Workspace
 from rerank.cross_encoder import layout
-from rerank.model import FORMAT_VERSION, REMEDY, ranker_in
+from rerank.lifecycle.versions import VersionRef
+from rerank.model import FORMAT_VERSION, ranker_in
 from rerank.pairwise.candidate_ranker import PairwiseCandidateRanker
 from rerank.pairwise.ranker import PairwiseRanker
 from rerank.ranker_folder import RankerFolder, RankerKind
 from rerank.store import Store
 from rerank.store.preference_counts import preference_counts
 
+_IN_PLACE = "in place of the champion: `rerank models verify`"
 _COUNTED = ("listings", "annotations")
 
 
@@ -42,6 +46,7 @@ def status_text(status: dict[str, Any]) -> str:
         ["index", index["source"], f"{index['gpus']} GPUs, embedder {index['embedder']}, version "
          f"{index['version']}"],
         ["ranker", ranker["source"], f"{ranker['name']}, version {ranker['version']}"],
+        *([["", "", _IN_PLACE]] if ranker["fault"] else []),
         *[["", f"--ranker {kind}", f"version {version}"]
           for kind, version in status["served"].items()],
         *([["", "--cascade", f"cross-encoder {status['cascade']}"]] if status["cascade"] else []),
@@ -73,8 +78,20 @@ def _index(workspace: Workspace) -> dict[str, Any]:
 
 
 def _ranker(workspace: Workspace) -> dict[str, Any]:
-    folder = workspace.active_model()
-    manifest = read_manifest(folder, kind="ranker", format_version=FORMAT_VERSION, remedy=REMEDY)
+    """Return the champion, or the one before it if the champion is damaged: `fault` says how."""
+    champion, *before = workspace.serving_versions()
+    try:
+        return {**_ranker_in(workspace, champion), "fault": None}
+    except ArtifactError as exc:
+        for other in before:
+            with suppress(ArtifactError):
+                return {**_ranker_in(workspace, other), "fault": str(exc)}
+        raise
+
+
+def _ranker_in(workspace: Workspace, ref: VersionRef) -> dict[str, Any]:
+    folder = workspace.version_folder(ref)
+    manifest = verified_manifest(folder, ref.kind)
     found = ranker_in(folder, manifest)
     name = found.kind.value if isinstance(found, RankerFolder) else "LambdaRank"
     return {"source": _source(workspace, folder), "name": name,

@@ -88,8 +88,8 @@ def run(
 ) -> None:  # fmt: skip
     """Resolve listings as `rerank score` does, the canary's share by the challenger.
 
-    Call it in place of `rerank score`, every night: it goes on where it was. Without a canary the
-    champion answers everything.
+    Call it in place of `rerank score` or `nightly`, every night: it goes on where it was. Without
+    a canary the champion answers everything.
 
     \b
     Example:

@@ -34,7 +34,7 @@ def command(first: str, second: str, output_format: str, home: Path) -> None:
     bare = [f"{each['kind']} {each['version']}" for each in facts if each["card"] is None]
     if bare:
         raise InputError(
-            f"{bare[0]} has no card: it ships, or was made before there were cards; `rerank models "
+            f"{bare[0]} has no card: it was made before there were cards; `rerank models "
             "compare` lets two versions answer the same listings"
         )
     rows = differences(facts[0]["card"], facts[1]["card"])

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from jobs.lifecycle.registry import ModelRegistry
-from jobs.lifecycle.verifying import Verified, verify
+from jobs.lifecycle.verifying import verified_text, verify
 from jobs.options import format_option, home_option
 from jobs.workspace import Workspace
 
@@ -34,9 +34,5 @@ def command(context: click.Context, version: str | None, output_format: str, hom
     if output_format == "json":
         click.echo(json.dumps([each._asdict() for each in found]))
     else:
-        click.echo("\n".join(_line(each) for each in found))
+        click.echo(verified_text(found))
     context.exit(0 if all(each.sound for each in found) else 1)
-
-
-def _line(found: Verified) -> str:
-    return f"{found.kind} {found.version}: {'sound' if found.sound else 'WRONG'}: {found.said}"

@@ -7,8 +7,9 @@ from pathlib import Path
 import click
 
 from index.embedder_training import EmbedderParameters
-from index.registry import load_registry
+from index.registry import load_registry, registry_fingerprint
 from index.shipped import shipped
+from jobs.lifecycle.origin import generator_fingerprint
 from jobs.lifecycle.parts import keeping_part
 from jobs.options import home_option, registry_option, seed_option
 from jobs.progress import progress_bar
@@ -40,7 +41,12 @@ def command(
     workspace = Workspace(home)
     folder = workspace.embedder_folder
     parameters = EmbedderParameters(dimension=dimension, epochs=epochs, seed=seed)
-    with keeping_part(workspace, "embedder"), progress_bar("training the embedder") as progress:
+    data = {"registry": registry_fingerprint(records), "generator": generator_fingerprint(),
+            "listings": listings}  # fmt: skip
+    with (
+        keeping_part(workspace, "embedder", data),
+        progress_bar("training the embedder") as progress,
+    ):
         losses = train_workspace_embedder(
             records, folder, listings=listings, parameters=parameters, progress=progress
         )

@@ -13,21 +13,29 @@ from rerank.lifecycle.pointer import CHAMPION, Pointer
 from rerank.lifecycle.versions import KINDS, SHIPPED, SHIPPED_MODEL, VersionRef
 
 _SERVES = "serves"
-_DAMAGED = "damaged card"
+_DAMAGED, _MISSING = "damaged card", "missing"
 
 
 def version_rows(registry: ModelRegistry, kind: str | None = None) -> list[dict[str, Any]]:
-    """Return the versions, each with its names; of what ships only what serves."""
+    """Return the versions, each with its names; of what ships only what serves or has a name.
+
+    A version that has a name but no folder any more is among them, as ``missing``.
+    """
     pointer = registry.pointer()
-    there = registry.versions(kind)
-    serving = [pointer.champion, *(_serving_part(registry, part) for part in PARTS)]
-    shipped = [ref for ref in serving if ref is not None and ref.version == SHIPPED]
-    wanted = [*(ref for ref in shipped if kind in (None, ref.kind)), *there]
+    serving = [_serving_part(registry, part) for part in PARTS]
+    named = [pointer.champion, *pointer.aliases.values(), *(ref for ref in serving if ref)]
+    first = [ref for ref in named if kind in (None, ref.kind)]
+    wanted = sorted(
+        dict.fromkeys([*first, *registry.versions(kind)]),
+        key=lambda ref: (KINDS.index(ref.kind), ref.version != SHIPPED, ref.version),
+    )
     rows = []
-    for ref in sorted(wanted, key=lambda ref: KINDS.index(ref.kind)):
+    for ref in wanted:
         names = names_of(registry, pointer, ref)
         try:
             card = _card(registry, ref)
+        except InputError:
+            card, names = None, [*names, _MISSING]
         except ArtifactError:  # `show` and `verify` tell what is wrong
             card, names = None, [*names, _DAMAGED]
         figures = {} if card is None else card["metrics"].get("figures", {})
@@ -43,6 +51,8 @@ def version_rows(registry: ModelRegistry, kind: str | None = None) -> list[dict[
 def version_facts(registry: ModelRegistry, text: str) -> dict[str, Any]:
     """Return what is known of a version, be it in the workspace or only in the history.
 
+    If its card is missing or damaged, the history's is returned, and ``fault`` says what is wrong.
+
     :param text: an alias, a version, the beginning of one, or a row's ``model_version``.
     :raises InputError: if nothing is known of it.
     """
@@ -55,15 +65,21 @@ def version_facts(registry: ModelRegistry, text: str) -> dict[str, Any]:
         gone = next((each for each in past if each.version == text), None)
         if gone is None:
             raise
-        return {**_named(gone, []), "folder": None, "card": registry.remembered_card(gone),
-                "served": served_by(changes, gone.version)}  # fmt: skip
-    served = served_by(changes, ref.version)
+        ref = gone
+    served = served_by(changes, ref.version, ref.kind if ref.kind in PARTS else CHAMPION)
     if ref == SHIPPED_MODEL:
         served = [*_before_all(registry), *served]
+    folder = registry.workspace.version_folder(ref)
+    fault = None
+    try:
+        card = _card(registry, ref)
+    except (ArtifactError, InputError) as exc:
+        card, fault = registry.remembered_card(ref), str(exc)
+    there = folder.is_dir()
     return {
-        **_named(ref, names_of(registry, pointer, ref)), "folder": str(registry.folder(ref)),
-        "fingerprint": registry.folders.fingerprint(ref), "card": _card(registry, ref),
-        "served": served,
+        **_named(ref, names_of(registry, pointer, ref)), "folder": str(folder) if there else None,
+        "fingerprint": registry.folders.fingerprint(ref) if there else ref.version, "card": card,
+        "fault": fault if there else None, "served": served,
     }  # fmt: skip
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from index.errors import InputError
+from index.errors import FaultsError, InputError
 from jobs.lifecycle.distributions import title_reader
 from jobs.lifecycle.registry import ModelRegistry
 from jobs.listing_files import ColumnNames, open_listings
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 _ANSWERS = ("model", "match_probability", "margin", "decision")
 _READ = (*_ANSWERS, "model_version")
+_TYPES = {"match_probability": pa.float64(), "margin": pa.float64()}  # of the others, text
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +153,10 @@ def _resolved(
 
 
 def _answered(source: Path, columns: ColumnNames) -> pa.Table | None:
-    """Return the columns of a file that `rerank score` wrote; None if it is none."""
+    """Return the columns of a file that `rerank score` wrote; None if it is none.
+
+    :raises InputError: if it cannot be read, or a column holds something else.
+    """
     if source.suffix != ".parquet":
         return None
     try:
@@ -164,7 +168,21 @@ def _answered(source: Path, columns: ColumnNames) -> pa.Table | None:
     except pa.ArrowException as exc:
         raise InputError(f"{source}: not readable as parquet ({exc}); write it again") from exc
     renamed = ["title" if name == columns.title else name for name in rows.column_names]
-    return rows.rename_columns(renamed)
+    return _typed(rows.rename_columns(renamed), source)
+
+
+def _typed(rows: pa.Table, source: Path) -> pa.Table:
+    """Return columns as `rerank score` writes them; titles were kept as the input had them."""
+    faults = []
+    for at, name in enumerate(rows.column_names):
+        wanted = _TYPES.get(name, pa.string())
+        try:
+            rows = rows.set_column(at, name, rows.column(at).cast(wanted))
+        except pa.ArrowException:
+            faults.append(f"column {name}: expected {wanted}, found {rows.column(at).type}")
+    if faults:
+        raise FaultsError(str(source), faults)
+    return rows
 
 
 def _movements_table(found: Sequence[Movement]) -> str:

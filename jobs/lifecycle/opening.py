@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from index.errors import ArtifactError, MismatchError
+from index.file_faults import os_error_text
 from index.shipped import shipped
 from jobs.workspace import Workspace, open_retriever
 from rerank.lifecycle.versions import SHIPPED, Card, VersionRef, feature_schema
@@ -42,9 +43,18 @@ def version_over(
     its reference.
 
     :param thorough: ask a cross-encoder all of these listings, not just a few.
-    :raises ArtifactError: if the version is missing or damaged.
+    :raises ArtifactError: if the version is missing, damaged or cannot be read.
     :raises MismatchError: if it does not fit the index, its card or this release.
     """
+    try:
+        return _checked_version(workspace, ref, retriever, index, thorough)
+    except OSError as exc:
+        raise ArtifactError(os_error_text(exc)) from exc
+
+
+def _checked_version(
+    workspace: Workspace, ref: VersionRef, retriever: Retriever, index: Manifest, thorough: bool
+) -> Resolver:
     from rerank.features.cues import CueReader
     from rerank.model import RerankModel
     from rerank.resolver import Resolver

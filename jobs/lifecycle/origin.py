@@ -1,11 +1,14 @@
-"""Who makes a version or a change, and with which code."""
+"""Who makes a version or a change, with which code, and with which grammar of listings."""
 
 from __future__ import annotations
 
 import getpass
+import hashlib
 import subprocess
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+
+from index.shipped import shipped
 
 _ROOT = Path(__file__).resolve().parents[2]
 _PATIENCE_S = 10.0
@@ -31,6 +34,14 @@ def code_version() -> str | None:
         release = None
     commit = _commit()
     return f"{release or '0'}+{commit}" if commit else release
+
+
+def generator_fingerprint() -> str:
+    """Return the fingerprint of the grammar that generates listings, by its files' content."""
+    digest = hashlib.sha256()
+    for path in sorted(shipped("bootstrap").iterdir()):
+        digest.update(f"{path.name}\0".encode() + path.read_bytes() + b"\0")
+    return digest.hexdigest()[:16]
 
 
 def _commit() -> str | None:

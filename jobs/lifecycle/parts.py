@@ -9,7 +9,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from typing import Any
 from index.artifacts import Manifest, writing_folder
 from index.errors import ArtifactError, RefusedError, RerankWarning, StoreError
 from jobs.lifecycle.origin import code_version, user_name
+from jobs.lifecycle.part_figures import part_figures
 from jobs.lifecycle.registry import Change, ModelRegistry
 from jobs.lifecycle.version_folders import linked_copy, verified_manifest
 from jobs.workspace import Workspace
@@ -44,10 +45,13 @@ def serving_part(workspace: Workspace, kind: str) -> VersionRef:
 
 
 @contextmanager
-def keeping_part(workspace: Workspace, kind: str) -> Iterator[None]:
+def keeping_part(
+    workspace: Workspace, kind: str, data: Mapping[str, Any] | None = None
+) -> Iterator[None]:
     """Keep the index or embedder that the block makes among the versions, and the one before it.
 
-    If the history cannot be written, a warning says so: what was made serves all the same.
+    Of what it is made from, ``data`` is what its manifest does not say. If the history cannot be
+    written, a warning says so: what was made serves all the same.
     """
     registry = ModelRegistry(workspace)
     parent = None
@@ -55,7 +59,7 @@ def keeping_part(workspace: Workspace, kind: str) -> Iterator[None]:
         parent = keep_earlier_part(registry, kind)
     yield
     with _warned_of(kind):
-        keep_part(registry, kind, parent=parent)
+        keep_part(registry, kind, parent=parent, data=data)
 
 
 @contextmanager
@@ -69,16 +73,20 @@ def _warned_of(kind: str) -> Iterator[None]:
         )  # fmt: skip
 
 
-def keep_part(registry: ModelRegistry, kind: str, *, parent: str | None) -> VersionRef:
+def keep_part(
+    registry: ModelRegistry, kind: str, *, parent: str | None,
+    data: Mapping[str, Any] | None = None,
+) -> VersionRef:  # fmt: skip
     """Keep what now serves as index or embedder among the versions, and say so in the history.
 
     :param parent: the version that served before.
+    :param data: what it was made from, if its manifest does not say so.
     :raises ArtifactError: if it is damaged.
     """
     workspace = registry.workspace
     folder = place_of_part(workspace, kind)
     manifest = verified_manifest(folder, kind)
-    ref = _kept(registry, kind, folder, manifest, parent)
+    ref = _kept(registry, kind, folder, manifest, parent, data)
     pointer = registry.pointer()
     if pointer.named(kind) != ref:
         registry.change(
@@ -117,8 +125,9 @@ def put_back(workspace: Workspace, ref: VersionRef) -> None:
 
 
 def _kept(
-    registry: ModelRegistry, kind: str, folder: Path, manifest: Manifest, parent: str | None
-) -> VersionRef:
+    registry: ModelRegistry, kind: str, folder: Path, manifest: Manifest, parent: str | None,
+    data: Mapping[str, Any] | None = None,
+) -> VersionRef:  # fmt: skip
     ref = VersionRef(kind, manifest.fingerprint)
     if ref in registry.versions(kind) and registry.card(ref) is not None:
         return ref
@@ -127,15 +136,19 @@ def _kept(
     with tempfile.TemporaryDirectory(prefix=".", dir=home) as scratch:
         draft = Path(scratch) / kind
         linked_copy(folder, draft)
-        return registry.register(draft, _card(ref, manifest, parent))
+        said = {name: manifest.parameters[name] for name in _DATA if name in manifest.parameters}
+        figures = part_figures(registry.workspace, kind, draft)
+        return registry.register(
+            draft, _card(ref, manifest, parent, {**said, **(data or {})}, figures)
+        )
 
 
-def _card(ref: VersionRef, manifest: Manifest, parent: str | None) -> Card:
-    data: dict[str, Any] = {
-        name: manifest.parameters[name] for name in _DATA if name in manifest.parameters
-    }
+def _card(
+    ref: VersionRef, manifest: Manifest, parent: str | None, data: dict[str, Any],
+    figures: dict[str, Any],
+) -> Card:  # fmt: skip
     return Card(
         kind=ref.kind, version=ref.version, created_at=utc_text(), created_by=user_name(),
         code_version=code_version(), parent=parent, parameters=manifest.parameters, data=data,
-        files=manifest.files,
+        metrics=figures, files=manifest.files,
     )  # fmt: skip

@@ -21,7 +21,7 @@ from jobs.lifecycle.change_lock import change_lock
 from jobs.lifecycle.origin import user_name
 from jobs.lifecycle.version_folders import VersionFolders
 from jobs.workspace import Workspace
-from rerank.lifecycle.changes import Change, changed, transition_of
+from rerank.lifecycle.changes import TRAINED, Change, changed, transition_of
 from rerank.lifecycle.history import (
     Transition,
     has_transition,
@@ -169,7 +169,14 @@ class ModelRegistry:
         """Bring the pointer's last change into the store, if whoever made it could not."""
         if pointer.transition is None:
             return
-        transition = Transition.from_dict(pointer.transition)
+        try:
+            transition = Transition.from_dict(pointer.transition)
+        except ArtifactError as exc:  # what serves is legible: that counts
+            warnings.warn(
+                f"{self.workspace.pointer_path}: {exc}; if the history lacks that change, it stays "
+                "without it; the next change mends the file", RerankWarning, stacklevel=3,
+            )  # fmt: skip
+            return
         if self.workspace.store_path.exists():
             with self._store.reading() as session:
                 if has_transition(session, transition.id):
@@ -201,16 +208,26 @@ class ModelRegistry:
         """Return what the history says of a pointer that is damaged."""
         with self._store.reading() as session:
             past = read_transitions(session)
-        pointer = Pointer()
+        pointer, aliases = Pointer(), dict[str, VersionRef]()
         for each in past:
-            if each.alias == CHAMPION and each.to is not None:
+            if each.alias != CHAMPION:
+                aliases.pop(each.alias, None)
+                aliases |= {} if each.to is None else {each.alias: each.to}
+            elif each.to is not None:
                 pointer = replace(pointer, champion=each.to, previous=each.before)
+                if aliases.get(CHALLENGER) == each.to:
+                    del aliases[CHALLENGER]
+            if each.to is not None and each.action in TRAINED:
+                aliases[each.to.kind] = each.to
             pointer = replace(pointer, generation=each.generation)
-        return pointer
+        return replace(pointer, aliases=aliases)
 
 
 def _overtaken(now: Pointer) -> str:
-    last = "" if now.transition is None else f": {Transition.from_dict(now.transition).words()}"
+    last = ""
+    if now.transition is not None:
+        with suppress(ArtifactError):
+            last = f": {Transition.from_dict(now.transition).words()}"
     return (
         f"another change came in between{last}; nothing was changed; look at `rerank models list` "
         "and decide again"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,7 @@ from index.errors import InputError
 from index.shipped import shipped
 from jobs.lifecycle.distributions import answer_distribution
 from jobs.lifecycle.opening import check_fit, schema_of_features
-from jobs.lifecycle.origin import code_version, user_name
+from jobs.lifecycle.origin import code_version, generator_fingerprint, user_name
 from jobs.lifecycle.version_folders import verified_manifest
 from rerank.lifecycle.history import utc_text
 from rerank.lifecycle.versions import Card, VersionRef
@@ -109,17 +108,9 @@ def _data(parameters: Mapping[str, Any], learnt: Learnt) -> dict[str, Any]:
     said = learnt.index.parameters
     data = {
         "registry": said["registry_fingerprint"], "index": learnt.index.fingerprint,
-        "embedder": said["embedder_fingerprint"], "generator": _folder_digest(shipped("bootstrap")),
+        "embedder": said["embedder_fingerprint"], "generator": generator_fingerprint(),
         "seed": learnt.seed, "listings": parameters.get("listings", {}),
     }  # fmt: skip
     if learnt.annotated:
         data["annotations"] = learnt.annotated.summary()
     return data
-
-
-def _folder_digest(folder: Path) -> str:
-    """Return the fingerprint of a folder's files, by name and content."""
-    digest = hashlib.sha256()
-    for path in sorted(folder.iterdir()):
-        digest.update(f"{path.name}\0".encode() + path.read_bytes() + b"\0")
-    return digest.hexdigest()[:16]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from textwrap import fill, wrap
 from typing import NamedTuple
 
 from index.artifacts import Manifest
@@ -10,6 +12,7 @@ from jobs.lifecycle.opening import version_over
 from jobs.lifecycle.parts import PARTS, place_of_part
 from jobs.lifecycle.registry import ModelRegistry
 from jobs.lifecycle.version_folders import verified_manifest
+from jobs.tables import WIDTH
 from jobs.workspace import open_retriever
 from rerank.lifecycle.versions import DECISION_KINDS, SHIPPED, Card, VersionRef
 
@@ -27,16 +30,34 @@ class Verified(NamedTuple):
 
 
 def verify(registry: ModelRegistry, ref: VersionRef | None = None) -> list[Verified]:
-    """Check a version; None for all there are, with the champion and what serves as parts.
+    """Check a version; None for all there are or have a name, and what serves as parts.
 
     :raises InputError: if there is no such version.
     """
     if ref is not None:
         return [_verified(registry, ref)]
-    champion = registry.pointer().champion
-    refs = dict.fromkeys([champion, *registry.versions()])
+    pointer = registry.pointer()
+    behind = [] if pointer.previous is None else [pointer.previous]
+    named = (ref for ref in pointer.aliases.values() if ref.kind not in PARTS)
+    refs = dict.fromkeys([pointer.champion, *behind, *named, *registry.versions()])
     found = [_verified(registry, each) for each in refs]
     return [*found, *(_serving(registry, kind) for kind in PARTS)]
+
+
+def verified_text(found: Sequence[Verified]) -> str:
+    """Return what was found, a line each, below it what is wrong."""
+    kinds = max(len(each.kind) for each in found)
+    versions = max(len(each.version) for each in found)
+    lines = []
+    for each in found:
+        head = f"{each.kind:{kinds}}  {each.version:{versions}}  "
+        if each.sound:
+            indent = " " * len(f"{head}sound  ")
+            lines.append(fill(f"{head}sound  {each.said}", WIDTH, subsequent_indent=indent))
+        else:  # paths are long: they have their own lines, and stay whole
+            wrapped = wrap(each.said, WIDTH - 4, break_long_words=False, break_on_hyphens=False)
+            lines += [f"{head}WRONG", *(f"    {line}" for line in wrapped)]
+    return "\n".join(lines)
 
 
 def _verified(registry: ModelRegistry, ref: VersionRef) -> Verified:
@@ -55,8 +76,7 @@ def _checked(registry: ModelRegistry, ref: VersionRef) -> str:
     card = registry.card(ref)
     if card is not None:
         _check_files(card, manifest)
-    said = [f"{len(manifest.files)} files"]
-    said.append("shipped" if ref.version == SHIPPED else "no card" if card is None else "card")
+    said = [f"{len(manifest.files)} files", "no card" if card is None else "card"]
     if ref.kind in DECISION_KINDS:
         said.append(_answers(registry, ref, manifest, card))
     return ", ".join(said)
@@ -76,7 +96,8 @@ def _answers(
 ) -> str:
     retriever, index = open_retriever(registry.workspace)
     trained = manifest.parameters.get("index", {}).get("embedder_fingerprint")
-    if trained != index.parameters["embedder_fingerprint"]:
+    fits = trained == index.parameters["embedder_fingerprint"]
+    if not fits and not registry.is_champion(ref):  # a champion must: it answers, or nothing does
         return "does not fit the index that serves, not asked"
     version_over(registry.workspace, ref, retriever, index, thorough=True)
     if card is None or card.reference is None:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from index.artifacts import MANIFEST, Manifest, read_manifest, writing_folder
 from index.errors import ArtifactError, InputError, MismatchError
+from index.file_faults import os_error_text
 from jobs.workspace import Workspace
 from rerank.lifecycle.pointer import CHAMPION, Pointer
 from rerank.lifecycle.versions import (
@@ -149,8 +150,15 @@ def linked_copy(folder: Path, target: Path) -> None:
 def verified_manifest(folder: Path, kind: str) -> Manifest:
     """Read the manifest of an artifact of a kind and verify its files.
 
-    :raises ArtifactError: if a file is missing or damaged.
+    :raises ArtifactError: if a file is missing, damaged or cannot be read.
     """
+    try:
+        return _verified_manifest(folder, kind)
+    except OSError as exc:
+        raise ArtifactError(os_error_text(exc)) from exc
+
+
+def _verified_manifest(folder: Path, kind: str) -> Manifest:
     remedy = _REMEDIES.get(kind, "rerank train-ltr" if kind == "ltr" else "rerank train-decision")
     if kind in DECISION_KINDS:
         from rerank.model import FORMAT_VERSION as FORMAT

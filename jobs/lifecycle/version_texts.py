@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from textwrap import wrap
 from typing import Any
 
 from jobs.tables import WIDTH, cut, table
 from rerank.lifecycle.history import Transition
-from rerank.lifecycle.versions import VersionRef
+from rerank.lifecycle.versions import DECISION_KINDS, VersionRef
 
 _HEADLINES = (
     ("precision_at_1", "precision@1"), ("accepted_share", "share accepted"),
     ("precision_of_accepted", "precision of accepted"),
+    ("recall_at_10", "recall@10"), ("recall_at_20", "recall@20"),
     ("nil_false_match_rate", "false matches among none"), ("ece", "ECE"),
 )  # fmt: skip
 _LABEL = 16
+_FIGURES = "metrics.figures."
+_GONE = "not in this workspace any more"
 _NOT_COMPARED = ("reference", "distribution", "files", "sha256")
 
 
@@ -37,15 +41,18 @@ def card_text(said: Mapping[str, Any]) -> str:
     """Return what is known of a version."""
     card = said["card"]
     lines = [_line("version", f"{said['kind']} {said['version']}"),
-             _line("names", ", ".join(said["names"]) or "none"),
-             _line("folder", said["folder"] or "not in this workspace any more")]  # fmt: skip
+             *_lines("names", ", ".join(said["names"]) or "none"),
+             f"{'folder':{_LABEL}}{said['folder'] or _GONE}"]  # fmt: skip
+    if said["fault"]:
+        lines += _lines("WRONG", said["fault"])
     if card is None:
-        lines.append(_line("card", "none: made before there were cards, or shipped"))
+        lines.append(_line("card", "none: made before there were cards"))
     else:
         lines += _card_lines(card)
+    label = "champion" if said["kind"] in DECISION_KINDS else "served"
     lines += [
-        _line("champion", f"from {since} to {until or 'now'}") for since, until in said["served"]
-    ] or [_line("champion", "never, as far as the history knows")]
+        _line(label, f"from {since} to {until or 'now'}") for since, until in said["served"]
+    ] or [_line(label, "never, as far as the history knows")]
     return "\n".join(lines)
 
 
@@ -53,7 +60,10 @@ def diff_text(names: tuple[str, str], rows: Sequence[tuple[str, str, str]]) -> s
     """Return what two versions differ in as a table."""
     if not rows:
         return f"{names[0]} and {names[1]} differ in nothing that their cards say"
-    cells = [[cut(key, 34), cut(one, 20), cut(other, 20)] for key, one, other in rows]
+    cells = [
+        [cut(key.removeprefix(_FIGURES), 36), cut(one, 20), cut(other, 20)]
+        for key, one, other in rows
+    ]
     return table(("", *(cut(name, 20) for name in names)), cells, left=(0, 1, 2))
 
 
@@ -80,25 +90,32 @@ def _card_lines(card: Mapping[str, Any]) -> list[str]:
         _line("made", f"{card['created_at']} by {card['created_by']}, code {card['code_version']}"),
         _line("parent", card["parent"] or "none"),
     ]
-    lines += [_line(name, str(value)) for name, value in card["data"].items()]
+    for name, value in card["data"].items():
+        lines += _lines(name.removesuffix("_fingerprint"), _shown(value))
     training = card["parameters"].get("training") or card["parameters"]
-    lines += [
-        _line("parameters" if at == 0 else "", f"{name} {_shown(value)}")
-        for at, (name, value) in enumerate(training.items())
-    ]
-    figures = card["metrics"].get("figures", {})
-    lines += [
-        _line("validation" if at == 0 else "", f"{words} {_figure_text(figures.get(name))}")
-        for at, (name, words) in enumerate(_HEADLINES) if figures
-    ]  # fmt: skip
+    lines += _listed("parameters", [f"{name} {_shown(value)}" for name, value in training.items()])
+    if thresholds := card["parameters"].get("thresholds"):
+        lines += _lines("thresholds", _shown(thresholds))
+    lines += _listed("validation", _figure_lines(card["metrics"]))
     features = card["feature_schema"].get("features", {})
     counts = ", ".join(f"{len(names)} of {table}" for table, names in features.items())
     if counts:
-        lines.append(_line("features", f"{counts}; missing values: "
-                           f"{card['feature_schema']['missing']}"))  # fmt: skip
+        rule = card["feature_schema"]["missing"]
+        lines += _lines("features", f"{counts}; missing values: {rule}")
     if card["reference"]:
-        lines.append(_line("reference", "answers that it must give wherever it serves"))
+        n = len(card["reference"].get("answers", ()))
+        lines.append(_line("reference", f"{n} answers that it must give wherever it serves"))
     return lines
+
+
+def _figure_lines(metrics: Mapping[str, Any]) -> list[str]:
+    figures, on = metrics.get("figures"), metrics.get("measured_on")
+    if not figures:
+        return []
+    words = [
+        f"{words} {_figure_text(figures[name])}" for name, words in _HEADLINES if name in figures
+    ]
+    return words if on is None else [*words, f"on {on['listings']:,} {on['of']}"]
 
 
 def _change_lines(change: Transition) -> list[str]:
@@ -117,6 +134,19 @@ def _change_lines(change: Transition) -> list[str]:
 
 def _line(label: str, text: str) -> str:
     return f"{label:{_LABEL}}{cut(text, WIDTH - _LABEL)}"
+
+
+def _lines(label: str, text: str) -> list[str]:
+    """Return a text that may be long under its label, all of it."""
+    parts = wrap(text, WIDTH - _LABEL, break_on_hyphens=False) or [""]
+    return [_line(label if at == 0 else "", part) for at, part in enumerate(parts)]
+
+
+def _listed(label: str, texts: Sequence[str]) -> list[str]:
+    """Return texts below each other, with the label before the first."""
+    return [
+        line for at, text in enumerate(texts) for line in _lines(label if at == 0 else "", text)
+    ]
 
 
 def _figure_text(figure: Mapping[str, Any] | None) -> str:

@@ -12,6 +12,9 @@ from rerank.lifecycle.history import Transition, utc_text
 from rerank.lifecycle.pointer import CHALLENGER, CHAMPION, Pointer
 from rerank.lifecycle.versions import VersionRef
 
+TRAINED = ("first", "train", "serve")
+"""Actions of a training, which also let the kind's name stand for the new version."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
+from index.errors import ArtifactError
 from rerank.lifecycle.pointer import CHAMPION
 from rerank.lifecycle.versions import Card, VersionRef
 from rerank.store import Session
@@ -23,6 +24,10 @@ _COLUMNS = (
 )  # fmt: skip
 
 
+_TYPES = {
+    "id": str, "generation": int, "action": str, "alias": str, "who": str, "why": str,
+    "forced": bool, "gates": list, "metrics": dict,
+}  # fmt: skip
 _PLAIN_COLUMNS = ("generation", "action", "alias", "who", "why", "forced")
 
 
@@ -62,9 +67,23 @@ class Transition:
 
     @classmethod
     def from_dict(cls, content: dict[str, Any]) -> Transition:
-        """Return what `as_dict` gave."""
-        plain = {name: value for name, value in content.items() if name not in ("from", "to")}
-        return cls(**plain, before=_named(content["from"]), to=_named(content["to"]))
+        """Return what `as_dict` gave.
+
+        :raises ArtifactError: if it is something else.
+        """
+        try:
+            plain = {name: value for name, value in content.items() if name not in ("from", "to")}
+            found = cls(**plain, before=_named(content["from"]), to=_named(content["to"]))
+            _moment(found.at)
+            odd = [name for name, kind in _TYPES.items() if type(getattr(found, name)) is not kind]
+            if odd:
+                raise TypeError(f"{odd[0]}: found {getattr(found, odd[0])!r:.40}")
+        except (KeyError, TypeError, ValueError, AttributeError) as exc:
+            raise ArtifactError(
+                f"transition: expected the last change, found something else "
+                f"({type(exc).__name__}: {exc})"
+            ) from exc
+        return found
 
     def words(self) -> str:
         """Return it in a few words: what was done by whom and when."""
@@ -154,12 +173,17 @@ def on_day(transitions: Iterable[Transition], day: date) -> list[Transition]:
     return [*before[-1:], *within]
 
 
-def served_by(transitions: Iterable[Transition], version: str) -> list[tuple[str, str | None]]:
-    """Return when a version was champion: from when, and until when; None if it still is."""
+def served_by(
+    transitions: Iterable[Transition], version: str, alias: str = CHAMPION
+) -> list[tuple[str, str | None]]:
+    """Return when a version was champion: from when, and until when; None if it still is.
+
+    :param alias: ``index`` or ``embedder`` for when it served as that.
+    """
     spans: list[tuple[str, str | None]] = []
     since = None
     for each in transitions:
-        if each.alias != CHAMPION:
+        if each.alias != alias:
             continue
         if since is not None:
             spans.append((since, each.at))

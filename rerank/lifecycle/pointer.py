@@ -17,6 +17,7 @@ from index.errors import ArtifactError, InputError
 from rerank.lifecycle.versions import DECISION_KINDS, KINDS, SHIPPED_MODEL, VersionRef, checked_name
 
 CHAMPION, CHALLENGER = "champion", "challenger"
+_LARGEST_GENERATION = 2**62  # what the history can keep, with room to count on
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +71,9 @@ def read_pointer(path: Path) -> Pointer:
         )
     except FileNotFoundError:
         return Pointer()
-    except (ValueError, TypeError, KeyError, AttributeError, InputError) as exc:
+    except (
+        ValueError, TypeError, KeyError, AttributeError, RecursionError, InputError,
+    ) as exc:  # fmt: skip
         raise ArtifactError(
             f"{path}: expected JSON with 'name' and 'version', found something else "
             f"({type(exc).__name__}: {exc}); run `rerank train-ltr`, or `rerank models rollback "
@@ -118,7 +121,7 @@ def _ref(content: Any, kinds: tuple[str, ...]) -> VersionRef:
 
 
 def _generation(value: Any) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+    if type(value) is not int or not 0 <= value <= _LARGEST_GENERATION:
         raise ValueError(f"generation: expected a whole number from 0, found {value!r:.40}")
     return value
 

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 
 from index.artifacts import writing_file
 from index.errors import ArtifactError, InputError
+from index.file_faults import os_error_text
 
 CARD = "version.json"
 DECISION_KINDS = ("ltr", "pairwise", "dual", "cross-encoder")
@@ -116,7 +117,7 @@ class Card:
     def read(cls, folder: Path) -> Card | None:
         """Read a version's card; None if the version was made before there were cards.
 
-        :raises ArtifactError: if it is damaged.
+        :raises ArtifactError: if it is damaged or cannot be read.
         """
         path = folder / CARD
         try:
@@ -130,7 +131,9 @@ class Card:
                     raise TypeError(f"{name}: found {value!r:.40}")
         except FileNotFoundError:
             return None
-        except (ValueError, TypeError, KeyError, AttributeError) as exc:
+        except OSError as exc:
+            raise ArtifactError(os_error_text(exc)) from exc
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as exc:
             raise ArtifactError(
                 f"{path}: damaged card ({exc}); the version may be sound, but nothing says what "
                 "it was made from: train it again, or restore this file"

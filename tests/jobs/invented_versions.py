@@ -13,7 +13,7 @@ from jobs.lifecycle.opening import schema_of_features
 from jobs.lifecycle.registry import Change, ModelRegistry
 from jobs.lifecycle.version_folders import verified_manifest
 from rerank.lifecycle.pointer import CHAMPION, Pointer
-from rerank.lifecycle.versions import Card, VersionRef
+from rerank.lifecycle.versions import CARD, Card, VersionRef
 from rerank.model import FORMAT_VERSION
 
 
@@ -41,7 +41,7 @@ def working_version(registry: ModelRegistry, review: float, **facts) -> VersionR
     """Register the shipped model with another threshold, which gives it another version."""
     with tempfile.TemporaryDirectory(dir=registry.workspace.home.parent) as scratch:
         draft = Path(scratch) / "model"
-        shutil.copytree(shipped("model"), draft)
+        shutil.copytree(shipped("model"), draft, ignore=shutil.ignore_patterns(CARD))
         parameters = verified_manifest(draft, "ltr").parameters
         parameters["thresholds"]["review"] = review
         manifest = write_manifest(

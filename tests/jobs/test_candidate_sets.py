@@ -20,7 +20,7 @@ from rerank.conformal import NO_MATCH
 from rerank.evaluation.candidate_sets import covered
 from rerank.evaluation.gold import bootstrap_gold
 from rerank.lifecycle.pointer import Pointer, replace_pointer
-from rerank.lifecycle.versions import VersionRef
+from rerank.lifecycle.versions import CARD, VersionRef
 from rerank.resolution_table import OUTPUT_SCHEMA
 
 # Held for review: two cards are named, one may be sold.
@@ -35,7 +35,7 @@ ROWS = [
 def older_model(home):
     """Let a copy of the shipped model serve in a workspace, without candidate sets."""
     draft = home / "models" / "ltr" / "draft"
-    shutil.copytree(shipped("model"), draft)
+    shutil.copytree(shipped("model"), draft, ignore=shutil.ignore_patterns(CARD))
     (draft / "candidate_sets.json").unlink()
     manifest = json.loads((draft / "manifest.json").read_text())
     del manifest["files"]["candidate_sets.json"]

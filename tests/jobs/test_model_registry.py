@@ -318,6 +318,40 @@ def test_a_change_that_did_not_reach_the_history_is_mended_by_the_next(registry,
     assert registry.remembered() == {one, other}
 
 
+def test_a_damaged_last_change_stops_neither_serving_nor_the_next_change(registry, home):
+    one, other = (hollow_version(registry, number) for number in range(2))
+    make_champion(registry, one)
+    path = home / "models" / "active_model.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "transition": {"id": "a"}}))
+    with pytest.warns(RerankWarning, match="the next change mends the file"):
+        assert registry.pointer().champion == one
+    with pytest.warns(RerankWarning, match="transition: expected the last change"):
+        make_champion(registry, other)
+    assert registry.pointer().champion == other
+    assert [each.to for each in registry.history()] == [one, other]
+
+
+def test_a_damaged_pointer_is_rebuilt_with_all_its_names(registry, home):
+    one, other = (hollow_version(registry, number) for number in range(2))
+    make_champion(registry, one)
+    name_version(registry, "before-easter", one)
+    name_version(registry, "gone", one)
+    name_version(registry, "gone", None)
+    registry.change(
+        Change(action="train", alias="challenger", to=other, also={"ltr": other}),
+        expected_generation=registry.pointer().generation,
+    )
+    whole = registry.pointer()
+    assert whole.aliases == {"before-easter": one, "challenger": other, "ltr": other}
+    (home / "models" / "active_model.json").write_text("{")
+    with pytest.warns(RerankWarning, match="as the history says"):
+        found = registry.pointer()
+    assert (found.champion, found.aliases) == (whole.champion, whole.aliases)
+    with pytest.warns(RerankWarning, match="as the history says"):
+        make_champion(registry, other)
+    assert registry.pointer().aliases == {"before-easter": one, "ltr": other}
+
+
 PROMOTING = """
     import sys
     from pathlib import Path

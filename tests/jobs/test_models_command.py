@@ -12,13 +12,13 @@ from index.artifacts import write_manifest
 from index.errors import MismatchError, RefusedError, RerankWarning
 from index.shipped import shipped
 from jobs.lifecycle.parts import keep_earlier_part, keep_part, put_back, serving_part
-from jobs.lifecycle.promoting import Judged, Switch, promote
+from jobs.lifecycle.promoting import Judged, Switch, name_version, promote
 from jobs.lifecycle.registry import ModelRegistry
 from jobs.lifecycle.trained_versions import take_place
 from jobs.lifecycle.version_folders import verified_manifest
 from jobs.serving import open_resolver
 from jobs.workspace import Workspace
-from rerank.lifecycle.versions import SHIPPED_MODEL, VersionRef
+from rerank.lifecycle.versions import SHIPPED_MODEL, Card, VersionRef
 
 QUICK_GATES = "sets: {generated: 100}\nsamples: 20\nlatency: {listings: 0}\nfloors: {}\n"
 SHIPPED_INDEX = VersionRef("index", "shipped")
@@ -51,12 +51,16 @@ def other_index(home, number: int) -> str:
 
 
 def test_an_empty_workspace_lists_what_ships_and_stays_empty(run, home):
-    assert run("models", "list").stdout.splitlines() == [
-        "kind      version  names     made  precision@1",
-        "ltr       shipped  champion  -     -",
-        "index     shipped  serves    -     -",
-        "embedder  shipped  serves    -     -",
-    ]
+    card = Card.read(shipped("model"))
+    figure = card.metrics["figures"]["precision_at_1"]
+    low, high = figure["ci95"]
+    assert [line.split() for line in run("models", "list").stdout.splitlines()] == [
+        ["kind", "version", "names", "made", "precision@1"],
+        ["ltr", "shipped", "champion", card.created_at[:10], f"{figure['value']:.3f}",
+         f"({low:.3f}-{high:.3f})"],
+        ["index", "shipped", "serves", "-", "-"],
+        ["embedder", "shipped", "serves", "-", "-"],
+    ]  # fmt: skip
     assert run("models", "history").stdout == "no changes\n"
     shown = run("models", "show", "champion").stdout
     assert "champion        from the beginning to now" in shown
@@ -116,8 +120,89 @@ def test_a_damaged_card_hides_no_other_version(run, registry, home):
     }  # fmt: skip
     assert registry.remembered() == {one}
     shown = run("models", "show", other.version)
-    assert shown.exit_code == 1
-    assert "damaged card" in shown.stderr
+    assert shown.exit_code == 0
+    assert "WRONG           " in shown.stdout
+    assert "damaged card" in shown.stdout
+
+
+def test_a_damaged_card_is_shown_from_the_history(run, registry):
+    ref = hollow_version(registry, 1, parent="shipped")
+    make_champion(registry, ref)
+    (registry.folder(ref) / "version.json").write_text("{")
+    facts = json.loads(run("models", "show", "champion", "--format", "json").stdout)
+    assert "version.json: damaged card" in facts["fault"]
+    assert facts["card"]["parent"] == "shipped"
+    assert facts["served"][0][1] is None
+
+
+def test_a_champion_whose_folder_is_gone_is_listed_shown_and_found_missing(run, registry):
+    champion, kept, aside = (hollow_version(registry, number) for number in range(3))
+    make_champion(registry, champion)
+    name_version(registry, "aside", aside)
+    for ref in (champion, aside):
+        shutil.rmtree(registry.folder(ref))
+    rows = json.loads(run("models", "list", "--kind", "ltr", "--format", "json").stdout)
+    assert {row["version"]: row["names"] for row in rows} == {
+        champion.version: ["champion", "missing"], kept.version: [],
+        aside.version: ["aside", "missing"],
+    }  # fmt: skip
+    shown = run("models", "show", "champion").stdout
+    assert "not in this workspace any more" in shown
+    assert "by ann" in shown
+    verified = run("models", "verify", "--format", "json")
+    assert verified.exit_code == 1
+    wrong = {each["version"] for each in json.loads(verified.stdout) if not each["sound"]}
+    assert wrong == {champion.version, aside.version}
+
+
+def test_a_champion_that_cannot_answer_here_is_wrong_another_version_is_not(run, registry):
+    misfit = hollow_version(registry, 1)  # made over no index
+    assert run("models", "verify").exit_code == 0
+    make_champion(registry, misfit)
+    done = run("models", "verify")
+    assert done.exit_code == 1
+    assert f"ltr       {misfit.version}  WRONG" in done.stdout
+
+
+def test_a_shipped_challenger_is_listed(run, registry):
+    make_champion(registry, hollow_version(registry, 1))
+    name_version(registry, "challenger", SHIPPED_MODEL)
+    rows = json.loads(run("models", "list", "--kind", "ltr", "--format", "json").stdout)
+    assert (rows[0]["version"], rows[0]["names"]) == ("shipped", ["challenger"])
+
+
+def test_show_cuts_nothing_that_a_card_says(run, registry):
+    long = {f"setting_{number}": number / 7 for number in range(12)}
+    figure = {"value": 0.9876, "ci95": [0.98, 0.991], "n": 1000}
+    ref = hollow_version(
+        registry, 1, parameters={"training": {"ranker": long}, "thresholds": {"match": 0.85}},
+        data={"listings": {"offer": 5, "ranker": 3}},
+        metrics={"figures": {"precision_at_1": figure},
+                 "measured_on": {"listings": 1000, "of": "generated listings"}},
+    )  # fmt: skip
+    text = run("models", "show", ref.version).stdout
+    lines = text.splitlines()
+    assert max(len(line) for line in lines if not line.startswith("folder")) <= 80
+    assert f"folder          {registry.folder(ref)}" in lines
+    assert "…" not in text
+    words = " ".join(text.split())
+    assert all(f"{name}={value:g}" in words for name, value in long.items())
+    assert "listings        offer=5, ranker=3" in lines
+    assert "thresholds      match=0.85" in lines
+    assert "                on 1,000 generated listings" in lines
+
+
+def test_what_serves_in_place_of_a_damaged_champion_is_in_the_status(run, registry):
+    make_champion(registry, working_version(registry, 0.25))
+    champion = registry.pointer().champion
+    assert champion.version in run("status").stdout
+    flip(registry.folder(champion) / "ranker.onnx")
+    status = json.loads(run("status", "--format", "json").stdout)["ranker"]
+    assert status["version"] == registry.folders.fingerprint(SHIPPED_MODEL)
+    assert "ranker.onnx: damaged" in status["fault"]
+    text = run("status").stdout
+    assert "in place of the champion: `rerank models verify`" in text
+    assert max(map(len, text.splitlines())) <= 80
 
 
 def test_a_difference_is_shown_by_key(run, registry):
@@ -129,9 +214,10 @@ def test_a_difference_is_shown_by_key(run, registry):
     text = run("models", "diff", one.version, other.version).stdout
     assert max(map(len, text.splitlines())) <= 80
     assert "differ in nothing" in run("models", "diff", one.version, one.version).stdout
-    bare = run("models", "diff", "shipped", one.version)
+    (registry.folder(other) / "version.json").unlink()
+    bare = run("models", "diff", other.version, one.version)
     assert bare.exit_code == 1
-    assert "ltr shipped has no card" in bare.stderr
+    assert f"{other} has no card" in bare.stderr
 
 
 def test_the_history_tells_who_when_from_to_and_why(run, registry):
@@ -154,13 +240,17 @@ def test_verify_names_what_is_wrong(run, registry):
     make_champion(registry, sound)
     fine = run("models", "verify")
     assert fine.exit_code == 0, fine.output
-    assert f"ltr {sound.version}: sound: " in fine.stdout
-    assert "no reference to hold its answers against" in fine.stdout
+    lines = fine.stdout.splitlines()
+    assert lines[:2] == [
+        f"ltr       {sound.version}  sound  6 files, card, no reference to hold its",
+        f"{'':35}answers against",
+    ]
+    assert max(map(len, lines)) <= 80
     flip(registry.folder(broken) / "calibrator.json")
     result = run("models", "verify")
     assert result.exit_code == 1
-    assert f"ltr {broken.version}: WRONG: " in result.stdout
-    assert "calibrator.json: damaged" in result.stdout
+    assert f"ltr       {broken.version}  WRONG\n    /" in result.stdout
+    assert "calibrator.json: damaged" in " ".join(result.stdout.split())
     assert run("models", "verify", sound.version).exit_code == 0
     (row,) = json.loads(run("models", "verify", broken.version, "--format", "json").stdout)
     assert (row["version"], row["sound"]) == (broken.version, False)
@@ -322,6 +412,28 @@ def test_an_index_that_the_champion_does_not_fit_is_refused(registry, home):
     with pytest.raises(MismatchError, match="0123456789abcdef"):
         promote(registry, switch, Judged())
     assert serving_part(registry.workspace, "index").version != odd.fingerprint
+
+
+def test_the_card_of_an_index_or_embedder_says_what_it_finds_and_when_it_served(
+    run, registry, home
+):
+    home.mkdir()
+    shutil.copytree(shipped("embedder"), home / "embedder")
+    keep_part(registry, "embedder", parent="shipped", data={"registry": "abc"})
+    assert registry.card(registry.pointer().named("embedder")).data["registry"] == "abc"
+    first = other_index(home, 1)
+    keep_part(registry, "index", parent="shipped")
+    for text in (first, registry.pointer().named("embedder").version):
+        facts = json.loads(run("models", "show", text, "--format", "json").stdout)
+        figures = facts["card"]["metrics"]["figures"]
+        low, high = figures["recall_at_10"]["ci95"]
+        assert 0.8 < low < figures["recall_at_10"]["value"] <= high <= 1
+        assert figures["recall_at_10"]["n"] == facts["card"]["metrics"]["measured_on"]["listings"]
+        assert [until for _, until in facts["served"]] == [None]
+    lines = run("models", "show", first).stdout.splitlines()
+    assert any(line.startswith("validation      recall@10 0.9") for line in lines)
+    assert any(line.startswith("embedder        ") for line in lines)
+    assert any(line.startswith("served          from 20") for line in lines)
 
 
 def test_a_damaged_index_is_not_put_back(run, registry, home):

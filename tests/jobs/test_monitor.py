@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from second_model import add_version
 
@@ -72,7 +74,40 @@ def test_a_resolved_file_is_compared_with_another_as_it_is(run, write, tmp_path,
     assert "Nothing moved: nothing to do." in done.stdout
 
 
-def test_without_anything_to_compare_with_it_says_what_to_give(run, write, generated):
-    done = run("monitor", write("day.parquet", generated[:10]))
+def test_in_an_empty_workspace_the_shipped_model_says_how_its_answers_were(run, write, generated):
+    done = run("monitor", write("day.parquet", generated))
+    assert done.exit_code == 0, done.output
+    assert "1,000 listings against 1,000 of ltr shipped, at training" in done.stdout
+
+
+def test_a_file_with_other_columns_of_these_names_is_refused_with_all_faults(run, tmp_path):
+    path = tmp_path / "odd.parquet"
+    pq.write_table(pa.table({
+        "title": [["gtx 1060"]], "model": ["x"], "match_probability": ["often"], "margin": [1],
+        "decision": ["match"],
+    }), path)  # fmt: skip
+    done = run("monitor", path)
+    assert done.exit_code == 1
+    assert "odd.parquet: 2 faults" in done.stderr
+    assert "  - column title: expected string, found list<" in done.stderr
+    assert "  - column match_probability: expected double, found string" in done.stderr
+
+
+def test_titles_that_the_input_had_as_numbers_are_read_as_text(run, tmp_path):
+    path = tmp_path / "numbers.parquet"
+    pq.write_table(pa.table({
+        "title": [1080, 3080], "model": ["GeForce GTX 1080", None], "match_probability": [0.9, 0.1],
+        "margin": [0.5, 0.0], "decision": pa.array(["match", "review"]).dictionary_encode(),
+    }), path)  # fmt: skip
+    done = run("monitor", path, "--format", "json")
+    assert done.exit_code == 0, done.output
+    assert json.loads(done.stdout)["listings"] == 2
+
+
+def test_without_anything_to_compare_with_it_says_what_to_give(
+    run, write, home, tmp_path, generated
+):
+    ref = add_version(home, tmp_path / "draft")  # its card says nothing of its answers
+    done = run("monitor", write("day.parquet", generated[:10]), "--reference", ref.version)
     assert done.exit_code == 1
     assert "give a file that was resolved earlier with --reference" in done.output

@@ -68,6 +68,17 @@ def registry(tmp_path):
     return Path(shutil.copytree(shipped("registry"), tmp_path / "registry"))
 
 
+def test_a_canary_that_a_night_does_not_serve_is_told_of(night, home):
+    path = home / "models" / "active_model.json"
+    path.parent.mkdir(parents=True)
+    path.write_text('{"name": "ltr", "version": "shipped", "canary": {"step": 0}}')
+    result = night(FIRST)
+    assert result.exit_code == 0, result.output
+    assert "a canary runs, but only `rerank models canary run` serves it" in result.stderr
+    path.unlink()
+    assert "canary" not in night(SECOND).stderr
+
+
 def test_a_day_is_scored_into_its_folder_as_score_does_it(run, night, feeds, tmp_path):
     result = night(FIRST)
     assert result.exit_code == 0, result.output

@@ -19,7 +19,7 @@ from jobs.lifecycle.verdict_text import verdict_text
 from jobs.workspace import Workspace
 from rerank.lifecycle.parity import make_reference
 from rerank.lifecycle.promotion_settings import LatencySettings, promotion_settings_of
-from rerank.lifecycle.versions import SHIPPED_MODEL, Card, VersionRef
+from rerank.lifecycle.versions import CARD, SHIPPED_MODEL, Card, VersionRef
 
 QUICK = promotion_settings_of({
     "samples": 50, "sets": {"generated": 300}, "latency": {"listings": 0},
@@ -33,7 +33,7 @@ def doctored(home) -> Doctored:
 
     def make(*, match: float = 0.0, scale: float = 1.0, reference=None) -> VersionRef:
         draft = home / "draft"
-        shutil.copytree(shipped("model"), draft)
+        shutil.copytree(shipped("model"), draft, ignore=shutil.ignore_patterns(CARD))
         parameters = json.loads((draft / MANIFEST).read_text(encoding="utf-8"))["parameters"]
         if match:
             parameters["thresholds"]["match"] = match
@@ -106,12 +106,15 @@ def test_a_calibrator_that_was_changed_is_caught_by_floor_and_reference(home, do
     assert "reference listings are answered otherwise than when the model was made" in gate.words
 
 
-def test_reference_answers_can_be_required(home):
+def test_reference_answers_can_be_required(home, doctored):
     required = promotion_settings_of({
         "samples": 20, "parity": True, "sets": {"generated": 0}, "latency": {"listings": 0},
     })  # fmt: skip
+    home.mkdir()
+    bare = doctored(match=0.86)
+    assert PARITY in judge(Workspace(home), bare, SHIPPED_MODEL, required).failed
     verdict = judge(Workspace(home), SHIPPED_MODEL, SHIPPED_MODEL, required)
-    assert verdict.failed == (PARITY,)
+    assert verdict.failed == ()
 
 
 def test_a_damaged_candidate_fails_by_that_alone(home, doctored):

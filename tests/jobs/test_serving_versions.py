@@ -47,7 +47,9 @@ def test_the_champion_serves_whatever_its_kind(registry, two, home):
     assert open_version(registry.workspace, two[1]).model.version == two[1].version
 
 
-@pytest.mark.parametrize("damage", ["flipped", "missing file", "missing folder", "card"])
+@pytest.mark.parametrize(
+    "damage", ["flipped", "missing file", "missing folder", "card", "unreadable", "unreadable card"]
+)
 def test_a_damaged_champion_is_found_before_it_serves_and_the_one_before_does(
     registry, two, home, run, damage
 ):
@@ -58,6 +60,10 @@ def test_a_damaged_champion_is_found_before_it_serves_and_the_one_before_does(
         (folder / "offer.onnx").unlink()
     elif damage == "card":
         flip(folder / "version.json")
+    elif damage.startswith("unreadable"):  # by whoever runs this: root may read all files
+        path = folder / ("version.json" if "card" in damage else "manifest.json")
+        path.unlink()
+        path.mkdir()
     else:
         shutil.rmtree(folder)
     with pytest.warns(RerankWarning, match=f"until then ltr {two[0].version}, which was champion"):
