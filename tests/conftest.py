@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,9 @@ from index.retriever import Retriever
 from index.vector_index import ExactIndex
 
 MakeGpu = Callable[..., GpuRecord]
+
+# A shell starts what is to run in the background with Ctrl-C ignored, and tests press it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _gpu(

@@ -288,10 +288,10 @@ def test_the_peak_of_a_stage_counts_what_it_gave_back_and_what_is_inside():
     meter = PeakMeter()
     with meter.stage("outer"):
         with meter.stage("inner"):
-            block = np.ones(64 << 20, np.uint8)
+            block = np.ones(256 << 20, np.uint8)  # far more than libraries give back meanwhile
             del block
         with meter.stage("idle"):
             pass
-    assert meter.peaks["inner"] >= 60 << 20
-    assert meter.peaks["outer"] >= 60 << 20
+    assert meter.peaks["inner"] >= 128 << 20
+    assert meter.peaks["outer"] >= 128 << 20
     assert meter.peaks["idle"] < 16 << 20
