@@ -69,7 +69,7 @@ _RATIOS = (
     "Rates are listings a second, parquet to parquet, on the feed of distinct titles; what they "
     "are divided by is described below. RapidFuzz's `extract` runs in one process, as it is made, "
     "`cdist` and the cross-encoder on two threads, and the floor on as many processes as ours. "
-    "Model names, unless variants' are said."
+    "RapidFuzz chooses among the registry's variants, as we do, unless model names are said."
 )
 _HOW = """```sh
 make bench                                   # all but the longest: some 12 minutes on 2 cores

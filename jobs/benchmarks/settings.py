@@ -38,10 +38,10 @@ class BenchSettings:
     listings: int = 100_000
     fuzzy_listings: int = 1000
     neural_listings: int = 100
-    floor_listings: int = 20_000
+    floor_listings: int = 40_960
     stage_listings: int = 20_000
     candidate_listings: int = 5000
-    thread_listings: int = 10_000
+    thread_listings: int = 16_384
     memory_listings: int = 5_000_000
     growth: tuple[int, ...] = (10_000, 100_000)
     registry_sizes: tuple[int, ...] = (1000, 10_000, 100_000)
