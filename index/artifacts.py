@@ -21,7 +21,7 @@ import platform
 import secrets
 import shutil
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -114,6 +114,16 @@ def _naming(target: Path, draft: Path) -> Iterator[None]:
         raise OSError(exc.errno, os.strerror(exc.errno), str(target)) from exc
 
 
+def write_json(content: Mapping[str, Any], target: Path) -> None:
+    """Write JSON that people read too, whole or not at all.
+
+    :raises ValueError: if a number is not finite, which JSON does not know.
+    """
+    with writing_file(target) as draft:
+        text = json.dumps(content, indent=2, allow_nan=False) + "\n"
+        draft.write_text(text, encoding="utf-8")
+
+
 def write_manifest(
     folder: Path,
     *,
@@ -133,7 +143,7 @@ def write_manifest(
         kind=kind,
         format_version=format_version,
         parameters=parameters,
-        libraries={"python": platform.python_version(), **_versions(libraries)},
+        libraries={"python": platform.python_version(), **library_versions(libraries)},
         files=files,
         fingerprint=_fingerprint(files, parameters),
         seconds=None if seconds is None else round(seconds, 1),
@@ -276,7 +286,8 @@ def _fingerprint(files: dict[str, str], parameters: dict[str, Any]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def _versions(libraries: Sequence[str]) -> dict[str, str]:
+def library_versions(libraries: Sequence[str]) -> dict[str, str]:
+    """Return the versions of installed libraries, by name; "not installed" for the others."""
     found = {}
     for library in libraries:
         try:

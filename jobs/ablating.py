@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from index.artifacts import writing_file
+from index.artifacts import write_json
 from index.registry import registry_fingerprint
 from index.shipped import shipped
 from jobs.gold_sets import read_gold_files, shipped_sets
@@ -69,8 +68,7 @@ def ablate_workspace(
 
 def write_ablation(report: Mapping[str, Any], path: Path) -> None:
     """Write a report as JSON, whole or not at all."""
-    with writing_file(path) as draft:
-        draft.write_text(json.dumps(report, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+    write_json(report, path)
 
 
 def ablation_text(report: Mapping[str, Any]) -> str:

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from index.artifacts import writing_file
+from index.artifacts import write_json, writing_file
 from index.errors import InputError
 from index.registry import registry_fingerprint
 from jobs.gold_sets import ANNOTATED, TAUGHT, annotated_sets, read_gold_files, shipped_sets
@@ -93,8 +93,7 @@ def evaluate_workspace(
 
 def write_reports(workspace: Workspace, report: dict[str, Any]) -> None:
     """Write a report as JSON and as a page that opens offline."""
-    with writing_file(workspace.report_path) as path:
-        path.write_text(json.dumps(report, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+    write_json(report, workspace.report_path)
     with writing_file(workspace.report_page) as path:
         path.write_text(render_report(report), encoding="utf-8")
 

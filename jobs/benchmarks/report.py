@@ -5,11 +5,10 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from index.artifacts import read_manifest, writing_file
+from index.artifacts import library_versions, read_manifest, write_json
 from index.errors import ArtifactError, MismatchError
 from jobs.benchmarks.settings import BenchSettings, Scale
 from jobs.workspace import Workspace
@@ -41,7 +40,8 @@ def new_report(home: Path, settings: BenchSettings) -> dict[str, Any]:
         remedy=model.REMEDY,
     )  # fmt: skip
     return {
-        "format": FORMAT, "machine": _machine(), "libraries": _versions(), "seed": settings.seed,
+        "format": FORMAT, "machine": _machine(), "libraries": library_versions(_LIBRARIES),
+        "seed": settings.seed,
         "quick": settings.scale is Scale.QUICK, "settings": settings.as_json(),
         "model_version": ranker.fingerprint, "index_version": index.fingerprint,
         "registry": {name: index.parameters[name] for name in ("gpus", "models", "kind")},
@@ -93,8 +93,7 @@ def read_report(path: Path) -> dict[str, Any]:
 
 def write_report(report: Mapping[str, Any], path: Path) -> None:
     """Write a report, whole or not at all."""
-    with writing_file(path) as draft:
-        draft.write_text(json.dumps(report, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+    write_json(report, path)
 
 
 def _machine() -> dict[str, Any]:
@@ -111,13 +110,3 @@ def _cpu_name() -> str:
         return "unknown"
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return names[0] if names else "unknown"
-
-
-def _versions() -> dict[str, str]:
-    found = {}
-    for library in _LIBRARIES:
-        try:
-            found[library] = version(library)
-        except PackageNotFoundError:
-            found[library] = "not installed"
-    return found

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from index.artifacts import Manifest, writing_file
+from index.artifacts import Manifest, write_json
 from index.errors import InputError
 from index.shipped import shipped
 from jobs.comparing.entrants import BASELINE, Entrant, entrants_of
@@ -101,8 +100,7 @@ def compare_rankers(
 
 def write_comparison(report: Mapping[str, Any], path: Path) -> None:
     """Write a report as JSON, whole or not at all."""
-    with writing_file(path) as draft:
-        draft.write_text(json.dumps(report, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+    write_json(report, path)
 
 
 def _sets(plan: ComparisonPlan, retriever: Retriever) -> GoldSets:

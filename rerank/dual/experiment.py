@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from index.artifacts import writing_file
+from index.artifacts import write_json
 from index.errors import ArtifactError, InputError
 from rerank.dual.ablation import EMBEDDING_ONLY, AblatedStep, ablation_report, gains_over, run_steps
 from rerank.dual.config import DualConfig, as_content
@@ -183,5 +182,4 @@ def _described(scored: ScoredSet, data: DualData) -> dict[str, Any]:
 
 
 def _write(report: dict[str, Any], path: Path) -> None:
-    with writing_file(path) as draft:
-        draft.write_text(json.dumps(report, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+    write_json(report, path)

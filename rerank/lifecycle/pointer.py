@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from index.artifacts import writing_file
+from index.artifacts import write_json
 from index.errors import ArtifactError, InputError
 from rerank.lifecycle.versions import DECISION_KINDS, KINDS, SHIPPED_MODEL, VersionRef, checked_name
 
@@ -93,8 +93,7 @@ def replace_pointer(path: Path, pointer: Pointer) -> None:
         "generation": pointer.generation, "transition": pointer.transition,
         "canary": pointer.canary,
     }  # fmt: skip
-    with writing_file(path) as draft:
-        draft.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+    write_json(content, path)
     _flush_folder(path.parent)
 
 
