@@ -79,19 +79,14 @@ def _here(
 def _in_processes(
     count: int, make: Callable[[], Callable[[Item], Result]]
 ) -> Iterator[Callable[[Iterable[Item]], Iterator[tuple[Item, Result]]]]:
-    pool = ProcessPoolExecutor(
-        count, mp_context=multiprocessing.get_context("spawn"), initializer=_become_worker
-    )
-    with _environment(ONE_THREAD):  # they load while this process gets ready; faults come later
-        for _ in range(count):
-            pool.submit(_prepare, make)
+    workers = [_Worker(make) for _ in range(count)]
+    waiting: deque[tuple[Item, Future[Result]]] = deque()
 
     def apply(items: Iterable[Item]) -> Iterator[tuple[Item, Result]]:
-        waiting: deque[tuple[Item, Future[Result]]] = deque()
         try:
             for item in items:
-                with _environment(ONE_THREAD):  # of a process that starts only now
-                    waiting.append((item, pool.submit(_apply, make, item)))
+                least_busy = min(workers, key=_Worker.n_unfinished)
+                waiting.append((item, least_busy.submit(item)))
                 if len(waiting) > _AHEAD * count:
                     first, future = waiting.popleft()
                     yield first, future.result()
@@ -106,7 +101,39 @@ def _in_processes(
     try:
         yield apply
     finally:
-        pool.shutdown(cancel_futures=True)
+        for _, future in waiting:
+            future.cancel()
+        for worker in workers:
+            worker.end()
+
+
+class _Worker:
+    """One process, in a pool of its own: in Python 3.11 one for several processes may wait forever
+    if one of them ends while the next one starts.
+
+    :param make: makes the function; the process begins with it at once, its faults come later.
+    """
+
+    def __init__(self, make: Callable[[], Callable[[Any], Any]]) -> None:
+        self._make = make
+        self._unfinished: list[Future[Any]] = []
+        self._pool = ProcessPoolExecutor(
+            1, mp_context=multiprocessing.get_context("spawn"), initializer=_become_worker
+        )
+        with _environment(ONE_THREAD):
+            self._pool.submit(_prepare, make)
+
+    def n_unfinished(self) -> int:
+        self._unfinished = [future for future in self._unfinished if not future.done()]
+        return len(self._unfinished)
+
+    def submit(self, item: Item) -> Future[Any]:
+        future = self._pool.submit(_apply, self._make, item)
+        self._unfinished.append(future)
+        return future
+
+    def end(self) -> None:
+        self._pool.shutdown(cancel_futures=True)
 
 
 def _apply(make: Callable[[], Callable[[Item], Result]], item: Item) -> Result:

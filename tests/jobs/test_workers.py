@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -119,8 +120,38 @@ def test_less_than_one_worker_is_an_error() -> None:
         working(0, make_square)
 
 
+_KILLS_ITS_FIRST_WORKER = """
+import os, signal, sys, threading, time
+from pathlib import Path
+
+from jobs.workers import WorkerEndedError, working
+from tests_jobs_sleeper import make_sleeper
+
+
+def workers():
+    for thread in Path("/proc/self/task").iterdir():
+        for pid in (thread / "children").read_text().split():
+            if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes():
+                yield int(pid)
+
+
+def kill_first(seconds):
+    while not (found := list(workers())):
+        pass
+    time.sleep(seconds)
+    os.kill(found[0], signal.SIGKILL)
+
+
+if __name__ == "__main__":
+    for milliseconds in range(10):
+        threading.Thread(target=kill_first, args=(milliseconds / 1000,)).start()
+        try:
+            with working(4, make_sleeper) as apply:
+                list(apply(range(1000)))
+        except WorkerEndedError as exc:
+            print(exc.fault)
+"""
 _PARENT = """
-import time
 from jobs.workers import working
 from tests_jobs_sleeper import make_sleeper
 
@@ -140,16 +171,32 @@ def make_sleeper():
 """
 
 
-def test_workers_end_when_their_parent_is_killed(tmp_path: object) -> None:
-    folder = str(tmp_path)
-    for name, text in (("parent.py", _PARENT), ("tests_jobs_sleeper.py", _SLEEPER)):
-        with open(os.path.join(folder, name), "w", encoding="utf-8") as file:
-            file.write(text)
-    paths = os.pathsep.join([folder, os.getcwd(), os.environ.get("PYTHONPATH", "")])
-    parent = subprocess.Popen(
-        [sys.executable, os.path.join(folder, "parent.py")], stdout=subprocess.PIPE, text=True,
+def _start(script: str, folder: Path) -> subprocess.Popen[str]:
+    """Start a script beside the module of `make_sleeper`."""
+    (folder / "parent.py").write_text(script)
+    (folder / "tests_jobs_sleeper.py").write_text(_SLEEPER)
+    paths = os.pathsep.join([str(folder), os.getcwd(), os.environ.get("PYTHONPATH", "")])
+    return subprocess.Popen(
+        [sys.executable, folder / "parent.py"], stdout=subprocess.PIPE, text=True,
         env={**os.environ, "PYTHONPATH": paths},
     )  # fmt: skip
+
+
+@pytest.mark.slow
+def test_a_worker_that_dies_while_others_start_is_told_and_leaves_nothing_waiting(
+    tmp_path: Path,
+) -> None:
+    parent = _start(_KILLS_ITS_FIRST_WORKER, tmp_path)
+    try:
+        said, _ = parent.communicate(timeout=120)
+    finally:
+        parent.kill()
+    fault = "one of 4 worker processes ended unexpectedly, perhaps for want of memory"
+    assert said.splitlines() == [fault] * 10
+
+
+def test_workers_end_when_their_parent_is_killed(tmp_path: Path) -> None:
+    parent = _start(_PARENT, tmp_path)
     assert parent.stdout is not None
     with parent.stdout:
         workers = {int(parent.stdout.readline()) for _ in range(8)}
