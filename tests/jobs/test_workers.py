@@ -129,10 +129,9 @@ from tests_jobs_sleeper import make_sleeper
 
 
 def workers():
-    for thread in Path("/proc/self/task").iterdir():
-        for pid in (thread / "children").read_text().split():
-            if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes():
-                yield int(pid)
+    for pid in Path(f"/proc/self/task/{os.getpid()}/children").read_text().split():
+        if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes():
+            yield int(pid)
 
 
 def kill_first(seconds):
