@@ -161,7 +161,7 @@ def loaded_by(statement: str) -> set[str]:
     code = f"{statement}\nimport sys\nprint(*{{name.split('.')[0] for name in sys.modules}})"
     done = subprocess.run(
         [sys.executable, "-c", code], check=True, cwd=ROOT, capture_output=True, text=True,
-        timeout=120,
+        timeout=300,
     )  # fmt: skip
     return set(done.stdout.split())
 

@@ -478,7 +478,7 @@ def test_the_slow_loader_reads_the_same(tmp_path: Path) -> None:
     )
     done = subprocess.run(
         [sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=True,
-        timeout=60,
+        timeout=300,
     )  # fmt: skip
     assert done.stdout.splitlines() == faults_of(path)
     assert len(faults_of(path)) == 2

@@ -420,7 +420,7 @@ class Session:
         size = struct.pack("HHHH", height, width, 0, 0)
         fcntl.ioctl(self.terminal, termios.TIOCSWINSZ, size)
 
-    def wait_for(self, words: str, *, seconds: float = 60) -> str:
+    def wait_for(self, words: str, *, seconds: float = 300) -> str:
         """Return the text since the last call, up to and with some words."""
         deadline = time.monotonic() + seconds
         while words not in ANSI.sub("", self.seen):
@@ -444,18 +444,18 @@ class Session:
 
     def end(self) -> int:
         """Wait for the program's end and return its exit status, as a shell shows it."""
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 300
         while time.monotonic() < deadline:
             if select.select([self.terminal], [], [], 0.05)[0]:
                 try:
                     os.read(self.terminal, 65536)
                 except OSError:
                     break
-        return self.program.wait(timeout=60)
+        return self.program.wait(timeout=300)
 
     def close(self) -> None:
         self.program.kill()
-        self.program.wait(timeout=60)
+        self.program.wait(timeout=300)
         os.close(self.terminal)
 
 

@@ -285,7 +285,7 @@ def test_a_kill_at_any_step_of_a_promotion_leaves_the_old_or_the_new_pointer(reg
     refs = [hollow_version(registry, number) for number in range(2)]
     make_champion(registry, refs[0])
     child = python(KILLED_AT_EACH_STEP, home, *(ref.version for ref in refs))
-    said, errors = child.communicate(timeout=120)
+    said, errors = child.communicate(timeout=300)
     rows = [json.loads(line) for line in said.splitlines()]
     assert rows, errors
     for row in rows:
@@ -391,7 +391,7 @@ def test_of_two_promotions_at_once_one_wins_and_the_other_says_so(registry, home
         assert child.stdin is not None
         child.stdin.write("go\n")
         child.stdin.flush()
-    said = [child.communicate(timeout=60)[0] for child in both]
+    said = [child.communicate(timeout=300)[0] for child in both]
     assert sorted(words.split()[0] for words in said) == ["refused:", "won"]
     winner = refs[0] if said[0].startswith("won") else refs[1]
     assert registry.pointer().champion == winner
@@ -427,7 +427,7 @@ def test_a_disk_that_takes_no_more_leaves_the_old_champion(registry, home):
     one, other = (hollow_version(registry, number) for number in range(2))
     make_champion(registry, one)
     before = (home / "models" / "active_model.json").read_bytes()
-    said, errors = python(FULL_DISK, home, other.version).communicate(timeout=60)
+    said, errors = python(FULL_DISK, home, other.version).communicate(timeout=300)
     assert "made" not in said, errors
     assert "File too large" in said
     assert (home / "models" / "active_model.json").read_bytes() == before

@@ -69,7 +69,7 @@ def environment(tmp_path):
 def rerank(tmp_path, *arguments):
     return subprocess.run(
         [sys.executable, "-c", "from jobs.cli import main; main()", *map(str, arguments)],
-        capture_output=True, text=True, env=environment(tmp_path), timeout=120, check=False,
+        capture_output=True, text=True, env=environment(tmp_path), timeout=300, check=False,
     )  # fmt: skip
 
 
@@ -119,7 +119,7 @@ def test_a_killed_worker_is_survived(tmp_path):
     child = start(feeds, tmp_path / "out", begun)
     victim = wait_for_a_worker(child, begun)
     os.kill(victim, signal.SIGKILL)
-    said, _ = child.communicate(timeout=120)
+    said, _ = child.communicate(timeout=300)
     assert child.returncode == 0, said
     assert "6 rows: 6 match" in said
     processes = {int(path.name) for path in begun.iterdir()}
@@ -141,7 +141,7 @@ def test_a_signal_ends_the_run_and_its_workers_and_leaves_nothing_half_written(t
         os.killpg(child.pid, stop)  # as a terminal does: to every process of the group
     else:
         child.send_signal(stop)
-    said, _ = child.communicate(timeout=60)
+    said, _ = child.communicate(timeout=300)
     assert (child.returncode, said) == (130, "interrupted\n")
     local = tmp_path / "local"
     score_all(str(feeds), place_of(local))
@@ -154,7 +154,7 @@ def test_a_signal_ends_the_run_and_its_workers_and_leaves_nothing_half_written(t
 def test_one_file_goes_to_one_worker_and_if_it_ends_every_worker_that_is_one_line(tmp_path):
     write_feed(tmp_path / "a.parquet", ["x"])
     child = start(tmp_path / "a.parquet", tmp_path / "out.parquet", None)
-    said, _ = child.communicate(timeout=120)
+    said, _ = child.communicate(timeout=300)
     assert child.returncode == 1
     note, error = said.splitlines()
     assert note.startswith("Ray spreads files over workers: one file goes to one worker")

@@ -268,7 +268,7 @@ def test_an_interrupted_run_ends_in_one_line_and_goes_on(tmp_path, command, stop
     while child.poll() is None and not list(tmp_path.rglob(".a.parquet.*")):
         time.sleep(0.01)
     child.send_signal(stop)
-    _, said = child.communicate(timeout=60)
+    _, said = child.communicate(timeout=300)
     assert child.returncode == 130
     assert said == f"Stopped: 0 of 3 files finished, nothing half-written; {remedy}\n"
     assert list((tmp_path / "out").rglob("*.parquet")) == []

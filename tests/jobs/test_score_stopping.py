@@ -120,7 +120,7 @@ def test_a_killed_worker_of_a_run_ends_it_in_one_line(tmp_path):
     while child.poll() is None and not _workers(child.pid):
         time.sleep(0.01)
     os.kill(_workers(child.pid)[0], signal.SIGKILL)
-    _, said = child.communicate(timeout=60)
+    _, said = child.communicate(timeout=300)
     assert child.returncode == 1
     assert said == (
         "Error: one of 2 worker processes ended unexpectedly, perhaps for want of memory; 0 of 2 "

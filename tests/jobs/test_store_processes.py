@@ -20,7 +20,7 @@ from rerank.store.listings import StoredListing, save_listings
 
 ROWS = 60_000  # enough for an import to write for some tenths of a second
 KILLS = 15
-PATIENCE_S = 120
+PATIENCE_S = 300
 
 
 @pytest.fixture

@@ -267,7 +267,7 @@ def test_a_kill_between_migrations_leaves_each_with_its_record_or_not_at_all(sto
     add_listing(store, "a")
     forget(store, "0003_preferences", "0004_evaluation")
     process = python(KILLED_WHILE_MIGRATING, store.path, statements)
-    assert process.wait(60) == -signal.SIGKILL, process.communicate()
+    assert process.wait(300) == -signal.SIGKILL, process.communicate()
     process.communicate()
     assert applied(store) == NAMES  # what was missing is applied now: nothing stood there half
     assert listing_ids(store) == ["a"]
@@ -278,7 +278,7 @@ def test_a_kill_between_migrations_leaves_each_with_its_record_or_not_at_all(sto
 @pytest.mark.parametrize("statements", [1, 4, 8])
 def test_a_kill_while_a_store_is_made_leaves_none(store, statements):
     process = python(KILLED_WHILE_MIGRATING, store.path, statements)
-    assert process.wait(60) == -signal.SIGKILL, process.communicate()
+    assert process.wait(300) == -signal.SIGKILL, process.communicate()
     process.communicate()
     assert not store.path.exists()
     add_listing(store, "a")
@@ -423,7 +423,7 @@ def test_ctrl_c_while_a_query_runs_is_a_keyboard_interrupt(store):
     assert process.stdout.readline() == "in\n"
     time.sleep(1.0)  # the query, which would take a minute, runs by now
     process.send_signal(signal.SIGINT)
-    _, told = process.communicate(timeout=60)
+    _, told = process.communicate(timeout=300)
     assert told.splitlines()[-1] == "KeyboardInterrupt"
     assert listing_ids(store) == ["a"]
 
@@ -460,7 +460,7 @@ def test_a_second_writer_is_told_who_writes_and_may_wait(store):
         store.path,
     )
     holder.communicate("\n")
-    assert waiting.communicate(timeout=60) == ("[('a',), ('held',)]\n", "")
+    assert waiting.communicate(timeout=300) == ("[('a',), ('held',)]\n", "")
 
 
 def test_a_reader_waits_for_a_write_to_end(store):

@@ -91,7 +91,7 @@ def assert_the_same_in_a_fresh_process(made):
     arguments = [str(made.folder), str(made.base), json.dumps(PAIRS)]
     done = subprocess.run(
         [sys.executable, "-c", code, *arguments], check=True, cwd=ROOT, capture_output=True,
-        text=True, timeout=120,
+        text=True, timeout=300,
         env=os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), str(Path(__file__).parent)])},
     )  # fmt: skip
     digest, scores = json.loads(done.stdout)
@@ -142,7 +142,7 @@ def test_serving_imports_no_torch(made):
     )
     done = subprocess.run(
         [sys.executable, "-c", code, str(made.folder)], check=True, cwd=ROOT, capture_output=True,
-        text=True, timeout=120,
+        text=True, timeout=300,
     )  # fmt: skip
     loaded = set(done.stdout.split())
     assert {"onnxruntime", "tokenizers"} < loaded
