@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from index.artifacts import writing_folder
 from index.embedder import unit_rows
 from index.errors import ArtifactError, InputError
+from index.onnx_session import open_session
 
 Vectors = NDArray[np.float32]
 
@@ -24,6 +25,7 @@ _DEFAULT_LONGEST = 256  # tokens; what all-MiniLM-L6-v2 reads
 _ONNX, _TOKENIZER, _SETTINGS = "onnx/model.onnx", "tokenizer.json", "sentence_bert_config.json"
 _POOLING = "1_Pooling/config.json"
 _OPSET = 17
+_EXPORT = "rerank build-index --embedder NAME --backend onnx"
 
 
 class SentenceTransformerEmbedder:
@@ -71,17 +73,14 @@ class OnnxEmbedder:
     """An exported transformer, run by ONNX Runtime: mean or first-token pooling, unit length."""
 
     def __init__(self, folder: Path, *, name: str) -> None:
-        import onnxruntime as ort
         from tokenizers import Tokenizer
 
         self._name, self._pooling = name, _pooling(folder)
         self._tokenizer = Tokenizer.from_file(str(folder / _TOKENIZER))
         self._tokenizer.enable_padding()
         self._tokenizer.enable_truncation(_longest(folder))
-        options = ort.SessionOptions()
-        options.log_severity_level = 3
-        self._session: Any = ort.InferenceSession(
-            str(folder / _ONNX), options, providers=["CPUExecutionProvider"]
+        self._session: Any = open_session(
+            folder / _ONNX, where=str(folder / _ONNX), remedy=_EXPORT, threads=0
         )
         self._inputs = {entry.name for entry in self._session.get_inputs()}
         self._dimension = int(self._session.get_outputs()[0].shape[-1])
@@ -100,7 +99,7 @@ class OnnxEmbedder:
         if missing:
             raise ArtifactError(
                 f"{folder}: expected {_TOKENIZER} and {_ONNX}, missing {', '.join(missing)}; "
-                "export the model with `rerank build-index --embedder NAME --backend onnx`"
+                f"export the model with `{_EXPORT}`"
             )
         try:
             return cls(folder, name=name or str(folder))

@@ -19,7 +19,7 @@ PACKAGES = ("index", "rerank", "jobs")
 # What rerank may take from index: records, errors, paths, what reads text; no embedder, no FAISS.
 LEAVES = {
     "records", "errors", "file_faults", "text", "artifacts", "naming", "lexicon", "name_evidence",
-    "ordering", "shipped", "stated_memory", "yaml_loader",
+    "onnx_session", "ordering", "shipped", "stated_memory", "yaml_loader",
 }  # fmt: skip
 
 CROSS_ENCODER_TRAINING = {
@@ -37,14 +37,7 @@ HOMES = {
     "bitsandbytes": {"rerank/cross_encoder/base_model.py"},
     "peft": {"rerank/cross_encoder/adapter.py"},
     "optuna": {"rerank/dual/search.py"},
-    "onnxruntime": {
-        "rerank/trees.py",
-        "rerank/pairwise/scoring.py",
-        "rerank/dual/network.py",
-        "rerank/cross_encoder/scorer.py",
-        "rerank/cross_encoder/export.py",
-        "index/sentence_embedder.py",
-    },
+    "onnxruntime": {"index/onnx_session.py", "rerank/cross_encoder/export.py"},
     "ray": {"jobs/scoring/ray_cluster.py"},
     "sentence_transformers": {"index/embedder_training.py", "index/sentence_embedder.py"},
     "torch": {

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from index.artifacts import Manifest, read_manifest
 from index.errors import ArtifactError
+from index.onnx_session import open_session
 from rerank.cross_encoder.layout import FORMAT_VERSION, KIND, LAYOUT, REMEDY
 from rerank.cross_encoder.pair_encoding import PairEncoder, TextPair
 
@@ -69,17 +70,7 @@ def open_graph(path: Path, *, threads: int = 0) -> Any:
     :param threads: of ONNX Runtime; 0 for one on each core.
     :raises ArtifactError: if it is none.
     """
-    import onnxruntime as ort
-
-    options = ort.SessionOptions()
-    options.log_severity_level = 3
-    options.intra_op_num_threads = threads
-    # Threads that spin while they wait make scoring many times slower where cores are shared.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    try:
-        return ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    except Exception as exc:  # ONNX Runtime raises bare exceptions of its own
-        raise ArtifactError(f"{path}: not a readable graph: {exc}; run `{REMEDY}`") from exc
+    return open_session(path, where=str(path), remedy=REMEDY, threads=threads)
 
 
 def graph_scores(session: Any, encoder: PairEncoder, pairs: Sequence[TextPair]) -> Floats:

@@ -14,6 +14,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from index.onnx_session import open_session
+
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]
 
@@ -146,16 +148,14 @@ def _layer(number: int, *, last: bool) -> list[Any]:
 
 
 class OnnxEnsemble:
-    """Serves an exported ensemble."""
+    """Serves an exported ensemble.
+
+    :raises ArtifactError: if the content is no graph that onnxruntime runs.
+    """
 
     def __init__(self, content: bytes, *, threads: int = 1) -> None:
-        import onnxruntime as ort
-
-        options = ort.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.log_severity_level = 3
-        self._session: Any = ort.InferenceSession(
-            content, options, providers=["CPUExecutionProvider"]
+        self._session: Any = open_session(
+            content, where="exported ensemble", remedy="rerank train-dual", threads=threads
         )
         self._members = self._session.get_outputs()[0].shape[0]
 

@@ -1,4 +1,4 @@
-"""Run the exported scorer. The only place of the package that imports onnxruntime."""
+"""Run the exported scorer."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from index.errors import ArtifactError
+from index.onnx_session import open_session
+from rerank.pairwise.artifact import REMEDY
 from rerank.pairwise.graphs import INPUT, INPUT_A, INPUT_B, SCORE, SCORE_DIFF
 
 Floats = NDArray[np.float32]
@@ -23,7 +24,7 @@ class OnnxScorer:
     """
 
     def __init__(self, content: bytes, *, where: str, threads: int = 1) -> None:
-        self._session: Any = _session(content, where, threads)
+        self._session: Any = open_session(content, where=where, remedy=REMEDY, threads=threads)
 
     def score(self, rows: Floats) -> Floats:
         """Return scores, shape (rows,); equal rows get equal scores."""
@@ -38,21 +39,6 @@ def score_differences(content: bytes, a: Floats, b: Floats, *, where: str) -> Fl
 
     :raises ArtifactError: if the content is no graph that onnxruntime runs.
     """
-    session = _session(content, where, 1)
+    session = open_session(content, where=where, remedy=REMEDY)
     (found,) = session.run([SCORE_DIFF], {INPUT_A: a, INPUT_B: b})
     return np.asarray(found, np.float32)
-
-
-def _session(content: bytes, where: str, threads: int) -> Any:
-    import onnxruntime as ort
-
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.log_severity_level = 3
-    try:
-        return ort.InferenceSession(content, options, providers=["CPUExecutionProvider"])
-    except Exception as exc:  # its own classes, which share no other base
-        raise ArtifactError(
-            f"{where}: expected an ONNX graph, found something onnxruntime does not run "
-            f"({str(exc)[:200]}); train it anew with `rerank train-pairwise`"
-        ) from exc
