@@ -85,9 +85,21 @@ def writing_folder(target: Path, *, overwrite: bool = True) -> Iterator[Path]:
         shutil.rmtree(draft, ignore_errors=True)
 
 
+def sync_folder(folder: Path) -> None:
+    """Put the names in a folder on disk, where they would else come some seconds later."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
 @contextmanager
 def writing_file(target: Path) -> Iterator[Path]:
-    """Yield a temporary sibling path that replaces ``target`` when the block ends well."""
+    """Yield a temporary sibling path that replaces ``target`` when the block ends well.
+
+    File and name are on disk then.
+    """
     target.parent.mkdir(parents=True, exist_ok=True)
     draft = _draft_beside(target)
     try:
@@ -97,6 +109,7 @@ def writing_file(target: Path) -> Iterator[Path]:
             with draft.open("rb") as file:
                 os.fsync(file.fileno())
             os.replace(draft, target)
+            sync_folder(target.parent)
     finally:
         with suppress(OSError):  # a read-only file system refuses even what is not there
             draft.unlink(missing_ok=True)

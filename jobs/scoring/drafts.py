@@ -17,6 +17,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from index.artifacts import sync_folder
 from index.errors import InputError
 from jobs.places import Place
 
@@ -110,15 +111,6 @@ def remove_left_overs(target: Place) -> None:
                     os.unlink(name)
             finally:
                 os.close(handle)
-
-
-def sync_folder(folder: Path) -> None:
-    """Put the names in a folder on disk."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _locked(path: Path) -> int:

@@ -7,7 +7,6 @@ counts up: a clock may go back.
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -94,16 +93,6 @@ def replace_pointer(path: Path, pointer: Pointer) -> None:
         "canary": pointer.canary,
     }  # fmt: skip
     write_json(content, path)
-    _flush_folder(path.parent)
-
-
-def _flush_folder(folder: Path) -> None:
-    """Bring a rename to the disk, where it would else come some seconds later."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _model(content: Any) -> VersionRef:
