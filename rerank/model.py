@@ -65,20 +65,21 @@ class RerankModel:
     candidate_sets: CandidateSets | None = None
 
     @classmethod
-    def load(cls, folder: Path) -> RerankModel:
+    def load(cls, folder: Path, *, remedy: str = REMEDY) -> RerankModel:
         """Load a model folder.
 
+        :param remedy: the command that makes it anew, for messages.
         :raises ArtifactError: if the folder is missing, damaged or half-written.
         :raises MismatchError: if it was trained with other features than this release computes.
         """
         manifest = read_manifest(
-            folder, kind="ranker", format_version=FORMAT_VERSION, remedy=REMEDY
+            folder, kind="ranker", format_version=FORMAT_VERSION, remedy=remedy
         )
         found = ranker_in(folder, manifest)
         needed = _DECISION if isinstance(found, RankerFolder) else (*_TREES, *_DECISION)
         absent = [name for name in needed if name not in manifest.files]
         if absent:
-            raise ArtifactError(f"{folder}: lacks {', '.join(absent)}; run `{REMEDY}`")
+            raise ArtifactError(f"{folder}: lacks {', '.join(absent)}; run `{remedy}`")
         _check_features(folder, manifest.parameters)
         calibrator = json.loads((folder / "calibrator.json").read_text(encoding="utf-8"))
         text, ranker = _read_ranker(folder, found)

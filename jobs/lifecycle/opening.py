@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from index.errors import ArtifactError, MismatchError
 from index.file_faults import os_error_text
 from index.shipped import shipped
+from jobs.lifecycle.version_folders import remedy_of
 from jobs.workspace import Workspace, open_retriever
 from rerank.lifecycle.versions import SHIPPED, Card, VersionRef, feature_schema
 
@@ -62,10 +63,10 @@ def _checked_version(
     folder = workspace.version_folder(ref)
     if not folder.is_dir():
         raise ArtifactError(
-            f"{workspace.pointer_path}: points at {folder}, which does not exist; run `rerank "
-            "train-ltr`, or `rerank models rollback`"
+            f"{workspace.pointer_path}: points at {folder}, which does not exist; run "
+            f"`{remedy_of(ref.kind)}`, or `rerank models rollback`"
         )
-    model = RerankModel.load(folder)
+    model = RerankModel.load(folder, remedy=remedy_of(ref.kind))
     check_fit(model, folder, index, workspace.active_index())
     cues = CueReader.load(shipped("cues.yaml"))
     resolver = Resolver(retriever, model, cues, index_version=index.fingerprint)

@@ -27,7 +27,9 @@ from rerank.lifecycle.versions import (
 )
 
 _SHORTEST_PREFIX = 4
-_REMEDIES = {"index": "rerank build-index", "embedder": "rerank train-embedder"}
+_REMEDIES = {
+    "ltr": "rerank train-ltr", "index": "rerank build-index", "embedder": "rerank train-embedder",
+}  # fmt: skip
 
 
 class VersionFolders:
@@ -158,8 +160,13 @@ def verified_manifest(folder: Path, kind: str) -> Manifest:
         raise ArtifactError(os_error_text(exc)) from exc
 
 
+def remedy_of(kind: str) -> str:
+    """Return the command that makes a version of a kind."""
+    return _REMEDIES.get(kind, "rerank train-decision")
+
+
 def _verified_manifest(folder: Path, kind: str) -> Manifest:
-    remedy = _REMEDIES.get(kind, "rerank train-ltr" if kind == "ltr" else "rerank train-decision")
+    remedy = remedy_of(kind)
     if kind in DECISION_KINDS:
         from rerank.model import FORMAT_VERSION as FORMAT
 

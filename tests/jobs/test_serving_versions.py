@@ -78,6 +78,15 @@ def test_a_damaged_champion_is_found_before_it_serves_and_the_one_before_does(
         open_resolver(home)
 
 
+def test_a_damaged_version_names_the_command_that_makes_its_kind(registry, two):
+    other = VersionRef("pairwise", two[0].version)
+    folder = registry.workspace.version_folder(other)
+    shutil.copytree(registry.folder(two[0]), folder)
+    flip(folder / "offer.onnx")
+    with pytest.raises(ArtifactError, match="run `rerank train-decision`"):
+        open_version(registry.workspace, other)
+
+
 def test_after_the_first_training_the_shipped_model_stands_behind(registry, home):
     ref = working_version(registry, 0.25)
     make_champion(registry, ref, "first")
