@@ -118,7 +118,7 @@ def test_of_equal_similarities_the_first_rows_are_kept(name: str, vectors: Vecto
 def test_no_more_rows_than_there_are(name: str, vectors: Vectors) -> None:
     similarity, rows = BUILDERS[name](vectors[:7]).search(vectors[:2], 50)
     assert (similarity.shape, rows.shape) == ((2, 7), (2, 7))
-    if name != "ivf":  # IVF looks into a quarter of its lists and may stop short
+    if name != "ivf":  # IVF looks into some of its lists and may stop short
         assert [sorted(row) for row in rows.tolist()] == [list(range(7))] * 2
     assert (similarity[rows < 0] == -1).all()
     assert (np.sort(rows < 0, axis=1) == (rows < 0)).all()
