@@ -17,8 +17,8 @@ from index.errors import ArtifactError, InputError
 Vectors = NDArray[np.float32]
 Rows = NDArray[np.int64]
 
-# Lists that IVF looks into: of 10^6 vectors recall@20 is .98 with 32 and .997 with a quarter of
-# them, which takes nine times as long; flat search takes four times as long.
+# Lists that IVF looks into. Of 10^6 vectors, 32 give recall@20 .985 at three times the rate of flat
+# search; a quarter of all lists gives .997 at less than half of it.
 _PROBED = 32
 
 
