@@ -79,10 +79,10 @@ def _here(
 def _in_processes(
     count: int, make: Callable[[], Callable[[Item], Result]]
 ) -> Iterator[Callable[[Iterable[Item]], Iterator[tuple[Item, Result]]]]:
-    workers = [_Worker(make) for _ in range(count)]
-    waiting: deque[tuple[Item, Future[Result]]] = deque()
+    workers: list[_Worker] = []
 
     def apply(items: Iterable[Item]) -> Iterator[tuple[Item, Result]]:
+        waiting: deque[tuple[Item, Future[Result]]] = deque()
         try:
             for item in items:
                 least_busy = min(workers, key=_Worker.n_unfinished)
@@ -97,12 +97,15 @@ def _in_processes(
             raise WorkerEndedError(
                 f"one of {count} worker processes ended unexpectedly, perhaps for want of memory"
             ) from exc
+        finally:
+            for _, future in waiting:
+                future.cancel()
 
     try:
+        for _ in range(count):
+            workers.append(_Worker(make))
         yield apply
     finally:
-        for _, future in waiting:
-            future.cancel()
         for worker in workers:
             worker.end()
 

@@ -83,6 +83,20 @@ def test_a_stream_is_read_a_few_items_ahead() -> None:
 
 
 @WORKERS
+def test_a_stream_that_breaks_off_leaves_nothing_to_the_next_one(count: int) -> None:
+    def broken() -> Iterator[int]:
+        yield from range(4)
+        raise InputError("no more of it")
+
+    with working(count, make_square) as apply:
+        with pytest.raises(InputError, match="no more of it"):
+            list(apply(broken()))
+        next(apply(range(20, 30)))
+        pairs = list(apply(range(100, 109)))
+    assert [(item, square) for item, (square, _) in pairs] == [(n, n * n) for n in range(100, 109)]
+
+
+@WORKERS
 def test_an_error_comes_at_the_place_of_its_item(count: int) -> None:
     with working(count, make_picky) as apply:
         pairs = apply(range(9))
