@@ -7,7 +7,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from index.artifacts import write_json
 from index.registry import registry_fingerprint
 from index.shipped import shipped
 from jobs.gold_sets import read_gold_files, shipped_sets
@@ -64,11 +63,6 @@ def ablate_workspace(
     with Store(workspace.store_path, wait_s=_STORE_PATIENCE_S).writing() as session:
         record_ablation(session, run, found)
     return {**versions, "run_id": run.run_id, "scale": scale, **found}
-
-
-def write_ablation(report: Mapping[str, Any], path: Path) -> None:
-    """Write a report as JSON, whole or not at all."""
-    write_json(report, path)
 
 
 def ablation_text(report: Mapping[str, Any]) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from index.artifacts import library_versions, read_manifest, write_json
+from index.artifacts import library_versions, read_manifest
 from index.errors import ArtifactError, MismatchError
 from jobs.benchmarks.settings import BenchSettings, Scale
 from jobs.workspace import Workspace
@@ -89,11 +89,6 @@ def read_report(path: Path) -> dict[str, Any]:
             f"{path}: expected a report of `rerank bench`, found other JSON; give another --out"
         )
     return content
-
-
-def write_report(report: Mapping[str, Any], path: Path) -> None:
-    """Write a report, whole or not at all."""
-    write_json(report, path)
 
 
 def _machine() -> dict[str, Any]:

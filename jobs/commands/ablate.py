@@ -7,7 +7,8 @@ from pathlib import Path
 
 import click
 
-from jobs.ablating import ablate_workspace, ablation_text, write_ablation
+from index.artifacts import write_json
+from jobs.ablating import ablate_workspace, ablation_text
 from jobs.options import NumberRange, format_option, home_option, seed_option
 from jobs.progress import stage_progress
 from jobs.workspace import Workspace
@@ -44,6 +45,6 @@ def command(
     with stage_progress() as progress:
         report = ablate_workspace(workspace, gold, scale=scale, seed=seed, progress=progress)
     path = out or workspace.ablation_path
-    write_ablation(report, path)
+    write_json(report, path)
     click.echo(json.dumps(report) if output_format == "json" else ablation_text(report))
     click.echo(f"report: {path}", err=True)

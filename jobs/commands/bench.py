@@ -8,10 +8,10 @@ from typing import Any
 
 import click
 
-from index.artifacts import writing_file
+from index.artifacts import write_json, writing_file
 from jobs.benchmarks.page import benchmark_page, comparisons_text
 from jobs.benchmarks.parts import chosen_parts
-from jobs.benchmarks.report import read_report, write_report
+from jobs.benchmarks.report import read_report
 from jobs.benchmarks.running import run_bench
 from jobs.benchmarks.settings import DEFAULT_SEED, Scale, settings_of
 from jobs.options import format_option, home_option
@@ -61,7 +61,7 @@ def command(
     page = page or out.with_suffix(".md")
 
     def save(report: dict[str, Any]) -> None:
-        write_report(report, out)
+        write_json(report, out)
         with writing_file(page) as draft:
             draft.write_text(benchmark_page(report), encoding="utf-8")
 

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import click
 
+from index.artifacts import write_json
 from jobs.comparing.measuring import (
     BOOTSTRAP_LISTINGS,
     ComparisonPlan,
     compare_rankers,
-    write_comparison,
 )
 from jobs.comparing.text import comparison_text
 from jobs.options import format_option, home_option
@@ -86,6 +86,6 @@ def command(
     with stage_progress() as progress:
         found = compare_rankers(workspace, plan, progress=progress)
     path = report or workspace.rankers_path
-    write_comparison(found, path)
+    write_json(found, path)
     click.echo(json.dumps(found) if output_format == "json" else comparison_text(found))
     click.echo(f"report: {path}", err=True)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from index.artifacts import Manifest, write_json
+from index.artifacts import Manifest
 from index.errors import InputError
 from index.shipped import shipped
 from jobs.comparing.entrants import BASELINE, Entrant, entrants_of
@@ -96,11 +96,6 @@ def compare_rankers(
         "rankers": [_described(each, bench, pool, progress) for each in entrants],
         "sets": measured,
     }  # fmt: skip
-
-
-def write_comparison(report: Mapping[str, Any], path: Path) -> None:
-    """Write a report as JSON, whole or not at all."""
-    write_json(report, path)
 
 
 def _sets(plan: ComparisonPlan, retriever: Retriever) -> GoldSets:

@@ -71,7 +71,7 @@ def train_dual(
     seconds = time.perf_counter() - started  # with the steps of the ablation
     manifest = model.save(folder / MODEL_FOLDER, {"validation_losses": losses}, seconds=seconds)
     report["model_version"] = manifest.fingerprint
-    _write(report, folder / REPORT)
+    write_json(report, folder / REPORT)
     return report
 
 
@@ -179,7 +179,3 @@ def _described(scored: ScoredSet, data: DualData) -> dict[str, Any]:
             kind.value: sum(each.kind is kind for each in data.schema.inputs) for kind in Kind
         },
     }  # fmt: skip
-
-
-def _write(report: dict[str, Any], path: Path) -> None:
-    write_json(report, path)

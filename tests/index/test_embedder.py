@@ -229,7 +229,8 @@ def test_the_vocabulary_is_the_same_at_every_training(tiny_registry: list[GpuRec
     for seed in ("0", "1", "2"):
         made = subprocess.run(
             [sys.executable, "-c", VOCABULARY_IN_A_PROCESS], input=json.dumps(corpus), text=True,
-            capture_output=True, check=True, env={**os.environ, "PYTHONHASHSEED": seed},
+            capture_output=True, check=True, timeout=300,
+            env={**os.environ, "PYTHONHASHSEED": seed},
         )  # fmt: skip
         assert made.stdout.strip() == here
 

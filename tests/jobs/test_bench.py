@@ -9,13 +9,14 @@ from dataclasses import replace
 import pyarrow.parquet as pq
 import pytest
 
+from index.artifacts import write_json
 from index.errors import ArtifactError, MismatchError, RerankError
 from jobs.benchmarks.children import in_child, run_score, threads_of_children
 from jobs.benchmarks.feeds import write_distinct, write_endless, write_repeating
 from jobs.benchmarks.page import benchmark_page
 from jobs.benchmarks.parts import PARTS
 from jobs.benchmarks.process_memory import resident_bytes, tree_resident_bytes
-from jobs.benchmarks.report import merged, new_report, read_report, write_report
+from jobs.benchmarks.report import merged, new_report, read_report
 from jobs.benchmarks.running import run_bench
 from jobs.benchmarks.settings import Scale, settings_of
 from jobs.benchmarks.stages import REST, STAGES, scoring_hooks
@@ -130,7 +131,7 @@ def test_what_is_no_report_is_refused(tmp_path):
     path.write_text('{"rows": 1}')
     with pytest.raises(ArtifactError, match="found other JSON"):
         read_report(path)
-    write_report({"parts": {}, "failures": {}, "comparisons": []}, path)
+    write_json({"parts": {}, "failures": {}, "comparisons": []}, path)
     assert read_report(path)["parts"] == {}
 
 
