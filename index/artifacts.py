@@ -33,9 +33,13 @@ from index.file_faults import FULL
 
 MANIFEST = "manifest.json"
 _FIELD_TYPES: dict[str, type] = {
-    "kind": str, "format_version": int, "parameters": dict, "libraries": dict, "files": dict,
+    "kind": str,
+    "format_version": int,
+    "parameters": dict,
+    "libraries": dict,
+    "files": dict,
     "fingerprint": str,
-}  # fmt: skip
+}
 # <linux/fs.h> and <fcntl.h>; glibc has the call since 2.28
 _RENAME_EXCHANGE, _AT_FDCWD = 2, -100
 _CANNOT_EXCHANGE = (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP)

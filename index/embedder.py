@@ -177,9 +177,12 @@ def save_static_embedder(
         save_file({"embeddings": table.astype(np.float16)}, draft / _TABLE)
         (draft / _TOKENIZER).write_text(tokenizer_json, encoding="utf-8")
         write_manifest(
-            draft, kind="embedder", format_version=FORMAT_VERSION, parameters=parameters,
+            draft,
+            kind="embedder",
+            format_version=FORMAT_VERSION,
+            parameters=parameters,
             libraries=("sentence-transformers", "torch", "tokenizers"),
-        )  # fmt: skip
+        )
 
 
 def unit_rows(vectors: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -57,9 +57,11 @@ def train_embedder(
     tokenizer = _train_tokenizer(corpus, parameters.vocabulary)
     table, losses = _fit(pairs, tokenizer, parameters, progress)
     save_static_embedder(
-        table, tokenizer.to_str(), folder,
+        table,
+        tokenizer.to_str(),
+        folder,
         {**asdict(parameters), "pairs": len(pairs), "loss": [round(x, 4) for x in losses]},
-    )  # fmt: skip
+    )
     return losses
 
 
@@ -70,10 +72,12 @@ def _train_tokenizer(corpus: Sequence[str], vocabulary: int) -> Any:
     pieces = wordpiece_vocabulary(corpus, vocabulary)
     tokenizer = Tokenizer(
         models.WordPiece(
-            {piece: at for at, piece in enumerate(pieces)}, unk_token=UNKNOWN,
-            max_input_chars_per_word=_LONGEST_TOKEN, continuing_subword_prefix=CONTINUATION,
+            {piece: at for at, piece in enumerate(pieces)},
+            unk_token=UNKNOWN,
+            max_input_chars_per_word=_LONGEST_TOKEN,
+            continuing_subword_prefix=CONTINUATION,
         )
-    )  # fmt: skip
+    )
     tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     return tokenizer
 

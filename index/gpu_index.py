@@ -91,18 +91,24 @@ def _write(
     kind: IndexKind,
 ) -> Manifest:
     parameters: dict[str, Any] = {
-        "kind": kind.value, "embedder": embedder.name,
-        "embedder_fingerprint": embedder.fingerprint, "dimension": embedder.dimension,
-        "registry_fingerprint": registry_fingerprint(records), "gpus": len(records),
+        "kind": kind.value,
+        "embedder": embedder.name,
+        "embedder_fingerprint": embedder.fingerprint,
+        "dimension": embedder.dimension,
+        "registry_fingerprint": registry_fingerprint(records),
+        "gpus": len(records),
         "models": len({record.model for record in records}),
-    }  # fmt: skip
+    }
     with writing_folder(folder) as draft:
         write_records(records, draft / _RECORDS)
         index.save(draft / _FAISS)
         return write_manifest(
-            draft, kind="index", format_version=FORMAT_VERSION, parameters=parameters,
+            draft,
+            kind="index",
+            format_version=FORMAT_VERSION,
+            parameters=parameters,
             libraries=("faiss-cpu", "numpy"),
-        )  # fmt: skip
+        )
 
 
 def _read(folder: Path, embedder: Embedder) -> tuple[list[GpuRecord], FaissIndex, Manifest]:

@@ -23,18 +23,49 @@ from index.text import Run, normalise, runs
 # Line words that partners glue behind a code of their own: ENGTX, VCGGTX, GFRTX, AXRX.
 _GLUED_LINES = ("rtx", "gtx", "gts", "gt", "rx", "hd", "fx", "wx", "nvs")
 _NEGATIONS = frozenset(
-    ["not", "non", "no", "sans", "pas", "ohne", "kein", "keine", "nicht", "sin", "sem", "senza",
-     "nie", "bez", "nem", "не", "без", "ei", "inte", "niet"]
-)  # fmt: skip
+    [
+        "not",
+        "non",
+        "no",
+        "sans",
+        "pas",
+        "ohne",
+        "kein",
+        "keine",
+        "nicht",
+        "sin",
+        "sem",
+        "senza",
+        "nie",
+        "bez",
+        "nem",
+        "не",
+        "без",
+        "ei",
+        "inte",
+        "niet",
+    ]
+)
 _EXPLAINING_LETTERS = 6  # shorter stems (N970, H787) also occur by accident
 _CODE_START = 3  # letters and digits by which codes are looked up; no code is shorter
 _CACHED_WORDS = 200_000
 _AFFIX_REACH = 5  # runs before and after a number in which line words and suffixes are looked for
 _SYNONYMS = {
-    "s": "super", "sup": "super", "supper": "super", "soper": "super", "radion": "radeon",
-    "raedon": "radeon", "gefore": "geforce", "gforce": "geforce", "gf": "geforce",
-    "tisuper": "ti", "tis": "ti", "gtxti": "ti", "maxq": "max", "gtz": "gtx",
-}  # fmt: skip
+    "s": "super",
+    "sup": "super",
+    "supper": "super",
+    "soper": "super",
+    "radion": "radeon",
+    "raedon": "radeon",
+    "gefore": "geforce",
+    "gforce": "geforce",
+    "gf": "geforce",
+    "tisuper": "ti",
+    "tis": "ti",
+    "gtxti": "ti",
+    "maxq": "max",
+    "gtz": "gtx",
+}
 _ALSO = {"tisuper": "super", "tis": "super"}
 _MEMORY_GB = re.compile(
     r"(?<![\d.])(\d{1,3}(?:[.,]5)?)[ -]?"
@@ -51,8 +82,10 @@ _NOT_VIDEO_MEMORY = re.compile(
 )
 # Patterns, how many of their unit make a GB, and a letter without which they find nothing.
 _MEMORY_PATTERNS = (
-    (_MEMORY_GB, 1, "g"), (_MEMORY_MB, 1024, "m"), (_MEMORY_GB_FIRST_DIGITS, 1, "d"),
-)  # fmt: skip
+    (_MEMORY_GB, 1, "g"),
+    (_MEMORY_MB, 1024, "m"),
+    (_MEMORY_GB_FIRST_DIGITS, 1, "d"),
+)
 _MEMORY_TYPE = re.compile(r"g?ddr\s?-?(\d)(x?)|\b(?:\d{1,4}[gm]b?)d(\d)|hbm\s?(\d?e?)")
 
 
@@ -217,14 +250,19 @@ class Lexicon:
             for at, (piece, _, _) in enumerate(pieces)
             if (piece.isdigit() or piece in self.keys) and at not in inside
             for mention in self._mentions_at(at, pieces, masks)
-        ]  # fmt: skip
+        ]
         extra = [m.remainder_gb for m in mentions if m.remainder_gb]
         for mention in mentions:
             words |= mention.after
         return Reading(
-            text, pieces, mentions, codes, words, self._stated_memory(text, extra),
+            text,
+            pieces,
+            mentions,
+            codes,
+            words,
+            self._stated_memory(text, extra),
             _stated_memory_type(text),
-        )  # fmt: skip
+        )
 
     def _mask(self, words: Iterable[str]) -> int:
         mask = 0

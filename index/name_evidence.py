@@ -17,10 +17,21 @@ Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]
 
 NAME_FEATURES = (
-    "suffix_missing", "suffix_absent", "suffix_extra", "suffix_exact", "line_shared",
-    "line_absent", "line_conflict", "prefix_fit", "glued_foreign", "code_length", "code_certain",
-    "mention_at", "memory_glued", "name_quality",
-)  # fmt: skip
+    "suffix_missing",
+    "suffix_absent",
+    "suffix_extra",
+    "suffix_exact",
+    "line_shared",
+    "line_absent",
+    "line_conflict",
+    "prefix_fit",
+    "glued_foreign",
+    "code_length",
+    "code_certain",
+    "mention_at",
+    "memory_glued",
+    "name_quality",
+)
 """Columns of `NameEvidence.values`, in order:
 
 suffix_missing   suffixes that tell the model from a sibling and do not follow the number, 0..
@@ -81,11 +92,22 @@ def name_evidence(lexicon: Lexicon, readings: Sequence[Reading]) -> NameEvidence
 
 def _mention_rows(lexicon: Lexicon, readings: Sequence[Reading]) -> tuple[Ints, Ints, Floats]:
     flat = [
-        (at, m.key, m.before, m.after, m.prefixes, m.glued, m.whole, m.line_before, m.at,
-         m.remainder_gb > 0, reading.words)
+        (
+            at,
+            m.key,
+            m.before,
+            m.after,
+            m.prefixes,
+            m.glued,
+            m.whole,
+            m.line_before,
+            m.at,
+            m.remainder_gb > 0,
+            reading.words,
+        )
         for at, reading in enumerate(readings)
         for m in reading.mentions
-    ]  # fmt: skip
+    ]
     if not flat:
         return _no_rows()
     columns = list(zip(*flat, strict=True))

@@ -27,8 +27,12 @@ class Stem(NamedTuple):
 
 _NVIDIA_LINES = frozenset(["gtx", "gts", "gt", "rtx", "geforce"])
 _SHORT_SUFFIX = {
-    (): "", ("ti",): "t", ("super",): "s", ("ti", "super"): "ts", ("ti", "boost"): "tb",
-}  # fmt: skip
+    (): "",
+    ("ti",): "t",
+    ("super",): "s",
+    ("ti", "super"): "ts",
+    ("ti", "boost"): "tb",
+}
 # Zotac's fifth digit tells siblings of one number apart; several digits were used for some.
 _ZOTAC_DIGITS = {(): "0", ("ti",): "1", ("super",): "2", ("ti", "super"): "3"}
 _ZOTAC_LETTER = {"10": "p", "16": "t", "20": "t", "30": "a", "40": "d", "50": "b"}
@@ -231,6 +235,16 @@ def _radeon_x(name: ModelName) -> Iterator[Stem]:
 
 
 _RULES: tuple[Callable[[ModelName], Iterator[Stem]], ...] = (
-    _gigabyte_geforce, _msi_geforce, _evga, _pny, _zotac, _palit, _other_geforce,
-    _radeon_hd, _radeon_r, _radeon_rx, _radeon_x, _titan,
-)  # fmt: skip
+    _gigabyte_geforce,
+    _msi_geforce,
+    _evga,
+    _pny,
+    _zotac,
+    _palit,
+    _other_geforce,
+    _radeon_hd,
+    _radeon_r,
+    _radeon_rx,
+    _radeon_x,
+    _titan,
+)

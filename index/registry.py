@@ -133,6 +133,13 @@ def _alias_collisions(reading: Reading) -> list[str]:
 
 
 __all__ = [
-    "REQUIRED_COLUMNS", "TABLE_COLUMNS", "VENDORS", "gpu_slug", "load_registry",
-    "read_records", "registry_fingerprint", "squash", "write_records",
-]  # fmt: skip
+    "REQUIRED_COLUMNS",
+    "TABLE_COLUMNS",
+    "VENDORS",
+    "gpu_slug",
+    "load_registry",
+    "read_records",
+    "registry_fingerprint",
+    "squash",
+    "write_records",
+]

@@ -131,9 +131,12 @@ def folded(name: str) -> str:
     """Return a variant's name in lower case without what makes it a variant."""
     name = re.sub(r"^(firegl .*)-\d+\w?$", r"\1", name.lower())
     for old, new in (
-        ("radeon pro duo polaris", "radeon pro duo"), ("titan x pascal", "titan x"),
-        (" single pcb", ""), (" 9gbps", ""), (" 11gbps", ""),
-    ):  # fmt: skip
+        ("radeon pro duo polaris", "radeon pro duo"),
+        ("titan x pascal", "titan x"),
+        (" single pcb", ""),
+        (" 9gbps", ""),
+        (" 11gbps", ""),
+    ):
         name = name.replace(old, new)
     if name.startswith("geforce"):
         name = _CHIP_AT_END.sub("", name)
@@ -169,10 +172,17 @@ def _by_key(records: Sequence[GpuRecord]) -> dict[str, list[GpuRecord]]:
 def _spellings(model: str) -> Iterator[str]:
     """Yield keys under which the registry may carry a name."""
     changes = (
-        ("geforce gtx titan", "gtx titan"), ("geforce titan", "titan"), (" graphics", ""),
-        ("titan x pascal", "titan x"), ("radeon instinct", "instinct"), ("tesla ", ""),
-        ("ada generation", "ada"), ("quadro ", ""), ("quadro nvs", "nvs"), ("nvs", "quadro nvs"),
-    )  # fmt: skip
+        ("geforce gtx titan", "gtx titan"),
+        ("geforce titan", "titan"),
+        (" graphics", ""),
+        ("titan x pascal", "titan x"),
+        ("radeon instinct", "instinct"),
+        ("tesla ", ""),
+        ("ada generation", "ada"),
+        ("quadro ", ""),
+        ("quadro nvs", "nvs"),
+        ("nvs", "quadro nvs"),
+    )
     yield squash(model)
     for old, new in changes:
         if old in model:

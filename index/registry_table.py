@@ -27,9 +27,16 @@ from index.registry_reading import (
 
 REQUIRED_COLUMNS = ("model", "vendor", "memory_gb", "memory_type")
 TABLE_COLUMNS = (
-    *REQUIRED_COLUMNS, "gpu_id", "line", "generation", "form_factor", "release_year",
-    "codenames", "aliases", "part_numbers",
-)  # fmt: skip
+    *REQUIRED_COLUMNS,
+    "gpu_id",
+    "line",
+    "generation",
+    "form_factor",
+    "release_year",
+    "codenames",
+    "aliases",
+    "part_numbers",
+)
 
 Row = dict[str, Any]
 Cells = Generator[tuple[str, Sequence[Any]], None, None]  # with their place; column names first
@@ -47,10 +54,14 @@ def read_table(path: Path, reading: Reading) -> None:
             return
         for place, cells in source:
             if len(cells) > len(columns):
-                reading.blame(place, [
-                    f"{len(cells)} cells, expected {len(columns)}: {cells[len(columns)]!r:.40} is "
-                    "in no column"
-                ])  # fmt: skip
+                reading.blame(
+                    place,
+                    [
+                        f"{len(cells)} cells, expected {len(columns)}: "
+                        f"{cells[len(columns)]!r:.40} is "
+                        "in no column"
+                    ],
+                )
             _read_row(dict(zip(columns, map(_cell, cells), strict=False)), place, reading)
 
 
@@ -88,10 +99,13 @@ def _check_columns(columns: list[str], path: Path, reading: Reading) -> bool:
     absent = [name for name in REQUIRED_COLUMNS if name not in columns]
     twice = sorted({name for name in columns if columns.count(name) > 1})
     if unknown or absent:
-        reading.blame(f"{path}", [
-            f"columns unknown: {', '.join(unknown) or 'none'}; "
-            f"missing: {', '.join(absent) or 'none'}"
-        ])  # fmt: skip
+        reading.blame(
+            f"{path}",
+            [
+                f"columns unknown: {', '.join(unknown) or 'none'}; "
+                f"missing: {', '.join(absent) or 'none'}"
+            ],
+        )
     if twice:
         reading.blame(f"{path}", [f"columns there twice: {', '.join(twice)}"])
     return not absent
@@ -129,12 +143,18 @@ def _record(row: Row) -> GpuRecord | None:
     return GpuRecord(
         gpu_id=_text(row.get("gpu_id"))
         or gpu_slug(model, memory_gb=memory_gb, memory_type=memory_type, form_factor=form),
-        model=model, vendor=_text(row.get("vendor")), line=_text(row.get("line")),
-        generation=_text(row.get("generation")), memory_gb=memory_gb, memory_type=memory_type,
-        form_factor=form, release_year=int(year) if year and math.isfinite(year) else 0,
-        codenames=texts(row.get("codenames")), aliases=texts(row.get("aliases")),
+        model=model,
+        vendor=_text(row.get("vendor")),
+        line=_text(row.get("line")),
+        generation=_text(row.get("generation")),
+        memory_gb=memory_gb,
+        memory_type=memory_type,
+        form_factor=form,
+        release_year=int(year) if year and math.isfinite(year) else 0,
+        codenames=texts(row.get("codenames")),
+        aliases=texts(row.get("aliases")),
         part_numbers=texts(row.get("part_numbers")),
-    )  # fmt: skip
+    )
 
 
 def _memory_faults(row: Row) -> list[str]:

@@ -117,12 +117,18 @@ def _read_model(
     for memory_gb, memory_type, form in memories:
         record = GpuRecord(
             gpu_id=gpu_slug(name, memory_gb=memory_gb, memory_type=memory_type, form_factor=form),
-            model=name, vendor=vendor, line=str(family.get("line", "")),
-            generation=str(family.get("generation", "")), memory_gb=memory_gb,
-            memory_type=memory_type, form_factor=form,
+            model=name,
+            vendor=vendor,
+            line=str(family.get("line", "")),
+            generation=str(family.get("generation", "")),
+            memory_gb=memory_gb,
+            memory_type=memory_type,
+            form_factor=form,
             release_year=year if isinstance(year, int) else 0,
-            codenames=texts(model.get("chip")), aliases=aliases, part_numbers=part_numbers,
-        )  # fmt: skip
+            codenames=texts(model.get("chip")),
+            aliases=aliases,
+            part_numbers=part_numbers,
+        )
         reading.add(record, place)
 
 
@@ -135,10 +141,13 @@ def _read_variants(
         match = _VARIANT.fullmatch(str(variant))
         form = match[4] or DEFAULT_FORM_FACTOR if match else ""
         if not match or form not in FORM_FACTORS:
-            reading.blame(place, [
-                "variant must read '<size>(MB|GB) <type> [form factor]' with a form of "
-                f"{', '.join(FORM_FACTORS)}; got {_shown(variant)}"
-            ])  # fmt: skip
+            reading.blame(
+                place,
+                [
+                    "variant must read '<size>(MB|GB) <type> [form factor]' with a form of "
+                    f"{', '.join(FORM_FACTORS)}; got {_shown(variant)}"
+                ],
+            )
             continue
         memory_gb = float(match[1]) / (1024 if match[2] == "MB" else 1)
         faults = memory_faults(memory_gb)

@@ -102,9 +102,13 @@ class Retriever:
         kept = self._keep_best(listing, record, shortlist, n_candidates)
         offsets = np.searchsorted(listing[kept], np.arange(len(listings) + 1))
         return CandidateBatch(
-            readings, names, offsets.astype(np.int64), record[kept],
-            similarity[kept], shortlist[kept],
-        )  # fmt: skip
+            readings,
+            names,
+            offsets.astype(np.int64),
+            record[kept],
+            similarity[kept],
+            shortlist[kept],
+        )
 
     def _similarity(self, queries: Floats, listing: Ints, record: Ints) -> Floats:
         """Return the cosine of each pair, in blocks whose vectors fit into a core's cache."""
@@ -112,9 +116,11 @@ class Retriever:
         for start in range(0, len(record), _BLOCK_PAIRS):
             block = slice(start, start + _BLOCK_PAIRS)
             np.einsum(
-                "ij,ij->i", queries[listing[block]], self._vectors[record[block]],
+                "ij,ij->i",
+                queries[listing[block]],
+                self._vectors[record[block]],
                 out=similarity[block],
-            )  # fmt: skip
+            )
         return similarity
 
     def _by_vector(self, queries: Floats) -> tuple[Ints, Ints]:

@@ -85,9 +85,12 @@ class OnnxEmbedder:
         self._inputs = {entry.name for entry in self._session.get_inputs()}
         self._dimension = int(self._session.get_outputs()[0].shape[-1])
         self._fingerprint = _digest(
-            [(folder / _ONNX).read_bytes(), (folder / _TOKENIZER).read_bytes(),
-             self._pooling.encode()]
-        )  # fmt: skip
+            [
+                (folder / _ONNX).read_bytes(),
+                (folder / _TOKENIZER).read_bytes(),
+                self._pooling.encode(),
+            ]
+        )
 
     @classmethod
     def load(cls, folder: Path, *, name: str | None = None) -> OnnxEmbedder:
@@ -187,10 +190,15 @@ def _export(transformer: Any, path: Path) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # tracing warns of every shape it reads
         torch.onnx.export(
-            LastHiddenState().eval(), (ids, torch.ones_like(ids)), str(path), input_names=names,
-            output_names=[output], opset_version=_OPSET, dynamo=False,
+            LastHiddenState().eval(),
+            (ids, torch.ones_like(ids)),
+            str(path),
+            input_names=names,
+            output_names=[output],
+            opset_version=_OPSET,
+            dynamo=False,
             dynamic_axes={name: {0: "batch", 1: "tokens"} for name in (*names, output)},
-        )  # fmt: skip
+        )
 
 
 def _sentence_transformer(source: str) -> Any:

@@ -57,9 +57,14 @@ def ablate_workspace(
     found = ablate(preparer, sets, parameters, progress=progress)
     versions = {"model_version": version, "index_version": manifest.fingerprint}
     run = Run.begin(
-        "ablate", **versions, registry_version=registry_fingerprint(retriever.records), seed=seed,
-        samples=DEFAULT_SAMPLES, machine=found["machine"], latency=Latency(None, None, 0),
-    )  # fmt: skip
+        "ablate",
+        **versions,
+        registry_version=registry_fingerprint(retriever.records),
+        seed=seed,
+        samples=DEFAULT_SAMPLES,
+        machine=found["machine"],
+        latency=Latency(None, None, 0),
+    )
     with Store(workspace.store_path, wait_s=_STORE_PATIENCE_S).writing() as session:
         record_ablation(session, run, found)
     return {**versions, "run_id": run.run_id, "scale": scale, **found}
@@ -87,8 +92,12 @@ def _row(step: Mapping[str, Any]) -> list[str]:
     low, high = first["ci95"]
     values = [f"{metrics[key]['value']:.3f}" for _, key in _SHOWN]
     return [
-        step["label"], f"{first['value']:.3f}", f"{low:.3f}-{high:.3f}", *values, _change(step),
-    ]  # fmt: skip
+        step["label"],
+        f"{first['value']:.3f}",
+        f"{low:.3f}-{high:.3f}",
+        *values,
+        _change(step),
+    ]
 
 
 def _change(step: Mapping[str, Any]) -> str:

@@ -16,12 +16,21 @@ from index.artifacts import writing_file
 from index.errors import InputError
 from rerank.bootstrap import LabelledListing
 
-SCHEMA = pa.schema([
-    ("listing_id", pa.string()), ("title", pa.string()), ("vendor", pa.string()),
-    ("description", pa.string()), ("kind", pa.string()), ("gpu_id", pa.string()),
-    ("model", pa.string()), ("memory_stated", pa.bool_()), ("form_stated", pa.bool_()),
-    ("mentions", pa.string()), ("template", pa.string()),
-])  # fmt: skip
+SCHEMA = pa.schema(
+    [
+        ("listing_id", pa.string()),
+        ("title", pa.string()),
+        ("vendor", pa.string()),
+        ("description", pa.string()),
+        ("kind", pa.string()),
+        ("gpu_id", pa.string()),
+        ("model", pa.string()),
+        ("memory_stated", pa.bool_()),
+        ("form_stated", pa.bool_()),
+        ("mentions", pa.string()),
+        ("template", pa.string()),
+    ]
+)
 SUFFIXES = (".parquet", ".csv", ".jsonl")
 
 

@@ -25,10 +25,14 @@ from rerank.training_sets import TrainingParameters
 
 _ROWS_SHOWN = 12
 _HEADLINES = (
-    ("precision@1", "precision_at_1"), ("recall@10", "recall_at_10"), ("MRR", "mrr"),
-    ("precision of the accepted", "precision_of_accepted"), ("share accepted", "accepted_share"),
-    ("false matches of no-match listings", "nil_false_match_rate"), ("ECE", "ece"),
-)  # fmt: skip
+    ("precision@1", "precision_at_1"),
+    ("recall@10", "recall_at_10"),
+    ("MRR", "mrr"),
+    ("precision of the accepted", "precision_of_accepted"),
+    ("share accepted", "accepted_share"),
+    ("false matches of no-match listings", "nil_false_match_rate"),
+    ("ECE", "ece"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,9 +85,11 @@ def demo_text(workspace: Workspace, result: DemoResult) -> str:
     for name, content in sets.items():
         parts.append(f"Against baselines, {name}:\n{baselines_text(content)}")
     files = {
-        "resolved listings": result.scored, "index": workspace.index_folder,
-        "model": result.model, "report": workspace.report_page,
-    }  # fmt: skip
+        "resolved listings": result.scored,
+        "index": workspace.index_folder,
+        "model": result.model,
+        "report": workspace.report_page,
+    }
     parts.append("\n".join(f"{name:18} {path}" for name, path in files.items()))
     return "\n\n".join(parts)
 

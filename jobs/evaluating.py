@@ -81,10 +81,14 @@ def evaluate_workspace(
     )
     store = Store(workspace.store_path, wait_s=wait_s)
     report = evaluate(
-        resolver, _sets(plan, retriever, resolver, store), store=store,
-        instruments=_instruments(plan, retriever, resolver), seed=plan.seed,
-        samples=plan.samples, progress=progress,
-    )  # fmt: skip
+        resolver,
+        _sets(plan, retriever, resolver, store),
+        store=store,
+        instruments=_instruments(plan, retriever, resolver),
+        seed=plan.seed,
+        samples=plan.samples,
+        progress=progress,
+    )
     report["ablation"] = _ablation(workspace, report["model_version"])
     report["rankers"] = _rankers(workspace)
     write_reports(workspace, report)
@@ -137,11 +141,13 @@ def _instruments(plan: EvaluationPlan, retriever: Retriever, resolver: Resolver)
     if with_sets is not None:  # a coverage out of reach is found out before any work
         with_sets.threshold(plan.coverage, Decision.MATCH.value)
     return Instruments(
-        records=retriever.records, registry_version=registry_fingerprint(retriever.records),
+        records=retriever.records,
+        registry_version=registry_fingerprint(retriever.records),
         baselines=default_baselines(retriever.records) if plan.baselines else (),
-        retriever=retriever, explain=partial(failures, resolver, limit=_ALL_FAILURES),
+        retriever=retriever,
+        explain=partial(failures, resolver, limit=_ALL_FAILURES),
         candidate_sets=_ResolversSets(resolver, plan.coverage) if with_sets is not None else None,
-    )  # fmt: skip
+    )
 
 
 def _ablation(workspace: Workspace, model_version: str) -> dict[str, Any] | None:

@@ -88,16 +88,23 @@ def run_night(
         raise InputError(f"{night.out}: expected a folder for the days' outputs, found a file")
     with exclusive(night.out):
         if night.workspace.pointer().canary is not None:
-            say("Warning: a canary runs, but only `rerank models canary run` serves it: the "
-                "champion answers all of this night")  # fmt: skip
+            say(
+                "Warning: a canary runs, but only `rerank models canary run` serves it: the "
+                "champion answers all of this night"
+            )
         plan = _plan(night)
         index_rebuilt = _begin(night, say)
         earlier = earlier_day(night.out, before=night.day)
         since = None if earlier is None else _earlier_answers(night, earlier, say)
         scored = run_scoring(
-            night.workspace.home, plan, night.options, night.engine, since=since,
-            progress=progress, say=say,
-        )  # fmt: skip
+            night.workspace.home,
+            plan,
+            night.options,
+            night.engine,
+            since=since,
+            progress=progress,
+            say=say,
+        )
         _remove_stale(night.folder, plan, scored, say)
         previous = None if earlier is None else earlier.summary
         content = summary_content(night.day, scored, previous, index_rebuilt=index_rebuilt)

@@ -110,9 +110,10 @@ def outputs_besides(folder: Place, made: Sequence[Place]) -> list[Place]:
         return []
     known = {place.path for place in made}
     return [
-        place for place in found
+        place
+        for place in found
         if place.path not in known and place.suffix == ".parquet" and read_record(place) is not None
-    ]  # fmt: skip
+    ]
 
 
 def remove_output(folder: Place, output: Place) -> None:

@@ -47,9 +47,10 @@ def report_text(content: Mapping[str, Any]) -> str:
     previous = content["previous"]
     if previous is not None:
         changed = [
-            name for name in ("model", "index")
+            name
+            for name in ("model", "index")
             if content[f"{name}_version"] != previous[f"{name}_version"]
-        ]  # fmt: skip
+        ]
         if changed:
             said = " and ".join(changed)
             lines.append(f"another {said} than on {previous['date']}: its answers are not kept")

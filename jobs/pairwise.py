@@ -96,11 +96,15 @@ def oddities(metadata: Mapping[str, Any]) -> list[str]:
     if not dataset["validation_pairs"]:
         found.append("no pairs were held out: figures are of the training pairs, none stopped it")
     elif dataset["kept_together"] == KeptTogether.PAIRS.value:
-        found.append("nearly all items hang together by their pairs: held-out pairs are new, their "
-                     "items are not")  # fmt: skip
+        found.append(
+            "nearly all items hang together by their pairs: held-out pairs are new, their "
+            "items are not"
+        )
     if CANDIDATE_TYPE in dataset["item_types"] and metadata["embedding_dim"]:
-        found.append("candidates of listings are ranked by their metrics only: to serve there, "
-                     "train with --embedding-dim 0")  # fmt: skip
+        found.append(
+            "candidates of listings are ranked by their metrics only: to serve there, "
+            "train with --embedding-dim 0"
+        )
     return found
 
 
@@ -118,6 +122,8 @@ def _with_embeddings(
         unknown = {name for name in unknown if not name.startswith(INDEX_PREFIX)}
     if unknown:
         remedy = "give them with --embeddings" if source.embeddings is None else "correct the file"
-        warn(f"{len(unknown)} embeddings named by their id are not known, such as "
-             f"{min(unknown)!r:.80}; {remedy}")  # fmt: skip
+        warn(
+            f"{len(unknown)} embeddings named by their id are not known, such as "
+            f"{min(unknown)!r:.80}; {remedy}"
+        )
     return resolved

@@ -13,8 +13,9 @@ def ranker_text(metadata: Mapping[str, Any], folder: Path) -> str:
     """Return what was trained, on what, and how good it is."""
     dataset, sides = metadata["dataset"], metadata["metrics"]
     dim = metadata["embedding_dim"]
-    reads = f"{metadata['metric_dim']} metrics, " + (f"embeddings of {dim}" if dim else
-                                                     "no embeddings")  # fmt: skip
+    reads = f"{metadata['metric_dim']} metrics, " + (
+        f"embeddings of {dim}" if dim else "no embeddings"
+    )
     epochs = len(metadata["loss_history"])
     lines = [
         f"ranker {metadata['name']} in {folder}",
@@ -30,9 +31,12 @@ def ranker_text(metadata: Mapping[str, Any], folder: Path) -> str:
     header = ("pairs right", "training", "95 % interval", "held out", "95 % interval")
     rows = [
         [label, *(cell for side in ("training", "validation") for cell in _cells(sides[side][key]))]
-        for label, key in (("network", "pair_accuracy"), ("heuristic", "heuristic_pair_accuracy"),
-                           ("difference", "gain_over_heuristic"))
-    ]  # fmt: skip
+        for label, key in (
+            ("network", "pair_accuracy"),
+            ("heuristic", "heuristic_pair_accuracy"),
+            ("difference", "gain_over_heuristic"),
+        )
+    ]
     return "\n".join([*lines, table(header, rows, left=(0,))])
 
 

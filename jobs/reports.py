@@ -62,10 +62,13 @@ def baselines_text(content: dict[str, Any]) -> str:
     rows = [["rerank", *(_value(content["metrics"].get(key)) for key in keys), ""]]
     for name, figures in content["baselines"].items():
         gain = figures.get("gain_precision_at_1")
-        rows.append([
-            BASELINE_LABELS.get(name, name), *(_value(figures.get(key)) for key in keys),
-            f"{gain['value']:+.3f}" if gain and gain["value"] is not None else "-",
-        ])  # fmt: skip
+        rows.append(
+            [
+                BASELINE_LABELS.get(name, name),
+                *(_value(figures.get(key)) for key in keys),
+                f"{gain['value']:+.3f}" if gain and gain["value"] is not None else "-",
+            ]
+        )
     header = ("", "precision@1", "recall@3", "recall@10", "MRR", "gain")
     return table(header, rows, left=(0,))
 

@@ -28,11 +28,16 @@ def search(
         batch.record.tolist(), batch.similarity.tolist(), batch.shortlist.tolist(), strict=True
     ):
         record = retriever.records[row]
-        found.append({
-            "gpu_id": record.gpu_id, "model": record.model, "memory_gb": record.memory_gb,
-            "form_factor": record.form_factor, "similarity": round(similarity, 4),
-            "shortlist": round(shortlist, 4),
-        })  # fmt: skip
+        found.append(
+            {
+                "gpu_id": record.gpu_id,
+                "model": record.model,
+                "memory_gb": record.memory_gb,
+                "form_factor": record.form_factor,
+                "similarity": round(similarity, 4),
+                "shortlist": round(shortlist, 4),
+            }
+        )
     return found
 
 

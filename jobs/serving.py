@@ -89,8 +89,9 @@ def _first_sound(
                 resolver = version_over(workspace, other, retriever, index)
                 warnings.warn(
                     f"{exc}; until then {other}, which was champion before, serves in its place",
-                    RerankWarning, stacklevel=3,
-                )  # fmt: skip
+                    RerankWarning,
+                    stacklevel=3,
+                )
                 return resolver
         raise
 

@@ -33,32 +33,42 @@ def serving_status(workspace: Workspace) -> dict[str, Any]:
     """
     return {
         "home": str(workspace.home),
-        "index": _index(workspace), "ranker": _ranker(workspace), "served": _served(workspace),
+        "index": _index(workspace),
+        "ranker": _ranker(workspace),
+        "served": _served(workspace),
         "cascade": _cascade(workspace.cross_encoder_folder),
-        "pairwise": _pairwise(workspace.pairwise_folder), "store": _store(workspace.store_path),
-    }  # fmt: skip
+        "pairwise": _pairwise(workspace.pairwise_folder),
+        "store": _store(workspace.store_path),
+    }
 
 
 def status_text(status: dict[str, Any]) -> str:
     """Return it for people."""
     index, ranker, pairwise = status["index"], status["ranker"], status["pairwise"]
     rows = [
-        ["index", index["source"], f"{index['gpus']} GPUs, embedder {index['embedder']}, version "
-         f"{index['version']}"],
+        [
+            "index",
+            index["source"],
+            f"{index['gpus']} GPUs, embedder {index['embedder']}, version {index['version']}",
+        ],
         ["ranker", ranker["source"], f"{ranker['name']}, version {ranker['version']}"],
         *([["", "", _IN_PLACE]] if ranker["fault"] else []),
-        *[["", f"--ranker {kind}", f"version {version}"]
-          for kind, version in status["served"].items()],
+        *[
+            ["", f"--ranker {kind}", f"version {version}"]
+            for kind, version in status["served"].items()
+        ],
         *([["", "--cascade", f"cross-encoder {status['cascade']}"]] if status["cascade"] else []),
         ["pairwise", pairwise["provenance"], _pairwise_words(pairwise)],
         ["", "candidates", pairwise["candidates"]],
-    ]  # fmt: skip
+    ]
     store = status["store"]
     if store is None:
         rows.append(["store", "none", "nothing was said or measured yet"])
     else:
-        rows += [["store" if at == 0 else "", name, str(store[name])]
-                 for at, name in enumerate((*_COUNTED, "pairs"))]  # fmt: skip
+        rows += [
+            ["store" if at == 0 else "", name, str(store[name])]
+            for at, name in enumerate((*_COUNTED, "pairs"))
+        ]
         for name in ("labels", "item_types"):
             said = ", ".join(f"{key}: {number}" for key, number in store[name].items())
             rows += [["", name.replace("_", " "), said]] if said else []
@@ -73,8 +83,12 @@ def _index(workspace: Workspace) -> dict[str, Any]:
     folder = workspace.active_index()
     manifest = read_manifest(folder, kind="index", format_version=FORMAT_VERSION, remedy=REMEDY)
     said = manifest.parameters
-    return {"source": _source(workspace, folder), "version": manifest.fingerprint,
-            "gpus": said["gpus"], "embedder": said["embedder"]}  # fmt: skip
+    return {
+        "source": _source(workspace, folder),
+        "version": manifest.fingerprint,
+        "gpus": said["gpus"],
+        "embedder": said["embedder"],
+    }
 
 
 def _ranker(workspace: Workspace) -> dict[str, Any]:
@@ -94,8 +108,7 @@ def _ranker_in(workspace: Workspace, ref: VersionRef) -> dict[str, Any]:
     manifest = verified_manifest(folder, ref.kind)
     found = ranker_in(folder, manifest)
     name = found.kind.value if isinstance(found, RankerFolder) else "LambdaRank"
-    return {"source": _source(workspace, folder), "name": name,
-            "version": manifest.fingerprint}  # fmt: skip
+    return {"source": _source(workspace, folder), "name": name, "version": manifest.fingerprint}
 
 
 def _served(workspace: Workspace) -> dict[str, str]:
@@ -104,9 +117,11 @@ def _served(workspace: Workspace) -> dict[str, str]:
     for kind in (kind for kind in RankerKind if kind is not RankerKind.LTR):
         if workspace.served_folder(kind).is_dir():
             versions[kind.value] = read_manifest(
-                workspace.model_of(kind), kind="ranker", format_version=FORMAT_VERSION,
+                workspace.model_of(kind),
+                kind="ranker",
+                format_version=FORMAT_VERSION,
                 remedy=f"rerank train-decision {kind.value}",
-            ).fingerprint  # fmt: skip
+            ).fingerprint
     return versions
 
 
@@ -127,13 +142,14 @@ def _pairwise(folder: Path) -> dict[str, Any]:
     except MismatchError:
         candidates = "not ranked: it reads what candidates of listings do not have"
     return {
-        "provenance": ranker.provenance, "why_heuristic": ranker.why_heuristic,
+        "provenance": ranker.provenance,
+        "why_heuristic": ranker.why_heuristic,
         "name": None if trained is None else trained.name,
         "metrics": None if trained is None else list(trained.metric_names),
         "embedding_dim": None if trained is None else trained.embedding_dim,
         "held_out": None if trained is None else trained.metadata["metrics"]["validation"],
         "candidates": candidates,
-    }  # fmt: skip
+    }
 
 
 def _pairwise_words(pairwise: dict[str, Any]) -> str:
@@ -149,10 +165,17 @@ def _store(path: Path) -> dict[str, Any] | None:
         return None
     with Store(path).reading() as session:
         counts = preference_counts(session)
-        numbers = {name: int(session.rows(f"count {name}", f"SELECT count(*) FROM {name}")[0][0])
-                   for name in _COUNTED}  # fmt: skip
-    return {**numbers, "pairs": counts.pairs, "labels": counts.labels,
-            "item_types": counts.item_types, "sources": counts.sources}  # fmt: skip
+        numbers = {
+            name: int(session.rows(f"count {name}", f"SELECT count(*) FROM {name}")[0][0])
+            for name in _COUNTED
+        }
+    return {
+        **numbers,
+        "pairs": counts.pairs,
+        "labels": counts.labels,
+        "item_types": counts.item_types,
+        "sources": counts.sources,
+    }
 
 
 def _source(workspace: Workspace, folder: Path) -> str:

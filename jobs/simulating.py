@@ -24,9 +24,13 @@ Progress = Callable[[str, float], None]
 
 # Not `accepted_at_99`: with hindsight, it hangs on the two or three worst errors of a rest.
 _SHOWN = (
-    "precision_at_1", "brier", "log_loss", "accepted_share", "precision_of_accepted",
+    "precision_at_1",
+    "brier",
+    "log_loss",
+    "accepted_share",
+    "precision_of_accepted",
     "nil_false_match_rate",
-)  # fmt: skip
+)
 
 
 def simulate_queues(
@@ -54,23 +58,26 @@ def simulate_queues(
     parameters = scaled(replace(TrainingParameters(), seed=plan.seed), scale)
     progress("generated listings", 0.0)
     laboratory = Laboratory(
-        retriever, CueReader.load(shipped("cues.yaml")), parameters,
+        retriever,
+        CueReader.load(shipped("cues.yaml")),
+        parameters,
         progress=lambda share: progress("generated listings", share),
-    )  # fmt: skip
+    )
     simulation = Simulation(laboratory, gold, shops, make_items=queue_items)
     runs = simulation.run(plan, progress=lambda share: progress("asking and training", share))
     return {
         "sets": {path.stem: shops.count(path.stem) for path in gold_files},
-        "index_version": index.fingerprint, "scale": scale,
+        "index_version": index.fingerprint,
+        "scale": scale,
         "plan": {
-            **asdict(plan), "queues": [queue.value for queue in plan.queues],
-            "halving": plan.halving.value, "answers": list(plan.answers),
+            **asdict(plan),
+            "queues": [queue.value for queue in plan.queues],
+            "halving": plan.halving.value,
+            "answers": list(plan.answers),
         },
         **figures(runs, seed=plan.seed),
-        "runs": [
-            {**asdict(run), "queue": run.queue.value if run.queue else None} for run in runs
-        ],
-    }  # fmt: skip
+        "runs": [{**asdict(run), "queue": run.queue.value if run.queue else None} for run in runs],
+    }
 
 
 def simulation_text(report: dict[str, Any]) -> str:
@@ -94,11 +101,16 @@ def _measure_text(report: dict[str, Any], name: str, label: str, higher: bool) -
     rows = []
     for arm in report["arms"]:
         over = arm["over_random"].get(name)
-        rows.append([
-            arm["queue"], str(arm["answers"]), _number(arm["mean"][name]),
-            _with_interval(arm["lift"][name]), _with_interval(over) if over else "",
-            _mark(over, higher) if over else "",
-        ])  # fmt: skip
+        rows.append(
+            [
+                arm["queue"],
+                str(arm["answers"]),
+                _number(arm["mean"][name]),
+                _with_interval(arm["lift"][name]),
+                _with_interval(over) if over else "",
+                _mark(over, higher) if over else "",
+            ]
+        )
     heading = f"{label} ({'higher' if higher else 'lower'} is better), without answers "
     heading += _number(report["base"][name])
     header = ("queue", "asked", "mean", "lift", "over random", "")

@@ -47,9 +47,11 @@ class SmokeTest:
     def run(self) -> list[Tried]:
         """Try all pieces."""
         pieces: dict[str, Callable[[], tuple[str, str]]] = {
-            "resolver": self._resolver, "pairwise ranker": self._pairwise,
-            "candidate ranker": self._candidates, **self._chosen(),
-        }  # fmt: skip
+            "resolver": self._resolver,
+            "pairwise ranker": self._pairwise,
+            "candidate ranker": self._candidates,
+            **self._chosen(),
+        }
         return [_tried(piece, attempt) for piece, attempt in pieces.items()]
 
     def _resolver(self) -> tuple[str, str]:
@@ -57,8 +59,11 @@ class SmokeTest:
 
     def _chosen(self) -> dict[str, Callable[[], tuple[str, str]]]:
         """Return what `--ranker` and `--cascade` can choose here."""
-        kinds = [kind for kind in RankerKind if kind is not RankerKind.LTR
-                 and self._workspace.served_folder(kind).is_dir()]  # fmt: skip
+        kinds = [
+            kind
+            for kind in RankerKind
+            if kind is not RankerKind.LTR and self._workspace.served_folder(kind).is_dir()
+        ]
         pieces: dict[str, Callable[[], tuple[str, str]]] = {
             f"--ranker {kind.value}": partial(self._resolver_by, kind) for kind in kinds
         }

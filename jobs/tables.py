@@ -98,19 +98,27 @@ def explanation_text(explanation: Explanation) -> str:
 def _candidate_set_text(candidate_set: Sequence[str]) -> str:
     label = "  candidate set  "
     return fill(
-        "{" + ", ".join(candidate_set) + "}", WIDTH, initial_indent=label,
-        subsequent_indent=" " * (len(label) + 1), break_on_hyphens=False,
-    )  # fmt: skip
+        "{" + ", ".join(candidate_set) + "}",
+        WIDTH,
+        initial_indent=label,
+        subsequent_indent=" " * (len(label) + 1),
+        break_on_hyphens=False,
+    )
 
 
 def _candidates_text(answer: Resolution) -> str:
     rows = [
         [
-            str(number), cut(c.model, 28), memory(c.memory_gb), c.form_factor,
-            f"{c.similarity:.3f}", f"{c.score:.2f}", f"{c.probability:.3f}",
+            str(number),
+            cut(c.model, 28),
+            memory(c.memory_gb),
+            c.form_factor,
+            f"{c.similarity:.3f}",
+            f"{c.score:.2f}",
+            f"{c.probability:.3f}",
         ]
         for number, c in enumerate(answer.candidates, 1)
-    ]  # fmt: skip
+    ]
     header = ("", "candidate", "memory", "form", "similarity", "score", "probability")
     return table(header, rows, left=(1, 3))
 
@@ -132,11 +140,15 @@ def hits_text(hits: Sequence[Mapping[str, Any]]) -> str:
         return "no candidates"
     rows = [
         [
-            str(number), cut(hit["model"], 30), memory(hit["memory_gb"]), hit["form_factor"],
-            f"{hit['similarity']:.3f}", f"{hit['shortlist']:.3f}",
+            str(number),
+            cut(hit["model"], 30),
+            memory(hit["memory_gb"]),
+            hit["form_factor"],
+            f"{hit['similarity']:.3f}",
+            f"{hit['shortlist']:.3f}",
         ]
         for number, hit in enumerate(hits, 1)
-    ]  # fmt: skip
+    ]
     header = ("", "candidate", "memory", "form", "similarity", "shortlist")
     return table(header, rows, left=(1, 3))
 

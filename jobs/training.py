@@ -89,10 +89,14 @@ class TrainedVersion:
     def text(self) -> str:
         """Return where it lies, its thresholds, and what becomes of it, for people."""
         chosen = self.summary["thresholds"]
-        fate = "it serves" if self.serves else (
-            "it is the challenger: `rerank models compare champion challenger`, `rerank models "
-            "promote challenger`"
-        )  # fmt: skip
+        fate = (
+            "it serves"
+            if self.serves
+            else (
+                "it is the challenger: `rerank models compare champion challenger`, `rerank models "
+                "promote challenger`"
+            )
+        )
         return (
             f"model {self.ref.version} in {self.folder}: match from {chosen['match']:.3f}, review "
             f"from {chosen['review']:.3f}, for a precision of {chosen['precision']:g}\n{fate}"

@@ -66,11 +66,16 @@ class Answers:
         rows = np.arange(offsets[-1]) + np.repeat(self.offsets[listings] - offsets[:-1], counts)
         reason = [self.reason[at] if at >= 0 else "" for at in listings.tolist()]
         return Answers(
-            offsets, self.record[rows], self.similarity[rows], self.score[rows],
-            self.probability[rows], np.append(self.match_probability, 0.0)[listings],
-            np.append(self.margin, 0.0)[listings], np.append(self.decision, _NO_MATCH)[listings],
+            offsets,
+            self.record[rows],
+            self.similarity[rows],
+            self.score[rows],
+            self.probability[rows],
+            np.append(self.match_probability, 0.0)[listings],
+            np.append(self.margin, 0.0)[listings],
+            np.append(self.decision, _NO_MATCH)[listings],
             reason,
-        )  # fmt: skip
+        )
 
     def cut(self, top_k: int) -> Answers:
         """Return the same answers with the best ``top_k`` candidates of each."""
@@ -81,9 +86,16 @@ class Answers:
         within = np.arange(len(self.record)) - np.repeat(self.offsets[:-1], counts)
         kept = within < top_k
         return Answers(
-            offsets, self.record[kept], self.similarity[kept], self.score[kept],
-            self.probability[kept], self.match_probability, self.margin, self.decision, self.reason,
-        )  # fmt: skip
+            offsets,
+            self.record[kept],
+            self.similarity[kept],
+            self.score[kept],
+            self.probability[kept],
+            self.match_probability,
+            self.margin,
+            self.decision,
+            self.reason,
+        )
 
     def resolutions(
         self, table: ModelTable, *, model_version: str, index_version: str
@@ -95,10 +107,13 @@ class Answers:
                 record.gpu_id, record.model, record.memory_gb, record.form_factor, *values
             )
             for record, *values in zip(
-                records, self.similarity.tolist(), self.score.tolist(),
-                self.probability.tolist(), strict=True,
+                records,
+                self.similarity.tolist(),
+                self.score.tolist(),
+                self.probability.tolist(),
+                strict=True,
             )
-        ]  # fmt: skip
+        ]
         offsets, decisions = self.offsets.tolist(), self.decision.tolist()
         found = []
         for at, (probability, margin) in enumerate(
@@ -109,12 +124,18 @@ class Answers:
             found.append(
                 Resolution(
                     best.gpu_id if best and decisions[at] != _NO_MATCH else None,
-                    best.model if best else None, best.memory_gb if best else None,
-                    best.form_factor if best else None, probability, margin,
-                    DECISIONS[decisions[at]].value, self.reason[at], own,
-                    model_version, index_version,
+                    best.model if best else None,
+                    best.memory_gb if best else None,
+                    best.form_factor if best else None,
+                    probability,
+                    margin,
+                    DECISIONS[decisions[at]].value,
+                    self.reason[at],
+                    own,
+                    model_version,
+                    index_version,
                 )
-            )  # fmt: skip
+            )
         return found
 
 
@@ -155,12 +176,16 @@ def answers_of(
     decision = np.where(found, decision, _NO_MATCH)
     shares = candidate_probabilities(batch.offsets, model, score, sure)
     return Answers(
-        offsets=batch.offsets, record=record,
+        offsets=batch.offsets,
+        record=record,
         similarity=_in_four_decimals(batch.similarity[order]),
-        score=_in_four_decimals(score), probability=shares, match_probability=sure,
+        score=_in_four_decimals(score),
+        probability=shares,
+        match_probability=sure,
         margin=sure - _rival_probability(batch.offsets, model, shares),
-        decision=decision, reason=reasons_of(evidence, decision),
-    )  # fmt: skip
+        decision=decision,
+        reason=reasons_of(evidence, decision),
+    )
 
 
 def candidate_probabilities(

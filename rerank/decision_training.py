@@ -49,9 +49,14 @@ class Decision:
     def model(self, ranker: Ranker, ranker_text: str = "") -> RerankModel:
         """Return it with its ranker as a resolver takes them, without a version: not saved yet."""
         return RerankModel(
-            ranker_text, ranker, self.offer.text, OnnxTrees(self.offer.onnx), self.calibrator,
-            self.thresholds, "",
-        )  # fmt: skip
+            ranker_text,
+            ranker,
+            self.offer.text,
+            OnnxTrees(self.offer.onnx),
+            self.calibrator,
+            self.thresholds,
+            "",
+        )
 
     def saved(
         self,
@@ -66,10 +71,15 @@ class Decision:
         :param seconds: that training took.
         """
         return save_model(
-            folder, ranker=ranker, offer=(self.offer.text, self.offer.onnx),
-            calibrator=self.calibrator, thresholds=self.thresholds, parameters=parameters,
-            candidate_sets=candidate_sets, seconds=seconds,
-        )  # fmt: skip
+            folder,
+            ranker=ranker,
+            offer=(self.offer.text, self.offer.onnx),
+            calibrator=self.calibrator,
+            thresholds=self.thresholds,
+            parameters=parameters,
+            candidate_sets=candidate_sets,
+            seconds=seconds,
+        )
 
 
 def train_decision(
@@ -100,10 +110,11 @@ def train_decision(
     )
     resolver = Resolver(retriever, decision.model(ranker), cues, index_version="training")
     summary = {
-        "training": asdict(parameters), "listings": sets.sizes(),
+        "training": asdict(parameters),
+        "listings": sets.sizes(),
         "index": {"version": index.fingerprint, **index.parameters},
         "importance": {"offer": decision.offer.top_importance()},
-    }  # fmt: skip
+    }
     promised = candidate_sets(resolver, parameters, progress)
     seconds = time.perf_counter() - started
     version = decision.saved(folder, trained, summary, promised, seconds)
@@ -138,9 +149,12 @@ def candidate_sets(
 ) -> CandidateSets:
     """Calibrate candidate sets on as many listings as the calibrator had, and the thresholds."""
     return calibrate_candidate_sets(
-        resolver, listings=parameters.validation_listings // 2, nil_share=parameters.nil_share,
-        seed=parameters.seed, progress=partial(progress, "calibrating candidate sets"),
-    )  # fmt: skip
+        resolver,
+        listings=parameters.validation_listings // 2,
+        nil_share=parameters.nil_share,
+        seed=parameters.seed,
+        progress=partial(progress, "calibrating candidate sets"),
+    )
 
 
 def _train_offer(
@@ -156,10 +170,13 @@ def _train_offer(
     taught = [read(prepared) for prepared in preparer.batches(annotated.offer)]
     rows = OfferRows.joined([plain, *taught])
     return train_classifier(
-        rows.features, rows.correct, OFFER_FEATURES, parameters.offer,
+        rows.features,
+        rows.correct,
+        OFFER_FEATURES,
+        parameters.offer,
         weights=annotated.weights(len(plain.correct), len(rows.correct) - len(plain.correct)),
         progress=partial(progress, "training the offer classifier"),
-    )  # fmt: skip
+    )
 
 
 def _calibrate(

@@ -152,8 +152,11 @@ def _largest(
 ) -> tuple[Contribution, ...]:
     return tuple(
         Contribution(
-            names[at], words_of(names[at]), round(float(shares[at]), 4),
-            round(float(values[at]), 4), None if rivals is None else round(float(rivals[at]), 4),
+            names[at],
+            words_of(names[at]),
+            round(float(shares[at]), 4),
+            round(float(values[at]), 4),
+            None if rivals is None else round(float(rivals[at]), 4),
         )
         for at in strongest(names, shares)
-    )  # fmt: skip
+    )

@@ -127,10 +127,11 @@ def save_model(
         knots = json.dumps(asdict(calibrator), indent=1)
         (draft / "calibrator.json").write_text(knots + "\n", encoding="utf-8")
         described = {
-            **parameters, "thresholds": asdict(thresholds),
+            **parameters,
+            "thresholds": asdict(thresholds),
             "candidate_features": list(CANDIDATE_FEATURES),
             "offer_features": list(OFFER_FEATURES),
-        }  # fmt: skip
+        }
         return _complete(draft, described, candidate_sets, seconds)
 
 
@@ -167,9 +168,13 @@ def _complete(
         (draft / _CANDIDATE_SETS).write_text(content + "\n", encoding="utf-8")
         parameters = {**parameters, "candidate_sets": candidate_sets.summary()}
     manifest = write_manifest(
-        draft, kind="ranker", format_version=FORMAT_VERSION, parameters=parameters,
-        libraries=_LIBRARIES, seconds=seconds,
-    )  # fmt: skip
+        draft,
+        kind="ranker",
+        format_version=FORMAT_VERSION,
+        parameters=parameters,
+        libraries=_LIBRARIES,
+        seconds=seconds,
+    )
     return manifest.fingerprint
 
 
@@ -182,8 +187,9 @@ def _read_candidate_sets(folder: Path, manifest: Manifest) -> CandidateSets | No
 
 def _check_features(folder: Path, parameters: dict[str, Any]) -> None:
     for name, own in (
-        ("candidate_features", CANDIDATE_FEATURES), ("offer_features", OFFER_FEATURES),
-    ):  # fmt: skip
+        ("candidate_features", CANDIDATE_FEATURES),
+        ("offer_features", OFFER_FEATURES),
+    ):
         stored: Sequence[str] = parameters.get(name, ())
         if list(stored) != list(own):
             pairs = list(zip(stored, own, strict=False))

@@ -71,9 +71,11 @@ def _of_folder(ranker: RankerFolder) -> tuple[list[Path], float | None, str]:
         )
         return [folder / name for name in dual.FILES], manifest.seconds, ""
     manifest = read_manifest(
-        folder, kind=cross_encoder.KIND, format_version=cross_encoder.FORMAT_VERSION,
+        folder,
+        kind=cross_encoder.KIND,
+        format_version=cross_encoder.FORMAT_VERSION,
         remedy=cross_encoder.REMEDY,
-    )  # fmt: skip
+    )
     served = (cross_encoder.LAYOUT.graph, cross_encoder.LAYOUT.tokenizer)
     quantised = manifest.parameters["settings"]["quantization"] == "nf4"
     return [folder / name for name in served], manifest.seconds, "QLoRA" if quantised else "LoRA"

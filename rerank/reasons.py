@@ -18,12 +18,22 @@ Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]
 
 _REFUSALS = {
-    "box": "box only", "picture": "picture or print", "laptop": "whole laptop",
-    "system": "whole computer", "rig": "mining rig", "wanted": "wanted, not offered",
-    "service": "service or licence", "holder": "accessory", "cooling": "accessory",
-    "connector": "accessory", "video_gear": "other video gear", "other_part": "other part",
-    "storage": "other part", "cpu": "other part", "defect": "for parts",
-}  # fmt: skip
+    "box": "box only",
+    "picture": "picture or print",
+    "laptop": "whole laptop",
+    "system": "whole computer",
+    "rig": "mining rig",
+    "wanted": "wanted, not offered",
+    "service": "service or licence",
+    "holder": "accessory",
+    "cooling": "accessory",
+    "connector": "accessory",
+    "video_gear": "other video gear",
+    "other_part": "other part",
+    "storage": "other part",
+    "cpu": "other part",
+    "defect": "for parts",
+}
 _KINDS_OF_CARD = ("laptop", "system", "rig")  # "workstation card", "laptop GPU"
 _REFUSAL_NUMBERS = [CATEGORIES.index(name) for name in _REFUSALS]
 _KIND_NUMBERS = [CATEGORIES.index(name) for name in _KINDS_OF_CARD]
@@ -32,9 +42,11 @@ _LONGEST_TITLE = 1000  # runs; titles are cut at 400 characters
 _COLUMN = {name: at for at, name in enumerate(CANDIDATE_FEATURES)}
 _AGREEING = ("part number", "model number", "memory", "form factor")
 _AGAINST = (
-    "another memory size is stated", "a suffix of the name is missing",
-    "an extra suffix is stated", "another chip vendor is named",
-)  # fmt: skip
+    "another memory size is stated",
+    "a suffix of the name is missing",
+    "an extra suffix is stated",
+    "another chip vendor is named",
+)
 _MATCH, _NO_MATCH = DECISIONS.index(Decision.MATCH), DECISIONS.index(Decision.NO_MATCH)
 
 
@@ -90,10 +102,13 @@ def _refusals(evidence: Evidence, listings: Ints) -> dict[int, str]:
     return {
         at: _refusal_in_words(evidence, at, begin, stop, CATEGORIES[number])
         for at, begin, stop, number in zip(
-            listing[first].tolist(), start[first].tolist(), end[first].tolist(),
-            category[first].tolist(), strict=True,
+            listing[first].tolist(),
+            start[first].tolist(),
+            end[first].tolist(),
+            category[first].tolist(),
+            strict=True,
         )
-    }  # fmt: skip
+    }
 
 
 def _refusal_in_words(evidence: Evidence, at: int, start: int, end: int, category: str) -> str:

@@ -16,17 +16,32 @@ if TYPE_CHECKING:
     from rerank.resolution import Resolution
     from rerank.retrieval import ModelTable
 
-_CANDIDATE = pa.struct([
-    ("gpu_id", pa.string()), ("model", pa.string()), ("memory_gb", pa.float64()),
-    ("form_factor", pa.string()), ("similarity", pa.float64()), ("score", pa.float64()),
-    ("probability", pa.float64()),
-])  # fmt: skip
-OUTPUT_SCHEMA = pa.schema([
-    ("gpu_id", pa.string()), ("model", pa.string()), ("memory_gb", pa.float64()),
-    ("form_factor", pa.string()), ("match_probability", pa.float64()), ("margin", pa.float64()),
-    ("decision", pa.string()), ("reason", pa.string()), ("candidates", pa.list_(_CANDIDATE)),
-    ("model_version", pa.string()), ("index_version", pa.string()),
-])  # fmt: skip
+_CANDIDATE = pa.struct(
+    [
+        ("gpu_id", pa.string()),
+        ("model", pa.string()),
+        ("memory_gb", pa.float64()),
+        ("form_factor", pa.string()),
+        ("similarity", pa.float64()),
+        ("score", pa.float64()),
+        ("probability", pa.float64()),
+    ]
+)
+OUTPUT_SCHEMA = pa.schema(
+    [
+        ("gpu_id", pa.string()),
+        ("model", pa.string()),
+        ("memory_gb", pa.float64()),
+        ("form_factor", pa.string()),
+        ("match_probability", pa.float64()),
+        ("margin", pa.float64()),
+        ("decision", pa.string()),
+        ("reason", pa.string()),
+        ("candidates", pa.list_(_CANDIDATE)),
+        ("model_version", pa.string()),
+        ("index_version", pa.string()),
+    ]
+)
 """The columns a resolved row gets, in this order, after all columns of the input."""
 
 CANDIDATE_SET_FIELD = pa.field("candidate_set", pa.list_(pa.string()))

@@ -29,8 +29,13 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 __all__ = [
-    "Decision", "Evidence", "Resolution", "Resolver", "ScoredCandidate", "predict_match_score",
-]  # fmt: skip
+    "Decision",
+    "Evidence",
+    "Resolution",
+    "Resolver",
+    "ScoredCandidate",
+    "predict_match_score",
+]
 
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]

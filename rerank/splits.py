@@ -24,8 +24,11 @@ class Split(Enum):
 
 
 _UPPER_BOUNDS = (
-    (30, Split.EMBEDDER), (80, Split.RANKER), (90, Split.VALIDATION), (100, Split.TEST),
-)  # fmt: skip
+    (30, Split.EMBEDDER),
+    (80, Split.RANKER),
+    (90, Split.VALIDATION),
+    (100, Split.TEST),
+)
 
 
 def split_of(model: str) -> Split:

@@ -48,13 +48,12 @@ def train(
     resolver = Resolver(retriever, fitted.model(), cues, index_version="training")
     ranker, decision = fitted.ranker, fitted.decision
     summary = {
-        "training": asdict(parameters), "listings": sets.sizes(),
+        "training": asdict(parameters),
+        "listings": sets.sizes(),
         "index": {"version": index.fingerprint, **index.parameters},
-        "importance": {
-            "ranker": ranker.top_importance(), "offer": decision.offer.top_importance()
-        },
+        "importance": {"ranker": ranker.top_importance(), "offer": decision.offer.top_importance()},
         **({"annotations": annotated.summary()} if annotated else {}),
-    }  # fmt: skip
+    }
     promised = candidate_sets(resolver, parameters, progress)
     seconds = time.perf_counter() - started
     version = decision.saved(folder, (ranker.text, ranker.onnx), summary, promised, seconds)
@@ -102,8 +101,12 @@ def _train_ranker(
     taught = [read(prepared) for prepared in preparer.batches(annotated.ranker)]
     rows = RankerRows.joined([plain, *taught])
     return train_lambdarank(
-        rows.features, rows.relevance, rows.sizes.tolist(), CANDIDATE_FEATURES, parameters.ranker,
+        rows.features,
+        rows.relevance,
+        rows.sizes.tolist(),
+        CANDIDATE_FEATURES,
+        parameters.ranker,
         directions=CANDIDATE_DIRECTIONS,
         weights=annotated.weights(len(plain.sizes), len(rows.sizes) - len(plain.sizes)),
         progress=partial(progress, "training LambdaRank"),
-    )  # fmt: skip
+    )

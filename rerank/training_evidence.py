@@ -175,11 +175,15 @@ def evidence_of(prepared: Prepared, ranker: Ranker, table: ModelTable) -> Eviden
 def is_correct(labelled: Sequence[LabelledListing], evidence: Evidence, table: ModelTable) -> Bools:
     """Return whether each listing's best candidate is the model it sells, shape (listings,)."""
     rows = evidence.best
-    return np.array([
-        row >= 0 and item.kind == "match"
-        and table.records[int(evidence.candidates.record[row])].model == item.model
-        for item, row in zip(labelled, rows.tolist(), strict=True)
-    ], bool)  # fmt: skip
+    return np.array(
+        [
+            row >= 0
+            and item.kind == "match"
+            and table.records[int(evidence.candidates.record[row])].model == item.model
+            for item, row in zip(labelled, rows.tolist(), strict=True)
+        ],
+        bool,
+    )
 
 
 def offer_rows(prepared: Prepared, ranker: Ranker, table: ModelTable) -> OfferRows:
@@ -204,23 +208,33 @@ def _without_truth(
 ) -> Any:
     listing = batch.listing
     model = [table.records[row].model for row in batch.record.tolist()]
-    kept = np.array([
-        at not in held_out or name != labelled[at].model
-        for at, name in zip(listing.tolist(), model, strict=True)
-    ], bool)  # fmt: skip
+    kept = np.array(
+        [
+            at not in held_out or name != labelled[at].model
+            for at, name in zip(listing.tolist(), model, strict=True)
+        ],
+        bool,
+    )
     counts = np.bincount(listing[kept], minlength=len(labelled))
     number = {name: at for at, name in enumerate(dict.fromkeys(r.model for r in table.records))}
-    truth = np.array([
-        number.get(item.model or "", -1) if at in held_out else -1
-        for at, item in enumerate(labelled)
-    ])  # fmt: skip
+    truth = np.array(
+        [
+            number.get(item.model or "", -1) if at in held_out else -1
+            for at, item in enumerate(labelled)
+        ]
+    )
     names = batch.names
     named = truth[names.listing] != names.model
     return replace(
-        batch, offsets=np.concatenate([[0], np.cumsum(counts)]), record=batch.record[kept],
-        similarity=batch.similarity[kept], shortlist=batch.shortlist[kept],
+        batch,
+        offsets=np.concatenate([[0], np.cumsum(counts)]),
+        record=batch.record[kept],
+        similarity=batch.similarity[kept],
+        shortlist=batch.shortlist[kept],
         names=replace(
-            names, listing=names.listing[named], model=names.model[named],
+            names,
+            listing=names.listing[named],
+            model=names.model[named],
             values=names.values[named],
         ),
-    )  # fmt: skip
+    )

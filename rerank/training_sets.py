@@ -58,9 +58,10 @@ class Stage(Enum):
 
 
 _PREPARING = {
-    Stage.RANKER: "features for the ranker", Stage.OFFER: "features for the offer classifier",
+    Stage.RANKER: "features for the ranker",
+    Stage.OFFER: "features for the offer classifier",
     Stage.VALIDATION: "calibrating",
-}  # fmt: skip
+}
 
 
 def generated_listings(

@@ -74,10 +74,12 @@ def train_lambdarank(
     import lightgbm as lgb
 
     settings = {
-        "objective": "lambdarank", "label_gain": [0, 2, 3], "lambdarank_truncation_level": 5,
+        "objective": "lambdarank",
+        "label_gain": [0, 2, 3],
+        "lambdarank_truncation_level": 5,
         "metric": "None",
         "monotone_constraints": [(directions or {}).get(name, 0) for name in names],
-    }  # fmt: skip
+    }
     by_row = None if weights is None else np.repeat(weights, group_sizes)
     data = lgb.Dataset(
         features, relevance, group=list(group_sizes), weight=by_row, feature_name=list(names)
@@ -136,15 +138,24 @@ def _train(
     if not np.isfinite(features).all():
         raise ValueError("expected features without missing values: those of no evidence say so")
     settings = {
-        **settings, "num_leaves": parameters.leaves, "learning_rate": parameters.learning_rate,
-        "min_data_in_leaf": parameters.min_rows_in_leaf, "lambda_l2": parameters.l2,
-        "feature_fraction": parameters.feature_fraction, "seed": parameters.seed,
-        "deterministic": True, "force_row_wise": True, "verbosity": -1, "max_bin": 255,
-    }  # fmt: skip
+        **settings,
+        "num_leaves": parameters.leaves,
+        "learning_rate": parameters.learning_rate,
+        "min_data_in_leaf": parameters.min_rows_in_leaf,
+        "lambda_l2": parameters.l2,
+        "feature_fraction": parameters.feature_fraction,
+        "seed": parameters.seed,
+        "deterministic": True,
+        "force_row_wise": True,
+        "verbosity": -1,
+        "max_bin": 255,
+    }
     booster = lgb.train(
-        settings, data, parameters.trees,
+        settings,
+        data,
+        parameters.trees,
         callbacks=[lambda env: progress((env.iteration + 1) / parameters.trees)],
-    )  # fmt: skip
+    )
     onnx = _to_onnx(booster, len(names))
     _check_parity(booster, onnx, features[:_PARITY_ROWS])
     gains = booster.feature_importance("gain")
@@ -163,9 +174,11 @@ def _to_onnx(booster: Any, width: int) -> bytes:
     raw = re.sub(r"(?m)^objective=.*$", "objective=regression", raw)
     raw = re.sub(r"\[objective: .*\]", "[objective: regression]", raw)
     model = convert_lightgbm(
-        lgb.Booster(model_str=raw), initial_types=[("features", FloatTensorType([None, width]))],
-        target_opset=15, name="trees",
-    )  # fmt: skip
+        lgb.Booster(model_str=raw),
+        initial_types=[("features", FloatTensorType([None, width]))],
+        target_opset=15,
+        name="trees",
+    )
     # Its order, and by default the graph's name, are random: no version would repeat itself.
     model.opset_import.sort(key=lambda opset: opset.domain)
     _expect_no_missing_values(model)

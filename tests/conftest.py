@@ -22,17 +22,32 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _gpu(
-    model: str, memory_gb: float, memory_type: str = "GDDR6", *, vendor: str = "NVIDIA",
-    line: str = "GeForce", form: str = "PCIe", year: int = 2020,
-    codenames: tuple[str, ...] = (), aliases: tuple[str, ...] = (),
+    model: str,
+    memory_gb: float,
+    memory_type: str = "GDDR6",
+    *,
+    vendor: str = "NVIDIA",
+    line: str = "GeForce",
+    form: str = "PCIe",
+    year: int = 2020,
+    codenames: tuple[str, ...] = (),
+    aliases: tuple[str, ...] = (),
     part_numbers: tuple[str, ...] = (),
-) -> GpuRecord:  # fmt: skip
+) -> GpuRecord:
     return GpuRecord(
         gpu_id=gpu_slug(model, memory_gb=memory_gb, memory_type=memory_type, form_factor=form),
-        model=model, vendor=vendor, line=line, generation="", memory_gb=memory_gb,
-        memory_type=memory_type, form_factor=form, release_year=year, codenames=codenames,
-        aliases=aliases, part_numbers=part_numbers,
-    )  # fmt: skip
+        model=model,
+        vendor=vendor,
+        line=line,
+        generation="",
+        memory_gb=memory_gb,
+        memory_type=memory_type,
+        form_factor=form,
+        release_year=year,
+        codenames=codenames,
+        aliases=aliases,
+        part_numbers=part_numbers,
+    )
 
 
 @pytest.fixture(scope="session")
@@ -67,7 +82,7 @@ def tiny_registry() -> list[GpuRecord]:
         _gpu("Radeon HD 7970", 3, "GDDR5", year=2012, **amd),
         _gpu("Arc A770", 16, vendor="Intel", line="Arc", year=2022),
         _gpu("Arc A770", 8, vendor="Intel", line="Arc", year=2022),
-    ]  # fmt: skip
+    ]
 
 
 @pytest.fixture(scope="session")
@@ -160,9 +175,13 @@ def tiny_bert(tmp_path_factory: pytest.TempPathFactory) -> Path:
         tokenizer_object=pieces, **{f"{name}_token": text for name, text in special.items()}
     ).save_pretrained(str(folder))
     config = BertConfig(
-        vocab_size=len(tokens), hidden_size=32, num_hidden_layers=2, num_attention_heads=2,
-        intermediate_size=64, max_position_embeddings=64,
-    )  # fmt: skip
+        vocab_size=len(tokens),
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=64,
+        max_position_embeddings=64,
+    )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         BertModel(config).save_pretrained(str(folder))

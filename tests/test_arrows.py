@@ -18,16 +18,33 @@ PACKAGES = ("index", "rerank", "jobs")
 
 # What rerank may take from index: records, errors, paths, what reads text; no embedder, no FAISS.
 LEAVES = {
-    "records", "errors", "file_faults", "text", "artifacts", "naming", "lexicon", "name_evidence",
-    "onnx_session", "ordering", "shipped", "stated_memory", "yaml_loader",
-}  # fmt: skip
+    "records",
+    "errors",
+    "file_faults",
+    "text",
+    "artifacts",
+    "naming",
+    "lexicon",
+    "name_evidence",
+    "onnx_session",
+    "ordering",
+    "shipped",
+    "stated_memory",
+    "yaml_loader",
+}
 
 CROSS_ENCODER_TRAINING = {
     f"rerank/cross_encoder/{name}.py"
     for name in (
-        "adapter", "artifact", "base_model", "export", "learner", "torch_scorer", "training",
+        "adapter",
+        "artifact",
+        "base_model",
+        "export",
+        "learner",
+        "torch_scorer",
+        "training",
     )
-}  # fmt: skip
+}
 # The module that imports each heavy library; sentence_embedder serves transformers in all ways.
 HOMES = {
     "duckdb": {"rerank/store/database.py"},
@@ -105,9 +122,10 @@ def test_there_is_code_to_look_at() -> None:
 )
 def test_imports_point_from_jobs_to_rerank_to_index(package: str, forbidden: set[str]) -> None:
     wrong = [
-        found for found in ALL_IMPORTS
+        found
+        for found in ALL_IMPORTS
         if found.path.startswith(f"{package}/") and found.module.split(".")[0] in forbidden
-    ]  # fmt: skip
+    ]
     assert wrong == []
 
 
@@ -138,9 +156,10 @@ def test_a_heavy_library_is_imported_at_home_only(library: str) -> None:
 
 def test_heavy_libraries_are_imported_inside_functions() -> None:
     eager = [
-        found for found in ALL_IMPORTS
+        found
+        for found in ALL_IMPORTS
         if found.module.split(".")[0] in SLOW_TO_IMPORT and not found.lazy
-    ]  # fmt: skip
+    ]
     assert eager == []
 
 
@@ -153,9 +172,13 @@ def loaded_by(statement: str) -> set[str]:
     """Return the top-level modules that a fresh interpreter holds after a statement."""
     code = f"{statement}\nimport sys\nprint(*{{name.split('.')[0] for name in sys.modules}})"
     done = subprocess.run(
-        [sys.executable, "-c", code], check=True, cwd=ROOT, capture_output=True, text=True,
+        [sys.executable, "-c", code],
+        check=True,
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
         timeout=300,
-    )  # fmt: skip
+    )
     return set(done.stdout.split())
 
 
@@ -208,9 +231,11 @@ def test_packages_export_and_only_export(package: str) -> None:
 
 
 def test_every_module_has_a_docstring_and_a_name_that_says_what_it_holds() -> None:
-    bare = [name_of(path) for path in sources() if not ast.get_docstring(
-        ast.parse(path.read_text(encoding="utf-8"))
-    )]  # fmt: skip
+    bare = [
+        name_of(path)
+        for path in sources()
+        if not ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
+    ]
     assert bare == []
     vague = {"utils", "util", "common", "misc", "helpers"}
     assert {path.stem for path in sources()} & vague == set()

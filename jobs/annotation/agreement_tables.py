@@ -20,10 +20,15 @@ def agreement_text(agreements: Sequence[Agreement]) -> str:
     if not agreements:
         return "No two annotators answered the same listing."
     rows = [
-        [cut(item.first, 12), cut(item.second, 12), str(item.n), _figure(item.agreed),
-         _figure(item.kappa)]
+        [
+            cut(item.first, 12),
+            cut(item.second, 12),
+            str(item.n),
+            _figure(item.agreed),
+            _figure(item.kappa),
+        ]
         for item in agreements
-    ]  # fmt: skip
+    ]
     header = ("annotator", "annotator", "listings", "agreed", "kappa")
     return table(header, rows, left=(0, 1, 3, 4))
 
@@ -38,9 +43,10 @@ def disputes_text(disputes: Sequence[Dispute], titles: Mapping[str, str]) -> str
 def dispute_values(dispute: Dispute, titles: Mapping[str, str]) -> dict[str, Any]:
     """Return a dispute for JSON."""
     return {
-        "listing_id": dispute.listing_id, "title": titles.get(dispute.listing_id),
+        "listing_id": dispute.listing_id,
+        "title": titles.get(dispute.listing_id),
         "answers": [_answer_values(answer) for answer in dispute.answers],
-    }  # fmt: skip
+    }
 
 
 def suspects_text(report: SuspectReport, shown: Sequence[Suspect]) -> str:
@@ -54,11 +60,14 @@ def suspect_values(suspect: Suspect, titles: Mapping[str, str]) -> dict[str, Any
     """Return a suspected label for JSON, probabilities rounded to 4 digits."""
     label = suspect.label
     return {
-        "listing_id": label.listing_id, "title": titles.get(label.listing_id),
-        "label": label.label, "annotators": list(label.annotators),
+        "listing_id": label.listing_id,
+        "title": titles.get(label.listing_id),
+        "label": label.label,
+        "annotators": list(label.annotators),
         "label_probability": round(suspect.self_confidence, 4),
-        "suggestion": suspect.suggestion, "probability": round(suspect.probability, 4),
-    }  # fmt: skip
+        "suggestion": suspect.suggestion,
+        "probability": round(suspect.probability, 4),
+    }
 
 
 def answer_text(answer: Annotation) -> str:
@@ -81,11 +90,14 @@ def _dispute_text(dispute: Dispute, titles: Mapping[str, str]) -> str:
 def _suspect_text(suspect: Suspect, titles: Mapping[str, str]) -> str:
     label = suspect.label
     who = cut(", ".join(label.annotators), 20)
-    return "\n".join([
-        _heading(label.listing_id, titles),
-        f"  {suspect.self_confidence:.3f}  {cut(label.label.replace('_', ' '), 40)} said by {who}",
-        f"  {suspect.probability:.3f}  {cut(suspect.suggestion, 40)} says the model",
-    ])  # fmt: skip
+    return "\n".join(
+        [
+            _heading(label.listing_id, titles),
+            f"  {suspect.self_confidence:.3f}  {cut(label.label.replace('_', ' '), 40)} said by "
+            f"{who}",
+            f"  {suspect.probability:.3f}  {cut(suspect.suggestion, 40)} says the model",
+        ]
+    )
 
 
 def _heading(listing_id: str, titles: Mapping[str, str]) -> str:
@@ -95,10 +107,13 @@ def _heading(listing_id: str, titles: Mapping[str, str]) -> str:
 
 def _answer_values(answer: Annotation) -> dict[str, Any]:
     return {
-        "annotator": answer.annotator, "verdict": answer.verdict.value, "model": answer.model,
-        "gpu_id": answer.gpu_id, "note": answer.note,
+        "annotator": answer.annotator,
+        "verdict": answer.verdict.value,
+        "model": answer.model,
+        "gpu_id": answer.gpu_id,
+        "note": answer.note,
         "annotated_at": plain(answer.annotated_at),
-    }  # fmt: skip
+    }
 
 
 def _figure(figure: Figure) -> str:

@@ -120,9 +120,12 @@ def read_pool(
             {**values, "midnight": midnight.astimezone(UTC).replace(tzinfo=None)},
         )
     return Pool(
-        [_stored(row) for row in unanswered], [_stored(row) for row in answered],
-        n_all - n_answered, n_answered, n_today,
-    )  # fmt: skip
+        [_stored(row) for row in unanswered],
+        [_stored(row) for row in answered],
+        n_all - n_answered,
+        n_answered,
+        n_today,
+    )
 
 
 def prepare(
@@ -210,9 +213,11 @@ def open_queue(
     """Return what is asked, in order."""
     stored = [*pool.unanswered, *pool.answered]
     items = queue_items(
-        resolver, [item.listing for item in stored], [item.shop for item in stored],
+        resolver,
+        [item.listing for item in stored],
+        [item.shop for item in stored],
         progress=progress,
-    )  # fmt: skip
+    )
     open_items = items[: len(pool.unanswered)]
     order = order_queue(open_items, strategy=strategy, seed=seed, answered=items[len(open_items) :])
     return Queue(
@@ -228,5 +233,6 @@ def _stored(row: Sequence[object]) -> StoredListing:
     number = None if price is None else float(str(price))
     return StoredListing(
         Listing(str(key), str(title), str(vendor), str(description), number),
-        str(shop), str(language),
-    )  # fmt: skip
+        str(shop),
+        str(language),
+    )

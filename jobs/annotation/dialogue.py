@@ -30,9 +30,11 @@ if TYPE_CHECKING:
 
 _VERDICT_KEYS = {"n": Verdict.NONE_OF_THESE, "x": Verdict.NOT_GPU, "u": Verdict.UNSURE}
 VERDICT_WORDS = {
-    Verdict.MATCH: "match", Verdict.NONE_OF_THESE: "none of these", Verdict.NOT_GPU: "not a GPU",
+    Verdict.MATCH: "match",
+    Verdict.NONE_OF_THESE: "none of these",
+    Verdict.NOT_GPU: "not a GPU",
     Verdict.UNSURE: "unsure",
-}  # fmt: skip
+}
 Save = Callable[[Annotation], None]
 
 
@@ -145,11 +147,14 @@ class Dialogue:
         terminal: Terminal,
     ) -> None:
         annotation = Annotation(
-            question.item.listing.listing_id, self._annotator, verdict,
-            gpu_id=choice.gpu_id if choice else None, model=choice.model if choice else None,
+            question.item.listing.listing_id,
+            self._annotator,
+            verdict,
+            gpu_id=choice.gpu_id if choice else None,
+            model=choice.model if choice else None,
             shown=tuple(offered.gpu_id for offered in question.choices[: screen.n_choices]),
             model_version=question.item.resolution.model_version,
-        )  # fmt: skip
+        )
         words = choice.name if choice else VERDICT_WORDS[verdict]
         self._show(question, f"saving: {words}", terminal)
         try:
@@ -218,8 +223,9 @@ def summary(counts: Counter[Verdict], n_left: int, listings_file: Path | None) -
     :param n_left: questions that were open when it began.
     """
     n_answered = counts.total()
-    parts = [f"{counts[verdict]} {words}" for verdict, words in VERDICT_WORDS.items()
-             if counts[verdict]]  # fmt: skip
+    parts = [
+        f"{counts[verdict]} {words}" for verdict, words in VERDICT_WORDS.items() if counts[verdict]
+    ]
     text = f"answered {n_answered:,}" + (f" ({', '.join(parts)})" if parts else "")
     if n_left == n_answered:
         return f"{text}, nothing left to ask"

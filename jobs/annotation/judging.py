@@ -71,13 +71,15 @@ def find_suspects(
         answers = resolve_listings(resolver, chunk)
         resolved.update(zip((item.listing_id for item in chunk), answers, strict=True))
         progress((start + len(chunk)) / len(listings))
-    judged = [(label, resolved[label.listing_id]) for label in labels
-              if label.listing_id in resolved]  # fmt: skip
+    judged = [
+        (label, resolved[label.listing_id]) for label in labels if label.listing_id in resolved
+    ]
     return SuspectReport(
         suspects(judged, threshold=threshold),
         {listing.listing_id: listing.title for listing in listings},
-        judged=len(judged), without_listing=len(labels) - len(judged),
-    )  # fmt: skip
+        judged=len(judged),
+        without_listing=len(labels) - len(judged),
+    )
 
 
 def adjudicate(
@@ -104,8 +106,13 @@ def adjudicate(
                 "`rerank annotations disputes` names those to decide"
             )
         answer = Annotation(
-            listing_id, annotator, verdict, gpu_id=named.gpu_id if named else None,
-            model=named.model if named else None, note=note, annotated_at=utc_now(),
-        )  # fmt: skip
+            listing_id,
+            annotator,
+            verdict,
+            gpu_id=named.gpu_id if named else None,
+            model=named.model if named else None,
+            note=note,
+            annotated_at=utc_now(),
+        )
         save_annotations(session, [answer])
     return answer

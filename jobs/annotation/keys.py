@@ -33,9 +33,13 @@ class Key(Enum):
 
 
 _NAMES: dict[str, Key] = {
-    "\r": Key.ENTER, "\n": Key.ENTER, "\x7f": Key.BACKSPACE, "\x08": Key.BACKSPACE,
-    "\x15": Key.CLEAR, "\x04": Key.CLOSED,
-}  # fmt: skip
+    "\r": Key.ENTER,
+    "\n": Key.ENTER,
+    "\x7f": Key.BACKSPACE,
+    "\x08": Key.BACKSPACE,
+    "\x15": Key.CLEAR,
+    "\x04": Key.CLOSED,
+}
 
 
 def digit_keys(count: int) -> tuple[str, ...]:
@@ -110,9 +114,10 @@ def open_keyboard() -> Iterator[Keyboard]:
     events, sender = os.pipe()
     os.set_blocking(sender, False)
     handlers: dict[signal.Signals, Any] = {
-        signal.SIGTERM: _end, signal.SIGWINCH: _wake,
+        signal.SIGTERM: _end,
+        signal.SIGWINCH: _wake,
         signal.SIGCONT: lambda number, frame: _single_keys(descriptor),
-    }  # fmt: skip
+    }
     earlier = {number: signal.signal(number, handler) for number, handler in handlers.items()}
     earlier_sender = signal.set_wakeup_fd(sender, warn_on_full_buffer=False)
     try:

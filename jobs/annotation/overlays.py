@@ -31,9 +31,11 @@ def search_screen(
         return too_small(size)
     width = size.width
     shown = found[: min(MAX_CHOICES, size.height - 6)]
-    keys = "Enter: choose   Esc: back to the listing" if is_typing else (
-        f"1-{len(shown)} choose   / other words   Esc: back to the listing"
-    )  # fmt: skip
+    keys = (
+        "Enter: choose   Esc: back to the listing"
+        if is_typing
+        else (f"1-{len(shown)} choose   / other words   Esc: back to the listing")
+    )
     # The end of what is typed matters most: a long query is shown from behind.
     typed = f"/ {query}_" if is_typing else f"/ {query}"
     while width_of(typed) > width:
@@ -54,7 +56,8 @@ def search_screen(
 def help_screen(size: Size) -> Screen:
     """Return the screen that explains the keys."""
     lines = [
-        "What does the listing sell? One key answers, and the answer is saved at once.", "",
+        "What does the listing sell? One key answers, and the answer is saved at once.",
+        "",
         "1-9  this candidate, with its memory and form factor",
         "n    none of these: a GPU, but not in the registry (search first)",
         "x    not a GPU: an accessory, a laptop, a whole computer, a box",
@@ -62,18 +65,20 @@ def help_screen(size: Size) -> Screen:
         "s    skip: save nothing, ask again another time",
         "b    back to the listing before, to change its answer",
         "/    search the registry and choose from what is found",
-        "q    quit; `rerank annotate` goes on where you left", "",
+        "q    quit; `rerank annotate` goes on where you left",
+        "",
         "Any key returns to the listing.",
-    ]  # fmt: skip
+    ]
     return Screen(tuple(Line(cut(text, size.width)) for text in lines[: size.height]))
 
 
 def end_screen(size: Size, *, message: str) -> Screen:
     """Return the screen behind the last listing, from where its answer can still be changed."""
     lines = (
-        Line("That was the last one.", Style.STRONG), Line(""),
+        Line("That was the last one.", Style.STRONG),
+        Line(""),
         Line("b back to change an answer   q quit", Style.FAINT),
         Line(message, Style.NOTICE),
-    )  # fmt: skip
+    )
     fitting = [Line(cut(line.text, size.width), line.style) for line in lines[: size.height]]
     return Screen(tuple(fitting))

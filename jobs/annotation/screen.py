@@ -84,9 +84,13 @@ class Choice:
 def choice_of(record: GpuRecord, probability: float | None = None) -> Choice:
     """Return a GPU of the registry as a choice."""
     return Choice(
-        record.gpu_id, record.model, record.memory_gb, record.memory_type, record.form_factor,
+        record.gpu_id,
+        record.model,
+        record.memory_gb,
+        record.memory_type,
+        record.form_factor,
         probability,
-    )  # fmt: skip
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,9 +135,15 @@ def question_screen(question: Question, size: Size, *, progress: str, message: s
         blocks.pop()
     gaps = [[Line("")] if at < blank else [] for at in range(3)]
     lines = [
-        *head, *gaps[1], *[Line(text, Style.STRONG) for text in title], *facts, *gaps[0],
-        *[line for block in blocks for line in block], *gaps[2], *foot,
-    ]  # fmt: skip
+        *head,
+        *gaps[1],
+        *[Line(text, Style.STRONG) for text in title],
+        *facts,
+        *gaps[0],
+        *[line for block in blocks for line in block],
+        *gaps[2],
+        *foot,
+    ]
     return Screen(tuple(lines), len(blocks))
 
 
@@ -204,11 +214,12 @@ def contrast_text(contrast: Contrast) -> str:
     parts = [
         f"{label} {' '.join(words)}"
         for label, words in (
-            ("title has", contrast.said), ("title lacks", contrast.unsaid),
+            ("title has", contrast.said),
+            ("title lacks", contrast.unsaid),
             ("unexplained", contrast.unexplained),
         )
         if words
-    ]  # fmt: skip
+    ]
     if contrast.code:
         parts.append(f"{contrast.code} names it")
     return "; ".join([*parts, *[part for part in (contrast.memory, contrast.form) if part]])

@@ -31,10 +31,11 @@ class AnnotationTerminal:
     def show(self, screen: Screen) -> None:
         """Fill the window, line over line, so that nothing flickers."""
         text = f"{_CLEAR_LINE}\r\n".join(
-            line.text if self._plain or line.style is Style.PLAIN
+            line.text
+            if self._plain or line.style is Style.PLAIN
             else f"\x1b[{line.style.value}m{line.text}\x1b[0m"
             for line in screen.lines
-        )  # fmt: skip
+        )
         _write(f"{_HOME}{text}{_CLEAR_LINE}{_CLEAR_BELOW}")
 
     def read(self) -> str | Key:

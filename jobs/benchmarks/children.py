@@ -22,8 +22,11 @@ Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
 
 _THREAD_VARIABLES = (
-    "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "RAYON_NUM_THREADS",
-)  # fmt: skip
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "RAYON_NUM_THREADS",
+)
 _SAMPLED_EVERY_S = 0.05
 _SHOWN_CHARS = 400
 
@@ -78,10 +81,20 @@ def run_score(home: Path, source: Path, target: Path, *, workers: int, top_k: in
     :raises RerankError: if it fails.
     """
     command = [
-        sys.executable, "-c", "from jobs.cli import main; main()", "score", str(source),
-        str(target), "--overwrite", "--workers", str(workers), "--top-k", str(top_k),
-        "--home", str(home),
-    ]  # fmt: skip
+        sys.executable,
+        "-c",
+        "from jobs.cli import main; main()",
+        "score",
+        str(source),
+        str(target),
+        "--overwrite",
+        "--workers",
+        str(workers),
+        "--top-k",
+        str(top_k),
+        "--home",
+        str(home),
+    ]
     with tempfile.TemporaryFile() as said:
         started = time.perf_counter()
         process = subprocess.Popen(command, stdout=said, stderr=said)

@@ -43,25 +43,36 @@ class Comparison:
     def as_json(self) -> dict[str, Any]:
         """Return plain values."""
         return {
-            "name": self.name, **self.measured.as_json(), "unit": self.unit, "wanted": self.wanted,
-            "at_most": self.at_most, "reached": self.reached,
-        }  # fmt: skip
+            "name": self.name,
+            **self.measured.as_json(),
+            "unit": self.unit,
+            "wanted": self.wanted,
+            "at_most": self.at_most,
+            "reached": self.reached,
+        }
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> Comparison:
         """Return what `as_json` wrote; whether the bar is reached is worked out anew."""
-        return cls(content["name"], Figure.from_json(content), content["unit"],
-                   content["wanted"], content["at_most"])  # fmt: skip
+        return cls(
+            content["name"],
+            Figure.from_json(content),
+            content["unit"],
+            content["wanted"],
+            content["at_most"],
+        )
 
 
 def comparisons_of(parts: Mapping[str, Mapping[str, Any]]) -> list[Comparison]:
     """Return what can be said with the parts that were measured, bars first."""
     rates = _rates(parts.get("end-to-end"))
     found = [
-        *_end_to_end(rates), *_rapidfuzz(rates, parts.get("rapidfuzz")),
-        *_cross_encoder(rates, parts.get("cross-encoder")), *_floor(parts.get("floor")),
+        *_end_to_end(rates),
+        *_rapidfuzz(rates, parts.get("rapidfuzz")),
+        *_cross_encoder(rates, parts.get("cross-encoder")),
+        *_floor(parts.get("floor")),
         *_memory(parts.get("memory")),
-    ]  # fmt: skip
+    ]
     return sorted(found, key=lambda each: each.wanted is None)
 
 
@@ -83,13 +94,21 @@ def _end_to_end(rates: Rates) -> list[Comparison]:
     ours = rates["distinct", 2, "without_start"]
     return [
         Comparison("2 workers, start-up excluded", ours, "listings/s", WANTED_RATE),
-        Comparison("2 workers, start-up included",
-                   rates["distinct", 2, "with_start"], "listings/s", WANTED_RATE),
-        Comparison("2 workers over 1",
-                   quotient(ours, rates["distinct", 1, "without_start"]), "times"),
-        Comparison("repeating over distinct titles",
-                   quotient(rates["repeating", 2, "without_start"], ours), "times"),
-    ]  # fmt: skip
+        Comparison(
+            "2 workers, start-up included",
+            rates["distinct", 2, "with_start"],
+            "listings/s",
+            WANTED_RATE,
+        ),
+        Comparison(
+            "2 workers over 1", quotient(ours, rates["distinct", 1, "without_start"]), "times"
+        ),
+        Comparison(
+            "repeating over distinct titles",
+            quotient(rates["repeating", 2, "without_start"], ours),
+            "times",
+        ),
+    ]
 
 
 def _rapidfuzz(rates: Rates, part: Mapping[str, Any] | None) -> list[Comparison]:
@@ -100,15 +119,23 @@ def _rapidfuzz(rates: Rates, part: Mapping[str, Any] | None) -> list[Comparison]
     two, one = rates["distinct", 2, "without_start"], rates["distinct", 1, "without_start"]
     extract, cdist = theirs["extract", "variants"], theirs["cdist", "variants"]
     return [
-        Comparison("2 workers over RapidFuzz extract", quotient(two, extract), "times",
-                   WANTED_OVER_RAPIDFUZZ),
-        Comparison("2 workers over extract, model names",
-                   quotient(two, theirs["extract", "models"]), "times"),
+        Comparison(
+            "2 workers over RapidFuzz extract",
+            quotient(two, extract),
+            "times",
+            WANTED_OVER_RAPIDFUZZ,
+        ),
+        Comparison(
+            "2 workers over extract, model names",
+            quotient(two, theirs["extract", "models"]),
+            "times",
+        ),
         Comparison("1 worker over RapidFuzz extract", quotient(one, extract), "times"),
         Comparison("2 workers over RapidFuzz cdist", quotient(two, cdist), "times"),
-        Comparison("2 workers over cdist, model names",
-                   quotient(two, theirs["cdist", "models"]), "times"),
-    ]  # fmt: skip
+        Comparison(
+            "2 workers over cdist, model names", quotient(two, theirs["cdist", "models"]), "times"
+        ),
+    ]
 
 
 def _cross_encoder(rates: Rates, part: Mapping[str, Any] | None) -> list[Comparison]:
@@ -116,9 +143,10 @@ def _cross_encoder(rates: Rates, part: Mapping[str, Any] | None) -> list[Compari
         return []
     ratio = quotient(rates["distinct", 2, "without_start"], Figure.from_json(part["rate"]))
     return [
-        Comparison("2 workers over MiniLM and cross-encoder", ratio, "times",
-                   WANTED_OVER_CROSS_ENCODER)
-    ]  # fmt: skip
+        Comparison(
+            "2 workers over MiniLM and cross-encoder", ratio, "times", WANTED_OVER_CROSS_ENCODER
+        )
+    ]
 
 
 def _floor(part: Mapping[str, Any] | None) -> list[Comparison]:
@@ -136,7 +164,12 @@ def _floor(part: Mapping[str, Any] | None) -> list[Comparison]:
 def _memory(part: Mapping[str, Any] | None) -> list[Comparison]:
     rows: Sequence[Mapping[str, Any]] = (part or {"rows": []})["rows"]
     return [
-        Comparison(f"peak memory, {row['listings']:,} listings", Figure.of([row["peak_mib"]]),
-                   "MiB", WANTED_PEAK_MIB if row["listings"] >= LONG_FEED else None, at_most=True)
+        Comparison(
+            f"peak memory, {row['listings']:,} listings",
+            Figure.of([row["peak_mib"]]),
+            "MiB",
+            WANTED_PEAK_MIB if row["listings"] >= LONG_FEED else None,
+            at_most=True,
+        )
         for row in rows
-    ]  # fmt: skip
+    ]

@@ -38,12 +38,18 @@ def _measure(bench: Bench, feed: str, source: Path, workers: int, say: Say) -> d
     ]
     say(f"{said}, start-up excluded")
     warm = in_child(
-        warm_seconds, bench.home, source, target, workers=workers, top_k=TOP_K,
+        warm_seconds,
+        bench.home,
+        source,
+        target,
+        workers=workers,
+        top_k=TOP_K,
         repeats=settings.repeats,
-    )  # fmt: skip
+    )
     return {
-        "feed": feed, "workers": workers,
+        "feed": feed,
+        "workers": workers,
         "rate_without_start": rate_of(settings.listings, warm).as_json(),
         "rate_with_start": rate_of(settings.listings, [run.seconds for run in runs]).as_json(),
         "peak_mib": round(max(run.peak_bytes for run in runs) / MIB, 1),
-    }  # fmt: skip
+    }

@@ -19,10 +19,15 @@ from rerank.bootstrap import generate
 
 _CHUNK = 10_000
 _VARIED = 20_000  # generated titles that an endless feed varies
-SCHEMA = pa.schema([
-    ("listing_id", pa.string()), ("title", pa.string()), ("vendor", pa.string()),
-    ("description", pa.string()), ("price", pa.float64()),
-])  # fmt: skip
+SCHEMA = pa.schema(
+    [
+        ("listing_id", pa.string()),
+        ("title", pa.string()),
+        ("vendor", pa.string()),
+        ("description", pa.string()),
+        ("price", pa.float64()),
+    ]
+)
 
 
 def registry_of(home: Path) -> list[GpuRecord]:

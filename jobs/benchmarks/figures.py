@@ -47,9 +47,10 @@ class Figure:
     def as_json(self) -> dict[str, Any]:
         """Return plain values, six digits of each."""
         return {
-            "median": _short(self.median), "range": [_short(self.low), _short(self.high)],
+            "median": _short(self.median),
+            "range": [_short(self.low), _short(self.high)],
             "values": [_short(value) for value in self.values],
-        }  # fmt: skip
+        }
 
 
 def rate_of(count: int, seconds: Sequence[float]) -> Figure:
@@ -66,9 +67,7 @@ def quotient(ours: Figure, theirs: Figure) -> Figure:
     The range goes from our least over their greatest to our greatest over their least: whichever
     of the measurements are paired, their quotient lies in it.
     """
-    return Figure(
-        ours.median / theirs.median, ours.low / theirs.high, ours.high / theirs.low
-    )  # fmt: skip
+    return Figure(ours.median / theirs.median, ours.low / theirs.high, ours.high / theirs.low)
 
 
 def growth_exponent(sizes: Sequence[float], values: Sequence[float]) -> float | None:

@@ -47,9 +47,14 @@ def measure_floor(bench: Bench, say: Callable[[str], None]) -> dict[str, Any]:
     for processes in WORKERS:
         say(f"the whole system, processes: {processes}")
         ours = in_child(
-            warm_seconds, bench.home, source, bench.folder / "floor_resolved.parquet",
-            workers=processes, top_k=TOP_K, repeats=settings.repeats,
-        )  # fmt: skip
+            warm_seconds,
+            bench.home,
+            source,
+            bench.folder / "floor_resolved.parquet",
+            workers=processes,
+            top_k=TOP_K,
+            repeats=settings.repeats,
+        )
         row = {"processes": processes, "ours": rate_of(n, ours).as_json()}
         say(f"the floor, processes: {processes}")
         for trees, took in _together(bench.home, source, processes, settings.repeats).items():
@@ -64,9 +69,12 @@ def _together(home: Path, source: Path, processes: int, repeats: int) -> dict[st
     barrier = context.Barrier(processes)
     # One thread a library in each of several, as the workers of `rerank score` have it.
     alone = nullcontext() if processes == 1 else threads_of_children(1)
-    with alone, ProcessPoolExecutor(
-        processes, mp_context=context, initializer=_keep, initargs=(barrier,)
-    ) as pool:  # fmt: skip
+    with (
+        alone,
+        ProcessPoolExecutor(
+            processes, mp_context=context, initializer=_keep, initargs=(barrier,)
+        ) as pool,
+    ):
         futures = [
             pool.submit(_share_seconds, home, source, (number, processes), repeats)
             for number in range(processes)
@@ -156,8 +164,9 @@ def _scorers(model: RerankModel) -> dict[str, Callable[[Floats], Any]]:
             f"{type(model.ranker).__name__}; measure the shipped model or leave the part out"
         )
     return {
-        "served": model.ranker.scorer.score, "lightgbm": predictor(model.ranker_text, threads=1),
-    }  # fmt: skip
+        "served": model.ranker.scorer.score,
+        "lightgbm": predictor(model.ranker_text, threads=1),
+    }
 
 
 def _floor(

@@ -26,11 +26,15 @@ def measure_rapidfuzz(bench: Bench, say: Callable[[str], None]) -> dict[str, Any
             n_names, took = in_child(
                 _seconds, bench.home, names, call, n, seed=settings.seed, repeats=settings.repeats
             )
-            rows.append({
-                "call": call.__name__.strip("_"), "names": names, "n_names": n_names,
-                "processes": 1 if call is _extract else _CDIST_WORKERS,
-                "rate": rate_of(n, took).as_json(),
-            })  # fmt: skip
+            rows.append(
+                {
+                    "call": call.__name__.strip("_"),
+                    "names": names,
+                    "n_names": n_names,
+                    "processes": 1 if call is _extract else _CDIST_WORKERS,
+                    "rate": rate_of(n, took).as_json(),
+                }
+            )
     return {"listings": n, "limit": TOP_K, "rows": rows}
 
 

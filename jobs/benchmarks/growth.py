@@ -30,8 +30,12 @@ def measure_listings(bench: Bench, say: Say) -> dict[str, Any]:
         rows.append(_growth_row(n, [_run(bench, source) for _ in range(repeats)]))
     seconds = [row["seconds"]["median"] for row in rows]
     sizes = [row["listings"] for row in rows]
-    return {"workers": _WORKERS, "top_k": TOP_K, "rows": rows,
-            "exponent": growth_exponent(sizes, seconds)}  # fmt: skip
+    return {
+        "workers": _WORKERS,
+        "top_k": TOP_K,
+        "rows": rows,
+        "exponent": growth_exponent(sizes, seconds),
+    }
 
 
 def measure_memory(bench: Bench, say: Say) -> dict[str, Any]:
@@ -66,9 +70,14 @@ def measure_threads(bench: Bench, say: Say) -> dict[str, Any]:
             say(f"workers: {workers}, threads: {threads}")
             with threads_of_children(threads):
                 took = in_child(
-                    warm_seconds, bench.home, source, bench.folder / "threads_resolved.parquet",
-                    workers=workers, top_k=TOP_K, repeats=bench.settings.repeats,
-                )  # fmt: skip
+                    warm_seconds,
+                    bench.home,
+                    source,
+                    bench.folder / "threads_resolved.parquet",
+                    workers=workers,
+                    top_k=TOP_K,
+                    repeats=bench.settings.repeats,
+                )
             rows.append(
                 {"workers": workers, "threads": threads, "rate": rate_of(n, took).as_json()}
             )
@@ -93,7 +102,8 @@ def _run(bench: Bench, source: Path) -> ScoreRun:
 def _growth_row(n: int, runs: list[ScoreRun]) -> dict[str, Any]:
     seconds = [run.seconds for run in runs]
     return {
-        "listings": n, "seconds": Figure.of(seconds).as_json(),
+        "listings": n,
+        "seconds": Figure.of(seconds).as_json(),
         "rate": rate_of(n, seconds).as_json(),
         "peak_mib": round(max(run.peak_bytes for run in runs) / MIB, 1),
-    }  # fmt: skip
+    }

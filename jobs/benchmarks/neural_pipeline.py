@@ -46,9 +46,12 @@ def measure_cross_encoder(bench: Bench, say: Callable[[str], None]) -> dict[str,
     with threads_of_children(_THREADS):
         took = in_child(_seconds, bench.home, n, seed=settings.seed, repeats=settings.repeats)
     return {
-        "listings": n, "candidates": TOP_K, "threads": _THREADS, "package": _PACKAGE,
+        "listings": n,
+        "candidates": TOP_K,
+        "threads": _THREADS,
+        "package": _PACKAGE,
         "rate": rate_of(n, took).as_json(),
-    }  # fmt: skip
+    }
 
 
 def _seconds(home: Path, n: int, *, seed: int, repeats: int) -> list[float]:
@@ -109,8 +112,12 @@ class _PairScorer:
         for start in range(0, len(pairs), _BATCH_PAIRS):
             rows = order[start : start + _BATCH_PAIRS]
             encoded = self._tokenizer(
-                [pairs[row][0] for row in rows], [pairs[row][1] for row in rows],
-                padding=True, truncation=True, max_length=_LONGEST, return_tensors="pt",
-            )  # fmt: skip
+                [pairs[row][0] for row in rows],
+                [pairs[row][1] for row in rows],
+                padding=True,
+                truncation=True,
+                max_length=_LONGEST,
+                return_tensors="pt",
+            )
             scores[rows] = self._model(**encoded).logits.numpy().reshape(-1)
         return scores

@@ -57,11 +57,15 @@ def _verdict(report: Content) -> str:
 
 def _comparisons(report: Content) -> str:
     rows = [
-        [each.name, _of(each.measured.median, each.unit),
-         f"{_of(each.measured.low, each.unit)} - {_of(each.measured.high, each.unit)}",
-         _wanted(each), _said(each)]
+        [
+            each.name,
+            _of(each.measured.median, each.unit),
+            f"{_of(each.measured.low, each.unit)} - {_of(each.measured.high, each.unit)}",
+            _wanted(each),
+            _said(each),
+        ]
         for each in map(Comparison.from_json, report["comparisons"])
-    ]  # fmt: skip
+    ]
     return markdown_table(("", "measured", "range", "wanted", "reached"), rows)
 
 

@@ -37,10 +37,15 @@ def _range(figure: Figure) -> str:
 
 def _end_to_end(part: Content) -> list[str]:
     rows = [
-        [row["feed"], str(row["workers"]), *_rate(row["rate_without_start"]),
-         *_rate(row["rate_with_start"]), number(row["peak_mib"])]
+        [
+            row["feed"],
+            str(row["workers"]),
+            *_rate(row["rate_without_start"]),
+            *_rate(row["rate_with_start"]),
+            number(row["peak_mib"]),
+        ]
         for row in part["rows"]
-    ]  # fmt: skip
+    ]
     header = ("feed", "workers", "listings/s", "range", "with start-up", "range", "peak MiB")
     return [
         "## End to end",
@@ -55,10 +60,14 @@ def _end_to_end(part: Content) -> list[str]:
 
 def _rapidfuzz(part: Content) -> list[str]:
     rows = [
-        [f"`process.{row['call']}`", f"{row['n_names']:,} {row['names']}", str(row["processes"]),
-         *_rate(row["rate"])]
+        [
+            f"`process.{row['call']}`",
+            f"{row['n_names']:,} {row['names']}",
+            str(row["processes"]),
+            *_rate(row["rate"]),
+        ]
         for row in part["rows"]
-    ]  # fmt: skip
+    ]
     return [
         "## RapidFuzz",
         f"`token_set_ratio` of {part['listings']:,} titles with every name of the registry, the "
@@ -83,9 +92,10 @@ def _floor(part: Content) -> list[str]:
     rows = []
     for row in part["rows"]:
         for name, said in (
-            ("ours", "whole system"), ("floor_lightgbm", "floor, LightGBM's predict"),
+            ("ours", "whole system"),
+            ("floor_lightgbm", "floor, LightGBM's predict"),
             ("floor_served", "floor, trees as served"),
-        ):  # fmt: skip
+        ):
             rows.append([str(row["processes"]), said, *_rate(row[name])])
     return [
         "## The floor",
@@ -100,10 +110,16 @@ def _stages(part: Content) -> list[str]:
     rows = []
     for row in part["rows"]:
         own, aside = Figure.from_json(row["microseconds"]), row["aside_microseconds"]["median"]
-        rows.append([
-            row["stage"], number(own.median), _range(own), f"{row['share']:.1%}", number(aside),
-            "" if row["peak_mib"] is None else number(row["peak_mib"]),
-        ])  # fmt: skip
+        rows.append(
+            [
+                row["stage"],
+                number(own.median),
+                _range(own),
+                f"{row['share']:.1%}",
+                number(aside),
+                "" if row["peak_mib"] is None else number(row["peak_mib"]),
+            ]
+        )
     header = ("stage", "us a listing", "range", "share", "us beside", "peak MiB")
     return [
         "## By stage",
@@ -117,10 +133,14 @@ def _stages(part: Content) -> list[str]:
 
 def _listings(part: Content) -> list[str]:
     rows = [
-        [f"{row['listings']:,}", *_rate(row["seconds"]), *_rate(row["rate"]),
-         number(row["peak_mib"])]
+        [
+            f"{row['listings']:,}",
+            *_rate(row["seconds"]),
+            *_rate(row["rate"]),
+            number(row["peak_mib"]),
+        ]
         for row in part["rows"]
-    ]  # fmt: skip
+    ]
     exponent = part.get("exponent")
     said = f" Seconds grow as listings to the power of {exponent:.2f}." if exponent else ""
     return [
@@ -132,10 +152,14 @@ def _listings(part: Content) -> list[str]:
 
 def _memory(part: Content) -> list[str]:
     rows = [
-        [f"{row['listings']:,}", number(row["seconds"]["median"]), number(row["rate"]["median"]),
-         number(row["peak_mib"])]
+        [
+            f"{row['listings']:,}",
+            number(row["seconds"]["median"]),
+            number(row["rate"]["median"]),
+            number(row["peak_mib"]),
+        ]
         for row in part["rows"]
-    ]  # fmt: skip
+    ]
     return [
         "## Memory over a long feed",
         f"One call of `rerank score --workers {part['workers']}` over generated titles, each with "
@@ -146,10 +170,16 @@ def _memory(part: Content) -> list[str]:
 
 def _registry(part: Content) -> list[str]:
     rows = [
-        [f"{row['size']:,}", row["kind"], number(row["build_seconds"]["median"]),
-         *_rate(row["rate"]), f"{row['recall']:.3f}", number(row["memory_mib"])]
+        [
+            f"{row['size']:,}",
+            row["kind"],
+            number(row["build_seconds"]["median"]),
+            *_rate(row["rate"]),
+            f"{row['recall']:.3f}",
+            number(row["memory_mib"]),
+        ]
         for row in part["rows"]
-    ]  # fmt: skip
+    ]
     header = ("vectors", "index", "build s", "searches/s", "range", "recall@20", "MiB")
     return [
         "## Growth with the registry",
@@ -182,8 +212,15 @@ def _threads(part: Content) -> list[str]:
 
 
 SECTIONS: Mapping[str, Callable[[Content], list[str]]] = {
-    "end-to-end": _end_to_end, "rapidfuzz": _rapidfuzz, "cross-encoder": _cross_encoder,
-    "floor": _floor, "stages": _stages, "listings": _listings, "memory": _memory,
-    "registry": _registry, "candidates": _candidates, "threads": _threads,
-}  # fmt: skip
+    "end-to-end": _end_to_end,
+    "rapidfuzz": _rapidfuzz,
+    "cross-encoder": _cross_encoder,
+    "floor": _floor,
+    "stages": _stages,
+    "listings": _listings,
+    "memory": _memory,
+    "registry": _registry,
+    "candidates": _candidates,
+    "threads": _threads,
+}
 """What makes the section of each part, in the order of the page."""

@@ -40,14 +40,25 @@ def measure_registry(bench: Bench, say: Callable[[str], None]) -> dict[str, Any]
             say(f"{kind}, {size:,} vectors")
             builds = 1 if size >= _BUILT_ONCE_FROM else settings.repeats
             found = in_child(
-                _search, prepared, truth, size, kind,
-                builds=builds, searches=settings.repeats, seed=settings.seed,
-            )  # fmt: skip
-            rows.append({
-                "size": size, "kind": kind, "build_seconds": Figure.of(found["built"]).as_json(),
-                "rate": rate_of(settings.registry_queries, found["searched"]).as_json(),
-                "recall": round(found["recall"], 4), "memory_mib": round(found["bytes"] / MIB, 1),
-            })  # fmt: skip
+                _search,
+                prepared,
+                truth,
+                size,
+                kind,
+                builds=builds,
+                searches=settings.repeats,
+                seed=settings.seed,
+            )
+            rows.append(
+                {
+                    "size": size,
+                    "kind": kind,
+                    "build_seconds": Figure.of(found["built"]).as_json(),
+                    "rate": rate_of(settings.registry_queries, found["searched"]).as_json(),
+                    "recall": round(found["recall"], 4),
+                    "memory_mib": round(found["bytes"] / MIB, 1),
+                }
+            )
     return {"queries": settings.registry_queries, "k": TOP_K, "noise": NOISE, "rows": rows}
 
 
@@ -115,5 +126,9 @@ def _search(
         searched.append(time.perf_counter() - started)
     if kind == "flat":
         np.save(truth, rows)
-    return {"built": built, "searched": searched, "bytes": grown,
-            "recall": recall(rows, np.load(truth))}  # fmt: skip
+    return {
+        "built": built,
+        "searched": searched,
+        "bytes": grown,
+        "recall": recall(rows, np.load(truth)),
+    }

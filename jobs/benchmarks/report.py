@@ -16,9 +16,16 @@ from rerank.evaluation.machine import this_machine
 
 FORMAT = 1
 _LIBRARIES = (
-    "faiss-cpu", "lightgbm", "numpy", "onnxruntime", "pyarrow", "rapidfuzz", "tokenizers", "torch",
+    "faiss-cpu",
+    "lightgbm",
+    "numpy",
+    "onnxruntime",
+    "pyarrow",
+    "rapidfuzz",
+    "tokenizers",
+    "torch",
     "transformers",
-)  # fmt: skip
+)
 _COMPARED = ("format", "machine", "libraries", "seed", "quick", "model_version", "index_version")
 
 
@@ -32,21 +39,31 @@ def new_report(home: Path, settings: BenchSettings) -> dict[str, Any]:
 
     workspace = Workspace(home)
     index = read_manifest(
-        workspace.active_index(), kind="index", format_version=gpu_index.FORMAT_VERSION,
+        workspace.active_index(),
+        kind="index",
+        format_version=gpu_index.FORMAT_VERSION,
         remedy=gpu_index.REMEDY,
-    )  # fmt: skip
+    )
     ranker = read_manifest(
-        workspace.active_model(), kind="ranker", format_version=model.FORMAT_VERSION,
+        workspace.active_model(),
+        kind="ranker",
+        format_version=model.FORMAT_VERSION,
         remedy=model.REMEDY,
-    )  # fmt: skip
+    )
     return {
-        "format": FORMAT, "machine": _machine(), "libraries": library_versions(_LIBRARIES),
+        "format": FORMAT,
+        "machine": _machine(),
+        "libraries": library_versions(_LIBRARIES),
         "seed": settings.seed,
-        "quick": settings.scale is Scale.QUICK, "settings": settings.as_json(),
-        "model_version": ranker.fingerprint, "index_version": index.fingerprint,
+        "quick": settings.scale is Scale.QUICK,
+        "settings": settings.as_json(),
+        "model_version": ranker.fingerprint,
+        "index_version": index.fingerprint,
         "registry": {name: index.parameters[name] for name in ("gpus", "models", "kind")},
-        "comparisons": [], "parts": {}, "failures": {},
-    }  # fmt: skip
+        "comparisons": [],
+        "parts": {},
+        "failures": {},
+    }
 
 
 def merged(fresh: Mapping[str, Any], earlier: Mapping[str, Any]) -> dict[str, Any]:
@@ -64,9 +81,7 @@ def merged(fresh: Mapping[str, Any], earlier: Mapping[str, Any]) -> dict[str, An
             f"expected an earlier report of the same making, found another: {said}; give another "
             "--out, or measure all parts anew without --only"
         )
-    kept = {
-        name: text for name, text in earlier["failures"].items() if name not in fresh["parts"]
-    }  # fmt: skip
+    kept = {name: text for name, text in earlier["failures"].items() if name not in fresh["parts"]}
     return {
         **fresh,
         "parts": {**earlier["parts"], **fresh["parts"]},
@@ -94,8 +109,10 @@ def read_report(path: Path) -> dict[str, Any]:
 def _machine() -> dict[str, Any]:
     memory_bytes = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return {
-        "cpu": _cpu_name(), **this_machine(), "memory_gib": round(memory_bytes / (1 << 30), 1),
-    }  # fmt: skip
+        "cpu": _cpu_name(),
+        **this_machine(),
+        "memory_gib": round(memory_bytes / (1 << 30), 1),
+    }
 
 
 def _cpu_name() -> str:

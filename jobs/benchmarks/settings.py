@@ -50,9 +50,11 @@ class BenchSettings:
     def as_json(self) -> dict[str, Any]:
         """Return plain values."""
         return {
-            **asdict(self), "scale": self.scale.value, "growth": list(self.growth),
+            **asdict(self),
+            "scale": self.scale.value,
+            "growth": list(self.growth),
             "registry_sizes": list(self.registry_sizes),
-        }  # fmt: skip
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,10 +71,20 @@ class Bench:
 
 
 _QUICK = BenchSettings(
-    scale=Scale.QUICK, repeats=1, listings=600, fuzzy_listings=20, neural_listings=2,
-    floor_listings=600, stage_listings=600, candidate_listings=100, thread_listings=300,
-    memory_listings=20_000, growth=(300, 600), registry_sizes=(500, 1000), registry_queries=50,
-)  # fmt: skip
+    scale=Scale.QUICK,
+    repeats=1,
+    listings=600,
+    fuzzy_listings=20,
+    neural_listings=2,
+    floor_listings=600,
+    stage_listings=600,
+    candidate_listings=100,
+    thread_listings=300,
+    memory_listings=20_000,
+    growth=(300, 600),
+    registry_sizes=(500, 1000),
+    registry_queries=50,
+)
 
 
 def settings_of(
@@ -86,9 +98,10 @@ def settings_of(
     found = _QUICK if scale is Scale.QUICK else BenchSettings(scale=scale)
     if scale is Scale.FULL:
         found = replace(
-            found, growth=(*found.growth, 1_000_000),
+            found,
+            growth=(*found.growth, 1_000_000),
             registry_sizes=(*found.registry_sizes, 1_000_000),
-        )  # fmt: skip
+        )
     return replace(
         found, seed=seed, listings=listings or found.listings, repeats=repeats or found.repeats
     )

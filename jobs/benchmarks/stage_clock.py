@@ -97,8 +97,9 @@ def hooked(
 
     :raises InputError: if a function is not there (any more), all of them named.
     """
-    absent = [f"{hook.owner.__name__}.{hook.name}" for hook in hooks
-              if not hasattr(hook.owner, hook.name)]  # fmt: skip
+    absent = [
+        f"{hook.owner.__name__}.{hook.name}" for hook in hooks if not hasattr(hook.owner, hook.name)
+    ]
     if absent:
         raise InputError(f"expected stages to measure, {', '.join(absent)} not found")
     with ExitStack() as undo:

@@ -18,9 +18,17 @@ if TYPE_CHECKING:
     from jobs.scoring import Answerer
 
 STAGES = (
-    "reading", "titles read", "embedding", "FAISS", "fusion", "candidate features", "trees",
-    "offers, calibration", "answers", "writing",
-)  # fmt: skip
+    "reading",
+    "titles read",
+    "embedding",
+    "FAISS",
+    "fusion",
+    "candidate features",
+    "trees",
+    "offers, calibration",
+    "answers",
+    "writing",
+)
 REST = "everything else"
 _MEMORY_ROWS = 8192  # each stage is called on blocks of 1,024 rows: more rows, the same peaks
 
@@ -41,17 +49,26 @@ def measure_stages(bench: Bench, say: Callable[[str], None]) -> dict[str, Any]:
     for stage in (*STAGES, REST):
         seconds = Figure.of([run["stages"].get(stage, 0.0) for run in runs])
         aside = Figure.of([run["aside"].get(stage, 0.0) for run in runs])
-        rows.append({
-            "stage": stage, "microseconds": Figure.of(
-                [value / n * 1e6 for value in seconds.values]).as_json(),
-            "aside_microseconds": Figure.of([value / n * 1e6 for value in aside.values]).as_json(),
-            "share": round(seconds.median / total.median, 4),
-            "peak_mib": round(memory["peaks"].get(stage, 0) / MIB, 2) if stage != REST else None,
-        })  # fmt: skip
+        rows.append(
+            {
+                "stage": stage,
+                "microseconds": Figure.of([value / n * 1e6 for value in seconds.values]).as_json(),
+                "aside_microseconds": Figure.of(
+                    [value / n * 1e6 for value in aside.values]
+                ).as_json(),
+                "share": round(seconds.median / total.median, 4),
+                "peak_mib": round(memory["peaks"].get(stage, 0) / MIB, 2)
+                if stage != REST
+                else None,
+            }
+        )
     return {
-        "listings": n, "processes": 1, "total_seconds": total.as_json(), "rows": rows,
+        "listings": n,
+        "processes": 1,
+        "total_seconds": total.as_json(),
+        "rows": rows,
         "loaded_mib": round(memory["loaded"] / MIB, 1),
-    }  # fmt: skip
+    }
 
 
 def scoring_hooks() -> list[Hook]:
@@ -73,18 +90,24 @@ def scoring_hooks() -> list[Hook]:
     from rerank.trees import OnnxTrees
 
     return [
-        Hook("reading", ParquetListings, "batches"), Hook("reading", ListingBatch, "listings"),
-        Hook("titles read", Lexicon, "read"), Hook("titles read", retriever, "name_evidence"),
-        Hook("embedding", StaticEmbedder, "encode"), Hook("embedding", retriever, "listing_text"),
-        Hook("FAISS", FaissIndex, "search"), Hook("fusion", retriever.Retriever, "retrieve"),
+        Hook("reading", ParquetListings, "batches"),
+        Hook("reading", ListingBatch, "listings"),
+        Hook("titles read", Lexicon, "read"),
+        Hook("titles read", retriever, "name_evidence"),
+        Hook("embedding", StaticEmbedder, "encode"),
+        Hook("embedding", retriever, "listing_text"),
+        Hook("FAISS", FaissIndex, "search"),
+        Hook("fusion", retriever.Retriever, "retrieve"),
         Hook("candidate features", CueReader, "find"),
         Hook("candidate features", CandidateFeatures, "compute"),
-        Hook("trees", OnnxTrees, "score"), Hook("offers, calibration", OfferFeatures, "compute"),
+        Hook("trees", OnnxTrees, "score"),
+        Hook("offers, calibration", OfferFeatures, "compute"),
         Hook("offers, calibration", RerankModel, "probability"),
-        Hook("answers", resolver, "answers_of"), Hook("answers", resolver.Resolver, "answer_table"),
+        Hook("answers", resolver, "answers_of"),
+        Hook("answers", resolver.Resolver, "answer_table"),
         Hook("writing", pq.ParquetWriter, "write_table"),
         Hook("writing", pq.ParquetWriter, "close"),
-    ]  # fmt: skip
+    ]
 
 
 def _times(home: Path, source: Path, target: Path, repeats: int) -> list[dict[str, Any]]:

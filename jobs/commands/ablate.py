@@ -15,21 +15,37 @@ from jobs.workspace import Workspace
 
 
 @click.command("ablate")
-@click.option("--gold", type=click.Path(exists=True, dir_okay=False, path_type=Path), multiple=True,
-              help="Gold CSV, may be repeated; default: the shipped hard set and listings "
-              "generated for models that nothing was trained on.")  # fmt: skip
-@click.option("--scale", type=NumberRange(0.01, 20), default=0.3, show_default=True,
-              help="Generated training listings, as a multiple of the default 30,000.")  # fmt: skip
-@click.option("--out", type=click.Path(dir_okay=False, path_type=Path),
-              help="Where to write instead of HOME/reports/reranker_ablation.json, "
-              "which `rerank evaluate` puts into its report.")  # fmt: skip
+@click.option(
+    "--gold",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    multiple=True,
+    help="Gold CSV, may be repeated; default: the shipped hard set and listings "
+    "generated for models that nothing was trained on.",
+)
+@click.option(
+    "--scale",
+    type=NumberRange(0.01, 20),
+    default=0.3,
+    show_default=True,
+    help="Generated training listings, as a multiple of the default 30,000.",
+)
+@click.option(
+    "--out",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Where to write instead of HOME/reports/reranker_ablation.json, "
+    "which `rerank evaluate` puts into its report.",
+)
 @seed_option
 @format_option
 @home_option
 def command(
-    gold: tuple[Path, ...], scale: float, out: Path | None, seed: int, output_format: str,
+    gold: tuple[Path, ...],
+    scale: float,
+    out: Path | None,
+    seed: int,
+    output_format: str,
     home: Path,
-) -> None:  # fmt: skip
+) -> None:
     """Measure what each kind of evidence and each feature group earns.
 
     Ranks the same candidates by fuzzy names, by cosine, by ever more evidence and by LambdaRank,

@@ -24,28 +24,53 @@ _CONFLICT_CHOICES = [choice.value for choice in OnConflict]
 
 
 @click.command("annotate")
-@click.argument("listings_file", required=False,
-                type=click.Path(exists=True, dir_okay=False, path_type=Path))  # fmt: skip
+@click.argument(
+    "listings_file", required=False, type=click.Path(exists=True, dir_okay=False, path_type=Path)
+)
 @click.option("--annotator", metavar="NAME", help="Who answers; default: your login name.")
-@click.option("--queue", "strategy", type=click.Choice([s.value for s in QueueStrategy]),
-              default=QueueStrategy.UNCERTAIN.value, show_default=True,
-              help="Ask first where the model is uncertain or rankers disagree, varied over models "
-              "and shops; or by chance.")  # fmt: skip
+@click.option(
+    "--queue",
+    "strategy",
+    type=click.Choice([s.value for s in QueueStrategy]),
+    default=QueueStrategy.UNCERTAIN.value,
+    show_default=True,
+    help="Ask first where the model is uncertain or rankers disagree, varied over models "
+    "and shops; or by chance.",
+)
 @click.option("--limit", type=click.IntRange(1), metavar="N", help="Ask about N listings at most.")
 @seed_option
-@click.option("--top-k", type=click.IntRange(1, 9), default=5, show_default=True,
-              help="Candidates shown.")  # fmt: skip
-@click.option("--on-conflict", type=click.Choice(_CONFLICT_CHOICES), default="refuse",
-              show_default=True, help="For listings of the file that the store has with other "
-              "content: stop, keep the store's, or replace them.")  # fmt: skip
-@click.option("--wait", "wait_s", type=NumberRange(0), default=30.0, show_default=True,
-              metavar="SECONDS", help="Wait this long for another process that is writing to the "
-              "store.")  # fmt: skip
+@click.option(
+    "--top-k", type=click.IntRange(1, 9), default=5, show_default=True, help="Candidates shown."
+)
+@click.option(
+    "--on-conflict",
+    type=click.Choice(_CONFLICT_CHOICES),
+    default="refuse",
+    show_default=True,
+    help="For listings of the file that the store has with other "
+    "content: stop, keep the store's, or replace them.",
+)
+@click.option(
+    "--wait",
+    "wait_s",
+    type=NumberRange(0),
+    default=30.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="Wait this long for another process that is writing to the store.",
+)
 @home_option
 def command(
-    listings_file: Path | None, annotator: str | None, strategy: str, limit: int | None, seed: int,
-    top_k: int, on_conflict: str, wait_s: float, home: Path,
-) -> None:  # fmt: skip
+    listings_file: Path | None,
+    annotator: str | None,
+    strategy: str,
+    limit: int | None,
+    seed: int,
+    top_k: int,
+    on_conflict: str,
+    wait_s: float,
+    home: Path,
+) -> None:
     """Say what listings sell, the most useful ones first.
 
     Asks about the store's listings that NAME has not answered, one key an answer; each answer is
@@ -59,8 +84,11 @@ def command(
       rerank annotate --queue disagreement --limit 50
       rerank annotate --annotator anna --queue random --seed 1
     """
-    check_terminal("rerank annotate", "run it in a terminal; answers that stand in a file are read "
-                   "by `rerank store import annotations FILE`")  # fmt: skip
+    check_terminal(
+        "rerank annotate",
+        "run it in a terminal; answers that stand in a file are read "
+        "by `rerank store import annotations FILE`",
+    )
     annotator = _checked_annotator(annotator)
     workspace = Workspace(home)
     store = Store(workspace.store_path, wait_s=wait_s)
@@ -68,14 +96,23 @@ def command(
     if listings_file is not None:
         ids = take_in(store, listings_file, on_conflict=OnConflict(on_conflict))
     queue, retriever = prepare(
-        workspace, store, annotator, strategy=QueueStrategy(strategy), seed=seed, limit=limit,
+        workspace,
+        store,
+        annotator,
+        strategy=QueueStrategy(strategy),
+        seed=seed,
+        limit=limit,
         listing_ids=ids,
-    )  # fmt: skip
+    )
     dialogue = Dialogue(
-        queue, retriever, partial(save_answer, Store(workspace.store_path)),
+        queue,
+        retriever,
+        partial(save_answer, Store(workspace.store_path)),
         save_patiently=partial(save_answer, store) if wait_s else None,
-        annotator=annotator, top_k=top_k, label=f"queue: {strategy}   {annotator}",
-    )  # fmt: skip
+        annotator=annotator,
+        top_k=top_k,
+        label=f"queue: {strategy}   {annotator}",
+    )
     if queue.items:
         hold(dialogue)
     click.echo(summary(dialogue.counts, queue.n_left, listings_file))

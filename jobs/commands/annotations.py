@@ -81,11 +81,19 @@ def disputes(output_format: str, home: Path) -> None:
 
 
 @command.command("suspects", short_help="Labels that a confident model contradicts.")
-@click.option("--threshold", type=NumberRange(0, 1),
-              help="Least probability of what the model says instead; default: the mean "
-              "probability of the labels, for models and for no match.")  # fmt: skip
-@click.option("--limit", type=click.IntRange(1), default=20, show_default=True,
-              help="Show this many, the most suspicious.")  # fmt: skip
+@click.option(
+    "--threshold",
+    type=NumberRange(0, 1),
+    help="Least probability of what the model says instead; default: the mean "
+    "probability of the labels, for models and for no match.",
+)
+@click.option(
+    "--limit",
+    type=click.IntRange(1),
+    default=20,
+    show_default=True,
+    help="Show this many, the most suspicious.",
+)
 @format_option
 @home_option
 def suspects(threshold: float | None, limit: int, output_format: str, home: Path) -> None:
@@ -115,19 +123,36 @@ def suspects(threshold: float | None, limit: int, output_format: str, home: Path
 
 @command.command("adjudicate", short_help="Settle what a listing sells.")
 @click.argument("listing_id")
-@click.option("--verdict", type=click.Choice([verdict.value for verdict in Verdict]),
-              required=True, help="What the listing sells.")  # fmt: skip
-@click.option("--gpu", metavar="NAME", help="Of a match: a gpu_id, a model, an alias, or a model "
-              "with its memory (RTX 3080 12GB).")  # fmt: skip
-@click.option("--annotator", default=ADJUDICATOR, show_default=True, metavar="NAME",
-              help="Who answers; only the adjudicator's answer settles a dispute.")  # fmt: skip
+@click.option(
+    "--verdict",
+    type=click.Choice([verdict.value for verdict in Verdict]),
+    required=True,
+    help="What the listing sells.",
+)
+@click.option(
+    "--gpu",
+    metavar="NAME",
+    help="Of a match: a gpu_id, a model, an alias, or a model with its memory (RTX 3080 12GB).",
+)
+@click.option(
+    "--annotator",
+    default=ADJUDICATOR,
+    show_default=True,
+    metavar="NAME",
+    help="Who answers; only the adjudicator's answer settles a dispute.",
+)
 @click.option("--note", default="", help="Why, in words.")
 @wait_option
 @home_option
 def adjudicate(
-    listing_id: str, verdict: str, gpu: str | None, annotator: str, note: str, wait_s: float,
+    listing_id: str,
+    verdict: str,
+    gpu: str | None,
+    annotator: str,
+    note: str,
+    wait_s: float,
     home: Path,
-) -> None:  # fmt: skip
+) -> None:
     """Settle what a listing sells: this answer counts instead of all others.
 
     \b
@@ -141,8 +166,13 @@ def adjudicate(
     workspace = Workspace(home)
     records = open_retriever(workspace)[0].records if gpu is not None else []
     answer = save_adjudication(
-        Store(workspace.store_path, wait_s=wait_s), records, listing_id, chosen,
-        gpu=gpu, annotator=annotator, note=note,
-    )  # fmt: skip
+        Store(workspace.store_path, wait_s=wait_s),
+        records,
+        listing_id,
+        chosen,
+        gpu=gpu,
+        annotator=annotator,
+        note=note,
+    )
     said = f"{answer_text(answer)}, said by {answer.annotator}"
     click.echo(f"{cut(listing_id, 40)}: {said}")

@@ -20,27 +20,55 @@ from jobs.workspace import Workspace
 
 @click.command("bench")
 @click.option("--quick", is_flag=True, help="Everything tiny: a first look in a minute.")
-@click.option("--full", is_flag=True, help="Up to 1,000,000 listings and vectors, and 5,000,000 "
-              "listings for memory: an hour or more.")  # fmt: skip
-@click.option("--only", metavar="PART,...", help="Measure these parts; others stay as they are in "
-              "an earlier report.")  # fmt: skip
-@click.option("--listings", type=click.IntRange(100), help="Of the feeds scored end to end; "
-              "default: 100,000.")  # fmt: skip
+@click.option(
+    "--full",
+    is_flag=True,
+    help="Up to 1,000,000 listings and vectors, and 5,000,000 "
+    "listings for memory: an hour or more.",
+)
+@click.option(
+    "--only",
+    metavar="PART,...",
+    help="Measure these parts; others stay as they are in an earlier report.",
+)
+@click.option(
+    "--listings", type=click.IntRange(100), help="Of the feeds scored end to end; default: 100,000."
+)
 @click.option("--repeats", type=click.IntRange(1, 100), help="Of each measurement; default: 3.")
-@click.option("--out", type=click.Path(dir_okay=False, path_type=Path),
-              help="Where to write instead of HOME/reports/bench.json.")  # fmt: skip
-@click.option("--page", type=click.Path(dir_okay=False, path_type=Path),
-              help="Where to write the tables instead of bench.md beside it.")  # fmt: skip
-@click.option("--seed", type=click.IntRange(0), default=DEFAULT_SEED, show_default=True,
-              help="Of the generated listings and vectors.")  # fmt: skip
+@click.option(
+    "--out",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Where to write instead of HOME/reports/bench.json.",
+)
+@click.option(
+    "--page",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Where to write the tables instead of bench.md beside it.",
+)
+@click.option(
+    "--seed",
+    type=click.IntRange(0),
+    default=DEFAULT_SEED,
+    show_default=True,
+    help="Of the generated listings and vectors.",
+)
 @format_option
 @home_option
 @click.pass_context
 def command(
-    context: click.Context, /, quick: bool, full: bool, only: str | None, listings: int | None,
-    repeats: int | None, out: Path | None, page: Path | None, seed: int, output_format: str,
+    context: click.Context,
+    /,
+    quick: bool,
+    full: bool,
+    only: str | None,
+    listings: int | None,
+    repeats: int | None,
+    out: Path | None,
+    page: Path | None,
+    seed: int,
+    output_format: str,
     home: Path,
-) -> None:  # fmt: skip
+) -> None:
     """Measure speed, memory and growth, side by side with what others do.
 
     Parts: end-to-end, rapidfuzz, cross-encoder, floor, stages, listings, registry, candidates,
@@ -66,10 +94,13 @@ def command(
             draft.write_text(benchmark_page(report), encoding="utf-8")
 
     report = run_bench(
-        home, settings_of(scale, seed=seed, listings=listings, repeats=repeats), names,
+        home,
+        settings_of(scale, seed=seed, listings=listings, repeats=repeats),
+        names,
         earlier=read_report(out) if only and out.exists() else None,
-        say=lambda text: click.echo(text, err=True), save=save,
-    )  # fmt: skip
+        say=lambda text: click.echo(text, err=True),
+        save=save,
+    )
     click.echo(json.dumps(report) if output_format == "json" else comparisons_text(report))
     click.echo(f"report: {out} and {page}", err=True)
     context.exit(1 if report["failures"] else 0)

@@ -16,10 +16,21 @@ from rerank.bootstrap import generate
 
 @click.command("bootstrap")
 @click.argument("target", type=click.Path(dir_okay=False, path_type=Path), metavar="OUT")
-@click.option("-n", "--n", type=click.IntRange(1), default=10_000, show_default=True,
-              help="Listings to write.")  # fmt: skip
-@click.option("--nil-share", type=NumberRange(0, 1), default=0.35, show_default=True,
-              help="Share that sells no GPU of the registry.")  # fmt: skip
+@click.option(
+    "-n",
+    "--n",
+    type=click.IntRange(1),
+    default=10_000,
+    show_default=True,
+    help="Listings to write.",
+)
+@click.option(
+    "--nil-share",
+    type=NumberRange(0, 1),
+    default=0.35,
+    show_default=True,
+    help="Share that sells no GPU of the registry.",
+)
 @seed_option
 @registry_option
 def command(target: Path, n: int, nil_share: float, seed: int, registry: Path | None) -> None:

@@ -20,18 +20,37 @@ from jobs.workspace import Workspace
 
 @click.command("build-index")
 @registry_option
-@click.option("--add", "added", type=click.Path(exists=True, path_type=Path), metavar="PATH",
-              help="Add the GPUs of this registry to the index, do not rebuild it.")  # fmt: skip
+@click.option(
+    "--add",
+    "added",
+    type=click.Path(exists=True, path_type=Path),
+    metavar="PATH",
+    help="Add the GPUs of this registry to the index, do not rebuild it.",
+)
 @click.option("--embedder", help="Folder or name of an embedder; default: the trained static one.")
-@click.option("--backend", type=click.Choice(["torch", "onnx"]), default="torch",
-              show_default=True, help="What runs a sentence-transformers embedder.")  # fmt: skip
-@click.option("--kind", type=click.Choice([kind.value for kind in IndexKind]), default="flat",
-              show_default=True, help="FAISS index: exact, graph or inverted lists.")  # fmt: skip
+@click.option(
+    "--backend",
+    type=click.Choice(["torch", "onnx"]),
+    default="torch",
+    show_default=True,
+    help="What runs a sentence-transformers embedder.",
+)
+@click.option(
+    "--kind",
+    type=click.Choice([kind.value for kind in IndexKind]),
+    default="flat",
+    show_default=True,
+    help="FAISS index: exact, graph or inverted lists.",
+)
 @home_option
 def command(
-    registry: Path | None, added: Path | None, embedder: str | None, backend: str, kind: str,
+    registry: Path | None,
+    added: Path | None,
+    embedder: str | None,
+    backend: str,
+    kind: str,
     home: Path,
-) -> None:  # fmt: skip
+) -> None:
     """Build the FAISS index of a registry, or add GPUs to it.
 
     \b

@@ -38,14 +38,27 @@ def _named_folders(
 
 
 @click.command("compare-rankers")
-@click.option("--gold", "gold_files", multiple=True,
-              type=click.Path(exists=True, dir_okay=False, path_type=Path),
-              help="Gold CSV to measure on beside the shipped sets; may be repeated.")  # fmt: skip
-@click.option("--bootstrap", type=click.IntRange(0), default=BOOTSTRAP_LISTINGS, show_default=True,
-              help="Generated listings of models that nothing was trained on.")  # fmt: skip
-@click.option("--limit", type=click.IntRange(1), metavar="N",
-              help="Listings of each set, drawn by the seed; a cross-encoder does some 5 a "
-              "second.  [default: all]")  # fmt: skip
+@click.option(
+    "--gold",
+    "gold_files",
+    multiple=True,
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Gold CSV to measure on beside the shipped sets; may be repeated.",
+)
+@click.option(
+    "--bootstrap",
+    type=click.IntRange(0),
+    default=BOOTSTRAP_LISTINGS,
+    show_default=True,
+    help="Generated listings of models that nothing was trained on.",
+)
+@click.option(
+    "--limit",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Listings of each set, drawn by the seed; a cross-encoder does some 5 a "
+    "second.  [default: all]",
+)
 @click.option(
     "--also",
     multiple=True,
@@ -53,19 +66,40 @@ def _named_folders(
     callback=_named_folders,
     help="A further model folder of `rerank train-decision`; may be repeated.",
 )
-@click.option("--samples", type=click.IntRange(1), default=DEFAULT_SAMPLES, show_default=True,
-              help="Resamples behind each interval.")  # fmt: skip
-@click.option("--seed", type=click.IntRange(0), default=DEFAULT_SEED, show_default=True,
-              help="Of the listings drawn and the resamples.")  # fmt: skip
-@click.option("--report", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE",
-              help="Where to write instead of HOME/reports/rankers.json, which `rerank evaluate` "
-              "puts into its page.")  # fmt: skip
+@click.option(
+    "--samples",
+    type=click.IntRange(1),
+    default=DEFAULT_SAMPLES,
+    show_default=True,
+    help="Resamples behind each interval.",
+)
+@click.option(
+    "--seed",
+    type=click.IntRange(0),
+    default=DEFAULT_SEED,
+    show_default=True,
+    help="Of the listings drawn and the resamples.",
+)
+@click.option(
+    "--report",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Where to write instead of HOME/reports/rankers.json, which `rerank evaluate` "
+    "puts into its page.",
+)
 @format_option
 @home_option
 def command(
-    gold_files: tuple[Path, ...], bootstrap: int, limit: int | None, also: dict[str, Path],
-    samples: int, seed: int, report: Path | None, output_format: str, home: Path,
-) -> None:  # fmt: skip
+    gold_files: tuple[Path, ...],
+    bootstrap: int,
+    limit: int | None,
+    also: dict[str, Path],
+    samples: int,
+    seed: int,
+    report: Path | None,
+    output_format: str,
+    home: Path,
+) -> None:
     """Measure all rankers that serve in the workspace beside each other.
 
     LambdaRank, pairwise, dual and cross-encoder, as far as `rerank train-decision` made them
@@ -80,9 +114,13 @@ def command(
     """
     workspace = Workspace(home)
     plan = ComparisonPlan(
-        gold_files=gold_files, bootstrap=bootstrap, limit=limit, also=also, seed=seed,
+        gold_files=gold_files,
+        bootstrap=bootstrap,
+        limit=limit,
+        also=also,
+        seed=seed,
         samples=samples,
-    )  # fmt: skip
+    )
     with stage_progress() as progress:
         found = compare_rankers(workspace, plan, progress=progress)
     path = report or workspace.rankers_path

@@ -15,8 +15,13 @@ from rerank.training_sets import TrainingParameters
 
 
 @click.command("demo")
-@click.option("--scale", type=NumberRange(0.01, 20), default=1.0, show_default=True,
-              help="Training listings, as a multiple of the default 80,000.")  # fmt: skip
+@click.option(
+    "--scale",
+    type=NumberRange(0.01, 20),
+    default=1.0,
+    show_default=True,
+    help="Training listings, as a multiple of the default 80,000.",
+)
 @home_option
 def command(scale: float, home: Path) -> None:
     """Build the index, train, evaluate and score the shipped sample: a tour in minutes.

@@ -14,11 +14,16 @@ from jobs.workspace import Workspace
 
 @click.command("dual-data")
 @click.argument("target", type=click.Path(dir_okay=False, path_type=Path), metavar="OUT.jsonl")
-@click.option("--gpu/--synthetic", default=True, show_default="--gpu",
-              help="Generated listings with the GPU candidates of the index, or invented "
-              "photographs of drinks.")  # fmt: skip
-@click.option("-n", "--n", type=click.IntRange(1), default=4000, show_default=True,
-              help="Queries to write.")  # fmt: skip
+@click.option(
+    "--gpu/--synthetic",
+    default=True,
+    show_default="--gpu",
+    help="Generated listings with the GPU candidates of the index, or invented "
+    "photographs of drinks.",
+)
+@click.option(
+    "-n", "--n", type=click.IntRange(1), default=4000, show_default=True, help="Queries to write."
+)
 @seed_option
 @home_option
 def command(target: Path, gpu: bool, n: int, seed: int, home: Path) -> None:

@@ -19,21 +19,48 @@ from rerank.evaluation.intervals import DEFAULT_SAMPLES
 
 
 @click.command("evaluate")
-@click.option("--gold", type=click.Path(exists=True, dir_okay=False, path_type=Path), multiple=True,
-              help="Gold CSV, may be repeated; default: the shipped hard set and listings "
-              "generated for models that nothing was trained on.")  # fmt: skip
+@click.option(
+    "--gold",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    multiple=True,
+    help="Gold CSV, may be repeated; default: the shipped hard set and listings "
+    "generated for models that nothing was trained on.",
+)
 @click.option("--annotations", is_flag=True, help="Measure on the store's annotated listings too.")
-@click.option("--bootstrap", type=click.IntRange(0), default=2000, show_default=True,
-              help="Generated listings, without --gold and --annotations.")  # fmt: skip
-@click.option("--baselines/--no-baselines", default=True, show_default=True,
-              help="Measure fuzzy matching, n-grams and the token rule beside it.")  # fmt: skip
-@click.option("--coverage", type=NumberRange(0, 1, min_open=True, max_open=True),
-              default=DEFAULT_COVERAGE, show_default=True,
-              help="Coverage that candidate sets are to hold.")  # fmt: skip
-@click.option("--samples", type=click.IntRange(1), default=DEFAULT_SAMPLES, show_default=True,
-              help="Resamples behind each interval.")  # fmt: skip
-@click.option("--seed", type=click.IntRange(0), default=DEFAULT_SEED, show_default=True,
-              help="Of the resamples.")  # fmt: skip
+@click.option(
+    "--bootstrap",
+    type=click.IntRange(0),
+    default=2000,
+    show_default=True,
+    help="Generated listings, without --gold and --annotations.",
+)
+@click.option(
+    "--baselines/--no-baselines",
+    default=True,
+    show_default=True,
+    help="Measure fuzzy matching, n-grams and the token rule beside it.",
+)
+@click.option(
+    "--coverage",
+    type=NumberRange(0, 1, min_open=True, max_open=True),
+    default=DEFAULT_COVERAGE,
+    show_default=True,
+    help="Coverage that candidate sets are to hold.",
+)
+@click.option(
+    "--samples",
+    type=click.IntRange(1),
+    default=DEFAULT_SAMPLES,
+    show_default=True,
+    help="Resamples behind each interval.",
+)
+@click.option(
+    "--seed",
+    type=click.IntRange(0),
+    default=DEFAULT_SEED,
+    show_default=True,
+    help="Of the resamples.",
+)
 @ranker_options
 @format_option
 @wait_option

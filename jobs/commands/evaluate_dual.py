@@ -19,22 +19,37 @@ from rerank.evaluation.intervals import DEFAULT_SAMPLES
 
 @click.command("evaluate-dual")
 @click.argument("data", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("--model", type=click.Path(exists=True, file_okay=False, path_type=Path),
-              metavar="DIR",
-              help="Output of `train-dual`, or the model in it; default: "
-              "HOME/models/dual.")  # fmt: skip
-@click.option("--all", "everything", is_flag=True,
-              help="Measure on all queries, also on canonical ids the model may have been "
-              "trained on.")  # fmt: skip
-@click.option("--samples", type=click.IntRange(1), default=DEFAULT_SAMPLES, show_default=True,
-              help="Bootstrap samples of queries.")  # fmt: skip
+@click.option(
+    "--model",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    metavar="DIR",
+    help="Output of `train-dual`, or the model in it; default: HOME/models/dual.",
+)
+@click.option(
+    "--all",
+    "everything",
+    is_flag=True,
+    help="Measure on all queries, also on canonical ids the model may have been trained on.",
+)
+@click.option(
+    "--samples",
+    type=click.IntRange(1),
+    default=DEFAULT_SAMPLES,
+    show_default=True,
+    help="Bootstrap samples of queries.",
+)
 @seed_option
 @format_option
 @home_option
 def command(
-    data: Path, model: Path | None, everything: bool, samples: int, seed: int,
-    output_format: str, home: Path,
-) -> None:  # fmt: skip
+    data: Path,
+    model: Path | None,
+    everything: bool,
+    samples: int,
+    seed: int,
+    output_format: str,
+    home: Path,
+) -> None:
     """Measure a dual-objective ranker against the order by cosine.
 
     Reads scored JSON lines, as `train-dual` does, and measures on the canonical ids that the

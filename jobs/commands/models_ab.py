@@ -29,26 +29,53 @@ from jobs.workspace import Workspace
 @click.command("ab")
 @click.argument("source", metavar="LISTINGS", callback=selected)
 @click.argument("target", metavar="OUT")
-@click.option("--challenger", required=True, metavar="VERSION",
-              help="A version, the beginning of one, or an alias.")  # fmt: skip
-@click.option("--share", type=NumberRange(0, 1, min_open=True), default=0.5, show_default=True,
-              help="Of the listings, that the challenger answers.")  # fmt: skip
-@click.option("--salt", default="ab", show_default=True,
-              help="Another salt splits the listings another way.")  # fmt: skip
-@click.option("--log-both", is_flag=True,
-              help="Let both models answer every listing, not the "
-              "challenger's share alone.")  # fmt: skip
+@click.option(
+    "--challenger",
+    required=True,
+    metavar="VERSION",
+    help="A version, the beginning of one, or an alias.",
+)
+@click.option(
+    "--share",
+    type=NumberRange(0, 1, min_open=True),
+    default=0.5,
+    show_default=True,
+    help="Of the listings, that the challenger answers.",
+)
+@click.option(
+    "--salt", default="ab", show_default=True, help="Another salt splits the listings another way."
+)
+@click.option(
+    "--log-both",
+    is_flag=True,
+    help="Let both models answer every listing, not the challenger's share alone.",
+)
 @column_options
-@click.option("--top-k", type=click.IntRange(1, 1000), default=20, show_default=True,
-              help="Candidates written for each listing.")  # fmt: skip
+@click.option(
+    "--top-k",
+    type=click.IntRange(1, 1000),
+    default=20,
+    show_default=True,
+    help="Candidates written for each listing.",
+)
 @click.option("--overwrite", is_flag=True, help="Replace outputs that exist.")
 @home_option
 @click.pass_context
 def command(
-    context: click.Context, /, source: Selection, target: str, challenger: str, share: float,
-    salt: str, log_both: bool, columns_file: Path | None, top_k: int, overwrite: bool, home: Path,
+    context: click.Context,
+    /,
+    source: Selection,
+    target: str,
+    challenger: str,
+    share: float,
+    salt: str,
+    log_both: bool,
+    columns_file: Path | None,
+    top_k: int,
+    overwrite: bool,
+    home: Path,
     **named_columns: str | None,
-) -> None:  # fmt: skip
+) -> None:
     """Split listings between the champion and a challenger, by their ids.
 
     Rows come out as of `rerank score`; `model_version` says which model answered. The same id and
@@ -70,9 +97,14 @@ def command(
     warn_of_left_out(source, line)
     with interruptible(context, line, n_files=len(plan.tasks), remedy="run it again"):
         summary, answerer = run_split(
-            registry, registry.find(challenger), Split(share, salt, log_both), plan, options,
-            progress=line.show, say=line.say,
-        )  # fmt: skip
+            registry,
+            registry.find(challenger),
+            Split(share, salt, log_both),
+            plan,
+            options,
+            progress=line.show,
+            say=line.say,
+        )
     line.say(summary.line())
     click.echo(answerer.text())
     context.exit(1 if summary.failures else 0)

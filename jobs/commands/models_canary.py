@@ -49,16 +49,18 @@ def command() -> None:
 
 @command.command("start", short_help="Begin with a version.")
 @click.argument("version")
-@click.option("--config", "settings_file", metavar="FILE",
-              type=click.Path(exists=True, dir_okay=False, path_type=Path),
-              help="Steps and guardrails; default: ./configs/canary.yaml, without it those that "
-              "it ships with.")  # fmt: skip
+@click.option(
+    "--config",
+    "settings_file",
+    metavar="FILE",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Steps and guardrails; default: ./configs/canary.yaml, without it those that "
+    "it ships with.",
+)
 @click.option("--salt", help="Of the split of listings; default: the canary's own name.")
 @click.option("--why", default="", help="The reason, for the history.")
 @home_option
-def start(
-    version: str, settings_file: Path | None, salt: str | None, why: str, home: Path
-) -> None:  # fmt: skip
+def start(version: str, settings_file: Path | None, salt: str | None, why: str, home: Path) -> None:
     """Begin a canary; `canary run` then serves listings and judges.
 
     \b
@@ -77,15 +79,27 @@ def start(
 @click.argument("source", metavar="LISTINGS", callback=selected)
 @click.argument("target", metavar="OUT")
 @column_options
-@click.option("--top-k", type=click.IntRange(1, 1000), default=20, show_default=True,
-              help="Candidates written for each listing.")  # fmt: skip
+@click.option(
+    "--top-k",
+    type=click.IntRange(1, 1000),
+    default=20,
+    show_default=True,
+    help="Candidates written for each listing.",
+)
 @click.option("--overwrite", is_flag=True, help="Replace outputs that exist.")
 @home_option
 @click.pass_context
 def run(
-    context: click.Context, /, source: Selection, target: str, columns_file: Path | None,
-    top_k: int, overwrite: bool, home: Path, **named_columns: str | None,
-) -> None:  # fmt: skip
+    context: click.Context,
+    /,
+    source: Selection,
+    target: str,
+    columns_file: Path | None,
+    top_k: int,
+    overwrite: bool,
+    home: Path,
+    **named_columns: str | None,
+) -> None:
     """Resolve listings as `rerank score` does, the canary's share by the challenger.
 
     Call it in place of `rerank score` or `nightly`, every night: it goes on where it was. Without

@@ -20,30 +20,71 @@ from rerank.evaluation.intervals import DEFAULT_SAMPLES
 @click.command("compare")
 @click.argument("first", metavar="A")
 @click.argument("second", metavar="B")
-@click.option("--listings", type=click.Path(exists=True, dir_okay=False, path_type=Path),
-              required=True, metavar="FILE", help="Parquet, CSV or JSONL.")  # fmt: skip
-@click.option("--gold", type=click.Path(exists=True, dir_okay=False, path_type=Path),
-              multiple=True, metavar="FILE", help="What listings of the file sell, by listing_id; "
-              "may be repeated. Default: the store's annotations.")  # fmt: skip
-@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE",
-              callback=lambda ctx, param, value: _with_known_ending(value),
-              help="Write all changed listings: .parquet, .csv or .jsonl.")  # fmt: skip
-@click.option("--show", type=click.IntRange(0), default=10, show_default=True,
-              help="Changed listings to show.")  # fmt: skip
-@click.option("--salt", help="Say which arm listings fall to when `rerank models ab` splits them "
-              "by this salt.")  # fmt: skip
-@click.option("--share", type=NumberRange(0, 1), default=0.5, show_default=True,
-              help="Share of listings in the arm of B, with --salt.")  # fmt: skip
-@click.option("--samples", type=click.IntRange(1), default=DEFAULT_SAMPLES, show_default=True,
-              help="Resamples behind each interval.")  # fmt: skip
-@click.option("--seed", type=click.IntRange(0), default=DEFAULT_SEED, show_default=True,
-              help="Of the resamples.")  # fmt: skip
+@click.option(
+    "--listings",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    required=True,
+    metavar="FILE",
+    help="Parquet, CSV or JSONL.",
+)
+@click.option(
+    "--gold",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    multiple=True,
+    metavar="FILE",
+    help="What listings of the file sell, by listing_id; "
+    "may be repeated. Default: the store's annotations.",
+)
+@click.option(
+    "--out",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    callback=lambda ctx, param, value: _with_known_ending(value),
+    help="Write all changed listings: .parquet, .csv or .jsonl.",
+)
+@click.option(
+    "--show",
+    type=click.IntRange(0),
+    default=10,
+    show_default=True,
+    help="Changed listings to show.",
+)
+@click.option(
+    "--salt",
+    help="Say which arm listings fall to when `rerank models ab` splits them by this salt.",
+)
+@click.option(
+    "--share",
+    type=NumberRange(0, 1),
+    default=0.5,
+    show_default=True,
+    help="Share of listings in the arm of B, with --salt.",
+)
+@click.option(
+    "--samples",
+    type=click.IntRange(1),
+    default=DEFAULT_SAMPLES,
+    show_default=True,
+    help="Resamples behind each interval.",
+)
+@click.option(
+    "--seed",
+    type=click.IntRange(0),
+    default=DEFAULT_SEED,
+    show_default=True,
+    help="Of the resamples.",
+)
 @format_option
 @home_option
 def command(
-    first: str, second: str, out: Path | None, show: int, output_format: str, home: Path,
+    first: str,
+    second: str,
+    out: Path | None,
+    show: int,
+    output_format: str,
+    home: Path,
     **plan: Any,
-) -> None:  # fmt: skip
+) -> None:
     """Let two versions answer the same listings.
 
     Shows how often they agree, which listings come out otherwise, and, where it is known what

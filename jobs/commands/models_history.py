@@ -15,8 +15,13 @@ from jobs.workspace import Workspace
 
 
 @click.command("history")
-@click.option("--on", "day", type=click.DateTime(["%Y-%m-%d"]), metavar="DAY",
-              help="Only what tells which model served on this day (UTC).")  # fmt: skip
+@click.option(
+    "--on",
+    "day",
+    type=click.DateTime(["%Y-%m-%d"]),
+    metavar="DAY",
+    help="Only what tells which model served on this day (UTC).",
+)
 @format_option
 @home_option
 def command(day: datetime | None, output_format: str, home: Path) -> None:

@@ -17,13 +17,20 @@ from jobs.workspace import Workspace
 
 @click.command("promote")
 @click.argument("version")
-@click.option("--config", "settings", type=click.Path(exists=True, dir_okay=False, path_type=Path),
-              metavar="FILE",
-              help="Gates; default: ./configs/promotion.yaml, without it those that it ships "
-              "with.")  # fmt: skip
-@click.option("--gold", type=click.Path(exists=True, dir_okay=False, path_type=Path),
-              multiple=True, metavar="FILE",
-              help="Judge on this gold file too. May be repeated.")  # fmt: skip
+@click.option(
+    "--config",
+    "settings",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Gates; default: ./configs/promotion.yaml, without it those that it ships with.",
+)
+@click.option(
+    "--gold",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    multiple=True,
+    metavar="FILE",
+    help="Judge on this gold file too. May be repeated.",
+)
 @click.option("--force", is_flag=True, help="Promote though gates fail; needs --why.")
 @click.option("--why", default="", help="The reason, for the history.")
 @home_option

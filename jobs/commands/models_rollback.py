@@ -19,8 +19,9 @@ from rerank.lifecycle.versions import SHIPPED, VersionRef
     "--to", "version", metavar="VERSION", help="What is to serve; default: the one before."
 )
 @click.option("--part", type=click.Choice(PARTS), help="Roll the index or the embedder back.")
-@click.option("--force", is_flag=True,
-              help="Put an index or embedder back that the champion does not fit.")  # fmt: skip
+@click.option(
+    "--force", is_flag=True, help="Put an index or embedder back that the champion does not fit."
+)
 @click.option("--why", default="", help="The reason, for the history.")
 @home_option
 def command(version: str | None, part: str | None, force: bool, why: str, home: Path) -> None:

@@ -15,18 +15,27 @@ from jobs.workspace import Workspace
 
 @click.command("monitor")
 @existing_file("source")
-@click.option("--reference", metavar="VERSION|FILE",
-              help="What to compare with; default: the champion as it was when "
-              "trained.")  # fmt: skip
+@click.option(
+    "--reference",
+    metavar="VERSION|FILE",
+    help="What to compare with; default: the champion as it was when trained.",
+)
 @column_options
 @click.option("--fail-on-drift", is_flag=True, help="Exit with 1 if anything moved.")
 @format_option
 @home_option
 @click.pass_context
 def command(
-    context: click.Context, /, source: Path, reference: str | None, columns_file: Path | None,
-    fail_on_drift: bool, output_format: str, home: Path, **named_columns: str | None,
-) -> None:  # fmt: skip
+    context: click.Context,
+    /,
+    source: Path,
+    reference: str | None,
+    columns_file: Path | None,
+    fail_on_drift: bool,
+    output_format: str,
+    home: Path,
+    **named_columns: str | None,
+) -> None:
     """Say what moved between a batch of listings and a reference, and what to do.
 
     SOURCE is a file that `rerank score` wrote, or listings, which are resolved first. Probability,

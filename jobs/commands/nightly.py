@@ -54,25 +54,49 @@ class Day(click.ParamType[date]):
 @click.command("nightly", cls=FilesCommand)
 @click.argument("listings", callback=selected)
 @click.argument("out")
-@click.option("--registry", type=click.Path(exists=True, path_type=Path),
-              help="Rebuild the index if this registry's content changed: YAML, CSV or parquet, or "
-              "a folder of YAML. Without it the index stays as it is.")  # fmt: skip
-@click.option("--date", "day", type=Day(), metavar="YYYY-MM-DD",
-              help="The day, which names the folder; default: today.")  # fmt: skip
+@click.option(
+    "--registry",
+    type=click.Path(exists=True, path_type=Path),
+    help="Rebuild the index if this registry's content changed: YAML, CSV or parquet, or "
+    "a folder of YAML. Without it the index stays as it is.",
+)
+@click.option(
+    "--date",
+    "day",
+    type=Day(),
+    metavar="YYYY-MM-DD",
+    help="The day, which names the folder; default: today.",
+)
 @column_options
-@click.option("--top-k", type=click.IntRange(1, 1000), default=20, show_default=True,
-              help="Candidates written for each listing.")  # fmt: skip
+@click.option(
+    "--top-k",
+    type=click.IntRange(1, 1000),
+    default=20,
+    show_default=True,
+    help="Candidates written for each listing.",
+)
 @click.option("--only-decisions", is_flag=True, help="Leave the list of candidates out.")
 @candidate_set_option
 @engine_options
 @home_option
 @click.pass_context
 def command(
-    context: click.Context, /, listings: Selection, out: str, registry: Path | None,
-    day: date | None, columns_file: Path | None, top_k: int, only_decisions: bool,
-    coverage: float | None, engine_name: str, ray_address: str | None, workers: int, home: Path,
+    context: click.Context,
+    /,
+    listings: Selection,
+    out: str,
+    registry: Path | None,
+    day: date | None,
+    columns_file: Path | None,
+    top_k: int,
+    only_decisions: bool,
+    coverage: float | None,
+    engine_name: str,
+    ray_address: str | None,
+    workers: int,
+    home: Path,
     **named_columns: str | None,
-) -> None:  # fmt: skip
+) -> None:
     """Score the day's listings into OUT/YYYY-MM-DD and report, as cron runs it.
 
     Rebuilds the index if the registry changed, keeps the answers of listings that have not changed
@@ -88,10 +112,14 @@ def command(
     line = ProgressLine(sys.stderr)
     columns = column_names_of(columns_file, named_columns)
     night = Night(
-        Workspace(home), listings, place_of(out), day or date.today(), registry,
+        Workspace(home),
+        listings,
+        place_of(out),
+        day or date.today(),
+        registry,
         ScoreOptions(top_k, coverage, only_decisions, columns),
         engine_of(engine_name, workers, ray_address),
-    )  # fmt: skip
+    )
     warn_of_left_out(listings, line)
     with interruptible(
         context, line, n_files=len(listings.places()) + len(listings.faults), remedy="run it again"

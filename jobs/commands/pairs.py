@@ -32,12 +32,16 @@ from rerank.store import Store
 from rerank.store.preference_counts import preference_counts
 from rerank.store.preferences import PairSource, PreferencePair, read_pairs
 
-_tags_option = click.option("--reason-tags", callback=read_with(read_tags), metavar="TAG,TAG",
-                            help="Why, in words.")  # fmt: skip
-_annotator_option = click.option("--annotator", callback=login_name, metavar="NAME",
-                                 help="Who says so; default: your login name.")  # fmt: skip
-_replace_option = click.option("--replace", is_flag=True,
-                               help="Replace what is stored otherwise.")  # fmt: skip
+_tags_option = click.option(
+    "--reason-tags", callback=read_with(read_tags), metavar="TAG,TAG", help="Why, in words."
+)
+_annotator_option = click.option(
+    "--annotator",
+    callback=login_name,
+    metavar="NAME",
+    help="Who says so; default: your login name.",
+)
+_replace_option = click.option("--replace", is_flag=True, help="Replace what is stored otherwise.")
 
 
 @click.group("pairs")
@@ -54,18 +58,33 @@ def command() -> None:
 
 @command.command("add", short_help="State which of two items is better.")
 @click.option("--interactive", is_flag=True, help="Ask for what no flag gives, pair after pair.")
-@click.option("--item-type", help="Any word, such as project. A gpu_candidate is a GPU proposed "
-              "for a stored listing; its metrics are the ranker's features.")  # fmt: skip
+@click.option(
+    "--item-type",
+    help="Any word, such as project. A gpu_candidate is a GPU proposed "
+    "for a stored listing; its metrics are the ranker's features.",
+)
 @click.option("--item-a", metavar="REF", help="The first item; LISTING_ID::GPU_ID of a candidate.")
 @click.option("--item-b", metavar="REF", help="The second item.")
 @click.option("--label", type=click.Choice(LABELS), help="1: a is better, -1: b is, 0: neither.")
 @_tags_option
-@click.option("--similarity", callback=read_with(read_similarity), metavar="NUMBER",
-              help="Cosine of the two, -1 to 1.")  # fmt: skip
-@click.option("--metrics-a", callback=read_with(read_metrics), metavar="NAME=NUMBER,...",
-              help="Numbers that describe the first item.")  # fmt: skip
-@click.option("--metrics-b", callback=read_with(read_metrics), metavar="NAME=NUMBER,...",
-              help="Numbers that describe the second item.")  # fmt: skip
+@click.option(
+    "--similarity",
+    callback=read_with(read_similarity),
+    metavar="NUMBER",
+    help="Cosine of the two, -1 to 1.",
+)
+@click.option(
+    "--metrics-a",
+    callback=read_with(read_metrics),
+    metavar="NAME=NUMBER,...",
+    help="Numbers that describe the first item.",
+)
+@click.option(
+    "--metrics-b",
+    callback=read_with(read_metrics),
+    metavar="NAME=NUMBER,...",
+    help="Numbers that describe the second item.",
+)
 @click.option("--embedding-id-a", metavar="ID", help="Where the first item's embedding is.")
 @click.option("--embedding-id-b", metavar="ID", help="Where the second item's embedding is.")
 @_annotator_option
@@ -95,8 +114,9 @@ def add(
 
 
 @command.command("bootstrap", short_help="Make pairs of generated listings.")
-@click.option("--n-pairs", type=click.IntRange(1), default=200, show_default=True,
-              help="Pairs to make.")  # fmt: skip
+@click.option(
+    "--n-pairs", type=click.IntRange(1), default=200, show_default=True, help="Pairs to make."
+)
 @seed_option
 @_replace_option
 @wait_option
@@ -115,21 +135,30 @@ def bootstrap(n_pairs: int, seed: int, replace: bool, wait_s: float, home: Path)
 
 
 @command.command("capture", short_help="Record a user's choice or a change.")
-@click.option("--source", type=click.Choice([PairSource.USER_CHOICE.value,
-              PairSource.BEFORE_AFTER.value]), required=True,
-              help="A choice among several items, or a change of one.")  # fmt: skip
+@click.option(
+    "--source",
+    type=click.Choice([PairSource.USER_CHOICE.value, PairSource.BEFORE_AFTER.value]),
+    required=True,
+    help="A choice among several items, or a change of one.",
+)
 @click.option("--item-type", default=CANDIDATE_TYPE, show_default=True, help="As of `pairs add`.")
 @click.option("--chosen", metavar="REF", help="user_choice: what was taken.")
-@click.option("--over", metavar="REF", multiple=True,
-              help="user_choice: what was not, may be repeated.")  # fmt: skip
+@click.option(
+    "--over", metavar="REF", multiple=True, help="user_choice: what was not, may be repeated."
+)
 @click.option("--before", metavar="REF", help="before_after: the item before the change.")
 @click.option("--after", metavar="REF", help="before_after: the item after it.")
 @click.option("--improved", "outcome", flag_value="improved", help="before_after: it got better.")
 @click.option("--worsened", "outcome", flag_value="worsened", help="before_after: it got worse.")
 @click.option("--same", "outcome", flag_value="same", help="before_after: neither.")
 @_tags_option
-@click.option("--metrics", nargs=2, multiple=True, metavar="REF NAME=NUMBER,...",
-              help="Numbers that describe an item, may be repeated.")  # fmt: skip
+@click.option(
+    "--metrics",
+    nargs=2,
+    multiple=True,
+    metavar="REF NAME=NUMBER,...",
+    help="Numbers that describe an item, may be repeated.",
+)
 @_annotator_option
 @_replace_option
 @wait_option
@@ -184,24 +213,51 @@ def stats(output_format: str, home: Path) -> None:
 
 
 @command.command("export", short_help="Write a data set for training.")
-@click.option("--format", "export_format", type=click.Choice([PAIRS, QUERY_PACKS]), default=PAIRS,
-              show_default=True, help="Pairs for pairwise rankers, or query packs for "
-              "`rerank train-cross-encoder`.")  # fmt: skip
-@click.option("--out", type=click.Path(file_okay=False, path_type=Path), metavar="DIR",
-              help="Folder to write: dataset.jsonl and metadata.json, or train.jsonl, "
-              "valid.jsonl and metadata.json.")  # fmt: skip
+@click.option(
+    "--format",
+    "export_format",
+    type=click.Choice([PAIRS, QUERY_PACKS]),
+    default=PAIRS,
+    show_default=True,
+    help="Pairs for pairwise rankers, or query packs for `rerank train-cross-encoder`.",
+)
+@click.option(
+    "--out",
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="DIR",
+    help="Folder to write: dataset.jsonl and metadata.json, or train.jsonl, "
+    "valid.jsonl and metadata.json.",
+)
 @click.option("--item-type", help="pairs: only those of this type.")
-@click.option("--embeddings", is_flag=True,
-              help="pairs: write candidates' vectors, not only their ids.")  # fmt: skip
-@click.option("--stats", "only_stats", is_flag=True,
-              help="pairs: print what metadata.json would hold, as JSON, and write nothing; "
-              "`pairs stats` has a table.")  # fmt: skip
-@click.option("--bootstrap", "n_generated", type=click.IntRange(0), metavar="N",
-              help="query-packs: add packs of this many generated listings.")  # fmt: skip
-@click.option("--negatives", type=click.IntRange(1, 1000), metavar="N",
-              help=f"query-packs: of a pack, at most; default {DEFAULT_NEGATIVES}.")  # fmt: skip
-@click.option("--seed", type=click.IntRange(0), metavar="N",
-              help=f"query-packs: of generated listings; default {DEFAULT_SEED}.")  # fmt: skip
+@click.option(
+    "--embeddings", is_flag=True, help="pairs: write candidates' vectors, not only their ids."
+)
+@click.option(
+    "--stats",
+    "only_stats",
+    is_flag=True,
+    help="pairs: print what metadata.json would hold, as JSON, and write nothing; "
+    "`pairs stats` has a table.",
+)
+@click.option(
+    "--bootstrap",
+    "n_generated",
+    type=click.IntRange(0),
+    metavar="N",
+    help="query-packs: add packs of this many generated listings.",
+)
+@click.option(
+    "--negatives",
+    type=click.IntRange(1, 1000),
+    metavar="N",
+    help=f"query-packs: of a pack, at most; default {DEFAULT_NEGATIVES}.",
+)
+@click.option(
+    "--seed",
+    type=click.IntRange(0),
+    metavar="N",
+    help=f"query-packs: of generated listings; default {DEFAULT_SEED}.",
+)
 @click.option("--overwrite", is_flag=True, help="Replace the folder if it exists.")
 @home_option
 def export(export_format: str, home: Path, **given: Any) -> None:
@@ -235,11 +291,14 @@ def export(export_format: str, home: Path, **given: Any) -> None:
 def _export_query_packs(workspace: Workspace, flags: ExportFlags) -> None:
     assert flags.out is not None  # checked
     metadata = export_query_packs(
-        workspace, flags.out, bootstrap=flags.n_generated or 0,
+        workspace,
+        flags.out,
+        bootstrap=flags.n_generated or 0,
         negatives=flags.negatives or DEFAULT_NEGATIVES,
-        seed=DEFAULT_SEED if flags.seed is None else flags.seed, overwrite=flags.overwrite,
+        seed=DEFAULT_SEED if flags.seed is None else flags.seed,
+        overwrite=flags.overwrite,
         warn=lambda message: click.echo(f"warning: {message}", err=True),
-    )  # fmt: skip
+    )
     click.echo(
         f"{metadata['train']} query packs to train on and {metadata['valid']} to validate on in "
         f"{flags.out}"

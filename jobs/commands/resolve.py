@@ -26,14 +26,22 @@ from rerank.resolver import Resolution, Resolver
 @format_option
 @click.option("--explain", "explained", is_flag=True, help="Add the features that decided.")
 @candidate_set_option
-@click.option("--top-k", type=click.IntRange(1, 1000), default=5, show_default=True,
-              help="Candidates shown.")  # fmt: skip
+@click.option(
+    "--top-k", type=click.IntRange(1, 1000), default=5, show_default=True, help="Candidates shown."
+)
 @ranker_options
 @home_option
 def command(
-    title: str, vendor: str, output_format: str, explained: bool, coverage: float | None,
-    top_k: int, ranker: RankerKind | None, cascade: bool, home: Path,
-) -> None:  # fmt: skip
+    title: str,
+    vendor: str,
+    output_format: str,
+    explained: bool,
+    coverage: float | None,
+    top_k: int,
+    ranker: RankerKind | None,
+    cascade: bool,
+    home: Path,
+) -> None:
     """Name the GPU a title sells, how sure that is, and why.
 
     TITLE may be `-`: then each line of stdin is a title.

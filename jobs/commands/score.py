@@ -31,33 +31,68 @@ from rerank.ranker_folder import RankerKind
 @click.argument("source", callback=selected)
 @click.argument("target", metavar="OUT")
 @column_options
-@click.option("--top-k", type=click.IntRange(1, 1000), default=20, show_default=True,
-              help="Candidates written for each listing.")  # fmt: skip
+@click.option(
+    "--top-k",
+    type=click.IntRange(1, 1000),
+    default=20,
+    show_default=True,
+    help="Candidates written for each listing.",
+)
 @ranker_options
-@click.option("--explain", "explained", is_flag=True,
-              help="Add the features that decided; some 200 listings a second.")  # fmt: skip
+@click.option(
+    "--explain",
+    "explained",
+    is_flag=True,
+    help="Add the features that decided; some 200 listings a second.",
+)
 @click.option("--only-decisions", is_flag=True, help="Leave the list of candidates out.")
 @candidate_set_option
 @click.option("--overwrite", is_flag=True, help="Replace outputs that exist.")
-@click.option("--resume", is_flag=True,
-              help="Go on with a run that was stopped: keep what it finished, if the input, the "
-              "options, the model and the index are still the same.")  # fmt: skip
-@click.option("--since", callback=selected, metavar="EARLIER",
-              help="An earlier output, a file or folder: listings that have not changed keep the "
-              "answer they got there from the same model, index and options.")  # fmt: skip
+@click.option(
+    "--resume",
+    is_flag=True,
+    help="Go on with a run that was stopped: keep what it finished, if the input, the "
+    "options, the model and the index are still the same.",
+)
+@click.option(
+    "--since",
+    callback=selected,
+    metavar="EARLIER",
+    help="An earlier output, a file or folder: listings that have not changed keep the "
+    "answer they got there from the same model, index and options.",
+)
 @engine_options
-@click.option("--summary", "summary_file", type=click.Path(path_type=Path), metavar="FILE.json",
-              help="Write the counts, the rate and the files set aside as JSON.")  # fmt: skip
+@click.option(
+    "--summary",
+    "summary_file",
+    type=click.Path(path_type=Path),
+    metavar="FILE.json",
+    help="Write the counts, the rate and the files set aside as JSON.",
+)
 @home_option
 @click.pass_context
 def command(
-    context: click.Context, /, source: Selection, target: str, columns_file: Path | None,
-    top_k: int, ranker: RankerKind | None, cascade: bool, explained: bool, only_decisions: bool,
-    coverage: float | None, overwrite: bool, resume: bool, since: Selection | None,
-    engine_name: str, ray_address: str | None, workers: int,
-    summary_file: Path | None, home: Path,
+    context: click.Context,
+    /,
+    source: Selection,
+    target: str,
+    columns_file: Path | None,
+    top_k: int,
+    ranker: RankerKind | None,
+    cascade: bool,
+    explained: bool,
+    only_decisions: bool,
+    coverage: float | None,
+    overwrite: bool,
+    resume: bool,
+    since: Selection | None,
+    engine_name: str,
+    ray_address: str | None,
+    workers: int,
+    summary_file: Path | None,
+    home: Path,
     **named_columns: str | None,
-) -> None:  # fmt: skip
+) -> None:
     """Resolve listings, parquet, CSV or JSONL, into parquet: a file, a folder or a glob.
 
     SOURCE needs an id and a title; vendor, description and price help if they are there. Every

@@ -17,10 +17,21 @@ from jobs.workspace import Workspace, open_retriever
 @click.command("search")
 @click.argument("title")
 @click.option("--vendor", default="", help="The seller's brand field.")
-@click.option("-k", "--top-k", type=click.IntRange(1, 1000), default=10, show_default=True,
-              help="Candidates shown.")  # fmt: skip
-@click.option("--route", type=click.Choice([route.value for route in Route]), default="fused",
-              show_default=True, help="FAISS alone, names alone, or both.")  # fmt: skip
+@click.option(
+    "-k",
+    "--top-k",
+    type=click.IntRange(1, 1000),
+    default=10,
+    show_default=True,
+    help="Candidates shown.",
+)
+@click.option(
+    "--route",
+    type=click.Choice([route.value for route in Route]),
+    default="fused",
+    show_default=True,
+    help="FAISS alone, names alone, or both.",
+)
 @format_option
 @home_option
 def command(

@@ -39,10 +39,14 @@ def command() -> None:
 @_contents_argument
 @existing_file("file")
 @click.option("--annotator", metavar="NAME", help="Who answered, where the file does not say.")
-@click.option("--on-conflict", type=click.Choice([c.value for c in OnConflict]),
-              default=OnConflict.REFUSE.value, show_default=True,
-              help="What to do with rows that the store has with other content: write nothing at "
-              "all, keep the stored ones, or replace them.")  # fmt: skip
+@click.option(
+    "--on-conflict",
+    type=click.Choice([c.value for c in OnConflict]),
+    default=OnConflict.REFUSE.value,
+    show_default=True,
+    help="What to do with rows that the store has with other content: write nothing at "
+    "all, keep the stored ones, or replace them.",
+)
 @wait_option
 @home_option
 def import_command(
@@ -70,9 +74,13 @@ def import_command(
     if annotator is not None and contents == Contents.LISTINGS.value:
         raise click.UsageError("--annotator goes with annotations, not with listings")
     summary, unread = import_file(
-        Workspace(home), file, Contents(contents),
-        annotator=annotator, on_conflict=OnConflict(on_conflict), wait_s=wait_s,
-    )  # fmt: skip
+        Workspace(home),
+        file,
+        Contents(contents),
+        annotator=annotator,
+        on_conflict=OnConflict(on_conflict),
+        wait_s=wait_s,
+    )
     if unread:
         click.echo(f"columns not read: {', '.join(unread)!s:.200}", err=True)
     click.echo(summary_text(summary, OnConflict(on_conflict)))
@@ -81,8 +89,9 @@ def import_command(
 @command.command("export")
 @_contents_argument
 @click.argument("file", type=click.Path(path_type=Path))
-@click.option("--with-listings", is_flag=True,
-              help="Add the columns of its listing to each annotation.")  # fmt: skip
+@click.option(
+    "--with-listings", is_flag=True, help="Add the columns of its listing to each annotation."
+)
 @click.option("--overwrite", is_flag=True, help="Replace FILE if it exists.")
 @home_option
 def export_command(
@@ -107,11 +116,20 @@ def export_command(
 
 @command.command("sql")
 @click.argument("query")
-@click.option("--format", "output_format", type=click.Choice(["table", "json", "jsonl", "csv"]),
-              default="table", show_default=True, help="How to print the rows.")  # fmt: skip
-@click.option("--limit", type=click.IntRange(0), metavar="ROWS",
-              help=f"Print that many rows at most; default: {TABLE_LIMIT} in a table, else "
-              "all.")  # fmt: skip
+@click.option(
+    "--format",
+    "output_format",
+    type=click.Choice(["table", "json", "jsonl", "csv"]),
+    default="table",
+    show_default=True,
+    help="How to print the rows.",
+)
+@click.option(
+    "--limit",
+    type=click.IntRange(0),
+    metavar="ROWS",
+    help=f"Print that many rows at most; default: {TABLE_LIMIT} in a table, else all.",
+)
 @home_option
 def sql_command(query: str, output_format: str, limit: int | None, home: Path) -> None:
     """Run a query in DuckDB's SQL; it can read the store, and change nothing.
@@ -134,8 +152,14 @@ def sql_command(query: str, output_format: str, limit: int | None, home: Path) -
 
 
 @command.command("tables")
-@click.option("--format", "output_format", type=click.Choice(["table", "json", "markdown"]),
-              default="table", show_default=True, help="How to print them.")  # fmt: skip
+@click.option(
+    "--format",
+    "output_format",
+    type=click.Choice(["table", "json", "markdown"]),
+    default="table",
+    show_default=True,
+    help="How to print them.",
+)
 def tables_command(output_format: str) -> None:
     """List the store's tables and columns with their meaning.
 

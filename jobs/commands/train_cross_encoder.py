@@ -13,11 +13,18 @@ from jobs.workspace import Workspace
 
 
 @click.command("train-cross-encoder")
-@click.option("--config", type=click.Path(exists=True, dir_okay=False, path_type=Path),
-              required=True, help="YAML file; its keys are in docs/cross-encoder.md.")  # fmt: skip
-@click.option("--output", type=click.Path(file_okay=False, path_type=Path), metavar="DIR",
-              help="Folder to write; default: `output` of the file, else "
-              "HOME/models/cross-encoder.")  # fmt: skip
+@click.option(
+    "--config",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    required=True,
+    help="YAML file; its keys are in docs/cross-encoder.md.",
+)
+@click.option(
+    "--output",
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="DIR",
+    help="Folder to write; default: `output` of the file, else HOME/models/cross-encoder.",
+)
 @click.option("--resume", is_flag=True, help="Go on with a run that was stopped, if there is one.")
 @home_option
 def command(config: Path, output: Path | None, resume: bool, home: Path) -> None:
@@ -34,9 +41,13 @@ def command(config: Path, output: Path | None, resume: bool, home: Path) -> None
     """
     with stage_progress() as progress:
         report = train_cross_encoder(
-            config, Workspace(home), output=output, resume=resume,
-            warn=lambda message: click.echo(f"warning: {message}", err=True), progress=progress,
-        )  # fmt: skip
+            config,
+            Workspace(home),
+            output=output,
+            resume=resume,
+            warn=lambda message: click.echo(f"warning: {message}", err=True),
+            progress=progress,
+        )
     best = report.best
     click.echo(
         f"{report.steps} steps in {report.seconds:.0f} s; step {report.best_step} validated best, "

@@ -19,19 +19,39 @@ _KINDS = [kind.value for kind in RankerKind if kind is not RankerKind.LTR]
 
 @click.command("train-decision")
 @click.argument("kind", type=click.Choice(_KINDS))
-@click.option("--from", "trained", type=click.Path(exists=True, file_okay=False, path_type=Path),
-              metavar="DIR", help="The trained ranker; by default the workspace's.")  # fmt: skip
-@click.option("--scale", type=NumberRange(0.01, 20), default=1.0, show_default=True,
-              help="Generated listings, as a multiple of the default 66,000.")  # fmt: skip
-@click.option("--precision", type=NumberRange(0.5, 0.9999), default=0.99, show_default=True,
-              help="Precision that decisions of `match` are to have.")  # fmt: skip
+@click.option(
+    "--from",
+    "trained",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    metavar="DIR",
+    help="The trained ranker; by default the workspace's.",
+)
+@click.option(
+    "--scale",
+    type=NumberRange(0.01, 20),
+    default=1.0,
+    show_default=True,
+    help="Generated listings, as a multiple of the default 66,000.",
+)
+@click.option(
+    "--precision",
+    type=NumberRange(0.5, 0.9999),
+    default=0.99,
+    show_default=True,
+    help="Precision that decisions of `match` are to have.",
+)
 @serve_option
 @seed_option
 @home_option
 def command(
-    kind: str, trained: Path | None, scale: float, precision: float, serve: bool, seed: int,
+    kind: str,
+    trained: Path | None,
+    scale: float,
+    precision: float,
+    serve: bool,
+    seed: int,
     home: Path,
-) -> None:  # fmt: skip
+) -> None:
     """Train what decides on the scores of a ranker that is no LambdaRank.
 
     The offer classifier, the calibrator, the thresholds and the candidate sets belong to one

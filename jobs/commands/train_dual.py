@@ -19,24 +19,41 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
 @click.command("train-dual")
-@click.option("--config", "settings", type=_FILE, required=True, metavar="FILE",
-              help="YAML: label, inputs, split, network, training, search.")  # fmt: skip
-@click.option("--data", type=_FILE, metavar="FILE",
-              help="Scored JSON lines, instead of the configuration's.")  # fmt: skip
-@click.option("--output", type=click.Path(file_okay=False, path_type=Path), metavar="DIR",
-              help="Where to write, instead of the configuration's; default: "
-              "HOME/models/dual.")  # fmt: skip
-@click.option("--trials", type=click.IntRange(0), metavar="N",
-              help="Search settings until the study has N trials; runs go on with those before "
-              "them.")  # fmt: skip
-@click.option("--minutes", type=NumberRange(0), metavar="M",
-              help="Begin no trial after M minutes.")  # fmt: skip
+@click.option(
+    "--config",
+    "settings",
+    type=_FILE,
+    required=True,
+    metavar="FILE",
+    help="YAML: label, inputs, split, network, training, search.",
+)
+@click.option(
+    "--data", type=_FILE, metavar="FILE", help="Scored JSON lines, instead of the configuration's."
+)
+@click.option(
+    "--output",
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="DIR",
+    help="Where to write, instead of the configuration's; default: HOME/models/dual.",
+)
+@click.option(
+    "--trials",
+    type=click.IntRange(0),
+    metavar="N",
+    help="Search settings until the study has N trials; runs go on with those before them.",
+)
+@click.option("--minutes", type=NumberRange(0), metavar="M", help="Begin no trial after M minutes.")
 @format_option
 @home_option
 def command(
-    settings: Path, data: Path | None, output: Path | None, trials: int | None,
-    minutes: float | None, output_format: str, home: Path,
-) -> None:  # fmt: skip
+    settings: Path,
+    data: Path | None,
+    output: Path | None,
+    trials: int | None,
+    minutes: float | None,
+    output_format: str,
+    home: Path,
+) -> None:
     """Train a ranker for compliance and against conflicts at once.
 
     Learns y = lambda * compliance + (1 - lambda) * (1 - conflict) from pairs of each query's

@@ -18,8 +18,13 @@ from jobs.workspace import Workspace
 
 
 @click.command("train-embedder")
-@click.option("--listings", type=click.IntRange(100), default=24_000, show_default=True,
-              help="Generated listings to train on.")  # fmt: skip
+@click.option(
+    "--listings",
+    type=click.IntRange(100),
+    default=24_000,
+    show_default=True,
+    help="Generated listings to train on.",
+)
 @click.option("--epochs", type=click.IntRange(1), default=4, show_default=True)
 @click.option("--dimension", type=click.IntRange(8, 4096), default=256, show_default=True)
 @seed_option
@@ -41,8 +46,11 @@ def command(
     workspace = Workspace(home)
     folder = workspace.embedder_folder
     parameters = EmbedderParameters(dimension=dimension, epochs=epochs, seed=seed)
-    data = {"registry": registry_fingerprint(records), "generator": generator_fingerprint(),
-            "listings": listings}  # fmt: skip
+    data = {
+        "registry": registry_fingerprint(records),
+        "generator": generator_fingerprint(),
+        "listings": listings,
+    }
     with (
         keeping_part(workspace, "embedder", data),
         progress_bar("training the embedder") as progress,

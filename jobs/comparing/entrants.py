@@ -25,15 +25,17 @@ Floats = NDArray[np.float32]
 
 BASELINE = "LambdaRank"
 _LABELS = {
-    RankerKind.LTR: BASELINE, RankerKind.PAIRWISE: "pairwise", RankerKind.DUAL: "dual",
+    RankerKind.LTR: BASELINE,
+    RankerKind.PAIRWISE: "pairwise",
+    RankerKind.DUAL: "dual",
     RankerKind.CROSS_ENCODER: "cross-encoder",
-}  # fmt: skip
+}
 _WORDS = {
     RankerKind.LTR: "boosted trees over features",
     RankerKind.PAIRWISE: "network over features, trained on pairs",
     RankerKind.DUAL: "ensemble over features, two objectives",
     RankerKind.CROSS_ENCODER: "transformer over texts",
-}  # fmt: skip
+}
 _HEURISTIC, _COSINE, _CASCADE = "heuristic", "cosine", "cascade"
 
 
@@ -80,8 +82,11 @@ def entrants_of(
     :raises ArtifactError: if a model is missing or damaged.
     :raises MismatchError: if a model belongs to another index.
     """
-    own = [workspace.model_of(kind) for kind in _LABELS
-           if kind is RankerKind.LTR or workspace.served_folder(kind).is_dir()]  # fmt: skip
+    own = [
+        workspace.model_of(kind)
+        for kind in _LABELS
+        if kind is RankerKind.LTR or workspace.served_folder(kind).is_dir()
+    ]
     named = [*((folder, "") for folder in own), *((also[name], name) for name in also)]
     served = []
     for folder, name in named:
@@ -106,9 +111,12 @@ def _served(name: str, model: RerankModel, costs: RankerCosts) -> Entrant:
     name = name or f"{_LABELS[costs.kind]} {costs.variant}".rstrip()
     words = f"{_WORDS[costs.kind]}{f', {costs.variant}' if costs.variant else ''}"
     return Entrant(
-        Competitor(name, model.ranker, model), words, model.version, costs.size_bytes,
+        Competitor(name, model.ranker, model),
+        words,
+        model.version,
+        costs.size_bytes,
         costs.training_seconds,
-    )  # fmt: skip
+    )
 
 
 def _cascade(workspace: Workspace, first: Entrant, cues: CueReader) -> Iterator[Entrant]:
@@ -119,7 +127,8 @@ def _cascade(workspace: Workspace, first: Entrant, cues: CueReader) -> Iterator[
     second = trained_costs(workspace.trained_ranker(RankerKind.CROSS_ENCODER))
     yield Entrant(
         Competitor(_CASCADE, model.ranker, model),
-        f"{BASELINE}, then cross-encoder, {second.variant}", model.version,
+        f"{BASELINE}, then cross-encoder, {second.variant}",
+        model.version,
         second.size_bytes + (first.size_bytes or 0),
         both(first.training_seconds, second.training_seconds),
-    )  # fmt: skip
+    )

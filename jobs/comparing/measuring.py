@@ -91,11 +91,15 @@ def compare_rankers(
     return {
         "format_version": FORMAT_VERSION,
         "started_at": datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
-        "index_version": index.fingerprint, "baseline": BASELINE, "limit": plan.limit,
-        "seed": plan.seed, "samples": plan.samples, "machine": this_machine(),
+        "index_version": index.fingerprint,
+        "baseline": BASELINE,
+        "limit": plan.limit,
+        "seed": plan.seed,
+        "samples": plan.samples,
+        "machine": this_machine(),
         "rankers": [_described(each, bench, pool, progress) for each in entrants],
         "sets": measured,
-    }  # fmt: skip
+    }
 
 
 def _sets(plan: ComparisonPlan, retriever: Retriever) -> GoldSets:
@@ -108,8 +112,10 @@ def _sets(plan: ComparisonPlan, retriever: Retriever) -> GoldSets:
 
 
 def _judged(sets: GoldSets) -> GoldSets:
-    judged = {name: [item for item in gold if item.kind is not GoldKind.AMBIGUOUS]
-              for name, gold in sets.items()}  # fmt: skip
+    judged = {
+        name: [item for item in gold if item.kind is not GoldKind.AMBIGUOUS]
+        for name, gold in sets.items()
+    }
     empty = [name for name, gold in judged.items() if not gold]
     if empty:
         raise InputError(f"{empty[0]}: expected listings of kind match or nil, found none")
@@ -130,9 +136,12 @@ def _measure(
         (item.group for item in gold), seed=plan.seed, samples=plan.samples
     )
     rankers = compare_on(
-        prepared, [each.competitor for each in entrants], baseline=BASELINE,
-        resampling=resampling, progress=within,
-    )  # fmt: skip
+        prepared,
+        [each.competitor for each in entrants],
+        baseline=BASELINE,
+        resampling=resampling,
+        progress=within,
+    )
     return {"n": len(gold), "matches": int(prepared.is_match.sum()), "rankers": rankers}
 
 
@@ -140,10 +149,13 @@ def _described(
     entrant: Entrant, bench: _Bench, pool: Sequence[GoldListing], progress: Progress
 ) -> dict[str, Any]:
     return {
-        "name": entrant.name, "description": entrant.description, "version": entrant.version,
-        "size_bytes": entrant.size_bytes, "training_seconds": entrant.training_seconds,
+        "name": entrant.name,
+        "description": entrant.description,
+        "version": entrant.version,
+        "size_bytes": entrant.size_bytes,
+        "training_seconds": entrant.training_seconds,
         **_rates(entrant, bench, pool, progress),
-    }  # fmt: skip
+    }
 
 
 def _rates(

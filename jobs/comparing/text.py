@@ -49,12 +49,15 @@ def rate_text(measured: Mapping[str, Any] | None) -> str:
 def _costs_text(report: Mapping[str, Any]) -> str:
     rows = [
         [
-            cut(each["name"], _NAME_WIDTH), cut((each["version"] or "-").partition("+")[0], 16),
-            size_text(each["size_bytes"]), duration_text(each["training_seconds"]),
-            rate_text(each["ranking"]), rate_text(each["resolving"]),
+            cut(each["name"], _NAME_WIDTH),
+            cut((each["version"] or "-").partition("+")[0], 16),
+            size_text(each["size_bytes"]),
+            duration_text(each["training_seconds"]),
+            rate_text(each["ranking"]),
+            rate_text(each["resolving"]),
         ]
         for each in report["rankers"]
-    ]  # fmt: skip
+    ]
     header = ("", "version", "size", "trained", "ranked/s", "resolved/s")
     return table(header, rows, left=(0, 1))
 

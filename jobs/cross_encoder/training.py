@@ -81,9 +81,15 @@ def train_cross_encoder(
     saved = save_trained(trained, base, sets, settings, target, seconds=None if resume else seconds)
     shutil.rmtree(checkpoints, ignore_errors=True)
     return TrainingReport(
-        target, saved.version, trained.best, trained.best_step, trained.steps, saved.parity,
-        saved.int8_difference, seconds,
-    )  # fmt: skip
+        target,
+        saved.version,
+        trained.best,
+        trained.best_step,
+        trained.steps,
+        saved.parity,
+        saved.int8_difference,
+        seconds,
+    )
 
 
 def read_sets(settings: CrossEncoderSettings, warn: Warn) -> PackSets:

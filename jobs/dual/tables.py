@@ -8,11 +8,14 @@ from typing import Any
 from jobs.tables import WIDTH, cut, table
 
 _COMPLIANCE = (
-    ("compliance@1", "compliance_at_1"), ("@3", "compliance_at_3"), ("@5", "compliance_at_5"),
-)  # fmt: skip
+    ("compliance@1", "compliance_at_1"),
+    ("@3", "compliance_at_3"),
+    ("@5", "compliance_at_5"),
+)
 _RANKING = (
-    ("nDCG@10", "ndcg_at_10"), ("conflict@1", "conflict_at_1"),
-)  # fmt: skip
+    ("nDCG@10", "ndcg_at_10"),
+    ("conflict@1", "conflict_at_1"),
+)
 _CONFLICT = (("conflict AUC", "conflict_auc"), ("conflict ECE", "conflict_ece"))
 _GAINS = (("compliance@1", "compliance_at_1"), ("nDCG@10", "ndcg_at_10"))
 
@@ -52,23 +55,31 @@ def _gains(steps: list[Mapping[str, Any]]) -> str:
         for label, key in _GAINS:
             gain = step["gain"][key]
             low, high = gain["ci95"]
-            rows.append([
-                step["label"], label, f"{gain['difference']:+.4f}", f"{low:+.4f} to {high:+.4f}",
-                "-" if gain["relative"] is None else f"{gain['relative']:+.1%}",
-                f"{gain['p_adjusted']:.4f}",
-            ])  # fmt: skip
+            rows.append(
+                [
+                    step["label"],
+                    label,
+                    f"{gain['difference']:+.4f}",
+                    f"{low:+.4f} to {high:+.4f}",
+                    "-" if gain["relative"] is None else f"{gain['relative']:+.1%}",
+                    f"{gain['p_adjusted']:.4f}",
+                ]
+            )
     return table(("", "metric", "gain", "95 %", "relative", "p (Holm)"), rows, left=(0, 1))
 
 
 def _uncertainty(found: Mapping[str, Any]) -> str:
     rows = [
         [
-            str(number), str(each["n"]), f"{each['mean_doubt']:.3f}",
-            f"{each['mean_error_probability']:.3f}", f"{each['share_wrong']:.3f}",
+            str(number),
+            str(each["n"]),
+            f"{each['mean_doubt']:.3f}",
+            f"{each['mean_error_probability']:.3f}",
+            f"{each['share_wrong']:.3f}",
             _span(each["ci95"]),
         ]
         for number, each in enumerate(found["bins"], 1)
-    ]  # fmt: skip
+    ]
     header = ("quarter", "queries", "doubt", "stated errors", "share wrong", "95 %")
     return (
         f"first candidate not the best: {_figure(found['share_wrong'])}\n"

@@ -55,9 +55,14 @@ class SplitAnswerer(InTurn):
     """Answers each row with its arm's model and logs what both models decide."""
 
     def __init__(
-        self, models: BothModels, split: Split, store: Store, options: ScoreOptions,
-        *, index_version: str,
-    ) -> None:  # fmt: skip
+        self,
+        models: BothModels,
+        split: Split,
+        store: Store,
+        options: ScoreOptions,
+        *,
+        index_version: str,
+    ) -> None:
         self.options = options
         self.schema = answer_schema(only_decisions=options.only_decisions)
         self.model_version = f"{models.champion.version}/{models.challenger.version}"
@@ -74,8 +79,9 @@ class SplitAnswerer(InTurn):
         ids = [listing.listing_id for listing in parts.listings]
         challenged = arm_of(ids, self._split.salt, self._split.share)
         for arm, rows in (
-            (CHALLENGER, np.flatnonzero(challenged)), (CHAMPION, np.flatnonzero(~challenged)),
-        ):  # fmt: skip
+            (CHALLENGER, np.flatnonzero(challenged)),
+            (CHAMPION, np.flatnonzero(~challenged)),
+        ):
             if not len(rows):
                 continue
             if arm == CHALLENGER or self._split.both:
@@ -111,12 +117,13 @@ class SplitAnswerer(InTurn):
         counts = self.counts
         lines = [
             table(
-                ["arm", "model", "listings", *(name.replace("_", " ") for name in names)], rows,
+                ["arm", "model", "listings", *(name.replace("_", " ") for name in names)],
+                rows,
                 left=(0, 1),
             ),
             f"both models answered {counts.compared:,} listings, {counts.differing:,} of them with "
             "another decision",
-        ]  # fmt: skip
+        ]
         if counts.failed:
             lines.append(
                 f"the challenger failed on {counts.failed:,} listings, which the champion "
@@ -144,10 +151,16 @@ class SplitAnswerer(InTurn):
         answers = parts.answer(self._models.champion, rows)
         ids = [parts.listings[row].listing_id for row in rows.tolist()]
         version = self._models.champion.version
-        self._keep(decision_rows(
-            ids, answers, arm=CHAMPION, served_version=pa.repeat(version, len(ids)),
-            model_version=version, latency_ms=None,
-        ))  # fmt: skip
+        self._keep(
+            decision_rows(
+                ids,
+                answers,
+                arm=CHAMPION,
+                served_version=pa.repeat(version, len(ids)),
+                model_version=version,
+                latency_ms=None,
+            )
+        )
         return answers
 
     def _keep(self, rows: pa.Table) -> None:

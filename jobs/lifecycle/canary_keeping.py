@@ -28,13 +28,19 @@ from rerank.lifecycle.versions import DECISION_KINDS, VersionRef
 from rerank.store import Store
 
 START, WINDOW, STEP, BREACH, PASSED, STOP = (
-    "canary start", "canary window", "canary step", "canary breach", "canary passed",
+    "canary start",
+    "canary window",
+    "canary step",
+    "canary breach",
+    "canary passed",
     "canary stop",
-)  # fmt: skip
+)
 _ACTIONS = {
-    Outcome.GOES_ON: WINDOW, Outcome.NEXT_STEP: STEP, Outcome.BREACHED: BREACH,
+    Outcome.GOES_ON: WINDOW,
+    Outcome.NEXT_STEP: STEP,
+    Outcome.BREACHED: BREACH,
     Outcome.PASSED: PASSED,
-}  # fmt: skip
+}
 _TRIES = 3  # of a change that another one, which left the canary alone, came before
 _WAIT_S = 10.0  # for another process that is writing to the store
 
@@ -100,9 +106,13 @@ def stop_unfit_challenger(
 ) -> None:
     """End a canary whose challenger cannot be loaded any more; the champion keeps serving."""
     change = Change(
-        action=BREACH, alias=CHALLENGER, to=None, why=f"cannot be loaded: {exc}"[:500],
-        canary=None, metrics={"experiment": state.experiment},
-    )  # fmt: skip
+        action=BREACH,
+        alias=CHALLENGER,
+        to=None,
+        why=f"cannot be loaded: {exc}"[:500],
+        canary=None,
+        metrics={"experiment": state.experiment},
+    )
     registry.change(change, expected_generation=pointer.generation)
 
 
@@ -141,9 +151,11 @@ class CanaryKeeper:
             with self._store.writing() as session:
                 forget_after(session, self.state.experiment, self.state.windows)
                 save_decisions(
-                    session, log, experiment=self.state.experiment,
+                    session,
+                    log,
+                    experiment=self.state.experiment,
                     window_number=seen.state.windows,
-                )  # fmt: skip
+                )
                 save_window(session, seen)
         except (StoreError, OSError) as exc:
             self._say(f"Warning: {window.listings} listings of the canary do not count: {exc}")
@@ -189,9 +201,10 @@ class CanaryKeeper:
                 known = running_canary(pointer)
                 mine = known is not None and known.experiment == state.experiment
                 forget_after(
-                    session, state.experiment,
+                    session,
+                    state.experiment,
                     known.windows if known is not None and mine else state.windows,
-                )  # fmt: skip
+                )
         self.state = None
         return False
 
@@ -199,13 +212,20 @@ class CanaryKeeper:
 def _change_after(seen: Look) -> Change:
     state, action = seen.state, _ACTIONS[seen.outcome]
     metrics: dict[str, Any] = {
-        "experiment": state.experiment, "window": state.windows, "step": seen.step,
-        "share": seen.share, "listings": state.counts.listings,
-    }  # fmt: skip
+        "experiment": state.experiment,
+        "window": state.windows,
+        "step": seen.step,
+        "share": seen.share,
+        "listings": state.counts.listings,
+    }
     figures = [figure.as_json() for figure in seen.figures]
     over = seen.outcome in (Outcome.BREACHED, Outcome.PASSED)
     return Change(
-        action=action, alias=CHAMPION if seen.outcome is Outcome.PASSED else CHALLENGER,
-        to=state.challenger, why=seen.words(), gates=figures, metrics=metrics,
+        action=action,
+        alias=CHAMPION if seen.outcome is Outcome.PASSED else CHALLENGER,
+        to=state.challenger,
+        why=seen.words(),
+        gates=figures,
+        metrics=metrics,
         canary=None if over else state.as_json(),
-    )  # fmt: skip
+    )

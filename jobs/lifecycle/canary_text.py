@@ -17,16 +17,21 @@ def status_json(state: CanaryState | None) -> dict[str, Any]:
         return {"running": False}
     figures = _figures(state)
     return {
-        "running": True, "experiment": state.experiment,
-        "challenger": state.challenger.as_dict(), "champion": state.champion.as_dict(),
-        "salt": state.salt, "step": state.step, "share": state.share,
-        "windows": state.windows, "listings": state.counts.listings,
+        "running": True,
+        "experiment": state.experiment,
+        "challenger": state.challenger.as_dict(),
+        "champion": state.champion.as_dict(),
+        "salt": state.salt,
+        "step": state.step,
+        "share": state.share,
+        "windows": state.windows,
+        "listings": state.counts.listings,
         "planned": state.settings.planned,
         "guardrails": [
             {"name": each.name, "figure": round(each.figure, 6), "limit": each.limit}
             for each in figures
         ],
-    }  # fmt: skip
+    }
 
 
 def status_text(state: CanaryState | None) -> str:
@@ -47,9 +52,10 @@ def status_text(state: CanaryState | None) -> str:
         "",
         table(
             ["guardrail", "figure", "limit"],
-            _rows(state), left=(0,),
+            _rows(state),
+            left=(0,),
         ),
-    ]  # fmt: skip
+    ]
     return "\n".join(lines)
 
 

@@ -74,12 +74,17 @@ class VersionComparison:
         """Return plain values for JSON; of the changed listings their number only."""
         in_b = None if self.arms is None else sum(self.arms.values())
         return {
-            "a": self.first.as_dict(), "b": self.second.as_dict(), "listings": self.listings,
-            "left_out": self.left_out, "in_arm_b": in_b, "changed": len(self.changes),
+            "a": self.first.as_dict(),
+            "b": self.second.as_dict(),
+            "listings": self.listings,
+            "left_out": self.left_out,
+            "in_arm_b": in_b,
+            "changed": len(self.changes),
             "agreement": {name: each.as_dict() for name, each in self.agreement.items()},
-            "decisions": [list(row) for row in self.decisions], "judged": self.judged,
+            "decisions": [list(row) for row in self.decisions],
+            "judged": self.judged,
             "metrics": [each.as_dict() for each in self.metrics],
-        }  # fmt: skip
+        }
 
 
 def compare_versions(
@@ -118,11 +123,17 @@ def compare_versions(
     ids = [row.listing.listing_id for row in rows]
     arms = None if plan.salt is None else arm_of(ids, plan.salt, plan.share).tolist()
     return VersionComparison(
-        first=first, second=second, listings=len(rows), left_out=source.n_rows - len(rows),
-        agreement=agreement(rows, seed=plan.seed), decisions=decision_counts(rows),
-        changes=changed(rows), judged=len(known), metrics=_metrics(known, plan),
+        first=first,
+        second=second,
+        listings=len(rows),
+        left_out=source.n_rows - len(rows),
+        agreement=agreement(rows, seed=plan.seed),
+        decisions=decision_counts(rows),
+        changes=changed(rows),
+        judged=len(known),
+        metrics=_metrics(known, plan),
         arms=None if arms is None else dict(zip(ids, arms, strict=True)),
-    )  # fmt: skip
+    )
 
 
 def _truth(plan: ComparisonPlan, retriever: Retriever, store: Store) -> dict[str, GoldListing]:

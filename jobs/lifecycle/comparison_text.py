@@ -17,19 +17,27 @@ from rerank.lifecycle.sample_size import LEVEL, POWER
 from rerank.resolution import DECISIONS
 
 _ASPECT_WORDS = {"decision": "decision", "sold_model": "model", "gpu_id": "gpu id"}
-_SCHEMA = pa.schema([
-    ("listing_id", pa.string()), ("title", pa.string()), ("vendor", pa.string()),
-    ("changed", pa.string()),
-    *(
-        (f"{side}_{name}", kind)
-        for side in "ab"
-        for name, kind in (
-            ("decision", pa.string()), ("model", pa.string()), ("memory_gb", pa.float64()),
-            ("gpu_id", pa.string()), ("match_probability", pa.float64()), ("reason", pa.string()),
-        )
-    ),
-    ("arm", pa.string()),
-])  # fmt: skip
+_SCHEMA = pa.schema(
+    [
+        ("listing_id", pa.string()),
+        ("title", pa.string()),
+        ("vendor", pa.string()),
+        ("changed", pa.string()),
+        *(
+            (f"{side}_{name}", kind)
+            for side in "ab"
+            for name, kind in (
+                ("decision", pa.string()),
+                ("model", pa.string()),
+                ("memory_gb", pa.float64()),
+                ("gpu_id", pa.string()),
+                ("match_probability", pa.float64()),
+                ("reason", pa.string()),
+            )
+        ),
+        ("arm", pa.string()),
+    ]
+)
 
 
 def comparison_text(found: VersionComparison, *, most: int) -> str:
@@ -41,8 +49,11 @@ def comparison_text(found: VersionComparison, *, most: int) -> str:
     left_out = f", {found.left_out:,} rows left out" if found.left_out else ""
     parts = [
         f"A  {found.first}\nB  {found.second}\n{n}{left_out}{_arms(found)}",
-        _agreement(found), _decisions(found), _changes(found.changes, most), _metrics(found),
-    ]  # fmt: skip
+        _agreement(found),
+        _decisions(found),
+        _changes(found.changes, most),
+        _metrics(found),
+    ]
     return "\n\n".join(part for part in parts if part)
 
 
@@ -57,9 +68,11 @@ def changed_rows(found: VersionComparison) -> pa.Table:
     for each in found.changes:
         listing, change = each.listing, each.change
         row = {
-            "listing_id": listing.listing_id, "title": listing.title, "vendor": listing.vendor,
+            "listing_id": listing.listing_id,
+            "title": listing.title,
+            "vendor": listing.vendor,
             "changed": None if change is None else change.value,
-        }  # fmt: skip
+        }
         for side, shown in (("a", each.first), ("b", each.second)):
             row |= {f"{side}_{name}": getattr(shown, name) for name in Shown.__slots__}
         if found.arms is not None:
@@ -121,11 +134,14 @@ def _metrics(found: VersionComparison) -> str:
         return "\n".join(wrap(words, WIDTH))
     rows = [
         [
-            each.metric.label, _value(each.first), _value(each.second),
-            f"{each.gain.difference:+.4f} {_interval(each.gain.ci95)}", _p(each.gain.p_adjusted),
+            each.metric.label,
+            _value(each.first),
+            _value(each.second),
+            f"{each.gain.difference:+.4f} {_interval(each.gain.ci95)}",
+            _p(each.gain.p_adjusted),
         ]
         for each in found.metrics
-    ]  # fmt: skip
+    ]
     header = (f"{found.judged:,} judged", "A", "B", "gain of B [95 %]", "p (Holm)")
     needs = [line for each in found.metrics if each.discordance for line in _needed(each)]
     return "\n".join([table(header, rows, left=(0,)), "", *needs])

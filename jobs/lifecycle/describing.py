@@ -39,12 +39,14 @@ def version_rows(registry: ModelRegistry, kind: str | None = None) -> list[dict[
         except ArtifactError:  # `show` and `verify` tell what is wrong
             card, names = None, [*names, _DAMAGED]
         figures = {} if card is None else card["metrics"].get("figures", {})
-        rows.append({
-            **_named(ref, names),
-            "created_at": None if card is None else card["created_at"],
-            "created_by": None if card is None else card["created_by"],
-            "precision_at_1": figures.get("precision_at_1"),
-        })  # fmt: skip
+        rows.append(
+            {
+                **_named(ref, names),
+                "created_at": None if card is None else card["created_at"],
+                "created_by": None if card is None else card["created_by"],
+                "precision_at_1": figures.get("precision_at_1"),
+            }
+        )
     return rows
 
 
@@ -77,10 +79,13 @@ def version_facts(registry: ModelRegistry, text: str) -> dict[str, Any]:
         card, fault = registry.remembered_card(ref), str(exc)
     there = folder.is_dir()
     return {
-        **_named(ref, names_of(registry, pointer, ref)), "folder": str(folder) if there else None,
-        "fingerprint": registry.folders.fingerprint(ref) if there else ref.version, "card": card,
-        "fault": fault if there else None, "served": served,
-    }  # fmt: skip
+        **_named(ref, names_of(registry, pointer, ref)),
+        "folder": str(folder) if there else None,
+        "fingerprint": registry.folders.fingerprint(ref) if there else ref.version,
+        "card": card,
+        "fault": fault if there else None,
+        "served": served,
+    }
 
 
 def names_of(registry: ModelRegistry, pointer: Pointer, ref: VersionRef) -> list[str]:

@@ -112,9 +112,14 @@ def judge_on(
     """
     other = champion.resolver if champion is not None else None
     pairing = pair(
-        candidate.resolver, other, sets, retriever.records, seed=settings.seed,
-        samples=settings.samples, progress=progress,
-    )  # fmt: skip
+        candidate.resolver,
+        other,
+        sets,
+        retriever.records,
+        seed=settings.seed,
+        samples=settings.samples,
+        progress=progress,
+    )
     progress("gates", 0.0)
     gates = [
         gate
@@ -128,9 +133,13 @@ def judge_on(
     progress("latency", 0.0)
     listings: list[Listing] = [item.listing for item in chain.from_iterable(sets.values())]
     took = latency_figures(
-        candidate.resolver, other, listings, settings.latency, seed=settings.seed,
+        candidate.resolver,
+        other,
+        listings,
+        settings.latency,
+        seed=settings.seed,
         samples=settings.samples,
-    )  # fmt: skip
+    )
     gates += [*latency_gates(took, settings.latency), _size(candidate.folder, settings.size_mb)]
     metrics = {
         "sets": _set_metrics(pairing),
@@ -206,9 +215,11 @@ def _set_metrics(pairing: Pairing) -> dict[str, Any]:
         found[name] = {"candidate": _as_dict(pairing.figures(name, _metrics(_KEPT_METRICS)))}
         if pairing.champion is not None:
             theirs = figures_of(
-                pairing.champion, pairing.resampling, _metrics(_KEPT_METRICS),
+                pairing.champion,
+                pairing.resampling,
+                _metrics(_KEPT_METRICS),
                 where=pairing.sets == name,
-            )  # fmt: skip
+            )
             found[name]["champion"] = _as_dict(theirs)
     return found
 

@@ -57,10 +57,14 @@ class DriftReport:
     def as_json(self) -> dict[str, Any]:
         """Return it as plain values."""
         return {
-            "source": self.source, "listings": self.listings, "reference": self.reference,
-            "reference_listings": self.reference_listings, "moved": self.moved,
-            "measures": [each.as_json() for each in self.movements], "advice": list(self.advice),
-        }  # fmt: skip
+            "source": self.source,
+            "listings": self.listings,
+            "reference": self.reference,
+            "reference_listings": self.reference_listings,
+            "moved": self.moved,
+            "measures": [each.as_json() for each in self.movements],
+            "advice": list(self.advice),
+        }
 
     def text(self) -> str:
         """Return it for people, in at most 80 columns."""
@@ -107,9 +111,13 @@ def monitor(
 
 
 def _reference(
-    workspace: Workspace, reference: str | None, columns: ColumnNames, retriever: Retriever,
-    index: Manifest, say: Callable[[str], None],
-) -> tuple[Distribution, str]:  # fmt: skip
+    workspace: Workspace,
+    reference: str | None,
+    columns: ColumnNames,
+    retriever: Retriever,
+    index: Manifest,
+    say: Callable[[str], None],
+) -> tuple[Distribution, str]:
     """Return what to compare with, and what it is in words."""
     from rerank.lifecycle.distribution import Distribution, distribution_of
 
@@ -130,9 +138,13 @@ def _reference(
 
 
 def _resolved(
-    workspace: Workspace, source: Path, columns: ColumnNames, retriever: Retriever,
-    index: Manifest, say: Callable[[str], None],
-) -> pa.Table:  # fmt: skip
+    workspace: Workspace,
+    source: Path,
+    columns: ColumnNames,
+    retriever: Retriever,
+    index: Manifest,
+    say: Callable[[str], None],
+) -> pa.Table:
     """Return the rows of a file with titles and answers; listings without are resolved first.
 
     :raises InputError: if it cannot be read, or has no rows.
@@ -188,11 +200,15 @@ def _typed(rows: pa.Table, source: Path) -> pa.Table:
 def _movements_table(found: Sequence[Movement]) -> str:
     rows = [
         [
-            each.measure, cut(each.part, 14), f"{each.before:.1%}", f"{each.after:.1%}",
-            f"{each.index:.3f}", f"{each.p_value:.1g}",
+            each.measure,
+            cut(each.part, 14),
+            f"{each.before:.1%}",
+            f"{each.after:.1%}",
+            f"{each.index:.3f}",
+            f"{each.p_value:.1g}",
             "" if each.level is Level.NONE else each.level.value,
         ]
         for each in found
-    ]  # fmt: skip
+    ]
     header = ("measure", "part", "reference", "now", "PSI", "p", "moved")
     return table(header, rows, left=(0, 1, 6))

@@ -47,8 +47,16 @@ def generator_fingerprint() -> str:
 def _commit() -> str | None:
     if not (_ROOT / ".git").exists():
         return None
-    command = ["git", "-C", str(_ROOT), "describe", "--always", "--dirty", "--abbrev=12",
-               "--exclude=*"]  # fmt: skip
+    command = [
+        "git",
+        "-C",
+        str(_ROOT),
+        "describe",
+        "--always",
+        "--dirty",
+        "--abbrev=12",
+        "--exclude=*",
+    ]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=_PATIENCE_S)
     except (OSError, subprocess.TimeoutExpired):  # no git here, or a file system that hangs

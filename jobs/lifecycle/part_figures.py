@@ -76,6 +76,10 @@ def _recall(retriever: Retriever, route: Route) -> dict[str, Any]:
     figures = {
         metric.name: resampling.figure(metric, ranks).as_dict() for metric in map(recall, _CUTOFFS)
     }
-    measured_on = {"listings": len(matches), "seed": _SEED,
-                   "of": "generated listings of unseen models", "route": route.value}  # fmt: skip
+    measured_on = {
+        "listings": len(matches),
+        "seed": _SEED,
+        "of": "generated listings of unseen models",
+        "route": route.value,
+    }
     return {"measured_on": measured_on, "figures": figures}

@@ -68,15 +68,19 @@ def _warned_of(kind: str) -> Iterator[None]:
         yield
     except (StoreError, RefusedError) as exc:
         warnings.warn(
-            f"the {kind} serves, but is not in the history of versions: {exc}", RerankWarning,
+            f"the {kind} serves, but is not in the history of versions: {exc}",
+            RerankWarning,
             stacklevel=5,
-        )  # fmt: skip
+        )
 
 
 def keep_part(
-    registry: ModelRegistry, kind: str, *, parent: str | None,
+    registry: ModelRegistry,
+    kind: str,
+    *,
+    parent: str | None,
     data: Mapping[str, Any] | None = None,
-) -> VersionRef:  # fmt: skip
+) -> VersionRef:
     """Keep what now serves as index or embedder among the versions, and say so in the history.
 
     :param parent: the version that served before.
@@ -125,9 +129,13 @@ def put_back(workspace: Workspace, ref: VersionRef) -> None:
 
 
 def _kept(
-    registry: ModelRegistry, kind: str, folder: Path, manifest: Manifest, parent: str | None,
+    registry: ModelRegistry,
+    kind: str,
+    folder: Path,
+    manifest: Manifest,
+    parent: str | None,
     data: Mapping[str, Any] | None = None,
-) -> VersionRef:  # fmt: skip
+) -> VersionRef:
     ref = VersionRef(kind, manifest.fingerprint)
     if ref in registry.versions(kind) and registry.card(ref) is not None:
         return ref
@@ -144,11 +152,21 @@ def _kept(
 
 
 def _card(
-    ref: VersionRef, manifest: Manifest, parent: str | None, data: dict[str, Any],
+    ref: VersionRef,
+    manifest: Manifest,
+    parent: str | None,
+    data: dict[str, Any],
     figures: dict[str, Any],
-) -> Card:  # fmt: skip
+) -> Card:
     return Card(
-        kind=ref.kind, version=ref.version, created_at=utc_text(), created_by=user_name(),
-        code_version=code_version(), parent=parent, parameters=manifest.parameters, data=data,
-        metrics=figures, files=manifest.files,
-    )  # fmt: skip
+        kind=ref.kind,
+        version=ref.version,
+        created_at=utc_text(),
+        created_by=user_name(),
+        code_version=code_version(),
+        parent=parent,
+        parameters=manifest.parameters,
+        data=data,
+        metrics=figures,
+        files=manifest.files,
+    )

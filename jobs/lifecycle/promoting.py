@@ -113,9 +113,10 @@ def _serving(registry: ModelRegistry, pointer: Pointer, kind: str) -> VersionRef
 def before_that(changes: Sequence[Transition], alias: str, ref: VersionRef) -> VersionRef | None:
     """Return what an alias named before it named a version, rollbacks left out; None if unknown."""
     made = [
-        each for each in changes
+        each
+        for each in changes
         if each.alias == alias and each.to == ref and each.action != "rollback"
-    ]  # fmt: skip
+    ]
     if made and made[-1].before is None and alias in PARTS:
         return VersionRef(alias, SHIPPED)
     return made[-1].before if made else None
@@ -159,10 +160,15 @@ def _made(
 ) -> Pointer:
     workspace, to = registry.workspace, switch.to
     change = Change(
-        action=action, alias=switch.alias, to=to, why=switch.why, gates=judged.gates,
-        metrics=judged.metrics, forced=switch.force and bool(judged.failed),
+        action=action,
+        alias=switch.alias,
+        to=to,
+        why=switch.why,
+        gates=judged.gates,
+        metrics=judged.metrics,
+        forced=switch.force and bool(judged.failed),
         previous=previous if switch.alias == CHAMPION else ...,
-    )  # fmt: skip
+    )
     generation = switch.pointer.generation
     if switch.alias == CHAMPION:
         open_version(workspace, to)

@@ -60,8 +60,9 @@ class ModelRegistry:
             pointer = self._rebuilt()
             warnings.warn(
                 f"{exc}; until then {pointer.champion} counts as champion, as the history says",
-                RerankWarning, stacklevel=2,
-            )  # fmt: skip
+                RerankWarning,
+                stacklevel=2,
+            )
         self._mend(pointer)
         return pointer
 
@@ -174,8 +175,10 @@ class ModelRegistry:
         except ArtifactError as exc:  # what serves is legible: that counts
             warnings.warn(
                 f"{self.workspace.pointer_path}: {exc}; if the history lacks that change, it stays "
-                "without it; the next change mends the file", RerankWarning, stacklevel=3,
-            )  # fmt: skip
+                "without it; the next change mends the file",
+                RerankWarning,
+                stacklevel=3,
+            )
             return
         if self.workspace.store_path.exists():
             with self._store.reading() as session:
@@ -201,8 +204,10 @@ class ModelRegistry:
         except (StoreError, OSError) as exc:
             warnings.warn(
                 f"{what} is made, but not in the history yet, which the next `rerank models` "
-                f"command will mend: {exc}", RerankWarning, stacklevel=3,
-            )  # fmt: skip
+                f"command will mend: {exc}",
+                RerankWarning,
+                stacklevel=3,
+            )
 
     def _rebuilt(self) -> Pointer:
         """Return what the history says of a pointer that is damaged."""

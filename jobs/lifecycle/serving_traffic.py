@@ -31,9 +31,15 @@ _LOCK = ".canary.lock"
 
 
 def run_split(
-    registry: ModelRegistry, challenger: VersionRef, split: Split, plan: ScorePlan,
-    options: ScoreOptions, *, progress: Tell = lambda progress: None, say: Say = lambda text: None,
-) -> tuple[ScoreSummary, SplitAnswerer]:  # fmt: skip
+    registry: ModelRegistry,
+    challenger: VersionRef,
+    split: Split,
+    plan: ScorePlan,
+    options: ScoreOptions,
+    *,
+    progress: Tell = lambda progress: None,
+    say: Say = lambda text: None,
+) -> tuple[ScoreSummary, SplitAnswerer]:
     """Score files, each row by the champion or the challenger.
 
     :raises InputError: if the challenger is the champion or cannot decide, or the plan is one file
@@ -60,9 +66,13 @@ def run_split(
 
 
 def run_canary_night(
-    registry: ModelRegistry, plan: ScorePlan, options: ScoreOptions, *,
-    progress: Tell = lambda progress: None, say: Say = lambda text: None,
-) -> ScoreSummary:  # fmt: skip
+    registry: ModelRegistry,
+    plan: ScorePlan,
+    options: ScoreOptions,
+    *,
+    progress: Tell = lambda progress: None,
+    say: Say = lambda text: None,
+) -> ScoreSummary:
     """Score files while a canary runs; without one, the champion answers everything.
 
     :param say: takes each look at the guardrails, and warnings.

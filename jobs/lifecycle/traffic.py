@@ -74,10 +74,12 @@ class BothAnswers:
         """Return those to some of the listings, by number; the times stay the whole group's."""
         taken = pa.array(rows)
         return replace(
-            self, listing_ids=[self.listing_ids[row] for row in rows.tolist()],
-            champion=self.champion.take(taken), challenger=self.challenger.take(taken),
+            self,
+            listing_ids=[self.listing_ids[row] for row in rows.tolist()],
+            champion=self.champion.take(taken),
+            challenger=self.challenger.take(taken),
             failed=self.failed[rows],
-        )  # fmt: skip
+        )
 
     def counts(self) -> PairedCounts:
         """Return them as guardrails read them."""
@@ -100,10 +102,17 @@ class BothAnswers:
         ):
             seconds = self.seconds[at]
             each = None if seconds is None else 1000 * seconds / max(self.group, 1)
-            parts.append(decision_rows(
-                self.listing_ids, answers, arm=arm, served_version=served.combine_chunks(),
-                model_version=self.versions[at], latency_ms=each, failed=failed,
-            ))  # fmt: skip
+            parts.append(
+                decision_rows(
+                    self.listing_ids,
+                    answers,
+                    arm=arm,
+                    served_version=served.combine_chunks(),
+                    model_version=self.versions[at],
+                    latency_ms=each,
+                    failed=failed,
+                )
+            )
         return pa.concat_tables(parts)
 
 
@@ -176,8 +185,9 @@ def _decided(answers: pa.Table) -> Decided:
     decision = answers.column("decision")
     return Decided(
         answers.column("match_probability").to_numpy(),
-        _equals(decision, Decision.MATCH), _equals(decision, Decision.NO_MATCH),
-    )  # fmt: skip
+        _equals(decision, Decision.MATCH),
+        _equals(decision, Decision.NO_MATCH),
+    )
 
 
 def _equals(column: pa.ChunkedArray, decision: Decision) -> Bools:

@@ -70,16 +70,24 @@ def trained_card(
     distribution = answer_distribution(learnt.retriever, resolver, listings)
     reference = make_reference(resolver, learnt.retriever.records, seed=learnt.seed)
     return Card(
-        kind=kind, version=manifest.fingerprint, created_at=utc_text(), created_by=user_name(),
-        code_version=code_version(), parent=None if parent is None else parent.version,
+        kind=kind,
+        version=manifest.fingerprint,
+        created_at=utc_text(),
+        created_by=user_name(),
+        code_version=code_version(),
+        parent=None if parent is None else parent.version,
         parameters={
             name: manifest.parameters[name]
-            for name in _CARD_PARAMETERS if name in manifest.parameters
+            for name in _CARD_PARAMETERS
+            if name in manifest.parameters
         },
-        data=_data(manifest.parameters, learnt), feature_schema=schema_of_features(),
-        metrics=metrics, files=manifest.files, reference=reference.as_dict(),
+        data=_data(manifest.parameters, learnt),
+        feature_schema=schema_of_features(),
+        metrics=metrics,
+        files=manifest.files,
+        reference=reference.as_dict(),
         distribution=distribution.as_json(),
-    )  # fmt: skip
+    )
 
 
 def _measured(resolver: Resolver, kind: str) -> tuple[dict[str, Any], Sequence[Listing]]:
@@ -107,10 +115,13 @@ def _measured(resolver: Resolver, kind: str) -> tuple[dict[str, Any], Sequence[L
 def _data(parameters: Mapping[str, Any], learnt: Learnt) -> dict[str, Any]:
     said = learnt.index.parameters
     data = {
-        "registry": said["registry_fingerprint"], "index": learnt.index.fingerprint,
-        "embedder": said["embedder_fingerprint"], "generator": generator_fingerprint(),
-        "seed": learnt.seed, "listings": parameters.get("listings", {}),
-    }  # fmt: skip
+        "registry": said["registry_fingerprint"],
+        "index": learnt.index.fingerprint,
+        "embedder": said["embedder_fingerprint"],
+        "generator": generator_fingerprint(),
+        "seed": learnt.seed,
+        "listings": parameters.get("listings", {}),
+    }
     if learnt.annotated:
         data["annotations"] = learnt.annotated.summary()
     return data

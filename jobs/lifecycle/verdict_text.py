@@ -15,10 +15,14 @@ _WORDS = "    "
 def verdict_text(verdict: Verdict) -> str:
     """Return all gates and the outcome, at most 80 columns wide."""
     rows = [
-        [cut(gate.name, _NAME_WIDTH), _figure(gate.figure), _bound(gate),
-         "pass" if gate.passed else "FAIL"]
+        [
+            cut(gate.name, _NAME_WIDTH),
+            _figure(gate.figure),
+            _bound(gate),
+            "pass" if gate.passed else "FAIL",
+        ]
         for gate in verdict.gates
-    ]  # fmt: skip
+    ]
     header, *lines = table(("gate", "figure [95 %]", "bound", ""), rows, left=(0,)).splitlines()
     shown = [header]
     for gate, line in zip(verdict.gates, lines, strict=True):

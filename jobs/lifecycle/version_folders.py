@@ -28,8 +28,10 @@ from rerank.lifecycle.versions import (
 
 _SHORTEST_PREFIX = 4
 _REMEDIES = {
-    "ltr": "rerank train-ltr", "index": "rerank build-index", "embedder": "rerank train-embedder",
-}  # fmt: skip
+    "ltr": "rerank train-ltr",
+    "index": "rerank build-index",
+    "embedder": "rerank train-embedder",
+}
 
 
 class VersionFolders:
@@ -45,9 +47,10 @@ class VersionFolders:
             folder = self._workspace.versions_folder(each)
             names = [path.name for path in folder.iterdir()] if folder.is_dir() else []
             found += [
-                VersionRef(each, name) for name in sorted(names)
+                VersionRef(each, name)
+                for name in sorted(names)
                 if not name.startswith(".") and (folder / name).is_dir()
-            ]  # fmt: skip
+            ]
         return found
 
     def of(self, ref: VersionRef) -> Path:
@@ -145,8 +148,13 @@ def linked_copy(folder: Path, target: Path) -> None:
 
     Files of artifacts are replaced, never written again, so copies may share them.
     """
-    shutil.copytree(folder, target, copy_function=_link_or_copy, dirs_exist_ok=True,
-                    ignore=shutil.ignore_patterns("version.json"))  # fmt: skip
+    shutil.copytree(
+        folder,
+        target,
+        copy_function=_link_or_copy,
+        dirs_exist_ok=True,
+        ignore=shutil.ignore_patterns("version.json"),
+    )
 
 
 def verified_manifest(folder: Path, kind: str) -> Manifest:

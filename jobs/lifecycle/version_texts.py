@@ -11,11 +11,14 @@ from rerank.lifecycle.history import Transition
 from rerank.lifecycle.versions import DECISION_KINDS, VersionRef
 
 _HEADLINES = (
-    ("precision_at_1", "precision@1"), ("accepted_share", "share accepted"),
+    ("precision_at_1", "precision@1"),
+    ("accepted_share", "share accepted"),
     ("precision_of_accepted", "precision of accepted"),
-    ("recall_at_10", "recall@10"), ("recall_at_20", "recall@20"),
-    ("nil_false_match_rate", "false matches among none"), ("ece", "ECE"),
-)  # fmt: skip
+    ("recall_at_10", "recall@10"),
+    ("recall_at_20", "recall@20"),
+    ("nil_false_match_rate", "false matches among none"),
+    ("ece", "ECE"),
+)
 _LABEL = 16
 _FIGURES = "metrics.figures."
 _GONE = "not in this workspace any more"
@@ -28,11 +31,14 @@ def list_text(rows: Sequence[Mapping[str, Any]]) -> str:
         return "no versions"
     cells = [
         [
-            row["kind"], row["version"], cut(", ".join(row["names"]), 22),
-            (row["created_at"] or "-")[:10], _figure_text(row["precision_at_1"]),
+            row["kind"],
+            row["version"],
+            cut(", ".join(row["names"]), 22),
+            (row["created_at"] or "-")[:10],
+            _figure_text(row["precision_at_1"]),
         ]
         for row in rows
-    ]  # fmt: skip
+    ]
     header = ("kind", "version", "names", "made", "precision@1")
     return table(header, cells, left=(0, 1, 2, 3, 4))
 
@@ -40,9 +46,11 @@ def list_text(rows: Sequence[Mapping[str, Any]]) -> str:
 def card_text(said: Mapping[str, Any]) -> str:
     """Return what is known of a version."""
     card = said["card"]
-    lines = [_line("version", f"{said['kind']} {said['version']}"),
-             *_lines("names", ", ".join(said["names"]) or "none"),
-             f"{'folder':{_LABEL}}{said['folder'] or _GONE}"]  # fmt: skip
+    lines = [
+        _line("version", f"{said['kind']} {said['version']}"),
+        *_lines("names", ", ".join(said["names"]) or "none"),
+        f"{'folder':{_LABEL}}{said['folder'] or _GONE}",
+    ]
     if said["fault"]:
         lines += _lines("WRONG", said["fault"])
     if card is None:

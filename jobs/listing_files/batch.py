@@ -61,10 +61,14 @@ class ListingBatch:
         return [
             Listing(listing_id, _text(title), _text(vendor), _text(more), number(price))
             for listing_id, title, vendor, more, price in zip(
-                self.ids(), values(columns.title), values(columns.vendor),
-                values(columns.description), values(columns.price), strict=True,
+                self.ids(),
+                values(columns.title),
+                values(columns.vendor),
+                values(columns.description),
+                values(columns.price),
+                strict=True,
             )
-        ]  # fmt: skip
+        ]
 
 
 class ListingFile(Protocol):

@@ -111,8 +111,9 @@ def read_column_names(path: Path) -> ColumnNames:
     keys = [key.value for key, _ in node.value] if isinstance(node, yaml.MappingNode) else []
     faults = [
         f"{ours}: given twice; keep one of the lines"
-        for ours in dict.fromkeys(keys) if keys.count(ours) > 1
-    ]  # fmt: skip
+        for ours in dict.fromkeys(keys)
+        if keys.count(ours) > 1
+    ]
     faults += [
         f"{ours!r}: not a column that is read; expected one of {', '.join(known)}"
         for ours in content

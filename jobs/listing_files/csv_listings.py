@@ -64,12 +64,10 @@ class CsvListings:
     def _batch(self, read: Sequence[_Row]) -> ListingBatch:
         rows = [row.cells for row in read]
         bad_rows = {
-            at: Fault(
-                f"bad row: {fault or f'{len(row)} fields, expected {self._width}'}", row
-            )
+            at: Fault(f"bad row: {fault or f'{len(row)} fields, expected {self._width}'}", row)
             for at, (row, fault) in enumerate(read)
             if fault is not None or len(row) != self._width
-        }  # fmt: skip
+        }
         columns = []
         for at, kind in enumerate(self.schema.types):
             values: list[Any] = [row[at] if at < len(row) else None for row in rows]

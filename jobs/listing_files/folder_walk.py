@@ -46,9 +46,8 @@ def _listed(root: Place, *, deep: bool) -> FolderContent:
     start = len(root.path.strip("/"))
     found = root.filesystem.get_file_info(fs.FileSelector(root.path, recursive=deep))
     names = [
-        info.path.strip("/")[start:].lstrip("/")
-        for info in found if info.type == fs.FileType.File
-    ]  # fmt: skip
+        info.path.strip("/")[start:].lstrip("/") for info in found if info.type == fs.FileType.File
+    ]
     kept = [name for name in names if not any(part.startswith(_HIDDEN) for part in name.split("/"))]
     return FolderContent(sorted(kept), {}, {})
 

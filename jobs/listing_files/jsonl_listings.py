@@ -21,9 +21,13 @@ from jobs.places import Place
 _INT64 = range(-(2**63), 2**63)
 _SHOWN = 40  # characters of a line
 _KINDS = {
-    list: "a list", str: "text", bool: "true or false", int: "a number", float: "a number",
+    list: "a list",
+    str: "text",
+    bool: "true or false",
+    int: "a number",
+    float: "a number",
     type(None): "null",
-}  # fmt: skip
+}
 
 
 class JsonLinesListings:

@@ -123,8 +123,10 @@ def _of_place(place: Place) -> Selection:
     if not files:
         raise _nothing(
             f"{place}: expected files ending in {', '.join(ENDINGS)}, found {len(names)} other "
-            "files", "give the folder of the listings", faults,
-        )  # fmt: skip
+            "files",
+            "give the folder of the listings",
+            faults,
+        )
     others = [name for name in (*names, *content.odd) if not _ends_well(name)]
     return Selection(place, files, tuple(sorted(others)), faults=faults)
 

@@ -48,11 +48,16 @@ def state_pairs(
     store = Store(workspace.store_path, wait_s=wait_s)
     filled = CandidateLookup(workspace).fill(store, pairs)
     faults = [
-        *(f"listing {key!r:.80} is not in the store: import it with `rerank store import listings`"
-          for key in filled.without_listing),
-        *(f"no GPU of the registry has the gpu_id {key!r:.80}: `rerank search` shows gpu_ids"
-          for key in filled.without_gpu),
-    ]  # fmt: skip
+        *(
+            f"listing {key!r:.80} is not in the store: import it with `rerank store import "
+            f"listings`"
+            for key in filled.without_listing
+        ),
+        *(
+            f"no GPU of the registry has the gpu_id {key!r:.80}: `rerank search` shows gpu_ids"
+            for key in filled.without_gpu
+        ),
+    ]
     if faults:
         raise FaultsError(
             "candidates whose features cannot be looked up (mend them or give the metrics)",
@@ -98,7 +103,11 @@ def follow_annotations(workspace: Workspace, *, wait_s: float, overwrite: bool) 
         saved = save_pairs(session, filled.pairs, overwrite=overwrite)
     there = len(current) - len(changed) - len(fresh) + saved.unchanged
     return Followed(
-        PairsSaved(saved.added, turned.replaced + saved.replaced, there), len(stale),
-        len(filled.without_listing), filled.not_retrieved, implied.without_gpu,
-        implied.without_shown, implied.overruled,
-    )  # fmt: skip
+        PairsSaved(saved.added, turned.replaced + saved.replaced, there),
+        len(stale),
+        len(filled.without_listing),
+        filled.not_retrieved,
+        implied.without_gpu,
+        implied.without_shown,
+        implied.overruled,
+    )

@@ -29,13 +29,15 @@ class ExportFlags:
         :raises click.UsageError: if one is of the other format, or nothing says where to write.
         """
         of_pairs = {
-            "--item-type": self.item_type is not None, "--embeddings": self.embeddings,
+            "--item-type": self.item_type is not None,
+            "--embeddings": self.embeddings,
             "--stats": self.only_stats,
-        }  # fmt: skip
+        }
         of_packs = {
-            "--bootstrap": self.n_generated is not None, "--negatives": self.negatives is not None,
+            "--bootstrap": self.n_generated is not None,
+            "--negatives": self.negatives is not None,
             "--seed": self.seed is not None,
-        }  # fmt: skip
+        }
         foreign = of_pairs if export_format == QUERY_PACKS else of_packs
         wrong = [name for name, given in foreign.items() if given]
         if wrong:

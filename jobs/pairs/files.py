@@ -72,9 +72,12 @@ def check_target(target: Path, files: Collection[str], *, overwrite: bool) -> No
 def pair_row(pair: PreferencePair, *, embeddings: Embeddings) -> dict[str, Any]:
     """Return a pair as a line of dataset.jsonl."""
     return {
-        "item_a": _item_row(pair.a, embeddings), "item_b": _item_row(pair.b, embeddings),
-        "label": pair.label, "reason_tags": list(pair.reason_tags), "similarity": pair.similarity,
-    }  # fmt: skip
+        "item_a": _item_row(pair.a, embeddings),
+        "item_b": _item_row(pair.b, embeddings),
+        "label": pair.label,
+        "reason_tags": list(pair.reason_tags),
+        "similarity": pair.similarity,
+    }
 
 
 def describe(
@@ -95,21 +98,26 @@ def describe(
     names = dict.fromkeys(name for item in items.values() for name in item.metrics)
     seeds = {seed_of(item.reference_id) for item in items.values()} - {None}
     return {
-        "format_version": FORMAT_VERSION, "created_at": plain(utc_now()),
-        "pairs": len(pairs), "items": len(items),
-        "feature_names": list(names), "embedding_dim": lengths[0] if lengths else None,
+        "format_version": FORMAT_VERSION,
+        "created_at": plain(utc_now()),
+        "pairs": len(pairs),
+        "items": len(items),
+        "feature_names": list(names),
+        "embedding_dim": lengths[0] if lengths else None,
         "labels": _counted((str(pair.label) for pair in pairs), ("-1", "0", "1")),
         "sources": _counted(pair.source.value for pair in pairs),
         "item_types": _counted(pair.a.item_type for pair in pairs),
         "reason_tags": _counted(tag for pair in pairs for tag in pair.reason_tags),
         "bootstrap_seeds": sorted(seed for seed in seeds if seed is not None),
-    }  # fmt: skip
+    }
 
 
 def _item_row(item: PreferenceItem, embeddings: Embeddings) -> dict[str, Any]:
     row: dict[str, Any] = {
-        "id": item.item_id, "item_type": item.item_type, "item_reference_id": item.reference_id,
-    }  # fmt: skip
+        "id": item.item_id,
+        "item_type": item.item_type,
+        "item_reference_id": item.reference_id,
+    }
     vector = _embedding(item, embeddings)
     if vector is not None:
         row["embedding"] = list(vector)

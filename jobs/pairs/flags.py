@@ -41,8 +41,9 @@ class PairFlags:
         item_type, a, b, label = self.item_type, self.item_a, self.item_b, self.label
         if item_type is None or a is None or b is None or label is None:
             needed = ("item_type", "item_a", "item_b", "label")
-            missing = [f"--{name.replace('_', '-')}" for name in needed
-                       if getattr(self, name) is None]  # fmt: skip
+            missing = [
+                f"--{name.replace('_', '-')}" for name in needed if getattr(self, name) is None
+            ]
             raise click.UsageError(f"missing {', '.join(missing)}; or use --interactive")
         if a == b:
             raise click.UsageError(
@@ -51,8 +52,12 @@ class PairFlags:
         return PreferencePair(
             PreferenceItem(item_type, a, self.metrics_a or {}, None, self.embedding_id_a),
             PreferenceItem(item_type, b, self.metrics_b or {}, None, self.embedding_id_b),
-            _LABELS[label], PairSource.MANUAL, annotator, self.reason_tags or (), self.similarity,
-        )  # fmt: skip
+            _LABELS[label],
+            PairSource.MANUAL,
+            annotator,
+            self.reason_tags or (),
+            self.similarity,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +129,10 @@ class CaptureFlags:
 
     def _flags_given(self) -> set[str]:
         flags = {
-            "--chosen": self.chosen, "--over": self.over or None, "--before": self.before,
-            "--after": self.after, "--improved, --worsened or --same": self.outcome,
-        }  # fmt: skip
+            "--chosen": self.chosen,
+            "--over": self.over or None,
+            "--before": self.before,
+            "--after": self.after,
+            "--improved, --worsened or --same": self.outcome,
+        }
         return {name for name, value in flags.items() if value is not None}

@@ -25,8 +25,9 @@ def prompted(flags: PairFlags) -> PairFlags:
     item_b = flags.item_b or _ask_for_another(item_a)
     label = flags.label or _ask(
         "Label (1: a is better, -1: b is better, 0: neither)",
-        type=click.Choice(LABELS), show_choices=False,
-    )  # fmt: skip
+        type=click.Choice(LABELS),
+        show_choices=False,
+    )
     tags = flags.reason_tags
     if tags is None:
         tags = _read("Reason tags, separated by commas", read_tags)

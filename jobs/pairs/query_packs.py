@@ -63,11 +63,16 @@ def export_query_packs(
             "`rerank annotate`, or generate some with --bootstrap 3000"
         )
     metadata = {
-        "format_version": FORMAT_VERSION, "train": len(train), "valid": len(valid),
-        "annotated": _counts(built[0]), "generated": _counts(built[1]), "negatives": negatives,
-        "seed": seed, "index_version": manifest.fingerprint,
+        "format_version": FORMAT_VERSION,
+        "train": len(train),
+        "valid": len(valid),
+        "annotated": _counts(built[0]),
+        "generated": _counts(built[1]),
+        "negatives": negatives,
+        "seed": seed,
+        "index_version": manifest.fingerprint,
         "model_version": resolver.model.version,
-    }  # fmt: skip
+    }
     with writing_folder(target) as draft:
         write_packs(train, draft / TRAIN)
         write_packs(valid, draft / VALID)
@@ -117,6 +122,9 @@ def _generated(retriever: Retriever, listings: int, seed: int) -> Sequence[Label
 
 def _counts(built: PacksBuilt) -> dict[str, int]:
     return {
-        "train": len(built.train), "valid": len(built.valid), "kept_out": built.kept_out,
-        "without_match": built.without_match, "on_both_sides": built.on_both_sides,
-    }  # fmt: skip
+        "train": len(built.train),
+        "valid": len(built.valid),
+        "kept_out": built.kept_out,
+        "without_match": built.without_match,
+        "on_both_sides": built.on_both_sides,
+    }

@@ -12,9 +12,12 @@ _MOST_SHOWN = 20
 def counts_text(counts: PreferenceCounts) -> str:
     """Return what the store holds, at most 20 rows of a kind."""
     groups = {
-        "source": counts.sources, "label": counts.labels, "item type": counts.item_types,
-        "reason tag": counts.tags, "annotator": counts.annotators,
-    }  # fmt: skip
+        "source": counts.sources,
+        "label": counts.labels,
+        "item type": counts.item_types,
+        "reason tag": counts.tags,
+        "annotator": counts.annotators,
+    }
     rows = [["pairs", "", str(counts.pairs)]]
     for name, numbers in groups.items():
         for at, (value, number) in enumerate(numbers.items()):
@@ -42,7 +45,9 @@ def followed_text(followed: Followed) -> str:
     }
     lines = [f"{followed.saved.line()}, {followed.removed} removed"]
     if followed.not_retrieved:
-        lines.append(f"not retrieved: {followed.not_retrieved} new pairs with a GPU that the "
-                     "listing does not retrieve")  # fmt: skip
+        lines.append(
+            f"not retrieved: {followed.not_retrieved} new pairs with a GPU that the "
+            "listing does not retrieve"
+        )
     lines += [f"left out: {number} {what}" for what, number in left_out.items() if number]
     return "\n".join(lines)

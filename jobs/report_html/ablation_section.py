@@ -35,23 +35,29 @@ def ablation_section(content: Content, anchor: str) -> Markup | None:
     )
     known = [block for block in (_ladder(ladder), _left_out(left_out)) if block is not None]
     return section(
-        anchor, "Ablation", lead, element("div", *known, class_="parts") if known else None,
+        anchor,
+        "Ablation",
+        lead,
+        element("div", *known, class_="parts") if known else None,
         folded("Figures of the ladder", _step_table("Ladder of systems", ladder)),
         folded(
             "Figures with a group left out",
             _step_table("Systems with one feature group left out", left_out),
         ),
-    )  # fmt: skip
+    )
 
 
 def _ladder(steps: Sequence[Content]) -> Markup | None:
     if not steps:
         return None
     rows = [
-        Row(_step(step), figure(part(step, "metrics"), _MEASURE),
-            Tone.OWN if at == len(steps) - 1 else Tone.OTHER)
+        Row(
+            _step(step),
+            figure(part(step, "metrics"), _MEASURE),
+            Tone.OWN if at == len(steps) - 1 else Tone.OTHER,
+        )
         for at, step in enumerate(steps)
-    ]  # fmt: skip
+    ]
     plot = dot_plot(
         rows, title="What each step of the ladder adds", axis_label=metric_label(_MEASURE)
     )
@@ -69,9 +75,12 @@ def _left_out(steps: Sequence[Content]) -> Markup | None:
         rows.append(Row(_step(step), own, Tone.OTHER if clear else Tone.OWN))
     rows.sort(key=lambda row: (row.figure.value is None, row.figure.value or 0.0, row.label))
     plot = dot_plot(
-        rows, title="What leaving a feature group out changes", limits=(-1.0, 1.0), signed=True,
+        rows,
+        title="What leaving a feature group out changes",
+        limits=(-1.0, 1.0),
+        signed=True,
         axis_label=f"{metric_label(_MEASURE)}, less that of the full system",
-    )  # fmt: skip
+    )
     told = "Left of zero the group earns its place; orange where the interval leaves out zero."
     note = element("p", told, class_="lead")
     return element("div", element("h4", "One group of features left out"), note, framed(plot))
@@ -82,12 +91,14 @@ def _step_table(caption: str, steps: Sequence[Content]) -> Markup | None:
     rows: list[list[Cell]] = []
     for step in steps:
         gap = part(part(step, "difference"), _MEASURE)
-        rows.append([
-            _step(step),
-            *(figure_cell(figure(part(step, "metrics"), key)) for key in metrics),
-            figure_cell(_difference(step), signed=True),
-            p_text(number(gap.get("p_adjusted"))),
-        ])  # fmt: skip
+        rows.append(
+            [
+                _step(step),
+                *(figure_cell(figure(part(step, "metrics"), key)) for key in metrics),
+                figure_cell(_difference(step), signed=True),
+                p_text(number(gap.get("p_adjusted"))),
+            ]
+        )
     header = ("system", *map(metric_label, metrics), "difference to full", "p, corrected")
     return table(f"{caption}; difference in {metric_label(_MEASURE)}", header, rows)
 

@@ -15,9 +15,12 @@ def section(anchor: str, title: str, lead: str | None, *body: Child) -> Markup |
     if all(child is None for child in body):
         return None
     return element(
-        "section", element("h3", title), element("p", lead, class_="lead") if lead else None,
-        *body, id=anchor,
-    )  # fmt: skip
+        "section",
+        element("h3", title),
+        element("p", lead, class_="lead") if lead else None,
+        *body,
+        id=anchor,
+    )
 
 
 def table(
@@ -37,13 +40,18 @@ def table(
         return None
 
     def line(cells: Sequence[Cell], head: bool) -> Markup:
-        return element("tr", *(
-            element(
-                "th" if head or at == 0 else "td", cell, class_="text" if at in left else None,
-                scope="col" if head else "row" if at == 0 else None,
-            )
-            for at, cell in enumerate(cells)
-        ))  # fmt: skip
+        return element(
+            "tr",
+            *(
+                element(
+                    "th" if head or at == 0 else "td",
+                    cell,
+                    class_="text" if at in left else None,
+                    scope="col" if head else "row" if at == 0 else None,
+                )
+                for at, cell in enumerate(cells)
+            ),
+        )
 
     return element(
         "div",
@@ -53,8 +61,11 @@ def table(
             element("thead", line(header, True)),
             element("tbody", *(line(row, False) for row in rows)),
         ),
-        class_="scroll", tabindex=0, role="region", aria_label=caption,
-    )  # fmt: skip
+        class_="scroll",
+        tabindex=0,
+        role="region",
+        aria_label=caption,
+    )
 
 
 def figure_cell(found: Figure, *, signed: bool = False) -> Markup:
@@ -86,12 +97,16 @@ def card(label: str, found: Figure, meaning: str) -> Markup | None:
         return None
     sample = f"n {whole(found.n)}" if found.n is not None else ""
     return element(
-        "div", element("dt", label),
+        "div",
+        element("dt", label),
         element(
-            "dd", element("b", share(found.value)), " ", element("span", interval(found)),
+            "dd",
+            element("b", share(found.value)),
+            " ",
+            element("span", interval(found)),
             element("small", f"{meaning}{', ' if meaning and sample else ''}{sample}"),
         ),
-    )  # fmt: skip
+    )
 
 
 def cards(*shown: Markup | None) -> Markup | None:

@@ -76,11 +76,15 @@ def risk_coverage_plot(curve: Content, *, title: str) -> Markup | None:
     y = axis_over(highest, start=_TOP + _SIDE, end=_TOP)
     last = points[-1]
     return _curve(
-        points, x, y, title=title, x_label="coverage: share of listings answered",
+        points,
+        x,
+        y,
+        title=title,
+        x_label="coverage: share of listings answered",
         y_label="risk: share wrong among them" + range_note(y),
         told=f"Answering {share(last[0])} of the listings, {share(last[1])} are wrong.",
         mark=(last, f"all answered: {share(last[1])}" if last[0] >= 0.995 else share(last[1])),
-    )  # fmt: skip
+    )
 
 
 def precision_recall_plot(curve: Content, *, title: str) -> Markup | None:
@@ -93,11 +97,15 @@ def precision_recall_plot(curve: Content, *, title: str) -> Markup | None:
     y = axis_over(lowest, start=_TOP + _SIDE, end=_TOP)
     last = points[-1]
     return _curve(
-        points, x, y, title=title, x_label="recall: share of the right answers given",
+        points,
+        x,
+        y,
+        title=title,
+        x_label="recall: share of the right answers given",
         y_label="precision of the answers" + range_note(y),
         told=f"At recall {share(last[0])} the precision is {share(last[1])}.",
         mark=(last, share(last[1])),
-    )  # fmt: skip
+    )
 
 
 def _curve(
@@ -120,17 +128,22 @@ def _curve(
     rises = height > points[0][1]
     lift = 4 if not rises else -12 if y.place(height) > _TOP + 26 else 20
     return picture(
-        bottom + 36, title, f"{told} The band is the 95 % interval.",
+        bottom + 36,
+        title,
+        f"{told} The band is the 95 % interval.",
         vertical_axis(y, _LEFT, y_label, right=_RIGHT),
         horizontal_axis(x, bottom, x_label, top=_TOP),
         path(band, "band", closed=True),
         path([(x.place(p[0]), y.place(p[1])) for p in points], "curve"),
         dot(x.place(at), y.place(height), 4, "dot own"),
         words_at(
-            x.place(at) - (0 if rises else 9), y.place(height) + lift, text, anchor="end",
+            x.place(at) - (0 if rises else 9),
+            y.place(height) + lift,
+            text,
+            anchor="end",
             class_="value",
         ),
-    )  # fmt: skip
+    )
 
 
 def _points(curve: Content, along: str, up: str) -> list[Point]:
@@ -175,9 +188,11 @@ def _histogram(bins: Sequence[Content], x: Axis, bottom: float) -> Markup:
         left, right = x.place(low), x.place(high)
         height = (_HISTOGRAM - 22) * n / largest
         marks.append(box(left + 1.5, bottom - height, right - left - 3, height, "bar"))
-        marks.append(words_at(
-            (left + right) / 2, bottom - height - 3, _short(n), anchor="middle", class_="tick"
-        ))  # fmt: skip
+        marks.append(
+            words_at(
+                (left + right) / 2, bottom - height - 3, _short(n), anchor="middle", class_="tick"
+            )
+        )
     return joined(*marks)
 
 

@@ -73,16 +73,22 @@ def dot_plot(
     values = [bound for row in shown for bound in row.figure[:3]] + [fixed]
     axis = axis_over(
         values,
-        start=_MARGIN, end=WIDTH - _MARGIN, limits=limits, n_ticks=5,
-    )  # fmt: skip
+        start=_MARGIN,
+        end=WIDTH - _MARGIN,
+        limits=limits,
+        n_ticks=5,
+    )
     top = LINE + 6 if reference and fixed is not None else 2
     bottom = top + _ROW * len(shown)
     marks: list[Child] = [
         horizontal_axis(
-            axis, bottom, axis_label + ("" if signed else range_note(axis, limits)),
-            top=top, signed=signed,
+            axis,
+            bottom,
+            axis_label + ("" if signed else range_note(axis, limits)),
+            top=top,
+            signed=signed,
         )
-    ]  # fmt: skip
+    ]
     if reference is not None and fixed is not None:
         marks.append(_reference_label(axis, fixed, reference.label))
     marks += [

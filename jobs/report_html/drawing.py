@@ -23,9 +23,14 @@ _CHARACTER: Final = 6.5  # mean width of a character at 12.4 units
 def picture(height: float, title: str, description: str, *children: Child) -> Markup:
     """Return an image of a height in units, with what it shows in words."""
     return element(
-        "svg", element("title", title), element("desc", description), *children,
-        viewBox=f"0 0 {WIDTH} {height:g}", role="img", class_="plot",
-    )  # fmt: skip
+        "svg",
+        element("title", title),
+        element("desc", description),
+        *children,
+        viewBox=f"0 0 {WIDTH} {height:g}",
+        role="img",
+        class_="plot",
+    )
 
 
 def words_at(
@@ -33,23 +38,25 @@ def words_at(
 ) -> Markup:
     """Return text at a point; ``anchor`` is start, middle or end."""
     return element(
-        "text", text, x=_unit(x), y=_unit(y), class_=class_,
+        "text",
+        text,
+        x=_unit(x),
+        y=_unit(y),
+        class_=class_,
         text_anchor=None if anchor == "start" else anchor,
-    )  # fmt: skip
+    )
 
 
 def line(x1: float, y1: float, x2: float, y2: float, class_: str) -> Markup:
     """Return a straight line."""
-    return element(
-        "line", x1=_unit(x1), y1=_unit(y1), x2=_unit(x2), y2=_unit(y2), class_=class_
-    )  # fmt: skip
+    return element("line", x1=_unit(x1), y1=_unit(y1), x2=_unit(x2), y2=_unit(y2), class_=class_)
 
 
 def box(x: float, y: float, width: float, height: float, class_: str) -> Markup:
     """Return a filled rectangle."""
     return element(
         "rect", x=_unit(x), y=_unit(y), width=_unit(width), height=_unit(height), class_=class_
-    )  # fmt: skip
+    )
 
 
 def dot(x: float, y: float, radius: float, class_: str) -> Markup:

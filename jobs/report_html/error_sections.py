@@ -46,9 +46,11 @@ def budget_section(content: Content, anchor: str) -> Markup | None:
     )
     header = ("lost by", "listings", "share", "because")
     return section(
-        anchor, "Loss budget", told + ".",
+        anchor,
+        "Loss budget",
+        told + ".",
         beside(plot, warning, table("Listings by outcome", header, rows, left=(0, 3))),
-    )  # fmt: skip
+    )
 
 
 def causes_section(content: Content, anchor: str) -> Markup | None:
@@ -59,9 +61,8 @@ def causes_section(content: Content, anchor: str) -> Markup | None:
     largest = max(counts.values())
     ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
     rows: list[list[Cell]] = [
-        [cause, whole(n), small_bar(n / largest), _SENTENCES.get(cause, "")]
-        for cause, n in ordered
-    ]  # fmt: skip
+        [cause, whole(n), small_bar(n / largest), _SENTENCES.get(cause, "")] for cause, n in ordered
+    ]
     lead = f"{plural(sum(counts.values()), 'error')}, by the rule that explains each."
     header = ("cause", "n", "", "what it means")
     return section(anchor, "Causes", lead, table("Errors by cause", header, rows, left=(0, 2, 3)))
@@ -75,24 +76,29 @@ def confusions_section(content: Content, anchor: str) -> Markup | None:
     largest = max(count(item.get("n")) or 0 for item in found) or 1
     rows: list[list[Cell]] = [
         [
-            foreign(text(item, "gold")), foreign(text(item, "found")), whole(count(item.get("n"))),
+            foreign(text(item, "gold")),
+            foreign(text(item, "found")),
+            whole(count(item.get("n"))),
             small_bar((count(item.get("n")) or 0) / largest),
             joined(*_spaced([str(key) for key in items(item, "listing_ids") if key is not None])),
         ]
         for item in found
-    ]  # fmt: skip
+    ]
     header = ("sold", "taken for", "n", "", "listings")
     first, rest = rows[:_SHOWN_CONFUSIONS], rows[_SHOWN_CONFUSIONS:]
     left = (0, 1, 3, 4)
     return section(
-        anchor, "Confusions",
+        anchor,
+        "Confusions",
         "Models whose listings were named as another model, most often their sibling.",
         table("Confusions, the most frequent first", header, first, left=left),
         folded(
             f"{plural(len(rest), 'more confusion')}",
             table("More confusions", header, rest, left=left),
-        ) if rest else None,
-    )  # fmt: skip
+        )
+        if rest
+        else None,
+    )
 
 
 def _of(n: int | None, listings: int) -> str:

@@ -30,30 +30,39 @@ def failures_section(content: Content, anchor: str) -> Markup | None:
     if errors is not None and errors > len(found):
         lead = f"The {len(found):,} costliest of {errors:,} wrong answers"
     return section(
-        anchor, "Failures",
+        anchor,
+        "Failures",
         f"{lead}, the costliest first: wrong and accepted, then wrong, then not accepted.",
         element(
-            "div", _toolbar(found, anchor),
-            element("div", *(_failure(item, at) for at, item in enumerate(found, 1)),
-                    class_="cases"),
+            "div",
+            _toolbar(found, anchor),
+            element(
+                "div", *(_failure(item, at) for at, item in enumerate(found, 1)), class_="cases"
+            ),
             class_="failures",
         ),
-    )  # fmt: skip
+    )
 
 
 def _toolbar(found: Sequence[Content], anchor: str) -> Markup:
     """Return the controls; hidden until the script that works them runs."""
     return element(
         "div",
-        _choice(found, "cause", "cause", anchor), _choice(found, "lost_to", "lost by", anchor),
+        _choice(found, "cause", "cause", anchor),
+        _choice(found, "lost_to", "lost by", anchor),
         element(
-            "span", element("button", "‹ previous", type="button", class_="previous"),
+            "span",
+            element("button", "‹ previous", type="button", class_="previous"),
             element("output", class_="place", aria_live="polite"),
-            element("button", "next ›", type="button", class_="next"), class_="leaf",
+            element("button", "next ›", type="button", class_="next"),
+            class_="leaf",
         ),
         element("button", "show as a list", type="button", class_="mode", aria_pressed="false"),
-        class_="toolbar", role="group", aria_label="Leaf through failures", hidden=True,
-    )  # fmt: skip
+        class_="toolbar",
+        role="group",
+        aria_label="Leaf through failures",
+        hidden=True,
+    )
 
 
 def _choice(found: Sequence[Content], key: str, label: str, anchor: str) -> Markup:
@@ -76,7 +85,8 @@ def _failure(item: Content, at: int) -> Markup:
     return element(
         "details",
         element(
-            "summary", element("span", f"{at}", class_="number"),
+            "summary",
+            element("span", f"{at}", class_="number"),
             foreign(text(item, "title") or MISSING, class_="title"),
             element("span", f"{cause} · lost by {loser}", class_="tag"),
         ),
@@ -90,8 +100,9 @@ def _failure(item: Content, at: int) -> Markup:
             class_="facts",
         ),
         _features(records(item, "features"), at),
-        data_cause=cause, data_lost_to=loser,
-    )  # fmt: skip
+        data_cause=cause,
+        data_lost_to=loser,
+    )
 
 
 def _right(item: Content) -> tuple[Markup, ...]:
@@ -112,11 +123,13 @@ def _features(found: Sequence[Content], at: int) -> Markup | None:
     largest = max((abs(value) for value in shares if value is not None), default=0.0) or 1.0
     rows: list[list[Cell]] = [
         [
-            text(item, "words") or text(item, "feature"), _value(item, "right"),
-            _value(item, "chosen"), joined(_bar(value, largest), _signed(value)),
+            text(item, "words") or text(item, "feature"),
+            _value(item, "right"),
+            _value(item, "chosen"),
+            joined(_bar(value, largest), _signed(value)),
         ]
         for item, value in zip(found, shares, strict=True)
-    ]  # fmt: skip
+    ]
     header = ("feature", "right", "chosen", "contribution")
     return table(f"What decided failure {at}", header, rows)
 

@@ -46,10 +46,13 @@ def element(name: str, /, *children: Child, **attributes: Attribute) -> Markup:
 
 def joined(*children: Child) -> Markup:
     """Return children after each other, strings escaped."""
-    return Markup("".join(
-        child if isinstance(child, Markup) else escaped(child)
-        for child in children if child is not None
-    ))  # fmt: skip
+    return Markup(
+        "".join(
+            child if isinstance(child, Markup) else escaped(child)
+            for child in children
+            if child is not None
+        )
+    )
 
 
 def escaped(text: str) -> Markup:

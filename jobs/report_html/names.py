@@ -10,15 +10,24 @@ from rerank.evaluation.catalogue import METRICS, Better
 _METRICS = {metric.name: metric for metric in METRICS}
 OTHER_DEFINITIONS = (
     ("difference", "ours less the baseline's on the same listings, with a paired interval"),
-    ("p, corrected", "chance of such a difference if both were equally good (paired "
-     "randomisation), multiplied up for the number of comparisons after Holm"),
-    ("[low–high]", "95 % interval: bootstrap, listings that belong together drawn as one; "
-     "Wilson's for the bins of the reliability diagram"),
+    (
+        "p, corrected",
+        "chance of such a difference if both were equally good (paired "
+        "randomisation), multiplied up for the number of comparisons after Holm",
+    ),
+    (
+        "[low–high]",
+        "95 % interval: bootstrap, listings that belong together drawn as one; "
+        "Wilson's for the bins of the reliability diagram",
+    ),
     ("n", "how many listings, answers or sets the figure is made from"),
     ("candidate set", "the models, or no match, that hold the truth with the stated coverage"),
-    ("contribution", "what a feature did to the score (SHAP); of a wrong order: less what it did "
-     "for the right candidate; of a wrong decision: in log-odds of accepting"),
-)  # fmt: skip
+    (
+        "contribution",
+        "what a feature did to the score (SHAP); of a wrong order: less what it did "
+        "for the right candidate; of a wrong decision: in log-odds of accepting",
+    ),
+)
 
 
 def metric_label(name: str) -> str:

@@ -53,8 +53,12 @@ _SECTIONS = (
     ("failures", "Failures", failures_section),
 )
 _OVERVIEW = (
-    "precision_at_1", "accepted_share", "precision_of_accepted", "nil_false_match_rate", "ece",
-)  # fmt: skip
+    "precision_at_1",
+    "accepted_share",
+    "precision_of_accepted",
+    "nil_false_match_rate",
+    "ece",
+)
 
 
 def render_report(report: Mapping[str, Any]) -> str:
@@ -118,11 +122,12 @@ def _dateline(report: Content) -> Markup | None:
 def _overview(sets: Content) -> Markup | None:
     rows = [
         [
-            foreign(spoken(name)), whole(count(part(sets, name).get("n"))),
+            foreign(spoken(name)),
+            whole(count(part(sets, name).get("n"))),
             *(figure_cell(figure(part(part(sets, name), "metrics"), key)) for key in _OVERVIEW),
         ]
         for name in sets
-    ]  # fmt: skip
+    ]
     header = ("set", "listings", *map(metric_label, _OVERVIEW))
     return table("All sets at a glance, with 95 % intervals", header, rows)
 
@@ -145,9 +150,9 @@ def _set(anchor: str, name: str, content: Content, ablated: Content) -> Markup:
         (f"{anchor}-{key}", label, build(content, f"{anchor}-{key}"))
         for key, label, build in _SECTIONS
     ]
-    found.insert(-4, (
-        f"{anchor}-ablation", "Ablation", ablation_section(ablated, f"{anchor}-ablation")
-    ))  # fmt: skip
+    found.insert(
+        -4, (f"{anchor}-ablation", "Ablation", ablation_section(ablated, f"{anchor}-ablation"))
+    )
     shown = [(key, label, block) for key, label, block in found if block is not None]
     links = (element("li", element("a", label, href=f"#{key}")) for key, label, _ in shown)
     kinds = kinds_text(content)
@@ -155,12 +160,13 @@ def _set(anchor: str, name: str, content: Content, ablated: Content) -> Markup:
         "article",
         element("h2", foreign(spoken(name))),
         element("p", f"{kinds}.", class_="lead") if kinds else None,
-        element(
-            "nav", element("ul", *links, class_="contents"), aria_label="Sections of this set"
-        ) if shown else None,
+        element("nav", element("ul", *links, class_="contents"), aria_label="Sections of this set")
+        if shown
+        else None,
         *(block for _, _, block in shown),
-        id=anchor, class_="set",
-    )  # fmt: skip
+        id=anchor,
+        class_="set",
+    )
 
 
 def _how_to_read() -> Markup:
@@ -170,13 +176,16 @@ def _how_to_read() -> Markup:
         for item in (element("dt", term), element("dd", meaning))
     ]
     return element(
-        "section", element("h3", "How to read it"),
+        "section",
+        element("h3", "How to read it"),
         element(
-            "p", "Figures read .973 [.947–.993]: the value, then its 95 % interval. Axes show the "
+            "p",
+            "Figures read .973 [.947–.993]: the value, then its 95 % interval. Axes show the "
             "range that the figures need; where they leave something out, their label says so.",
         ),
-        element("dl", *terms, class_="terms"), id="how-to-read",
-    )  # fmt: skip
+        element("dl", *terms, class_="terms"),
+        id="how-to-read",
+    )
 
 
 def _provenance(report: Content) -> Markup:
@@ -184,19 +193,26 @@ def _provenance(report: Content) -> Markup:
     facts = [
         (label, text(report, key))
         for label, key in (
-            ("run", "run_id"), ("started", "started_at"), ("model", "model_version"),
-            ("index", "index_version"), ("registry", "registry_version"), ("seed", "seed"),
-            ("bootstrap samples", "samples"), ("report format", "format_version"),
+            ("run", "run_id"),
+            ("started", "started_at"),
+            ("model", "model_version"),
+            ("index", "index_version"),
+            ("registry", "registry_version"),
+            ("seed", "seed"),
+            ("bootstrap samples", "samples"),
+            ("report format", "format_version"),
         )
-    ]  # fmt: skip
+    ]
     facts += [(spoken(str(key)), text(machine, key)) for key in machine]
     p50, p99 = number(latency.get("p50")), number(latency.get("p99"))
     if p50 is not None:
         slow = MISSING if p99 is None else f"{p99:.1f} ms"
-        facts.append((
-            "one listing, in-process",
-            f"p50 {p50:.1f} ms, p99 {slow}, n {whole(count(latency.get('n')))}",
-        ))  # fmt: skip
+        facts.append(
+            (
+                "one listing, in-process",
+                f"p50 {p50:.1f} ms, p99 {slow}, n {whole(count(latency.get('n')))}",
+            )
+        )
     ablation = part(report, "ablation")
     facts += [
         (f"ablation {key}", text(ablation, key)) for key in ("scale", "seed") if text(ablation, key)
@@ -208,6 +224,7 @@ def _provenance(report: Content) -> Markup:
         for item in (element("dt", term), element("dd", foreign(told)))
     ]
     return element(
-        "footer", element("h2", "Where the figures come from"),
+        "footer",
+        element("h2", "Where the figures come from"),
         element("dl", *shown, class_="facts"),
-    )  # fmt: skip
+    )

@@ -38,10 +38,12 @@ def reliability_section(content: Content, anchor: str) -> Markup | None:
         [
             f"{share(number(item.get('low')))}–{share(number(item.get('high')))}",
             share(number(item.get("mean_probability"))),
-            figure_cell(read_figure(item, "share_correct")), whole(count(item.get("n"))),
+            figure_cell(read_figure(item, "share_correct")),
+            whole(count(item.get("n"))),
         ]
-        for item in bins if count(item.get("n"))
-    ]  # fmt: skip
+        for item in bins
+        if count(item.get("n"))
+    ]
     gap = figure(part(content, "metrics"), "ece")
     lead = (
         "A dot above the dashed line means that answers are right more often than their "
@@ -51,9 +53,11 @@ def reliability_section(content: Content, anchor: str) -> Markup | None:
         lead += f" The mean gap (ECE) is {with_interval(gap)}."
     header = ("bin", "mean probability", "share right", "n")
     return section(
-        anchor, "Are the probabilities true?", lead,
+        anchor,
+        "Are the probabilities true?",
+        lead,
         beside(plot, table("Bins of the reliability diagram", header, rows)),
-    )  # fmt: skip
+    )
 
 
 def curves_section(content: Content, anchor: str) -> Markup | None:
@@ -71,14 +75,16 @@ def curves_section(content: Content, anchor: str) -> Markup | None:
         if area.value is not None:
             told.append(f"Area under {name}: {with_interval(area)}.")
     return section(
-        anchor, "What accepting more costs", " ".join(told),
+        anchor,
+        "What accepting more costs",
+        " ".join(told),
         plots(
             risk_coverage_plot(part(curves, "risk_coverage"), title="Risk against coverage"),
             precision_recall_plot(
                 part(curves, "precision_recall"), title="Precision against recall"
             ),
         ),
-    )  # fmt: skip
+    )
 
 
 def candidate_sets_section(content: Content, anchor: str) -> Markup | None:
@@ -101,17 +107,22 @@ def candidate_sets_section(content: Content, anchor: str) -> Markup | None:
             " these differ."
         )
     plot = dot_plot(
-        [Row("coverage reached", coverage)], title="Coverage of candidate sets",
+        [Row("coverage reached", coverage)],
+        title="Coverage of candidate sets",
         axis_label="share of sets that hold the truth",
         reference=Reference(level, "promised"),
-    )  # fmt: skip
+    )
     bounds = "" if size.low is None or size.high is None else f"{size.low:.2f}–{size.high:.2f}"
     rows = [
         ["coverage promised", share(level), "", ""],
         ["coverage reached", share(coverage.value), _span(coverage), whole(coverage.n)],
-        ["mean size", MISSING if size.value is None else f"{size.value:.2f}", bounds,
-         whole(size.n)],
-    ]  # fmt: skip
+        [
+            "mean size",
+            MISSING if size.value is None else f"{size.value:.2f}",
+            bounds,
+            whole(size.n),
+        ],
+    ]
     header = ("", "value", "95 %", "n")
     return section(
         anchor, "Candidate sets", told, beside(plot, table("Candidate sets", header, rows))

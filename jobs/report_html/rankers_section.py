@@ -36,9 +36,13 @@ def rankers_section(content: Content, anchor: str, model_version: str) -> Markup
     if costs is None and all(block is None for block in tables):
         return None
     return section(
-        anchor, "Rankers, measured together", _lead(content), _staleness(content, model_version),
-        costs, *tables,
-    )  # fmt: skip
+        anchor,
+        "Rankers, measured together",
+        _lead(content),
+        _staleness(content, model_version),
+        costs,
+        *tables,
+    )
 
 
 def _lead(content: Content) -> str:
@@ -66,21 +70,31 @@ def _staleness(content: Content, model_version: str) -> Markup | None:
 def _costs_table(rankers: Sequence[Content]) -> Markup | None:
     rows: list[list[Cell]] = [
         [
-            foreign(text(each, "name")), foreign(text(each, "description")),
-            foreign(text(each, "version") or MISSING), _written(each, "size_bytes", size_text),
-            _written(each, "training_seconds", duration_text), _rate(each, "ranking"),
+            foreign(text(each, "name")),
+            foreign(text(each, "description")),
+            foreign(text(each, "version") or MISSING),
+            _written(each, "size_bytes", size_text),
+            _written(each, "training_seconds", duration_text),
+            _rate(each, "ranking"),
             _rate(each, "resolving"),
         ]
         for each in rankers
-    ]  # fmt: skip
+    ]
     header = (
-        "ranker", "what it is", "version", "size", "training", "ranked a second",
+        "ranker",
+        "what it is",
+        "version",
+        "size",
+        "training",
+        "ranked a second",
         "resolved a second",
-    )  # fmt: skip
+    )
     return table(
-        "What rankers cost; ranked: on given candidates, resolved: from title to answer", header,
-        rows, left=(0, 1, 2),
-    )  # fmt: skip
+        "What rankers cost; ranked: on given candidates, resolved: from title to answer",
+        header,
+        rows,
+        left=(0, 1, 2),
+    )
 
 
 def _written(ranker: Content, key: str, write: Callable[[float | None], str]) -> str:
@@ -103,10 +117,13 @@ def _set_table(name: str, content: Content, seed: str) -> Markup | None:
     for ranker in rankers:
         own = part(rankers, ranker)
         difference = part(part(own, "differences"), "precision_at_1")
-        rows.append([
-            foreign(ranker), *(figure_cell(figure(part(own, "metrics"), key)) for key in metrics),
-            p_text(number(difference.get("p_adjusted"))),
-        ])  # fmt: skip
+        rows.append(
+            [
+                foreign(ranker),
+                *(figure_cell(figure(part(own, "metrics"), key)) for key in metrics),
+                p_text(number(difference.get("p_adjusted"))),
+            ]
+        )
     header = ("ranker", *map(metric_label, metrics), "p, corrected")
     return table(f"{spoken(name)}{_size(content, seed)}", header, rows)
 

@@ -42,7 +42,7 @@ def slices_section(content: Content, anchor: str) -> Markup | None:
     known = [block for block in blocks if block is not None]
     return section(
         anchor, "Slices", lead, element("div", *known, class_="parts") if known else None
-    )  # fmt: skip
+    )
 
 
 def _slice_block(name: str, values: Content, whole_set: Figure) -> Markup | None:
@@ -57,10 +57,11 @@ def _slice_block(name: str, values: Content, whole_set: Figure) -> Markup | None
     ordered = sorted(shown, key=lambda value: _by_figure(figures[value]))
     rows = [Row(value, figures[value], *_tone(figures[value], whole_set)) for value in ordered]
     plot = dot_plot(
-        rows, title=f"{metric_label(_MEASURE)} by {name}",
+        rows,
+        title=f"{metric_label(_MEASURE)} by {name}",
         axis_label=f"{metric_label(_MEASURE)} by {name}",
         reference=Reference(whole_set.value, "whole set"),
-    )  # fmt: skip
+    )
     more = len(known) - len(ordered)
     note = element("p", f"{more} more with fewer listings are in the table.") if more > 0 else None
     details = folded("Further figures of these slices", _slice_table(name, values))

@@ -49,17 +49,22 @@ def summary_section(content: Content, anchor: str) -> Markup | None:
         "All figures with 95 % intervals", ("metric", "value", "n", "better"), rows, left=(0, 3)
     )
     return section(
-        anchor, "Summary", _summary_lead(content, metrics),
+        anchor,
+        "Summary",
+        _summary_lead(content, metrics),
         cards(*(card(metric_label(n), figure(metrics, n), why) for n, why in _HEADLINES)),
         folded("All figures", every),
-    )  # fmt: skip
+    )
 
 
 def kinds_text(content: Content) -> str:
     """Say how many listings a set has and of which kinds."""
     kinds = part(content, "kinds")
-    words = {"match": "sell a GPU of the registry", "nil": "sell something else",
-             "ambiguous": "could mean several and are not judged"}  # fmt: skip
+    words = {
+        "match": "sell a GPU of the registry",
+        "nil": "sell something else",
+        "ambiguous": "could mean several and are not judged",
+    }
     told = [
         f"{whole(count(kinds[kind]))} {words[kind]}" for kind in words if count(kinds.get(kind))
     ]
@@ -82,13 +87,17 @@ def baselines_section(content: Content, anchor: str) -> Markup | None:
         for name in systems
     ]
     plot = dot_plot(
-        rows, title="Precision@1 of rerank and of the baselines", axis_label="precision@1",
-    )  # fmt: skip
+        rows,
+        title="Precision@1 of rerank and of the baselines",
+        axis_label="precision@1",
+    )
     return section(
-        anchor, "Against baselines", _baselines_lead(systems),
+        anchor,
+        "Against baselines",
+        _baselines_lead(systems),
         beside(plot, _comparison_table(content)),
         folded("All figures of the systems", _baseline_table(content, systems)),
-    )  # fmt: skip
+    )
 
 
 def routes_section(content: Content, anchor: str) -> Markup | None:
@@ -106,14 +115,15 @@ def routes_section(content: Content, anchor: str) -> Markup | None:
     plot = dot_plot(
         [
             Row(
-                name, figure(part(routes, name), deepest),
+                name,
+                figure(part(routes, name), deepest),
                 Tone.OWN if name == "fused" else Tone.OTHER,
             )
             for name in routes
         ],
         title=f"{metric_label(deepest)} of each retrieval route",
         axis_label=f"{metric_label(deepest)}: right model retrieved",
-    )  # fmt: skip
+    )
     lead = "What retrieval misses no ranking can mend; fused is what the ranker gets."
     header = ("route", *(metric_label(key) for key in cutoffs))
     return section(
@@ -163,11 +173,13 @@ def _baseline_table(content: Content, systems: Content) -> Markup | None:
     rows: list[list[Cell]] = [["rerank", *ours, ""]]
     for name in systems:
         own = part(systems, name)
-        rows.append([
-            system_label(name),
-            *(figure_cell(figure(own, key)) for key in _BASELINE_COLUMNS),
-            figure_cell(figure(own, "gain_precision_at_1"), signed=True),
-        ])  # fmt: skip
+        rows.append(
+            [
+                system_label(name),
+                *(figure_cell(figure(own, key)) for key in _BASELINE_COLUMNS),
+                figure_cell(figure(own, "gain_precision_at_1"), signed=True),
+            ]
+        )
     header = ("system", *map(metric_label, _BASELINE_COLUMNS), "rerank's lead")
     return table("Systems; lead in precision@1, on the baseline's own listings", header, rows)
 
@@ -179,10 +191,11 @@ def _comparison_table(content: Content) -> Markup | None:
         [
             f"{metric_label(text(item, 'metric'))}: {system_label(text(item, 'baseline'))}",
             figure_cell(read_figure(item, "difference"), signed=True),
-            p_text(number(item.get("p_value"))), p_text(number(item.get("p_adjusted"))),
+            p_text(number(item.get("p_value"))),
+            p_text(number(item.get("p_adjusted"))),
             whole(count(item.get("n"))),
         ]
         for item in compared
-    ]  # fmt: skip
+    ]
     header = ("against", "difference", "p", "p, corrected", "n")
     return table("rerank less baseline, on the same listings", header, rows)

@@ -94,9 +94,10 @@ class ResolverAnswerer(InTurn):
     def __init__(self, resolver: Resolver, options: ScoreOptions | None = None) -> None:
         self.options = options or ScoreOptions()
         self.schema = answer_schema(
-            self.options.coverage, only_decisions=self.options.only_decisions,
+            self.options.coverage,
+            only_decisions=self.options.only_decisions,
             explained=self.options.explained,
-        )  # fmt: skip
+        )
         self.model_version: str = resolver.model.version
         self.index_version: str = resolver.index_version
         self._resolver = resolver
@@ -107,9 +108,12 @@ class ResolverAnswerer(InTurn):
         """Resolve the listings of a batch."""
         listings = batch.listings()
         answers = resolve_to_table(
-            self._resolver, listings, top_k=self.options.top_k,
-            coverage=self.options.coverage, faults=batch.faults,
-        )  # fmt: skip
+            self._resolver,
+            listings,
+            top_k=self.options.top_k,
+            coverage=self.options.coverage,
+            faults=batch.faults,
+        )
         if self.options.explained:
             column = explanation_column(self._resolver, listings, faults=batch.faults)
             answers = answers.append_column(EXPLANATION_FIELD, column)

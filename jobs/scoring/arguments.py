@@ -22,9 +22,12 @@ from jobs.scoring.progress_line import ProgressLine
 from jobs.workers import WorkerEndedError
 
 _WORDS = {
-    "listing_id": "listing's id", "title": "title", "vendor": "seller's brand field",
-    "description": "description", "price": "price",
-}  # fmt: skip
+    "listing_id": "listing's id",
+    "title": "title",
+    "vendor": "seller's brand field",
+    "description": "description",
+    "price": "price",
+}
 
 
 def column_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -35,9 +38,12 @@ def column_options(command: Callable[..., Any]) -> Callable[..., Any]:
             flag, f"{name}_column", metavar="NAME", help=f"Your column that is the {_WORDS[name]}."
         )(command)
     return click.option(
-        "--columns", "columns_file", type=click.Path(exists=True, dir_okay=False, path_type=Path),
-        metavar="FILE.yaml", help="Your names of columns, a line each: `title: product_name`.",
-    )(command)  # fmt: skip
+        "--columns",
+        "columns_file",
+        type=click.Path(exists=True, dir_okay=False, path_type=Path),
+        metavar="FILE.yaml",
+        help="Your names of columns, a line each: `title: product_name`.",
+    )(command)
 
 
 def column_names_of(columns_file: Path | None, named: dict[str, str | None]) -> ColumnNames:
@@ -96,19 +102,26 @@ def engine_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add ``--engine``, ``--ray-address`` and ``--workers``; `engine_of` reads them."""
     for option in (
         click.option(
-            "--workers", type=click.IntRange(1, 256), default=1, show_default=True,
+            "--workers",
+            type=click.IntRange(1, 256),
+            default=1,
+            show_default=True,
             help="Processes that resolve; two pay from some 20,000 listings.",
         ),
         click.option(
-            "--ray-address", metavar="ADDRESS",
+            "--ray-address",
+            metavar="ADDRESS",
             help="Of a Ray cluster, HOST:PORT or auto; default: RAY_ADDRESS, else this machine.",
         ),
         click.option(
-            "--engine", "engine_name", default=EngineKind.LOCAL.value, show_default=True,
+            "--engine",
+            "engine_name",
+            default=EngineKind.LOCAL.value,
+            show_default=True,
             type=click.Choice([kind.value for kind in EngineKind]),
             help="What spreads the work: this process, or Ray, a file to each worker.",
         ),
-    ):  # fmt: skip
+    ):
         command = option(command)
     return command
 

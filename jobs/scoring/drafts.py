@@ -100,9 +100,10 @@ def remove_left_overs(target: Place) -> None:
         return
     with os.scandir(target.local.parent) as entries:
         names = [
-            entry.path for entry in entries
+            entry.path
+            for entry in entries
             if entry.name.startswith(f".{target.name}.") and entry.name.endswith(_ENDING)
-        ]  # fmt: skip
+        ]
     for name in names:
         with suppress(FileNotFoundError):
             handle = os.open(name, os.O_RDONLY)

@@ -150,8 +150,10 @@ class RememberingAnswerer:
                 self._damaged.add(number)
                 self._warn(self._groups[number].place, exc)
                 continue
-            same = [_key(listings[row]) == _key(earlier[old]) for row, old in zip(
-                rows.tolist(), within.tolist(), strict=True)]  # fmt: skip
+            same = [
+                _key(listings[row]) == _key(earlier[old])
+                for row, old in zip(rows.tolist(), within.tolist(), strict=True)
+            ]
             if any(same):
                 found.append((rows[same], answers.take(pa.array(within[same]))))
         return found
@@ -249,9 +251,12 @@ def _part(batch: ListingBatch, rows: Ints) -> ListingBatch:
 def _names_in_output(record: dict[str, Any], answerer: Answerer) -> ColumnNames:
     """Return what the key columns of an earlier input are called in its output."""
     renamed = renamed_columns(list(record["columns"]), answerer.schema)
-    return ColumnNames(**{
-        ours: renamed.get(theirs, theirs) for ours, theirs in record["options"]["columns"].items()
-    })  # fmt: skip
+    return ColumnNames(
+        **{
+            ours: renamed.get(theirs, theirs)
+            for ours, theirs in record["options"]["columns"].items()
+        }
+    )
 
 
 def _key_columns(names: ColumnNames, there: Sequence[str]) -> list[str]:

@@ -80,9 +80,14 @@ def run_scoring(
     from jobs.scoring.ray_engine import run_on_ray
 
     return run_on_ray(
-        plan, alike, make, workers=engine.workers, address=engine.address, progress=progress,
+        plan,
+        alike,
+        make,
+        workers=engine.workers,
+        address=engine.address,
+        progress=progress,
         say=say,
-    )  # fmt: skip
+    )
 
 
 def remembering_resolver(

@@ -15,14 +15,26 @@ from rerank.explanation import NOTHING, explain_many
 if TYPE_CHECKING:
     from rerank.resolver import Resolver
 
-_CONTRIBUTION = pa.struct([
-    ("feature", pa.string()), ("words", pa.string()), ("contribution", pa.float64()),
-    ("value", pa.float64()), ("rival", pa.float64()),
-])  # fmt: skip
-EXPLANATION_FIELD = pa.field("explanation", pa.struct([
-    ("best", pa.string()), ("rival", pa.string()), ("ranking", pa.list_(_CONTRIBUTION)),
-    ("offer", pa.list_(_CONTRIBUTION)),
-]))  # fmt: skip
+_CONTRIBUTION = pa.struct(
+    [
+        ("feature", pa.string()),
+        ("words", pa.string()),
+        ("contribution", pa.float64()),
+        ("value", pa.float64()),
+        ("rival", pa.float64()),
+    ]
+)
+EXPLANATION_FIELD = pa.field(
+    "explanation",
+    pa.struct(
+        [
+            ("best", pa.string()),
+            ("rival", pa.string()),
+            ("ranking", pa.list_(_CONTRIBUTION)),
+            ("offer", pa.list_(_CONTRIBUTION)),
+        ]
+    ),
+)
 """The fields of `rerank.explanation.Explanation`."""
 
 

@@ -56,9 +56,12 @@ class FileWorker:
         except RerankError as exc:
             return {"fault": f"the {self._name} on {socket.gethostname()} cannot answer: {exc}"}
         outcome = score_task(
-            self._plan.tasks[number], self._answerer, columns.copy(),
-            resume=self._plan.existing is Existing.RESUME, say=self._said.append,
-        )  # fmt: skip
+            self._plan.tasks[number],
+            self._answerer,
+            columns.copy(),
+            resume=self._plan.existing is Existing.RESUME,
+            say=self._said.append,
+        )
         return {"outcome": outcome.as_json(), "said": list(self._said)}
 
     def _checked_answerer(self) -> Answerer:

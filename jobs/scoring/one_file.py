@@ -115,7 +115,9 @@ def _record_text(record: Mapping[str, Any], listings: ListingFile, counts: FileC
         **record,
         "columns": column_types(listings.schema),
         "counts": {
-            "rows": counts.rows, "rejects": counts.rejects, "decisions": counts.decisions,
+            "rows": counts.rows,
+            "rejects": counts.rejects,
+            "decisions": counts.decisions,
         },
-    }  # fmt: skip
+    }
     return json.dumps(content, sort_keys=True)

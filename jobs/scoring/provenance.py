@@ -22,10 +22,13 @@ RECORD_KEY = "rerank.score"
 _FORMAT = 1
 _BLOCK_BYTES = 1 << 20
 _SAID = {
-    "input": "the input changed", "options": "the options changed",
-    "model_version": "another model", "index_version": "another index",
-    "release": "another release", "format": "another release",
-}  # fmt: skip
+    "input": "the input changed",
+    "options": "the options changed",
+    "model_version": "another model",
+    "index_version": "another index",
+    "release": "another release",
+    "format": "another release",
+}
 
 
 def making(source: Place, answerer: Answerer) -> dict[str, Any]:

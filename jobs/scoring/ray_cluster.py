@@ -56,9 +56,11 @@ def ray_data() -> tuple[Any, tuple[type[Exception], ...]]:
         logging.getLogger(name).setLevel(logging.CRITICAL)
     errors = ray.exceptions
     return ray.data, (
-        errors.RayActorError, errors.WorkerCrashedError, errors.OutOfMemoryError,
+        errors.RayActorError,
+        errors.WorkerCrashedError,
+        errors.OutOfMemoryError,
         errors.NodeDiedError,
-    )  # fmt: skip
+    )
 
 
 @contextmanager
@@ -78,17 +80,21 @@ def connected(address: str | None, *, workers: int) -> Iterator[None]:
     own: dict[str, Any] = {}
     if address is None:
         own = {
-            "num_cpus": workers, "object_store_memory": _STORE_BYTES, "include_dashboard": False,
-        }  # fmt: skip
+            "num_cpus": workers,
+            "object_store_memory": _STORE_BYTES,
+            "include_dashboard": False,
+        }
     else:
         _check_reach(address)
     with redirect_stdout(sys.stderr):
         try:
             with _silence(), _keeping_sigterm():
                 ray.init(
-                    address=address or "local", log_to_driver=False,
-                    logging_level=logging.ERROR, **own,
-                )  # fmt: skip
+                    address=address or "local",
+                    log_to_driver=False,
+                    logging_level=logging.ERROR,
+                    **own,
+                )
         except (OSError, RuntimeError, ValueError) as exc:
             where = address or "this machine"
             raise RerankError(f"Ray cannot be started on {where} ({_last_line(str(exc))})") from exc
@@ -129,9 +135,12 @@ def _check_reach(address: str) -> None:
     """
     try:
         done = subprocess.run(
-            [sys.executable, "-c", _PROBE, address], capture_output=True, text=True,
-            timeout=REACH_S, check=False,
-        )  # fmt: skip
+            [sys.executable, "-c", _PROBE, address],
+            capture_output=True,
+            text=True,
+            timeout=REACH_S,
+            check=False,
+        )
     except subprocess.TimeoutExpired:
         found = f"no answer within {REACH_S:g} s"
     else:

@@ -107,9 +107,14 @@ def _reports(n_files: int, workers: int, worker: tuple[Any, ...]) -> Iterator[tu
         # Ray 2.60 calls its own way to limit retries deprecated and names no other
         warnings.filterwarnings("ignore", "`ray_remote_args` is deprecated")
         reports = files.map_batches(
-            RayFileWorker, fn_constructor_args=worker, batch_size=1, compute=pool, num_cpus=1,
-            max_restarts=-1, max_task_retries=_RETRIES,
-        )  # fmt: skip
+            RayFileWorker,
+            fn_constructor_args=worker,
+            batch_size=1,
+            compute=pool,
+            num_cpus=1,
+            max_restarts=-1,
+            max_task_retries=_RETRIES,
+        )
     try:
         for row in reports.iter_rows():
             yield row["number"], json.loads(row["report"])

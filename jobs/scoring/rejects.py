@@ -16,9 +16,13 @@ from jobs.scoring.drafts import Draft
 from jobs.scoring.row_values import json_values
 
 REJECTS_SCHEMA = pa.schema(
-    [("row", pa.int64()), ("listing_id", pa.string()), ("reason", pa.string()),
-     ("content", pa.string())]
-)  # fmt: skip
+    [
+        ("row", pa.int64()),
+        ("listing_id", pa.string()),
+        ("reason", pa.string()),
+        ("content", pa.string()),
+    ]
+)
 """``row`` counts the file's listings from 1; ``content`` is the row as it was read, as JSON."""
 MARK_KEY = "rerank.rejects"
 """The key of what tells a rejects file of ours among the parquet file's key-value metadata."""
@@ -42,9 +46,8 @@ class RejectsFile:
         :param reasons: of every row's answer.
         """
         rows = [
-            at for at, reason in enumerate(reasons)
-            if at in batch.bad_rows or reason == _NO_TITLE
-        ]  # fmt: skip
+            at for at, reason in enumerate(reasons) if at in batch.bad_rows or reason == _NO_TITLE
+        ]
         if rows:
             self._write(batch, rows, reasons)
         self._first_row += len(reasons)

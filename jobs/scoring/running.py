@@ -41,9 +41,13 @@ def run_plan(
         tally, columns = Tally(plan, answerer, progress=progress, say=say), SharedColumns()
         for number, task in enumerate(plan.tasks):
             outcome = score_task(
-                task, answerer, columns, resume=plan.existing is Existing.RESUME,
-                progress=partial(tally.tell, number), say=tally.say,
-            )  # fmt: skip
+                task,
+                answerer,
+                columns,
+                resume=plan.existing is Existing.RESUME,
+                progress=partial(tally.tell, number),
+                say=tally.say,
+            )
             tally.add(number, outcome)
         return tally.summary()
 
@@ -75,10 +79,17 @@ def score_file(
     answerer, started = ResolverAnswerer(resolver, options), time.perf_counter()
     place = place_of(target)
     counts = score_one(
-        source, Target(place, place.sibling(target.stem + REJECTS_ENDING)), answerer, record={},
+        source,
+        Target(place, place.sibling(target.stem + REJECTS_ENDING)),
+        answerer,
+        record={},
         progress=lambda rows: progress(rows / max(source.n_rows, rows)),
-    )  # fmt: skip
+    )
     return ScoreSummary(
-        counts.rows, counts.decisions, time.perf_counter() - started, counts.rejects,
-        model_version=answerer.model_version, index_version=answerer.index_version,
-    )  # fmt: skip
+        counts.rows,
+        counts.decisions,
+        time.perf_counter() - started,
+        counts.rejects,
+        model_version=answerer.model_version,
+        index_version=answerer.index_version,
+    )

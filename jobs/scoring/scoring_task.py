@@ -142,9 +142,13 @@ def score_task(
                 raise InputError(f"{task.source}: changed while it was read; run again")
 
         counts = score_one(
-            listings, task.target, answerer, record=record, check_source=check_source,
+            listings,
+            task.target,
+            answerer,
+            record=record,
+            check_source=check_source,
             progress=lambda rows: progress(rows / max(listings.n_rows, rows), rows),
-        )  # fmt: skip
+        )
     except FILE_FAULTS as exc:
         return Outcome("failed", error=_message(task, exc))
     return Outcome("scored", counts, n_reused=answerer.n_reused - known)

@@ -42,9 +42,7 @@ def write_summary(summary: ScoreSummary, path: Path | None) -> None:
         draft.write_text(text + "\n", encoding="utf-8")
 
 
-def _taken(
-    path: Path, plan: ScorePlan, source: Selection, since: Selection | None
-) -> str | None:  # fmt: skip
+def _taken(path: Path, plan: ScorePlan, source: Selection, since: Selection | None) -> str | None:
     """Return what a place is already, in words; None if it is free."""
     place = place_of(path)
     for task in plan.tasks:

@@ -69,10 +69,12 @@ class Tally:
         done = self._bytes - self._bytes_left + share * self._plan.tasks[number].n_bytes
         self._progress(
             Progress(
-                min(1.0, max(0.0, done / max(self._bytes, 1))), self._rows["scored"] + rows,
-                sum(self._files.values()), self._plan.n_files,
+                min(1.0, max(0.0, done / max(self._bytes, 1))),
+                self._rows["scored"] + rows,
+                sum(self._files.values()),
+                self._plan.n_files,
             )
-        )  # fmt: skip
+        )
 
     def add(self, number: int, outcome: Outcome) -> None:
         """Count a file that is done.
@@ -104,9 +106,14 @@ class Tally:
             for number in sorted(self._failures)
         }
         return ScoreSummary(
-            rows=self._rows.total(), decisions=dict(self._decisions),
-            seconds=time.perf_counter() - self._started, rejects=self._rejects,
-            kept_rows=self._rows["kept"], reused_rows=self._reused,
+            rows=self._rows.total(),
+            decisions=dict(self._decisions),
+            seconds=time.perf_counter() - self._started,
+            rejects=self._rejects,
+            kept_rows=self._rows["kept"],
+            reused_rows=self._reused,
             model_version=self._answerer.model_version,
-            index_version=self._answerer.index_version, files=self._files, failures=failures,
-        )  # fmt: skip
+            index_version=self._answerer.index_version,
+            files=self._files,
+            failures=failures,
+        )

@@ -139,9 +139,13 @@ def _read_json_lines(path: Path, columns: Mapping[str, Kind]) -> Incoming:
     absent = [name for name in columns if name not in rows.names]
     unread = (n.encode("utf-8", "replace").decode() for n in rows.names if n not in columns)
     return Incoming(
-        str(path), table.drop_columns(absent), "line", tuple(unread), tuple(rows.faults),
+        str(path),
+        table.drop_columns(absent),
+        "line",
+        tuple(unread),
+        tuple(rows.faults),
         tuple(rows.null_cells),
-    )  # fmt: skip
+    )
 
 
 def _table(names: Sequence[str], rows: Iterator[tuple[int, Cells]]) -> pa.Table:

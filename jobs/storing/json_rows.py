@@ -11,9 +11,12 @@ from index.file_faults import undecodable
 from rerank.store.incoming import Kind
 
 _TYPES: dict[Kind, tuple[type, ...]] = {
-    Kind.KEY: (str, int), Kind.TEXT: (str,), Kind.NUMBER: (int, float, str), Kind.TIME: (str,),
+    Kind.KEY: (str, int),
+    Kind.TEXT: (str,),
+    Kind.NUMBER: (int, float, str),
+    Kind.TIME: (str,),
     Kind.LIST: (list, str),
-}  # fmt: skip
+}
 _SHOWN_CHARS = 60
 
 

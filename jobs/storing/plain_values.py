@@ -47,8 +47,9 @@ def _interval_text(interval: pa.MonthDayNano) -> str:
     sign = "-" if interval.months < 0 else ""
     parts = [
         f"{sign}{n} {word}{'' if n == 1 else 's'}"
-        for n, word in ((years, "year"), (months, "month")) if n
-    ]  # fmt: skip
+        for n, word in ((years, "year"), (months, "month"))
+        if n
+    ]
     if interval.days:
         parts.append(f"{interval.days} day{'' if abs(interval.days) == 1 else 's'}")
     if interval.nanoseconds or not parts:

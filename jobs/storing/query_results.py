@@ -69,8 +69,11 @@ def run_query(store: Store, sql: str, *, limit: int | None) -> QueryResult:
 def result_lines(rows: pa.Table, output_format: str) -> Iterator[str]:
     """Yield the lines of a result as ``table``, ``json``, ``jsonl`` or ``csv``."""
     layouts: dict[str, Callable[[pa.Table], Iterator[str]]] = {
-        "table": _table_lines, "json": _json_lines, "jsonl": _jsonl_lines, "csv": _csv_lines,
-    }  # fmt: skip
+        "table": _table_lines,
+        "json": _json_lines,
+        "jsonl": _jsonl_lines,
+        "csv": _csv_lines,
+    }
     return layouts[output_format](rows)
 
 
@@ -119,9 +122,9 @@ def _table_lines(rows: pa.Table) -> Iterator[str]:
     names = _different(rows.column_names)
     cells = [[_cell(value) for value in row] for row in _rows(rows)]
     left = [at for at, kind in enumerate(rows.schema.types) if not _is_number(kind)]
-    widths = _fitted([
-        max(width_of(cell) for cell in column) for column in zip(names, *cells, strict=True)
-    ])  # fmt: skip
+    widths = _fitted(
+        [max(width_of(cell) for cell in column) for column in zip(names, *cells, strict=True)]
+    )
     if widths is None:
         yield from _records(names, cells)
         return

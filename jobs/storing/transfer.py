@@ -48,9 +48,13 @@ def import_file(
     incoming = read_incoming(path, ANNOTATION_COLUMNS | GOLD_COLUMNS | LISTING_COLUMNS)
     records = index_records(workspace.active_index())
     summary = import_annotations(
-        store, incoming, records, registry_version=registry_fingerprint(records),
-        annotator=annotator, on_conflict=on_conflict,
-    )  # fmt: skip
+        store,
+        incoming,
+        records,
+        registry_version=registry_fingerprint(records),
+        annotator=annotator,
+        on_conflict=on_conflict,
+    )
     return summary, incoming.unread
 
 

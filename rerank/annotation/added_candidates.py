@@ -75,8 +75,9 @@ def _with_one_more(candidates: Candidates, record: Ints, similarity: Floats) -> 
     """Return candidates with one more of each listing: shapes (listings,)."""
     ends = candidates.offsets[1:]
     return _WithOneMore(
-        candidates.readings, candidates.names,
+        candidates.readings,
+        candidates.names,
         candidates.offsets + np.arange(len(candidates.offsets)),
         np.insert(candidates.record, ends, record),
         np.insert(candidates.similarity, ends, similarity),
-    )  # fmt: skip
+    )

@@ -39,9 +39,12 @@ class Agreement:
     def as_dict(self) -> dict[str, Any]:
         """Return plain values for JSON."""
         return {
-            "first": self.first, "second": self.second, "n": self.n,
-            "agreed": self.agreed.as_dict(), "kappa": self.kappa.as_dict(),
-        }  # fmt: skip
+            "first": self.first,
+            "second": self.second,
+            "n": self.n,
+            "agreed": self.agreed.as_dict(),
+            "kappa": self.kappa.as_dict(),
+        }
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,9 +15,11 @@ from rerank.store.annotations import Verdict
 from rerank.store.listings import StoredListing
 
 _KINDS = {
-    Verdict.MATCH: GoldKind.MATCH, Verdict.NONE_OF_THESE: GoldKind.NIL,
-    Verdict.NOT_GPU: GoldKind.NIL, Verdict.UNSURE: GoldKind.AMBIGUOUS,
-}  # fmt: skip
+    Verdict.MATCH: GoldKind.MATCH,
+    Verdict.NONE_OF_THESE: GoldKind.NIL,
+    Verdict.NOT_GPU: GoldKind.NIL,
+    Verdict.UNSURE: GoldKind.AMBIGUOUS,
+}
 
 
 def gold_of_annotations(
@@ -63,10 +65,15 @@ def _gold(
     listing = stored.listing
     gpu_id = labelled.gpu_id if labelled else None
     return GoldListing(
-        listing.listing_id, listing.title, listing.vendor, _KINDS[answer.verdict],
+        listing.listing_id,
+        listing.title,
+        listing.vendor,
+        _KINDS[answer.verdict],
         gold_models=(answer.model,) if answer.model else (),
         gold_memory_gb=memory[gpu_id] if labelled and gpu_id and labelled.memory_stated else None,
         gold_form=forms[gpu_id] if labelled and gpu_id and labelled.form_stated else "",
-        description=listing.description, shop=stored.shop, language=stored.language,
+        description=listing.description,
+        shop=stored.shop,
+        language=stored.language,
         disputed=answer.disputed,
-    )  # fmt: skip
+    )

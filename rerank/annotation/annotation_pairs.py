@@ -66,11 +66,15 @@ def _pairs_of(answer: Annotation, models: Mapping[str, str]) -> list[PreferenceP
     others = [gpu_id for gpu_id in shown if gpu_id not in undecided]
     return [
         PreferencePair(
-            _item(answer.listing_id, chosen), _item(answer.listing_id, other), 1,
-            PairSource.ANNOTATION, answer.annotator, created_at=answer.annotated_at,
+            _item(answer.listing_id, chosen),
+            _item(answer.listing_id, other),
+            1,
+            PairSource.ANNOTATION,
+            answer.annotator,
+            created_at=answer.annotated_at,
         )
         for other in others
-    ]  # fmt: skip
+    ]
 
 
 def _item(listing_id: str, gpu_id: str) -> PreferenceItem:

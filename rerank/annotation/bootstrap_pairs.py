@@ -92,11 +92,14 @@ def _pairs_of(
     items = items_of(evidence, resolver.table, listings, wanted)
     return [
         PreferencePair(
-            items[listing_id, a], items[listing_id, b], label, PairSource.BOOTSTRAP,
+            items[listing_id, a],
+            items[listing_id, b],
+            label,
+            PairSource.BOOTSTRAP,
             reason_tags=tags,
         )
         for listing_id, a, b, label, tags in drawn
-    ]  # fmt: skip
+    ]
 
 
 def _draw(

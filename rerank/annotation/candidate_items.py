@@ -80,6 +80,8 @@ def candidate_item(listing_id: str, gpu_id: str, features: Sequence[float]) -> P
     :param features: one for each of `rerank.features.CANDIDATE_FEATURES`.
     """
     return PreferenceItem(
-        CANDIDATE_TYPE, candidate_reference(listing_id, gpu_id),
-        dict(zip(CANDIDATE_FEATURES, features, strict=True)), embedding_id=INDEX_PREFIX + gpu_id,
-    )  # fmt: skip
+        CANDIDATE_TYPE,
+        candidate_reference(listing_id, gpu_id),
+        dict(zip(CANDIDATE_FEATURES, features, strict=True)),
+        embedding_id=INDEX_PREFIX + gpu_id,
+    )

@@ -16,9 +16,10 @@ _SAME_MEMORY = 0.02
 _NUMBER_AND_LETTERS = re.compile(r"\b(\d{3,})([A-Za-z]+)\b")
 _LEFT_OUT = frozenset(["GeForce", "Radeon"])  # sellers leave them out: that is no evidence
 _FORM_WORDS = {
-    "mobile": ("mobile", "laptop", "notebook"), "Max-Q": ("max", "maxq"),
+    "mobile": ("mobile", "laptop", "notebook"),
+    "Max-Q": ("max", "maxq"),
     "server": ("server", "passive"),
-}  # fmt: skip
+}
 
 
 @dataclass(frozen=True, slots=True)

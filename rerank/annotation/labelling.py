@@ -75,18 +75,29 @@ class AnnotatedListings:
     def summary(self) -> dict[str, Any]:
         """Return what a manifest says of them: how many, their weight, their fingerprint."""
         return {
-            "listings": len(self.offer) + len(self.validation), "ranker": len(self.ranker),
-            "offer": len(self.offer), "validation": len(self.validation),
-            "kept_out": self.kept_out, "weight": self.weight, "fingerprint": self._fingerprint(),
-        }  # fmt: skip
+            "listings": len(self.offer) + len(self.validation),
+            "ranker": len(self.ranker),
+            "offer": len(self.offer),
+            "validation": len(self.validation),
+            "kept_out": self.kept_out,
+            "weight": self.weight,
+            "fingerprint": self._fingerprint(),
+        }
 
     def _fingerprint(self) -> str:
         """Return a hash of all listings used and their labels, whatever their order."""
         used = sorted(
-            (item.listing.listing_id, item.listing.title, item.listing.vendor,
-             item.listing.description, item.gpu_id or "", item.memory_stated, item.form_stated)
+            (
+                item.listing.listing_id,
+                item.listing.title,
+                item.listing.vendor,
+                item.listing.description,
+                item.gpu_id or "",
+                item.memory_stated,
+                item.form_stated,
+            )
             for item in (*self.offer, *self.validation)
-        )  # fmt: skip
+        )
         return hashlib.sha256(json.dumps(used).encode()).hexdigest()[:16]
 
 
@@ -203,11 +214,15 @@ def _labelled(
     # A person who picks another form than the ordinary one has read it somewhere.
     chosen = named is not None and truth.form_factor != _PLAIN_FORM
     return LabelledListing(
-        listing, "match", truth.gpu_id, truth.model,
+        listing,
+        "match",
+        truth.gpu_id,
+        truth.model,
         memory_stated=_states(reading, truth.memory_gb),
         form_stated=chosen or form_family(truth.form_factor) in forms,
-        mentions=None, template="annotation",
-    )  # fmt: skip
+        mentions=None,
+        template="annotation",
+    )
 
 
 def _fit(record: GpuRecord, reading: Reading, forms: set[str]) -> tuple[bool, bool, bool]:

@@ -40,9 +40,11 @@ class Laboratory:
     ) -> None:
         self._retriever, self._cues = retriever, cues
         self._parameters = replace(
-            parameters, ranker=_steeper(parameters.ranker), offer=_steeper(parameters.offer),
+            parameters,
+            ranker=_steeper(parameters.ranker),
+            offer=_steeper(parameters.offer),
             validation_listings=parameters.validation_listings * _MORE_VALIDATION,
-        )  # fmt: skip
+        )
         self._preparer = Preparer(retriever, cues)
         self._prepared: dict[Stage, Sequence[Prepared]] = {}
         for stage, listings in self._generated().items():
@@ -66,6 +68,7 @@ class Laboratory:
 
 def _steeper(trees: TreeParameters) -> TreeParameters:
     return replace(
-        trees, trees=max(1, trees.trees // _FEWER_TREES),
+        trees,
+        trees=max(1, trees.trees // _FEWER_TREES),
         learning_rate=trees.learning_rate * _FEWER_TREES,
-    )  # fmt: skip
+    )

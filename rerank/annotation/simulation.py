@@ -145,10 +145,12 @@ class Simulation:
             known = set(asked)
             open_rows = [row for row in pool if row not in known]
             order = order_queue(
-                [items[row] for row in open_rows], strategy=queue,
-                seed=plan.seed * 1000 + repeat, limit=number - len(asked),
+                [items[row] for row in open_rows],
+                strategy=queue,
+                seed=plan.seed * 1000 + repeat,
+                limit=number - len(asked),
                 answered=[items[row] for row in asked],
-            )  # fmt: skip
+            )
             asked += [open_rows[at] for at in order]
             items = self._items(self._laboratory.resolver(self._taught(asked, plan.weight)))
             runs.append(Run(repeat, queue, number, self._measured(items, rest)))

@@ -61,22 +61,39 @@ def log_loss(outcomes: Outcomes) -> float | None:
 
 
 MEASURES = (
-    Measure("precision_at_1", "precision@1", True,
-            lambda o: metrics.precision_at_1(o.ranks[o.is_match])),
-    Measure("brier", "Brier score", False,
-            lambda o: metrics.brier_score(o.probability, o.correct)),
+    Measure(
+        "precision_at_1", "precision@1", True, lambda o: metrics.precision_at_1(o.ranks[o.is_match])
+    ),
+    Measure("brier", "Brier score", False, lambda o: metrics.brier_score(o.probability, o.correct)),
     Measure("log_loss", "log loss", False, log_loss),
-    Measure("aurc", "risk-coverage", False,
-            lambda o: metrics.area_under_risk_coverage(o.probability, o.correct)),
-    Measure("accepted_at_99", "accepted at 99 %", True,
-            lambda o: metrics.accepted_share_at_precision(o.probability, o.correct, 0.99)),
-    Measure("accepted_share", "accepted", True,
-            lambda o: metrics.accepted_share(o.accepted[o.is_match])),
-    Measure("precision_of_accepted", "precision of these", True,
-            lambda o: metrics.precision_of_accepted(o.correct[o.accepted])),
-    Measure("nil_false_match_rate", "false matches", False,
-            lambda o: metrics.false_accept_rate(o.accepted[o.is_nil])),
-)  # fmt: skip
+    Measure(
+        "aurc",
+        "risk-coverage",
+        False,
+        lambda o: metrics.area_under_risk_coverage(o.probability, o.correct),
+    ),
+    Measure(
+        "accepted_at_99",
+        "accepted at 99 %",
+        True,
+        lambda o: metrics.accepted_share_at_precision(o.probability, o.correct, 0.99),
+    ),
+    Measure(
+        "accepted_share", "accepted", True, lambda o: metrics.accepted_share(o.accepted[o.is_match])
+    ),
+    Measure(
+        "precision_of_accepted",
+        "precision of these",
+        True,
+        lambda o: metrics.precision_of_accepted(o.correct[o.accepted]),
+    ),
+    Measure(
+        "nil_false_match_rate",
+        "false matches",
+        False,
+        lambda o: metrics.false_accept_rate(o.accepted[o.is_nil]),
+    ),
+)
 
 
 def measured(outcomes: Outcomes) -> dict[str, float | None]:
@@ -110,7 +127,8 @@ def figures(runs: Sequence[Run], *, seed: int) -> dict[str, Any]:
         "base": {m.name: _mean(table[None, 0, r][m.name] for r in repeats) for m in MEASURES},
         "arms": [
             {
-                "queue": queue.value, "answers": answers,
+                "queue": queue.value,
+                "answers": answers,
                 "mean": {
                     m.name: _mean(table[queue, answers, r][m.name] for r in repeats)
                     for m in MEASURES
@@ -118,14 +136,14 @@ def figures(runs: Sequence[Run], *, seed: int) -> dict[str, Any]:
                 "lift": against((queue, answers), (None, 0)),
                 "over_random": (
                     against((queue, answers), (QueueStrategy.RANDOM, answers))
-                    if (QueueStrategy.RANDOM, answers) in arms
-                    and queue is not QueueStrategy.RANDOM else {}
+                    if (QueueStrategy.RANDOM, answers) in arms and queue is not QueueStrategy.RANDOM
+                    else {}
                 ),
             }
             for queue, answers in arms
             if queue is not None
         ],
-    }  # fmt: skip
+    }
 
 
 def _difference(pairs: Iterable[tuple[float | None, float | None]], seed: int) -> dict[str, Any]:

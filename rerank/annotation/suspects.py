@@ -85,12 +85,17 @@ def suspects(
     shares = [outcome_probabilities(answer.candidates) for _, answer in judged]
     own = [share.get(label.outcome, 0.0) for (label, _), share in zip(judged, shares, strict=True)]
     limits = {
-        matched: threshold if threshold is not None else _mean([
-            confidence for (label, _), confidence in zip(judged, own, strict=True)
-            if (label.outcome != NO_MATCH) is matched
-        ])
+        matched: threshold
+        if threshold is not None
+        else _mean(
+            [
+                confidence
+                for (label, _), confidence in zip(judged, own, strict=True)
+                if (label.outcome != NO_MATCH) is matched
+            ]
+        )
         for matched in (True, False)
-    }  # fmt: skip
+    }
     found = []
     for (label, _), share, confidence in zip(judged, shares, own, strict=True):
         best = min(share, key=lambda outcome: (-share[outcome], outcome))

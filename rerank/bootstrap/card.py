@@ -37,14 +37,33 @@ FORM_WORDS = {
     "PCIe": ("PCIe", "PCI-E", "PCIe x16", "PCI Express"),
 }
 OEM_NUMBERS = (
-    "{d6}-001", "{d6}-001 {d6}-001", "0{x5}", "{x5}", "CN-0{x5}", "00FC{d3}", "03T{d4}",
-    "FRU {d2}{l1}{d4}", "{l1}{d5}-001", "SPS {d6}-001", "P/N {x5}", "{d3}-{l5}",
-)  # fmt: skip
+    "{d6}-001",
+    "{d6}-001 {d6}-001",
+    "0{x5}",
+    "{x5}",
+    "CN-0{x5}",
+    "00FC{d3}",
+    "03T{d4}",
+    "FRU {d2}{l1}{d4}",
+    "{l1}{d5}-001",
+    "SPS {d6}-001",
+    "P/N {x5}",
+    "{d3}-{l5}",
+)
 COMPARISONS = (
-    "equivalent to {vs}", "like {vs}", "better than {vs}", "(faster than {vs})", "= {vs}",
-    "similar to {vs}", "beats {vs}", "vs {vs} performance", "лучше {vs}", "аналог {vs}",
-    "besser als {vs}", "upgrade from {vs}",
-)  # fmt: skip
+    "equivalent to {vs}",
+    "like {vs}",
+    "better than {vs}",
+    "(faster than {vs})",
+    "= {vs}",
+    "similar to {vs}",
+    "beats {vs}",
+    "vs {vs} performance",
+    "лучше {vs}",
+    "аналог {vs}",
+    "besser als {vs}",
+    "upgrade from {vs}",
+)
 SLANG = {
     ("GeForce GTX 1060", 6144): "1066",
     ("GeForce GTX 1060", 3072): "1063",
@@ -62,21 +81,41 @@ _HEX = "0123456789ABCDEFGHJKLMNPRTVWXY"
 SILENT_SHARE = 0.35
 MEMORY_FIELDS = frozenset(["mem", "mem_spaced", "mem_fr", "size_short"])
 LEADING_COMPARISONS = (
-    "faster than {vs}", "better than a {vs}", "beats {vs} -", "stronger than {vs}:",
-    "лучше чем {vs},", "мощнее {vs} -", "besser als {vs}:", "schneller als {vs} -",
-    "mejor que {vs} -", "plus rapide que {vs},", "melhor que {vs} -", "lepsza niż {vs},",
-    "jobb mint {vs},", "meglio di {vs} -", "equivalent to {vs},", "аналог {vs} -", "vs {vs} -",
-    "replacement for {vs} -", "upgrade from {vs} to", "比{vs}快",
-)  # fmt: skip
+    "faster than {vs}",
+    "better than a {vs}",
+    "beats {vs} -",
+    "stronger than {vs}:",
+    "лучше чем {vs},",
+    "мощнее {vs} -",
+    "besser als {vs}:",
+    "schneller als {vs} -",
+    "mejor que {vs} -",
+    "plus rapide que {vs},",
+    "melhor que {vs} -",
+    "lepsza niż {vs},",
+    "jobb mint {vs},",
+    "meglio di {vs} -",
+    "equivalent to {vs},",
+    "аналог {vs} -",
+    "vs {vs} -",
+    "replacement for {vs} -",
+    "upgrade from {vs} to",
+    "比{vs}快",
+)
 
 
 class Card:
     """Renders fields for one product and remembers which facts they stated."""
 
     def __init__(
-        self, entry: ModelEntry, product: Product, vocabulary: Vocabulary, partners: Partners,
-        rival: str, dice: Dice,
-    ) -> None:  # fmt: skip
+        self,
+        entry: ModelEntry,
+        product: Product,
+        vocabulary: Vocabulary,
+        partners: Partners,
+        rival: str,
+        dice: Dice,
+    ) -> None:
         self.entry, self.product, self.dice = entry, product, dice
         self._vocabulary, self._partners, self._rival = vocabulary, partners, rival
         self.partner = partners.draw(product.record.vendor, product.year, dice)
@@ -163,9 +202,13 @@ class Card:
         """Return a part number the registry lists, with a maker's tail behind it."""
         self.named = True
         tails = (
-            "", "", f"-{digits(2, self.dice)}", f"-{letters(2, self.dice)}",
-            f"{letters(3, self.dice)}-{digits(1, self.dice)}GD", f"{digits(1, self.dice)}",
-        )  # fmt: skip
+            "",
+            "",
+            f"-{digits(2, self.dice)}",
+            f"-{letters(2, self.dice)}",
+            f"{letters(3, self.dice)}-{digits(1, self.dice)}GD",
+            f"{digits(1, self.dice)}",
+        )
         return self.prove(self.dice.pick(self.product.record.part_numbers) + self.dice.pick(tails))
 
     def _built(self, key: str) -> Code | None:
@@ -280,10 +323,21 @@ class Card:
 
 def _quantity(card: Card) -> str:
     n = card.dice.pick(("2", "3", "4", "5", "10"))
-    return card.dice.pick((
-        f"{n}x", f"Lot of {n}", f"Lot of {n} -", f"{n} x", f"({n})", f"{n}PK",
-        f"{n} pcs", f"LOT {n}", f"Set of {n}", "Pair of", f"{n}X",
-    ))  # fmt: skip
+    return card.dice.pick(
+        (
+            f"{n}x",
+            f"Lot of {n}",
+            f"Lot of {n} -",
+            f"{n} x",
+            f"({n})",
+            f"{n}PK",
+            f"{n} pcs",
+            f"LOT {n}",
+            f"Set of {n}",
+            "Pair of",
+            f"{n}X",
+        )
+    )
 
 
 def _pro_code(card: Card) -> str:

@@ -137,9 +137,14 @@ def _entry(
         and max(record.release_year for record in records) >= 2010
     )
     return ModelEntry(
-        model, products, Weighted(products, weights), shapes, forms, _copies(records, frequent),
+        model,
+        products,
+        Weighted(products, weights),
+        shapes,
+        forms,
+        _copies(records, frequent),
         own_sizes,
-    )  # fmt: skip
+    )
 
 
 def _copies(records: list[GpuRecord], frequent: bool) -> int:

@@ -25,10 +25,28 @@ MISSPELLED = {
     "palit": ("Pallit",),
 }
 NEIGHBOURS = {
-    "a": "sq", "b": "vn", "c": "xv", "d": "sf", "e": "wr", "f": "dg", "g": "fh", "h": "gj",
-    "i": "uo", "k": "jl", "l": "k", "m": "n", "n": "bm", "o": "ip", "p": "o", "r": "et",
-    "s": "ad", "t": "ry", "u": "yi", "v": "cb", "y": "tu",
-}  # fmt: skip
+    "a": "sq",
+    "b": "vn",
+    "c": "xv",
+    "d": "sf",
+    "e": "wr",
+    "f": "dg",
+    "g": "fh",
+    "h": "gj",
+    "i": "uo",
+    "k": "jl",
+    "l": "k",
+    "m": "n",
+    "n": "bm",
+    "o": "ip",
+    "p": "o",
+    "r": "et",
+    "s": "ad",
+    "t": "ry",
+    "u": "yi",
+    "v": "cb",
+    "y": "tu",
+}
 # A typo in these could make another model of it.
 IDENTIFYING = frozenset(
     "super titan blackwell mobile laptop server boost ultra edition workstation fury nano".split()

@@ -18,10 +18,22 @@ MB_UNITS = Weighted(
 )
 GO_UNITS = ("Go", " Go", "GB", " GB")
 BITS_BY_GIGABYTES = {
-    1: (64, 128, 256), 2: (64, 128, 256), 3: (192, 384), 4: (128, 256), 5: (160, 320), 6: (192, 96),
-    8: (128, 256), 10: (320, 160), 11: (352,), 12: (192, 384), 16: (256, 128), 20: (320, 160),
-    24: (384,), 32: (512, 256), 48: (384,),
-}  # fmt: skip
+    1: (64, 128, 256),
+    2: (64, 128, 256),
+    3: (192, 384),
+    4: (128, 256),
+    5: (160, 320),
+    6: (192, 96),
+    8: (128, 256),
+    10: (320, 160),
+    11: (352,),
+    12: (192, 384),
+    16: (256, 128),
+    20: (320, 160),
+    24: (384,),
+    32: (512, 256),
+    48: (384,),
+}
 BITS_SUFFIXES = ("-bit", "-Bit", " bit", "bit", "-BIT", " Bits", "Bit")
 
 
@@ -79,11 +91,19 @@ def bus_text(product: Product, dice: Dice) -> str:
     generation = "5.0" if year >= 2025 else "4.0" if year >= 2020 else "3.0"
     generation = generation if year >= 2012 else "2.0" if year >= 2008 else "1.0"
     lanes = dice.pick((" x16", " x16", "", " x8", " x 16", "x16"))
-    return dice.pick((
-        f"PCI Express {generation}{lanes}", f"PCI Express {generation}{lanes}",
-        f"PCIe {generation}{lanes}", f"PCI-E {generation}{lanes}", "PCIe", "PCI-E", "PCIe x16",
-        "PCI-Express x16", f"PCI-E {generation}",
-    ))  # fmt: skip
+    return dice.pick(
+        (
+            f"PCI Express {generation}{lanes}",
+            f"PCI Express {generation}{lanes}",
+            f"PCIe {generation}{lanes}",
+            f"PCI-E {generation}{lanes}",
+            "PCIe",
+            "PCI-E",
+            "PCIe x16",
+            "PCI-Express x16",
+            f"PCI-E {generation}",
+        )
+    )
 
 
 def bits_text(product: Product, dice: Dice) -> str:

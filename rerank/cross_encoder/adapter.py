@@ -27,11 +27,14 @@ def with_adapter(base: Any, settings: CrossEncoderSettings) -> Any:
         model = get_peft_model(
             base,
             LoraConfig(
-                task_type="SEQ_CLS", r=settings.lora.r, lora_alpha=settings.lora.alpha,
-                lora_dropout=settings.lora.dropout, target_modules=_targets(base, settings.lora),
+                task_type="SEQ_CLS",
+                r=settings.lora.r,
+                lora_alpha=settings.lora.alpha,
+                lora_dropout=settings.lora.dropout,
+                target_modules=_targets(base, settings.lora),
                 modules_to_save=head_modules(base),
             ),
-        )  # fmt: skip
+        )
     # peft would note the folder on this machine.
     model.peft_config["default"].base_model_name_or_path = settings.model.name
     return model

@@ -27,8 +27,15 @@ from rerank.cross_encoder.torch_scorer import TorchScorer
 from rerank.cross_encoder.training import Trained
 
 _LIBRARIES = (
-    "torch", "transformers", "peft", "bitsandbytes", "tokenizers", "onnx", "onnxruntime", "numpy",
-)  # fmt: skip
+    "torch",
+    "transformers",
+    "peft",
+    "bitsandbytes",
+    "tokenizers",
+    "onnx",
+    "onnxruntime",
+    "numpy",
+)
 _COMPARED_PAIRS = 128
 
 
@@ -85,16 +92,25 @@ def save_trained(
                 draft / LAYOUT.int8_graph, trained.encoder, pairs, expected
             )
         manifest = write_manifest(
-            draft, kind=KIND, format_version=FORMAT_VERSION, libraries=_LIBRARIES, seconds=seconds,
+            draft,
+            kind=KIND,
+            format_version=FORMAT_VERSION,
+            libraries=_LIBRARIES,
+            seconds=seconds,
             parameters={
-                **trained.identity, "settings": asdict(settings),
-                "encoding": trained.encoder.parameters(), "seed": settings.seed,
+                **trained.identity,
+                "settings": asdict(settings),
+                "encoding": trained.encoder.parameters(),
+                "seed": settings.seed,
                 "queries": {"train": len(sets.train), "valid": len(sets.valid)},
-                "steps": trained.steps, "best_step": trained.best_step,
-                "validation": asdict(trained.best), "threads": torch.get_num_threads(),
-                "parity": parity, "int8_difference": int8_difference,
+                "steps": trained.steps,
+                "best_step": trained.best_step,
+                "validation": asdict(trained.best),
+                "threads": torch.get_num_threads(),
+                "parity": parity,
+                "int8_difference": int8_difference,
             },
-        )  # fmt: skip
+        )
     return Saved(manifest.fingerprint, parity, int8_difference)
 
 

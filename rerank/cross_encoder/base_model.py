@@ -44,9 +44,12 @@ def load_base(folder: Path, *, quantization: str, seed: int) -> Any:
         torch.manual_seed(seed)
         try:
             model = AutoModelForSequenceClassification.from_pretrained(
-                str(folder), num_labels=1, ignore_mismatched_sizes=True, local_files_only=True,
+                str(folder),
+                num_labels=1,
+                ignore_mismatched_sizes=True,
+                local_files_only=True,
                 **options,
-            )  # fmt: skip
+            )
         except (OSError, ValueError, KeyError, RuntimeError, ImportError, SafetensorError) as exc:
             raise _unreadable(folder, exc) from exc
     if quantised:
@@ -194,9 +197,12 @@ def _nf4(head: list[str]) -> Any:
     from transformers import BitsAndBytesConfig
 
     return BitsAndBytesConfig(
-        load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True,
-        bnb_4bit_compute_dtype=torch.float32, llm_int8_skip_modules=head,
-    )  # fmt: skip
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=torch.float32,
+        llm_int8_skip_modules=head,
+    )
 
 
 def _compute_as_trained(model: Any) -> None:

@@ -47,9 +47,13 @@ class CandidateRows:
         listing = candidates.listing[rows]
         counts = np.bincount(listing, minlength=len(candidates.offsets) - 1)
         return cls(
-            candidates.readings, candidates.names, np.concatenate([[0], np.cumsum(counts)]),
-            candidates.record[rows], candidates.similarity[rows], listing,
-        )  # fmt: skip
+            candidates.readings,
+            candidates.names,
+            np.concatenate([[0], np.cumsum(counts)]),
+            candidates.record[rows],
+            candidates.similarity[rows],
+            listing,
+        )
 
 
 class Cascade:
@@ -65,9 +69,14 @@ class Cascade:
     """
 
     def __init__(
-        self, first: Ranker, second: Ranker, uncertain: Uncertain, *, top: int = 5,
+        self,
+        first: Ranker,
+        second: Ranker,
+        uncertain: Uncertain,
+        *,
+        top: int = 5,
         second_weight: float = 1.0,
-    ) -> None:  # fmt: skip
+    ) -> None:
         if top < 2 or not second_weight > 0:
             raise InputError(
                 f"expected top of at least 2 and a second_weight above 0, got {top} and "
@@ -87,9 +96,10 @@ class Cascade:
             return scores
         rows = np.sort(chosen)
         few = replace(
-            batch, features=batch.features[rows],
+            batch,
+            features=batch.features[rows],
             candidates=CandidateRows.of(batch.candidates, rows),
-        )  # fmt: skip
+        )
         second = np.zeros(len(scores), np.float64)
         second[rows] = self._second.score(few)
         combined = scores + self._second_weight * second

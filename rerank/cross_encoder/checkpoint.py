@@ -61,9 +61,12 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint, identity: Mapping[str,
         text = json.dumps(asdict(checkpoint.progress), indent=1)
         (draft / _PROGRESS).write_text(text + "\n", encoding="utf-8")
         write_manifest(
-            draft, kind=KIND, format_version=FORMAT_VERSION, parameters=dict(identity),
+            draft,
+            kind=KIND,
+            format_version=FORMAT_VERSION,
+            parameters=dict(identity),
             libraries=("torch", "safetensors"),
-        )  # fmt: skip
+        )
 
 
 def load_checkpoint(folder: Path, identity: Mapping[str, Any]) -> Checkpoint:

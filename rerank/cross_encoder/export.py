@@ -38,9 +38,15 @@ def export_onnx(model: Any, path: Path) -> None:
     with quiet_libraries(), warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")  # tracing warns of every shape it reads
         torch.onnx.export(
-            Scores().eval(), tuple(sample[name] for name in names), str(path), input_names=names,
-            output_names=["scores"], opset_version=_OPSET, dynamo=False, dynamic_axes=axes,
-        )  # fmt: skip
+            Scores().eval(),
+            tuple(sample[name] for name in names),
+            str(path),
+            input_names=names,
+            output_names=["scores"],
+            opset_version=_OPSET,
+            dynamo=False,
+            dynamic_axes=axes,
+        )
 
 
 def quantise_graph(source: Path, target: Path) -> None:

@@ -30,9 +30,10 @@ class Learner:
         self._model, self._settings = model, settings
         self._parameters = trained_parameters(model)
         self._optimizer: Any = torch.optim.AdamW(
-            list(self._parameters.values()), lr=settings.optimizer.learning_rate,
+            list(self._parameters.values()),
+            lr=settings.optimizer.learning_rate,
             weight_decay=settings.optimizer.weight_decay,
-        )  # fmt: skip
+        )
 
     def step(self, number: int, queries: Sequence[DrawnQuery], *, rate_factor: float) -> float:
         """Change the weights once; return the loss, a mean over queries, before the change.

@@ -57,9 +57,10 @@ def _download(name: str, *, local_only: bool) -> Path | None:
 
     try:
         found = snapshot_download(
-            name, local_files_only=local_only,
+            name,
+            local_files_only=local_only,
             allow_patterns=["*.json", "*.safetensors", "*.txt", "*.model"],
-        )  # fmt: skip
+        )
     except (LocalEntryNotFoundError, HfHubHTTPError, HFValidationError, OSError, ValueError):
         return None
     folder = Path(found)

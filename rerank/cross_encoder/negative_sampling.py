@@ -56,9 +56,10 @@ class NegativeSampler:
         n_hard = min(len(hard), wanted - len(strange))
         negatives = [*hard[:n_hard], *strange]
         return DrawnQuery(
-            pack.query_text, tuple(item.text for item in positives),
+            pack.query_text,
+            tuple(item.text for item in positives),
             tuple(item.text for item in negatives),
-        )  # fmt: skip
+        )
 
     def _strange(self, pack: QueryPack, wanted: int, rng: np.random.Generator) -> list[Document]:
         """Return documents of other queries, each once, none of this query's own."""

@@ -58,9 +58,12 @@ def build_packs(
     queries = {pack.query_text for pack in sides[False]}
     valid = [pack for pack in sides[True] if pack.query_text not in queries]
     return PacksBuilt(
-        sides[False], valid, len(sold) - len(taught), len(labelled) - len(sold),
+        sides[False],
+        valid,
+        len(sold) - len(taught),
+        len(labelled) - len(sold),
         len(sides[True]) - len(valid),
-    )  # fmt: skip
+    )
 
 
 def _packs(

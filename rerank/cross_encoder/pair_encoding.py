@@ -48,9 +48,10 @@ class PairEncoder:
     def parameters(self) -> dict[str, int]:
         """Return what, beside the tokenizer, makes an encoder that encodes the same."""
         return {
-            "pair_tokens": self._pair_tokens, "query_tokens": self._query_tokens,
+            "pair_tokens": self._pair_tokens,
+            "query_tokens": self._query_tokens,
             "pad_id": self._pad_id,
-        }  # fmt: skip
+        }
 
     def encode(self, pairs: Sequence[TextPair]) -> Mapping[str, Ints]:
         """Return ``input_ids``, ``attention_mask`` and ``token_type_ids``, shape (pairs, longest).

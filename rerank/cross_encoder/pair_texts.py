@@ -29,7 +29,11 @@ def gpu_text(record: GpuRecord) -> str:
     """Return a GPU as a document: chip vendor, model, memory, form factor and aliases."""
     size = f"{record.memory_gb:g}gb" if record.memory_gb >= 1 else f"{record.memory_gb * 1024:g}mb"
     parts = (
-        record.vendor, record.model, size, record.memory_type, record.form_factor,
+        record.vendor,
+        record.model,
+        size,
+        record.memory_type,
+        record.form_factor,
         *record.aliases[:_ALIASES],
-    )  # fmt: skip
+    )
     return spaced(normalise(" ".join(parts)))

@@ -15,8 +15,13 @@ from rerank.cross_encoder.settings import LIMITS, CrossEncoderSettings
 from rerank.settings_sections import read_yaml
 
 _ABSENT = object()
-_TYPE_NAMES = {int: "a whole number", float: "a number", str: "text", bool: "true or false",
-               tuple: "a list of texts"}  # fmt: skip
+_TYPE_NAMES = {
+    int: "a whole number",
+    float: "a number",
+    str: "text",
+    bool: "true or false",
+    tuple: "a list of texts",
+}
 
 
 def read_settings(path: Path) -> CrossEncoderSettings:

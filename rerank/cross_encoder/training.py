@@ -105,9 +105,11 @@ def prepare(base_folder: Path, settings: CrossEncoderSettings) -> tuple[Learner,
     """
     tokenizer_json, pad_id = load_tokenizer_json(base_folder)
     encoder = PairEncoder(
-        tokenizer_json, pair_tokens=settings.lengths.pair, query_tokens=settings.lengths.query,
+        tokenizer_json,
+        pair_tokens=settings.lengths.pair,
+        query_tokens=settings.lengths.query,
         pad_id=pad_id,
-    )  # fmt: skip
+    )
     base = load_base(base_folder, quantization=settings.quantization, seed=settings.seed)
     check_lengths(base, settings)
     check_vocabulary(base, tokenizer_json)
@@ -122,9 +124,11 @@ def identity_of(
     """Return what decides the course of a run; two runs of one identity end the same."""
     chosen = {k: v for k, v in asdict(settings).items() if k not in _OF_NO_CONSEQUENCE}
     return {
-        "settings": chosen, "base_weights": weights_fingerprint(base_folder),
-        "train_packs": _fingerprint(sets.train), "valid_packs": _fingerprint(sets.valid),
-    }  # fmt: skip
+        "settings": chosen,
+        "base_weights": weights_fingerprint(base_folder),
+        "train_packs": _fingerprint(sets.train),
+        "valid_packs": _fingerprint(sets.valid),
+    }
 
 
 def remove_checkpoint(folder: Path) -> None:
@@ -143,9 +147,13 @@ class _Run:
     """The steps of a run, with validations and checkpoints between them."""
 
     def __init__(
-        self, learner: Learner, sets: PackSets, settings: CrossEncoderSettings, checkpoints: Path,
+        self,
+        learner: Learner,
+        sets: PackSets,
+        settings: CrossEncoderSettings,
+        checkpoints: Path,
         identity: Mapping[str, Any],
-    ) -> None:  # fmt: skip
+    ) -> None:
         self._learner, self._sets, self._settings = learner, sets, settings
         self._checkpoints, self._identity = checkpoints, identity
         self._sampler = NegativeSampler(sets.train, settings.sampling, seed=settings.seed)
@@ -191,10 +199,14 @@ class _Run:
         done = self.done
         margin = self._settings.loss.margin
         figures = validate(self._sets.valid, self._learner.scorer.score, margin=margin)
-        done.history.append({
-            "step": done.steps, "epoch": done.steps / self._epoch_steps,
-            "training_loss": done.recent_loss / done.recent_steps, **asdict(figures),
-        })  # fmt: skip
+        done.history.append(
+            {
+                "step": done.steps,
+                "epoch": done.steps / self._epoch_steps,
+                "training_loss": done.recent_loss / done.recent_steps,
+                **asdict(figures),
+            }
+        )
         done.recent_loss, done.recent_steps = 0.0, 0
         if figures.is_better_than(done.best):
             done.best, done.best_step = figures, done.steps

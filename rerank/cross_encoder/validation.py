@@ -66,6 +66,8 @@ def _figures(
     best = positives.max()
     above = int((negatives >= best).sum())
     return (
-        float(np.maximum(0.0, margin - gaps).mean()), float((gaps > 0).mean()),
-        float(above == 0), 1.0 / (1 + above),
-    )  # fmt: skip
+        float(np.maximum(0.0, margin - gaps).mean()),
+        float((gaps > 0).mean()),
+        float(above == 0),
+        1.0 / (1 + above),
+    )

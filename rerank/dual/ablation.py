@@ -97,8 +97,10 @@ def ablation_report(steps: Sequence[AblatedStep], resamplings: Resamplings) -> l
     )
     return [
         {
-            "name": each.step.name, "label": each.step.label,
-            "inputs": len(each.system.columns), "linear": each.step.linear,
+            "name": each.step.name,
+            "label": each.step.label,
+            "inputs": len(each.system.columns),
+            "linear": each.step.linear,
             "epochs": len(each.system.trained.losses),
             "metrics": {
                 name: figure.as_dict()
@@ -107,7 +109,7 @@ def ablation_report(steps: Sequence[AblatedStep], resamplings: Resamplings) -> l
             "gain": gains.get(each.step.name, {}),
         }
         for each in steps
-    ]  # fmt: skip
+    ]
 
 
 def gains_over(
@@ -122,13 +124,19 @@ def gains_over(
     others = [name for name in systems if name != baseline]
     found: dict[str, dict[str, Any]] = {name: {} for name in others}
     for metric in QUERY_METRICS:
-        compared = adjusted([
-            compare(
-                resampling, metric, [systems[name].by_query[metric.name]], [base[metric.name]],
-                system=name, baseline=baseline,
-            )
-            for name in others
-        ])  # fmt: skip
+        compared = adjusted(
+            [
+                compare(
+                    resampling,
+                    metric,
+                    [systems[name].by_query[metric.name]],
+                    [base[metric.name]],
+                    system=name,
+                    baseline=baseline,
+                )
+                for name in others
+            ]
+        )
         for item in compared:
             ours = systems[item.system].by_query[metric.name]
             relative = _relative(resampling, metric, ours, base[metric.name])

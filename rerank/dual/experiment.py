@@ -61,12 +61,17 @@ def train_dual(
     )
     model = _model_of(data, config, steps[-1])
     report = {
-        "seed": config.seed, "samples": config.evaluation.samples, "machine": this_machine(),
-        "lines": read.lines, "faulty_lines": list(read.faults),
-        "data": _described(read.scored, data), "config": as_content(config), "search": searched,
+        "seed": config.seed,
+        "samples": config.evaluation.samples,
+        "machine": this_machine(),
+        "lines": read.lines,
+        "faulty_lines": list(read.faults),
+        "data": _described(read.scored, data),
+        "config": as_content(config),
+        "search": searched,
         "steps": ablation_report(steps, resamplings),
         **_of_model(model, data.splits.test, data.rows.test, resamplings),
-    }  # fmt: skip
+    }
     losses = [round(loss, 6) for loss in steps[-1].system.trained.losses]
     seconds = time.perf_counter() - started  # with the steps of the ablation
     manifest = model.save(folder / MODEL_FOLDER, {"validation_losses": losses}, seconds=seconds)
@@ -102,27 +107,29 @@ def evaluate_dual(
     rows = rows_of(scored, model.schema, model.label)
     resamplings = Resamplings.draw(scored, seed=seed, samples=samples)
     scores = model.score_inputs(rows.inputs, rows.offsets)
-    systems = {
-        RERANKER: outcomes_of(scored, scores.score, rows.label, scores.conflict_probability)
-    }  # fmt: skip
+    systems = {RERANKER: outcomes_of(scored, scores.score, rows.label, scores.conflict_probability)}
     cosine = mean_cosine(model.schema, rows)
     if cosine is not None:
         systems = {EMBEDDING_ONLY: outcomes_of(scored, cosine, rows.label, None), **systems}
     gains = gains_over(resamplings.queries, systems, baseline=next(iter(systems)))
     return {
-        "seed": seed, "samples": samples, "model_version": model.version,
-        "queries": scored.n_queries, "candidates": len(scored.candidate_id),
+        "seed": seed,
+        "samples": samples,
+        "model_version": model.version,
+        "queries": scored.n_queries,
+        "candidates": len(scored.candidate_id),
         "steps": [_step(name, own, resamplings, gains) for name, own in systems.items()],
         **_of_model(model, scored, rows, resamplings),
-    }  # fmt: skip
+    }
 
 
 def mean_cosine(schema: InputSchema, rows: LabelledRows) -> np.ndarray[Any, Any] | None:
     """Return the mean of all cosines of a candidate, -1 if all are missing; None without any."""
     cosines = [
-        at for at, each in enumerate(schema.inputs)
+        at
+        for at, each in enumerate(schema.inputs)
         if each.kind is Kind.EMBEDDING and each.name.startswith("cosine(")
-    ]  # fmt: skip
+    ]
     if not cosines:
         return None
     values = rows.inputs[:, cosines].astype(np.float64)
@@ -158,24 +165,31 @@ def _of_model(
 def _model_of(data: DualData, config: DualConfig, last: AblatedStep) -> DualModel:
     system = last.system
     return DualModel(
-        schema=data.schema, label=data.label, onnx=system.trained.onnx, network=system.network,
-        conflict_calibrator=system.conflict_calibrator, error_calibrator=system.error_calibrator,
+        schema=data.schema,
+        label=data.label,
+        onnx=system.trained.onnx,
+        network=system.network,
+        conflict_calibrator=system.conflict_calibrator,
+        error_calibrator=system.error_calibrator,
         config=config,
-    )  # fmt: skip
+    )
 
 
 def _described(scored: ScoredSet, data: DualData) -> dict[str, Any]:
     return {
-        "queries": scored.n_queries, "candidates": len(scored.candidate_id),
-        "canonical_ids": len(set(scored.canonical_id)), "domains": sorted(set(scored.domain)),
+        "queries": scored.n_queries,
+        "candidates": len(scored.candidate_id),
+        "canonical_ids": len(set(scored.canonical_id)),
+        "domains": sorted(set(scored.domain)),
         "split": {
             name: {"queries": part.n_queries, "canonical_ids": len(set(part.canonical_id))}
             for name, part in data.splits._asdict().items()
         },
         "share_conflicting": round(float((scored.conflict >= CONFLICT_FROM).mean()), 4),
         "share_missing": round(float(np.isnan(scored.features).mean()), 4)
-        if scored.features.size else 0.0,
+        if scored.features.size
+        else 0.0,
         "inputs": {
             kind.value: sum(each.kind is kind for each in data.schema.inputs) for kind in Kind
         },
-    }  # fmt: skip
+    }

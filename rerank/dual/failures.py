@@ -103,15 +103,19 @@ def _failure(
     deciding: Sequence[Deciding] = ()
     if not none:
         deciding = decided_by(
-            rows.inputs[chosen], rows.inputs[best], model.schema.inputs,
+            rows.inputs[chosen],
+            rows.inputs[best],
+            model.schema.inputs,
             lambda inputs: model.network.outputs(inputs).scores.mean(axis=0),
-        )  # fmt: skip
+        )
     probability = 0.0 if none else float(scores.conflict_probability[chosen])
     conflicts = not none and rows.conflict[chosen] >= CONFLICT_FROM > rows.conflict[best]
     pair = None if none else (rows.inputs[chosen], rows.inputs[best])
     cause = _cause(pair, conflicts, probability, deciding, model.schema.inputs)
     return DualFailure(
-        query_id=scored.query_id[number], text=scored.text[number], domain=scored.domain[number],
+        query_id=scored.query_id[number],
+        text=scored.text[number],
+        domain=scored.domain[number],
         cause=cause.value,
         chosen=None if none else scored.candidate_id[chosen],
         chosen_compliance=None if none else rounded(float(scored.compliance[chosen])),
@@ -121,7 +125,7 @@ def _failure(
         best_compliance=None if none else rounded(float(scored.compliance[best])),
         error_probability=round(float(scores.error_probability[number]), 4),
         deciding=tuple(deciding),
-    )  # fmt: skip
+    )
 
 
 def decided_by(
@@ -142,11 +146,14 @@ def decided_by(
     order = np.argsort(-effects, kind="stable")[:_SHOWN_INPUTS]
     return [
         Deciding(
-            inputs[differing[at]].name, _plain(chosen[differing[at]]), _plain(best[differing[at]]),
+            inputs[differing[at]].name,
+            _plain(chosen[differing[at]]),
+            _plain(best[differing[at]]),
             round(float(effects[at]), 4),
         )
-        for at in order.tolist() if effects[at] > 0
-    ]  # fmt: skip
+        for at in order.tolist()
+        if effects[at] > 0
+    ]
 
 
 def _cause(

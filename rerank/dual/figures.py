@@ -63,10 +63,17 @@ def outcomes_of(
 
 def _metric(name: str, label: str, definition: str, better: Better, source: str) -> Metric:
     return Metric(
-        name=name, label=label, definition=definition, columns=(name,), over=None, better=better,
-        source=source, function=_mean, weighted=weighted.mean_of(_as_they_are),
+        name=name,
+        label=label,
+        definition=definition,
+        columns=(name,),
+        over=None,
+        better=better,
+        source=source,
+        function=_mean,
+        weighted=weighted.mean_of(_as_they_are),
         per_listing=_as_they_are,
-    )  # fmt: skip
+    )
 
 
 def _as_they_are(values: Floats) -> Floats:
@@ -79,21 +86,29 @@ def _mean(values: Floats) -> float | None:
 
 def _compliance(cutoff: int) -> Metric:
     return _metric(
-        f"compliance_at_{cutoff}", f"compliance@{cutoff}",
-        f"mean compliance of the first {cutoff} candidates; {_OVER_QUERIES}", Better.HIGHER,
+        f"compliance_at_{cutoff}",
+        f"compliance@{cutoff}",
+        f"mean compliance of the first {cutoff} candidates; {_OVER_QUERIES}",
+        Better.HIGHER,
         "Järvelin, Kekäläinen 2002 (cumulated gain, divided by the cutoff)",
-    )  # fmt: skip
+    )
 
 
 COMPLIANCE_AT_1 = _compliance(1)
 NDCG_AT_10 = _metric(
-    "ndcg_at_10", "nDCG@10", f"gain y, linear, over that of the best order; {_OVER_QUERIES}",
-    Better.HIGHER, "Järvelin, Kekäläinen, Cumulated gain-based evaluation of IR techniques, 2002",
-)  # fmt: skip
+    "ndcg_at_10",
+    "nDCG@10",
+    f"gain y, linear, over that of the best order; {_OVER_QUERIES}",
+    Better.HIGHER,
+    "Järvelin, Kekäläinen, Cumulated gain-based evaluation of IR techniques, 2002",
+)
 CONFLICT_AT_1 = _metric(
-    "conflict_at_1", "conflict@1", "share of queries whose first candidate conflicts",
-    Better.LOWER, "this project's design",
-)  # fmt: skip
+    "conflict_at_1",
+    "conflict@1",
+    "share of queries whose first candidate conflicts",
+    Better.LOWER,
+    "this project's design",
+)
 QUERY_METRICS = (COMPLIANCE_AT_1, _compliance(3), _compliance(5), NDCG_AT_10, CONFLICT_AT_1)
 
 
@@ -105,9 +120,7 @@ class Resamplings:
     candidates: Resampling
 
     @classmethod
-    def draw(
-        cls, scored: ScoredSet, *, seed: int, samples: int = DEFAULT_SAMPLES
-    ) -> Resamplings:  # fmt: skip
+    def draw(cls, scored: ScoredSet, *, seed: int, samples: int = DEFAULT_SAMPLES) -> Resamplings:
         """Draw bootstrap samples of the queries of a set."""
         queries = Resampling.draw(range(scored.n_queries), seed=seed, samples=samples)
         return cls(queries, Resampling(scored.query, queries.counts, seed))
@@ -140,17 +153,21 @@ def uncertainty_figures(
         if len(rows):
             share = float(error[rows].mean())
             low, high = wilson(share, len(rows))
-            bins.append({
-                "n": len(rows), "mean_doubt": rounded(float(doubt[rows].mean())),
-                "mean_error_probability": rounded(float(error_probability[rows].mean())),
-                "share_wrong": rounded(share), "ci95": [rounded(low), rounded(high)],
-            })  # fmt: skip
+            bins.append(
+                {
+                    "n": len(rows),
+                    "mean_doubt": rounded(float(doubt[rows].mean())),
+                    "mean_error_probability": rounded(float(error_probability[rows].mean())),
+                    "share_wrong": rounded(share),
+                    "ci95": [rounded(low), rounded(high)],
+                }
+            )
     return {
         "share_wrong": resampling.figure(_mean, error.astype(np.float64)).as_dict(),
         "auc": resampling.figure(ROC_AUC, doubt, error).as_dict(),
         "ece": resampling.figure(ECE, error_probability, error).as_dict(),
         "bins": bins,
-    }  # fmt: skip
+    }
 
 
 def _mean_of_first(grid: Floats, cutoff: int) -> Floats:

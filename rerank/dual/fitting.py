@@ -56,14 +56,16 @@ class DualData:
         :raises InputError: if a split is empty or a pattern of the configuration fits no feature.
         """
         splits = split_by_canonical_id(
-            scored, validation_percent=config.split.validation_percent,
+            scored,
+            validation_percent=config.split.validation_percent,
             test_percent=config.split.test_percent,
-        )  # fmt: skip
+        )
         schema = InputSchema.of(
-            splits.train, conflict_features=config.inputs.conflict_features,
+            splits.train,
+            conflict_features=config.inputs.conflict_features,
             ignored_features=config.inputs.ignored_features,
             products=config.inputs.embedding_products,
-        )  # fmt: skip
+        )
         label = DualLabel.fit(splits.train, config.label.compliance_weight)
         rows = SplitRows(*(rows_of(each, schema, label) for each in splits))
         return cls(splits, schema, label, rows)
@@ -112,12 +114,14 @@ def fit_system(
     filled = np.diff(validation.offsets) > 0
     doubt = doubt_of_first(centred, validation.offsets)
     return FittedSystem(
-        columns=columns, trained=trained, network=served,
+        columns=columns,
+        trained=trained,
+        network=served,
         conflict_calibrator=_calibrator(
             mean_log_odds(outputs), validation.conflict >= CONFLICT_FROM
         ),
         error_calibrator=_calibrator(doubt[filled], wrong[filled]),
-    )  # fmt: skip
+    )
 
 
 def is_error(scored: ScoredSet, scores: Floats, label: Floats) -> Bools:

@@ -42,9 +42,7 @@ class Judgement:
     conflict: float
 
 
-def generated_listings(
-    records: Sequence[GpuRecord], n: int, *, seed: int
-) -> list[LabelledListing]:  # fmt: skip
+def generated_listings(records: Sequence[GpuRecord], n: int, *, seed: int) -> list[LabelledListing]:
     """Generate listings that sell a GPU of a model whose similarity the embedder was not taught."""
     models = [model for split in _SPLITS for model in models_of(records, split)]
     return generate(records, n, seed=seed, nil_share=0.0, models=models)

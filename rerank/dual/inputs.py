@@ -78,15 +78,19 @@ class InputSchema:
         vectors = {f"{_QUERY}{n}": v.shape[1] for n, v in scored.query_vectors.items()}
         vectors |= {f"{_CANDIDATE}{n}": v.shape[1] for n, v in scored.candidate_vectors.items()}
         pairs = tuple(
-            (one, other) for one, other in combinations(vectors, 2)
+            (one, other)
+            for one, other in combinations(vectors, 2)
             if vectors[one] == vectors[other] and other.startswith(_CANDIDATE)
-        )  # fmt: skip
+        )
         paired = {name for pair in pairs for name in pair}
         schema = cls(
             tuple(n for n in scored.feature_names if n not in conflicts | ignored),
             tuple(n for n in scored.feature_names if n in conflicts - ignored),
-            pairs, tuple(name for name in vectors if name not in paired), vectors, products,
-        )  # fmt: skip
+            pairs,
+            tuple(name for name in vectors if name not in paired),
+            vectors,
+            products,
+        )
         if not schema.inputs:
             raise InputError("expected features or embeddings of candidates, found none")
         return schema
@@ -115,10 +119,13 @@ class InputSchema:
     def from_dict(cls, content: Mapping[str, Any]) -> InputSchema:
         """Return what `as_dict` gave."""
         return cls(
-            tuple(content["attributes"]), tuple(content["conflicts"]),
-            tuple((one, other) for one, other in content["pairs"]), tuple(content["alone"]),
-            dict(content["widths"]), bool(content["products"]),
-        )  # fmt: skip
+            tuple(content["attributes"]),
+            tuple(content["conflicts"]),
+            tuple((one, other) for one, other in content["pairs"]),
+            tuple(content["alone"]),
+            dict(content["widths"]),
+            bool(content["products"]),
+        )
 
     def compute(self, scored: ScoredSet) -> Floats:
         """Return inputs of shape (candidates, len(inputs)).

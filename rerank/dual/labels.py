@@ -35,9 +35,7 @@ class DualLabel:
         """Take the ranges of a training set."""
         values = weighed(scored, compliance_weight)
         domain = np.array(scored.domain)[scored.query]
-        ranges = {
-            str(name): _range(values[domain == name]) for name in np.unique(domain).tolist()
-        }  # fmt: skip
+        ranges = {str(name): _range(values[domain == name]) for name in np.unique(domain).tolist()}
         return cls(compliance_weight, {**ranges, _ALL: _range(values)})
 
     def of(self, scored: ScoredSet) -> Floats:

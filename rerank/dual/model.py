@@ -99,11 +99,15 @@ class DualModel:
         knots = json.loads((folder / "calibrators.json").read_text(encoding="utf-8"))
         own = manifest.parameters
         return cls(
-            schema=InputSchema.from_dict(own["schema"]), label=_label_of(own["label"]), onnx=onnx,
-            network=OnnxEnsemble(onnx), conflict_calibrator=_calibrator_of(knots["conflict"]),
-            error_calibrator=_calibrator_of(knots["error"]), config=config_of(own["config"]),
+            schema=InputSchema.from_dict(own["schema"]),
+            label=_label_of(own["label"]),
+            onnx=onnx,
+            network=OnnxEnsemble(onnx),
+            conflict_calibrator=_calibrator_of(knots["conflict"]),
+            error_calibrator=_calibrator_of(knots["error"]),
+            config=config_of(own["config"]),
             version=manifest.fingerprint,
-        )  # fmt: skip
+        )
 
     def save(
         self, folder: Path, summary: Mapping[str, Any], *, seconds: float | None = None
@@ -116,20 +120,27 @@ class DualModel:
         with writing_folder(folder) as draft:
             (draft / "ensemble.onnx").write_bytes(self.onnx)
             knots = {
-                "conflict": asdict(self.conflict_calibrator), "error": asdict(self.error_calibrator)
-            }  # fmt: skip
+                "conflict": asdict(self.conflict_calibrator),
+                "error": asdict(self.error_calibrator),
+            }
             text = json.dumps(knots, indent=1)
             (draft / "calibrators.json").write_text(text + "\n", encoding="utf-8")
             parameters = {
-                "config": as_content(self.config), "seed": self.config.seed,
+                "config": as_content(self.config),
+                "seed": self.config.seed,
                 "inputs": [each.name for each in self.schema.inputs],
-                "schema": self.schema.as_dict(), "label": asdict(self.label),
+                "schema": self.schema.as_dict(),
+                "label": asdict(self.label),
                 "training": dict(summary),
-            }  # fmt: skip
+            }
             return write_manifest(
-                draft, kind=KIND, format_version=FORMAT_VERSION, parameters=parameters,
-                libraries=_LIBRARIES, seconds=seconds,
-            )  # fmt: skip
+                draft,
+                kind=KIND,
+                format_version=FORMAT_VERSION,
+                parameters=parameters,
+                libraries=_LIBRARIES,
+                seconds=seconds,
+            )
 
 
 def scores_of(

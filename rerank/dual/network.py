@@ -56,9 +56,10 @@ class InputScaling:
         scale = np.sqrt(variance)
         scale[scale < 1e-6 * np.maximum(1.0, np.abs(mean))] = 1.0
         return cls(
-            mean.astype(np.float32), scale.astype(np.float32),
+            mean.astype(np.float32),
+            scale.astype(np.float32),
             np.flatnonzero(missing.any(axis=0)).astype(np.int64),
-        )  # fmt: skip
+        )
 
     @property
     def width(self) -> int:
@@ -98,12 +99,16 @@ class Ensemble:
         from onnx import TensorProto, helper, numpy_helper
 
         constants = {
-            "mean": self.scaling.mean, "scale": self.scaling.scale,
-            "zero": np.zeros((), np.float32), "low": np.array(-CLIP, np.float32),
-            "high": np.array(CLIP, np.float32), "indicated": self.scaling.indicated,
-            "axis": np.array([0], np.int64), "score": np.array(0, np.int64),
+            "mean": self.scaling.mean,
+            "scale": self.scaling.scale,
+            "zero": np.zeros((), np.float32),
+            "low": np.array(-CLIP, np.float32),
+            "high": np.array(CLIP, np.float32),
+            "indicated": self.scaling.indicated,
+            "axis": np.array([0], np.int64),
+            "score": np.array(0, np.int64),
             "conflict": np.array(1, np.int64),
-        }  # fmt: skip
+        }
         nodes = [
             helper.make_node("IsNaN", ["inputs"], ["missing"]),
             helper.make_node("Sub", ["inputs", "mean"], ["centred"]),
@@ -124,11 +129,12 @@ class Ensemble:
         ]
         members, width = len(self.layers[0][0]), len(self.scaling.mean)
         graph = helper.make_graph(
-            nodes, "dual",
+            nodes,
+            "dual",
             [helper.make_tensor_value_info("inputs", TensorProto.FLOAT, [None, width])],
             [helper.make_tensor_value_info(n, TensorProto.FLOAT, [members, None]) for n in HEADS],
             [numpy_helper.from_array(np.array(v, order="C"), n) for n, v in constants.items()],
-        )  # fmt: skip
+        )
         opsets = [helper.make_opsetid("", _OPSET)]
         model = helper.make_model(graph, opset_imports=opsets, ir_version=_IR_VERSION)
         return bytes(model.SerializeToString())

@@ -140,9 +140,7 @@ class LineParser:
         return self._named[value]
 
 
-def _check_keys(
-    content: Mapping[str, Any], known: Iterable[str], required: Iterable[str]
-) -> None:  # fmt: skip
+def _check_keys(content: Mapping[str, Any], known: Iterable[str], required: Iterable[str]) -> None:
     missing = sorted(set(required) - set(content))
     foreign = sorted(set(content) - set(known))
     if missing:

@@ -109,9 +109,11 @@ def _opened(journal: Path) -> Any:
             lock: Any = JournalLock(journal)
             storage = JournalStorage(JournalFileBackend(str(journal), lock_obj=lock))
             return optuna.create_study(
-                storage=storage, study_name="train-dual", direction="maximize",
+                storage=storage,
+                study_name="train-dual",
+                direction="maximize",
                 load_if_exists=True,
-            )  # fmt: skip
+            )
         except (ValueError, KeyError, TypeError) as exc:
             raise ArtifactError(
                 f"{journal}: expected Optuna's journal, found something else ({exc}); remove it "
@@ -135,15 +137,18 @@ def _completed(study: Any) -> list[Any]:
 
 
 def _suggested(trial: Any, config: DualConfig) -> DualConfig:
-    return _with(config, {
-        "hidden": trial.suggest_categorical("hidden", [16, 32, 64, 128]),
-        "layers": trial.suggest_int("layers", 1, 3),
-        "dropout": trial.suggest_float("dropout", 0.0, 0.4),
-        "learning_rate": trial.suggest_float("learning_rate", 3e-4, 2e-2, log=True),
-        "weight_decay": trial.suggest_float("weight_decay", 1e-6, 1e-1, log=True),
-        "batch_queries": trial.suggest_categorical("batch_queries", [32, 64, 128]),
-        "conflict_weight": trial.suggest_float("conflict_weight", 0.1, 3.0, log=True),
-    })  # fmt: skip
+    return _with(
+        config,
+        {
+            "hidden": trial.suggest_categorical("hidden", [16, 32, 64, 128]),
+            "layers": trial.suggest_int("layers", 1, 3),
+            "dropout": trial.suggest_float("dropout", 0.0, 0.4),
+            "learning_rate": trial.suggest_float("learning_rate", 3e-4, 2e-2, log=True),
+            "weight_decay": trial.suggest_float("weight_decay", 1e-6, 1e-1, log=True),
+            "batch_queries": trial.suggest_categorical("batch_queries", [32, 64, 128]),
+            "conflict_weight": trial.suggest_float("conflict_weight", 0.1, 3.0, log=True),
+        },
+    )
 
 
 def _with(config: DualConfig, settings: dict[str, Any]) -> DualConfig:
@@ -167,9 +172,10 @@ def _validation_gain(data: DualData, config: DualConfig) -> float:
 def _fingerprint(data: DualData, config: DualConfig) -> str:
     """Return what a search is of: training and validation rows, and all settings but its bounds."""
     content = {
-        name: own for name, own in as_content(config).items()
+        name: own
+        for name, own in as_content(config).items()
         if name not in ("search", "data", "output", "evaluation")
-    }  # fmt: skip
+    }
     digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode())
     for rows in (data.rows.train, data.rows.validation):
         for column in rows:

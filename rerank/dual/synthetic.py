@@ -20,9 +20,14 @@ Floats = NDArray[np.float64]
 
 DOMAINS = ("cocktails", "coffee", "mocktails")
 FEATURES = (
-    "glass_confidence", "garnish_confidence", "ice_coverage", "color_delta_e", "subject_ratio",
-    "conflict_ingredient", "conflict_vessel",
-)  # fmt: skip
+    "glass_confidence",
+    "garnish_confidence",
+    "ice_coverage",
+    "color_delta_e",
+    "subject_ratio",
+    "conflict_ingredient",
+    "conflict_vessel",
+)
 _WIDTH, _DRINKS, _CANDIDATES = 32, 60, 12
 _MISSING_SHARE = 0.06
 _SAME_DRINK = 0.45
@@ -47,9 +52,11 @@ def synthetic_candidates(n_queries: int, *, seed: int) -> ScoredSet:
     same = rng.random(rows) < _SAME_DRINK
     shown_drink = np.where(same, wanted, rng.integers(0, _DRINKS, rows))
     shown = _Shown(
-        shown_drink == wanted, rng.random(rows) < 0.5, rng.random(rows) < 0.5,
+        shown_drink == wanted,
+        rng.random(rows) < 0.5,
+        rng.random(rows) < 0.5,
         rng.random(rows) < 0.3,
-    )  # fmt: skip
+    )
     image = drinks[shown_drink] + rng.normal(size=(rows, _WIDTH)) * 0.11
     caption = drinks[shown_drink] + rng.normal(size=(rows, _WIDTH)) * 0.16
     features = _features(shown, rng)

@@ -110,8 +110,9 @@ def _train(
     layers = _initial(scaling.width, network, generator)
     optimiser = torch.optim.AdamW(
         [tensor for layer in layers for tensor in layer],
-        lr=training.learning_rate, weight_decay=training.weight_decay,
-    )  # fmt: skip
+        lr=training.learning_rate,
+        weight_decay=training.weight_decay,
+    )
     times = torch.poisson(torch.ones(network.members, len(grid.label)), generator=generator)
     best, losses, waited = _copied(layers), list[float](), 0
     for epoch in range(training.epochs):

@@ -43,16 +43,18 @@ class ScoredLines:
                     else:
                         vectors[name] = vector
                 candidates.append(_candidate(scored, row, vectors))
-            yield _line({
-                "query_id": scored.query_id[number],
-                "canonical_id": scored.canonical_id[number],
-                "domain": scored.domain[number],
-                "text": scored.text[number],
-                "query_embeddings": {
-                    name: _plain(own[number]) for name, own in scored.query_vectors.items()
-                },
-                "candidates": candidates,
-            })  # fmt: skip
+            yield _line(
+                {
+                    "query_id": scored.query_id[number],
+                    "canonical_id": scored.canonical_id[number],
+                    "domain": scored.domain[number],
+                    "text": scored.text[number],
+                    "query_embeddings": {
+                        name: _plain(own[number]) for name, own in scored.query_vectors.items()
+                    },
+                    "candidates": candidates,
+                }
+            )
 
 
 def _candidate(scored: ScoredSet, row: int, vectors: dict[str, Any]) -> dict[str, Any]:

@@ -64,11 +64,13 @@ class System:
 FEATURE_GROUPS = (
     FeatureGroup("similarity", "similarity", ("similarity", "similarity_gap")),
     FeatureGroup(
-        "number", "number, part number",
+        "number",
+        "number, part number",
         ("named", "prefix_fit", "glued_foreign", "code_length", "code_certain", "code_gap"),
     ),
     FeatureGroup(
-        "name_quality", "name as a whole",
+        "name_quality",
+        "name as a whole",
         ("name_quality", "quality_gap", "exact_rivals", "named_models"),
     ),
     FeatureGroup(
@@ -79,7 +81,8 @@ FEATURE_GROUPS = (
         "words", "token overlap", ("words_shared", "words_absent", "words_foreign", "rival_words")
     ),
     FeatureGroup(
-        "memory", "memory",
+        "memory",
+        "memory",
         ("memory_fit", "model_memory_fit", "memory_type_fit", "memory_rival", "memory_glued"),
     ),
     FeatureGroup("form", "form factor", ("form_fit",)),
@@ -88,7 +91,7 @@ FEATURE_GROUPS = (
         "context", "place and context", ("mention_at", "mention_order", "compared", "meant_for")
     ),
     FeatureGroup("priors", "variant priors", ("variant_rank", "special_form")),
-)  # fmt: skip
+)
 """Every feature of `CANDIDATE_FEATURES` once. Some sum up others: name_quality holds suffix, line
 and prefix evidence, it and similarity_gap the contradiction of memory_rival, and similarity_gap
 whether a model is named. So a group left out is not forgotten: its figure is what its columns add
@@ -96,10 +99,23 @@ to all the others, a lower bound of what its evidence is worth."""
 
 _OVERLAP = (COSINE, "named", "words_shared", "words_absent", "vendor_fit", "partner_fit")
 _CONTRADICTIONS = (
-    "suffix_missing", "suffix_absent", "suffix_extra", "line_absent", "line_conflict",
-    "prefix_fit", "glued_foreign", "words_foreign", "rival_words", "memory_fit",
-    "model_memory_fit", "memory_type_fit", "form_fit", "memory_rival", "compared", "meant_for",
-)  # fmt: skip
+    "suffix_missing",
+    "suffix_absent",
+    "suffix_extra",
+    "line_absent",
+    "line_conflict",
+    "prefix_fit",
+    "glued_foreign",
+    "words_foreign",
+    "rival_words",
+    "memory_fit",
+    "model_memory_fit",
+    "memory_type_fit",
+    "form_fit",
+    "memory_rival",
+    "compared",
+    "meant_for",
+)
 
 
 def _step(name: str, label: str, learner: Learner, features: tuple[str, ...]) -> System:
@@ -116,9 +132,13 @@ LADDER = (
 )
 LEFT_OUT = tuple(
     System(
-        f"without_{group.name}", f"without {group.words}", Part.LEFT_OUT, Learner.TREES,
-        tuple(name for name in CANDIDATE_FEATURES if name not in group.features), group.features,
+        f"without_{group.name}",
+        f"without {group.words}",
+        Part.LEFT_OUT,
+        Learner.TREES,
+        tuple(name for name in CANDIDATE_FEATURES if name not in group.features),
+        group.features,
     )
     for group in FEATURE_GROUPS
-)  # fmt: skip
+)
 SYSTEMS = (*LADDER, *LEFT_OUT)

@@ -31,10 +31,12 @@ def training_rows(
     """Return the rows the ranker trains on, as `rerank.training.train` makes them, all columns."""
     only_ranker = replace(parameters, offer_listings=0, validation_listings=0)
     labelled = generated_listings(preparer.table.records, only_ranker)[Stage.RANKER]
-    return RankerRows.joined([
-        ranker_rows(replace(prepared, features=columns_of(prepared, preparer)), preparer.table)
-        for prepared in preparer.batches(labelled, progress=progress)
-    ])  # fmt: skip
+    return RankerRows.joined(
+        [
+            ranker_rows(replace(prepared, features=columns_of(prepared, preparer)), preparer.table)
+            for prepared in preparer.batches(labelled, progress=progress)
+        ]
+    )
 
 
 def columns_of(prepared: Prepared, preparer: Preparer) -> Columns:
@@ -77,9 +79,14 @@ def train_system(
         return lambda columns: ranker.score(_plain(columns, read))
     directions = {**CANDIDATE_DIRECTIONS, COSINE: 1}
     trained = train_lambdarank(
-        rows.features[:, read], rows.relevance, rows.sizes.tolist(), system.features,
-        parameters.ranker, directions=directions, progress=progress,
-    )  # fmt: skip
+        rows.features[:, read],
+        rows.relevance,
+        rows.sizes.tolist(),
+        system.features,
+        parameters.ranker,
+        directions=directions,
+        progress=progress,
+    )
     trees = OnnxTrees(trained.onnx)
     return lambda columns: trees.score(columns[:, read])
 

@@ -85,7 +85,8 @@ def ablate(
             ranked[name].append(test.candidates.outcomes(scorer(test.columns)))
     progress("metrics", 0.0)
     return {
-        "seed": parameters.seed, "machine": this_machine(),
+        "seed": parameters.seed,
+        "machine": this_machine(),
         "sets": {
             name: {
                 "n": len(test.gold),
@@ -93,7 +94,7 @@ def ablate(
             }
             for name, test in tests.items()
         },
-    }  # fmt: skip
+    }
 
 
 def _matches(name: str, gold: Sequence[GoldListing]) -> list[GoldListing]:
@@ -121,9 +122,15 @@ def _test_set(
 def _unlabelled(item: GoldListing) -> LabelledListing:
     """Return a gold listing as a preparer takes it, which must not see the truth."""
     return LabelledListing(
-        item.listing, kind="match", gpu_id=None, model=None, memory_stated=False,
-        form_stated=False, mentions=None, template="",
-    )  # fmt: skip
+        item.listing,
+        kind="match",
+        gpu_id=None,
+        model=None,
+        memory_stated=False,
+        form_stated=False,
+        mentions=None,
+        template="",
+    )
 
 
 def _steps(
@@ -138,8 +145,11 @@ def _steps(
     compared = _compared(resampling, systems, columns)
     return [
         {
-            "name": system.name, "label": system.label, "group": system.part.value,
-            "learner": system.learner.value, "features": list(system.shown),
+            "name": system.name,
+            "label": system.label,
+            "group": system.part.value,
+            "learner": system.learner.value,
+            "features": list(system.shown),
             "metrics": {
                 metric.name: resampling.figure(
                     metric, *(own[name] for name in metric.columns)
@@ -151,7 +161,7 @@ def _steps(
             },
         }
         for system, own in zip(systems, columns, strict=True)
-    ]  # fmt: skip
+    ]
 
 
 def _compared(
@@ -163,20 +173,28 @@ def _compared(
     full = next(own for system, own in zip(systems, columns, strict=True) if system.name == FULL)
     found: list[Comparison] = []
     for metric in METRICS:
-        found += adjusted([
-            compare(
-                resampling, metric, [own[name] for name in metric.columns],
-                [full[name] for name in metric.columns], system=system.name, baseline=FULL,
-            )
-            for system, own in zip(systems, columns, strict=True)
-            if system.name != FULL
-        ])  # fmt: skip
+        found += adjusted(
+            [
+                compare(
+                    resampling,
+                    metric,
+                    [own[name] for name in metric.columns],
+                    [full[name] for name in metric.columns],
+                    system=system.name,
+                    baseline=FULL,
+                )
+                for system, own in zip(systems, columns, strict=True)
+                if system.name != FULL
+            ]
+        )
     return found
 
 
 def _difference(item: Comparison) -> dict[str, Any]:
     found = item.as_dict()
     return {
-        "value": found["difference"], "ci95": found["ci95"], "p_value": found["p_value"],
+        "value": found["difference"],
+        "ci95": found["ci95"],
+        "p_value": found["p_value"],
         "p_adjusted": found["p_adjusted"],
-    }  # fmt: skip
+    }

@@ -66,9 +66,13 @@ class FuzzyNames:
         from rapidfuzz import process, utils
 
         scores = process.cdist(
-            titles, self._models, scorer=self._scorer, processor=utils.default_process,
-            workers=-1, dtype=np.float32,
-        )  # fmt: skip
+            titles,
+            self._models,
+            scorer=self._scorer,
+            processor=utils.default_process,
+            workers=-1,
+            dtype=np.float32,
+        )
         return best_models(scores, self._models, k)
 
 

@@ -70,10 +70,13 @@ class Metric:
     def as_dict(self) -> dict[str, Any]:
         """Return what people need to read its values."""
         return {
-            "name": self.name, "label": self.label, "definition": self.definition,
-            "range": [self.lowest, self.highest], "better": self.better.value,
+            "name": self.name,
+            "label": self.label,
+            "definition": self.definition,
+            "range": [self.lowest, self.highest],
+            "better": self.better.value,
             "source": self.source,
-        }  # fmt: skip
+        }
 
 
 def recall(cutoff: int) -> Metric:
@@ -83,11 +86,14 @@ def recall(cutoff: int) -> Metric:
     """
     metrics.found_within(np.zeros(0), cutoff)
     return _mean(
-        f"recall_at_{cutoff}", f"recall@{cutoff}",
+        f"recall_at_{cutoff}",
+        f"recall@{cutoff}",
         f"share of GPU listings with the right model among the first {cutoff}",
-        partial(metrics.recall_at, cutoff=cutoff), partial(metrics.found_within, cutoff=cutoff),
-        over="is_match", source="Manning, Raghavan, Schütze 2008, 8.4",
-    )  # fmt: skip
+        partial(metrics.recall_at, cutoff=cutoff),
+        partial(metrics.found_within, cutoff=cutoff),
+        over="is_match",
+        source="Manning, Raghavan, Schütze 2008, 8.4",
+    )
 
 
 def share_at_precision(precision: float = ACCEPTED_PRECISION) -> Metric:
@@ -97,12 +103,13 @@ def share_at_precision(precision: float = ACCEPTED_PRECISION) -> Metric:
     """
     metrics.accepted_share_at_precision(np.zeros(0), np.zeros(0, np.bool_), precision)
     return _of_probability(
-        "accepted_share_at_precision", f"share accepted at precision {precision:g}",
+        "accepted_share_at_precision",
+        f"share accepted at precision {precision:g}",
         f"largest share of listings above a threshold with at least {precision:.4g} of them right",
         partial(metrics.accepted_share_at_precision, precision=precision),
         partial(weighted.accepted_share_at_precision, precision=precision),
         source="Geifman, El-Yaniv, Selective Classification for Deep Neural Networks, 2017",
-    )  # fmt: skip
+    )
 
 
 def metric_named(name: str) -> Metric:
@@ -118,35 +125,76 @@ def metric_named(name: str) -> Metric:
 
 
 def _mean(
-    name: str, label: str, definition: str, function: Callable[..., float | None],
-    per_listing: PerListing, *, over: str | None, source: str,
-    columns: tuple[str, ...] = ("ranks",), better: Better = Better.HIGHER,
-) -> Metric:  # fmt: skip
+    name: str,
+    label: str,
+    definition: str,
+    function: Callable[..., float | None],
+    per_listing: PerListing,
+    *,
+    over: str | None,
+    source: str,
+    columns: tuple[str, ...] = ("ranks",),
+    better: Better = Better.HIGHER,
+) -> Metric:
     return Metric(
-        name=name, label=label, definition=definition, columns=columns, over=over, better=better,
-        source=source, function=function, weighted=weighted.mean_of(per_listing),
+        name=name,
+        label=label,
+        definition=definition,
+        columns=columns,
+        over=over,
+        better=better,
+        source=source,
+        function=function,
+        weighted=weighted.mean_of(per_listing),
         per_listing=per_listing,
-    )  # fmt: skip
+    )
 
 
 def _share(
-    name: str, label: str, definition: str, function: Callable[..., float | None], column: str,
-    *, over: str, source: str, better: Better = Better.HIGHER,
-) -> Metric:  # fmt: skip
+    name: str,
+    label: str,
+    definition: str,
+    function: Callable[..., float | None],
+    column: str,
+    *,
+    over: str,
+    source: str,
+    better: Better = Better.HIGHER,
+) -> Metric:
     return _mean(
-        name, label, definition, function, _as_numbers, columns=(column,), over=over,
-        source=source, better=better,
-    )  # fmt: skip
+        name,
+        label,
+        definition,
+        function,
+        _as_numbers,
+        columns=(column,),
+        over=over,
+        source=source,
+        better=better,
+    )
 
 
 def _of_probability(
-    name: str, label: str, definition: str, function: Callable[..., float | None],
-    many: Weighted, *, source: str, better: Better = Better.HIGHER,
-) -> Metric:  # fmt: skip
+    name: str,
+    label: str,
+    definition: str,
+    function: Callable[..., float | None],
+    many: Weighted,
+    *,
+    source: str,
+    better: Better = Better.HIGHER,
+) -> Metric:
     return Metric(
-        name=name, label=label, definition=definition, columns=("probability", "correct"),
-        over=None, better=better, source=source, function=function, weighted=many,
-    )  # fmt: skip
+        name=name,
+        label=label,
+        definition=definition,
+        columns=("probability", "correct"),
+        over=None,
+        better=better,
+        source=source,
+        function=function,
+        weighted=many,
+    )
 
 
 def _as_numbers(values: NDArray[Any]) -> Floats:
@@ -167,72 +215,132 @@ def _ideal(grades: Floats) -> Floats:
 
 
 PRECISION_AT_1 = _mean(
-    "precision_at_1", "precision@1", "share of GPU listings whose first candidate is the right one",
-    metrics.precision_at_1, partial(metrics.found_within, cutoff=1),
-    over="is_match", source="Manning, Raghavan, Schütze 2008, 8.4",
-)  # fmt: skip
+    "precision_at_1",
+    "precision@1",
+    "share of GPU listings whose first candidate is the right one",
+    metrics.precision_at_1,
+    partial(metrics.found_within, cutoff=1),
+    over="is_match",
+    source="Manning, Raghavan, Schütze 2008, 8.4",
+)
 MRR = _mean(
-    "mrr", "MRR", "mean over GPU listings of 1 / place of the right model, 0 if it is not found",
-    metrics.mean_reciprocal_rank, metrics.reciprocal_rank,
-    over="is_match", source="Voorhees, The TREC-8 Question Answering Track Report, 1999",
-)  # fmt: skip
+    "mrr",
+    "MRR",
+    "mean over GPU listings of 1 / place of the right model, 0 if it is not found",
+    metrics.mean_reciprocal_rank,
+    metrics.reciprocal_rank,
+    over="is_match",
+    source="Voorhees, The TREC-8 Question Answering Track Report, 1999",
+)
 NDCG_AT_10 = _mean(
-    "ndcg_at_10", "nDCG@10", "gain of the order over the ideal one: exact variant 2, its model 1",
-    _ndcg, _gains, columns=("grades",), over="is_match",
+    "ndcg_at_10",
+    "nDCG@10",
+    "gain of the order over the ideal one: exact variant 2, its model 1",
+    _ndcg,
+    _gains,
+    columns=("grades",),
+    over="is_match",
     source="Järvelin, Kekäläinen, Cumulated gain-based evaluation of IR techniques, 2002",
-)  # fmt: skip
+)
 ROC_AUC = _of_probability(
-    "roc_auc", "ROC-AUC", "chance that a right answer has a higher probability than a wrong one",
-    metrics.roc_auc, weighted.roc_auc,
+    "roc_auc",
+    "ROC-AUC",
+    "chance that a right answer has a higher probability than a wrong one",
+    metrics.roc_auc,
+    weighted.roc_auc,
     source="Hanley, McNeil, The meaning and use of the area under a ROC curve, 1982",
-)  # fmt: skip
+)
 PR_AUC = _of_probability(
-    "pr_auc", "PR-AUC", "average precision: mean over right answers of the precision down to them",
-    metrics.average_precision, weighted.average_precision,
+    "pr_auc",
+    "PR-AUC",
+    "average precision: mean over right answers of the precision down to them",
+    metrics.average_precision,
+    weighted.average_precision,
     source="Davis, Goadrich, The Relationship Between Precision-Recall and ROC Curves, 2006",
-)  # fmt: skip
+)
 ECE = _of_probability(
-    "ece", "ECE", "mean gap between stated probability and share right, over 10 equal bins",
-    metrics.expected_calibration_error, weighted.expected_calibration_error, better=Better.LOWER,
+    "ece",
+    "ECE",
+    "mean gap between stated probability and share right, over 10 equal bins",
+    metrics.expected_calibration_error,
+    weighted.expected_calibration_error,
+    better=Better.LOWER,
     source="Naeini, Cooper, Hauskrecht, Obtaining Well Calibrated Probabilities, 2015",
-)  # fmt: skip
+)
 BRIER = _mean(
-    "brier", "Brier score", "mean squared difference of probability and outcome (right 1, wrong 0)",
-    metrics.brier_score, metrics.squared_error, columns=("probability", "correct"), over=None,
+    "brier",
+    "Brier score",
+    "mean squared difference of probability and outcome (right 1, wrong 0)",
+    metrics.brier_score,
+    metrics.squared_error,
+    columns=("probability", "correct"),
+    over=None,
     source="Brier, Verification of forecasts expressed in terms of probability, 1950",
     better=Better.LOWER,
-)  # fmt: skip
+)
 AURC = _of_probability(
-    "aurc", "AURC", "share wrong among the accepted, averaged over all shares one could accept",
-    metrics.area_under_risk_coverage, weighted.area_under_risk_coverage, better=Better.LOWER,
+    "aurc",
+    "AURC",
+    "share wrong among the accepted, averaged over all shares one could accept",
+    metrics.area_under_risk_coverage,
+    weighted.area_under_risk_coverage,
+    better=Better.LOWER,
     source="Geifman, Uziel, El-Yaniv, Bias-Reduced Uncertainty Estimation for Deep Neural "
     "Classifiers, 2019",
-)  # fmt: skip
+)
 FALSE_ACCEPTS = _share(
-    "nil_false_match_rate", "no-match accepted", "share of no-match listings accepted as a GPU",
-    metrics.false_accept_rate, "accepted", over="is_nil",
-    source="ISO/IEC 19795-1 (false accept rate)", better=Better.LOWER,
-)  # fmt: skip
+    "nil_false_match_rate",
+    "no-match accepted",
+    "share of no-match listings accepted as a GPU",
+    metrics.false_accept_rate,
+    "accepted",
+    over="is_nil",
+    source="ISO/IEC 19795-1 (false accept rate)",
+    better=Better.LOWER,
+)
 ACCEPTED_SHARE = _share(
-    "accepted_share", "share accepted", "share of GPU listings accepted without a person",
-    metrics.accepted_share, "accepted", over="is_match",
+    "accepted_share",
+    "share accepted",
+    "share of GPU listings accepted without a person",
+    metrics.accepted_share,
+    "accepted",
+    over="is_match",
     source="Chow, On optimum recognition error and reject tradeoff, 1970 (coverage)",
-)  # fmt: skip
+)
 PRECISION_OF_ACCEPTED = _share(
-    "precision_of_accepted", "precision of the accepted", "share of accepted listings that are "
-    "right; an accepted no-match listing is wrong",
-    metrics.precision_of_accepted, "correct", over="accepted",
+    "precision_of_accepted",
+    "precision of the accepted",
+    "share of accepted listings that are right; an accepted no-match listing is wrong",
+    metrics.precision_of_accepted,
+    "correct",
+    over="accepted",
     source="Chow 1970 (one minus the selective risk)",
-)  # fmt: skip
+)
 MEMORY_VARIANT_ACCURACY = _share(
-    "memory_variant_accuracy", "memory variant accuracy", "share of rightly named listings with a "
-    "stated memory size that got the variant of that size",
-    metrics.memory_variant_accuracy, "memory_agrees", over="memory_judged",
+    "memory_variant_accuracy",
+    "memory variant accuracy",
+    "share of rightly named listings with a stated memory size that got the variant of that size",
+    metrics.memory_variant_accuracy,
+    "memory_agrees",
+    over="memory_judged",
     source="this project's design",
-)  # fmt: skip
+)
 
 METRICS = (
-    PRECISION_AT_1, recall(3), recall(10), recall(20), MRR, NDCG_AT_10, ROC_AUC, PR_AUC, ECE,
-    BRIER, AURC, FALSE_ACCEPTS, ACCEPTED_SHARE, share_at_precision(), PRECISION_OF_ACCEPTED,
+    PRECISION_AT_1,
+    recall(3),
+    recall(10),
+    recall(20),
+    MRR,
+    NDCG_AT_10,
+    ROC_AUC,
+    PR_AUC,
+    ECE,
+    BRIER,
+    AURC,
+    FALSE_ACCEPTS,
+    ACCEPTED_SHARE,
+    share_at_precision(),
+    PRECISION_OF_ACCEPTED,
     MEMORY_VARIANT_ACCURACY,
-)  # fmt: skip
+)

@@ -26,9 +26,20 @@ from index.text import runs
 
 SYSTEM_KINDS = ("laptop", "system", "rig")
 OTHER_GOODS_KINDS = (
-    "empty", "box", "holder", "cooling", "connector", "picture", "wanted", "service", "cpu",
-    "storage", "other_part", "video_gear", "defect",
-)  # fmt: skip
+    "empty",
+    "box",
+    "holder",
+    "cooling",
+    "connector",
+    "picture",
+    "wanted",
+    "service",
+    "cpu",
+    "storage",
+    "other_part",
+    "video_gear",
+    "defect",
+)
 _MOBILE = frozenset(["mobile", "Max-Q", "MXM"])
 # A part number mixes letters and digits at length: GV-N1656OC, 36NOL7MD1VOC; RTX5070Ti does not.
 _CODE_LETTERS, _CODE_RUNS, _UNBROKEN_CODE_RUNS = 7, 3, 4
@@ -225,17 +236,22 @@ _SIGNS: dict[Cause, dict[str, Callable[[float], bool]]] = {
     },
     Cause.SUFFIX: {"suffix_missing": _some, "suffix_absent": _some, "suffix_extra": _some},
     Cause.MEMORY: {
-        "memory_fit": _contrary, "model_memory_fit": _contrary, "memory_type_fit": _contrary,
+        "memory_fit": _contrary,
+        "model_memory_fit": _contrary,
+        "memory_type_fit": _contrary,
         "memory_rival": _some,
     },
     Cause.FORM: {"form_fit": _contrary},
     Cause.LINE: {
-        "line_conflict": _some, "prefix_fit": _contrary, "glued_foreign": _some,
-        "vendor_fit": _contrary, "partner_fit": _contrary,
+        "line_conflict": _some,
+        "prefix_fit": _contrary,
+        "glued_foreign": _some,
+        "vendor_fit": _contrary,
+        "partner_fit": _contrary,
     },
     Cause.OTHER_CARD: {"mention_order": _some, "compared": _some, **_cue_columns(("than",))},
     Cause.CLOSE_RIVAL: {"lead": _small, "exact_rivals": _some, "named_models": _several},
     Cause.SHORT_NAME: {"line_absent": _some, "words_absent": _some},
     Cause.CODE_ALONE: {"code_length": _some, "code_certain": _some},
-}  # fmt: skip
+}
 """The evidence that may speak against a right answer, and when a feature's value is such."""

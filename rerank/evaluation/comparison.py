@@ -51,10 +51,15 @@ class Comparison:
         """Return plain values for JSON, numbers rounded to 4 digits."""
         low, high = self.ci95 or (None, None)
         return {
-            "metric": self.metric, "system": self.system, "baseline": self.baseline,
-            "difference": rounded(self.difference), "ci95": [rounded(low), rounded(high)],
-            "p_value": rounded(self.p_value), "p_adjusted": rounded(self.p_adjusted), "n": self.n,
-        }  # fmt: skip
+            "metric": self.metric,
+            "system": self.system,
+            "baseline": self.baseline,
+            "difference": rounded(self.difference),
+            "ci95": [rounded(low), rounded(high)],
+            "p_value": rounded(self.p_value),
+            "p_adjusted": rounded(self.p_adjusted),
+            "n": self.n,
+        }
 
 
 def compare(
@@ -85,9 +90,13 @@ def compare(
     sampled = resampling.values(metric, *ours, where=where)
     sampled = sampled - resampling.values(metric, *theirs, where=where)
     p_value = randomisation_test(
-        metric, our_rows, their_rows, resampling.group[rows],
-        permutations=permutations, seed=resampling.seed,
-    )  # fmt: skip
+        metric,
+        our_rows,
+        their_rows,
+        resampling.group[rows],
+        permutations=permutations,
+        seed=resampling.seed,
+    )
     bounds = interval(sampled, difference)
     return Comparison(
         metric.name, system, baseline, difference, bounds, p_value, p_value, len(rows)

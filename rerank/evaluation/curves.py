@@ -68,13 +68,16 @@ def reliability(
         n = int(inside.sum())
         share = float(right[inside].mean()) if n else None
         low, high = (None, None) if share is None else wilson(share, len(set(group[inside])))
-        bins.append({
-            "low": number / weighted.CALIBRATION_BINS,
-            "high": (number + 1) / weighted.CALIBRATION_BINS,
-            "n": n,
-            "mean_probability": rounded(float(p[inside].mean())) if n else None,
-            "share_correct": rounded(share), "ci95": [rounded(low), rounded(high)],
-        })  # fmt: skip
+        bins.append(
+            {
+                "low": number / weighted.CALIBRATION_BINS,
+                "high": (number + 1) / weighted.CALIBRATION_BINS,
+                "n": n,
+                "mean_probability": rounded(float(p[inside].mean())) if n else None,
+                "share_correct": rounded(share),
+                "ci95": [rounded(low), rounded(high)],
+            }
+        )
     return bins
 
 
@@ -138,9 +141,13 @@ def _grid(n: int) -> Floats:
 
 
 def _precisions(
-    resampling: Resampling, rows: NDArray[np.int64], p: Floats, right: Bools, grid: Floats,
+    resampling: Resampling,
+    rows: NDArray[np.int64],
+    p: Floats,
+    right: Bools,
+    grid: Floats,
     axis: _Axis,
-) -> tuple[Floats, Floats]:  # fmt: skip
+) -> tuple[Floats, Floats]:
     """Return the share right among the accepted at each point of an axis.
 
     :returns: of the listings as they are, shape (points,); of each sample, shape (samples, points).

@@ -76,12 +76,18 @@ def evaluate(
             for name, item in answered.items()
         }
     return {
-        "format_version": FORMAT_VERSION, "run_id": run.run_id,
+        "format_version": FORMAT_VERSION,
+        "run_id": run.run_id,
         "started_at": run.started_at.isoformat(timespec="seconds") + "Z",
-        "model_version": run.model_version, "index_version": run.index_version,
-        "registry_version": run.registry_version, "seed": seed, "samples": samples,
-        "machine": dict(run.machine), "latency_ms": run.latency.as_dict(), "sets": report,
-    }  # fmt: skip
+        "model_version": run.model_version,
+        "index_version": run.index_version,
+        "registry_version": run.registry_version,
+        "seed": seed,
+        "samples": samples,
+        "machine": dict(run.machine),
+        "latency_ms": run.latency.as_dict(),
+        "sets": report,
+    }
 
 
 def _answer(
@@ -112,10 +118,14 @@ def _run(
     first = next(chain.from_iterable(item.answers for item in answered.values()))
     return Run.begin(
         "evaluate",
-        model_version=first.model_version, index_version=first.index_version,
-        registry_version=tools.registry_version, seed=seed, samples=samples, latency=latency,
+        model_version=first.model_version,
+        index_version=first.index_version,
+        registry_version=tools.registry_version,
+        seed=seed,
+        samples=samples,
+        latency=latency,
         machine=this_machine(),
-    )  # fmt: skip
+    )
 
 
 @contextmanager
@@ -153,9 +163,12 @@ def _set_report(
         }
         counted = _counted(session, run.run_id, item.name)
     measured = measure(
-        judged, {name: ranks[name] for name in baselines}, {name: ranks[name] for name in routes},
-        seed=run.seed, samples=run.samples,
-    )  # fmt: skip
+        judged,
+        {name: ranks[name] for name in baselines},
+        {name: ranks[name] for name in routes},
+        seed=run.seed,
+        samples=run.samples,
+    )
     with store.writing() as session:
         recording.record_figures(
             session, run.run_id, item.name, measured.by_slice(), measured.comparisons
@@ -163,18 +176,21 @@ def _set_report(
     kinds = Counter(listing.kind for listing in item.gold)
     level = tools.candidate_sets.level if tools.candidate_sets else None
     return {
-        "n": len(judged.listing_ids), "kinds": {kind.value: kinds[kind] for kind in GoldKind},
-        **_figures_report(measured, baselines, level), **counted,
+        "n": len(judged.listing_ids),
+        "kinds": {kind.value: kinds[kind] for kind in GoldKind},
+        **_figures_report(measured, baselines, level),
+        **counted,
         "failures": [failure.as_dict() for failure in failures[:_SHOWN_FAILURES]],
-    }  # fmt: skip
+    }
 
 
 def _counted(session: Session, run_id: str, set_name: str) -> dict[str, Any]:
     keys = (session, run_id, set_name, OWN_SYSTEM)
     return {
-        "loss_budget": queries.loss_budget(*keys), "confusions": queries.confusions(*keys),
+        "loss_budget": queries.loss_budget(*keys),
+        "confusions": queries.confusions(*keys),
         "causes": queries.cause_counts(*keys),
-    }  # fmt: skip
+    }
 
 
 def _figures_report(
@@ -198,14 +214,17 @@ def _figures_report(
         "comparisons": [item.as_dict() for item in measured.comparisons],
         "curves": dict(measured.curves),
         "candidate_sets": {
-            "level": level, "coverage": sets["candidate_set_coverage"].as_dict(),
+            "level": level,
+            "coverage": sets["candidate_set_coverage"].as_dict(),
             "mean_size": sets["candidate_set_size"].as_dict(),
-        } if sets else None,
+        }
+        if sets
+        else None,
         "slices": {
             name: {value: _as_dict(figures) for value, figures in values.items()}
             for name, values in measured.slices.items()
         },
-    }  # fmt: skip
+    }
 
 
 def _within(progress: Progress, name: str, stage: str, share: float) -> None:

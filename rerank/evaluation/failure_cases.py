@@ -161,10 +161,13 @@ def _case(
         )
     right = _right(gold, answer.candidates)
     return Case(
-        error, gold, answer, number,
+        error,
+        gold,
+        answer,
+        number,
         chosen=rows[answer.candidates[0].gpu_id] if answer.candidates else NO_ROW,
         right=NO_ROW if right is None else rows[right.gpu_id],
-    )  # fmt: skip
+    )
 
 
 def _right(gold: GoldListing, candidates: Sequence[ScoredCandidate]) -> ScoredCandidate | None:

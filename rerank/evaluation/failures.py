@@ -71,11 +71,17 @@ class Failure:
     def as_dict(self) -> dict[str, Any]:
         """Return plain values for JSON; the cause is its value."""
         return {
-            "listing_id": self.listing_id, "title": self.title, "want": self.want,
-            "got": self.got, "decision": self.decision, "probability": self.probability,
-            "lost_to": self.lost_to, "cause": self.cause.value, "right": self.right,
+            "listing_id": self.listing_id,
+            "title": self.title,
+            "want": self.want,
+            "got": self.got,
+            "decision": self.decision,
+            "probability": self.probability,
+            "lost_to": self.lost_to,
+            "cause": self.cause.value,
+            "right": self.right,
             "features": [asdict(feature) for feature in self.features],
-        }  # fmt: skip
+        }
 
 
 def failures(
@@ -120,12 +126,17 @@ def _failure(
     right, error = situation.right, case.error
     part = lost_to(case.gold, case.answer, known.by_key)
     return Failure(
-        listing_id=case.gold.listing_id, title=case.gold.title, want=error["want"],
-        got=error["got"], decision=error["decision"], probability=error["probability"],
-        lost_to=error["kind"] if part is None else part.value, cause=cause_of(situation),
+        listing_id=case.gold.listing_id,
+        title=case.gold.title,
+        want=error["want"],
+        got=error["got"],
+        decision=error["decision"],
+        probability=error["probability"],
+        lost_to=error["kind"] if part is None else part.value,
+        cause=cause_of(situation),
         right=f"{right.model} {right.memory_gb:g} GB {right.form_factor}" if right else None,
         features=gaps,
-    )  # fmt: skip
+    )
 
 
 def _situation(
@@ -146,7 +157,7 @@ def _situation(
         right_values=_by_name(CANDIDATE_FEATURES, evidence.features, case.right),
         offer_values=_by_name(OFFER_FEATURES, evidence.offers, case.number),
         offer_shares={} if shares is None else dict(zip(OFFER_FEATURES, shares, strict=True)),
-    )  # fmt: skip
+    )
 
 
 def _gaps(
@@ -162,11 +173,14 @@ def _gaps(
         return ()
     return tuple(
         FeatureGap(
-            names[at], words_of(names[at]), None if right is None else _rounded(right[at]),
-            _rounded(chosen[at]), _rounded(shares[at]),
+            names[at],
+            words_of(names[at]),
+            None if right is None else _rounded(right[at]),
+            _rounded(chosen[at]),
+            _rounded(shares[at]),
         )
         for at in strongest(names, shares)
-    )  # fmt: skip
+    )
 
 
 def _record(row: int, evidence: Evidence, table: ModelTable) -> GpuRecord | None:

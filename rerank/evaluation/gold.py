@@ -23,8 +23,14 @@ from rerank.bootstrap import LabelledListing, generate
 from rerank.splits import Split, models_of
 
 COLUMNS = (
-    "listing_id", "title", "vendor", "kind", "gold_models", "gold_memory_gb", "gold_form",
-)  # fmt: skip
+    "listing_id",
+    "title",
+    "vendor",
+    "kind",
+    "gold_models",
+    "gold_memory_gb",
+    "gold_form",
+)
 NIL_SHARE = 0.35
 _OTHER_FORMATS = (".parquet", ".jsonl", ".json", ".xlsx")
 
@@ -139,12 +145,15 @@ def bootstrap_gold(records: Sequence[GpuRecord], n: int, seed: int) -> list[Gold
 def _of_generated(item: LabelledListing, truth: GpuRecord | None) -> GoldListing:
     listing = item.listing
     return GoldListing(
-        listing.listing_id, listing.title, listing.vendor, GoldKind(item.kind),
+        listing.listing_id,
+        listing.title,
+        listing.vendor,
+        GoldKind(item.kind),
         gold_models=(truth.model,) if truth else (),
         gold_memory_gb=truth.memory_gb if truth and item.memory_stated else None,
         gold_form=truth.form_factor if truth and item.form_stated else "",
         description=listing.description,
-    )  # fmt: skip
+    )
 
 
 def _rows(path: Path) -> list[tuple[int, dict[str | None, str | None]]]:
@@ -212,7 +221,15 @@ def _listing(row: dict[str | None, str | None]) -> GoldListing:
     cell = {name: value or "" for name, value in row.items() if name is not None}
     memory = cell["gold_memory_gb"]
     return GoldListing(
-        cell["listing_id"], cell["title"], cell["vendor"], GoldKind(cell["kind"]), _models(row),
-        float(memory) if memory else None, cell["gold_form"].strip(), cell.get("description", ""),
-        cell.get("shop", ""), cell.get("language", ""), cell.get("listing_group", ""),
-    )  # fmt: skip
+        cell["listing_id"],
+        cell["title"],
+        cell["vendor"],
+        GoldKind(cell["kind"]),
+        _models(row),
+        float(memory) if memory else None,
+        cell["gold_form"].strip(),
+        cell.get("description", ""),
+        cell.get("shop", ""),
+        cell.get("language", ""),
+        cell.get("listing_group", ""),
+    )

@@ -11,5 +11,7 @@ def this_machine() -> dict[str, Any]:
     """Return the cores this process may use, Python's version and the platform."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return {
-        "cores": cores, "python": platform.python_version(), "platform": platform.platform(),
-    }  # fmt: skip
+        "cores": cores,
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+    }

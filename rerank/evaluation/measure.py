@@ -28,10 +28,13 @@ COMPARED_METRICS = (PRECISION_AT_1, MRR)
 SLICE_METRICS = tuple(
     metric_named(name)
     for name in (
-        "precision_at_1", "accepted_share", "precision_of_accepted", "nil_false_match_rate",
+        "precision_at_1",
+        "accepted_share",
+        "precision_of_accepted",
+        "nil_false_match_rate",
         "brier",
     )
-)  # fmt: skip
+)
 _LARGEST_SLICES = 60
 
 
@@ -85,18 +88,26 @@ def measure(
     }
     compared = [
         compare(
-            resampling, metric, [o.ranks], [np.nan_to_num(ranks, nan=np.inf)], system=OWN_SYSTEM,
-            baseline=name, where=~np.isnan(ranks),
+            resampling,
+            metric,
+            [o.ranks],
+            [np.nan_to_num(ranks, nan=np.inf)],
+            system=OWN_SYSTEM,
+            baseline=name,
+            where=~np.isnan(ranks),
         )
         for name, ranks in placed.items()
         for metric in COMPARED_METRICS
-    ]  # fmt: skip
+    ]
     return Measured(
-        own=figures_of(o, resampling), others=others, gains=_gains(compared),
-        comparisons=adjusted(compared), slices=_slices(judged, resampling),
+        own=figures_of(o, resampling),
+        others=others,
+        gains=_gains(compared),
+        comparisons=adjusted(compared),
+        slices=_slices(judged, resampling),
         curves=curves_of(resampling, o.probability, o.correct),
         candidate_sets=_candidate_sets(judged, resampling),
-    )  # fmt: skip
+    )
 
 
 def figures_of(
@@ -109,11 +120,12 @@ def figures_of(
     mask = np.ones(len(outcomes.ranks), np.bool_) if where is None else where
     return {
         metric.name: resampling.figure(
-            metric, *(getattr(outcomes, name) for name in metric.columns),
+            metric,
+            *(getattr(outcomes, name) for name in metric.columns),
             where=mask if metric.over is None else mask & getattr(outcomes, metric.over),
         )
         for metric in metrics
-    }  # fmt: skip
+    }
 
 
 def _rank_figures(

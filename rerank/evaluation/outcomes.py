@@ -88,11 +88,13 @@ def judge(gold: Sequence[GoldListing], resolutions: Sequence[Resolution]) -> Out
     stated = np.array([g.gold_memory_gb is not None for g, _ in pairs], np.bool_)
     return Outcomes(
         is_match=np.array([g.kind is GoldKind.MATCH for g, _ in pairs], np.bool_),
-        ranks=ranks, grades=grades,
+        ranks=ranks,
+        grades=grades,
         probability=np.array([r.match_probability for _, r in pairs], np.float64),
         accepted=np.array([_is_accepted(r) for _, r in pairs], np.bool_),
-        memory_agrees=agrees, memory_judged=stated & (ranks == 1),
-    )  # fmt: skip
+        memory_agrees=agrees,
+        memory_judged=stated & (ranks == 1),
+    )
 
 
 def first_rank(candidates: Iterable[ScoredCandidate], gold: GoldListing) -> float:
@@ -168,12 +170,14 @@ def _error_kind(gold: GoldListing, answer: Resolution) -> ErrorKind | None:
 def _error(gold: GoldListing, answer: Resolution, kind: ErrorKind) -> dict[str, Any]:
     want = " or ".join(gold.gold_models) or "no match"
     return {
-        "listing_id": gold.listing_id, "title": gold.title,
+        "listing_id": gold.listing_id,
+        "title": gold.title,
         "want": _with_memory(want, gold.gold_memory_gb),
         "got": _with_memory(answer.model or "no candidates", answer.memory_gb),
-        "probability": round(answer.match_probability, 4), "decision": answer.decision,
+        "probability": round(answer.match_probability, 4),
+        "decision": answer.decision,
         "kind": kind.value,
-    }  # fmt: skip
+    }
 
 
 def _with_memory(name: str, memory_gb: float | None) -> str:

@@ -104,21 +104,24 @@ def judged_set(session: Session, run_id: str, set_name: str, system: str) -> Jud
     column = {name: _array(table, name) for name in table.column_names if name != "grades"}
     grades = table.column("grades").combine_chunks().flatten().to_numpy(zero_copy_only=False)
     outcomes = Outcomes(
-        is_match=column["is_match"].astype(np.bool_), ranks=column["rank"].astype(np.float64),
+        is_match=column["is_match"].astype(np.bool_),
+        ranks=column["rank"].astype(np.float64),
         grades=np.asarray(grades, np.float64).reshape(-1, GRADED_PLACES),
         probability=column["probability"].astype(np.float64),
         accepted=column["accepted"].astype(np.bool_),
         memory_agrees=column["memory_agrees"].astype(np.bool_),
         memory_judged=column["memory_judged"].astype(np.bool_),
-    )  # fmt: skip
+    )
     with_sets = table.column("set_covers").null_count == 0
     empty = np.zeros(0)
     return JudgedSet(
-        listing_ids=column["listing_id"], groups=column["listing_group"], outcomes=outcomes,
+        listing_ids=column["listing_id"],
+        groups=column["listing_group"],
+        outcomes=outcomes,
         slices={name: column[name] for name in SLICES},
         set_covers=(column["set_covers"] if with_sets else empty).astype(np.bool_),
         set_size=(column["set_size"] if with_sets else empty).astype(np.float64),
-    )  # fmt: skip
+    )
 
 
 def ranks_of(

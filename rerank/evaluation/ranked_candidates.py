@@ -47,7 +47,7 @@ class RankedCandidates:
         keys = np.array(
             [numbers.setdefault(canonical_key(r.model), len(numbers)) for r in table.records],
             np.int64,
-        )  # fmt: skip
+        )
         bare = [
             ScoredCandidate("", r.model, r.memory_gb, r.form_factor, 0.0, 0.0, 0.0)
             for r in table.records

@@ -64,9 +64,12 @@ class Competitor:
         if self.model is None:
             return np.full(len(batch.ranking.listings), np.nan)
         offers, best = OfferFeatures().compute(
-            batch.ranking.candidates, batch.ranking.table, batch.ranking.features, scores,
+            batch.ranking.candidates,
+            batch.ranking.table,
+            batch.ranking.features,
+            scores,
             batch.cues,
-        )  # fmt: skip
+        )
         return np.where(best >= 0, self.model.probability(offers), 0.0)
 
 
@@ -113,9 +116,14 @@ def _outcomes(prepared: PreparedGold, competitor: Competitor, progress: Progress
     limit = np.inf if competitor.model is None else competitor.model.thresholds.match
     unmeasured = np.zeros(len(ranks), np.bool_)
     return Outcomes(
-        is_match=prepared.is_match, ranks=ranks, grades=grades, probability=sure,
-        accepted=sure >= limit, memory_agrees=unmeasured, memory_judged=unmeasured,
-    )  # fmt: skip
+        is_match=prepared.is_match,
+        ranks=ranks,
+        grades=grades,
+        probability=sure,
+        accepted=sure >= limit,
+        memory_agrees=unmeasured,
+        memory_judged=unmeasured,
+    )
 
 
 def _differences(
@@ -128,11 +136,20 @@ def _differences(
             others = [name for name in others if name in deciding and baseline in deciding]
         columns = {name: list(_columns(metric, outcomes[name])) for name in (*others, baseline)}
         where = None if metric.over is None else getattr(outcomes[baseline], metric.over)
-        compared = adjusted([
-            compare(resampling, metric, columns[name], columns[baseline], system=name,
-                    baseline=baseline, where=where)
-            for name in others
-        ])  # fmt: skip
+        compared = adjusted(
+            [
+                compare(
+                    resampling,
+                    metric,
+                    columns[name],
+                    columns[baseline],
+                    system=name,
+                    baseline=baseline,
+                    where=where,
+                )
+                for name in others
+            ]
+        )
         for item in compared:
             found[item.system][metric.name] = item.as_dict()
     return found

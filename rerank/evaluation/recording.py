@@ -75,13 +75,19 @@ class Answered:
 def record_run(session: Session, run: Run) -> None:
     """Write the run itself."""
     row = {
-        "run_id": run.run_id, "command": run.command, "started_at": run.started_at,
+        "run_id": run.run_id,
+        "command": run.command,
+        "started_at": run.started_at,
         "model_version": run.model_version,
-        "index_version": run.index_version, "registry_version": run.registry_version,
-        "seed": run.seed, "samples": run.samples, "machine": json.dumps(dict(run.machine)),
-        "latency_p50_ms": run.latency.p50, "latency_p99_ms": run.latency.p99,
+        "index_version": run.index_version,
+        "registry_version": run.registry_version,
+        "seed": run.seed,
+        "samples": run.samples,
+        "machine": json.dumps(dict(run.machine)),
+        "latency_p50_ms": run.latency.p50,
+        "latency_p99_ms": run.latency.p99,
         "latency_listings": run.latency.n,
-    }  # fmt: skip
+    }
     session.insert("record run", "evaluation_runs", _rows([row], _RUN))
 
 
@@ -117,25 +123,37 @@ def record_figures(
     """
     rows = [
         {
-            "run_id": run_id, "set_name": set_name, "system": system, "slice": slice_name,
-            "slice_value": value, "metric": metric, "value": figure.value,
+            "run_id": run_id,
+            "set_name": set_name,
+            "system": system,
+            "slice": slice_name,
+            "slice_value": value,
+            "metric": metric,
+            "value": figure.value,
             "low": figure.ci95[0] if figure.ci95 else None,
-            "high": figure.ci95[1] if figure.ci95 else None, "n": figure.n,
+            "high": figure.ci95[1] if figure.ci95 else None,
+            "n": figure.n,
         }
         for (system, slice_name, value), found in figures.items()
         for metric, figure in found.items()
-    ]  # fmt: skip
+    ]
     session.insert("record figures", "evaluation_figures", _rows(rows, _FIGURE))
     compared = [
         {
-            "run_id": run_id, "set_name": set_name, "metric": item.metric, "system": item.system,
-            "baseline": item.baseline, "difference": item.difference,
+            "run_id": run_id,
+            "set_name": set_name,
+            "metric": item.metric,
+            "system": item.system,
+            "baseline": item.baseline,
+            "difference": item.difference,
             "low": item.ci95[0] if item.ci95 else None,
             "high": item.ci95[1] if item.ci95 else None,
-            "p_value": item.p_value, "p_adjusted": item.p_adjusted, "n": item.n,
+            "p_value": item.p_value,
+            "p_adjusted": item.p_adjusted,
+            "n": item.n,
         }
         for item in comparisons
-    ]  # fmt: skip
+    ]
     session.insert("record comparisons", "evaluation_comparisons", _rows(compared, _COMPARISON))
 
 
@@ -156,12 +174,18 @@ def record_ablation(session: Session, run: Run, report: Mapping[str, Any]) -> No
         }
         compared = [
             Comparison(
-                metric, step["name"], full, found["value"], tuple(found["ci95"]),
-                found["p_value"], found["p_adjusted"], content["n"],
+                metric,
+                step["name"],
+                full,
+                found["value"],
+                tuple(found["ci95"]),
+                found["p_value"],
+                found["p_adjusted"],
+                content["n"],
             )
             for step in steps
             for metric, found in step["difference"].items()
-        ]  # fmt: skip
+        ]
         record_figures(session, run.run_id, set_name, figures, compared)
 
 
@@ -174,12 +198,19 @@ def _listing_row(item: GoldListing, names: Mapping[str, str]) -> dict[str, Any]:
     known = (names.get(canonical_key(model)) for model in item.gold_models)
     model = next((name for name in known if name), None)
     return {
-        "listing_id": item.listing_id, "title": item.title, "vendor": item.vendor,
-        "kind": item.kind.value, "gold_models": list(item.gold_models), "gold_model": model,
-        "gold_memory_gb": item.gold_memory_gb, "gold_form": item.gold_form,
-        "listing_group": item.group, "shop": item.shop, "language": item.language,
+        "listing_id": item.listing_id,
+        "title": item.title,
+        "vendor": item.vendor,
+        "kind": item.kind.value,
+        "gold_models": list(item.gold_models),
+        "gold_model": model,
+        "gold_memory_gb": item.gold_memory_gb,
+        "gold_form": item.gold_form,
+        "listing_group": item.group,
+        "shop": item.shop,
+        "language": item.language,
         "unseen": model is not None and split_of(model) in _UNSEEN,
-    }  # fmt: skip
+    }
 
 
 def _predictions(run: Run, answered: Answered) -> pa.Table:
@@ -187,19 +218,18 @@ def _predictions(run: Run, answered: Answered) -> pa.Table:
     rows = len(answered.gold)
     sets = answered.candidate_sets or [()] * rows
     own = {
-        "run_id": [run.run_id] * rows, "set_name": [answered.name] * rows,
+        "run_id": [run.run_id] * rows,
+        "set_name": [answered.name] * rows,
         "listing_id": [item.listing_id for item in answered.gold],
         "candidate_set": pa.array([list(models) for models in sets], pa.list_(pa.string())),
-    }  # fmt: skip
+    }
     for name, column in own.items():
         table = table.append_column(name, column if isinstance(column, pa.Array) else [column])
     return table
 
 
 def _own_outcomes(answered: Answered, known_keys: Any) -> list[dict[str, Any]]:
-    judged = [
-        at for at, item in enumerate(answered.gold) if item.kind is not GoldKind.AMBIGUOUS
-    ]  # fmt: skip
+    judged = [at for at, item in enumerate(answered.gold) if item.kind is not GoldKind.AMBIGUOUS]
     gold = [answered.gold[at] for at in judged]
     answers = [answered.answers[at] for at in judged]
     outcomes = judge(gold, answers)
@@ -207,20 +237,23 @@ def _own_outcomes(answered: Answered, known_keys: Any) -> list[dict[str, Any]]:
     for row, (at, item, answer) in enumerate(zip(judged, gold, answers, strict=True)):
         lost = lost_to(item, answer, known_keys)
         has_set = bool(answered.candidate_sets)
-        rows.append({
-            "system": OWN_SYSTEM, "listing_id": item.listing_id,
-            "rank": _finite(float(outcomes.ranks[row])),
-            "grades": outcomes.grades[row].astype(int).tolist(),
-            "probability": float(outcomes.probability[row]),
-            "accepted": bool(outcomes.accepted[row]),
-            "memory_agrees": (
-                bool(outcomes.memory_agrees[row]) if outcomes.memory_judged[row] else None
-            ),
-            "lost_to": lost.value if lost else None,
-            "cause": answered.causes.get(item.listing_id),
-            "set_covers": bool(answered.covers[at]) if has_set else None,
-            "set_size": len(answered.candidate_sets[at]) if has_set else None,
-        })  # fmt: skip
+        rows.append(
+            {
+                "system": OWN_SYSTEM,
+                "listing_id": item.listing_id,
+                "rank": _finite(float(outcomes.ranks[row])),
+                "grades": outcomes.grades[row].astype(int).tolist(),
+                "probability": float(outcomes.probability[row]),
+                "accepted": bool(outcomes.accepted[row]),
+                "memory_agrees": (
+                    bool(outcomes.memory_agrees[row]) if outcomes.memory_judged[row] else None
+                ),
+                "lost_to": lost.value if lost else None,
+                "cause": answered.causes.get(item.listing_id),
+                "set_covers": bool(answered.covers[at]) if has_set else None,
+                "set_size": len(answered.candidate_sets[at]) if has_set else None,
+            }
+        )
     return rows
 
 
@@ -241,9 +274,13 @@ _TEXTS = pa.list_(pa.string())
 _INTERVAL = {"low": _DOUBLE, "high": _DOUBLE, "n": pa.int32()}
 _RUN = _schema(
     "run_id command model_version index_version registry_version machine",
-    started_at=pa.timestamp("us"), seed=pa.int32(), samples=pa.int32(),
-    latency_p50_ms=_DOUBLE, latency_p99_ms=_DOUBLE, latency_listings=pa.int32(),
-)  # fmt: skip
+    started_at=pa.timestamp("us"),
+    seed=pa.int32(),
+    samples=pa.int32(),
+    latency_p50_ms=_DOUBLE,
+    latency_p99_ms=_DOUBLE,
+    latency_listings=pa.int32(),
+)
 _LISTING = _schema(
     "run_id set_name listing_id title vendor kind gold_model gold_form listing_group shop language",
     gold_models=_TEXTS,
@@ -252,11 +289,19 @@ _LISTING = _schema(
 )
 _OUTCOME = _schema(
     "run_id set_name system listing_id lost_to cause",
-    rank=pa.int32(), grades=pa.list_(pa.int8()), probability=_DOUBLE, accepted=pa.bool_(),
-    memory_agrees=pa.bool_(), set_covers=pa.bool_(), set_size=pa.int32(),
-)  # fmt: skip
+    rank=pa.int32(),
+    grades=pa.list_(pa.int8()),
+    probability=_DOUBLE,
+    accepted=pa.bool_(),
+    memory_agrees=pa.bool_(),
+    set_covers=pa.bool_(),
+    set_size=pa.int32(),
+)
 _FIGURE = _schema("run_id set_name system slice slice_value metric", value=_DOUBLE, **_INTERVAL)
 _COMPARISON = _schema(
-    "run_id set_name metric system baseline", difference=_DOUBLE, p_value=_DOUBLE,
-    p_adjusted=_DOUBLE, **_INTERVAL,
-)  # fmt: skip
+    "run_id set_name metric system baseline",
+    difference=_DOUBLE,
+    p_value=_DOUBLE,
+    p_adjusted=_DOUBLE,
+    **_INTERVAL,
+)

@@ -9,6 +9,10 @@ from rerank.features.cues import CueReader
 from rerank.features.offers import OFFER_FEATURES, OfferFeatures
 
 __all__ = [
-    "CANDIDATE_DIRECTIONS", "CANDIDATE_FEATURES", "OFFER_FEATURES", "CandidateFeatures",
-    "CueReader", "OfferFeatures",
-]  # fmt: skip
+    "CANDIDATE_DIRECTIONS",
+    "CANDIDATE_FEATURES",
+    "OFFER_FEATURES",
+    "CandidateFeatures",
+    "CueReader",
+    "OfferFeatures",
+]

@@ -25,12 +25,30 @@ Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]
 
 _OWN_FEATURES = (
-    "named", "quality_gap", "exact_rivals", "named_models", "mention_order", "code_gap",
-    "similarity", "similarity_gap", "words_shared", "words_absent", "words_foreign",
-    "rival_words", "memory_fit", "model_memory_fit", "memory_type_fit", "form_fit",
-    "vendor_fit", "partner_fit", "variant_rank", "special_form",
-    "compared", "meant_for", "memory_rival",
-)  # fmt: skip
+    "named",
+    "quality_gap",
+    "exact_rivals",
+    "named_models",
+    "mention_order",
+    "code_gap",
+    "similarity",
+    "similarity_gap",
+    "words_shared",
+    "words_absent",
+    "words_foreign",
+    "rival_words",
+    "memory_fit",
+    "model_memory_fit",
+    "memory_type_fit",
+    "form_fit",
+    "vendor_fit",
+    "partner_fit",
+    "variant_rank",
+    "special_form",
+    "compared",
+    "meant_for",
+    "memory_rival",
+)
 CANDIDATE_FEATURES = (*NAME_FEATURES, *_OWN_FEATURES)
 """Name features are those of `index.name_evidence`, all -1 for a model the title does not name;
 name_quality is 2 less where memory_rival is 1: a full name with an impossible memory size is worth
@@ -67,15 +85,36 @@ memory_rival     1 if no variant of the model has the stated memory (and the sta
 UNNAMED = -1.0
 
 _SPEAK_FOR = (
-    "named", "code_length",
-    "suffix_exact", "line_shared", "prefix_fit", "code_certain", "code_gap", "name_quality",
-    "quality_gap", "similarity", "similarity_gap", "memory_fit", "model_memory_fit",
-    "memory_type_fit", "form_fit", "vendor_fit", "partner_fit",
-)  # fmt: skip
+    "named",
+    "code_length",
+    "suffix_exact",
+    "line_shared",
+    "prefix_fit",
+    "code_certain",
+    "code_gap",
+    "name_quality",
+    "quality_gap",
+    "similarity",
+    "similarity_gap",
+    "memory_fit",
+    "model_memory_fit",
+    "memory_type_fit",
+    "form_fit",
+    "vendor_fit",
+    "partner_fit",
+)
 _SPEAK_AGAINST = (
-    "suffix_missing", "suffix_absent", "suffix_extra", "line_absent", "line_conflict",
-    "words_absent", "words_foreign", "rival_words", "compared", "memory_rival",
-)  # fmt: skip
+    "suffix_missing",
+    "suffix_absent",
+    "suffix_extra",
+    "line_absent",
+    "line_conflict",
+    "words_absent",
+    "words_foreign",
+    "rival_words",
+    "compared",
+    "memory_rival",
+)
 CANDIDATE_DIRECTIONS = {**dict.fromkeys(_SPEAK_FOR, 1), **dict.fromkeys(_SPEAK_AGAINST, -1)}
 """Evidence that can only help or only hurt; the ranker is held to it, so that accidents of the
 generated training listings cannot turn it round on real ones."""
@@ -172,9 +211,11 @@ class CandidateFeatures:
         family.ravel()[place] = True  # the words of any candidate
         relevant = (title & family) @ self._idf
         return [
-            shared, np.where(coded, 0, self._word_totals[model] - shared), total[listing] - shared,
+            shared,
+            np.where(coded, 0, self._word_totals[model] - shared),
+            total[listing] - shared,
             relevant[listing] - shared,
-        ]  # fmt: skip
+        ]
 
     def _memory_columns(
         self, batch: Candidates, listing: Ints, record: Ints, model: Ints
@@ -188,7 +229,7 @@ class CandidateFeatures:
             memory_agreement(stated, self._memory[record]),
             agreement(np.asarray(any_equal, np.bool_), said),
             agreement(types == self._memory_type[record], types > 0),
-        ]  # fmt: skip
+        ]
 
 
 class _PerListing:

@@ -19,11 +19,34 @@ from index.text import Run, normalise
 from index.yaml_loader import FastSafeLoader
 
 CATEGORIES = (
-    "with", "without", "for", "than", "only", "empty", "box", "holder", "cooling", "connector",
-    "picture", "wanted", "service", "laptop", "system", "cpu", "rig", "storage", "other_part",
-    "video_gear", "card_word", "partner", "gpu_line", "product_line", "story", "sale_of_many",
+    "with",
+    "without",
+    "for",
+    "than",
+    "only",
+    "empty",
+    "box",
+    "holder",
+    "cooling",
+    "connector",
+    "picture",
+    "wanted",
+    "service",
+    "laptop",
+    "system",
+    "cpu",
+    "rig",
+    "storage",
+    "other_part",
+    "video_gear",
+    "card_word",
+    "partner",
+    "gpu_line",
+    "product_line",
+    "story",
+    "sale_of_many",
     "defect",
-)  # fmt: skip
+)
 _EXCUSE_REACH = 3  # "with original box and backplate": runs a "with" reaches forward
 
 

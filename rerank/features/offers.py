@@ -71,9 +71,14 @@ class OfferFeatures:
         familiar = np.isin(cues.category, _FAMILIAR)
         known = np.bincount(cues.listing[familiar], minlength=listings)
         lead_columns = [
-            score, lead, spread, runs, share, _for_gap(cues, at, listings),
+            score,
+            lead,
+            spread,
+            runs,
+            share,
+            _for_gap(cues, at, listings),
             known / np.maximum(runs, 1),
-        ]  # fmt: skip
+        ]
         out[:, width : width + len(_LEAD)] = np.column_stack(lead_columns)
         out[:, width + len(_LEAD) :] = _cue_counts(cues, at, listings)
         return np.asarray(np.round(out * 1024) / 1024, np.float32), best

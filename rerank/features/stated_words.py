@@ -45,9 +45,13 @@ _BEGINS_FORM = re.compile(r"sxm|oam|nvl|mxm|max|mobil|laptop|notebook|agp|pci|se
 _FORM_FAMILY = {
     **{form: form for form in FORM_FACTORS},
     **{f"SXM{n}": "SXM" for n in range(2, 7)},
-    "Max-Q": "mobile", "MXM": "mobile", "Max": "mobile", "NVL": "PCIe",
-    "server": "PCIe", "workstation": "PCIe",
-}  # fmt: skip
+    "Max-Q": "mobile",
+    "MXM": "mobile",
+    "Max": "mobile",
+    "NVL": "PCIe",
+    "server": "PCIe",
+    "workstation": "PCIe",
+}
 FORM_FAMILIES: tuple[str, ...] = tuple(sorted(set(_FORM_FAMILY.values())))
 """All that a form factor counts as where titles state one."""
 _CACHED_WORDS = 200_000

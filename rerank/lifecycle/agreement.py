@@ -50,9 +50,13 @@ class Shown:
     def of(cls, answer: Resolution) -> Shown:
         """Return an answer without its candidates."""
         return cls(
-            answer.decision, answer.model, answer.memory_gb, answer.gpu_id,
-            answer.match_probability, answer.reason,
-        )  # fmt: skip
+            answer.decision,
+            answer.model,
+            answer.memory_gb,
+            answer.gpu_id,
+            answer.match_probability,
+            answer.reason,
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -60,11 +60,14 @@ class CanaryState:
     def as_json(self) -> dict[str, Any]:
         """Return it as the pointer keeps it."""
         return {
-            "experiment": self.experiment, "challenger": self.challenger.as_dict(),
-            "champion": self.champion.as_dict(), "salt": self.salt,
-            "settings": self.settings.as_json(), "windows": self.windows,
+            "experiment": self.experiment,
+            "challenger": self.challenger.as_dict(),
+            "champion": self.champion.as_dict(),
+            "salt": self.salt,
+            "settings": self.settings.as_json(),
+            "windows": self.windows,
             "counts": self.counts.as_json(),
-        }  # fmt: skip
+        }
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> CanaryState:
@@ -74,10 +77,14 @@ class CanaryState:
         """
         try:
             return cls(
-                str(content["experiment"]), _ref(content["challenger"]), _ref(content["champion"]),
-                str(content["salt"]), canary_settings_of(content["settings"]),
-                int(content["windows"]), PairedCounts.from_json(content["counts"]),
-            )  # fmt: skip
+                str(content["experiment"]),
+                _ref(content["challenger"]),
+                _ref(content["champion"]),
+                str(content["salt"]),
+                canary_settings_of(content["settings"]),
+                int(content["windows"]),
+                PairedCounts.from_json(content["counts"]),
+            )
         except (KeyError, TypeError, ValueError, AttributeError, InputError) as exc:
             raise ArtifactError(
                 f"canary: expected its state, found something else ({type(exc).__name__}: {exc}); "
@@ -124,9 +131,10 @@ def look(state: CanaryState, window: PairedCounts) -> Look:
     settings = state.settings
     after = replace(state, windows=state.windows + 1, counts=state.counts + window)
     level = level_between(
-        state.counts.listings / settings.planned, after.counts.listings / settings.planned,
+        state.counts.listings / settings.planned,
+        after.counts.listings / settings.planned,
         settings.alpha,
-    )  # fmt: skip
+    )
     figures = tuple(judge(after.counts, settings.guardrails, level))
     if any(figure.breached for figure in figures):
         outcome = Outcome.BREACHED

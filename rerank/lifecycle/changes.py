@@ -43,11 +43,19 @@ class Change:
 def transition_of(change: Change, before: Pointer, who: str) -> Transition:
     """Return a change as the history keeps it, made now."""
     return Transition(
-        id=secrets.token_hex(8), generation=before.generation + 1, action=change.action,
-        alias=change.alias, before=before.named(change.alias), to=change.to, who=who,
-        at=utc_text(), why=change.why, forced=change.forced, gates=list(change.gates),
+        id=secrets.token_hex(8),
+        generation=before.generation + 1,
+        action=change.action,
+        alias=change.alias,
+        before=before.named(change.alias),
+        to=change.to,
+        who=who,
+        at=utc_text(),
+        why=change.why,
+        forced=change.forced,
+        gates=list(change.gates),
         metrics=change.metrics or {},
-    )  # fmt: skip
+    )
 
 
 def changed(before: Pointer, change: Change, transition: Transition) -> Pointer:
@@ -68,6 +76,10 @@ def changed(before: Pointer, change: Change, transition: Transition) -> Pointer:
     if not isinstance(change.canary, EllipsisType):
         canary = change.canary
     return Pointer(
-        champion=champion, previous=previous, aliases=aliases, generation=transition.generation,
-        transition=transition.as_dict(), canary=canary,
-    )  # fmt: skip
+        champion=champion,
+        previous=previous,
+        aliases=aliases,
+        generation=transition.generation,
+        transition=transition.as_dict(),
+        canary=canary,
+    )

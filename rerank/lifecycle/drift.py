@@ -63,10 +63,14 @@ class Movement:
     def as_json(self) -> dict[str, Any]:
         """Return it as plain values."""
         return {
-            "measure": self.measure, "part": self.part, "reference": round(self.before, 6),
-            "batch": round(self.after, 6), "psi": round(self.index, 6), "p_value": self.p_value,
+            "measure": self.measure,
+            "part": self.part,
+            "reference": round(self.before, 6),
+            "batch": round(self.after, 6),
+            "psi": round(self.index, 6),
+            "p_value": self.p_value,
             "moved": self.level.value,
-        }  # fmt: skip
+        }
 
 
 def movements(reference: Distribution, batch: Distribution) -> list[Movement]:
@@ -79,11 +83,9 @@ def movements(reference: Distribution, batch: Distribution) -> list[Movement]:
     """
     shared = [name for name in reference.measures if name in batch.measures]
     return [
-        _movement(
-            name, reference.measures[name], batch.measures[name], SIGNIFICANCE / len(shared)
-        )
+        _movement(name, reference.measures[name], batch.measures[name], SIGNIFICANCE / len(shared))
         for name in shared
-    ]  # fmt: skip
+    ]
 
 
 def has_moved(found: Sequence[Movement]) -> bool:

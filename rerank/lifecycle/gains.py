@@ -42,11 +42,13 @@ def gains_of(pairing: Pairing, settings: GainSettings) -> list[Comparison]:
     :returns: of each metric the gain, p-values corrected over them by Holm.
     """
     everywhere = np.ones(len(pairing.sets), np.bool_)
-    return adjusted([
-        gain
-        for name in settings.lowest
-        for gain in _compared(pairing, metric_named(name), everywhere, DEFAULT_PERMUTATIONS)
-    ])  # fmt: skip
+    return adjusted(
+        [
+            gain
+            for name in settings.lowest
+            for gain in _compared(pairing, metric_named(name), everywhere, DEFAULT_PERMUTATIONS)
+        ]
+    )
 
 
 def slice_gains_of(pairing: Pairing, settings: SliceSettings) -> list[SliceGain]:
@@ -89,10 +91,16 @@ def _compared(
     ours, theirs = (_columns(each, metric) for each in (pairing.candidate, pairing.champion))
     yield as_gain(
         compare(
-            pairing.resampling, metric, ours, theirs, system=SYSTEM, baseline=BASELINE, where=mask,
+            pairing.resampling,
+            metric,
+            ours,
+            theirs,
+            system=SYSTEM,
+            baseline=BASELINE,
+            where=mask,
             permutations=permutations,
         )
-    )  # fmt: skip
+    )
 
 
 def _columns(outcomes: Outcomes, metric: Metric) -> list[NDArray[Any]]:

@@ -39,10 +39,13 @@ class Gate:
     def as_dict(self) -> dict[str, Any]:
         """Return plain values for JSON."""
         return {
-            "name": self.name, "passed": self.passed,
+            "name": self.name,
+            "passed": self.passed,
             "figure": None if self.figure is None else self.figure.as_dict(),
-            "bound": self.bound, "at_most": self.at_most, "words": self.words,
-        }  # fmt: skip
+            "bound": self.bound,
+            "at_most": self.at_most,
+            "words": self.words,
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,9 +71,10 @@ class Verdict:
     def as_dict(self) -> dict[str, Any]:
         """Return plain values for JSON."""
         return {
-            "passed": self.passed, "gates": [gate.as_dict() for gate in self.gates],
+            "passed": self.passed,
+            "gates": [gate.as_dict() for gate in self.gates],
             "metrics": self.metrics,
-        }  # fmt: skip
+        }
 
 
 def floor_gates(set_name: str, figures: Mapping[str, Figure], floors: Bounds) -> list[Gate]:
@@ -115,26 +119,38 @@ def slice_gates(gains: Sequence[SliceGain], settings: SliceSettings) -> list[Gat
     lost = [each for each in gains if is_lost(each.gain, settings.level)]
     if lost:
         return [
-            Gate(each.label, False, _figure(each.gain), 0.0,
-                 words=f"p {each.gain.p_adjusted:.2g} after Holm")
+            Gate(
+                each.label,
+                False,
+                _figure(each.gain),
+                0.0,
+                words=f"p {each.gain.p_adjusted:.2g} after Holm",
+            )
             for each in lost
-        ]  # fmt: skip
+        ]
     if not gains:
         words = f"none has {settings.min_listings} listings"
         return [Gate("guarded slices", True, words=words)]
     worst = min(gains, key=lambda each: each.gain.difference or 0.0)
     return [
-        Gate(f"{len(gains)} guarded slices", True, _figure(worst.gain), None,
-             words=f"worst: {worst.label}")
-    ]  # fmt: skip
+        Gate(
+            f"{len(gains)} guarded slices",
+            True,
+            _figure(worst.gain),
+            None,
+            words=f"worst: {worst.label}",
+        )
+    ]
 
 
 def is_lost(gain: Comparison, level: float) -> bool:
     """Tell whether a loss is beyond chance: the interval below 0, and the corrected p-value."""
     return (
-        gain.ci95 is not None and gain.ci95[1] < 0
-        and gain.p_adjusted is not None and gain.p_adjusted < level
-    )  # fmt: skip
+        gain.ci95 is not None
+        and gain.ci95[1] < 0
+        and gain.p_adjusted is not None
+        and gain.p_adjusted < level
+    )
 
 
 def latency_gates(figures: Mapping[str, Figure], settings: LatencySettings) -> list[Gate]:
@@ -157,9 +173,11 @@ def size_gate(megabytes: float, most: float) -> Gate:
 
 
 _LATENCY_WORDS = {
-    "p50_ms": "latency p50, ms", "p99_ms": "latency p99, ms",
-    "p50_ratio": "latency p50, ratio to champion", "p99_ratio": "latency p99, ratio to champion",
-}  # fmt: skip
+    "p50_ms": "latency p50, ms",
+    "p99_ms": "latency p99, ms",
+    "p50_ratio": "latency p50, ratio to champion",
+    "p99_ratio": "latency p99, ratio to champion",
+}
 
 
 def _figure(compared: Comparison) -> Figure:

@@ -20,8 +20,12 @@ from rerank.lifecycle.paired_counts import PairedCounts
 from rerank.lifecycle.tails import binomial_tail, normal_tail
 
 ACCEPTED, NO_MATCH, PSI, LATENCY, ERRORS = GUARDRAILS = (
-    "share accepted", "no-match rate", "PSI of probability", "latency", "errors",
-)  # fmt: skip
+    "share accepted",
+    "no-match rate",
+    "PSI of probability",
+    "latency",
+    "errors",
+)
 _SMOOTHING = 0.5  # added to each range: PSI is infinite where a share is 0
 
 
@@ -50,10 +54,14 @@ class GuardrailFigure:
     def as_json(self) -> dict[str, Any]:
         """Return it as plain values, in the words of a gate in the history."""
         return {
-            "name": self.name, "passed": not self.breached, "figure": round(self.figure, 6),
-            "bound": self.limit, "p_value": self.p_value, "level": self.level,
+            "name": self.name,
+            "passed": not self.breached,
+            "figure": round(self.figure, 6),
+            "bound": self.limit,
+            "p_value": self.p_value,
+            "level": self.level,
             "words": self.words(),
-        }  # fmt: skip
+        }
 
     def words(self) -> str:
         """Return the figure and its limit in a few words."""
@@ -77,8 +85,10 @@ def judge(counts: PairedCounts, limits: GuardrailLimits, level: float) -> list[G
     loss = _changed_share(counts.lost, counts.gained, n, limits.accepted_loss)
     refused = _changed_share(
         max(counts.refused_more, counts.refused_less),
-        min(counts.refused_more, counts.refused_less), n, limits.no_match_change,
-    )  # fmt: skip
+        min(counts.refused_more, counts.refused_less),
+        n,
+        limits.no_match_change,
+    )
     index, index_p = _stability(counts, limits.psi)
     slow = sum(ratio > limits.latency_ratio for ratio in counts.ratios)
     ratio = float(np.median(counts.ratios)) if counts.ratios else 0.0
@@ -89,13 +99,16 @@ def judge(counts: PairedCounts, limits: GuardrailLimits, level: float) -> list[G
         GuardrailFigure(NO_MATCH, rise, limits.no_match_change, refused[1], level),
         GuardrailFigure(PSI, index, limits.psi, index_p, level),
         GuardrailFigure(
-            LATENCY, ratio, limits.latency_ratio, binomial_tail(slow, len(counts.ratios), 0.5),
+            LATENCY,
+            ratio,
+            limits.latency_ratio,
+            binomial_tail(slow, len(counts.ratios), 0.5),
             level,
         ),
         GuardrailFigure(
             ERRORS, counts.errors / max(counts.listings, 1), limits.error_rate, errors_p, level
         ),
-    ]  # fmt: skip
+    ]
 
 
 def level_between(before: float, after: float, alpha: float) -> float:

@@ -14,20 +14,48 @@ from rerank.lifecycle.versions import Card, VersionRef
 from rerank.store import Session
 
 _CARD_COLUMNS = (
-    "kind", "version", "created_at", "created_by", "code_version", "parent", "parameters", "data",
-    "feature_schema", "metrics", "files",
-)  # fmt: skip
+    "kind",
+    "version",
+    "created_at",
+    "created_by",
+    "code_version",
+    "parent",
+    "parameters",
+    "data",
+    "feature_schema",
+    "metrics",
+    "files",
+)
 _JSON_COLUMNS = ("parameters", "data", "feature_schema", "metrics", "files")
 _COLUMNS = (
-    "transition_id", "generation", "action", "alias", "from_kind", "from_version", "to_kind",
-    "to_version", "who", "changed_at", "why", "forced", "gates", "metrics",
-)  # fmt: skip
+    "transition_id",
+    "generation",
+    "action",
+    "alias",
+    "from_kind",
+    "from_version",
+    "to_kind",
+    "to_version",
+    "who",
+    "changed_at",
+    "why",
+    "forced",
+    "gates",
+    "metrics",
+)
 
 
 _TYPES = {
-    "id": str, "generation": int, "action": str, "alias": str, "who": str, "why": str,
-    "forced": bool, "gates": list, "metrics": dict,
-}  # fmt: skip
+    "id": str,
+    "generation": int,
+    "action": str,
+    "alias": str,
+    "who": str,
+    "why": str,
+    "forced": bool,
+    "gates": list,
+    "metrics": dict,
+}
 _PLAIN_COLUMNS = ("generation", "action", "alias", "who", "why", "forced")
 
 
@@ -126,10 +154,19 @@ def save_transition(session: Session, transition: Transition) -> None:
     """Insert a change unless it is there already: it may be saved again after a kill."""
     before, to = transition.before or (None, None), transition.to or (None, None)
     values = [
-        transition.id, transition.generation, transition.action, transition.alias, *before, *to,
-        transition.who, _moment(transition.at), transition.why, transition.forced,
-        json.dumps(transition.gates), json.dumps(transition.metrics),
-    ]  # fmt: skip
+        transition.id,
+        transition.generation,
+        transition.action,
+        transition.alias,
+        *before,
+        *to,
+        transition.who,
+        _moment(transition.at),
+        transition.why,
+        transition.forced,
+        json.dumps(transition.gates),
+        json.dumps(transition.metrics),
+    ]
     _insert(session, "save transition", "model_transitions", _COLUMNS, values)
 
 
@@ -149,12 +186,17 @@ def read_transitions(session: Session) -> list[Transition]:
     for row in rows:
         values = dict(zip(_COLUMNS, row, strict=True))
         plain = {name: values[name] for name in _PLAIN_COLUMNS}
-        found.append(Transition(
-            id=values["transition_id"], before=_pair(values["from_kind"], values["from_version"]),
-            to=_pair(values["to_kind"], values["to_version"]),
-            at=utc_text(values["changed_at"].replace(tzinfo=UTC)),
-            gates=json.loads(values["gates"]), metrics=json.loads(values["metrics"]), **plain,
-        ))  # fmt: skip
+        found.append(
+            Transition(
+                id=values["transition_id"],
+                before=_pair(values["from_kind"], values["from_version"]),
+                to=_pair(values["to_kind"], values["to_version"]),
+                at=utc_text(values["changed_at"].replace(tzinfo=UTC)),
+                gates=json.loads(values["gates"]),
+                metrics=json.loads(values["metrics"]),
+                **plain,
+            )
+        )
     return found
 
 
@@ -167,9 +209,7 @@ def on_day(transitions: Iterable[Transition], day: date) -> list[Transition]:
     begin = datetime.combine(day, time())
     champions = [each for each in transitions if each.alias == CHAMPION]
     before = [each for each in champions if _moment(each.at) < begin]
-    within = [
-        each for each in champions if begin <= _moment(each.at) < begin + timedelta(days=1)
-    ]  # fmt: skip
+    within = [each for each in champions if begin <= _moment(each.at) < begin + timedelta(days=1)]
     return [*before[-1:], *within]
 
 

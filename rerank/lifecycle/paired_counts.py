@@ -51,11 +51,15 @@ class PairedCounts:
     def __add__(self, other: PairedCounts) -> PairedCounts:
         bins = np.add(self.bins, other.bins)
         return PairedCounts(
-            self.listings + other.listings, self.errors + other.errors, self.lost + other.lost,
-            self.gained + other.gained, self.refused_more + other.refused_more,
-            self.refused_less + other.refused_less, _as_table(bins),
+            self.listings + other.listings,
+            self.errors + other.errors,
+            self.lost + other.lost,
+            self.gained + other.gained,
+            self.refused_more + other.refused_more,
+            self.refused_less + other.refused_less,
+            _as_table(bins),
             (*self.ratios, *other.ratios),
-        )  # fmt: skip
+        )
 
     @property
     def answered(self) -> int:
@@ -80,8 +84,9 @@ class PairedCounts:
         plain = {key: value for key, value in content.items() if key not in ("bins", "ratios")}
         found = cls(
             **{key: int(value) for key, value in plain.items()},
-            bins=_as_table(bins), ratios=tuple(float(ratio) for ratio in content["ratios"]),
-        )  # fmt: skip
+            bins=_as_table(bins),
+            ratios=tuple(float(ratio) for ratio in content["ratios"]),
+        )
         sound = bins.shape == (_BINS, _BINS) and bins.min() >= 0 and bins.sum() == found.answered
         if not sound or min(found.listings, found.errors, found.answered) < 0:
             raise ValueError(f"{found.answered} listings answered by both, {bins.sum()} in ranges")
@@ -102,13 +107,15 @@ def paired_counts(
     np.add.at(bins, (_range(champion.probability[kept]), _range(challenger.probability[kept])), 1)
     timed = ratio is not None and math.isfinite(ratio)
     return PairedCounts(
-        len(failed), int(failed.sum()),
+        len(failed),
+        int(failed.sum()),
         lost=_count(champion.accepted & ~challenger.accepted & kept),
         gained=_count(~champion.accepted & challenger.accepted & kept),
         refused_more=_count(~champion.refused & challenger.refused & kept),
         refused_less=_count(champion.refused & ~challenger.refused & kept),
-        bins=_as_table(bins), ratios=(float(ratio),) if timed and ratio is not None else (),
-    )  # fmt: skip
+        bins=_as_table(bins),
+        ratios=(float(ratio),) if timed and ratio is not None else (),
+    )
 
 
 def _range(probability: Floats) -> NDArray[np.int64]:

@@ -58,10 +58,14 @@ class PairedMetric:
         """Return plain values for JSON."""
         counts = self.discordance
         return {
-            "metric": self.metric.name, "a": self.first.as_dict(), "b": self.second.as_dict(),
-            "gain": self.gain.as_dict(), "only_b_right": counts.gained if counts else None,
-            "only_a_right": counts.lost if counts else None, "listings_needed": self.needed,
-        }  # fmt: skip
+            "metric": self.metric.name,
+            "a": self.first.as_dict(),
+            "b": self.second.as_dict(),
+            "gain": self.gain.as_dict(),
+            "only_b_right": counts.gained if counts else None,
+            "only_a_right": counts.lost if counts else None,
+            "listings_needed": self.needed,
+        }
 
 
 def paired_metrics(
@@ -81,15 +85,22 @@ def paired_metrics(
     resampling = Resampling.draw(groups, seed=seed, samples=samples)
     own, others = figures_of(ours, resampling, METRICS), figures_of(theirs, resampling, METRICS)
     measured = [metric for metric in METRICS if own[metric.name].value is not None]
-    gains = adjusted([
-        as_gain(
-            compare(
-                resampling, metric, _columns(ours, metric), _columns(theirs, metric), system="b",
-                baseline="a", where=_over(ours, metric),
+    gains = adjusted(
+        [
+            as_gain(
+                compare(
+                    resampling,
+                    metric,
+                    _columns(ours, metric),
+                    _columns(theirs, metric),
+                    system="b",
+                    baseline="a",
+                    where=_over(ours, metric),
+                )
             )
-        )
-        for metric in measured
-    ])  # fmt: skip
+            for metric in measured
+        ]
+    )
     found = []
     for metric, gain in zip(measured, gains, strict=True):
         counts = _discordance(ours, theirs, metric) if metric in COUNTED else None

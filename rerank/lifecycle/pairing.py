@@ -83,9 +83,10 @@ def pair(
             save_registry(session, records, _VERSION)
         ours = _judged(store, "candidate", candidate, sets, records, seed, progress)
         theirs = (
-            None if champion is None
+            None
+            if champion is None
             else _judged(store, "champion", champion, sets, records, seed, progress)
-        )  # fmt: skip
+        )
     named = {name: judged for name, judged in ours.items() if len(judged.listing_ids)}
     if not named:
         raise InputError(f"expected gold listings to judge on, got {len(sets)} sets without any")
@@ -115,9 +116,15 @@ def _judged(
     progress: Progress,
 ) -> dict[str, JudgedSet]:
     run = Run.begin(
-        "evaluate", model_version=label, index_version="", registry_version=_VERSION, seed=seed,
-        samples=1, machine=this_machine(), latency=_UNTIMED,
-    )  # fmt: skip
+        "evaluate",
+        model_version=label,
+        index_version="",
+        registry_version=_VERSION,
+        seed=seed,
+        samples=1,
+        machine=this_machine(),
+        latency=_UNTIMED,
+    )
     answered = {
         name: resolve_all(resolver, gold, _within(progress, f"{label}: {name}"))
         for name, gold in sets.items()

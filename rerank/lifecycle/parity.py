@@ -80,9 +80,11 @@ class Reference:
     def as_dict(self) -> dict[str, Any]:
         """Return plain values for JSON."""
         return {
-            "seed": self.seed, "index_version": self.index_version,
-            "features": list(self.features), "answers": [asdict(each) for each in self.answers],
-        }  # fmt: skip
+            "seed": self.seed,
+            "index_version": self.index_version,
+            "features": list(self.features),
+            "answers": [asdict(each) for each in self.answers],
+        }
 
     @classmethod
     def from_dict(cls, content: dict[str, Any]) -> Reference:
@@ -168,9 +170,14 @@ def _check_features(stored: Sequence[str]) -> None:
 def _kept(listing: Listing, answer: Resolution) -> ReferenceAnswer:
     best = answer.candidates[0] if answer.candidates else None
     return ReferenceAnswer(
-        listing.title, listing.vendor, listing.description, best.gpu_id if best else None,
-        best.score if best else 0.0, answer.match_probability, answer.decision,
-    )  # fmt: skip
+        listing.title,
+        listing.vendor,
+        listing.description,
+        best.gpu_id if best else None,
+        best.score if best else 0.0,
+        answer.match_probability,
+        answer.decision,
+    )
 
 
 def _difference(kept: ReferenceAnswer, answer: Resolution, thresholds: tuple[float, float]) -> str:

@@ -71,8 +71,13 @@ def read_pointer(path: Path) -> Pointer:
     except FileNotFoundError:
         return Pointer()
     except (
-        ValueError, TypeError, KeyError, AttributeError, RecursionError, InputError,
-    ) as exc:  # fmt: skip
+        ValueError,
+        TypeError,
+        KeyError,
+        AttributeError,
+        RecursionError,
+        InputError,
+    ) as exc:
         raise ArtifactError(
             f"{path}: expected JSON with 'name' and 'version', found something else "
             f"({type(exc).__name__}: {exc}); run `rerank train-ltr`, or `rerank models rollback "
@@ -89,9 +94,10 @@ def replace_pointer(path: Path, pointer: Pointer) -> None:
         **pointer.champion.as_dict(),
         "previous": None if pointer.previous is None else pointer.previous.as_dict(),
         "aliases": {alias: named.as_dict() for alias, named in sorted(pointer.aliases.items())},
-        "generation": pointer.generation, "transition": pointer.transition,
+        "generation": pointer.generation,
+        "transition": pointer.transition,
         "canary": pointer.canary,
-    }  # fmt: skip
+    }
     write_json(content, path)
 
 

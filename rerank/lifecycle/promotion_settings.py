@@ -29,14 +29,20 @@ PAIRED_METRICS = tuple(
 _METRIC_NAMES = tuple(metric.name for metric in METRICS)
 DEFAULT_FLOORS: Mapping[str, Bounds] = {
     HARD_SET: {
-        "precision_at_1": 0.90, "accepted_share": 0.65, "precision_of_accepted": 0.95,
-        "nil_false_match_rate": 0.05, "ece": 0.10,
+        "precision_at_1": 0.90,
+        "accepted_share": 0.65,
+        "precision_of_accepted": 0.95,
+        "nil_false_match_rate": 0.05,
+        "ece": 0.10,
     },
     GENERATED: {
-        "precision_at_1": 0.90, "accepted_share": 0.75, "precision_of_accepted": 0.97,
-        "nil_false_match_rate": 0.05, "ece": 0.05,
+        "precision_at_1": 0.90,
+        "accepted_share": 0.75,
+        "precision_of_accepted": 0.97,
+        "nil_false_match_rate": 0.05,
+        "ece": 0.05,
     },
-}  # fmt: skip
+}
 DEFAULT_GAIN: Bounds = {"precision_at_1": -0.003, "accepted_share": -0.01}
 
 

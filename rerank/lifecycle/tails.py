@@ -20,10 +20,13 @@ def binomial_tail(successes: int, trials: int, rate: float) -> float:
     log_rate, log_rest = math.log(rate), math.log1p(-rate)
     whole = math.lgamma(trials + 1)
     terms = [
-        whole - math.lgamma(k + 1) - math.lgamma(trials - k + 1)
-        + k * log_rate + (trials - k) * log_rest
+        whole
+        - math.lgamma(k + 1)
+        - math.lgamma(trials - k + 1)
+        + k * log_rate
+        + (trials - k) * log_rest
         for k in range(successes, trials + 1)
-    ]  # fmt: skip
+    ]
     return min(1.0, math.fsum(math.exp(term) for term in terms))
 
 

@@ -13,12 +13,22 @@ from numpy.typing import NDArray
 from rerank.lifecycle.canary import Look
 from rerank.store import Session, utc_now
 
-DECISIONS = pa.schema([
-    ("experiment", pa.string()), ("window_number", pa.int32()), ("listing_id", pa.string()),
-    ("arm", pa.string()), ("served_version", pa.string()), ("model_version", pa.string()),
-    ("gpu_id", pa.string()), ("model", pa.string()), ("match_probability", pa.float64()),
-    ("decision", pa.string()), ("latency_ms", pa.float64()), ("logged_at", pa.timestamp("us")),
-])  # fmt: skip
+DECISIONS = pa.schema(
+    [
+        ("experiment", pa.string()),
+        ("window_number", pa.int32()),
+        ("listing_id", pa.string()),
+        ("arm", pa.string()),
+        ("served_version", pa.string()),
+        ("model_version", pa.string()),
+        ("gpu_id", pa.string()),
+        ("model", pa.string()),
+        ("match_probability", pa.float64()),
+        ("decision", pa.string()),
+        ("latency_ms", pa.float64()),
+        ("logged_at", pa.timestamp("us")),
+    ]
+)
 _TAKEN = ("gpu_id", "model", "match_probability", "decision")
 
 
@@ -48,12 +58,15 @@ def decision_rows(
             for name, values in columns.items()
         }
     columns |= {
-        "experiment": pa.repeat("", n), "window_number": pa.repeat(pa.scalar(0, pa.int32()), n),
-        "listing_id": pa.array(listing_ids, pa.string()), "arm": pa.repeat(arm, n),
-        "served_version": served_version, "model_version": pa.repeat(model_version, n),
+        "experiment": pa.repeat("", n),
+        "window_number": pa.repeat(pa.scalar(0, pa.int32()), n),
+        "listing_id": pa.array(listing_ids, pa.string()),
+        "arm": pa.repeat(arm, n),
+        "served_version": served_version,
+        "model_version": pa.repeat(model_version, n),
         "latency_ms": pa.array([latency_ms] * n, pa.float64()),
         "logged_at": pa.array([utc_now()] * n, pa.timestamp("us")),
-    }  # fmt: skip
+    }
     return pa.table([columns[name] for name in DECISIONS.names], schema=DECISIONS)
 
 
@@ -63,8 +76,9 @@ def save_decisions(
     """Insert rows of an experiment; those of the same listings and window are replaced."""
     numbers = pa.repeat(pa.scalar(window_number, pa.int32()), rows.num_rows)
     for name, values in (
-        ("experiment", pa.repeat(experiment, rows.num_rows)), ("window_number", numbers),
-    ):  # fmt: skip
+        ("experiment", pa.repeat(experiment, rows.num_rows)),
+        ("window_number", numbers),
+    ):
         rows = rows.set_column(rows.column_names.index(name), name, values)
     with session.visible("logged", rows):
         session.execute(
@@ -84,11 +98,17 @@ def save_window(session: Session, seen: Look) -> None:
         """INSERT OR REPLACE INTO canary_windows (experiment, window_number, step, share, listings,
         guardrails, breached, outcome, closed_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)""",
         [
-            state.experiment, state.windows, seen.step, seen.share, seen.window.listings,
-            json.dumps([figure.as_json() for figure in seen.figures]), bool(seen.breached),
-            seen.outcome.value, utc_now(),
+            state.experiment,
+            state.windows,
+            seen.step,
+            seen.share,
+            seen.window.listings,
+            json.dumps([figure.as_json() for figure in seen.figures]),
+            bool(seen.breached),
+            seen.outcome.value,
+            utc_now(),
         ],
-    )  # fmt: skip
+    )
 
 
 def forget_after(session: Session, experiment: str, window_number: int) -> None:

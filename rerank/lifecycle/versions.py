@@ -31,11 +31,20 @@ MISSING_VALUES = "never NaN: 0 where a listing says nothing, -1 where a title na
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_+-]{0,63}", re.ASCII)
 _FIELD_TYPES: dict[str, tuple[type, ...]] = {
-    "kind": (str,), "version": (str,), "created_at": (str,), "created_by": (str,),
-    "code_version": (str, type(None)), "parent": (str, type(None)), "parameters": (dict,),
-    "data": (dict,), "feature_schema": (dict,), "metrics": (dict,), "files": (dict,),
-    "reference": (dict, type(None)), "distribution": (dict, type(None)),
-}  # fmt: skip
+    "kind": (str,),
+    "version": (str,),
+    "created_at": (str,),
+    "created_by": (str,),
+    "code_version": (str, type(None)),
+    "parent": (str, type(None)),
+    "parameters": (dict,),
+    "data": (dict,),
+    "feature_schema": (dict,),
+    "metrics": (dict,),
+    "files": (dict,),
+    "reference": (dict, type(None)),
+    "distribution": (dict, type(None)),
+}
 
 
 class VersionRef(NamedTuple):

@@ -134,12 +134,19 @@ def write_ranker(folder: Path, name: str, files: RankerFiles) -> None:
             "configuration": files.metadata["configuration"],
         }
         write_manifest(
-            draft, kind=KIND, format_version=FORMAT_VERSION, libraries=LIBRARIES,
+            draft,
+            kind=KIND,
+            format_version=FORMAT_VERSION,
+            libraries=LIBRARIES,
             parameters={"rankers": {**others, name: described}},
-        )  # fmt: skip
+        )
         # After the manifest, which does not verify it: people may let another ranker serve.
-        active = {"name": name, "model": layout.comparer, "scorer": layout.scorer,
-                  "metadata": layout.metadata}  # fmt: skip
+        active = {
+            "name": name,
+            "model": layout.comparer,
+            "scorer": layout.scorer,
+            "metadata": layout.metadata,
+        }
         (draft / ACTIVE).write_text(json.dumps(active, indent=2) + "\n", encoding="utf-8")
 
 
@@ -181,8 +188,7 @@ def _manifest(folder: Path) -> dict[str, Any]:
     rankers = manifest.parameters.get("rankers")
     if not isinstance(rankers, dict):
         raise ArtifactError(f"{folder / MANIFEST}: lacks its rankers; run `{REMEDY}`")
-    absent = [file for name in rankers for file in Layout(name).files
-              if file not in manifest.files]  # fmt: skip
+    absent = [file for name in rankers for file in Layout(name).files if file not in manifest.files]
     if absent:
         raise ArtifactError(f"{folder}: lacks {', '.join(absent)}; run `{REMEDY}`")
     return rankers

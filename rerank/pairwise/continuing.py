@@ -49,8 +49,10 @@ class Continued:
             said: dict[str, Any] = json.loads(beside.read_text(encoding="utf-8"))
             names = tuple(said["feature_names"])
             dim, indicators = int(said["embedding_dim"]), list(said["indicators"])
-            columns = [0 if name == EMBEDDING and dim and name not in names else
-                       dim + names.index(name) for name in indicators]  # fmt: skip
+            columns = [
+                0 if name == EMBEDDING and dim and name not in names else dim + names.index(name)
+                for name in indicators
+            ]
         except (OSError, ValueError, TypeError, KeyError) as exc:
             raise ArtifactError(
                 f"{beside}: expected the metadata of {path.name}, found something else "
@@ -77,17 +79,29 @@ class Continued:
             another hidden layer than asked for.
         """
         hidden_dim = len(self.weights[f"{LAYERS[0]}.bias"])
-        unknown = {name: None for item in items for name in item.metrics
-                   if name not in self.space.metric_names}  # fmt: skip
+        unknown = {
+            name: None
+            for item in items
+            for name in item.metrics
+            if name not in self.space.metric_names
+        }
         anew = "train a new one without --continue-from"
         own_dim = self.space.embedding_dim
         for what, expected, found, remedy in (
-            ("embeddings of length", own_dim, embedding_dim,
-             anew if own_dim else "leave them out with --embedding-dim 0"),
-            ("a hidden layer of", hidden_dim, parameters.hidden_dim,
-             f"give --hidden-dim {hidden_dim}, or {anew}"),
+            (
+                "embeddings of length",
+                own_dim,
+                embedding_dim,
+                anew if own_dim else "leave them out with --embedding-dim 0",
+            ),
+            (
+                "a hidden layer of",
+                hidden_dim,
+                parameters.hidden_dim,
+                f"give --hidden-dim {hidden_dim}, or {anew}",
+            ),
             ("unknown metrics", 0, len(unknown), anew),
-        ):  # fmt: skip
+        ):
             if expected != found:
                 named = f" ({', '.join(list(unknown)[:6])})" if what == "unknown metrics" else ""
                 raise MismatchError(

@@ -68,8 +68,9 @@ class PairDataset:
     @property
     def embedding_ids(self) -> set[str]:
         """The ids of embeddings that items name and do not bring along."""
-        return {item.embedding_id for item in self.items
-                if item.embedding is None and item.embedding_id}  # fmt: skip
+        return {
+            item.embedding_id for item in self.items if item.embedding is None and item.embedding_id
+        }
 
     def with_embeddings(self, vectors: Mapping[str, Floats]) -> PairDataset:
         """Return the pairs with the embeddings that items name, where they are known."""
@@ -87,8 +88,11 @@ class PairDataset:
         lengths = Counter(len(item.embedding) for item in self.items if item.embedding is not None)
         if len(lengths) > 1:
             usual = lengths.most_common(1)[0][0]
-            odd = next(item for item in self.items
-                       if item.embedding is not None and len(item.embedding) != usual)  # fmt: skip
+            odd = next(
+                item
+                for item in self.items
+                if item.embedding is not None and len(item.embedding) != usual
+            )
             found = ", ".join(f"{length} ({n} items)" for length, n in lengths.most_common())
             raise InputError(
                 f"expected embeddings of one length, found {found}; the first of another length "

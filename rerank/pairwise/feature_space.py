@@ -110,20 +110,25 @@ class FeatureSpace:
         """Return what was odd about items: values missing, not finite, or always the same."""
         known = set(self.metric_names)
         present = Counter(name for item in items for name in item.metrics)
-        odd = Counter(name for item in items for name, value in item.metrics.items()
-                      if name in known and not math.isfinite(value))  # fmt: skip
+        odd = Counter(
+            name
+            for item in items
+            for name, value in item.metrics.items()
+            if name in known and not math.isfinite(value)
+        )
         vectors = [item.embedding for item in items if item.embedding is not None]
         at = self.embedding_dim
         still = self.inverse_scale == 0
         return {
-            "missing": {n: len(items) - present[n] for n in self.metric_names
-                        if present[n] < len(items)},
+            "missing": {
+                n: len(items) - present[n] for n in self.metric_names if present[n] < len(items)
+            },
             "non_finite": {n: odd[n] for n in self.metric_names if odd[n]},
             "constant": [n for n, c in zip(self.metric_names, still[at:], strict=True) if c],
             "embeddings_missing": len(items) - len(vectors) if at else 0,
             "embeddings_non_finite": sum(not np.isfinite(v).all() for v in vectors),
             "embedding_columns_constant": int(still[:at].sum()),
-        }  # fmt: skip
+        }
 
 
 def raw_rows(items: Sequence[PairItem], names: Sequence[str], embedding_dim: int) -> Floats:

@@ -88,11 +88,14 @@ def _model(
     from onnx import TensorProto, checker, helper, numpy_helper
 
     constants: dict[str, NDArray[Any]] = {
-        "mean": space.mean, "inverse_scale": space.inverse_scale,
+        "mean": space.mean,
+        "inverse_scale": space.inverse_scale,
         "lowest": np.array(-MOST_DEVIATIONS, np.float32),
-        "highest": np.array(MOST_DEVIATIONS, np.float32), "zero": np.array(0, np.float32),
-        "flat": np.array([-1], np.int64), **weights,
-    }  # fmt: skip
+        "highest": np.array(MOST_DEVIATIONS, np.float32),
+        "zero": np.array(0, np.float32),
+        "flat": np.array([-1], np.int64),
+        **weights,
+    }
     if space.indicators:
         constants["indicators"] = np.array(space.indicators, np.int64)
     float_rows = [

@@ -66,10 +66,12 @@ def item_of(row: AnyItem) -> PairItem:
         raise InputError(f"expected an item as an object, found {type(row).__name__}")
     reference = row.get("item_reference_id", row.get("id"))
     return PairItem(
-        str(row.get("item_type") or ""), "" if reference is None else str(reference),
-        _metrics(row.get("metrics")), _embedding(row.get("embedding")),
+        str(row.get("item_type") or ""),
+        "" if reference is None else str(reference),
+        _metrics(row.get("metrics")),
+        _embedding(row.get("embedding")),
         None if row.get("embedding_id") is None else str(row["embedding_id"]),
-    )  # fmt: skip
+    )
 
 
 def _metrics(value: Any) -> dict[str, float]:

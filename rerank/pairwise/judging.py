@@ -73,13 +73,14 @@ def pair_figures(
 
     equals = np.abs(difference[label == 0])
     return {
-        "pair_accuracy": figure(ours), "heuristic_pair_accuracy": figure(theirs),
+        "pair_accuracy": figure(ours),
+        "heuristic_pair_accuracy": figure(theirs),
         "gain_over_heuristic": figure(ours - theirs),
         "equals": {
             "pairs": len(equals),
             "mean_difference": round(float(equals.mean()), 4) if len(equals) else None,
         },
-    }  # fmt: skip
+    }
 
 
 def _mean(values: NDArray[np.float64]) -> float | None:
@@ -98,10 +99,13 @@ def _scale(difference: Floats, label: Ints) -> float:
         return 1.0
     target = (len(ahead) + 1) / (len(ahead) + 2)
     losses = [
-        float(np.mean(np.logaddexp(0, -s * ahead) * target
-                      + np.logaddexp(0, s * ahead) * (1 - target)))
+        float(
+            np.mean(
+                np.logaddexp(0, -s * ahead) * target + np.logaddexp(0, s * ahead) * (1 - target)
+            )
+        )
         for s in _SCALES
-    ]  # fmt: skip
+    ]
     return float(_SCALES[int(np.argmin(losses))])
 
 

@@ -137,9 +137,12 @@ def _network(n_inputs: int, parameters: PairwiseParameters) -> Any:
 
     hidden = parameters.hidden_dim
     shared = nn.Sequential(
-        nn.Linear(n_inputs, hidden), nn.ReLU(), nn.Dropout(parameters.dropout),
-        nn.Linear(hidden, hidden // 2), nn.ReLU(),
-    )  # fmt: skip
+        nn.Linear(n_inputs, hidden),
+        nn.ReLU(),
+        nn.Dropout(parameters.dropout),
+        nn.Linear(hidden, hidden // 2),
+        nn.ReLU(),
+    )
     return nn.Sequential(OrderedDict(shared=shared, head=nn.Linear(hidden // 2, 1)))
 
 
@@ -153,9 +156,10 @@ class _Fit:
         self._inputs = inputs
         self._parameters = parameters
         self._optimiser = torch.optim.AdamW(
-            network.parameters(), lr=parameters.learning_rate,
+            network.parameters(),
+            lr=parameters.learning_rate,
             weight_decay=parameters.weight_decay,
-        )  # fmt: skip
+        )
 
     def run(self, training: Pairs, validation: Pairs, progress: Callable[[float], None]) -> Fitted:
         parameters = self._parameters

@@ -125,9 +125,13 @@ class PairwiseRanker:
         said = stored.metadata
         try:
             trained = TrainedScorer(
-                stored.name, scorer, tuple(said["feature_names"]), int(said["embedding_dim"]),
-                Preference(**said["preference"]), said,
-            )  # fmt: skip
+                stored.name,
+                scorer,
+                tuple(said["feature_names"]),
+                int(said["embedding_dim"]),
+                Preference(**said["preference"]),
+                said,
+            )
         except (KeyError, TypeError, ValueError) as exc:
             raise ArtifactError(
                 f"{folder}: the metadata of ranker {stored.name} lacks what this release reads "
@@ -173,9 +177,12 @@ class PairwiseRanker:
             preference = Preference(scale=heuristic_confidence_scale(first))
         difference = a_score - b_score
         return Comparison(
-            a_score, b_score, preference.label(difference), preference.confidence(difference),
+            a_score,
+            b_score,
+            preference.label(difference),
+            preference.confidence(difference),
             self.provenance,
-        )  # fmt: skip
+        )
 
     def rank(self, items: Sequence[AnyItem]) -> list[RankedItem]:
         """Return items, the best first, equal ones by type and reference.
@@ -184,8 +191,10 @@ class PairwiseRanker:
         """
         read = [item_of(item) for item in items]
         scores = self.score_items(read).tolist()
-        ranked = [RankedItem(item, score, self.provenance)
-                  for item, score in zip(read, scores, strict=True)]  # fmt: skip
+        ranked = [
+            RankedItem(item, score, self.provenance)
+            for item, score in zip(read, scores, strict=True)
+        ]
         return sorted(ranked, key=lambda each: (-each.score, each.item.key))
 
     @staticmethod
@@ -193,8 +202,9 @@ class PairwiseRanker:
         """Refuse items of which the network would see nothing: their scores would be its mean."""
         known = set(trained.metric_names)
         for item in items:
-            if known.isdisjoint(item.metrics) and not (trained.embedding_dim and
-                                                       item.embedding is not None):  # fmt: skip
+            if known.isdisjoint(item.metrics) and not (
+                trained.embedding_dim and item.embedding is not None
+            ):
                 names = ", ".join(trained.metric_names[:_MOST_SHOWN])
                 more = ", ..." if len(trained.metric_names) > _MOST_SHOWN else ""
                 raise InputError(

@@ -86,9 +86,13 @@ def train_pairwise(
     task = _Task.prepare(dataset, plan)
     raw = task.space.raw(task.dataset.items)
     fitted = fit_network(
-        task.space.prepared(raw), task.training, task.validation, plan.parameters,
-        start=None if task.continued is None else task.continued.weights, progress=progress,
-    )  # fmt: skip
+        task.space.prepared(raw),
+        task.training,
+        task.validation,
+        plan.parameters,
+        start=None if task.continued is None else task.continued.weights,
+        progress=progress,
+    )
     exported = export(task.space, fitted.weights, raw)
     scores = OnnxScorer(exported.scorer, where="exported scorer").score(raw)
     metadata = {
@@ -145,7 +149,8 @@ class _Task:
 
     def described(self, plan: TrainingPlan) -> dict[str, Any]:
         return {
-            "format_version": FORMAT_VERSION, "name": plan.name,
+            "format_version": FORMAT_VERSION,
+            "name": plan.name,
             "created_at": datetime.now(UTC).isoformat(timespec="seconds"),
             "configuration": plan.parameters.as_dict(),
             "continued_from": None if self.continued is None else self.continued.described,
@@ -153,7 +158,7 @@ class _Task:
             "features": self.space.report(self.taught),
             "dataset": _described_dataset(self.dataset, self.split),
             "libraries": {library: version(library) for library in LIBRARIES},
-        }  # fmt: skip
+        }
 
 
 def _with_embedding_dim(dataset: PairDataset, expected: int | None) -> tuple[PairDataset, int]:
@@ -177,24 +182,30 @@ def _items_of(items: Sequence[PairItem], pairs: Pairs) -> list[PairItem]:
 
 def _described_space(space: FeatureSpace) -> dict[str, Any]:
     return {
-        "feature_names": list(space.metric_names), "embedding_dim": space.embedding_dim,
-        "metric_dim": len(space.metric_names), "input_dim": space.width,
-        "network_input_dim": space.n_inputs, "indicators": space.indicator_names,
-    }  # fmt: skip
+        "feature_names": list(space.metric_names),
+        "embedding_dim": space.embedding_dim,
+        "metric_dim": len(space.metric_names),
+        "input_dim": space.width,
+        "network_input_dim": space.n_inputs,
+        "indicators": space.indicator_names,
+    }
 
 
 def _described_dataset(dataset: PairDataset, split: PairSplit) -> dict[str, Any]:
     labels = Counter(dataset.pairs.label.tolist())
     types = Counter(item.item_type for item in dataset.items)
     return {
-        "sha256": dataset.sha256, "lines": dataset.lines, "malformed": len(dataset.malformed),
-        "pairs": len(dataset.pairs.label), "items": len(dataset.items),
+        "sha256": dataset.sha256,
+        "lines": dataset.lines,
+        "malformed": len(dataset.malformed),
+        "pairs": len(dataset.pairs.label),
+        "items": len(dataset.items),
         "labels": {str(label): labels[label] for label in (-1, 0, 1)},
         "item_types": dict(sorted(types.items())),
         "training_pairs": int((~split.validation).sum()),
         "validation_pairs": int(split.validation.sum()),
         "kept_together": split.kept_together.value,
-    }  # fmt: skip
+    }
 
 
 def _judged(dataset: PairDataset, split: PairSplit, scores: Floats, seed: int) -> dict[str, Any]:

@@ -47,24 +47,37 @@ class Annotation:
     annotated_at: datetime | None = None
 
 
-SCHEMA = pa.schema([
-    ("listing_id", pa.string()), ("annotator", pa.string()), ("verdict", pa.string()),
-    ("gpu_id", pa.string()), ("model", pa.string()), ("shown", pa.list_(pa.string())),
-    ("model_version", pa.string()), ("note", pa.string()), ("annotated_at", pa.timestamp("us")),
-])  # fmt: skip
+SCHEMA = pa.schema(
+    [
+        ("listing_id", pa.string()),
+        ("annotator", pa.string()),
+        ("verdict", pa.string()),
+        ("gpu_id", pa.string()),
+        ("model", pa.string()),
+        ("shown", pa.list_(pa.string())),
+        ("model_version", pa.string()),
+        ("note", pa.string()),
+        ("annotated_at", pa.timestamp("us")),
+    ]
+)
 
 
 def save_annotations(session: Session, annotations: Iterable[Annotation]) -> None:
     """Write answers; one of the same annotator for the same listing is replaced."""
     rows = [
         {
-            "listing_id": item.listing_id, "annotator": item.annotator,
-            "verdict": item.verdict.value, "gpu_id": item.gpu_id, "model": item.model,
-            "shown": list(item.shown), "model_version": item.model_version, "note": item.note,
+            "listing_id": item.listing_id,
+            "annotator": item.annotator,
+            "verdict": item.verdict.value,
+            "gpu_id": item.gpu_id,
+            "model": item.model,
+            "shown": list(item.shown),
+            "model_version": item.model_version,
+            "note": item.note,
             "annotated_at": item.annotated_at or utc_now(),
         }
         for item in annotations
-    ]  # fmt: skip
+    ]
     session.insert(
         "save annotations", "annotations", pa.Table.from_pylist(rows, SCHEMA), replace=True
     )

@@ -26,10 +26,17 @@ CONTENT = ("verdict", "gpu_id", "model", "shown", "model_version", "note")
 _VERDICTS = ", ".join(verdict.value for verdict in Verdict)
 _NIL_NOTE = GoldKind.NIL.value
 _TIMES = "TIMESTAMP '1970-01-01' AND TIMESTAMP '9999-12-31 23:59:59'"
-_NAMED = pa.schema([
-    ("gpu_name", pa.string()), ("model_name", pa.string()), ("memory", pa.string()),
-    ("form", pa.string()), ("gpu_id", pa.string()), ("model", pa.string()), ("fault", pa.string()),
-])  # fmt: skip
+_NAMED = pa.schema(
+    [
+        ("gpu_name", pa.string()),
+        ("model_name", pa.string()),
+        ("memory", pa.string()),
+        ("form", pa.string()),
+        ("gpu_id", pa.string()),
+        ("model", pa.string()),
+        ("fault", pa.string()),
+    ]
+)
 _NAME_KEY = ", ".join(_NAMED.names[:4])
 
 
@@ -84,9 +91,9 @@ def _answers_sql(*, is_gold: bool, as_list: bool) -> str:
         note = (
             f"CASE WHEN coalesce(note, '') = '' AND kind = 'nil' THEN '{_NIL_NOTE}' ELSE {note} END"
         )
-    shown = "shown" if as_list else (
-        "TRY_CAST(TRY_CAST(NULLIF(trim(shown), '') AS JSON) AS VARCHAR[])"
-    )  # fmt: skip
+    shown = (
+        "shown" if as_list else ("TRY_CAST(TRY_CAST(NULLIF(trim(shown), '') AS JSON) AS VARCHAR[])")
+    )
     return f"""
         CREATE TABLE answered AS SELECT
             place, coalesce(listing_id, '') AS listing_id,

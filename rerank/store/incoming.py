@@ -35,23 +35,39 @@ class Kind(Enum):
 
 
 _ONE = {
-    Kind.KEY: "text or a whole number", Kind.TEXT: "text", Kind.NUMBER: NUMBER, Kind.TIME: TIME,
+    Kind.KEY: "text or a whole number",
+    Kind.TEXT: "text",
+    Kind.NUMBER: NUMBER,
+    Kind.TIME: TIME,
     Kind.LIST: LIST,
-}  # fmt: skip
+}
 
 LISTING_COLUMNS = {
-    "listing_id": Kind.KEY, "title": Kind.TEXT, "vendor": Kind.TEXT, "description": Kind.TEXT,
-    "price": Kind.NUMBER, "shop": Kind.TEXT, "language": Kind.TEXT,
-}  # fmt: skip
+    "listing_id": Kind.KEY,
+    "title": Kind.TEXT,
+    "vendor": Kind.TEXT,
+    "description": Kind.TEXT,
+    "price": Kind.NUMBER,
+    "shop": Kind.TEXT,
+    "language": Kind.TEXT,
+}
 ANNOTATION_COLUMNS = {
-    "listing_id": Kind.KEY, "annotator": Kind.KEY, "verdict": Kind.TEXT, "gpu_id": Kind.TEXT,
-    "model": Kind.TEXT, "shown": Kind.LIST, "model_version": Kind.TEXT, "note": Kind.TEXT,
+    "listing_id": Kind.KEY,
+    "annotator": Kind.KEY,
+    "verdict": Kind.TEXT,
+    "gpu_id": Kind.TEXT,
+    "model": Kind.TEXT,
+    "shown": Kind.LIST,
+    "model_version": Kind.TEXT,
+    "note": Kind.TEXT,
     "annotated_at": Kind.TIME,
-}  # fmt: skip
+}
 GOLD_COLUMNS = {
-    "kind": Kind.TEXT, "gold_models": Kind.TEXT, "gold_memory_gb": Kind.NUMBER,
+    "kind": Kind.TEXT,
+    "gold_models": Kind.TEXT,
+    "gold_memory_gb": Kind.NUMBER,
     "gold_form": Kind.TEXT,
-}  # fmt: skip
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,11 +24,18 @@ class StoredListing:
     language: str = ""
 
 
-SCHEMA = pa.schema([
-    ("listing_id", pa.string()), ("title", pa.string()), ("vendor", pa.string()),
-    ("description", pa.string()), ("price", pa.float64()), ("shop", pa.string()),
-    ("language", pa.string()), ("added_at", pa.timestamp("us")),
-])  # fmt: skip
+SCHEMA = pa.schema(
+    [
+        ("listing_id", pa.string()),
+        ("title", pa.string()),
+        ("vendor", pa.string()),
+        ("description", pa.string()),
+        ("price", pa.float64()),
+        ("shop", pa.string()),
+        ("language", pa.string()),
+        ("added_at", pa.timestamp("us")),
+    ]
+)
 
 
 def save_listings(session: Session, listings: Iterable[StoredListing]) -> None:
@@ -36,13 +43,17 @@ def save_listings(session: Session, listings: Iterable[StoredListing]) -> None:
     now = utc_now()
     rows = [
         {
-            "listing_id": item.listing.listing_id, "title": item.listing.title,
-            "vendor": item.listing.vendor, "description": item.listing.description,
-            "price": item.listing.price, "shop": item.shop, "language": item.language,
+            "listing_id": item.listing.listing_id,
+            "title": item.listing.title,
+            "vendor": item.listing.vendor,
+            "description": item.listing.description,
+            "price": item.listing.price,
+            "shop": item.shop,
+            "language": item.language,
             "added_at": now,
         }
         for item in listings
-    ]  # fmt: skip
+    ]
     session.insert("save listings", "listings", pa.Table.from_pylist(rows, SCHEMA), replace=True)
 
 

@@ -50,6 +50,7 @@ def migrate(session: Session, path: Path) -> None:
             for statement in migration.statements:
                 session.execute(step, statement)
             session.execute(
-                step, "INSERT INTO migrations VALUES (?, ?)",
+                step,
+                "INSERT INTO migrations VALUES (?, ?)",
                 [migration.name, datetime.now(UTC).replace(tzinfo=None)],
-            )  # fmt: skip
+            )

@@ -16,24 +16,29 @@ class Migration:
     statements: tuple[str, ...]
 
 
-_REGISTRY = Migration("0001_registry", (
-    """CREATE TABLE registry_snapshots (
+_REGISTRY = Migration(
+    "0001_registry",
+    (
+        """CREATE TABLE registry_snapshots (
         registry_version VARCHAR PRIMARY KEY, taken_at TIMESTAMP NOT NULL,
         gpus INTEGER NOT NULL)""",
-    """CREATE TABLE registry_gpus (
+        """CREATE TABLE registry_gpus (
         registry_version VARCHAR NOT NULL, gpu_id VARCHAR NOT NULL, model VARCHAR NOT NULL,
         vendor VARCHAR NOT NULL, line VARCHAR NOT NULL, generation VARCHAR NOT NULL,
         memory_gb DOUBLE NOT NULL, memory_type VARCHAR NOT NULL, form_factor VARCHAR NOT NULL,
         release_year INTEGER NOT NULL, codenames VARCHAR[] NOT NULL, aliases VARCHAR[] NOT NULL,
         part_numbers VARCHAR[] NOT NULL, PRIMARY KEY (registry_version, gpu_id))""",
-))  # fmt: skip
+    ),
+)
 
-_ANNOTATIONS = Migration("0002_annotations", (
-    """CREATE TABLE listings (
+_ANNOTATIONS = Migration(
+    "0002_annotations",
+    (
+        """CREATE TABLE listings (
         listing_id VARCHAR PRIMARY KEY, title VARCHAR NOT NULL, vendor VARCHAR NOT NULL,
         description VARCHAR NOT NULL, price DOUBLE, shop VARCHAR NOT NULL,
         language VARCHAR NOT NULL, added_at TIMESTAMP NOT NULL)""",
-    """CREATE TABLE annotations (
+        """CREATE TABLE annotations (
         listing_id VARCHAR NOT NULL, annotator VARCHAR NOT NULL,
         verdict VARCHAR NOT NULL
             CHECK (verdict IN ('match', 'none_of_these', 'not_gpu', 'unsure')),
@@ -41,38 +46,44 @@ _ANNOTATIONS = Migration("0002_annotations", (
         note VARCHAR NOT NULL, annotated_at TIMESTAMP NOT NULL,
         PRIMARY KEY (listing_id, annotator), CHECK ((verdict = 'match') = (model IS NOT NULL)),
         CHECK (gpu_id IS NULL OR model IS NOT NULL))""",
-))  # fmt: skip
+    ),
+)
 
-_PREFERENCES = Migration("0003_preferences", (
-    """CREATE TABLE preference_items (
+_PREFERENCES = Migration(
+    "0003_preferences",
+    (
+        """CREATE TABLE preference_items (
         item_id VARCHAR PRIMARY KEY, item_type VARCHAR NOT NULL, item_reference_id VARCHAR NOT NULL,
         embedding FLOAT[], embedding_id VARCHAR, metrics MAP(VARCHAR, DOUBLE) NOT NULL,
         created_at TIMESTAMP NOT NULL)""",
-    """CREATE TABLE preference_pairs (
+        """CREATE TABLE preference_pairs (
         pair_id VARCHAR PRIMARY KEY, item_a VARCHAR NOT NULL, item_b VARCHAR NOT NULL,
         label TINYINT NOT NULL CHECK (label IN (-1, 0, 1)), reason_tags VARCHAR[] NOT NULL,
         similarity DOUBLE,
         source VARCHAR NOT NULL
             CHECK (source IN ('manual', 'user_choice', 'before_after', 'bootstrap', 'annotation')),
         annotator VARCHAR NOT NULL, created_at TIMESTAMP NOT NULL, CHECK (item_a <> item_b))""",
-))  # fmt: skip
+    ),
+)
 
-_EVALUATION = Migration("0004_evaluation", (
-    """CREATE TABLE evaluation_runs (
+_EVALUATION = Migration(
+    "0004_evaluation",
+    (
+        """CREATE TABLE evaluation_runs (
         run_id VARCHAR PRIMARY KEY,
         command VARCHAR NOT NULL CHECK (command IN ('evaluate', 'ablate')),
         started_at TIMESTAMP NOT NULL, model_version VARCHAR NOT NULL,
         index_version VARCHAR NOT NULL, registry_version VARCHAR NOT NULL, seed INTEGER NOT NULL,
         samples INTEGER NOT NULL, machine VARCHAR NOT NULL, latency_p50_ms DOUBLE,
         latency_p99_ms DOUBLE, latency_listings INTEGER NOT NULL)""",
-    """CREATE TABLE evaluation_listings (
+        """CREATE TABLE evaluation_listings (
         run_id VARCHAR NOT NULL, set_name VARCHAR NOT NULL, listing_id VARCHAR NOT NULL,
         title VARCHAR NOT NULL, vendor VARCHAR NOT NULL, kind VARCHAR NOT NULL,
         gold_models VARCHAR[] NOT NULL, gold_model VARCHAR, gold_memory_gb DOUBLE,
         gold_form VARCHAR NOT NULL, listing_group VARCHAR NOT NULL, shop VARCHAR NOT NULL,
         language VARCHAR NOT NULL, unseen BOOLEAN NOT NULL,
         PRIMARY KEY (run_id, set_name, listing_id))""",
-    """CREATE TABLE predictions (
+        """CREATE TABLE predictions (
         run_id VARCHAR NOT NULL, set_name VARCHAR NOT NULL, listing_id VARCHAR NOT NULL,
         gpu_id VARCHAR, model VARCHAR, memory_gb DOUBLE, form_factor VARCHAR,
         match_probability DOUBLE NOT NULL, margin DOUBLE NOT NULL, decision VARCHAR NOT NULL,
@@ -81,47 +92,51 @@ _EVALUATION = Migration("0004_evaluation", (
             similarity DOUBLE, score DOUBLE, probability DOUBLE)[] NOT NULL,
         candidate_set VARCHAR[] NOT NULL, model_version VARCHAR NOT NULL,
         index_version VARCHAR NOT NULL, PRIMARY KEY (run_id, set_name, listing_id))""",
-    """CREATE TABLE evaluation_outcomes (
+        """CREATE TABLE evaluation_outcomes (
         run_id VARCHAR NOT NULL, set_name VARCHAR NOT NULL, system VARCHAR NOT NULL,
         listing_id VARCHAR NOT NULL, rank INTEGER, grades TINYINT[] NOT NULL,
         probability DOUBLE, accepted BOOLEAN, memory_agrees BOOLEAN, lost_to VARCHAR,
         cause VARCHAR, set_covers BOOLEAN, set_size INTEGER,
         PRIMARY KEY (run_id, set_name, system, listing_id))""",
-    """CREATE TABLE evaluation_figures (
+        """CREATE TABLE evaluation_figures (
         run_id VARCHAR NOT NULL, set_name VARCHAR NOT NULL, system VARCHAR NOT NULL,
         slice VARCHAR NOT NULL, slice_value VARCHAR NOT NULL, metric VARCHAR NOT NULL,
         value DOUBLE, low DOUBLE, high DOUBLE, n INTEGER NOT NULL,
         PRIMARY KEY (run_id, set_name, system, slice, slice_value, metric))""",
-    """CREATE TABLE evaluation_comparisons (
+        """CREATE TABLE evaluation_comparisons (
         run_id VARCHAR NOT NULL, set_name VARCHAR NOT NULL, metric VARCHAR NOT NULL,
         system VARCHAR NOT NULL, baseline VARCHAR NOT NULL, difference DOUBLE, low DOUBLE,
         high DOUBLE, p_value DOUBLE, p_adjusted DOUBLE, n INTEGER NOT NULL,
         PRIMARY KEY (run_id, set_name, metric, system, baseline))""",
-))  # fmt: skip
+    ),
+)
 
-_LIFECYCLE = Migration("0005_lifecycle", (
-    """CREATE TABLE model_versions (
+_LIFECYCLE = Migration(
+    "0005_lifecycle",
+    (
+        """CREATE TABLE model_versions (
         kind VARCHAR NOT NULL, version VARCHAR NOT NULL, created_at TIMESTAMP NOT NULL,
         created_by VARCHAR NOT NULL, code_version VARCHAR, parent VARCHAR,
         parameters VARCHAR NOT NULL, data VARCHAR NOT NULL, feature_schema VARCHAR NOT NULL,
         metrics VARCHAR NOT NULL, files VARCHAR NOT NULL, PRIMARY KEY (kind, version))""",
-    """CREATE TABLE model_transitions (
+        """CREATE TABLE model_transitions (
         transition_id VARCHAR PRIMARY KEY, generation BIGINT NOT NULL, action VARCHAR NOT NULL,
         alias VARCHAR NOT NULL, from_kind VARCHAR, from_version VARCHAR, to_kind VARCHAR,
         to_version VARCHAR, who VARCHAR NOT NULL, changed_at TIMESTAMP NOT NULL,
         why VARCHAR NOT NULL, forced BOOLEAN NOT NULL, gates VARCHAR NOT NULL,
         metrics VARCHAR NOT NULL)""",
-    """CREATE TABLE traffic_decisions (
+        """CREATE TABLE traffic_decisions (
         experiment VARCHAR NOT NULL, window_number INTEGER NOT NULL, listing_id VARCHAR NOT NULL,
         arm VARCHAR NOT NULL CHECK (arm IN ('champion', 'challenger')),
         served_version VARCHAR NOT NULL, model_version VARCHAR NOT NULL, gpu_id VARCHAR,
         model VARCHAR, match_probability DOUBLE, decision VARCHAR, latency_ms DOUBLE,
         logged_at TIMESTAMP NOT NULL)""",
-    """CREATE TABLE canary_windows (
+        """CREATE TABLE canary_windows (
         experiment VARCHAR NOT NULL, window_number INTEGER NOT NULL, step INTEGER NOT NULL,
         share DOUBLE NOT NULL, listings INTEGER NOT NULL, guardrails VARCHAR NOT NULL,
         breached BOOLEAN NOT NULL, outcome VARCHAR NOT NULL, closed_at TIMESTAMP NOT NULL,
         PRIMARY KEY (experiment, window_number))""",
-))  # fmt: skip
+    ),
+)
 
 MIGRATIONS = (_REGISTRY, _ANNOTATIONS, _PREFERENCES, _EVALUATION, _LIFECYCLE)

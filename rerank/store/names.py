@@ -130,9 +130,12 @@ class GpuNames:
         if len(name) > _LONGEST_NAME or not any(char.isdigit() for char in name):
             return ""
         close = process.extract(
-            _key(name), list(self._by_key), scorer=fuzz.ratio, score_cutoff=_NEAR,
+            _key(name),
+            list(self._by_key),
+            scorer=fuzz.ratio,
+            score_cutoff=_NEAR,
             limit=_MOST_NEAREST,
-        )  # fmt: skip
+        )
         models = dict.fromkeys(
             record.model for key, _, _ in close for record in self._by_key[key].values()
         )

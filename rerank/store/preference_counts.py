@@ -67,12 +67,17 @@ def preference_counts(session: Session) -> PreferenceCounts:
     items, embedded, referenced = session.rows("count preference items", _ITEMS)[0]
     return PreferenceCounts(
         pairs=_number(session, "SELECT count(*) FROM preference_pairs"),
-        sources=_by(session, "source"), labels=_by(session, "label::VARCHAR"),
-        item_types=_by(session, "item_type"), tags=_by(session, "unnest(reason_tags)"),
-        annotators=_by(session, "nullif(annotator, '')"), items=items, embedded=embedded,
-        referenced=referenced, conflicts=_number(session, _CONFLICTS),
+        sources=_by(session, "source"),
+        labels=_by(session, "label::VARCHAR"),
+        item_types=_by(session, "item_type"),
+        tags=_by(session, "unnest(reason_tags)"),
+        annotators=_by(session, "nullif(annotator, '')"),
+        items=items,
+        embedded=embedded,
+        referenced=referenced,
+        conflicts=_number(session, _CONFLICTS),
         circles=_number(session, _CIRCLES),
-    )  # fmt: skip
+    )
 
 
 def _by(session: Session, expression: str) -> dict[str, int]:

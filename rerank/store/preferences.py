@@ -82,16 +82,30 @@ class PreferencePair:
         return {1: self.a.item_id, 0: "", -1: self.b.item_id}[self.label]
 
 
-_ITEM_SCHEMA = pa.schema([
-    ("item_id", pa.string()), ("item_type", pa.string()), ("item_reference_id", pa.string()),
-    ("embedding", pa.list_(pa.float32())), ("embedding_id", pa.string()),
-    ("metrics", pa.map_(pa.string(), pa.float64())), ("created_at", pa.timestamp("us")),
-])  # fmt: skip
-_PAIR_SCHEMA = pa.schema([
-    ("pair_id", pa.string()), ("item_a", pa.string()), ("item_b", pa.string()),
-    ("label", pa.int8()), ("reason_tags", pa.list_(pa.string())), ("similarity", pa.float64()),
-    ("source", pa.string()), ("annotator", pa.string()), ("created_at", pa.timestamp("us")),
-])  # fmt: skip
+_ITEM_SCHEMA = pa.schema(
+    [
+        ("item_id", pa.string()),
+        ("item_type", pa.string()),
+        ("item_reference_id", pa.string()),
+        ("embedding", pa.list_(pa.float32())),
+        ("embedding_id", pa.string()),
+        ("metrics", pa.map_(pa.string(), pa.float64())),
+        ("created_at", pa.timestamp("us")),
+    ]
+)
+_PAIR_SCHEMA = pa.schema(
+    [
+        ("pair_id", pa.string()),
+        ("item_a", pa.string()),
+        ("item_b", pa.string()),
+        ("label", pa.int8()),
+        ("reason_tags", pa.list_(pa.string())),
+        ("similarity", pa.float64()),
+        ("source", pa.string()),
+        ("annotator", pa.string()),
+        ("created_at", pa.timestamp("us")),
+    ]
+)
 _ITEM_COLUMNS = "item_type, item_reference_id, metrics, embedding, embedding_id, created_at"
 _PAIR_COLUMNS = "label, source, annotator, reason_tags, similarity, created_at"
 
@@ -100,13 +114,16 @@ def write_items(session: Session, items: Iterable[PreferenceItem]) -> None:
     """Write items; one that is there already is replaced."""
     rows = [
         {
-            "item_id": item.item_id, "item_type": item.item_type,
-            "item_reference_id": item.reference_id, "embedding": item.embedding,
-            "embedding_id": item.embedding_id, "metrics": list(item.metrics.items()),
+            "item_id": item.item_id,
+            "item_type": item.item_type,
+            "item_reference_id": item.reference_id,
+            "embedding": item.embedding,
+            "embedding_id": item.embedding_id,
+            "metrics": list(item.metrics.items()),
             "created_at": item.created_at or utc_now(),
         }
         for item in items
-    ]  # fmt: skip
+    ]
     _insert(session, "save preference items", "preference_items", rows, _ITEM_SCHEMA)
 
 
@@ -114,13 +131,18 @@ def write_pairs(session: Session, pairs: Iterable[PreferencePair]) -> None:
     """Write pairs, not their items; one that is there already is replaced."""
     rows = [
         {
-            "pair_id": pair.pair_id, "item_a": pair.a.item_id, "item_b": pair.b.item_id,
-            "label": pair.label, "reason_tags": list(pair.reason_tags),
-            "similarity": pair.similarity, "source": pair.source.value,
-            "annotator": pair.annotator, "created_at": pair.created_at or utc_now(),
+            "pair_id": pair.pair_id,
+            "item_a": pair.a.item_id,
+            "item_b": pair.b.item_id,
+            "label": pair.label,
+            "reason_tags": list(pair.reason_tags),
+            "similarity": pair.similarity,
+            "source": pair.source.value,
+            "annotator": pair.annotator,
+            "created_at": pair.created_at or utc_now(),
         }
         for pair in pairs
-    ]  # fmt: skip
+    ]
     _insert(session, "save preference pairs", "preference_pairs", rows, _PAIR_SCHEMA)
 
 
@@ -157,10 +179,11 @@ def read_pairs(
         "AND ($source IS NULL OR p.source = $source) "
         "ORDER BY a.item_type, a.item_reference_id, b.item_reference_id, p.annotator, p.pair_id",
         {
-            "ids": None if pair_ids is None else list(pair_ids), "item_type": item_type,
+            "ids": None if pair_ids is None else list(pair_ids),
+            "item_type": item_type,
             "source": None if source is None else source.value,
         },
-    )  # fmt: skip
+    )
     width = len(_ITEM_COLUMNS.split(","))
     return [
         _pair(_item(*row[:width]), _item(*row[width : 2 * width]), *row[2 * width :])
@@ -172,8 +195,9 @@ def delete_pairs(session: Session, pair_ids: Sequence[str]) -> None:
     """Take pairs out; their items stay."""
     session.execute(
         "delete preference pairs",
-        "DELETE FROM preference_pairs WHERE pair_id IN (SELECT unnest(?))", [list(pair_ids)],
-    )  # fmt: skip
+        "DELETE FROM preference_pairs WHERE pair_id IN (SELECT unnest(?))",
+        [list(pair_ids)],
+    )
 
 
 def _insert(
@@ -196,9 +220,15 @@ def _item(
 
 
 def _pair(
-    a: PreferenceItem, b: PreferenceItem, label: PreferenceLabel, source: str, annotator: str,
-    tags: Sequence[str], similarity: float | None, created_at: datetime,
-) -> PreferencePair:  # fmt: skip
+    a: PreferenceItem,
+    b: PreferenceItem,
+    label: PreferenceLabel,
+    source: str,
+    annotator: str,
+    tags: Sequence[str],
+    similarity: float | None,
+    created_at: datetime,
+) -> PreferencePair:
     return PreferencePair(
         a, b, label, PairSource(source), annotator, tuple(tags), similarity, created_at
     )

@@ -11,13 +11,23 @@ from index.errors import InputError
 from index.records import GpuRecord
 from rerank.store.database import Session, utc_now
 
-SCHEMA = pa.schema([
-    ("registry_version", pa.string()), ("gpu_id", pa.string()), ("model", pa.string()),
-    ("vendor", pa.string()), ("line", pa.string()), ("generation", pa.string()),
-    ("memory_gb", pa.float64()), ("memory_type", pa.string()), ("form_factor", pa.string()),
-    ("release_year", pa.int32()), ("codenames", pa.list_(pa.string())),
-    ("aliases", pa.list_(pa.string())), ("part_numbers", pa.list_(pa.string())),
-])  # fmt: skip
+SCHEMA = pa.schema(
+    [
+        ("registry_version", pa.string()),
+        ("gpu_id", pa.string()),
+        ("model", pa.string()),
+        ("vendor", pa.string()),
+        ("line", pa.string()),
+        ("generation", pa.string()),
+        ("memory_gb", pa.float64()),
+        ("memory_type", pa.string()),
+        ("form_factor", pa.string()),
+        ("release_year", pa.int32()),
+        ("codenames", pa.list_(pa.string())),
+        ("aliases", pa.list_(pa.string())),
+        ("part_numbers", pa.list_(pa.string())),
+    ]
+)
 _FIELDS = ", ".join(SCHEMA.names[1:])
 
 

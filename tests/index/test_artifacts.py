@@ -36,9 +36,12 @@ def write(folder: Path, text: str = "old", **parameters: Any) -> str:
         (draft / "part" / "a.txt").write_text(text)
         (draft / "b.bin").write_bytes(b"\0\1\2")
         return write_manifest(
-            draft, kind="toy", format_version=3, parameters=parameters,
+            draft,
+            kind="toy",
+            format_version=3,
+            parameters=parameters,
             libraries=("numpy", "absent"),
-        ).fingerprint  # fmt: skip
+        ).fingerprint
 
 
 def read(folder: Path) -> Any:
@@ -326,8 +329,12 @@ def test_folders_and_files_have_ordinary_modes(tmp_path: Path, mask: int) -> Non
     modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in tmp_path.rglob("*")}
     folder, file = 0o777 & ~mask, 0o666 & ~mask
     assert modes == {
-        "x": folder, "part": folder, "a.txt": file, MANIFEST: file, "report.json": file,
-    }  # fmt: skip
+        "x": folder,
+        "part": folder,
+        "a.txt": file,
+        MANIFEST: file,
+        "report.json": file,
+    }
 
 
 def test_parameters_are_returned_as_they_are_read(tmp_path: Path) -> None:

@@ -20,16 +20,22 @@ from index.embedder import (
     listing_text,
     save_static_embedder,
     unit_rows,
-)  # fmt: skip
+)
 from index.errors import ArtifactError, InputError
 from index.records import GpuRecord, Listing
 from index.shipped import shipped
 from index.wordpiece import wordpiece_vocabulary
 
 TITLES = [
-    "asus dual geforce rtx 4060 ti oc 16 gb", "gigabyte rtx 3080 gaming oc 10 g", "rx 6600",
-    "видеокарта radeon", "显卡", "a", "quadro rtx 4000 8 gb", "arc a 770 limited edition 16 gb",
-]  # fmt: skip
+    "asus dual geforce rtx 4060 ti oc 16 gb",
+    "gigabyte rtx 3080 gaming oc 10 g",
+    "rx 6600",
+    "видеокарта radeon",
+    "显卡",
+    "a",
+    "quadro rtx 4000 8 gb",
+    "arc a 770 limited edition 16 gb",
+]
 
 TINY_TOKENIZER = (
     '{"version": "1.0", "truncation": null, "padding": null, "added_tokens": [],'
@@ -228,10 +234,14 @@ def test_the_vocabulary_is_the_same_at_every_training(tiny_registry: list[GpuRec
     here = _train_tokenizer(corpus, 300).to_str()
     for seed in ("0", "1", "2"):
         made = subprocess.run(
-            [sys.executable, "-c", VOCABULARY_IN_A_PROCESS], input=json.dumps(corpus), text=True,
-            capture_output=True, check=True, timeout=300,
+            [sys.executable, "-c", VOCABULARY_IN_A_PROCESS],
+            input=json.dumps(corpus),
+            text=True,
+            capture_output=True,
+            check=True,
+            timeout=300,
             env={**os.environ, "PYTHONHASHSEED": seed},
-        )  # fmt: skip
+        )
         assert made.stdout.strip() == here
 
 

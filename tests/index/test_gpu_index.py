@@ -35,18 +35,25 @@ def ids(retriever: Retriever) -> list[str]:
 
 @KINDS
 def test_a_built_index_is_loaded_with_its_registry_and_answers_as_the_exact_one(
-    kind: IndexKind, tmp_path: Path, tiny_registry: list[GpuRecord], hash_embedder: HashEmbedder,
+    kind: IndexKind,
+    tmp_path: Path,
+    tiny_registry: list[GpuRecord],
+    hash_embedder: HashEmbedder,
     tiny_retriever: Retriever,
-) -> None:  # fmt: skip
+) -> None:
     built = build_index(tiny_registry, hash_embedder, tmp_path / "i", kind=kind)
     retriever, manifest = load_retriever(tmp_path / "i", hash_embedder)
     assert manifest == built
     assert retriever.records == tiny_registry
     assert manifest.parameters == {
-        "kind": kind.value, "embedder": "hash-128", "embedder_fingerprint": "hash-128",
-        "dimension": 128, "registry_fingerprint": registry_fingerprint(tiny_registry),
-        "gpus": 21, "models": 13,
-    }  # fmt: skip
+        "kind": kind.value,
+        "embedder": "hash-128",
+        "embedder_fingerprint": "hash-128",
+        "dimension": 128,
+        "registry_fingerprint": registry_fingerprint(tiny_registry),
+        "gpus": 21,
+        "models": 13,
+    }
     assert sorted(manifest.files) == ["index.faiss", "records.jsonl"]
     if kind is not IndexKind.IVF:
         assert ids(retriever) == ids(tiny_retriever)
@@ -78,8 +85,9 @@ def test_added_gpus_are_found(
     assert after.records == tiny_registry
     batch = after.retrieve([Listing("1", "arc a770 8gb"), Listing("2", "hd 7970")], n_candidates=1)
     assert [after.records[row].gpu_id for row in batch.record] == [
-        "arc-a770-8gb-gddr6", "radeon-hd-7970-3gb-gddr5",
-    ]  # fmt: skip
+        "arc-a770-8gb-gddr6",
+        "radeon-hd-7970-3gb-gddr5",
+    ]
 
 
 def test_adding_equals_building_at_once(
@@ -158,9 +166,11 @@ def test_records_and_vectors_must_be_as_many(
 
 
 def test_a_failing_build_leaves_the_old_index(
-    folder: Path, tiny_registry: list[GpuRecord], hash_embedder: HashEmbedder,
+    folder: Path,
+    tiny_registry: list[GpuRecord],
+    hash_embedder: HashEmbedder,
     monkeypatch: pytest.MonkeyPatch,
-) -> None:  # fmt: skip
+) -> None:
     def broken(*_: object, **__: object) -> None:
         raise OSError("disk full")
 

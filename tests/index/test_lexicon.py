@@ -167,18 +167,47 @@ def test_the_code_says_where_and_how_long(lexicon: Lexicon) -> None:
 @pytest.mark.parametrize(
     ("text", "sizes"),
     [
-        ("16GB", (16,)), ("16 gb", (16,)), ("16g", (16,)), ("16 Go", (16,)), ("16gig", (16,)),
-        ("O16G", (16,)), ("8GD6", (8,)), ("8GBD6", (8,)), ("3GD5", (3,)), ("6gddr5", (6,)),
-        ("3072MB", (3,)), ("3072 Mo", (3,)), ("3072M", (3,)), ("D5 6G", (6,)), ("GD56G", (6,)),
-        ("8гб", (8,)), ("8 гиг", (8,)), ("8 16GB", (16,)), ("8GB or 16GB", (8, 16)),
-        ("16GB 16G", (16,)), ("7GB", ()), ("16GB SSD", ()), ("16GB RAM", ()), ("16GB DDR5 RAM", ()),
-        ("8GB ddr4 sodimm", ()), ("8GB DDR4-3200 SO-DIMM", ()), ("16 GB of system RAM", ()),
-        ("16gb озу", ()), ("8GB DDR5 5600 UDIMM", ()), ("8GB DDR5", (8,)), ("8GB GDDR6 RAM", (8,)),
-        ("8GB, 16GB RAM", (8,)), ("8GB video RAM", (8,)), ("16 GB/s", ()),
-        ("160GB", ()), ("1.16GB", ()), ("16 games", ()),
-        ("PCIe 16x", ()), ("", ()),
+        ("16GB", (16,)),
+        ("16 gb", (16,)),
+        ("16g", (16,)),
+        ("16 Go", (16,)),
+        ("16gig", (16,)),
+        ("O16G", (16,)),
+        ("8GD6", (8,)),
+        ("8GBD6", (8,)),
+        ("3GD5", (3,)),
+        ("6gddr5", (6,)),
+        ("3072MB", (3,)),
+        ("3072 Mo", (3,)),
+        ("3072M", (3,)),
+        ("D5 6G", (6,)),
+        ("GD56G", (6,)),
+        ("8гб", (8,)),
+        ("8 гиг", (8,)),
+        ("8 16GB", (16,)),
+        ("8GB or 16GB", (8, 16)),
+        ("16GB 16G", (16,)),
+        ("7GB", ()),
+        ("16GB SSD", ()),
+        ("16GB RAM", ()),
+        ("16GB DDR5 RAM", ()),
+        ("8GB ddr4 sodimm", ()),
+        ("8GB DDR4-3200 SO-DIMM", ()),
+        ("16 GB of system RAM", ()),
+        ("16gb озу", ()),
+        ("8GB DDR5 5600 UDIMM", ()),
+        ("8GB DDR5", (8,)),
+        ("8GB GDDR6 RAM", (8,)),
+        ("8GB, 16GB RAM", (8,)),
+        ("8GB video RAM", (8,)),
+        ("16 GB/s", ()),
+        ("160GB", ()),
+        ("1.16GB", ()),
+        ("16 games", ()),
+        ("PCIe 16x", ()),
+        ("", ()),
     ],
-)  # fmt: skip
+)
 def test_stated_memory(text: str, sizes: tuple[float, ...], lexicon: Lexicon) -> None:
     assert lexicon.read(f"RTX 4060 {text}").memory_gb == sizes
 
@@ -194,11 +223,21 @@ def test_half_gigabytes_and_megabytes(make_gpu: MakeGpu) -> None:
 @pytest.mark.parametrize(
     ("text", "code"),
     [
-        ("GDDR6", 6), ("gddr6x", 16), ("DDR3", 3), ("GDDR-5", 5), ("gddr 5", 5), ("8GD6", 6),
-        ("1024MBD3", 3), ("HBM", 21), ("HBM2", 22), ("hbm2e", 22), ("HBM3", 23), ("SDR", 0),
+        ("GDDR6", 6),
+        ("gddr6x", 16),
+        ("DDR3", 3),
+        ("GDDR-5", 5),
+        ("gddr 5", 5),
+        ("8GD6", 6),
+        ("1024MBD3", 3),
+        ("HBM", 21),
+        ("HBM2", 22),
+        ("hbm2e", 22),
+        ("HBM3", 23),
+        ("SDR", 0),
         ("", 0),
     ],
-)  # fmt: skip
+)
 def test_stated_memory_type(text: str, code: int, lexicon: Lexicon) -> None:
     assert lexicon.read(f"card {text}").memory_type == code
 
@@ -234,14 +273,44 @@ def test_records_know_their_model(lexicon: Lexicon, tiny_registry: list[GpuRecor
 
 
 @settings(max_examples=150, deadline=None)
-@given(title=st.one_of(
-    st.text(max_size=120),
-    st.lists(st.sampled_from(
-        ["RTX", "GTX", "4060", "4080S", "Ti", "A", "100", "a770", "R", "9", "GV-N406T", "8GB",
-         " ", "-",
-         "P4-616", "titan", "٣", "12", "D5", "XT", "0", "/", "é", "显卡", "hd", "7970"]
-    ), max_size=25).map("".join),
-))  # fmt: skip
+@given(
+    title=st.one_of(
+        st.text(max_size=120),
+        st.lists(
+            st.sampled_from(
+                [
+                    "RTX",
+                    "GTX",
+                    "4060",
+                    "4080S",
+                    "Ti",
+                    "A",
+                    "100",
+                    "a770",
+                    "R",
+                    "9",
+                    "GV-N406T",
+                    "8GB",
+                    " ",
+                    "-",
+                    "P4-616",
+                    "titan",
+                    "٣",
+                    "12",
+                    "D5",
+                    "XT",
+                    "0",
+                    "/",
+                    "é",
+                    "显卡",
+                    "hd",
+                    "7970",
+                ]
+            ),
+            max_size=25,
+        ).map("".join),
+    )
+)
 def test_any_title_is_read_and_what_is_read_lies_in_it(title: str, lexicon: Lexicon) -> None:
     reading = lexicon.read(title)
     sizes = {round(record.memory_gb, 3) for record in lexicon.records}

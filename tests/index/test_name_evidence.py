@@ -10,9 +10,16 @@ from index.name_evidence import NAME_FEATURES, NameEvidence, name_evidence
 from index.records import GpuRecord
 
 TITLES = [
-    "Gigabyte GeForce RTX 4060 Ti Eagle 8GB", "see photos", "GV-N406TEAGLE OC-8GD", "A770",
-    "RTX 4080 SUPER or 4060", "GTX 10606GB", "EVGA 06G-P4-6163-KR GTX 1060", "", "RX6600XT 6600",
-]  # fmt: skip
+    "Gigabyte GeForce RTX 4060 Ti Eagle 8GB",
+    "see photos",
+    "GV-N406TEAGLE OC-8GD",
+    "A770",
+    "RTX 4080 SUPER or 4060",
+    "GTX 10606GB",
+    "EVGA 06G-P4-6163-KR GTX 1060",
+    "",
+    "RX6600XT 6600",
+]
 
 
 @pytest.fixture(scope="module")
@@ -37,11 +44,20 @@ def test_the_named_model_and_its_sibling(lexicon: Lexicon) -> None:
     assert set(rows) == {"GeForce RTX 4060", "GeForce RTX 4060 Ti"}
     own, sibling = rows["GeForce RTX 4060 Ti"], rows["GeForce RTX 4060"]
     assert {name: own[name] for name in NAME_FEATURES[:13]} == {
-        "suffix_missing": 0, "suffix_absent": 0, "suffix_extra": 0, "suffix_exact": 1,
-        "line_shared": 2, "line_absent": 0, "line_conflict": 0, "prefix_fit": 0,
-        "glued_foreign": 0, "code_length": 0, "code_certain": 0, "mention_at": 3,
+        "suffix_missing": 0,
+        "suffix_absent": 0,
+        "suffix_extra": 0,
+        "suffix_exact": 1,
+        "line_shared": 2,
+        "line_absent": 0,
+        "line_conflict": 0,
+        "prefix_fit": 0,
+        "glued_foreign": 0,
+        "code_length": 0,
+        "code_certain": 0,
+        "mention_at": 3,
         "memory_glued": 0,
-    }  # fmt: skip
+    }
     assert (sibling["suffix_missing"], sibling["suffix_extra"]) == (0, 1)
     assert sibling["suffix_exact"] == 0
     assert own["name_quality"] > sibling["name_quality"]
@@ -86,15 +102,22 @@ def test_columns_by_hand(
 @pytest.mark.parametrize(
     ("title", "best"),
     [
-        ("MSI RTX 4060 Ti Ventus", "GeForce RTX 4060 Ti"), ("4060ti", "GeForce RTX 4060 Ti"),
-        ("MSI RTX 4060 Ventus", "GeForce RTX 4060"), ("4060", "GeForce RTX 4060"),
-        ("RTX 4080 Super", "GeForce RTX 4080 SUPER"), ("nvidia 4080", "GeForce RTX 4080"),
-        ("Quadro RTX 4000", "Quadro RTX 4000"), ("RTX 4000 Ada 20GB", "RTX 4000 Ada"),
-        ("6600xt sapphire", "Radeon RX 6600 XT"), ("RX 6600 8G", "Radeon RX 6600"),
-        ("A100 PCIe", "A100"), ("HD7970", "Radeon HD 7970"), ("a770 LE", "Arc A770"),
+        ("MSI RTX 4060 Ti Ventus", "GeForce RTX 4060 Ti"),
+        ("4060ti", "GeForce RTX 4060 Ti"),
+        ("MSI RTX 4060 Ventus", "GeForce RTX 4060"),
+        ("4060", "GeForce RTX 4060"),
+        ("RTX 4080 Super", "GeForce RTX 4080 SUPER"),
+        ("nvidia 4080", "GeForce RTX 4080"),
+        ("Quadro RTX 4000", "Quadro RTX 4000"),
+        ("RTX 4000 Ada 20GB", "RTX 4000 Ada"),
+        ("6600xt sapphire", "Radeon RX 6600 XT"),
+        ("RX 6600 8G", "Radeon RX 6600"),
+        ("A100 PCIe", "A100"),
+        ("HD7970", "Radeon HD 7970"),
+        ("a770 LE", "Arc A770"),
         ("GV-N406TEAGLE OC-8GD", "GeForce RTX 4060 Ti"),
     ],
-)  # fmt: skip
+)
 def test_the_best_name_is_the_right_one(title: str, best: str, lexicon: Lexicon) -> None:
     rows = rows_of(lexicon, title)
     assert max(rows, key=lambda model: rows[model]["name_quality"]) == best

@@ -26,7 +26,7 @@ from index.registry import (
     registry_fingerprint,
     squash,
     write_records,
-)  # fmt: skip
+)
 from index.shipped import shipped
 
 GOOD = """\
@@ -113,10 +113,14 @@ def test_the_shipped_models_have_names_of_their_own(shipped_records: list[GpuRec
 @pytest.mark.parametrize(
     "gpu_id",
     [
-        "geforce-rtx-4060-ti-16gb-gddr6", "radeon-rx-9070-xt-16gb-gddr6", "arc-a770-16gb-gddr6",
-        "geforce-rtx-5090-32gb-gddr7", "radeon-hd-7870-2gb-gddr5", "rtx-6000-ada-48gb-gddr6",
+        "geforce-rtx-4060-ti-16gb-gddr6",
+        "radeon-rx-9070-xt-16gb-gddr6",
+        "arc-a770-16gb-gddr6",
+        "geforce-rtx-5090-32gb-gddr7",
+        "radeon-hd-7870-2gb-gddr5",
+        "rtx-6000-ada-48gb-gddr6",
     ],
-)  # fmt: skip
+)
 def test_known_ids_are_stable(gpu_id: str, shipped_records: list[GpuRecord]) -> None:
     assert gpu_id in {record.gpu_id for record in shipped_records}
 
@@ -127,13 +131,26 @@ def test_known_ids_are_stable(gpu_id: str, shipped_records: list[GpuRecord]) -> 
 def test_a_yaml_file_gives_its_records_in_order(tmp_path: Path) -> None:
     records = load_registry(write(tmp_path, "r.yaml", GOOD))
     assert [record.gpu_id for record in records] == [
-        "geforce-rtx-4060-ti-8gb-gddr6", "geforce-rtx-4060-ti-16gb-gddr6",
-        "geforce-rtx-4080-super-16gb-gddr6x", "geforce-210-512mb-ddr3", "geforce-210-1gb-ddr3-mxm",
-    ]  # fmt: skip
+        "geforce-rtx-4060-ti-8gb-gddr6",
+        "geforce-rtx-4060-ti-16gb-gddr6",
+        "geforce-rtx-4080-super-16gb-gddr6x",
+        "geforce-210-512mb-ddr3",
+        "geforce-210-1gb-ddr3-mxm",
+    ]
     assert records[2] == GpuRecord(
-        "geforce-rtx-4080-super-16gb-gddr6x", "GeForce RTX 4080 SUPER", "NVIDIA", "GeForce",
-        "GeForce 40", 16.0, "GDDR6X", "PCIe", 2024, ("AD103",), ("4080S",), ("ZT-D40820",),
-    )  # fmt: skip
+        "geforce-rtx-4080-super-16gb-gddr6x",
+        "GeForce RTX 4080 SUPER",
+        "NVIDIA",
+        "GeForce",
+        "GeForce 40",
+        16.0,
+        "GDDR6X",
+        "PCIe",
+        2024,
+        ("AD103",),
+        ("4080S",),
+        ("ZT-D40820",),
+    )
     assert (records[3].memory_gb, records[4].form_factor) == (0.5, "MXM")
     assert records[0].codenames == ("AD106",)
 
@@ -147,7 +164,8 @@ def test_a_folder_is_read_in_the_order_of_its_names(tmp_path: Path) -> None:
 
 def test_every_kind_of_fault_is_reported_at_once_with_file_and_line(tmp_path: Path) -> None:
     faulty = write(
-        tmp_path, "faulty.yaml",
+        tmp_path,
+        "faulty.yaml",
         """\
 vendor: NVIDIA
 colour: green
@@ -169,7 +187,7 @@ families:
     models: []
   - generation: h
 """,
-    )  # fmt: skip
+    )
     other = write(tmp_path, "vendor.yaml", GOOD.replace("NVIDIA", "3dfx"))
     broken = write(tmp_path, "broken.yaml", "vendor: [unclosed")
     faults = faults_of(tmp_path)
@@ -204,7 +222,7 @@ families:
         ("vendor: NVIDIA\nyear: 2020-99-99", ": not readable as YAML: month must be in 1"),
     ],
     ids=["syntax", "character", "date"],
-)  # fmt: skip
+)
 def test_yaml_that_cannot_be_read_is_one_line_with_its_place(
     tmp_path: Path, text: str, expected: str
 ) -> None:
@@ -217,10 +235,12 @@ def test_yaml_that_cannot_be_read_is_one_line_with_its_place(
 
 def test_an_alias_may_not_be_two_models_alias(tmp_path: Path) -> None:
     path = write(
-        tmp_path, "r.yaml", MODEL
+        tmp_path,
+        "r.yaml",
+        MODEL
         + "      - {name: RTX 1, year: 2020, variants: [1GB GDDR6, 2GB GDDR6], aliases: [Turbo]}\n"
         + "      - {name: RTX 2, year: 2020, variants: [1GB GDDR6], part_numbers: [tur-bo]}\n",
-    )  # fmt: skip
+    )
     assert faults_of(path) == [f"{path}:7: alias 'tur-bo' of RTX 2 belongs to RTX 1 ({path}:6)"]
 
 
@@ -270,9 +290,16 @@ def test_missing_places_are_named(tmp_path: Path) -> None:
 TABLE = [
     {**ROW, "release_year": 2020, "aliases": "3080OG;Thirty Eighty", "codenames": "GA102"},
     {**ROW, "memory_gb": 16, "memory_type": "GDDR6", "form_factor": "mobile", "gpu_id": "my-id"},
-    {"model": "Radeon HD 7970", "vendor": "AMD", "memory_gb": 3, "memory_type": "GDDR5",
-     "line": "Radeon", "generation": "HD 7000", "part_numbers": "21197; 11197-01"},
-]  # fmt: skip
+    {
+        "model": "Radeon HD 7970",
+        "vendor": "AMD",
+        "memory_gb": 3,
+        "memory_type": "GDDR5",
+        "line": "Radeon",
+        "generation": "HD 7000",
+        "part_numbers": "21197; 11197-01",
+    },
+]
 
 
 @pytest.mark.parametrize("writer", [write_csv, write_parquet], ids=["csv", "parquet"])
@@ -283,17 +310,45 @@ def test_a_table_gives_the_same_records(
     rows = [{column: row.get(column) for column in columns} for row in TABLE]
     assert load_registry(writer(tmp_path, rows)) == [
         GpuRecord(
-            "geforce-rtx-3080-10gb-gddr6x", "GeForce RTX 3080", "NVIDIA", "", "", 10.0, "GDDR6X",
-            "PCIe", 2020, ("GA102",), ("3080OG", "Thirty Eighty"), (),
+            "geforce-rtx-3080-10gb-gddr6x",
+            "GeForce RTX 3080",
+            "NVIDIA",
+            "",
+            "",
+            10.0,
+            "GDDR6X",
+            "PCIe",
+            2020,
+            ("GA102",),
+            ("3080OG", "Thirty Eighty"),
+            (),
         ),
         GpuRecord(
-            "my-id", "GeForce RTX 3080", "NVIDIA", "", "", 16.0, "GDDR6", "mobile", 0,
+            "my-id",
+            "GeForce RTX 3080",
+            "NVIDIA",
+            "",
+            "",
+            16.0,
+            "GDDR6",
+            "mobile",
+            0,
         ),
         GpuRecord(
-            "radeon-hd-7970-3gb-gddr5", "Radeon HD 7970", "AMD", "Radeon", "HD 7000", 3.0, "GDDR5",
-            "PCIe", 0, (), (), ("21197", "11197-01"),
+            "radeon-hd-7970-3gb-gddr5",
+            "Radeon HD 7970",
+            "AMD",
+            "Radeon",
+            "HD 7000",
+            3.0,
+            "GDDR5",
+            "PCIe",
+            0,
+            (),
+            (),
+            ("21197", "11197-01"),
         ),
-    ]  # fmt: skip
+    ]
 
 
 def test_parquet_lists_are_read_as_lists(tmp_path: Path) -> None:
@@ -302,27 +357,33 @@ def test_parquet_lists_are_read_as_lists(tmp_path: Path) -> None:
 
 
 def test_every_fault_of_a_table_is_reported_with_its_row(tmp_path: Path) -> None:
-    path = write_csv(tmp_path, [
-        ROW,
-        {**ROW, "memory_gb": "ten"},
-        {**ROW, "model": ""},
-        {**ROW, "vendor": "Nvidia", "memory_gb": -1, "form_factor": "brick"},
-        {**ROW, "model": "***"},
-        ROW,
-        {**ROW, "memory_gb": "nan"},
-        {**ROW, "memory_gb": 12, "release_year": "soon"},
-        {**ROW, "model": "RTX 1", "aliases": "geforce rtx3080"},
-    ])  # fmt: skip
+    path = write_csv(
+        tmp_path,
+        [
+            ROW,
+            {**ROW, "memory_gb": "ten"},
+            {**ROW, "model": ""},
+            {**ROW, "vendor": "Nvidia", "memory_gb": -1, "form_factor": "brick"},
+            {**ROW, "model": "***"},
+            ROW,
+            {**ROW, "memory_gb": "nan"},
+            {**ROW, "memory_gb": 12, "release_year": "soon"},
+            {**ROW, "model": "RTX 1", "aliases": "geforce rtx3080"},
+        ],
+    )
     faults = faults_of(path)
     expected = [
-        (3, "memory_gb must be a number, got 'ten'"), (4, "missing model"),
+        (3, "memory_gb must be a number, got 'ten'"),
+        (4, "missing model"),
         (5, "memory_gb must be above 0 and in GB, got -1.0"),
         (5, "vendor must be one of NVIDIA, AMD, Intel, got 'Nvidia'"),
-        (5, "form_factor must be one of"), (6, "model must hold letters or digits, got '***'"),
-        (8, "memory_gb must be above 0"), (9, "release_year must be a number, got 'soon'"),
+        (5, "form_factor must be one of"),
+        (6, "model must hold letters or digits, got '***'"),
+        (8, "memory_gb must be above 0"),
+        (9, "release_year must be a number, got 'soon'"),
         (7, f"gpu_id 'geforce-rtx-3080-10gb-gddr6x' stands already at {path}:2"),
         (10, f"alias 'geforce rtx3080' of RTX 1 belongs to GeForce RTX 3080 ({path}:2)"),
-    ]  # fmt: skip
+    ]
     for row, text in expected:
         assert any(f.startswith(f"{path}:{row}: ") and text in f for f in faults), (row, text)
     assert len(faults) == len(expected), faults
@@ -477,9 +538,12 @@ def test_the_slow_loader_reads_the_same(tmp_path: Path) -> None:
         "except FaultsError as fault: print(*fault.faults, sep=chr(10))\n"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=True,
+        [sys.executable, "-c", code, str(path)],
+        capture_output=True,
+        text=True,
+        check=True,
         timeout=300,
-    )  # fmt: skip
+    )
     assert done.stdout.splitlines() == faults_of(path)
     assert len(faults_of(path)) == 2
 
@@ -550,9 +614,11 @@ def test_a_missing_number_that_pandas_wrote_as_nan_is_missing(tmp_path: Path) ->
     ids=["99999", "2020.5", "inf", "inf GB"],
 )
 def test_a_number_out_of_range_is_a_fault(
-    tmp_path: Path, cells: dict[str, Any], message: str,
+    tmp_path: Path,
+    cells: dict[str, Any],
+    message: str,
     writer: Callable[[Path, list[dict[str, Any]]], Path],
-) -> None:  # fmt: skip
+) -> None:
     [fault] = faults_of(writer(tmp_path, [{**ROW, **cells}]))
     assert fault.endswith(message)
 

@@ -9,11 +9,48 @@ from hypothesis import strategies as st
 from index.text import MAX_TITLE_CHARS, normalise, runs, spaced
 
 PIECES = st.sampled_from(
-    ["RTX", "3080", " ", "&amp;", "&nbsp;", "&#65;", "&lt;", "<b>", "</b>", "<", ">", "gtx+",
-     "1O7O", "Т", "ХТ", "рх", "гб", "ﬁ",
-     "①", "ﷺ", "İ", "ß", "é", "e\u0301", "显卡", "🎮", "\u200d", "\t",
-     "\x00", "٣", "²", "®", "™", "_", "-", "/", "titan", "fury", "&amp;lt;i&amp;gt;"]
-)  # fmt: skip
+    [
+        "RTX",
+        "3080",
+        " ",
+        "&amp;",
+        "&nbsp;",
+        "&#65;",
+        "&lt;",
+        "<b>",
+        "</b>",
+        "<",
+        ">",
+        "gtx+",
+        "1O7O",
+        "Т",
+        "ХТ",
+        "рх",
+        "гб",
+        "ﬁ",
+        "①",
+        "ﷺ",
+        "İ",
+        "ß",
+        "é",
+        "e\u0301",
+        "显卡",
+        "🎮",
+        "\u200d",
+        "\t",
+        "\x00",
+        "٣",
+        "²",
+        "®",
+        "™",
+        "_",
+        "-",
+        "/",
+        "titan",
+        "fury",
+        "&amp;lt;i&amp;gt;",
+    ]
+)
 TITLES = st.one_of(
     st.text(max_size=600),
     st.lists(PIECES, max_size=60).map("".join),

@@ -29,8 +29,9 @@ def exact(vectors: Vectors) -> ExactIndex:
 
 
 BUILDERS: dict[str, Build] = {
-    "exact": exact, **{kind.value: partial(FaissIndex.build, kind=kind) for kind in IndexKind},
-}  # fmt: skip
+    "exact": exact,
+    **{kind.value: partial(FaissIndex.build, kind=kind) for kind in IndexKind},
+}
 ANY = pytest.mark.parametrize("name", list(BUILDERS))
 FAISS = pytest.mark.parametrize("kind", list(IndexKind), ids=lambda kind: kind.value)
 
@@ -40,8 +41,11 @@ def vectors() -> Vectors:
     """Unit vectors in clusters, as siblings in a registry are."""
     rng = np.random.default_rng(SEED)
     centres = rng.normal(size=(40, DIMENSION))
-    return unit_rows((centres[rng.integers(40, size=ROWS)] + 0.3 * rng.normal(
-        size=(ROWS, DIMENSION))).astype(np.float32))  # fmt: skip
+    return unit_rows(
+        (centres[rng.integers(40, size=ROWS)] + 0.3 * rng.normal(size=(ROWS, DIMENSION))).astype(
+            np.float32
+        )
+    )
 
 
 @pytest.fixture(scope="module")

@@ -33,9 +33,11 @@ def run(home: Path) -> Run:
 
     def invoke(*arguments: object, text: str | bytes | None = None) -> Result:
         return CliRunner().invoke(
-            main, [str(argument) for argument in arguments], input=text,
+            main,
+            [str(argument) for argument in arguments],
+            input=text,
             env={"RERANK_HOME": str(home)},
-        )  # fmt: skip
+        )
 
     return invoke
 

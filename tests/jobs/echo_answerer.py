@@ -32,13 +32,18 @@ class EchoAnswerer(InTurn):
         rows = []
         for at, listing in enumerate(batch.listings()):
             fault = batch.faults.get(at) or (None if listing.title else "no title")
-            rows.append({
-                "model": None if fault else listing.title, "margin": 0.0,
-                "match_probability": 0.0 if fault else 1.0,
-                "decision": "no_match" if fault else "match", "reason": fault or "echo",
-                "candidates": [], "model_version": self.model_version,
-                "index_version": self.index_version,
-            })  # fmt: skip
+            rows.append(
+                {
+                    "model": None if fault else listing.title,
+                    "margin": 0.0,
+                    "match_probability": 0.0 if fault else 1.0,
+                    "decision": "no_match" if fault else "match",
+                    "reason": fault or "echo",
+                    "candidates": [],
+                    "model_version": self.model_version,
+                    "index_version": self.index_version,
+                }
+            )
         return pa.Table.from_pylist(rows, schema=self.schema)
 
 
@@ -51,6 +56,8 @@ if __name__ == "__main__":
     sys.stdout.write("ready\n")
     sys.stdout.flush()
     score_all(
-        sys.argv[1], place_of(sys.argv[2]),
-        Existing.RESUME if "resume" in sys.argv else Existing.REFUSE, EchoAnswerer(pause_s=0.001),
-    )  # fmt: skip
+        sys.argv[1],
+        place_of(sys.argv[2]),
+        Existing.RESUME if "resume" in sys.argv else Existing.REFUSE,
+        EchoAnswerer(pause_s=0.001),
+    )

@@ -19,9 +19,13 @@ from rerank.model import FORMAT_VERSION
 
 def card_of(kind: str, manifest: Manifest, **facts) -> Card:
     card = Card(
-        kind=kind, version=manifest.fingerprint, created_at="2026-03-01T08:00:00Z",
-        created_by="ann", files=manifest.files, parameters={"seed": 7},
-    )  # fmt: skip
+        kind=kind,
+        version=manifest.fingerprint,
+        created_at="2026-03-01T08:00:00Z",
+        created_by="ann",
+        files=manifest.files,
+        parameters={"seed": 7},
+    )
     return replace(card, **facts)
 
 

@@ -15,8 +15,14 @@ from rerank.lifecycle.versions import Card, VersionRef
 from rerank.model import RerankModel, save_model
 from rerank.store import Store
 
-PARTS = ("Palit RTX 3080 GamingPro 10GB", "Sapphire RX 6600 8GB", "MSI RTX 4060 Ti 16G",
-         "RTX 3080 box only", "gaming laptop with RTX 4060", "Zotac GTX 1060 6GB")  # fmt: skip
+PARTS = (
+    "Palit RTX 3080 GamingPro 10GB",
+    "Sapphire RX 6600 8GB",
+    "MSI RTX 4060 Ti 16G",
+    "RTX 3080 box only",
+    "gaming laptop with RTX 4060",
+    "Zotac GTX 1060 6GB",
+)
 _MADE_BY_SAVING = ("thresholds", "candidate_features", "offer_features", "candidate_sets")
 
 
@@ -32,15 +38,21 @@ def add_version(home: Path, draft: Path, *, match=None, distribution=None) -> Ve
         key: value for key, value in model.parameters.items() if key not in _MADE_BY_SAVING
     }
     version = save_model(
-        draft, ranker=(model.ranker_text, (folder / "ranker.onnx").read_bytes()),
+        draft,
+        ranker=(model.ranker_text, (folder / "ranker.onnx").read_bytes()),
         offer=(model.offer_text, (folder / "offer.onnx").read_bytes()),
-        calibrator=model.calibrator, thresholds=thresholds, candidate_sets=model.candidate_sets,
+        calibrator=model.calibrator,
+        thresholds=thresholds,
+        candidate_sets=model.candidate_sets,
         parameters={**parameters, "doctored": asdict(thresholds)},
-    )  # fmt: skip
+    )
     card = Card(
-        kind="ltr", version=version, created_at="2026-05-01T09:30:00Z", created_by="tester",
+        kind="ltr",
+        version=version,
+        created_at="2026-05-01T09:30:00Z",
+        created_by="tester",
         distribution=distribution,
-    )  # fmt: skip
+    )
     return ModelRegistry(Workspace(home)).register(draft, card)
 
 

@@ -24,5 +24,6 @@ def contents(folder):
     """Return the bytes of all files by name, those that begin with a point included."""
     return {
         path.relative_to(folder).as_posix(): path.read_bytes()
-        for path in folder.rglob("*") if path.is_file()
-    }  # fmt: skip
+        for path in folder.rglob("*")
+        if path.is_file()
+    }

@@ -11,8 +11,18 @@ from rerank.lifecycle.assignment import arm_of
 def test_an_ab_test_splits_by_id_and_logs_both(run, home, tmp_path):
     challenger = add_version(home, tmp_path / "draft", match=1.01)
     source, out = write(tmp_path / "a.parquet", 200), tmp_path / "out.parquet"
-    done = run("models", "ab", source, out, "--challenger", challenger.version[:6],
-               "--share", "0.3", "--salt", "x")  # fmt: skip
+    done = run(
+        "models",
+        "ab",
+        source,
+        out,
+        "--challenger",
+        challenger.version[:6],
+        "--share",
+        "0.3",
+        "--salt",
+        "x",
+    )
     assert done.exit_code == 0, done.output
     rows = pq.read_table(out).to_pylist()
     inside = arm_of([row["listing_id"] for row in rows], "x", 0.3)
@@ -22,8 +32,20 @@ def test_an_ab_test_splits_by_id_and_logs_both(run, home, tmp_path):
     n = int(inside.sum())
     logged = sql(home, "SELECT arm, count(*) FROM traffic_decisions GROUP BY arm ORDER BY arm")
     assert logged == [("challenger", 2 * n), ("champion", 200 - n)]
-    again = run("models", "ab", source, out, "--overwrite", "--challenger", challenger.version,
-                "--share", "0.3", "--salt", "x", "--log-both")  # fmt: skip
+    again = run(
+        "models",
+        "ab",
+        source,
+        out,
+        "--overwrite",
+        "--challenger",
+        challenger.version,
+        "--share",
+        "0.3",
+        "--salt",
+        "x",
+        "--log-both",
+    )
     assert again.exit_code == 0, again.output
     assert f"both models answered 200 listings, {sum_of_changes(home)} of them" in again.output
     assert sql(home, "SELECT count(*) FROM traffic_decisions") == [(400,)]

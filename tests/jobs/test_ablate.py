@@ -40,17 +40,26 @@ def test_ablates_and_writes_what_it_found(run, home, tmp_path):
     assert "reranker_ablation.json" in result.stderr
     report = json.loads((home / "reports" / "reranker_ablation.json").read_text(encoding="utf-8"))
     assert sorted(report) == [
-        "index_version", "machine", "model_version", "run_id", "scale", "seed", "sets",
-    ]  # fmt: skip
+        "index_version",
+        "machine",
+        "model_version",
+        "run_id",
+        "scale",
+        "seed",
+        "sets",
+    ]
     assert (report["scale"], report["seed"], report["sets"]["mine"]["n"]) == (0.01, 7, 3)
     assert len(report["sets"]["mine"]["steps"]) == 17
     kept = sorted(file.name for file in home.iterdir())
     assert kept == ["reports", "store.duckdb", "store.duckdb.lock"]  # no model
     with Store(home / "store.duckdb").reading() as session:
-        stored = dict(session.rows(
-            "figures", "SELECT system, value FROM evaluation_figures "
-            "WHERE run_id = ? AND metric = 'mrr'", [report["run_id"]],
-        ))  # fmt: skip
+        stored = dict(
+            session.rows(
+                "figures",
+                "SELECT system, value FROM evaluation_figures WHERE run_id = ? AND metric = 'mrr'",
+                [report["run_id"]],
+            )
+        )
         compared = session.rows("n", "SELECT DISTINCT baseline, n FROM evaluation_comparisons")
     steps = report["sets"]["mine"]["steps"]
     assert stored == {step["name"]: step["metrics"]["mrr"]["value"] for step in steps}
@@ -99,10 +108,13 @@ def step(label: str, value: float, p_adjusted: float | None = None) -> dict[str,
     figure = {"value": value, "ci95": [value - 0.1, value + 0.1], "n": 10}
     change = {"value": value - 0.9, "ci95": [0, 0], "p_value": 0.01, "p_adjusted": p_adjusted}
     return {
-        "name": label, "label": label, "group": "ladder", "features": [],
+        "name": label,
+        "label": label,
+        "group": "ladder",
+        "features": [],
         "metrics": dict.fromkeys(["precision_at_1", "mrr", "ndcg_at_10", "recall_at_3"], figure),
         "difference": {} if p_adjusted is None else {"precision_at_1": change},
-    }  # fmt: skip
+    }
 
 
 def test_the_table_marks_what_chance_does_not_explain():

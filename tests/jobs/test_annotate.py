@@ -59,9 +59,18 @@ def question(title: str, *, n_choices: int = 5, answer: str = "") -> Question:
         for at in range(n_choices)
     )
     resolution = Resolution(
-        "gpu-0", "GeForce RTX 3080 Ti SUPER", 10.0, "PCIe", 0.734, 0.1, "review",
-        "model number agrees; but sold with 大型 " + "words " * 30, shown, "m", "i",
-    )  # fmt: skip
+        "gpu-0",
+        "GeForce RTX 3080 Ti SUPER",
+        10.0,
+        "PCIe",
+        0.734,
+        0.1,
+        "review",
+        "model number agrees; but sold with 大型 " + "words " * 30,
+        shown,
+        "m",
+        "i",
+    )
     listing = Listing("1", title, "Vendor 微星 " * 9, "", 1234.5)
     choices = tuple(
         Choice(one.gpu_id, one.model, one.memory_gb, "GDDR6X", one.form_factor, one.probability)
@@ -82,9 +91,11 @@ def test_a_screen_never_leaves_its_window(title: str, width: int) -> None:
     for height in (20, 24, 50):
         for n_choices in (0, 5, 9):
             screen = question_screen(
-                question(title, n_choices=n_choices, answer="unsure " * 40), Size(width, height),
-                progress="1 of 2 answered " * 20, message="saved " * 50,
-            )  # fmt: skip
+                question(title, n_choices=n_choices, answer="unsure " * 40),
+                Size(width, height),
+                progress="1 of 2 answered " * 20,
+                message="saved " * 50,
+            )
             assert len(screen.lines) <= height
             assert max(width_of(line.text) for line in screen.lines) <= width
             assert all(line.text.isprintable() for line in screen.lines)
@@ -102,11 +113,23 @@ def test_a_screen_of_80_by_20_shows_five_candidates_with_evidence_and_all_keys()
     assert screen.n_choices == 5
     assert text.count("title has Ti; title lacks SUPER D; unexplained XT; title states 12 GB") == 5
     for words in (
-        "12 of 300 answered", "Palit RTX 3080", "vendor Vendor 微星", "price 1,234.50",
-        "shop a shop", "we say: review, probability 0.73, best guess GeForce RTX 3080 Ti SUPER",
-        "because: model number agrees", "1-5 a candidate", "n none of these", "x not a GPU",
-        "u unsure", "s skip", "b back", "/ search", "? help", "q quit",
-    ):  # fmt: skip
+        "12 of 300 answered",
+        "Palit RTX 3080",
+        "vendor Vendor 微星",
+        "price 1,234.50",
+        "shop a shop",
+        "we say: review, probability 0.73, best guess GeForce RTX 3080 Ti SUPER",
+        "because: model number agrees",
+        "1-5 a candidate",
+        "n none of these",
+        "x not a GPU",
+        "u unsure",
+        "s skip",
+        "b back",
+        "/ search",
+        "? help",
+        "q quit",
+    ):
         assert words in text
     assert screen.lines[-1].text == "saved"
 
@@ -164,9 +187,10 @@ def test_gpus_are_found_by_the_beginnings_of_words(tiny_registry: list[GpuRecord
 
     assert found("4060 16") == ["geforce-rtx-4060-ti-16gb-gddr6"]
     assert found("406") == [
-        "geforce-rtx-4060-8gb-gddr6", "geforce-rtx-4060-ti-8gb-gddr6",
+        "geforce-rtx-4060-8gb-gddr6",
+        "geforce-rtx-4060-ti-8gb-gddr6",
         "geforce-rtx-4060-ti-16gb-gddr6",
-    ]  # fmt: skip
+    ]
     assert found("4080s") == ["geforce-rtx-4080-super-16gb-gddr6x"]
     assert found("p4-616") == found("P4 61") == ["geforce-gtx-1060-6gb-gddr5"]
     assert found(" ") == found("5090") == found("zzzz") == found("4060 zzzz") == []
@@ -225,14 +249,30 @@ def dialogue(
                 ("geforce-rtx-4060-ti-8gb-gddr6", "GeForce RTX 4060 Ti"),
             )
         )
-        answer = Resolution(None, "GeForce RTX 4060", 8.0, "PCIe", 0.5, 0.0, "review", "", shown,
-                            "model-1", "index-1")  # fmt: skip
+        answer = Resolution(
+            None,
+            "GeForce RTX 4060",
+            8.0,
+            "PCIe",
+            0.5,
+            0.0,
+            "review",
+            "",
+            shown,
+            "model-1",
+            "index-1",
+        )
         items.append(QueueItem(Listing(str(at), f"rtx 4060 number {at}"), "", answer, ()))
     queue = Queue(items, n_answered=7, n_today=2, n_left=n)
     return Dialogue(
-        queue, retriever, save, save_patiently=save_patiently, annotator="anna", top_k=5,
+        queue,
+        retriever,
+        save,
+        save_patiently=save_patiently,
+        annotator="anna",
+        top_k=5,
         label="queue: x",
-    )  # fmt: skip
+    )
 
 
 def test_each_key_saves_its_verdict(tiny_retriever: object) -> None:
@@ -241,12 +281,20 @@ def test_each_key_saves_its_verdict(tiny_retriever: object) -> None:
     talk = dialogue(tiny_retriever, saved.append, n=4)
     talk.run(terminal)
     assert [one.verdict for one in saved] == [
-        Verdict.MATCH, Verdict.NONE_OF_THESE, Verdict.NOT_GPU, Verdict.UNSURE,
-    ]  # fmt: skip
+        Verdict.MATCH,
+        Verdict.NONE_OF_THESE,
+        Verdict.NOT_GPU,
+        Verdict.UNSURE,
+    ]
     assert saved[0] == Annotation(
-        "0", "anna", Verdict.MATCH, "geforce-rtx-4060-ti-8gb-gddr6", "GeForce RTX 4060 Ti",
-        ("geforce-rtx-4060-8gb-gddr6", "geforce-rtx-4060-ti-8gb-gddr6"), "model-1",
-    )  # fmt: skip
+        "0",
+        "anna",
+        Verdict.MATCH,
+        "geforce-rtx-4060-ti-8gb-gddr6",
+        "GeForce RTX 4060 Ti",
+        ("geforce-rtx-4060-8gb-gddr6", "geforce-rtx-4060-ti-8gb-gddr6"),
+        "model-1",
+    )
     assert (saved[1].gpu_id, saved[1].model, saved[1].listing_id) == (None, None, "1")
     assert terminal.screens[1].startswith("8 of 11 answered, 3 today   queue: x")
 
@@ -257,8 +305,10 @@ def test_back_changes_an_answer_and_returns_to_where_it_was(tiny_retriever: obje
     talk = dialogue(tiny_retriever, saved.append)
     talk.run(terminal)
     assert [(one.listing_id, one.verdict) for one in saved] == [
-        ("0", Verdict.MATCH), ("0", Verdict.NOT_GPU), ("2", Verdict.UNSURE),
-    ]  # fmt: skip
+        ("0", Verdict.MATCH),
+        ("0", Verdict.NOT_GPU),
+        ("2", Verdict.UNSURE),
+    ]
     assert "your answer: GeForce RTX 4060 8 GB GDDR6 PCIe" in terminal.screens[4]
     assert talk.counts == {Verdict.NOT_GPU: 1, Verdict.UNSURE: 1}
 
@@ -294,9 +344,26 @@ def test_what_cannot_be_seen_is_not_judged(tiny_retriever: object) -> None:
 def test_search_picks_a_gpu_that_was_not_shown(tiny_retriever: object) -> None:
     saved: list[Annotation] = []
     terminal = ScriptedTerminal(
-        ["/", "1", "z", Key.BACKSPACE, "2", Key.CLEAR, *"a770 8", Key.ENTER, "w", "/", "g",
-         Key.ENTER, "1", "/", "x", Key.ESCAPE, "q"]
-    )  # fmt: skip
+        [
+            "/",
+            "1",
+            "z",
+            Key.BACKSPACE,
+            "2",
+            Key.CLEAR,
+            *"a770 8",
+            Key.ENTER,
+            "w",
+            "/",
+            "g",
+            Key.ENTER,
+            "1",
+            "/",
+            "x",
+            Key.ESCAPE,
+            "q",
+        ]
+    )
     dialogue(tiny_retriever, saved.append).run(terminal)
     assert [(one.listing_id, one.gpu_id) for one in saved] == [("0", "arc-a770-8gb-gddr6")]
     assert saved[0].shown == ("geforce-rtx-4060-8gb-gddr6", "geforce-rtx-4060-ti-8gb-gddr6")
@@ -335,13 +402,16 @@ def test_an_answer_that_waits_for_the_store_never_looks_saved(tiny_retriever: ob
     terminal = ScriptedTerminal(["x", "n", "q"])
     dialogue(tiny_retriever, save, save_patiently=saved.append).run(terminal)
     assert [(one.listing_id, one.verdict) for one in saved] == [
-        ("0", Verdict.NOT_GPU), ("1", Verdict.NONE_OF_THESE),
-    ]  # fmt: skip
+        ("0", Verdict.NOT_GPU),
+        ("1", Verdict.NONE_OF_THESE),
+    ]
     assert [screen.splitlines()[-1] for screen in terminal.drawn[1:]] == [
-        "saving: not a GPU", "saved: not a GPU", "saving: none of these",
+        "saving: not a GPU",
+        "saved: not a GPU",
+        "saving: none of these",
         "not saved yet: waiting for another process that writes to the store",
         "saved: none of these",
-    ]  # fmt: skip
+    ]
     assert all("rtx 4060 number 1" in screen for screen in terminal.drawn[2:5])
 
 
@@ -365,9 +435,13 @@ def test_the_pool_holds_what_one_annotator_has_not_answered(tmp_path: Path) -> N
     titles = {"a": "rtx 3080", "b": "rtx 3070", "c": " \t", "d": "rtx 3060"}
     with store.writing() as session:
         save_listings(session, [StoredListing(Listing(k, t), "x") for k, t in titles.items()])
-        save_annotations(session, [
-            Annotation("a", "anna", Verdict.UNSURE), Annotation("b", "ben", Verdict.UNSURE),
-        ])  # fmt: skip
+        save_annotations(
+            session,
+            [
+                Annotation("a", "anna", Verdict.UNSURE),
+                Annotation("b", "ben", Verdict.UNSURE),
+            ],
+        )
     with store.reading() as session:
         pool = read_pool(session, "anna", seed=1)
         assert sorted(one.listing.listing_id for one in pool.unanswered) == ["b", "d"]
@@ -410,9 +484,12 @@ class Session:
             environment.pop(name, None)
         self.program = subprocess.Popen(
             [sys.executable, "-c", PROGRAM, "annotate", *map(str, arguments)],
-            stdin=program_side, stdout=program_side, stderr=program_side, env=environment,
+            stdin=program_side,
+            stdout=program_side,
+            stderr=program_side,
+            env=environment,
             start_new_session=True,
-        )  # fmt: skip
+        )
         os.close(program_side)
         self.seen = ""
 

@@ -48,8 +48,14 @@ def answers(store):
 
 
 def test_agreement_shows_each_two_annotators(run, store):
-    say(store, ("L1", "ann", TI), ("L1", "bob", TI), ("L2", "ann", "not_gpu"),
-        ("L2", "bob", "none_of_these"), ("L3", "cid", "unsure"))  # fmt: skip
+    say(
+        store,
+        ("L1", "ann", TI),
+        ("L1", "bob", TI),
+        ("L2", "ann", "not_gpu"),
+        ("L2", "bob", "none_of_these"),
+        ("L3", "cid", "unsure"),
+    )
     result = run("annotations", "agreement")
     assert result.exit_code == 0
     header, row = result.stdout.splitlines()
@@ -72,9 +78,14 @@ def test_an_empty_store_has_nothing_to_show(run):
 
 
 def test_disputes_are_listed_with_every_answer_and_adjudication_settles_one(run, store):
-    say(store, ("L1", "ann", TI, "geforce-rtx-4060-ti-16gb-gddr6"),
-        ("L1", "bob", "GeForce RTX 4060"), ("L1", "cid", "unsure"),
-        ("L2", "ann", "not_gpu"), ("L2", "bob", "unsure"))  # fmt: skip
+    say(
+        store,
+        ("L1", "ann", TI, "geforce-rtx-4060-ti-16gb-gddr6"),
+        ("L1", "bob", "GeForce RTX 4060"),
+        ("L1", "cid", "unsure"),
+        ("L2", "ann", "not_gpu"),
+        ("L2", "bob", "unsure"),
+    )
     result = run("annotations", "disputes")
     assert result.stderr == "1 dispute\n"
     assert result.stdout.splitlines() == [
@@ -96,8 +107,10 @@ def test_disputes_are_listed_with_every_answer_and_adjudication_settles_one(run,
     assert run("annotations", "disputes").stdout == "No disputes.\n"
     [settled, _] = consensus(answers(store))
     assert (settled.model, settled.gpu_id, settled.disputed) == (
-        TI, "geforce-rtx-4060-ti-16gb-gddr6", False
-    )  # fmt: skip
+        TI,
+        "geforce-rtx-4060-ti-16gb-gddr6",
+        False,
+    )
 
 
 def test_adjudication_can_be_changed_and_carries_a_note(run, store):
@@ -141,14 +154,22 @@ def test_an_annotated_listing_can_be_adjudicated_without_its_text(run, store):
 
 @pytest.mark.smoke
 def test_a_wrong_label_is_suspected_first(run, store):
-    say(store, ("L1", "ann", TI), ("L2", "ann", "not_gpu"), ("L3", "ann", "GeForce GTX 1060"),
-        ("L3", "bob", "Radeon RX 6600"), ("L4", "ann", "not_gpu"), ("gone", "ann", TI))  # fmt: skip
+    say(
+        store,
+        ("L1", "ann", TI),
+        ("L2", "ann", "not_gpu"),
+        ("L3", "ann", "GeForce GTX 1060"),
+        ("L3", "bob", "Radeon RX 6600"),
+        ("L4", "ann", "not_gpu"),
+        ("gone", "ann", TI),
+    )
     result = run("annotations", "suspects", "--format", "json")
     assert result.exit_code == 0
     found = json.loads(result.stdout)
     assert {(s["listing_id"], s["label"], s["suggestion"]) for s in found} == {
-        ("L3", "Radeon RX 6600", "GeForce GTX 1060"), ("L4", "not_gpu", "GeForce RTX 3080"),
-    }  # fmt: skip
+        ("L3", "Radeon RX 6600", "GeForce GTX 1060"),
+        ("L4", "not_gpu", "GeForce RTX 3080"),
+    }
     gaps = [s["probability"] - s["label_probability"] for s in found]
     assert gaps == sorted(gaps, reverse=True)
     assert found[0]["title"] in TITLES.values()
@@ -172,10 +193,13 @@ def test_tables_keep_to_80_columns_whatever_is_stored(run, store):
     wide, odd = "日本語のとても長い題名" * 30, "a\tb\n\x1b[31m" * 20
     with store.writing() as session:
         save_listings(session, [StoredListing(Listing(odd, wide))])
-        save_annotations(session, [
-            Annotation(odd, wide, Verdict.NOT_GPU, note=odd),
-            Annotation(odd, "bob " * 50, Verdict.MATCH, "g" * 90, "M" * 90),
-        ])  # fmt: skip
+        save_annotations(
+            session,
+            [
+                Annotation(odd, wide, Verdict.NOT_GPU, note=odd),
+                Annotation(odd, "bob " * 50, Verdict.MATCH, "g" * 90, "M" * 90),
+            ],
+        )
     for name in ("agreement", "disputes", "suspects"):
         result = run("annotations", name)
         assert result.exit_code == 0

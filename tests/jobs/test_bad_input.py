@@ -43,7 +43,7 @@ FILES = {
     "bad_json": ("in.jsonl", b'{"title": "a"}\n{"title": "b', "missing listing_id, found title"),
     "json_list": ("in.jsonl", b"[1, 2]\n", r"in\.jsonl:1: expected a JSON .* a list: \[1, 2\]"),
     "json_not_utf8": ("in.jsonl", b'{"title": "\xff"}\n', r"in\.jsonl:1: .*no UTF-8 \(0xff"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("case", FILES)

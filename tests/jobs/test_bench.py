@@ -92,9 +92,14 @@ def test_a_part_that_fails_loses_neither_the_others_nor_what_was_there(home):
     earlier = run_bench(home, QUICK, ["odd"], parts={"odd": counts})
     said, saved = [], []
     report = run_bench(
-        home, QUICK, ["odd", "even"], parts={"odd": fails, "even": counts}, earlier=earlier,
-        say=said.append, save=lambda content: saved.append(json.dumps(content)),
-    )  # fmt: skip
+        home,
+        QUICK,
+        ["odd", "even"],
+        parts={"odd": fails, "even": counts},
+        earlier=earlier,
+        say=said.append,
+        save=lambda content: saved.append(json.dumps(content)),
+    )
     assert report["parts"] == {"odd": {"rows": [3]}, "even": {"rows": [3]}}
     assert report["failures"] == {"odd": "RerankError: no disk"}
     assert said[0] == "odd: failed: RerankError: no disk"
@@ -172,8 +177,10 @@ def test_a_tiny_run_measures_all_that_is_compared(home):
     found = report["parts"]
     assert list(found) == names
     assert [(row["feed"], row["workers"]) for row in found["end-to-end"]["rows"]] == [
-        ("distinct", 1), ("distinct", 2), ("repeating", 2),
-    ]  # fmt: skip
+        ("distinct", 1),
+        ("distinct", 2),
+        ("repeating", 2),
+    ]
     assert [row["top_k"] for row in found["candidates"]["rows"]] == [5, 10, 20, 50, 100]
     assert [row["listings"] for row in found["memory"]["rows"]] == [300]
     assert all(row["peak_mib"] > 100 for row in found["listings"]["rows"])

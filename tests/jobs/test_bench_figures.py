@@ -27,45 +27,94 @@ def rate(*values: float) -> dict:
 @pytest.fixture
 def parts() -> dict:
     def row(feed, workers, without, with_start):
-        return {"feed": feed, "workers": workers, "rate_without_start": rate(*without),
-                "rate_with_start": rate(*with_start), "peak_mib": 500.0}  # fmt: skip
+        return {
+            "feed": feed,
+            "workers": workers,
+            "rate_without_start": rate(*without),
+            "rate_with_start": rate(*with_start),
+            "peak_mib": 500.0,
+        }
 
     return {
-        "end-to-end": {"listings": 1000, "top_k": 20, "repeat_share": 0.5, "rows": [
-            row("distinct", 1, (6000, 5500, 6500), (5000,)),
-            row("distinct", 2, (12000, 11000, 13000), (9000,)),
-            row("repeating", 2, (18000,), (14000,)),
-        ]},
-        "rapidfuzz": {"listings": 50, "limit": 20, "rows": [
-            {"call": call, "names": names, "n_names": 1600, "processes": processes,
-             "rate": rate(*values)}
-            for call, names, processes, values in (
-                ("extract", "variants", 1, (750, 700, 850)), ("cdist", "variants", 2, (1200,)),
-                ("extract", "models", 1, (1500,)), ("cdist", "models", 2, (2400,)),
-            )
-        ]},
-        "cross-encoder": {"listings": 5, "candidates": 20, "threads": 2, "package": "p",
-                          "rate": rate(200)},
-        "floor": {"listings": 100, "vector_hits": 32, "candidates": 20, "rows": [
-            {"processes": n, "ours": rate(6000 * n), "floor_lightgbm": rate(10_000 * n),
-             "floor_served": rate(13_000 * n)} for n in (1, 2)
-        ]},
-        "memory": {"workers": 2, "top_k": 20, "rows": [
-            {"listings": 5_000_000, "seconds": rate(400), "rate": rate(12_500),
-             "peak_mib": 1500.0}
-        ]},
-    }  # fmt: skip
+        "end-to-end": {
+            "listings": 1000,
+            "top_k": 20,
+            "repeat_share": 0.5,
+            "rows": [
+                row("distinct", 1, (6000, 5500, 6500), (5000,)),
+                row("distinct", 2, (12000, 11000, 13000), (9000,)),
+                row("repeating", 2, (18000,), (14000,)),
+            ],
+        },
+        "rapidfuzz": {
+            "listings": 50,
+            "limit": 20,
+            "rows": [
+                {
+                    "call": call,
+                    "names": names,
+                    "n_names": 1600,
+                    "processes": processes,
+                    "rate": rate(*values),
+                }
+                for call, names, processes, values in (
+                    ("extract", "variants", 1, (750, 700, 850)),
+                    ("cdist", "variants", 2, (1200,)),
+                    ("extract", "models", 1, (1500,)),
+                    ("cdist", "models", 2, (2400,)),
+                )
+            ],
+        },
+        "cross-encoder": {
+            "listings": 5,
+            "candidates": 20,
+            "threads": 2,
+            "package": "p",
+            "rate": rate(200),
+        },
+        "floor": {
+            "listings": 100,
+            "vector_hits": 32,
+            "candidates": 20,
+            "rows": [
+                {
+                    "processes": n,
+                    "ours": rate(6000 * n),
+                    "floor_lightgbm": rate(10_000 * n),
+                    "floor_served": rate(13_000 * n),
+                }
+                for n in (1, 2)
+            ],
+        },
+        "memory": {
+            "workers": 2,
+            "top_k": 20,
+            "rows": [
+                {
+                    "listings": 5_000_000,
+                    "seconds": rate(400),
+                    "rate": rate(12_500),
+                    "peak_mib": 1500.0,
+                }
+            ],
+        },
+    }
 
 
 @pytest.fixture
 def report(parts) -> dict:
     return {
         "machine": {"cpu": "Abacus 9000", "cores": 2, "memory_gib": 8.0, "python": "3.11.1"},
-        "libraries": {"numpy": "2.4"}, "seed": 5, "quick": False, "model_version": "m1",
-        "index_version": "i1", "registry": {"gpus": 1700, "models": 900, "kind": "flat"},
-        "parts": parts, "failures": {},
+        "libraries": {"numpy": "2.4"},
+        "seed": 5,
+        "quick": False,
+        "model_version": "m1",
+        "index_version": "i1",
+        "registry": {"gpus": 1700, "models": 900, "kind": "flat"},
+        "parts": parts,
+        "failures": {},
         "comparisons": [each.as_json() for each in comparisons_of(parts)],
-    }  # fmt: skip
+    }
 
 
 def test_a_figure_is_the_median_and_the_range():
@@ -175,9 +224,16 @@ def test_the_terminals_table_fits(report):
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [(0, "0"), (0.012345, "0.0123"), (1.5, "1.5"), (99.94, "99.9"), (123.4, "123"),
-     (12345, "12,300"), (5_000_000, "5,000,000")],
-)  # fmt: skip
+    [
+        (0, "0"),
+        (0.012345, "0.0123"),
+        (1.5, "1.5"),
+        (99.94, "99.9"),
+        (123.4, "123"),
+        (12345, "12,300"),
+        (5_000_000, "5,000,000"),
+    ],
+)
 def test_numbers_have_three_digits(value, text):
     assert number(value) == text
 

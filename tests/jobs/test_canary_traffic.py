@@ -77,8 +77,9 @@ def night(registry, shipped_resolver, challenger):
         clock, said = Clock(), []
         models = BothModels(
             side(shipped_resolver, "champ", clock),
-            side(shipped_resolver, "chall", clock, seconds=seconds, edit=edit), clock,
-        )  # fmt: skip
+            side(shipped_resolver, "chall", clock, seconds=seconds, edit=edit),
+            clock,
+        )
         keeper = CanaryKeeper(registry, registry.pointer(), said.append)
         keep(keeper)
         answerer = CanaryAnswerer(models, keeper, ScoreOptions(1), index_version="i")
@@ -107,14 +108,22 @@ def test_a_good_challenger_becomes_champion(home, registry, night, started, chal
     assert "passed, it is champion" in said[-1]
     actions = [each.action for each in registry.history()]
     assert actions == [
-        "canary start", "canary window", "canary step", "canary window", "canary passed",
-    ]  # fmt: skip
-    windows = sql(home, "SELECT window_number, step, share, listings, outcome FROM canary_windows "
-                  "ORDER BY ALL")  # fmt: skip
+        "canary start",
+        "canary window",
+        "canary step",
+        "canary window",
+        "canary passed",
+    ]
+    windows = sql(
+        home,
+        "SELECT window_number, step, share, listings, outcome FROM canary_windows ORDER BY ALL",
+    )
     assert windows == [
-        (1, 1, 0.2, 40, "goes on"), (2, 1, 0.2, 40, "next step"), (3, 2, 0.5, 40, "goes on"),
+        (1, 1, 0.2, 40, "goes on"),
+        (2, 1, 0.2, 40, "next step"),
+        (3, 2, 0.5, 40, "goes on"),
         (4, 2, 0.5, 40, "passed"),
-    ]  # fmt: skip
+    ]
     assert set(served(answers)[-300:]) == {"chall"}
 
 
@@ -132,23 +141,30 @@ def test_rows_keep_their_order_and_their_arm(night, started):
 
 def test_both_decisions_of_the_share_are_logged(home, night, started):
     night(listings(150))
-    rows = sql(home, "SELECT listing_id, model_version, served_version, arm, latency_ms FROM "
-               "traffic_decisions ORDER BY listing_id, model_version")  # fmt: skip
+    rows = sql(
+        home,
+        "SELECT listing_id, model_version, served_version, arm, latency_ms FROM "
+        "traffic_decisions ORDER BY listing_id, model_version",
+    )
     table = listings(150)
     ids = table.column("listing_id").to_pylist()
     inside = sorted(key for key, chosen in zip(ids, arm_of(ids, "s", 0.2), strict=True) if chosen)
     assert [row[0] for row in rows[::2]] == inside
     assert {row[1:4] for row in rows} == {
-        ("champ", "chall", "challenger"), ("chall", "chall", "challenger"),
-    }  # fmt: skip
+        ("champ", "chall", "challenger"),
+        ("chall", "chall", "challenger"),
+    }
 
 
 @pytest.mark.parametrize(
     ("temper", "why"),
-    [({"edit": refuse}, "share accepted"), ({"seconds": 3.0}, "latency"),
-     ({"edit": fail}, "errors")],
+    [
+        ({"edit": refuse}, "share accepted"),
+        ({"seconds": 3.0}, "latency"),
+        ({"edit": fail}, "errors"),
+    ],
     ids=["refuses all", "3 times slower", "raises errors"],
-)  # fmt: skip
+)
 def test_a_bad_challenger_is_stopped_and_the_champion_serves(registry, night, started, temper, why):
     settled, _ = night(listings(1000), **temper)
     pointer = registry.pointer()
@@ -218,8 +234,9 @@ def test_a_kill_loses_at_most_the_running_window(home, registry, night, started,
     assert pointer.canary["windows"] == 1
     night(listings(30, start=5000))
     known = registry.pointer().canary
-    counted = sql(home, "SELECT count(DISTINCT listing_id), max(window_number) FROM "
-                  "traffic_decisions")  # fmt: skip
+    counted = sql(
+        home, "SELECT count(DISTINCT listing_id), max(window_number) FROM traffic_decisions"
+    )
     assert counted == [(known["counts"]["listings"], 2)]
     assert sql(home, "SELECT sum(listings), max(window_number) FROM canary_windows") == [
         (known["counts"]["listings"], 2)

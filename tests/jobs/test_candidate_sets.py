@@ -41,9 +41,12 @@ def older_model(home):
     del manifest["files"]["candidate_sets.json"]
     del manifest["parameters"]["candidate_sets"]
     write_manifest(
-        draft, kind="ranker", format_version=1, parameters=manifest["parameters"],
+        draft,
+        kind="ranker",
+        format_version=1,
+        parameters=manifest["parameters"],
         libraries=("lightgbm", "onnxmltools", "onnxruntime", "numpy"),
-    )  # fmt: skip
+    )
     version = json.loads((draft / "manifest.json").read_text())["fingerprint"]
     folder = draft.rename(draft.with_name(version))
     champion = VersionRef("ltr", version)

@@ -118,9 +118,13 @@ def _loaded_by(code: str, tmp_path: Path) -> set[str]:
         f"{code}\nimport sys, json; print(json.dumps([m for m in sys.modules if '.' not in m]))"
     )
     done = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, check=True,
-        cwd=ROOT, env={"RERANK_HOME": str(tmp_path), "PATH": ""},
-    )  # fmt: skip
+        [sys.executable, "-c", script],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=ROOT,
+        env={"RERANK_HOME": str(tmp_path), "PATH": ""},
+    )
     return set(json.loads(done.stdout.splitlines()[-1]))
 
 

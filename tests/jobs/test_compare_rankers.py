@@ -47,8 +47,10 @@ def test_without_trained_rankers_lambdarank_stands_beside_two_orders(run, home, 
     assert own["resolving"]["rate"]["median"] > 0
     sets = report["sets"]
     assert {name: (each["n"], each["of"]) for name, each in sets.items()} == {
-        "hard_set": (30, 300), "bootstrap_test": (30, 40), "my_gold": (1, 1),
-    }  # fmt: skip
+        "hard_set": (30, 300),
+        "bootstrap_test": (30, 40),
+        "my_gold": (1, 1),
+    }
     mine = sets["my_gold"]["rankers"]["LambdaRank"]["metrics"]
     assert mine["precision_at_1"]["value"] == 1.0
     assert "ece" not in sets["hard_set"]["rankers"]["cosine"]["metrics"]
@@ -57,9 +59,7 @@ def test_without_trained_rankers_lambdarank_stands_beside_two_orders(run, home, 
 def test_lambdarank_has_the_figures_that_evaluate_finds(run, home):
     assert run("compare-rankers", *QUICK).exit_code == 0
     compared = json.loads((home / "reports" / "rankers.json").read_text())
-    evaluated = json.loads(
-        run("evaluate", "--no-baselines", *QUICK, "--format", "json").stdout
-    )  # fmt: skip
+    evaluated = json.loads(run("evaluate", "--no-baselines", *QUICK, "--format", "json").stdout)
     for name, content in compared["sets"].items():
         found = content["rankers"]["LambdaRank"]["metrics"]
         expected = evaluated["sets"][name]["metrics"]
@@ -87,8 +87,9 @@ def test_names_that_are_taken_and_empty_sets_are_told(run, gold, tmp_path, data_
 
 
 def test_a_further_model_is_measured_under_its_name(run, home, data_folder):
-    result = run("compare-rankers", *QUICK, "--also", f"twin={data_folder / 'model'}",
-                 "--format", "json")  # fmt: skip
+    result = run(
+        "compare-rankers", *QUICK, "--also", f"twin={data_folder / 'model'}", "--format", "json"
+    )
     assert result.exit_code == 0, result.output
     found = json.loads(result.stdout)
     own, twin = found["rankers"][-2:]
@@ -106,15 +107,27 @@ def test_the_report_file_can_be_named(run, home, tmp_path):
 
 def test_the_page_says_that_its_model_was_not_measured():
     ranker = {
-        "name": "LambdaRank", "description": "ltr", "version": "0123", "size_bytes": 2_500_000,
-        "training_seconds": 50.0, "ranking": {"rate": {"median": 12345.0}}, "resolving": None,
-    }  # fmt: skip
+        "name": "LambdaRank",
+        "description": "ltr",
+        "version": "0123",
+        "size_bytes": 2_500_000,
+        "training_seconds": 50.0,
+        "ranking": {"rate": {"median": 12345.0}},
+        "resolving": None,
+    }
     figure = {"value": 0.5, "ci95": [0.4, 0.6], "n": 3}
     rankers: dict[str, Any] = {
-        "seed": 20, "started_at": "2026-01-02T03:04:05Z", "rankers": [ranker],
-        "sets": {"odd<set>": {"n": 3, "of": 9, "rankers": {
-            "LambdaRank": {"metrics": {"ece": figure}, "differences": {}}}}},
-    }  # fmt: skip
+        "seed": 20,
+        "started_at": "2026-01-02T03:04:05Z",
+        "rankers": [ranker],
+        "sets": {
+            "odd<set>": {
+                "n": 3,
+                "of": 9,
+                "rankers": {"LambdaRank": {"metrics": {"ece": figure}, "differences": {}}},
+            }
+        },
+    }
     page = render_report({"model_version": "4567", "rankers": rankers})
     assert "Model 4567, which this page is about, was not among them" in page
     assert "odd&lt;set&gt;: 3 listings of 9, drawn with seed 20" in page
@@ -123,8 +136,15 @@ def test_the_page_says_that_its_model_was_not_measured():
     assert "was not among them" not in render_report({"model_version": "0123", "rankers": rankers})
 
 
-@pytest.mark.parametrize("rankers", [{}, {"sets": 3}, {"rankers": [{"ranking": {"rate": "x"}}]},
-                                     {"sets": {"a": {"rankers": {"b": None}}}}])  # fmt: skip
+@pytest.mark.parametrize(
+    "rankers",
+    [
+        {},
+        {"sets": 3},
+        {"rankers": [{"ranking": {"rate": "x"}}]},
+        {"sets": {"a": {"rankers": {"b": None}}}},
+    ],
+)
 def test_odd_comparisons_do_not_break_the_page(rankers):
     assert "How to read it" in render_report({"model_version": "1", "rankers": rankers})
 
@@ -139,17 +159,28 @@ def test_sizes_times_and_rates_are_written_short():
 
 def test_the_cascade_costs_what_both_of_its_rankers_do(run, home, tmp_path, tiny_bert):
     packs = [
-        {"query_text": f"rtx {at}", "positives": [{"doc_id": "p", "text": f"geforce rtx {at}"}],
-         "negatives": [{"doc_id": "n", "text": "radeon rx 580"}], "source_chunk": "c", "meta": {}}
+        {
+            "query_text": f"rtx {at}",
+            "positives": [{"doc_id": "p", "text": f"geforce rtx {at}"}],
+            "negatives": [{"doc_id": "n", "text": "radeon rx 580"}],
+            "source_chunk": "c",
+            "meta": {},
+        }
         for at in range(20)
-    ]  # fmt: skip
+    ]
     (tmp_path / "train.jsonl").write_text("".join(json.dumps(pack) + "\n" for pack in packs))
     config = tmp_path / "config.yaml"
-    config.write_text(yaml.safe_dump({
-        "model": {"name": str(tiny_bert)}, "data": {"train": str(tmp_path / "train.jsonl")},
-        "lengths": {"pair": 24, "query": 12}, "lora": {"r": 2},
-        "steps": {"epochs": 1, "batch_queries": 6},
-    }))  # fmt: skip
+    config.write_text(
+        yaml.safe_dump(
+            {
+                "model": {"name": str(tiny_bert)},
+                "data": {"train": str(tmp_path / "train.jsonl")},
+                "lengths": {"pair": 24, "query": 12},
+                "lora": {"r": 2},
+                "steps": {"epochs": 1, "batch_queries": 6},
+            }
+        )
+    )
     assert run("train-cross-encoder", "--config", config).exit_code == 0
     trained = trained_costs(Workspace(home).trained_ranker(RankerKind.CROSS_ENCODER))
     assert trained.variant == "LoRA"

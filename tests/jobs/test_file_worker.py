@@ -44,11 +44,13 @@ def test_a_worker_scores_files_as_the_local_engine_does(feeds, tmp_path):
     assert [Outcome.from_json(reports[n]["outcome"]).counts.rows for n in range(3)] == [2, 1, 2]
     assert reports[0] == {
         "outcome": {
-            "kind": "scored", "error": "", "n_reused": 0,
+            "kind": "scored",
+            "error": "",
+            "n_reused": 0,
             "counts": {"rows": 2, "rejects": 1, "decisions": {"match": 1, "no_match": 1}},
         },
         "said": [],
-    }  # fmt: skip
+    }
     assert Outcome.from_json(reports[0]["outcome"]).as_json() == reports[0]["outcome"]
 
 
@@ -115,8 +117,11 @@ def test_files_spread_over_workers_become_the_same_bytes(feeds, tmp_path):
     )
     assert contents(tmp_path / "many") == contents(tmp_path / "one")
     assert (other.rows, other.rejects, other.decisions, other.files) == (
-        summary.rows, summary.rejects, summary.decisions, summary.files,
-    )  # fmt: skip
+        summary.rows,
+        summary.rejects,
+        summary.decisions,
+        summary.files,
+    )
     assert shares == sorted(shares)
     assert shares[-1] == 1.0
 
@@ -125,8 +130,10 @@ def test_a_spread_file_that_fails_is_set_aside_and_the_others_are_kept_on_resume
     (feeds / "a.parquet").write_bytes(b"PAR1 cut off")
     said = []
     assert spread(feeds, tmp_path / "out", say=said.append).files == {
-        "scored": 2, "kept": 0, "failed": 1,
-    }  # fmt: skip
+        "scored": 2,
+        "kept": 0,
+        "failed": 1,
+    }
     assert said[0].startswith(f"Set aside: {feeds}/a.parquet: not readable as parquet")
     write_feed(feeds / "a.parquet", ["RTX 3080 10GB"])
     again = spread(feeds, tmp_path / "out", existing=Existing.RESUME)

@@ -67,8 +67,10 @@ def test_links_to_nothing_and_pipes_are_set_aside_and_the_others_finished(run, f
         f"Set aside: {feeds}/loop.csv: expected a file, found a link to nothing; mend or remove it",
     ]
     assert "1 files of other endings are left out: other.txt" in result.stderr
-    found = [path.relative_to(tmp_path / "out").as_posix() for path in
-             sorted((tmp_path / "out").rglob("*.parquet"))]  # fmt: skip
+    found = [
+        path.relative_to(tmp_path / "out").as_posix()
+        for path in sorted((tmp_path / "out").rglob("*.parquet"))
+    ]
     assert found == ["a.parquet", "b/c.parquet"]
 
 

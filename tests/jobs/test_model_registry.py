@@ -33,10 +33,13 @@ def registry(home):
 
 def python(code: str, *arguments: object) -> subprocess.Popen:
     return subprocess.Popen(
-        [sys.executable, "-c", textwrap.dedent(code), *map(str, arguments)], text=True,
-        cwd=HERE.parents[1], env={"PYTHONPATH": str(HERE), "PATH": "/usr/bin:/bin"},
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-    )  # fmt: skip
+        [sys.executable, "-c", textwrap.dedent(code), *map(str, arguments)],
+        text=True,
+        cwd=HERE.parents[1],
+        env={"PYTHONPATH": str(HERE), "PATH": "/usr/bin:/bin"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
 
 
 # versions and names
@@ -146,9 +149,15 @@ def test_changes_are_in_the_pointer_and_in_the_history(registry, home):
     one, other = (hollow_version(registry, number) for number in range(2))
     make_champion(registry, one, "first")
     change = Change(
-        action="promote", alias="champion", to=other, why="better", forced=True,
-        gates=[{"name": "size", "passed": False}], metrics={"gain": 0.01}, also={"ltr": other},
-    )  # fmt: skip
+        action="promote",
+        alias="champion",
+        to=other,
+        why="better",
+        forced=True,
+        gates=[{"name": "size", "passed": False}],
+        metrics={"gain": 0.01},
+        also={"ltr": other},
+    )
     pointer = registry.change(change, expected_generation=1)
     assert pointer == read_pointer(home / "models" / "active_model.json")
     assert (pointer.champion, pointer.previous, pointer.generation) == (other, one, 2)
@@ -176,8 +185,11 @@ def test_a_challenger_that_is_promoted_is_challenger_no_more_and_ends_a_canary(r
 def test_a_change_that_was_decided_on_an_older_state_is_refused(registry):
     one, other = (hollow_version(registry, number) for number in range(2))
     make_champion(registry, one)
-    with pytest.raises(RefusedError, match="another change came in between: promote of champion "
-                       f"to ltr {one.version} by .* at 20.*nothing was changed"):  # fmt: skip
+    with pytest.raises(
+        RefusedError,
+        match="another change came in between: promote of champion "
+        f"to ltr {one.version} by .* at 20.*nothing was changed",
+    ):
         registry.change(Change(action="promote", alias="champion", to=other), expected_generation=0)
     assert registry.pointer().champion == one
     assert len(registry.history()) == 1
@@ -379,11 +391,14 @@ def test_of_two_promotions_at_once_one_wins_and_the_other_says_so(registry, home
     refs = [hollow_version(registry, number) for number in range(2)]
     both = [
         subprocess.Popen(
-            [sys.executable, "-c", textwrap.dedent(PROMOTING), str(home), ref.version], text=True,
-            cwd=HERE.parents[1], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            [sys.executable, "-c", textwrap.dedent(PROMOTING), str(home), ref.version],
+            text=True,
+            cwd=HERE.parents[1],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
         )
         for ref in refs
-    ]  # fmt: skip
+    ]
     for child in both:
         assert child.stdout is not None
         assert child.stdout.readline() == "ready\n"

@@ -56,11 +56,17 @@ def test_an_empty_workspace_lists_what_ships_and_stays_empty(run, home):
     low, high = figure["ci95"]
     assert [line.split() for line in run("models", "list").stdout.splitlines()] == [
         ["kind", "version", "names", "made", "precision@1"],
-        ["ltr", "shipped", "champion", card.created_at[:10], f"{figure['value']:.3f}",
-         f"({low:.3f}-{high:.3f})"],
+        [
+            "ltr",
+            "shipped",
+            "champion",
+            card.created_at[:10],
+            f"{figure['value']:.3f}",
+            f"({low:.3f}-{high:.3f})",
+        ],
         ["index", "shipped", "serves", "-", "-"],
         ["embedder", "shipped", "serves", "-", "-"],
-    ]  # fmt: skip
+    ]
     assert run("models", "history").stdout == "no changes\n"
     shown = run("models", "show", "champion").stdout
     assert "champion        from the beginning to now" in shown
@@ -116,8 +122,9 @@ def test_a_damaged_card_hides_no_other_version(run, registry, home):
     (home / "store.duckdb").unlink()  # all of it is mended but for that card
     rows = json.loads(run("models", "list", "--kind", "ltr", "--format", "json").stdout)
     assert {row["version"]: row["names"] for row in rows} == {
-        one.version: ["champion"], other.version: ["damaged card"],
-    }  # fmt: skip
+        one.version: ["champion"],
+        other.version: ["damaged card"],
+    }
     assert registry.remembered() == {one}
     shown = run("models", "show", other.version)
     assert shown.exit_code == 0
@@ -143,9 +150,10 @@ def test_a_champion_whose_folder_is_gone_is_listed_shown_and_found_missing(run, 
         shutil.rmtree(registry.folder(ref))
     rows = json.loads(run("models", "list", "--kind", "ltr", "--format", "json").stdout)
     assert {row["version"]: row["names"] for row in rows} == {
-        champion.version: ["champion", "missing"], kept.version: [],
+        champion.version: ["champion", "missing"],
+        kept.version: [],
         aside.version: ["aside", "missing"],
-    }  # fmt: skip
+    }
     shown = run("models", "show", "champion").stdout
     assert "not in this workspace any more" in shown
     assert "by ann" in shown
@@ -175,11 +183,15 @@ def test_show_cuts_nothing_that_a_card_says(run, registry):
     long = {f"setting_{number}": number / 7 for number in range(12)}
     figure = {"value": 0.9876, "ci95": [0.98, 0.991], "n": 1000}
     ref = hollow_version(
-        registry, 1, parameters={"training": {"ranker": long}, "thresholds": {"match": 0.85}},
+        registry,
+        1,
+        parameters={"training": {"ranker": long}, "thresholds": {"match": 0.85}},
         data={"listings": {"offer": 5, "ranker": 3}},
-        metrics={"figures": {"precision_at_1": figure},
-                 "measured_on": {"listings": 1000, "of": "generated listings"}},
-    )  # fmt: skip
+        metrics={
+            "figures": {"precision_at_1": figure},
+            "measured_on": {"listings": 1000, "of": "generated listings"},
+        },
+    )
     text = run("models", "show", ref.version).stdout
     lines = text.splitlines()
     assert max(len(line) for line in lines if not line.startswith("folder")) <= 80
@@ -209,8 +221,11 @@ def test_a_difference_is_shown_by_key(run, registry):
     one = hollow_version(registry, 1, data={"seed": 7, "same": 1}, parent=None)
     other = hollow_version(registry, 2, data={"seed": 8, "same": 1}, parent="shipped")
     found = json.loads(run("models", "diff", one.version, other.version, "--format", "json").stdout)
-    assert found == {"data.seed": ["7", "8"], "parent": ["-", "shipped"],
-                     "version": [one.version, other.version]}  # fmt: skip
+    assert found == {
+        "data.seed": ["7", "8"],
+        "parent": ["-", "shipped"],
+        "version": [one.version, other.version],
+    }
     text = run("models", "diff", one.version, other.version).stdout
     assert max(map(len, text.splitlines())) <= 80
     assert "differ in nothing" in run("models", "diff", one.version, one.version).stdout
@@ -228,8 +243,9 @@ def test_the_history_tells_who_when_from_to_and_why(run, registry):
     (change,) = registry.history()
     assert lines == [
         f"   1  {change.at}  alias challenger, by {change.who}",
-        f"      nothing -> ltr {ref.version}", "      why: the new one",
-    ]  # fmt: skip
+        f"      nothing -> ltr {ref.version}",
+        "      why: the new one",
+    ]
     assert "no change until that day" in run("models", "history", "--on", "2001-01-01").stdout
     assert run("models", "history", "--on", "yesterday").exit_code == 2
     assert json.loads(run("models", "history", "--format", "json").stdout) == [change.as_dict()]
@@ -466,8 +482,10 @@ def test_a_new_version_is_first_after_the_shipped_then_challenger_unless_it_is_t
     pointer = registry.pointer()
     assert (pointer.champion, pointer.previous, pointer.generation) == (three, one, 3)
     assert [(each.action, each.why) for each in registry.history()] == [
-        ("first", "the shipped model served before"), ("train", ""), ("serve", "train --serve"),
-    ]  # fmt: skip
+        ("first", "the shipped model served before"),
+        ("train", ""),
+        ("serve", "train --serve"),
+    ]
 
 
 def test_a_ranker_of_another_kind_waits_as_challenger_of_the_shipped_model(registry):

@@ -16,13 +16,23 @@ from rerank.lifecycle.assignment import arm_of
 from rerank.lifecycle.versions import CARD, VersionRef
 
 TITLES = [
-    "Palit RTX 4080 SUPER JetStream 16GB", "Sapphire Pulse RX 6600 8G", "backplate for RTX 3080",
-    "wooden chair", "Gainward RTX 3060 Ti Ghost", "PNY Quadro P2000 5GB", "Zotac GTX 1660 SUPER",
-]  # fmt: skip
+    "Palit RTX 4080 SUPER JetStream 16GB",
+    "Sapphire Pulse RX 6600 8G",
+    "backplate for RTX 3080",
+    "wooden chair",
+    "Gainward RTX 3060 Ti Ghost",
+    "PNY Quadro P2000 5GB",
+    "Zotac GTX 1660 SUPER",
+]
 GOLD_MODELS = [
-    "GeForce RTX 4080 SUPER", "Radeon RX 6600", "", "", "GeForce RTX 3060 Ti", "Quadro P2000",
+    "GeForce RTX 4080 SUPER",
+    "Radeon RX 6600",
+    "",
+    "",
+    "GeForce RTX 3060 Ti",
+    "Quadro P2000",
     "GeForce GTX 1660 SUPER",
-]  # fmt: skip
+]
 
 
 @pytest.fixture
@@ -35,12 +45,16 @@ def listings(write_listings):
 def gold(write_listings):
     rows = [
         {
-            "listing_id": f"l{at}", "title": title, "vendor": "",
-            "kind": "match" if model else "nil", "gold_models": model, "gold_memory_gb": "",
+            "listing_id": f"l{at}",
+            "title": title,
+            "vendor": "",
+            "kind": "match" if model else "nil",
+            "gold_models": model,
+            "gold_memory_gb": "",
             "gold_form": "",
         }
         for at, (title, model) in enumerate(zip(TITLES, GOLD_MODELS, strict=True))
-    ]  # fmt: skip
+    ]
     return write_listings("truth.csv", rows)
 
 
@@ -60,8 +74,9 @@ def wary(home) -> str:
 
 
 def test_a_version_agrees_with_itself(run, listings):
-    found = run("models", "compare", "champion", "champion", "--listings", listings,
-                "--format", "json")  # fmt: skip
+    found = run(
+        "models", "compare", "champion", "champion", "--listings", listings, "--format", "json"
+    )
     assert found.exit_code == 0, found.output
     report = json.loads(found.stdout)
     assert (report["listings"], report["changed"], report["judged"]) == (7, 0, 0)
@@ -72,8 +87,22 @@ def test_a_version_agrees_with_itself(run, listings):
 
 def test_changed_decisions_are_shown_and_written(run, listings, wary, tmp_path):
     out = tmp_path / "changed.parquet"
-    found = run("models", "compare", "champion", wary[:6], "--listings", listings, "--out", out,
-                "--show", 2, "--salt", "autumn", "--share", 0.5)  # fmt: skip
+    found = run(
+        "models",
+        "compare",
+        "champion",
+        wary[:6],
+        "--listings",
+        listings,
+        "--out",
+        out,
+        "--show",
+        2,
+        "--salt",
+        "autumn",
+        "--share",
+        0.5,
+    )
     assert found.exit_code == 0, found.output
     lines = found.stdout.splitlines()
     assert max(map(len, lines)) <= 80
@@ -106,8 +135,18 @@ def test_changed_decisions_as_csv_have_no_arm_without_a_salt(run, listings, wary
 def test_with_gold_metrics_are_paired_and_say_how_many_listings_would_tell(
     run, listings, gold, wary
 ):
-    arguments = ("models", "compare", "champion", wary, "--listings", listings, "--gold", gold,
-                 "--samples", 50)  # fmt: skip
+    arguments = (
+        "models",
+        "compare",
+        "champion",
+        wary,
+        "--listings",
+        listings,
+        "--gold",
+        gold,
+        "--samples",
+        50,
+    )
     report = json.loads(run(*arguments, "--format", "json").stdout)
     found = {each["metric"]: each for each in report["metrics"]}
     assert report["judged"] == 7
@@ -127,10 +166,20 @@ def test_wrong_calls_are_found_before_any_work(run, home, listings, write_listin
     wrong = run(*call, "--out", "changed.txt")
     assert wrong.exit_code == 2
     assert "expected a name ending in .parquet, .csv or .jsonl" in wrong.stderr
-    other = write_listings("other.csv", [
-        {"listing_id": "x", "title": "rtx", "vendor": "", "kind": "nil", "gold_models": "",
-         "gold_memory_gb": "", "gold_form": ""},
-    ])  # fmt: skip
+    other = write_listings(
+        "other.csv",
+        [
+            {
+                "listing_id": "x",
+                "title": "rtx",
+                "vendor": "",
+                "kind": "nil",
+                "gold_models": "",
+                "gold_memory_gb": "",
+                "gold_form": "",
+            },
+        ],
+    )
     strange = run(*call, "--gold", other)
     assert strange.exit_code == 1
     assert "found none with the same listing_id" in strange.stderr

@@ -82,10 +82,18 @@ def test_in_an_empty_workspace_the_shipped_model_says_how_its_answers_were(run, 
 
 def test_a_file_with_other_columns_of_these_names_is_refused_with_all_faults(run, tmp_path):
     path = tmp_path / "odd.parquet"
-    pq.write_table(pa.table({
-        "title": [["gtx 1060"]], "model": ["x"], "match_probability": ["often"], "margin": [1],
-        "decision": ["match"],
-    }), path)  # fmt: skip
+    pq.write_table(
+        pa.table(
+            {
+                "title": [["gtx 1060"]],
+                "model": ["x"],
+                "match_probability": ["often"],
+                "margin": [1],
+                "decision": ["match"],
+            }
+        ),
+        path,
+    )
     done = run("monitor", path)
     assert done.exit_code == 1
     assert "odd.parquet: 2 faults" in done.stderr
@@ -95,10 +103,18 @@ def test_a_file_with_other_columns_of_these_names_is_refused_with_all_faults(run
 
 def test_titles_that_the_input_had_as_numbers_are_read_as_text(run, tmp_path):
     path = tmp_path / "numbers.parquet"
-    pq.write_table(pa.table({
-        "title": [1080, 3080], "model": ["GeForce GTX 1080", None], "match_probability": [0.9, 0.1],
-        "margin": [0.5, 0.0], "decision": pa.array(["match", "review"]).dictionary_encode(),
-    }), path)  # fmt: skip
+    pq.write_table(
+        pa.table(
+            {
+                "title": [1080, 3080],
+                "model": ["GeForce GTX 1080", None],
+                "match_probability": [0.9, 0.1],
+                "margin": [0.5, 0.0],
+                "decision": pa.array(["match", "review"]).dictionary_encode(),
+            }
+        ),
+        path,
+    )
     done = run("monitor", path, "--format", "json")
     assert done.exit_code == 0, done.output
     assert json.loads(done.stdout)["listings"] == 2

@@ -39,8 +39,9 @@ def write(path, titles):
 def tables(folder):
     return {
         path.relative_to(folder).as_posix(): pq.read_table(path).to_pylist()
-        for path in folder.rglob("*.parquet") if not path.name.startswith(".")
-    }  # fmt: skip
+        for path in folder.rglob("*.parquet")
+        if not path.name.startswith(".")
+    }
 
 
 def summary_of(folder):
@@ -90,9 +91,12 @@ def test_a_day_is_scored_into_its_folder_as_score_does_it(run, night, feeds, tmp
     assert content["shares"] == {"match": 0.5, "review": 0.0, "no_match": 0.5}
     assert (content["previous"], content["index_rebuilt"]) == (None, False)
     assert result.stdout.splitlines()[:5] == [
-        "          2026-01-01", "rows               4", "match          50.0%",
-        "review          0.0%", "no match       50.0%",
-    ]  # fmt: skip
+        "          2026-01-01",
+        "rows               4",
+        "match          50.0%",
+        "review          0.0%",
+        "no match       50.0%",
+    ]
 
 
 def test_the_next_day_keeps_answers_of_the_latest_finished_day_and_compares(night, feeds, tmp_path):
@@ -101,15 +105,19 @@ def test_the_next_day_keeps_answers_of_the_latest_finished_day_and_compares(nigh
     write(feeds / "b.parquet", ["RX6700XT 12G", "Tesla P40 24GB"])
     result = night(SECOND)
     assert result.stderr.splitlines()[:2] == [
-        "Compared with 2026-01-01", "4 earlier answers of this model, index and options",
-    ]  # fmt: skip
+        "Compared with 2026-01-01",
+        "4 earlier answers of this model, index and options",
+    ]
     content = summary_of(tmp_path / "out" / SECOND)
     assert content["reused_rows"] == 3
     assert content["previous"] == {
-        "date": FIRST, "rows": 4, "shares": {"match": 0.5, "review": 0.0, "no_match": 0.5},
+        "date": FIRST,
+        "rows": 4,
+        "shares": {"match": 0.5, "review": 0.0, "no_match": 0.5},
         "changes": {"match": 0.25, "review": 0.0, "no_match": -0.25},
-        "model_version": content["model_version"], "index_version": content["index_version"],
-    }  # fmt: skip
+        "model_version": content["model_version"],
+        "index_version": content["index_version"],
+    }
     assert "match          75.0%       50.0%  +25.0 pp" in result.stdout
     assert "rejects 0, answers kept from earlier 3\n" in result.stdout
     assert "another" not in result.stdout
@@ -136,8 +144,11 @@ def test_one_file_goes_into_the_days_folder_too(run, feeds, tmp_path):
         result = run("nightly", "--date", day, feeds / "b.parquet", tmp_path / "out")
         assert result.exit_code == 0, result.output
     assert sorted(path.name for path in (tmp_path / "out" / SECOND).iterdir()) == [
-        RECORD, SUMMARY, "b.parquet", "b.rejects.parquet",
-    ]  # fmt: skip
+        RECORD,
+        SUMMARY,
+        "b.parquet",
+        "b.rejects.parquet",
+    ]
     assert summary_of(tmp_path / "out" / SECOND)["reused_rows"] == 2
 
 
@@ -163,8 +174,9 @@ def test_the_index_is_rebuilt_only_when_the_registrys_content_changed(night, reg
     result = night(SECOND, "--registry", registry)
     assert result.exit_code == 0, result.output
     n_gpus = len(load_registry(registry))
-    assert re.search(f"The registry changed: index [0-9a-f]{{16}} in .*: {n_gpus} GPUs of ",
-                     result.stderr)  # fmt: skip
+    assert re.search(
+        f"The registry changed: index [0-9a-f]{{16}} in .*: {n_gpus} GPUs of ", result.stderr
+    )
     assert f"The index is another than on {FIRST}: no answers of that day are kept" in result.stderr
     assert "earlier answers" not in result.stderr
     assert f"another index than on {FIRST}: its answers are not kept" in result.stdout
@@ -349,9 +361,16 @@ def test_a_killed_night_is_finished_by_the_next_run_of_the_day(run, feeds, tmp_p
     for name in "cd":
         write(feeds / f"{name}.parquet", [f"RTX 30{n}0 10GB" for n in range(9_000)])
     command = [
-        sys.executable, "-c", "from jobs.cli import main; main()", "nightly", "--date", FIRST,
-        "--only-decisions", str(feeds), str(tmp_path / "out"),
-    ]  # fmt: skip
+        sys.executable,
+        "-c",
+        "from jobs.cli import main; main()",
+        "nightly",
+        "--date",
+        FIRST,
+        "--only-decisions",
+        str(feeds),
+        str(tmp_path / "out"),
+    ]
     environment = {**os.environ, "RERANK_HOME": str(tmp_path / "home")}
     child = subprocess.Popen(command, stderr=subprocess.DEVNULL, env=environment)
     day = tmp_path / "out" / FIRST

@@ -51,19 +51,33 @@ def told(store):
 
 def test_a_pair_by_flags_is_stored_with_all_of_them(run, store):
     result = run(
-        *ADD, "--item-a", "proj-1", "--item-b", "proj-2", "--label", "-1", "--reason-tags",
-        "relevance, metrics,relevance", "--similarity", "0.85",
-        "--metrics-a", "clarity=0.8, impact=1e-3", "--metrics-b", "clarity=-2",
-        "--embedding-id-a", "e1",
-    )  # fmt: skip
+        *ADD,
+        "--item-a",
+        "proj-1",
+        "--item-b",
+        "proj-2",
+        "--label",
+        "-1",
+        "--reason-tags",
+        "relevance, metrics,relevance",
+        "--similarity",
+        "0.85",
+        "--metrics-a",
+        "clarity=0.8, impact=1e-3",
+        "--metrics-b",
+        "clarity=-2",
+        "--embedding-id-a",
+        "e1",
+    )
     assert (result.exit_code, result.stdout) == (0, "1 added, 0 replaced, 0 there already\n")
     [found] = pairs_of(store)
     assert told(store) == [("proj-1", "proj-2", -1, "manual", "ann")]
     assert found.reason_tags == ("relevance", "metrics")
     assert found.similarity == 0.85
     assert (found.a.metrics, found.b.metrics) == (
-        {"clarity": 0.8, "impact": 0.001}, {"clarity": -2.0}
-    )  # fmt: skip
+        {"clarity": 0.8, "impact": 0.001},
+        {"clarity": -2.0},
+    )
     assert (found.a.embedding_id, found.b.embedding_id) == ("e1", None)
 
 
@@ -109,8 +123,28 @@ def test_an_empty_reference_is_one_clear_error(run, store):
 
 
 def test_pairs_can_be_added_by_answers(run, store):
-    answers = ["project", "p1", "p1", "p2", "7", "1", "why", "clarity=x", "clarity=0.5", "",
-               "0.3", "y", "p3", "p4", "0", "", "", "", "", "n"]  # fmt: skip
+    answers = [
+        "project",
+        "p1",
+        "p1",
+        "p2",
+        "7",
+        "1",
+        "why",
+        "clarity=x",
+        "clarity=0.5",
+        "",
+        "0.3",
+        "y",
+        "p3",
+        "p4",
+        "0",
+        "",
+        "",
+        "",
+        "",
+        "n",
+    ]
     result = run("pairs", "add", "--annotator", "ann", text="\n".join(answers) + "\n")
     assert result.exit_code == 0
     assert result.stdout.count("1 added") == 2
@@ -123,9 +157,23 @@ def test_pairs_can_be_added_by_answers(run, store):
 
 def test_a_conflict_is_asked_about_and_flags_are_not_asked_for(run, store):
     run(*ADD, "--item-a", "p1", "--item-b", "p2", "--label", "1")
-    flags = ("--interactive", "--item-a", "p1", "--item-b", "p2", "--label", "-1",
-             "--reason-tags", "x", "--metrics-a", "", "--metrics-b", "",
-             "--similarity", "0")  # fmt: skip
+    flags = (
+        "--interactive",
+        "--item-a",
+        "p1",
+        "--item-b",
+        "p2",
+        "--label",
+        "-1",
+        "--reason-tags",
+        "x",
+        "--metrics-a",
+        "",
+        "--metrics-b",
+        "",
+        "--similarity",
+        "0",
+    )
     kept = run(*ADD, *flags, text="n\nn\n")
     assert kept.exit_code == 0
     assert told(store) == [("p1", "p2", 1, "manual", "ann")]
@@ -141,8 +189,18 @@ def test_answers_that_end_keep_the_pairs_before(run, store):
 
 
 def test_a_candidates_metrics_come_from_the_ranker(run, store, listing):
-    result = run("pairs", "add", "--item-type", "gpu_candidate", "--item-a", f"{listing}::{RIGHT}",
-                 "--item-b", f"{listing}::{OTHER}", "--label", "1")  # fmt: skip
+    result = run(
+        "pairs",
+        "add",
+        "--item-type",
+        "gpu_candidate",
+        "--item-a",
+        f"{listing}::{RIGHT}",
+        "--item-b",
+        f"{listing}::{OTHER}",
+        "--label",
+        "1",
+    )
     assert result.exit_code == 0
     [found] = pairs_of(store)
     assert tuple(found.a.metrics) == CANDIDATE_FEATURES
@@ -152,8 +210,18 @@ def test_a_candidates_metrics_come_from_the_ranker(run, store, listing):
 
 
 def test_all_faults_of_a_pair_of_candidates_are_reported_at_once(run, store, listing):
-    result = run("pairs", "add", "--item-type", "gpu_candidate", "--item-a", "L2::gone-8gb",
-                 "--item-b", f"L2::{OTHER}", "--label", "1")  # fmt: skip
+    result = run(
+        "pairs",
+        "add",
+        "--item-type",
+        "gpu_candidate",
+        "--item-a",
+        "L2::gone-8gb",
+        "--item-b",
+        f"L2::{OTHER}",
+        "--label",
+        "1",
+    )
     assert result.exit_code == 1
     assert "listing 'L2' is not in the store" in result.stderr
     assert "no GPU of the registry has the gpu_id 'gone-8gb'" in result.stderr
@@ -173,8 +241,9 @@ def test_all_faults_of_a_pair_of_candidates_are_reported_at_once(run, store, lis
     ],
 )
 def test_a_candidate_without_features_is_one_clear_error(run, store, listing, a, b, message):
-    result = run("pairs", "add", "--item-type", "gpu_candidate", "--item-a", a, "--item-b", b,
-                 "--label", "1")  # fmt: skip
+    result = run(
+        "pairs", "add", "--item-type", "gpu_candidate", "--item-a", a, "--item-b", b, "--label", "1"
+    )
     assert result.exit_code == 1
     assert message in result.stderr
     assert ("import" in result.stderr) == ("not in the store" in message)
@@ -183,14 +252,33 @@ def test_a_candidate_without_features_is_one_clear_error(run, store, listing, a,
 
 def test_a_choice_makes_a_pair_for_each_item_not_taken(run, store):
     result = run(
-        "pairs", "capture", "--source", "user_choice", "--item-type", "headline", "--chosen", "h2",
-        "--over", "h1", "--over", "h3", "--over", "h1", "--reason-tags", "clarity",
-        "--metrics", "h2", "clarity=0.9", "--annotator", "ann",
-    )  # fmt: skip
+        "pairs",
+        "capture",
+        "--source",
+        "user_choice",
+        "--item-type",
+        "headline",
+        "--chosen",
+        "h2",
+        "--over",
+        "h1",
+        "--over",
+        "h3",
+        "--over",
+        "h1",
+        "--reason-tags",
+        "clarity",
+        "--metrics",
+        "h2",
+        "clarity=0.9",
+        "--annotator",
+        "ann",
+    )
     assert (result.exit_code, result.stdout) == (0, "2 added, 0 replaced, 0 there already\n")
     assert told(store) == [
-        ("h2", "h1", 1, "user_choice", "ann"), ("h2", "h3", 1, "user_choice", "ann"),
-    ]  # fmt: skip
+        ("h2", "h1", 1, "user_choice", "ann"),
+        ("h2", "h3", 1, "user_choice", "ann"),
+    ]
     found = pairs_of(store)[0]
     assert (found.a.metrics, found.b.metrics) == ({"clarity": 0.9}, {})
     assert found.reason_tags == ("clarity",)
@@ -198,9 +286,21 @@ def test_a_choice_makes_a_pair_for_each_item_not_taken(run, store):
 
 @pytest.mark.parametrize(("outcome", "label"), [("improved", 1), ("worsened", -1), ("same", 0)])
 def test_a_change_is_labelled_by_its_direction(run, store, outcome, label):
-    result = run("pairs", "capture", "--source", "before_after", "--item-type", "headline",
-                 "--before", "h1", "--after", "h1-v2", f"--{outcome}",
-                 "--annotator", "ann")  # fmt: skip
+    result = run(
+        "pairs",
+        "capture",
+        "--source",
+        "before_after",
+        "--item-type",
+        "headline",
+        "--before",
+        "h1",
+        "--after",
+        "h1-v2",
+        f"--{outcome}",
+        "--annotator",
+        "ann",
+    )
     assert result.exit_code == 0
     assert told(store) == [("h1-v2", "h1", label, "before_after", "ann")]
 
@@ -214,12 +314,14 @@ def test_a_change_is_labelled_by_its_direction(run, store, outcome, label):
         (["before_after", "--before", "a", "--after", "b"], "missing --improved, --worsened"),
         (["before_after", "--chosen", "b"], "--source before_after: does not take --chosen"),
         (["user_choice", "--chosen", "a", "--over", "a"], "different items, got 'a' twice"),
-        (["user_choice", "--chosen", "a", "--over", "b", "--metrics", "c", "x=1"],
-         "expected an item of this call, once each, got 'c'"),
+        (
+            ["user_choice", "--chosen", "a", "--over", "b", "--metrics", "c", "x=1"],
+            "expected an item of this call, once each, got 'c'",
+        ),
         (["user_choice", "--chosen", "a", "--over", "b", "--metrics", "a", "x"], "NAME=NUMBER"),
         (["bootstrap"], "'bootstrap' is not one of"),
     ],
-)  # fmt: skip
+)
 def test_a_capture_that_lacks_something_is_a_usage_error(run, store, flags, message):
     result = run("pairs", "capture", "--item-type", "headline", "--source", *flags)
     assert result.exit_code == 2
@@ -239,8 +341,13 @@ def chose(
 
 
 def test_annotations_become_pairs_once(run, store, listing):
-    annotate(store, chose("ann", RIGHT), chose("bob", None), chose("cid", RIGHT, "L2"),
-             chose("dee", RIGHT, shown=()))  # fmt: skip
+    annotate(
+        store,
+        chose("ann", RIGHT),
+        chose("bob", None),
+        chose("cid", RIGHT, "L2"),
+        chose("dee", RIGHT, shown=()),
+    )
     result = run("pairs", "from-annotations")
     assert result.exit_code == 0
     assert result.stdout.splitlines() == [
@@ -248,11 +355,13 @@ def test_annotations_become_pairs_once(run, store, listing):
         "left out: 2 pairs whose listing is not in the store",
         "left out: 1 matches without shown candidates",
     ]
-    assert sorted(told(store)) == sorted([
-        (f"L::1::{RIGHT}", f"L::1::{OTHER}", 1, "annotation", "ann"),
-        (f"L::1::{RIGHT}", f"L::1::{SIBLING}", 1, "annotation", "ann"),
-        (f"L::1::{RIGHT}", f"L::1::{OTHER}", 1, "annotation", "bob"),
-    ])  # fmt: skip
+    assert sorted(told(store)) == sorted(
+        [
+            (f"L::1::{RIGHT}", f"L::1::{OTHER}", 1, "annotation", "ann"),
+            (f"L::1::{RIGHT}", f"L::1::{SIBLING}", 1, "annotation", "ann"),
+            (f"L::1::{RIGHT}", f"L::1::{OTHER}", 1, "annotation", "bob"),
+        ]
+    )
     before = pairs_of(store)
     assert run("pairs", "from-annotations").stdout.startswith("0 added, 0 replaced, 3 there")
     assert pairs_of(store) == before
@@ -294,13 +403,26 @@ def test_pairs_follow_an_answer_that_was_changed(run, store, listing):
     assert result.stdout == "1 added, 1 replaced, 0 there already, 1 removed\n"
     preferred = {(p.a.reference_id, p.b.reference_id) for p in pairs_of(store)}
     assert preferred == {
-        (f"L::1::{SIBLING}", f"L::1::{OTHER}"), (f"L::1::{SIBLING}", f"L::1::{RIGHT}"),
-    }  # fmt: skip
+        (f"L::1::{SIBLING}", f"L::1::{OTHER}"),
+        (f"L::1::{SIBLING}", f"L::1::{RIGHT}"),
+    }
 
 
 def test_a_pair_stated_by_hand_is_not_overruled_by_an_annotation(run, store, listing):
-    run("pairs", "add", "--item-type", "gpu_candidate", "--item-a", f"L::1::{OTHER}",
-        "--item-b", f"L::1::{RIGHT}", "--label", "1", "--annotator", "ann")  # fmt: skip
+    run(
+        "pairs",
+        "add",
+        "--item-type",
+        "gpu_candidate",
+        "--item-a",
+        f"L::1::{OTHER}",
+        "--item-b",
+        f"L::1::{RIGHT}",
+        "--label",
+        "1",
+        "--annotator",
+        "ann",
+    )
     annotate(store, chose("ann", RIGHT))
     result = run("pairs", "from-annotations")
     assert result.exit_code == 1
@@ -340,8 +462,23 @@ def test_bootstrap_says_if_a_pair_was_changed_by_hand(run, home, store):
 
 
 def filled(run):
-    run(*ADD, "--item-a", "p1", "--item-b", "p2", "--label", "1", "--reason-tags", "a,b",
-        "--similarity", "0.85", "--metrics-a", "clarity=0.1", "--embedding-id-b", "e2")  # fmt: skip
+    run(
+        *ADD,
+        "--item-a",
+        "p1",
+        "--item-b",
+        "p2",
+        "--label",
+        "1",
+        "--reason-tags",
+        "a,b",
+        "--similarity",
+        "0.85",
+        "--metrics-a",
+        "clarity=0.1",
+        "--embedding-id-b",
+        "e2",
+    )
     run("pairs", "add", "--item-type", "skill", "--item-a", "s", "--item-b", "t", "--label", "-1")
 
 
@@ -356,8 +493,12 @@ def test_exported_lines_have_exactly_the_documented_fields(run, tmp_path):
     assert list(first) == ["item_a", "item_b", "label", "reason_tags", "similarity"]
     assert (first["label"], first["reason_tags"], first["similarity"]) == (1, ["a", "b"], 0.85)
     assert list(first["item_a"]) == [
-        "id", "item_type", "item_reference_id", "metrics", "created_at",
-    ]  # fmt: skip
+        "id",
+        "item_type",
+        "item_reference_id",
+        "metrics",
+        "created_at",
+    ]
     assert first["item_b"]["embedding_id"] == "e2"
     assert first["item_a"]["metrics"] == {"clarity": 0.1}
     assert first["item_a"]["item_type"] == "project"
@@ -377,11 +518,17 @@ def test_metadata_counts_what_was_exported(run, tmp_path):
     assert created.endswith("Z")
     assert datetime.fromisoformat(created).utcoffset() == timedelta(0)
     assert metadata == {
-        "format_version": 1, "pairs": 2, "items": 4, "feature_names": ["clarity"],
-        "embedding_dim": None, "labels": {"-1": 1, "0": 0, "1": 1}, "sources": {"manual": 2},
-        "item_types": {"project": 1, "skill": 1}, "reason_tags": {"a": 1, "b": 1},
+        "format_version": 1,
+        "pairs": 2,
+        "items": 4,
+        "feature_names": ["clarity"],
+        "embedding_dim": None,
+        "labels": {"-1": 1, "0": 0, "1": 1},
+        "sources": {"manual": 2},
+        "item_types": {"project": 1, "skill": 1},
+        "reason_tags": {"a": 1, "b": 1},
         "bootstrap_seeds": [],
-    }  # fmt: skip
+    }
 
 
 def test_statistics_alone_write_nothing(run, tmp_path):

@@ -21,9 +21,13 @@ from rerank.lifecycle.parity import make_reference
 from rerank.lifecycle.promotion_settings import LatencySettings, promotion_settings_of
 from rerank.lifecycle.versions import CARD, SHIPPED_MODEL, Card, VersionRef
 
-QUICK = promotion_settings_of({
-    "samples": 50, "sets": {"generated": 300}, "latency": {"listings": 0},
-})  # fmt: skip
+QUICK = promotion_settings_of(
+    {
+        "samples": 50,
+        "sets": {"generated": 300},
+        "latency": {"listings": 0},
+    }
+)
 Doctored = Callable[..., VersionRef]
 
 
@@ -44,9 +48,12 @@ def doctored(home) -> Doctored:
         made = write_manifest(draft, kind="ranker", format_version=1, parameters=parameters)
         if reference is not None:
             Card(
-                kind="ltr", version=made.fingerprint, created_at="2026-05-01T09:30:00Z",
-                created_by="someone", reference=reference.as_dict(),
-            ).write(draft)  # fmt: skip
+                kind="ltr",
+                version=made.fingerprint,
+                created_at="2026-05-01T09:30:00Z",
+                created_by="someone",
+                reference=reference.as_dict(),
+            ).write(draft)
         folder = Workspace(home).version_folder(VersionRef("ltr", made.fingerprint))
         folder.parent.mkdir(parents=True, exist_ok=True)
         draft.rename(folder)
@@ -107,9 +114,14 @@ def test_a_calibrator_that_was_changed_is_caught_by_floor_and_reference(home, do
 
 
 def test_reference_answers_can_be_required(home, doctored):
-    required = promotion_settings_of({
-        "samples": 20, "parity": True, "sets": {"generated": 0}, "latency": {"listings": 0},
-    })  # fmt: skip
+    required = promotion_settings_of(
+        {
+            "samples": 20,
+            "parity": True,
+            "sets": {"generated": 0},
+            "latency": {"listings": 0},
+        }
+    )
     home.mkdir()
     bare = doctored(match=0.86)
     assert PARITY in judge(Workspace(home), bare, SHIPPED_MODEL, required).failed
@@ -147,10 +159,14 @@ def test_gold_files_are_sets_with_floors_of_their_own(home, tmp_path):
         "2,Palit RTX 4080 GameRock 16GB,Palit,match,GeForce RTX 4070,16,\n",
         encoding="utf-8",
     )
-    only_gold = promotion_settings_of({
-        "samples": 20, "sets": {"hard_set": False, "generated": 0, "gold": [str(path)]},
-        "floors": {"mine": {"precision_at_1": 0.6}}, "latency": {"listings": 0},
-    })  # fmt: skip
+    only_gold = promotion_settings_of(
+        {
+            "samples": 20,
+            "sets": {"hard_set": False, "generated": 0, "gold": [str(path)]},
+            "floors": {"mine": {"precision_at_1": 0.6}},
+            "latency": {"listings": 0},
+        }
+    )
     verdict = judge(Workspace(home), SHIPPED_MODEL, SHIPPED_MODEL, only_gold)
     assert verdict.failed == ("mine: precision@1",)
     assert verdict.metrics["sets"]["mine"]["candidate"]["precision_at_1"]["value"] == 0.5
@@ -177,9 +193,14 @@ def test_the_fastest_of_the_runs_counts_and_ratios_are_to_the_champion():
     now = [0]
     listings = [Listing(str(at), "rtx") for at in range(100)]
     found = latency_figures(
-        Slow(now, 3.0), Slow(now, 1.0), listings, LatencySettings(listings=50, runs=2),
-        seed=1, samples=20, clock=lambda: now[0],
-    )  # fmt: skip
+        Slow(now, 3.0),
+        Slow(now, 1.0),
+        listings,
+        LatencySettings(listings=50, runs=2),
+        seed=1,
+        samples=20,
+        clock=lambda: now[0],
+    )
     # every second listing is timed: all have even ids, and no hiccup is left
     assert (found["p50_ms"].value, found["p99_ms"].value) == (3.0, 3.0)
     assert (found["p50_ratio"].value, found["champion_p99_ms"].value) == (3.0, 1.0)

@@ -17,9 +17,11 @@ from rerank.model import RerankModel
 from rerank.ranker_folder import RankerKind
 
 TITLES = [
-    "Gigabyte RTX5070Ti windforce sff 16g", "backplate for RTX 3080", "wooden chair",
+    "Gigabyte RTX5070Ti windforce sff 16g",
+    "backplate for RTX 3080",
+    "wooden chair",
     "MSI Gaming X GTX 1060 / 1070 untested",
-]  # fmt: skip
+]
 
 
 @pytest.fixture
@@ -64,8 +66,18 @@ def test_a_trained_ranker_serves_with_what_decides_on_its_scores(run, home, tmp_
     rows = pq.read_table(out).to_pylist()
     assert {row["model_version"] for row in rows} == {model.version}
     assert rows[0]["candidates"][:5] == answer["candidates"]
-    gold = run("evaluate", "--bootstrap", 60, "--no-baselines", "--samples", 20, "--ranker",
-               "pairwise", "--format", "json")  # fmt: skip
+    gold = run(
+        "evaluate",
+        "--bootstrap",
+        60,
+        "--no-baselines",
+        "--samples",
+        20,
+        "--ranker",
+        "pairwise",
+        "--format",
+        "json",
+    )
     assert json.loads(gold.stdout)["model_version"] == model.version
     gates = tmp_path / "gates.yaml"
     gates.write_text("sets: {generated: 100}\nsamples: 20\nlatency: {listings: 0}\n")
@@ -102,17 +114,26 @@ def test_a_cascade_answers_as_ltr_does_where_that_is_sure(run, home, tmp_path, t
     import yaml
 
     pack = {
-        "query_text": "rtx 3080", "positives": [{"doc_id": "p", "text": "geforce rtx 3080"}],
-        "negatives": [{"doc_id": "n", "text": "radeon rx 580"}], "source_chunk": "c", "meta": {},
-    }  # fmt: skip
+        "query_text": "rtx 3080",
+        "positives": [{"doc_id": "p", "text": "geforce rtx 3080"}],
+        "negatives": [{"doc_id": "n", "text": "radeon rx 580"}],
+        "source_chunk": "c",
+        "meta": {},
+    }
     packs = [json.dumps({**pack, "query_text": f"rtx {number}"}) for number in range(20)]
     (tmp_path / "train.jsonl").write_text("\n".join(packs) + "\n")
     config = tmp_path / "config.yaml"
-    config.write_text(yaml.safe_dump({
-        "model": {"name": str(tiny_bert)}, "data": {"train": str(tmp_path / "train.jsonl")},
-        "lengths": {"pair": 24, "query": 12}, "lora": {"r": 2},
-        "steps": {"epochs": 1, "batch_queries": 6},
-    }))  # fmt: skip
+    config.write_text(
+        yaml.safe_dump(
+            {
+                "model": {"name": str(tiny_bert)},
+                "data": {"train": str(tmp_path / "train.jsonl")},
+                "lengths": {"pair": 24, "query": 12},
+                "lora": {"r": 2},
+                "steps": {"epochs": 1, "batch_queries": 6},
+            }
+        )
+    )
     assert run("train-cross-encoder", "--config", config).exit_code == 0
     plain, cascade = open_resolver(home), open_resolver(home, cascade=True)
     assert cascade.model.version.startswith(f"{plain.model.version}+")

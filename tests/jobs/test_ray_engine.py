@@ -69,8 +69,12 @@ def environment(tmp_path):
 def rerank(tmp_path, *arguments):
     return subprocess.run(
         [sys.executable, "-c", "from jobs.cli import main; main()", *map(str, arguments)],
-        capture_output=True, text=True, env=environment(tmp_path), timeout=300, check=False,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        env=environment(tmp_path),
+        timeout=300,
+        check=False,
+    )
 
 
 @pytest.mark.parametrize("hidden", ["ray", "ray.data"])
@@ -106,8 +110,9 @@ def test_a_folder_comes_out_byte_for_byte_as_from_the_local_engine(run, feeds, t
     assert contents(tmp_path / "ray") == contents(tmp_path / "local")
     assert summaries["ray"] == summaries["local"]
     assert [Path(failure["file"]).name for failure in summaries["ray"]["failures"]] == [
-        "broken.parquet", "other.parquet",
-    ]  # fmt: skip
+        "broken.parquet",
+        "other.parquet",
+    ]
 
 
 @pytest.mark.slow
@@ -181,9 +186,12 @@ def test_workers_load_neither_torch_nor_lightgbm(feeds, tmp_path):
         "print(done['report'][0])\nprint(sorted({'torch', 'lightgbm', 'faiss'} & set(sys.modules)))"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, env=environment(tmp_path),
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        env=environment(tmp_path),
         check=True,
-    )  # fmt: skip
+    )
     report, loaded = done.stdout.splitlines()
     assert json.loads(report)["outcome"]["kind"] == "scored"
     assert loaded == "['faiss']"
@@ -211,9 +219,13 @@ def start(feeds, out, begun):
     """Start this file as a script in a process group of its own."""
     command = [sys.executable, __file__, str(feeds), str(out), *([] if begun is None else [begun])]
     return subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
-        env=environment(out.parent), start_new_session=True,
-    )  # fmt: skip
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        env=environment(out.parent),
+        start_new_session=True,
+    )
 
 
 def wait_for_a_worker(child, begun):

@@ -99,11 +99,21 @@ def test_every_section_is_there_for_the_first_set(page: Page) -> None:
         f"set-{at}-{name}"
         for at in (1, 2)
         for name in (
-            "summary", "baselines", "budget", "reliability", "curves", "candidate-sets", "slices",
-            "ablation", "routes", "causes", "confusions", "failures",
+            "summary",
+            "baselines",
+            "budget",
+            "reliability",
+            "curves",
+            "candidate-sets",
+            "slices",
+            "ablation",
+            "routes",
+            "causes",
+            "confusions",
+            "failures",
         )
         if (at, name) != (2, "ablation")
-    } | {"how-to-read"}  # fmt: skip
+    } | {"how-to-read"}
 
 
 def test_links_lead_to_places_on_the_page(page: Page) -> None:
@@ -127,18 +137,43 @@ def test_pictures_and_tables_say_what_they_are(html: str, page: Page) -> None:
 @pytest.mark.parametrize(
     "words",
     [
-        ".934 [.914–.954]", "The right model comes first for 93.4\xa0% of GPU listings.",
+        ".934 [.914–.954]",
+        "The right model comes first for 93.4\xa0% of GPU listings.",
         "300 judged listings: 150 sell a GPU of the registry, 150 sell something else",
-        "token-coverage rule", "rerank leads by 41.7 percentage points", "+.417 [+.350 to +.480]",
-        "<\xa0.001", ".012", "29 errors", "right 271 (90.3\xa0%)", "3 · 10 %", "20 · 69 %",
-        "46.7\xa0%", "all answered: .125", "1.37", "1.35–1.39", "promised .950",
-        "Differing: chip vendor: AMD.", "AMD · differs", "Intel · few", "suffix (2)",
-        "full system", "without memory", "−.320 [−.400 to −.010]", "p50 1.7 ms, p99 2.1 ms, n 300",
-        "run-17", "8293a4b5", "recall@20", ".847", "GeForce 9600 GSO", "shop-0007",
-        "Zephyr Storm 9600 GT card no 3", "wrong and accepted", "not among the candidates",
+        "token-coverage rule",
+        "rerank leads by 41.7 percentage points",
+        "+.417 [+.350 to +.480]",
+        "<\xa0.001",
+        ".012",
+        "29 errors",
+        "right 271 (90.3\xa0%)",
+        "3 · 10 %",
+        "20 · 69 %",
+        "46.7\xa0%",
+        "all answered: .125",
+        "1.37",
+        "1.35–1.39",
+        "promised .950",
+        "Differing: chip vendor: AMD.",
+        "AMD · differs",
+        "Intel · few",
+        "suffix (2)",
+        "full system",
+        "without memory",
+        "−.320 [−.400 to −.010]",
+        "p50 1.7 ms, p99 2.1 ms, n 300",
+        "run-17",
+        "8293a4b5",
+        "recall@20",
+        ".847",
+        "GeForce 9600 GSO",
+        "shop-0007",
+        "Zephyr Storm 9600 GT card no 3",
+        "wrong and accepted",
+        "not among the candidates",
         "Models that differ in a suffix",
     ],
-)  # fmt: skip
+)
 def test_a_figure_of_the_report_is_on_the_page(page: Page, words: str) -> None:
     assert words.replace("\xa0", " ") in page.text.replace("\xa0", " ")
 
@@ -158,10 +193,12 @@ def test_a_budget_that_does_not_sum_up_is_said() -> None:
 
 def test_a_slice_without_any_error_differs_only_if_that_is_unlikely() -> None:
     report = invented_report()
-    report["sets"]["hard_set"]["slices"] = {"shop": {
-        "small": {"precision_at_1": {"value": 1.0, "ci95": [1.0, 1.0], "n": 40}},
-        "large": {"precision_at_1": {"value": 1.0, "ci95": [1.0, 1.0], "n": 60}},
-    }}  # fmt: skip
+    report["sets"]["hard_set"]["slices"] = {
+        "shop": {
+            "small": {"precision_at_1": {"value": 1.0, "ci95": [1.0, 1.0], "n": 40}},
+            "large": {"precision_at_1": {"value": 1.0, "ci95": [1.0, 1.0], "n": 60}},
+        }
+    }
     shown = Page(render_report(report)).text  # .934 ** 40 = .065, .934 ** 60 = .017
     assert "Differing: shop: large." in shown
     assert "small · differs" not in shown
@@ -208,8 +245,16 @@ def hostile(value: Any) -> Any:
 
 _WORDS = {"ladder", "left_out", "precision_at_1"}
 _KEYS = set(re.findall(r'"(\w+)":', json.dumps(invented_set()))) | {
-    "p50", "p99", "steps", "scale", "name", "label", "group", "difference", "p_value",
-}  # fmt: skip
+    "p50",
+    "p99",
+    "steps",
+    "scale",
+    "name",
+    "label",
+    "group",
+    "difference",
+    "p_value",
+}
 
 
 def test_hostile_texts_stay_texts() -> None:
@@ -239,9 +284,13 @@ def paths(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
     """Yield the path to every part of a report, of lists to the first item."""
     if path:
         yield path
-    children = value.items() if isinstance(value, dict) else enumerate(value[:1]) if isinstance(
-        value, list
-    ) else ()  # fmt: skip
+    children = (
+        value.items()
+        if isinstance(value, dict)
+        else enumerate(value[:1])
+        if isinstance(value, list)
+        else ()
+    )
     for key, child in children:
         yield from paths(child, (*path, key))
 
@@ -317,8 +366,10 @@ def test_200_failures_a_set_stay_below_three_megabytes() -> None:
     cases = [attrs for attrs in page.named("details") if "data-cause" in attrs]
     assert len(cases) == 400
     assert [attrs.get("value") for attrs in page.named("option")][:3] == [
-        "", "close rival", "suffix",
-    ]  # fmt: skip
+        "",
+        "close rival",
+        "suffix",
+    ]
 
 
 def test_without_scripts_failures_are_listed_and_the_controls_hidden(page: Page) -> None:
@@ -333,11 +384,17 @@ def test_without_scripts_failures_are_listed_and_the_controls_hidden(page: Page)
 @pytest.mark.parametrize(
     ("value", "signed", "written"),
     [
-        (0.9733, False, ".973"), (1.0, False, "1.000"), (0.0, False, ".000"),
-        (0.66, True, "+.660"), (-0.0124, True, "−.012"), (-0.0001, True, ".000"),
-        (0.0, True, ".000"), (None, False, "–"), (1.25, True, "+1.250"),
+        (0.9733, False, ".973"),
+        (1.0, False, "1.000"),
+        (0.0, False, ".000"),
+        (0.66, True, "+.660"),
+        (-0.0124, True, "−.012"),
+        (-0.0001, True, ".000"),
+        (0.0, True, ".000"),
+        (None, False, "–"),
+        (1.25, True, "+1.250"),
     ],
-)  # fmt: skip
+)
 def test_shares_are_written_with_three_places(
     value: float | None, signed: bool, written: str
 ) -> None:
@@ -350,8 +407,11 @@ def test_figures_are_written_with_their_interval() -> None:
     assert with_interval(Figure(-0.02, -0.05, 0.01), signed=True) == "−.020 [−.050 to +.010]"
     assert [p_text(value) for value in (0.0004, 0.25, None)] == ["<\xa0.001", ".250", "–"]
     assert [percent(value) for value in (0, 0.0004, 0.9733, 1)] == [
-        "0\xa0%", "0.0\xa0%", "97.3\xa0%", "100\xa0%",
-    ]  # fmt: skip
+        "0\xa0%",
+        "0.0\xa0%",
+        "97.3\xa0%",
+        "100\xa0%",
+    ]
 
 
 @pytest.mark.parametrize("value", [None, "1", True, math.nan, -math.inf, [1]], ids=repr)
@@ -365,11 +425,13 @@ def test_only_finite_numbers_are_numbers(value: Any) -> None:
     [
         ([0.93, 0.99], (0, 1), ["0.92", "0.94", "0.96", "0.98", "1.0"]),
         ([0.0, 0.5], (0, 1), ["0.0", "0.1", "0.2", "0.3", "0.4", "0.5"]),
-        ([1.0, 1.0], (0, 1), None), ([0.0], (0, 1), None), ([], (0, 1), None),
+        ([1.0, 1.0], (0, 1), None),
+        ([0.0], (0, 1), None),
+        ([], (0, 1), None),
         ([-0.02, 0.007], (-1, 1), ["-0.02", "-0.01", "0.0", "0.01"]),
         ([0.31, 0.97], (0, 1), ["0.2", "0.4", "0.6", "0.8", "1.0"]),
     ],
-)  # fmt: skip
+)
 def test_axes_hold_their_values_on_round_ticks_within_the_limits(
     values: list[float], limits: tuple[float, float], ticks: list[str] | None
 ) -> None:

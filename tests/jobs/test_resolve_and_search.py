@@ -99,8 +99,10 @@ def test_a_long_title_is_cut_and_says_so(shipped_resolver):
 def test_no_title_is_no_match(shipped_resolver, title):
     (answer,) = resolve_listings(shipped_resolver, [Listing("1", title)])
     assert (answer.decision, answer.reason, answer.match_probability) == (
-        "no_match", "no title", 0.0,
-    )  # fmt: skip
+        "no_match",
+        "no title",
+        0.0,
+    )
     assert answer.candidates == ()
     assert answer.index_version == shipped_resolver.index_version
 

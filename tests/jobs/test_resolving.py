@@ -13,13 +13,16 @@ from rerank.resolution_table import CANDIDATE_SET_FIELD, OUTPUT_SCHEMA, answer_c
 from rerank.resolver import Resolver
 
 LISTINGS = [
-    Listing("1", "Palit RTX 4070 Ti Super 16GB"), Listing("2", "   "),
-    Listing("3", "empty box of a 6800 XT"), Listing("4", "this row has a fault"),
+    Listing("1", "Palit RTX 4070 Ti Super 16GB"),
+    Listing("2", "   "),
+    Listing("3", "empty box of a 6800 XT"),
+    Listing("4", "this row has a fault"),
     Listing("5", "Palit RTX 4070 Ti Super 16GB"),
     Listing("6", "Palit RTX 4070 Ti Super 16GB", vendor="Sapphire"),
-    Listing("7", "quiet Vega 56 " + "fast " * MAX_TITLE_CHARS), Listing("8", "<b></b>"),
+    Listing("7", "quiet Vega 56 " + "fast " * MAX_TITLE_CHARS),
+    Listing("8", "<b></b>"),
     Listing("9", "Palit RTX 4070 Ti Super 16GB"),
-]  # fmt: skip
+]
 FAULTS = {3: "bad row: 2 fields, expected 3"}
 
 

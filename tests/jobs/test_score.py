@@ -44,8 +44,11 @@ def test_scores_each_format(run, write_listings, tmp_path, shipped_resolver, suf
     assert table.select(list(ROWS[0])).to_pylist() == ROWS
     assert [row["decision"] for row in answers(table)] == ["match", "no_match", "no_match", "match"]
     assert [row["model"] for row in answers(table)] == [
-        "Radeon RX 6700 XT", "GeForce RTX 3080", None, "Tesla P40",
-    ]  # fmt: skip
+        "Radeon RX 6700 XT",
+        "GeForce RTX 3080",
+        None,
+        "Tesla P40",
+    ]
     expected = shipped_resolver.resolve(Listing("d", ROWS[3]["title"], "NVIDIA"))
     assert answers(table)[3]["match_probability"] == pytest.approx(expected.match_probability)
     best = answers(table)[3]["candidates"][0]
@@ -162,8 +165,10 @@ def test_bad_values_of_jsonl_come_out_with_their_reason(run, tmp_path):
     assert run("score", source, target).exit_code == 0
     out = pq.read_table(target).to_pylist()
     assert [row["reason"] for row in out[:3]] == [
-        "no title", "bad row: title is a number, expected text", "no title",
-    ]  # fmt: skip
+        "no title",
+        "bad row: title is a number, expected text",
+        "no title",
+    ]
     assert out[3]["model"] == out[4]["model"] == "GeForce RTX 3080"
     assert [row["listing_id"] for row in out] == [1, 2, 3, 4, 5]
     assert out[4]["nested"] == '{"a": [1]}'

@@ -37,13 +37,19 @@ def test_a_line_that_is_no_json_object_is_a_reject(tmp_path, line):
     text = line.decode("utf-8", "replace")
     reason = f"bad row: line 3: expected a JSON object, found {LINES[line]}: {text}"
     assert [(row["listing_id"], row["title"], row["price"]) for row in rows] == [
-        (7, "card", 3), (None, None, None), (7, "card", 3),
-    ]  # fmt: skip
+        (7, "card", 3),
+        (None, None, None),
+        (7, "card", 3),
+    ]
     assert [row["reason"] for row in rows] == ["echo", reason, "echo"]
     assert rejects == [
-        {"row": 2, "listing_id": None, "reason": reason, "content": json.dumps(
-            text, ensure_ascii=False)},
-    ]  # fmt: skip
+        {
+            "row": 2,
+            "listing_id": None,
+            "reason": reason,
+            "content": json.dumps(text, ensure_ascii=False),
+        },
+    ]
 
 
 def test_a_file_without_a_json_object_is_an_error(tmp_path):
@@ -56,8 +62,9 @@ def test_a_title_that_is_no_text_is_named_in_words(tmp_path):
     content = b'{"listing_id": 1, "title": ["a"]}\n{"listing_id": 2, "title": {"a": 1}}\n'
     rows, _ = scored(tmp_path, "in.jsonl", content)
     assert [row["reason"] for row in rows] == [
-        "bad row: title is a list, expected text", "bad row: title is an object, expected text",
-    ]  # fmt: skip
+        "bad row: title is a list, expected text",
+        "bad row: title is an object, expected text",
+    ]
 
 
 def test_a_row_of_csv_that_is_no_utf8_is_a_reject(tmp_path):
@@ -66,8 +73,10 @@ def test_a_row_of_csv_that_is_no_utf8_is_a_reject(tmp_path):
     )
     reason = "bad row: line 4: expected UTF-8 text, found 0xfc"
     assert [(row["title"], row["price"], row["reason"]) for row in rows] == [
-        ("two\nlines", 3.0, "echo"), ("f\ufffdr", 4.0, reason), ("ü", 5.0, "echo"),
-    ]  # fmt: skip
+        ("two\nlines", 3.0, "echo"),
+        ("f\ufffdr", 4.0, reason),
+        ("ü", 5.0, "echo"),
+    ]
     assert [(row["row"], row["reason"]) for row in rejects] == [(2, reason)]
     assert json.loads(rejects[0]["content"]) == ["2", "f\ufffdr", "4"]
 
@@ -80,7 +89,7 @@ def test_a_row_of_csv_that_is_no_utf8_is_a_reject(tmp_path):
         ("listing_id,title\n1,a\n".encode("utf-16"), "line 1: expected UTF-8 text, found 0xff"),
     ],
     ids=["rows", "header", "utf-16"],
-)  # fmt: skip
+)
 def test_csv_without_a_row_of_utf8_or_with_another_header_is_an_error(tmp_path, content, fault):
     (tmp_path / "in.csv").write_bytes(content)
     with pytest.raises(InputError, match=rf"in\.csv: {fault}.*; save the file as UTF-8"):

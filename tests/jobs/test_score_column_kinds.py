@@ -15,9 +15,8 @@ from jobs.places import place_of
 from jobs.scoring.column_kinds import agree
 
 ARRAYS = {
-    "text": [
-        pa.array(["a"], kind) for kind in (pa.string(), pa.large_string(), pa.string_view())
-    ] + [pa.array(["a"]).dictionary_encode()],
+    "text": [pa.array(["a"], kind) for kind in (pa.string(), pa.large_string(), pa.string_view())]
+    + [pa.array(["a"]).dictionary_encode()],
     "number": [pa.array([1], kind) for kind in (pa.int8(), pa.uint64(), pa.int64(), pa.float32())]
     + [pa.array([1.5])],
     "decimal": [pa.array([1], pa.decimal128(8, 2)), pa.array([1], pa.decimal128(12, 4))],
@@ -26,12 +25,13 @@ ARRAYS = {
     "time in UTC": [pa.array([1], pa.timestamp("us", "UTC"))],
     "date": [pa.array([1], pa.date32())],
     "list": [pa.array([[1]])],
-}  # fmt: skip
+}
 PAIRS = [
     pytest.param(one, other, kind == other_kind, id=f"{one.type} {other.type}")
     for (kind, ones), (other_kind, others) in itertools.product(ARRAYS.items(), repeat=2)
-    for one in ones for other in others
-]  # fmt: skip
+    for one in ones
+    for other in others
+]
 
 
 @pytest.mark.parametrize(("one", "other", "alike"), PAIRS)

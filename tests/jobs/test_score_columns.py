@@ -27,15 +27,24 @@ def test_own_columns_are_read_and_come_out_under_their_names(run, write_listings
     source, target = write_listings(f"in.{suffix}", [ROW]), tmp_path / "out.parquet"
     (tmp_path / "columns.yaml").write_text("listing_id: sku\ntitle: maker\nvendor: maker\n")
     result = run(
-        "score", source, target, "--columns", tmp_path / "columns.yaml", "--title-column", "name",
-        "--price-column", "cost",
-    )  # fmt: skip
+        "score",
+        source,
+        target,
+        "--columns",
+        tmp_path / "columns.yaml",
+        "--title-column",
+        "name",
+        "--price-column",
+        "cost",
+    )
     assert result.exit_code == 0, result.output
     (row,) = pq.read_table(target).to_pylist()
     assert list(row)[:5] == list(ROW)
     assert (row["title"], row["name"], row["model"]) == (
-        "shop window", "rtx 3080 10gb", "GeForce RTX 3080",
-    )  # fmt: skip
+        "shop window",
+        "rtx 3080 10gb",
+        "GeForce RTX 3080",
+    )
 
 
 def test_own_columns_fill_the_listing(write_listings):
@@ -81,9 +90,16 @@ def test_a_column_that_is_named_twice_in_the_file_is_an_error(tmp_path):
 
 def test_one_column_for_two_things_is_an_error(run, write_listings, tmp_path):
     result = run(
-        "score", write_listings("in.csv", [ROW]), tmp_path / "out.parquet", "--id-column", "sku",
-        "--title-column", "name", "--vendor-column", "name",
-    )  # fmt: skip
+        "score",
+        write_listings("in.csv", [ROW]),
+        tmp_path / "out.parquet",
+        "--id-column",
+        "sku",
+        "--title-column",
+        "name",
+        "--vendor-column",
+        "name",
+    )
     assert result.exit_code == 1
     assert result.stderr == (
         "Error: column 'name': expected a column of its own for each of title and vendor, found it "
@@ -129,8 +145,10 @@ def test_a_folder_of_another_file_system_is_mirrored(bucket, tmp_path):
     assert (summary.rows, summary.rejects, summary.files["scored"]) == (3, 1, 2)
     found = bucket.get_file_info(fs.FileSelector("b/out", recursive=True))
     assert sorted(info.path.strip("/") for info in found if info.is_file) == [
-        "b/out/_rejects/x.parquet", "b/out/day=1/y.parquet", "b/out/x.parquet",
-    ]  # fmt: skip
+        "b/out/_rejects/x.parquet",
+        "b/out/day=1/y.parquet",
+        "b/out/x.parquet",
+    ]
     with bucket.open_input_file("b/out/x.parquet") as stream:
         assert pq.read_table(stream).column("model").to_pylist() == ["rtx", None]
     again = run_plan(
@@ -205,11 +223,14 @@ def test_progress_says_rows_rate_and_time_left():
     ("is_terminal", "expected"),
     [
         (False, "scoring  50%, 7 rows, 0 rows/s, 1:10 left\n"),
-        (True, "\rscoring  10%, 1 rows, 1 rows/s, 0:09 left"
-         "\rscoring  50%, 7 rows, 0 rows/s, 1:10 left"),
+        (
+            True,
+            "\rscoring  10%, 1 rows, 1 rows/s, 0:09 left"
+            "\rscoring  50%, 7 rows, 0 rows/s, 1:10 left",
+        ),
     ],
     ids=["log", "terminal"],
-)  # fmt: skip
+)
 def test_a_log_gets_a_line_a_minute_and_a_terminal_one_that_is_rewritten(is_terminal, expected):
     stream, now = io.StringIO(), [0.0]
     stream.isatty = lambda: is_terminal

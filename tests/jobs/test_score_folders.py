@@ -45,8 +45,11 @@ def test_a_folder_is_mirrored_and_readable_as_one_table(run, feeds, tmp_path):
     result = run("score", feeds, out, "--summary", summary)
     assert result.exit_code == 0, result.output
     assert names_in(out) == [
-        "_rejects/a.parquet", "a.parquet", "b.parquet", "day=2/c.parquet",
-    ]  # fmt: skip
+        "_rejects/a.parquet",
+        "a.parquet",
+        "b.parquet",
+        "day=2/c.parquet",
+    ]
     table = pq.read_table(out)
     assert table.column("listing_id").to_pylist() == ["a0", "a1", "b0", "c0", "c1", "c2"]
     assert table.column("model").to_pylist()[2] == "Tesla P40"
@@ -122,8 +125,12 @@ def test_bad_files_are_set_aside_and_the_others_finished(run, feeds, tmp_path):
     assert "colour string (there missing)" in failures["wider.parquet"]
     assert sum(line.startswith("Set aside: ") for line in result.stderr.splitlines()) == 4
     assert names_in(out) == [
-        "_rejects/a.parquet", "a.parquet", "b.parquet", "day=2/c.parquet", "zz.parquet",
-    ]  # fmt: skip
+        "_rejects/a.parquet",
+        "a.parquet",
+        "b.parquet",
+        "day=2/c.parquet",
+        "zz.parquet",
+    ]
 
 
 def test_types_that_change_between_files_are_a_changed_schema(feeds, tmp_path):
@@ -160,9 +167,11 @@ def test_a_file_the_disk_has_no_room_for_is_set_aside(feeds, tmp_path):
     titles = [os.urandom(40).hex() for _ in range(30_000)]
     write(feeds / "b.parquet", titles)
     code = _FULL_DISK.format(
-        tests=str(Path(__file__).parent), limit=200_000, source=str(feeds),
+        tests=str(Path(__file__).parent),
+        limit=200_000,
+        source=str(feeds),
         target=str(tmp_path / "out"),
-    )  # fmt: skip
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "{'scored': 2, 'kept': 0, 'failed': 1}" in done.stdout
     assert f"Set aside: {feeds}/b.parquet" in done.stdout
@@ -183,8 +192,10 @@ def test_rejects_say_which_row_why_and_what_stood_there(run, tmp_path):
         (4, "4", "bad row: 4 fields, expected 3"),
     ]
     assert [json.loads(row["content"]) for row in rejects] == [
-        ["2", "gtx"], {"listing_id": "3", "title": "", "shop": "y"}, ["4", "a", "b", "ü"],
-    ]  # fmt: skip
+        ["2", "gtx"],
+        {"listing_id": "3", "title": "", "shop": "y"},
+        ["4", "a", "b", "ü"],
+    ]
     rows = pq.read_table(target).to_pylist()
     assert [row["decision"] for row in rows] == ["match", "no_match", "no_match", "no_match"]
 
@@ -247,14 +258,16 @@ def test_outputs_that_exist_are_named_all_at_once(feeds, tmp_path):
 
 
 def test_types_nulls_and_order_of_the_input_are_kept(tmp_path):
-    table = pa.table({
-        "price": pa.array([1, None, 3], pa.decimal128(8, 2)),
-        "listing_id": pa.array([3, 1, 2], pa.int16()),
-        "seen": pa.array([1, 2, None], pa.timestamp("us", tz="Europe/Berlin")),
-        "shop": pa.array(["x", None, "x"]).dictionary_encode(),
-        "title": pa.array(["a", None, "c"], pa.large_string()),
-        "nested": pa.array([[{"a": 1}], None, []], pa.list_(pa.struct([("a", pa.int8())]))),
-    })  # fmt: skip
+    table = pa.table(
+        {
+            "price": pa.array([1, None, 3], pa.decimal128(8, 2)),
+            "listing_id": pa.array([3, 1, 2], pa.int16()),
+            "seen": pa.array([1, 2, None], pa.timestamp("us", tz="Europe/Berlin")),
+            "shop": pa.array(["x", None, "x"]).dictionary_encode(),
+            "title": pa.array(["a", None, "c"], pa.large_string()),
+            "nested": pa.array([[{"a": 1}], None, []], pa.list_(pa.struct([("a", pa.int8())]))),
+        }
+    )
     pq.write_table(table, tmp_path / "in.parquet")
     score_all(str(tmp_path / "in.parquet"), place_of(tmp_path / "out.parquet"))
     scored = pq.read_table(tmp_path / "out.parquet")

@@ -73,11 +73,13 @@ def test_a_time_in_the_place_of_text_or_a_price_counts_as_none(tmp_path, name):
 
 
 def test_views_of_text_can_be_rejected_and_found_again(tmp_path):
-    table = pa.table({
-        "listing_id": ["1", "2", "3"],
-        "title": pa.array(["RTX 3080", "", "Tesla P40"], pa.string_view()),
-        "more": pa.array(["a", None, "c"], pa.string_view()),
-    })  # fmt: skip
+    table = pa.table(
+        {
+            "listing_id": ["1", "2", "3"],
+            "title": pa.array(["RTX 3080", "", "Tesla P40"], pa.string_view()),
+            "more": pa.array(["a", None, "c"], pa.string_view()),
+        }
+    )
     pq.write_table(table, tmp_path / "in.parquet")
     assert pq.read_schema(tmp_path / "in.parquet").field("title").type == pa.string_view()
     score_all(str(tmp_path / "in.parquet"), place_of(tmp_path / "monday.parquet"))
@@ -96,9 +98,13 @@ def test_views_of_text_can_be_rejected_and_found_again(tmp_path):
 
 def test_long_texts_make_smaller_row_groups(tmp_path):
     text = "x" * 20_000
-    table = pa.table({
-        "listing_id": range(10_000), "title": ["RTX 3080"] * 10_000, "description": [text] * 10_000,
-    })  # fmt: skip
+    table = pa.table(
+        {
+            "listing_id": range(10_000),
+            "title": ["RTX 3080"] * 10_000,
+            "description": [text] * 10_000,
+        }
+    )
     pq.write_table(table, tmp_path / "in.parquet")
     score_all(str(tmp_path / "in.parquet"), place_of(tmp_path / "out.parquet"))
     metadata = pq.read_metadata(tmp_path / "out.parquet")

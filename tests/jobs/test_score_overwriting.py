@@ -25,8 +25,9 @@ def write(path, titles):
 def contents(folder):
     return {
         path.relative_to(folder).as_posix(): path.read_bytes()
-        for path in folder.rglob("*") if path.is_file()
-    }  # fmt: skip
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
 
 
 @EVERY
@@ -146,8 +147,9 @@ def test_a_summary_takes_the_place_of_nothing(run, feeds, tmp_path, name, fault,
 
 def test_a_summary_may_lie_beside_what_a_glob_matches_and_among_the_outputs(run, feeds, tmp_path):
     for summary in (feeds / "s.json", tmp_path / "out/s.json"):
-        result = run("score", "--resume", f"{feeds}/*.parquet", tmp_path / "out", "--summary",
-                     summary)  # fmt: skip
+        result = run(
+            "score", "--resume", f"{feeds}/*.parquet", tmp_path / "out", "--summary", summary
+        )
         assert result.exit_code == 0, result.output
         assert summary.exists()
 
@@ -155,8 +157,16 @@ def test_a_summary_may_lie_beside_what_a_glob_matches_and_among_the_outputs(run,
 def test_a_summary_is_no_earlier_output_that_is_read(run, feeds, tmp_path):
     monday = tmp_path / "monday.parquet"
     run("score", feeds / "a.parquet", monday)
-    result = run("score", feeds / "b.parquet", tmp_path / "tuesday.parquet", "--since", monday,
-                 "--overwrite", "--summary", monday)  # fmt: skip
+    result = run(
+        "score",
+        feeds / "b.parquet",
+        tmp_path / "tuesday.parquet",
+        "--since",
+        monday,
+        "--overwrite",
+        "--summary",
+        monday,
+    )
     assert result.exit_code == 1
     assert "is an earlier output that --since reads" in result.stderr
     assert pq.read_table(monday).num_rows == 2

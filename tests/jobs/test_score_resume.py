@@ -37,8 +37,9 @@ def contents(folder):
     """Return the bytes of all files by name, those that begin with a point left out."""
     return {
         path.relative_to(folder).as_posix(): path.read_bytes()
-        for path in folder.rglob("*") if path.is_file() and not path.name.startswith(".")
-    }  # fmt: skip
+        for path in folder.rglob("*")
+        if path.is_file() and not path.name.startswith(".")
+    }
 
 
 def hidden(folder):
@@ -149,8 +150,10 @@ def test_the_footer_says_how_a_file_was_made(feeds, tmp_path):
     record = json.loads(metadata[RECORD_KEY.encode()])
     assert record["input"]["bytes"] == (feeds / "a.parquet").stat().st_size
     assert record["counts"] == {
-        "rows": 2, "rejects": 1, "decisions": {"match": 1, "no_match": 1},
-    }  # fmt: skip
+        "rows": 2,
+        "rejects": 1,
+        "decisions": {"match": 1, "no_match": 1},
+    }
     assert (record["model_version"], record["index_version"]) == ("m1", "i1")
     assert record["options"]["top_k"] == 20
     assert record["columns"] == {"listing_id": "string", "title": "string"}
@@ -260,9 +263,15 @@ def test_an_interrupted_run_ends_in_one_line_and_goes_on(tmp_path, command, stop
     for name in "abc":
         write(tmp_path / f"feeds/{name}.parquet", titles)
     arguments = [
-        sys.executable, "-c", "from jobs.cli import main; main()", command, "--top-k", "1",
-        str(tmp_path / "feeds"), str(tmp_path / "out"),
-    ]  # fmt: skip
+        sys.executable,
+        "-c",
+        "from jobs.cli import main; main()",
+        command,
+        "--top-k",
+        "1",
+        str(tmp_path / "feeds"),
+        str(tmp_path / "out"),
+    ]
     environment = {**os.environ, "RERANK_HOME": str(tmp_path / "home")}
     child = subprocess.Popen(arguments, stderr=subprocess.PIPE, text=True, env=environment)
     while child.poll() is None and not list(tmp_path.rglob(".a.parquet.*")):

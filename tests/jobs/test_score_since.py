@@ -53,9 +53,13 @@ def tuesday(tmp_path, rows, monday, fresh):
 
 def test_only_what_changed_is_resolved_and_the_output_is_the_same(tmp_path, monday):
     rows = [
-        listing(5, "card 5", colour="red"), listing(0, "card 0 changed"), listing(2, "card 2"),
-        {**listing(3, "card 3"), "vendor": "y"}, listing(77, "card 4"), listing(1, "card 1"),
-    ]  # fmt: skip
+        listing(5, "card 5", colour="red"),
+        listing(0, "card 0 changed"),
+        listing(2, "card 2"),
+        {**listing(3, "card 3"), "vendor": "y"},
+        listing(77, "card 4"),
+        listing(1, "card 1"),
+    ]
     fresh = Counting()
     answerer = tuesday(tmp_path, rows, monday, fresh)
     assert fresh.asked == ["card 0 changed", "card 3", "card 4"]
@@ -119,9 +123,14 @@ def test_the_command_reuses_what_it_wrote(run, write_listings, tmp_path):
     run("score", source, tmp_path / "monday.parquet")
     write_listings("in.csv", [*rows, listing(3, "gtx 1060 6gb")])
     result = run(
-        "score", source, tmp_path / "tuesday.parquet", "--since", tmp_path / "monday.parquet",
-        "--summary", tmp_path / "s.json",
-    )  # fmt: skip
+        "score",
+        source,
+        tmp_path / "tuesday.parquet",
+        "--since",
+        tmp_path / "monday.parquet",
+        "--summary",
+        tmp_path / "s.json",
+    )
     assert result.exit_code == 0, result.output
     assert "2 earlier answers of this model, index and options" in result.stderr
     assert "2 answers reused" in result.stderr
@@ -183,9 +192,10 @@ def test_damaged_pages_of_an_earlier_output_are_a_warning_and_answered_anew(
     file = pq.ParquetFile(monday)
     chunks = file.metadata.row_group(0)
     at = next(
-        chunks.column(n) for n in range(chunks.num_columns)
+        chunks.column(n)
+        for n in range(chunks.num_columns)
         if chunks.column(n).path_in_schema == column
-    ).data_page_offset  # fmt: skip
+    ).data_page_offset
     file.close()
     content = bytearray(monday.read_bytes())
     content[at : at + 8] = b"\xff" * 8

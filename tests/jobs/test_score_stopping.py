@@ -112,9 +112,15 @@ def test_a_killed_worker_of_a_run_ends_it_in_one_line(tmp_path):
         table = pa.table({"listing_id": titles, "title": titles})
         pq.write_table(table, tmp_path / f"feeds/{name}.parquet")
     command = [
-        sys.executable, "-c", "from jobs.cli import main; main()", "score", "--workers", "2",
-        str(tmp_path / "feeds"), str(tmp_path / "out"),
-    ]  # fmt: skip
+        sys.executable,
+        "-c",
+        "from jobs.cli import main; main()",
+        "score",
+        "--workers",
+        "2",
+        str(tmp_path / "feeds"),
+        str(tmp_path / "out"),
+    ]
     environment = {**os.environ, "RERANK_HOME": str(tmp_path / "home")}
     child = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment)
     while child.poll() is None and not _workers(child.pid):
@@ -133,6 +139,5 @@ def _workers(parent: int) -> list[int]:
     """Return the processes that a process has spawned to work."""
     children = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
     return [
-        int(pid) for pid in children
-        if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()
-    ]  # fmt: skip
+        int(pid) for pid in children if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    ]

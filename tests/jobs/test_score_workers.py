@@ -23,8 +23,9 @@ def test_two_workers_write_the_same_rows_in_the_same_order(run, tmp_path):
     many = pa.concat_tables([listings] * (9000 // listings.num_rows + 1))
     pq.write_table(many, tmp_path / "in.parquet")
     for workers in (1, 2):
-        done = run("score", "--workers", workers, tmp_path / "in.parquet",
-                   tmp_path / f"{workers}.parquet")  # fmt: skip
+        done = run(
+            "score", "--workers", workers, tmp_path / "in.parquet", tmp_path / f"{workers}.parquet"
+        )
         assert done.exit_code == 0, done.output
     one, two = (pq.read_table(tmp_path / f"{workers}.parquet") for workers in (1, 2))
     assert one.num_rows == many.num_rows

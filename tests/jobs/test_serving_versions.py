@@ -105,9 +105,11 @@ def test_a_version_that_answers_otherwise_than_when_it_was_made_does_not_serve(
     sound = working_version(registry, 0.25, reference=kept.as_dict())
     assert open_version(registry.workspace, sound).model.version == sound.version
     moved = replace(
-        kept, answers=tuple(replace(a, match_probability=a.match_probability / 2 + 0.3)
-                            for a in kept.answers),
-    )  # fmt: skip
+        kept,
+        answers=tuple(
+            replace(a, match_probability=a.match_probability / 2 + 0.3) for a in kept.answers
+        ),
+    )
     other = working_version(registry, 0.35, reference=moved.as_dict())
     with pytest.raises(MismatchError, match="20 of 20 reference listings are answered otherwise"):
         open_version(registry.workspace, other)
@@ -252,9 +254,10 @@ def test_a_ranker_by_name_is_the_newest_of_its_kind(registry, two, home):
     from rerank.ranker_folder import RankerKind
 
     assert workspace.serving_versions(RankerKind.LTR) == [two[1]]
-    replace_pointer(workspace.pointer_path, Pointer(
-        champion=VersionRef("pairwise", "p"), aliases={"ltr": two[0]}
-    ))  # fmt: skip
+    replace_pointer(
+        workspace.pointer_path,
+        Pointer(champion=VersionRef("pairwise", "p"), aliases={"ltr": two[0]}),
+    )
     assert workspace.serving_versions(RankerKind.LTR) == [two[0]]
     assert workspace.serving_versions(RankerKind.PAIRWISE) == [VersionRef("pairwise", "p")]
     replace_pointer(workspace.pointer_path, Pointer(champion=VersionRef("pairwise", "p")))

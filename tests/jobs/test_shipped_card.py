@@ -39,8 +39,13 @@ def test_the_shipped_card_holds_what_the_shipped_model_answers(card, shipped_res
 
 def test_the_shipped_card_is_current(card):
     now = shipped_card()
-    moving = {"created_at": "", "code_version": "", "metrics": {}, "reference": {},
-              "distribution": {}}  # fmt: skip
+    moving = {
+        "created_at": "",
+        "code_version": "",
+        "metrics": {},
+        "reference": {},
+        "distribution": {},
+    }
     assert replace(card, **moving) == replace(now, **moving), REMEDY
     assert card.metrics["measured_on"] == now.metrics["measured_on"]
     for name, figure in now.metrics["figures"].items():

@@ -37,8 +37,11 @@ def store(home):
 def filled(run, write_listings, store):
     """A store with two listings and an answer to each, by two people."""
     listings = [LISTING, {**LISTING, "listing_id": "b", "title": "riser cable", "price": ""}]
-    answers = [ANSWER, {**ANSWER, "listing_id": "b", "verdict": "not_gpu", "gpu_id": ""},
-               {**ANSWER, "annotator": "bob", "verdict": "unsure", "gpu_id": ""}]  # fmt: skip
+    answers = [
+        ANSWER,
+        {**ANSWER, "listing_id": "b", "verdict": "not_gpu", "gpu_id": ""},
+        {**ANSWER, "annotator": "bob", "verdict": "unsure", "gpu_id": ""},
+    ]
     for contents, rows in (("listings", listings), ("annotations", answers)):
         result = run("store", "import", contents, write_listings(f"{contents}.csv", rows))
         assert result.exit_code == 0, result.output
@@ -162,10 +165,15 @@ def test_an_export_replaces_a_file_only_if_told_so(run, filled, tmp_path):
     assert [p.name for p in tmp_path.iterdir() if p.name.startswith(".")] == []
 
 
-@pytest.mark.parametrize(("name", "told"), [
-    ("out.txt", "ending in .csv, .jsonl, .parquet"), ("out", "'no ending'"),
-    (".", "ending in .csv"), ("folder.csv", "found a folder"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("out.txt", "ending in .csv, .jsonl, .parquet"),
+        ("out", "'no ending'"),
+        (".", "ending in .csv"),
+        ("folder.csv", "found a folder"),
+    ],
+)
 def test_an_export_needs_the_name_of_a_format(run, filled, tmp_path, name, told):
     (tmp_path / "folder.csv").mkdir()
     result = run("store", "export", "listings", tmp_path / name, "--overwrite")
@@ -194,14 +202,24 @@ def test_csv_and_json_carry_every_value(run, filled):
     )
     (row,) = csv.DictReader(run("store", "sql", query, "--format", "csv").stdout.splitlines())
     assert row == {
-        "n": "", "l": '["a", null]', "d": "0.30000000000000004", "t": 'x,"y',
-        "at": "2026-01-02T03:04:05Z", "nan": "nan", "h": "2",
-    }  # fmt: skip
+        "n": "",
+        "l": '["a", null]',
+        "d": "0.30000000000000004",
+        "t": 'x,"y',
+        "at": "2026-01-02T03:04:05Z",
+        "nan": "nan",
+        "h": "2",
+    }
     (row,) = json.loads(run("store", "sql", query, "--format", "json").stdout)
     assert row == {
-        "n": None, "l": ["a", None], "d": 0.1 + 0.2, "t": 'x,"y', "at": "2026-01-02T03:04:05Z",
-        "nan": None, "h": 2,
-    }  # fmt: skip
+        "n": None,
+        "l": ["a", None],
+        "d": 0.1 + 0.2,
+        "t": 'x,"y',
+        "at": "2026-01-02T03:04:05Z",
+        "nan": None,
+        "h": 2,
+    }
     assert run("store", "sql", query, "--format", "jsonl").stdout == json.dumps(row) + "\n"
 
 
@@ -262,11 +280,15 @@ def test_a_table_tells_nan_and_infinity_from_null(run, filled):
 @pytest.mark.parametrize(
     ("interval", "shown"),
     [
-        ("3 days", "3 days"), ("1 day", "1 day"), ("14 months", "1 year 2 months"),
-        ("-1 month", "-1 month"), ("-3723.5 seconds", "-01:02:03.5"), ("0 days", "00:00:00"),
+        ("3 days", "3 days"),
+        ("1 day", "1 day"),
+        ("14 months", "1 year 2 months"),
+        ("-1 month", "-1 month"),
+        ("-3723.5 seconds", "-01:02:03.5"),
+        ("0 days", "00:00:00"),
         ("2 years 1 day 100 hours", "2 years 1 day 100:00:00"),
     ],
-)  # fmt: skip
+)
 def test_intervals_are_written_as_duckdb_does(run, filled, interval, shown):
     query = f"SELECT INTERVAL '{interval}' AS i, (INTERVAL '{interval}')::VARCHAR AS theirs"
     (row,) = json.loads(run("store", "sql", query, "--format", "json").stdout)
@@ -276,8 +298,11 @@ def test_intervals_are_written_as_duckdb_does(run, filled, interval, shown):
 def test_rows_that_columns_would_cut_to_pieces_are_laid_out_one_below_the_other(run, filled):
     lines = run("store", "sql", "SELECT * FROM annotations ORDER BY ALL").stdout.splitlines()
     assert lines[:4] == [
-        "row 1", "  listing_id     a", "  annotator      ann", "  verdict        match",
-    ]  # fmt: skip
+        "row 1",
+        "  listing_id     a",
+        "  annotator      ann",
+        "  verdict        match",
+    ]
     assert "  gpu_id         geforce-rtx-4060-8gb-gddr6" in lines
 
 
@@ -297,7 +322,7 @@ def test_rows_that_columns_would_cut_to_pieces_are_laid_out_one_below_the_other(
         ("SELECT 1; DROP TABLE listings", "expected one query, found 2; run each by itself"),
         ("SELECT error('oh no')", "oh no"),
     ],
-)  # fmt: skip
+)
 def test_a_wrong_query_is_one_clear_line(run, filled, query, told):
     before = dump(filled)
     result = run("store", "sql", query)
@@ -331,8 +356,10 @@ def test_tables_are_listed_in_80_columns_and_as_json(run):
     assert "  annotator      who answered" in lines
     tables = {t["table"]: t for t in json.loads(run("store", "tables", "--format", "json").stdout)}
     assert tables["annotations"]["columns"][1] == {
-        "column": "annotator", "type": "VARCHAR", "meaning": "who answered",
-    }  # fmt: skip
+        "column": "annotator",
+        "type": "VARCHAR",
+        "meaning": "who answered",
+    }
 
 
 RUNS = ("20260101T000000-a", "20260102T000000-b")
@@ -344,61 +371,117 @@ def _add_runs(session):
     An ablation came after them.
     """
     for run_id, command in (*((run_id, "evaluate") for run_id in RUNS), ("20260103", "ablate")):
-        session.execute("t", "INSERT INTO evaluation_runs BY NAME (SELECT $run AS run_id, "
+        session.execute(
+            "t",
+            "INSERT INTO evaluation_runs BY NAME (SELECT $run AS run_id, "
             "$command AS command, now() AS started_at, 'm' AS model_version, 'i' AS index_version, "
             "'r' AS registry_version, 7 AS seed, 1000 AS samples, '{}' AS machine, "
-            "0 AS latency_listings)", {"run": run_id, "command": command})  # fmt: skip
+            "0 AS latency_listings)",
+            {"run": run_id, "command": command},
+        )
     for run_id in RUNS:
         last = run_id.endswith("b")
         rows = [  # listing, gold, shop, decision, model, margin, rank, accepted
             ("a", "GeForce RTX 4060", "north", "match", "GeForce RTX 4060", 0.9, 1, True),
             ("b", "GeForce RTX 4070", "south", "match", "GeForce RTX 4060", 0.5, 3, True),
-            ("c", "Radeon RX 6600", "south", "match" if last else "review", "Radeon RX 6600",
-             0.1 if last else 0.2, 1, last),
-        ]  # fmt: skip
+            (
+                "c",
+                "Radeon RX 6600",
+                "south",
+                "match" if last else "review",
+                "Radeon RX 6600",
+                0.1 if last else 0.2,
+                1,
+                last,
+            ),
+        ]
         for key, gold, shop, decision, model, margin, rank, accepted in rows:
             common = {"run": run_id, "key": key}
-            session.execute("t", "INSERT INTO evaluation_listings BY NAME (SELECT $run AS run_id, "
+            session.execute(
+                "t",
+                "INSERT INTO evaluation_listings BY NAME (SELECT $run AS run_id, "
                 "'mine' AS set_name, $key AS listing_id, 'title ' || $key AS title, '' AS vendor, "
                 "'match' AS kind, [$gold] AS gold_models, $gold AS gold_model, '' AS gold_form, "
                 "$key AS listing_group, $shop AS shop, '' AS language, false AS unseen)",
-                {**common, "gold": gold, "shop": shop})  # fmt: skip
-            session.execute("t", "INSERT INTO predictions BY NAME (SELECT $run AS run_id, "
+                {**common, "gold": gold, "shop": shop},
+            )
+            session.execute(
+                "t",
+                "INSERT INTO predictions BY NAME (SELECT $run AS run_id, "
                 "'mine' AS set_name, $key AS listing_id, $model AS model, "
                 "0.9 AS match_probability, $margin AS margin, $decision AS decision, "
                 "'' AS reason, [] AS candidates, "
                 "[] AS candidate_set, 'm' AS model_version, 'i' AS index_version)",
-                {**common, "model": model, "margin": margin, "decision": decision})  # fmt: skip
-            session.execute("t", "INSERT INTO evaluation_outcomes BY NAME (SELECT $run AS run_id, "
+                {**common, "model": model, "margin": margin, "decision": decision},
+            )
+            session.execute(
+                "t",
+                "INSERT INTO evaluation_outcomes BY NAME (SELECT $run AS run_id, "
                 "'mine' AS set_name, 'rerank' AS system, $key AS listing_id, $rank AS rank, "
                 "[] AS grades, $accepted AS accepted)",
-                {**common, "rank": rank, "accepted": accepted})  # fmt: skip
+                {**common, "rank": rank, "accepted": accepted},
+            )
     for version, generation in (("r", "GeForce 40"), ("old", "GeForce 39")):
-        session.execute("t", "INSERT INTO registry_gpus VALUES ($v, 'g', 'GeForce RTX 4070', "
+        session.execute(
+            "t",
+            "INSERT INTO registry_gpus VALUES ($v, 'g', 'GeForce RTX 4070', "
             "'NVIDIA', 'GeForce', $g, 12, 'GDDR6X', 'PCIe', 2023, [], [], [])",
-            {"v": version, "g": generation})  # fmt: skip
+            {"v": version, "g": generation},
+        )
     save_listings(session, [StoredListing(Listing(key, f"title {key}")) for key in "abc"])
-    save_annotations(session, [
-        Annotation("a", "ann", Verdict.MATCH, None, "GeForce RTX 4060"),
-        Annotation("a", "bob", Verdict.MATCH, None, "GeForce RTX 4070"),
-        Annotation("a", "carl", Verdict.UNSURE),
-        Annotation("c", "ann", Verdict.NOT_GPU),
-        Annotation("c", "bob", Verdict.NOT_GPU),
-    ])  # fmt: skip
+    save_annotations(
+        session,
+        [
+            Annotation("a", "ann", Verdict.MATCH, None, "GeForce RTX 4060"),
+            Annotation("a", "bob", Verdict.MATCH, None, "GeForce RTX 4070"),
+            Annotation("a", "carl", Verdict.UNSURE),
+            Annotation("c", "ann", Verdict.NOT_GPU),
+            Annotation("c", "bob", Verdict.NOT_GPU),
+        ],
+    )
 
 
 EXPECTED = [
-    [{"listing_id": "a", "title": "title a",
-      "said": ["ann: GeForce RTX 4060", "bob: GeForce RTX 4070"]}],
-    [{"set_name": "mine", "shop": "south", "accepted": 2, "wrong": 1, "wrong_share": 0.5},
-     {"set_name": "mine", "shop": "north", "accepted": 1, "wrong": 0, "wrong_share": 0.0}],
-    [{"gold_model": "GeForce RTX 4070", "generation": "GeForce 40", "wrong": 1,
-      "mostly_taken_for": "GeForce RTX 4060"}],
-    [{"listing_id": "c", "annotator": who, "said": "not_gpu", "decided_before": "review",
-      "decides_now": "match", "model_now": "Radeon RX 6600"} for who in ("ann", "bob")],
-    [{"listing_id": "b", "title": "title b", "decision": "match", "model": "GeForce RTX 4060",
-      "margin": 0.5}],
-]  # fmt: skip
+    [
+        {
+            "listing_id": "a",
+            "title": "title a",
+            "said": ["ann: GeForce RTX 4060", "bob: GeForce RTX 4070"],
+        }
+    ],
+    [
+        {"set_name": "mine", "shop": "south", "accepted": 2, "wrong": 1, "wrong_share": 0.5},
+        {"set_name": "mine", "shop": "north", "accepted": 1, "wrong": 0, "wrong_share": 0.0},
+    ],
+    [
+        {
+            "gold_model": "GeForce RTX 4070",
+            "generation": "GeForce 40",
+            "wrong": 1,
+            "mostly_taken_for": "GeForce RTX 4060",
+        }
+    ],
+    [
+        {
+            "listing_id": "c",
+            "annotator": who,
+            "said": "not_gpu",
+            "decided_before": "review",
+            "decides_now": "match",
+            "model_now": "Radeon RX 6600",
+        }
+        for who in ("ann", "bob")
+    ],
+    [
+        {
+            "listing_id": "b",
+            "title": "title b",
+            "decision": "match",
+            "model": "GeForce RTX 4060",
+            "margin": 0.5,
+        }
+    ],
+]
 
 
 def test_the_documentation_has_five_queries():

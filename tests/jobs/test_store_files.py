@@ -45,21 +45,59 @@ def dump(store):
 
 
 TEXT = st.text(st.characters(codec="utf-8"), max_size=30) | st.sampled_from(
-    ["\x00", '"', "'", ",", "\n", "\r", "\r\n", " lead", "\ufeff", "\u2028", "a\x00b", "-", "null",
-     "é", "显卡", "🙂", "=1+1", "\\", "\\n", "[]", "NaN", "  ", "\t", '""', "x\r"]
-)  # fmt: skip
+    [
+        "\x00",
+        '"',
+        "'",
+        ",",
+        "\n",
+        "\r",
+        "\r\n",
+        " lead",
+        "\ufeff",
+        "\u2028",
+        "a\x00b",
+        "-",
+        "null",
+        "é",
+        "显卡",
+        "🙂",
+        "=1+1",
+        "\\",
+        "\\n",
+        "[]",
+        "NaN",
+        "  ",
+        "\t",
+        '""',
+        "x\r",
+    ]
+)
 KEYS = TEXT.filter(lambda text: text != "")
 TIMES = st.datetimes(min_value=datetime(1970, 1, 1), max_value=datetime(9999, 12, 31))
 LISTINGS = st.builds(
     StoredListing,
-    st.builds(Listing, KEYS, KEYS, TEXT, TEXT,
-              st.none() | st.floats(allow_nan=False, allow_infinity=False)),
-    TEXT, TEXT,
-)  # fmt: skip
+    st.builds(
+        Listing,
+        KEYS,
+        KEYS,
+        TEXT,
+        TEXT,
+        st.none() | st.floats(allow_nan=False, allow_infinity=False),
+    ),
+    TEXT,
+    TEXT,
+)
 ANSWERS = st.builds(
-    Annotation, st.none(), KEYS, st.sampled_from([v for v in Verdict if v is not Verdict.MATCH]),
-    shown=st.lists(TEXT, max_size=3).map(tuple), model_version=TEXT, note=TEXT, annotated_at=TIMES,
-)  # fmt: skip
+    Annotation,
+    st.none(),
+    KEYS,
+    st.sampled_from([v for v in Verdict if v is not Verdict.MATCH]),
+    shown=st.lists(TEXT, max_size=3).map(tuple),
+    model_version=TEXT,
+    note=TEXT,
+    annotated_at=TIMES,
+)
 
 
 @pytest.mark.parametrize("ending", ENDINGS)
@@ -79,9 +117,19 @@ def test_any_text_survives_export_and_import(
     one, other = Store(folder / "one.duckdb"), Store(folder / "other.duckdb")
     key = listings[0].listing.listing_id
     answers = [
-        Annotation(key, a.annotator, a.verdict, None, None, a.shown, a.model_version, a.note,
-                   a.annotated_at) for a in answers
-    ]  # fmt: skip
+        Annotation(
+            key,
+            a.annotator,
+            a.verdict,
+            None,
+            None,
+            a.shown,
+            a.model_version,
+            a.note,
+            a.annotated_at,
+        )
+        for a in answers
+    ]
     with one.writing() as session:
         save_listings(session, listings)
         save_annotations(session, answers)
@@ -108,9 +156,10 @@ def _truncated(path):
 
 def _damaged_inside(path):
     pq.write_table(
-        pa.table({"listing_id": [str(n) for n in range(5000)], "title": ["title"] * 5000}), path,
+        pa.table({"listing_id": [str(n) for n in range(5000)], "title": ["title"] * 5000}),
+        path,
         compression="zstd",
-    )  # fmt: skip
+    )
     content = bytearray(path.read_bytes())
     content[200:400] = bytes(200)
     path.write_bytes(bytes(content))
@@ -123,8 +172,9 @@ def _parquet_with_bad_utf8(path):
 
 
 def _parquet_with_a_column_twice(path):
-    table = pa.table([pa.array(["a"]), pa.array(["b"]), pa.array(["c"])],
-                     names=["listing_id", "title", "title"])  # fmt: skip
+    table = pa.table(
+        [pa.array(["a"]), pa.array(["b"]), pa.array(["c"])], names=["listing_id", "title", "title"]
+    )
     pq.write_table(table, path)
 
 
@@ -175,7 +225,7 @@ BAD_LISTINGS = {
     "price.csv": (_text("listing_id,title,price\na,b,'; DROP TABLE x\n"), "be a finite"),
     "long id.csv": (_text(f"listing_id,title\n{'x' * 1_000_000},b\n"), "is longer than 1000"),
     "ending.txt": (_text("listing_id,title\na,b\n"), "expected a file name ending in"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", BAD_LISTINGS)
@@ -254,8 +304,11 @@ def test_a_store_that_is_garbage_is_one_clear_error_and_stays(run, write_listing
     home.mkdir()
     (home / "store.duckdb").write_bytes(b"garbage" * 100)
     path = write_listings("listings.csv", [LISTING])
-    for arguments in (("import", "listings", path), ("sql", "SELECT 1"),
-                      ("export", "listings", path.with_name("out.csv"))):  # fmt: skip
+    for arguments in (
+        ("import", "listings", path),
+        ("sql", "SELECT 1"),
+        ("export", "listings", path.with_name("out.csv")),
+    ):
         result = run("store", *arguments)
         assert result.exit_code == 1
         (line,) = result.stderr.splitlines()

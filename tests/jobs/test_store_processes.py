@@ -39,10 +39,12 @@ def big_file(tmp_path):
     ids = [f"listing-{number}" for number in range(ROWS)]
     path = tmp_path / "big.parquet"
     table = {
-        "listing_id": ids, "title": ids, "annotator": ["bulk"] * ROWS,
+        "listing_id": ids,
+        "title": ids,
+        "annotator": ["bulk"] * ROWS,
         "verdict": ["match", "not_gpu", "unsure"] * (ROWS // 3),
         "gpu_id": ["RTX 4060 Ti 16GB", None, None] * (ROWS // 3),
-    }  # fmt: skip
+    }
     pq.write_table(pa.table(table), path)
     return path
 
@@ -50,17 +52,20 @@ def big_file(tmp_path):
 def rerank(home, *arguments):
     return subprocess.Popen(
         [sys.executable, "-c", "from jobs.cli import main; main()", *map(str, arguments)],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
         env={**os.environ, "RERANK_HOME": str(home)},
-    )  # fmt: skip
+    )
 
 
 def counts(store):
     with store.reading() as session:
         ((listings, answers, bulk),) = session.rows(
-            "t", "SELECT (SELECT count(*) FROM listings), count(*), "
+            "t",
+            "SELECT (SELECT count(*) FROM listings), count(*), "
             "count(*) FILTER (annotator = 'bulk') FROM annotations",
-        )  # fmt: skip
+        )
     return listings, answers, bulk
 
 
@@ -80,8 +85,9 @@ def test_readers_work_while_a_large_import_runs(store, home, big_file):
     while importing.poll() is None:
         seen.add(counts(store))
     assert importing.communicate() == (
-        f"added {ROWS:,}, unchanged 0, conflicts 0\nlistings added {ROWS:,}\n", "",
-    )  # fmt: skip
+        f"added {ROWS:,}, unchanged 0, conflicts 0\nlistings added {ROWS:,}\n",
+        "",
+    )
     seen.add(counts(store))
     assert seen == {(1, 1, 0), (ROWS + 1, ROWS + 1, ROWS)}
 

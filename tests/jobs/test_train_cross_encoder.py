@@ -25,8 +25,9 @@ def pack(number: int) -> dict[str, object]:
         "query_text": f"card {number}",
         "positives": [{"doc_id": f"p{number}", "text": f"geforce gtx {number}"}],
         "negatives": [{"doc_id": f"n{number}", "text": f"radeon rx {number}"}],
-        "source_chunk": "chunk", "meta": {"domain": "test"},
-    }  # fmt: skip
+        "source_chunk": "chunk",
+        "meta": {"domain": "test"},
+    }
 
 
 @pytest.fixture
@@ -37,11 +38,14 @@ def write_config(tmp_path, tiny_bert):
         lines = "".join(json.dumps(pack(number)) + "\n" for number in range(10, 30))
         (tmp_path / "train.jsonl").write_text(lines + changed.pop("more_lines", ""))
         content = {
-            "model": {"name": str(tiny_bert)}, "data": {"train": str(tmp_path / "train.jsonl")},
-            "lengths": {"pair": 24, "query": 12}, "optimizer": {"learning_rate": 0.01},
-            "steps": {"epochs": 1, "batch_queries": 6, "checkpoint_every": 1}, "lora": {"r": 2},
+            "model": {"name": str(tiny_bert)},
+            "data": {"train": str(tmp_path / "train.jsonl")},
+            "lengths": {"pair": 24, "query": 12},
+            "optimizer": {"learning_rate": 0.01},
+            "steps": {"epochs": 1, "batch_queries": 6, "checkpoint_every": 1},
+            "lora": {"r": 2},
             **changed,
-        }  # fmt: skip
+        }
         path = tmp_path / "config.yaml"
         path.write_text(yaml.safe_dump(content))
         return path
@@ -153,8 +157,9 @@ def test_generated_packs_are_written_by_side(run, tmp_path):
     out = tmp_path / "packs"
     result = run(*EXPORT, "--bootstrap", 60, "--negatives", 5, "--out", out)
     assert result.exit_code == 0, result.output
-    train, valid = (read_packs(out / f"{n}.jsonl", max_malformed_share=0).packs
-                    for n in ("train", "valid"))  # fmt: skip
+    train, valid = (
+        read_packs(out / f"{n}.jsonl", max_malformed_share=0).packs for n in ("train", "valid")
+    )
     assert result.stdout == (
         f"{len(train)} query packs to train on and {len(valid)} to validate on in {out}\n"
     )
@@ -179,11 +184,15 @@ def test_annotated_listings_become_packs(run, home, tmp_path):
         save_annotations(
             session,
             [
-                Annotation(key, "ann", Verdict.MATCH if key in models else Verdict.NOT_GPU,
-                           model=models.get(key))
+                Annotation(
+                    key,
+                    "ann",
+                    Verdict.MATCH if key in models else Verdict.NOT_GPU,
+                    model=models.get(key),
+                )
                 for key in titles
             ],
-        )  # fmt: skip
+        )
     result = run(*EXPORT, "--out", tmp_path / "packs")
     assert result.exit_code == 0, result.output
     packs = read_packs(tmp_path / "packs" / "train.jsonl", max_malformed_share=0).packs

@@ -50,8 +50,18 @@ def test_trains_reports_and_evaluates_in_the_workspace(run, home, config, photog
     assert found["model_version"] == report["model_version"]
     assert found["queries"] == report["data"]["split"]["test"]["queries"]
     assert found["failure_causes"] == report["failure_causes"]
-    named = run("evaluate-dual", photographs, "--model", folder, "--samples", 50, "--seed", 3,
-                "--format", "json")  # fmt: skip
+    named = run(
+        "evaluate-dual",
+        photographs,
+        "--model",
+        folder,
+        "--samples",
+        50,
+        "--seed",
+        3,
+        "--format",
+        "json",
+    )
     assert named.stdout == again.stdout
     everything = run("evaluate-dual", photographs, "--all", "--samples", 5)
     assert max(map(len, everything.stdout.splitlines())) <= 80

@@ -27,10 +27,13 @@ def annotate(
         if with_text:
             plain = (Listing(key, title) for key, (title, _) in zip(keys, answers, strict=True))
             save_listings(session, [StoredListing(listing, "shop", "en") for listing in plain])
-        save_annotations(session, [
-            Annotation(key, "kim", Verdict.MATCH if model else Verdict.NOT_GPU, model=model)
-            for key, (_, model) in zip(keys, answers, strict=True)
-        ])  # fmt: skip
+        save_annotations(
+            session,
+            [
+                Annotation(key, "kim", Verdict.MATCH if model else Verdict.NOT_GPU, model=model)
+                for key, (_, model) in zip(keys, answers, strict=True)
+            ],
+        )
 
 
 def parameters_of(home: Path) -> dict:
@@ -45,9 +48,10 @@ def test_train_ltr_uses_the_annotations_of_the_store(run, home):
     assert known
     answers = [
         *((f"{model} used, tested", model) for model in known),
-        ("gpu anti sag holder", None), ("rtx 9999 prototype", "GeForce RTX 9999"),
+        ("gpu anti sag holder", None),
+        ("rtx 9999 prototype", "GeForce RTX 9999"),
         ("some rtx 3080", "GeForce RTX 3080"),
-    ]  # fmt: skip
+    ]
     annotate(home, answers)
     result = run("train-ltr", "--scale", 0.01, "--annotation-weight", 6)
     assert result.exit_code == 0, result.output
@@ -104,9 +108,20 @@ def some_gold(path: Path) -> Path:
 def test_simulate_queue_reports_and_keeps_nothing(run, home, tmp_path):
     gold, out = some_gold(tmp_path / f"{LONG}.csv"), tmp_path / "queue.json"
     arguments = (
-        "simulate-queue", "--gold", gold, "--answers", "5,10", "--repeats", 2, "--scale", 0.01,
-        "--queue", "uncertain,random", "--out", out,
-    )  # fmt: skip
+        "simulate-queue",
+        "--gold",
+        gold,
+        "--answers",
+        "5,10",
+        "--repeats",
+        2,
+        "--scale",
+        0.01,
+        "--queue",
+        "uncertain,random",
+        "--out",
+        out,
+    )
     result = run(*arguments)
     assert result.exit_code == 0, result.output
     assert not home.exists()
@@ -116,9 +131,13 @@ def test_simulate_queue_reports_and_keeps_nothing(run, home, tmp_path):
     report = json.loads(out.read_text())
     assert report["sets"] == {LONG: 120}
     assert report["plan"] == {
-        "answers": [5, 10], "repeats": 2, "queues": ["uncertain", "random"], "halving": "model",
-        "weight": report["plan"]["weight"], "seed": 7,
-    }  # fmt: skip
+        "answers": [5, 10],
+        "repeats": 2,
+        "queues": ["uncertain", "random"],
+        "halving": "model",
+        "weight": report["plan"]["weight"],
+        "seed": 7,
+    }
     arms = [(arm["queue"], arm["answers"]) for arm in report["arms"]]
     assert arms == [("uncertain", 5), ("uncertain", 10), ("random", 5), ("random", 10)]
     assert len(report["runs"]) == 2 * (1 + 4)

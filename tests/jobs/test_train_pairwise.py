@@ -19,10 +19,13 @@ def sections(n_pairs: int = 60) -> list[dict]:
     rng, rows = np.random.default_rng(4), []
     for at in range(n_pairs):
         a, b = (
-            {"item_type": "profile_section", "item_reference_id": f"{side}{at}",
-             "metrics": {"clarity": round(float(rng.random()), 3), "tone": 1.0}}
+            {
+                "item_type": "profile_section",
+                "item_reference_id": f"{side}{at}",
+                "metrics": {"clarity": round(float(rng.random()), 3), "tone": 1.0},
+            }
             for side in "ab"
-        )  # fmt: skip
+        )
         label = 1 if a["metrics"]["clarity"] > b["metrics"]["clarity"] else -1
         rows.append({"item_a": a, "item_b": b, "label": label, "reason_tags": []})
     return rows
@@ -104,8 +107,9 @@ def test_embeddings_come_from_a_file_by_their_id(run, tmp_path, dataset):
         item["embedding_id"] = name
     dataset.write_text("".join(json.dumps(row) + "\n" for row in rows))
     vectors = tmp_path / "vectors.jsonl"
-    lines = ({"embedding_id": name, "embedding": [at % 3, 1.0 + at]}
-             for at, name in enumerate(ids[1:]))  # fmt: skip
+    lines = (
+        {"embedding_id": name, "embedding": [at % 3, 1.0 + at]} for at, name in enumerate(ids[1:])
+    )
     vectors.write_text("".join(json.dumps(line) + "\n" for line in lines))
     result = run("train-pairwise", "--input", dataset, "--embeddings", vectors, *quick())
     assert result.exit_code == 0, result.output
@@ -142,8 +146,10 @@ def test_smoke_says_what_made_each_answer(run):
     assert [line[0] for line in lines] == ["resolver", "pairwise", "candidate"]
     rows = json.loads(run("smoke", "--format", "json").stdout)
     assert [(row["works"], row["provenance"]) for row in rows] == [
-        (True, "onnx"), (True, "heuristic"), (True, "heuristic"),
-    ]  # fmt: skip
+        (True, "onnx"),
+        (True, "heuristic"),
+        (True, "heuristic"),
+    ]
 
 
 def test_smoke_without_onnxruntime_says_so_and_that_the_heuristic_serves(run, dataset, monkeypatch):
@@ -152,8 +158,9 @@ def test_smoke_without_onnxruntime_says_so_and_that_the_heuristic_serves(run, da
     rows = json.loads(run("smoke", "--format", "json").stdout)
     assert rows[0]["said"] == "onnxruntime is not installed"
     assert [(row["works"], row["provenance"]) for row in rows[:2]] == [
-        (False, "-"), (True, "heuristic"),
-    ]  # fmt: skip
+        (False, "-"),
+        (True, "heuristic"),
+    ]
     status = json.loads(run("status", "--format", "json").stdout)
     assert status["pairwise"]["provenance"] == "heuristic"
 
@@ -175,8 +182,15 @@ def test_smoke_fails_where_a_piece_is_damaged(run, home, dataset):
 def test_pairs_of_generated_listings_train_a_ranker_of_candidates(run, tmp_path):
     assert run("pairs", "bootstrap", "--n-pairs", 600).exit_code == 0
     assert run("pairs", "export", "--out", tmp_path / "set").exit_code == 0
-    result = run("train-pairwise", "--input", tmp_path / "set" / "dataset.jsonl", "--epochs", 15,
-                 "--format", "json")  # fmt: skip
+    result = run(
+        "train-pairwise",
+        "--input",
+        tmp_path / "set" / "dataset.jsonl",
+        "--epochs",
+        15,
+        "--format",
+        "json",
+    )
     assert result.exit_code == 0, result.output
     assert result.stderr == ""
     metadata = json.loads(result.stdout)

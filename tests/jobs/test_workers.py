@@ -190,9 +190,11 @@ def _start(script: str, folder: Path) -> subprocess.Popen[str]:
     (folder / "tests_jobs_sleeper.py").write_text(_SLEEPER)
     paths = os.pathsep.join([str(folder), os.getcwd(), os.environ.get("PYTHONPATH", "")])
     return subprocess.Popen(
-        [sys.executable, folder / "parent.py"], stdout=subprocess.PIPE, text=True,
+        [sys.executable, folder / "parent.py"],
+        stdout=subprocess.PIPE,
+        text=True,
         env={**os.environ, "PYTHONPATH": paths},
-    )  # fmt: skip
+    )
 
 
 @pytest.mark.slow

@@ -62,15 +62,23 @@ def test_a_group_left_out_leaves_all_the_others():
 def test_each_step_of_the_ladder_keeps_what_the_one_before_read():
     names = [step.name for step in LADDER]
     assert names == [
-        "fuzzy", "cosine", "overlap_and_vendor", "contradictions", "lambdarank", FULL,
-    ]  # fmt: skip
+        "fuzzy",
+        "cosine",
+        "overlap_and_vendor",
+        "contradictions",
+        "lambdarank",
+        FULL,
+    ]
     _, cosine, overlap, contradictions, trees, full = LADDER
     assert set(cosine.features) < set(overlap.features) < set(contradictions.features)
     assert trees.features == contradictions.features
     assert full.features == CANDIDATE_FEATURES
     assert [step.learner for step in LADDER[2:]] == [
-        Learner.LINEAR, Learner.LINEAR, Learner.TREES, Learner.TREES,
-    ]  # fmt: skip
+        Learner.LINEAR,
+        Learner.LINEAR,
+        Learner.TREES,
+        Learner.TREES,
+    ]
 
 
 def test_systems_have_names_of_their_own_and_read_known_columns():
@@ -84,7 +92,7 @@ def test_systems_have_names_of_their_own_and_read_known_columns():
 
 def candidates(
     listing: list[int], key: list[int], grade: list[int], *, n: int = 1
-) -> RankedCandidates:  # fmt: skip
+) -> RankedCandidates:
     columns = (np.array(column, np.int64) for column in (listing, key, grade))
     return RankedCandidates(n, *columns, tie=np.arange(len(listing)))
 
@@ -184,7 +192,7 @@ def test_the_plain_ranker_separates_what_can_be_separated():
 )
 def test_what_the_plain_ranker_cannot_learn_from(
     relevance: list[int], sizes: list[int], match: str
-):  # fmt: skip
+):
     with pytest.raises(InputError, match=match):
         fit_pairwise(np.zeros((2, 1)), np.array(relevance), sizes)
 
@@ -194,9 +202,7 @@ def test_what_the_plain_ranker_cannot_learn_from(
 
 @pytest.fixture(scope="module")
 def shipped_parts() -> tuple[Retriever, CueReader]:
-    retriever, _ = load_retriever(
-        shipped("index"), StaticEmbedder.load(shipped("embedder"))
-    )  # fmt: skip
+    retriever, _ = load_retriever(shipped("index"), StaticEmbedder.load(shipped("embedder")))
     return retriever, CueReader.load(shipped("cues.yaml"))
 
 

@@ -13,8 +13,10 @@ from rerank.resolver import Resolution, ScoredCandidate
 from rerank.store.annotations import Annotation, Verdict
 
 SAID = {
-    "-": Verdict.UNSURE, "none": Verdict.NONE_OF_THESE, "not": Verdict.NOT_GPU,
-}  # fmt: skip
+    "-": Verdict.UNSURE,
+    "none": Verdict.NONE_OF_THESE,
+    "not": Verdict.NOT_GPU,
+}
 
 
 def said(listing_id, annotator, what, gpu_id=None):
@@ -130,11 +132,17 @@ def test_labels_of_different_numbers_of_listings_are_refused(metric):
 
 def test_agreement_is_measured_for_each_two_who_share_listings():
     answers = [
-        said("L1", "ann", "A100", "a100-40gb"), said("L1", "bob", "A100", "a100-80gb"),
-        said("L2", "ann", "not"), said("L2", "bob", "none"),
-        said("L3", "ann", "H100"), said("L3", "bob", "H100"), said("L3", ADJUDICATOR, "not"),
-        said("L4", "ann", "-"), said("L4", "bob", "-"), said("L5", "cid", "A100"),
-    ]  # fmt: skip
+        said("L1", "ann", "A100", "a100-40gb"),
+        said("L1", "bob", "A100", "a100-80gb"),
+        said("L2", "ann", "not"),
+        said("L2", "bob", "none"),
+        said("L3", "ann", "H100"),
+        said("L3", "bob", "H100"),
+        said("L3", ADJUDICATOR, "not"),
+        said("L4", "ann", "-"),
+        said("L4", "bob", "-"),
+        said("L5", "cid", "A100"),
+    ]
     [found] = agreements(answers, seed=1)
     assert (found.first, found.second, found.n) == ("ann", "bob", 4)
     assert found.agreed.value == 0.75
@@ -147,13 +155,21 @@ def test_agreement_is_measured_for_each_two_who_share_listings():
 
 def test_disputes_are_the_listings_whose_opinions_differ_and_that_nobody_settled():
     answers = [
-        said("L1", "bob", "H100"), said("L1", "ann", "A100"),
-        said("L2", "ann", "A100"), said("L2", "bob", "-"),
-        said("L3", "ann", "A100"), said("L3", "bob", "not"), said("L3", ADJUDICATOR, "not"),
-        said("L4", "ann", "A100", "a100-40gb"), said("L4", "bob", "A100", "a100-80gb"),
-        said("L5", "ann", "-"), said("L5", "bob", "-"),
-        said("L6", "ann", "none"), said("L6", "bob", "not"), said("L6", "cid", "-"),
-    ]  # fmt: skip
+        said("L1", "bob", "H100"),
+        said("L1", "ann", "A100"),
+        said("L2", "ann", "A100"),
+        said("L2", "bob", "-"),
+        said("L3", "ann", "A100"),
+        said("L3", "bob", "not"),
+        said("L3", ADJUDICATOR, "not"),
+        said("L4", "ann", "A100", "a100-40gb"),
+        said("L4", "bob", "A100", "a100-80gb"),
+        said("L5", "ann", "-"),
+        said("L5", "bob", "-"),
+        said("L6", "ann", "none"),
+        said("L6", "bob", "not"),
+        said("L6", "cid", "-"),
+    ]
     found = disputes(answers)
     assert [dispute.listing_id for dispute in found] == ["L1", "L6"]
     assert [answer.annotator for answer in found[0].answers] == ["ann", "bob"]
@@ -168,9 +184,18 @@ def resolution(**shares):
     )
     top = candidates[0] if candidates else None
     return Resolution(
-        top and top.gpu_id, top and top.model, 8.0, "PCIe", top.probability if top else 0.0, 0.0,
-        "review", "", candidates, "m", "i",
-    )  # fmt: skip
+        top and top.gpu_id,
+        top and top.model,
+        8.0,
+        "PCIe",
+        top.probability if top else 0.0,
+        0.0,
+        "review",
+        "",
+        candidates,
+        "m",
+        "i",
+    )
 
 
 def judged(*rows):
@@ -189,8 +214,10 @@ def test_a_label_that_a_confident_model_contradicts_is_a_suspect():
     )
     found = suspects(rows)
     assert [(s.label.listing_id, s.suggestion) for s in found] == [
-        ("L5", "no match"), ("L4", "H100"), ("L2", "H100"),
-    ]  # fmt: skip
+        ("L5", "no match"),
+        ("L4", "H100"),
+        ("L2", "H100"),
+    ]
     assert found[1].probability == 0.97
     assert found[1].self_confidence == pytest.approx(0.03)
     assert found[2].label.label == "A100"
@@ -211,12 +238,18 @@ def test_a_class_without_labels_has_the_threshold_of_a_half():
 
 def test_labels_that_stand_are_the_adjudicators_else_each_opinion():
     answers = [
-        said("L1", "bob", "A100"), said("L1", "ann", "A100"), said("L1", "cid", "not"),
-        said("L2", "ann", "A100"), said("L2", ADJUDICATOR, "none"),
-        said("L3", "ann", "-"), said("L4", "ann", "A100"), said("L4", ADJUDICATOR, "-"),
-    ]  # fmt: skip
+        said("L1", "bob", "A100"),
+        said("L1", "ann", "A100"),
+        said("L1", "cid", "not"),
+        said("L2", "ann", "A100"),
+        said("L2", ADJUDICATOR, "none"),
+        said("L3", "ann", "-"),
+        said("L4", "ann", "A100"),
+        said("L4", ADJUDICATOR, "-"),
+    ]
     found = standing_labels(answers)
     assert [(x.listing_id, x.label, x.outcome, x.annotators) for x in found] == [
-        ("L1", "A100", "A100", ("ann", "bob")), ("L1", "not_gpu", "no match", ("cid",)),
+        ("L1", "A100", "A100", ("ann", "bob")),
+        ("L1", "not_gpu", "no match", ("cid",)),
         ("L2", "none_of_these", "no match", (ADJUDICATOR,)),
-    ]  # fmt: skip
+    ]

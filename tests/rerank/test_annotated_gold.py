@@ -49,8 +49,9 @@ def test_annotations_become_gold(tiny_retriever):
     assert sorted(found) == ["memory", "mug", "plain", "torn", "unknown", "vague"]
     assert (found["memory"].kind, found["memory"].gold_memory_gb) == (GoldKind.MATCH, 16)
     assert (found["plain"].gold_models, found["plain"].gold_memory_gb) == (
-        ("GeForce RTX 4060 Ti",), None,
-    )  # fmt: skip
+        ("GeForce RTX 4060 Ti",),
+        None,
+    )
     assert found["unknown"].gold_models == ("GeForce RTX 9999",)
     assert (found["mug"].kind, found["vague"].kind) == (GoldKind.NIL, GoldKind.AMBIGUOUS)
     assert (found["torn"].disputed, found["memory"].disputed) == (True, False)

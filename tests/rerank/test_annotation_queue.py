@@ -31,12 +31,21 @@ def candidate(model, probability, *, memory_gb=8.0, form="PCIe", similarity=0.5)
 
 
 def item(
-    key, title, *, model="GeForce RTX 3080", probability=0.5, rivals=(), shop="", votes=("a", "a"),
+    key,
+    title,
+    *,
+    model="GeForce RTX 3080",
+    probability=0.5,
+    rivals=(),
+    shop="",
+    votes=("a", "a"),
     thresholds=(0.5,),
-):  # fmt: skip
-    ranked = () if model is None else (
-        candidate(model, probability), *(candidate(name, share) for name, share in rivals)
-    )  # fmt: skip
+):
+    ranked = (
+        ()
+        if model is None
+        else (candidate(model, probability), *(candidate(name, share) for name, share in rivals))
+    )
     answer = Resolution(
         None, model, 8.0, "PCIe", probability, 0.0, "review", "", ranked, "model-1", "index-1"
     )
@@ -82,11 +91,14 @@ def test_variants_of_one_model_are_one_class():
 @pytest.mark.parametrize(
     ("votes", "expected"),
     [
-        ((), 0.0), (("a",), 0.0), (("a", "a", "a"), 0.0), (("a", "b", "c"), 1.0),
+        ((), 0.0),
+        (("a",), 0.0),
+        (("a", "a", "a"), 0.0),
+        (("a", "b", "c"), 1.0),
         (("a", "a", "b"), (-2 / 3 * math.log(2 / 3) - 1 / 3 * math.log(1 / 3)) / math.log(3)),
         (("a", "b"), 1.0),
     ],
-)  # fmt: skip
+)
 def test_vote_entropy_by_hand(votes, expected):
     assert vote_entropy(votes) == pytest.approx(expected)
 
@@ -175,12 +187,15 @@ def test_the_order_depends_on_the_listings_alone(strategy):
     rng = random.Random(5)
     items = [
         item(
-            f"{at:03}", f"brand{rng.randrange(5)} word{rng.randrange(40)} {rng.randrange(9)}",
-            model=f"M{rng.randrange(6)}", probability=rng.random(), shop=rng.choice("xyz"),
+            f"{at:03}",
+            f"brand{rng.randrange(5)} word{rng.randrange(40)} {rng.randrange(9)}",
+            model=f"M{rng.randrange(6)}",
+            probability=rng.random(),
+            shop=rng.choice("xyz"),
             votes=tuple(rng.choice("abc") for _ in range(3)),
         )
         for at in range(120)
-    ]  # fmt: skip
+    ]
     shuffled = rng.sample(items, len(items))
     found = asked(items, strategy=strategy)
     assert asked(items, strategy=strategy) == found
@@ -282,8 +297,9 @@ def test_contrast_reads_a_sellers_spelling_of_a_suffix(tiny_registry):
 def test_contrast_names_the_alias_or_part_number_of_one_candidate_only(tiny_registry):
     shown = [candidate("GeForce RTX 4080 SUPER", 0.9), candidate("GeForce RTX 4080", 0.1)]
     assert contrasts_of("zotac 4080S trinity", shown, tiny_registry) == [
-        Contrast(code="4080s"), Contrast(),
-    ]  # fmt: skip
+        Contrast(code="4080s"),
+        Contrast(),
+    ]
     both = [candidate("GeForce GTX 1060", 0.9), candidate("GeForce GTX 1060", 0.9, memory_gb=3.0)]
     assert [one.code for one in contrasts_of("evga P4-616 sc", both, tiny_registry)] == ["", ""]
 
@@ -294,8 +310,9 @@ def test_contrast_of_variants_is_memory_and_form(tiny_registry):
         candidate("GeForce RTX 3080", 0.9, memory_gb=16.0, form="mobile"),
     ]
     assert contrasts_of("RTX 3080", shown, tiny_registry) == [
-        Contrast(memory="memory unsaid"), Contrast(memory="memory unsaid", form="mobile unsaid"),
-    ]  # fmt: skip
+        Contrast(memory="memory unsaid"),
+        Contrast(memory="memory unsaid", form="mobile unsaid"),
+    ]
     _, mobile = contrasts_of("RTX 3080 16GB laptop gpu", shown, tiny_registry)
     assert (mobile.memory, mobile.form) == ("memory as stated", "mobile as stated")
 

@@ -28,19 +28,30 @@ CUES = CueReader({"box": ["box"], "with": ["with"], "holder": ["holder"], "lapto
 RANKER = {"name_quality": 1.0, "memory_fit": 0.5, "form_fit": 0.5}
 OFFER = {"named": 6.0, "exact_rivals": -1.5, "box_before": -6.0, "laptop_after": -6.0}
 TITLES = [
-    "Zotac RTX4060Ti 16GB", "RTX 4060 or A770", "box for RTX 3080", "", "see photos", "4080S",
-    "RTX 3080 with box", "A100 SXM4 80GB", "RX 6600 XT holder", "RTX 3080 laptop",
-]  # fmt: skip
+    "Zotac RTX4060Ti 16GB",
+    "RTX 4060 or A770",
+    "box for RTX 3080",
+    "",
+    "see photos",
+    "4080S",
+    "RTX 3080 with box",
+    "A100 SXM4 80GB",
+    "RX 6600 XT holder",
+    "RTX 3080 laptop",
+]
 
 
 @pytest.fixture(scope="module")
 def resolver(tiny_retriever: Retriever, linear_scorer: Callable[..., bytes]) -> Resolver:
     model = RerankModel(
-        ranker_text="", ranker=FeatureRanker(OnnxTrees(linear_scorer(CANDIDATE_FEATURES, RANKER))),
-        offer_text="", offer=OnnxTrees(linear_scorer(OFFER_FEATURES, OFFER, -3.0)),
+        ranker_text="",
+        ranker=FeatureRanker(OnnxTrees(linear_scorer(CANDIDATE_FEATURES, RANKER))),
+        offer_text="",
+        offer=OnnxTrees(linear_scorer(OFFER_FEATURES, OFFER, -3.0)),
         calibrator=Calibrator((-4.0, 4.0), (0.0, 1.0)),
-        thresholds=Thresholds(match=0.8, review=0.3, precision=0.99), version="model-1",
-    )  # fmt: skip
+        thresholds=Thresholds(match=0.8, review=0.3, precision=0.99),
+        version="model-1",
+    )
     return Resolver(tiny_retriever, model, CUES, index_version="index-1")
 
 
@@ -140,9 +151,10 @@ def test_listings_of_equal_text_are_resolved_once(
 
 def test_another_vendor_or_description_is_another_text(resolver: Resolver) -> None:
     listings = [
-        Listing("1", "4060 8GB"), Listing("2", "4060 8GB", vendor="Sapphire"),
+        Listing("1", "4060 8GB"),
+        Listing("2", "4060 8GB", vendor="Sapphire"),
         Listing("3", "4060 8GB", description="Radeon HD 7970 for spares"),
-    ]  # fmt: skip
+    ]
     plain, vendor, described = resolver.resolve_many(listings)
     assert plain.candidates != vendor.candidates != described.candidates != plain.candidates
 

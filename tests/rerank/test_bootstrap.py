@@ -25,14 +25,29 @@ SEED = 20
 
 
 def gpu(
-    model: str, memory_gb: float, memory_type: str, *, vendor: str = "NVIDIA", year: int = 2020,
-    line: str = "GeForce", form: str = "PCIe", part_numbers: tuple[str, ...] = (),
-) -> GpuRecord:  # fmt: skip
+    model: str,
+    memory_gb: float,
+    memory_type: str,
+    *,
+    vendor: str = "NVIDIA",
+    year: int = 2020,
+    line: str = "GeForce",
+    form: str = "PCIe",
+    part_numbers: tuple[str, ...] = (),
+) -> GpuRecord:
     slug = f"{model} {memory_gb:g}gb {memory_type} {form}".lower().replace(" ", "-")
     return GpuRecord(
-        gpu_id=slug, model=model, vendor=vendor, line=line, generation="", memory_gb=memory_gb,
-        memory_type=memory_type, form_factor=form, release_year=year, part_numbers=part_numbers,
-    )  # fmt: skip
+        gpu_id=slug,
+        model=model,
+        vendor=vendor,
+        line=line,
+        generation="",
+        memory_gb=memory_gb,
+        memory_type=memory_type,
+        form_factor=form,
+        release_year=year,
+        part_numbers=part_numbers,
+    )
 
 
 REGISTRY = [

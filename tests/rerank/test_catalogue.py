@@ -34,10 +34,23 @@ def bools(*values: int) -> Any:
 
 def test_metrics_have_distinct_names_and_say_what_they_are():
     assert [metric.name for metric in METRICS] == [
-        "precision_at_1", "recall_at_3", "recall_at_10", "recall_at_20", "mrr", "ndcg_at_10",
-        "roc_auc", "pr_auc", "ece", "brier", "aurc", "nil_false_match_rate", "accepted_share",
-        "accepted_share_at_precision", "precision_of_accepted", "memory_variant_accuracy",
-    ]  # fmt: skip
+        "precision_at_1",
+        "recall_at_3",
+        "recall_at_10",
+        "recall_at_20",
+        "mrr",
+        "ndcg_at_10",
+        "roc_auc",
+        "pr_auc",
+        "ece",
+        "brier",
+        "aurc",
+        "nil_false_match_rate",
+        "accepted_share",
+        "accepted_share_at_precision",
+        "precision_of_accepted",
+        "memory_variant_accuracy",
+    ]
     assert len({metric.label for metric in METRICS}) == len(METRICS)
     lower = {metric.name for metric in METRICS if metric.better is Better.LOWER}
     assert lower == {"ece", "brier", "aurc", "nil_false_match_rate"}

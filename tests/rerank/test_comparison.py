@@ -34,9 +34,14 @@ def compared(ours: Any, theirs: Any, groups: Any = None, **options: Any) -> Comp
     """Compare precision@1 of two columns of ranks."""
     names = range(len(ours)) if groups is None else groups
     return compare(
-        Resampling.draw(names, seed=SEED), PRECISION_AT_1, [ours], [theirs],
-        system="ours", baseline="theirs", **options,
-    )  # fmt: skip
+        Resampling.draw(names, seed=SEED),
+        PRECISION_AT_1,
+        [ours],
+        [theirs],
+        system="ours",
+        baseline="theirs",
+        **options,
+    )
 
 
 # --- differences ----------------------------------------------------------------------------
@@ -88,21 +93,31 @@ def test_only_the_listings_of_a_slice_are_compared():
 
 def test_what_was_not_measured_is_not_compared():
     nobody = compared(ranks_of(np.ones(3)), ranks_of(np.ones(3)), where=np.zeros(3, np.bool_))
-    assert nobody == Comparison(
-        "precision_at_1", "ours", "theirs", None, None, None, None, 0
-    )  # fmt: skip
+    assert nobody == Comparison("precision_at_1", "ours", "theirs", None, None, None, None, 0)
     assert nobody.as_dict() == {
-        "metric": "precision_at_1", "system": "ours", "baseline": "theirs", "difference": None,
-        "ci95": [None, None], "p_value": None, "p_adjusted": None, "n": 0,
-    }  # fmt: skip
+        "metric": "precision_at_1",
+        "system": "ours",
+        "baseline": "theirs",
+        "difference": None,
+        "ci95": [None, None],
+        "p_value": None,
+        "p_adjusted": None,
+        "n": 0,
+    }
 
 
 def test_a_comparison_as_json_is_rounded():
     found = Comparison("mrr", "a", "b", 1 / 3, (0.1, 2 / 3), 1 / 2001, 2 / 2001, 9)
     assert found.as_dict() == {
-        "metric": "mrr", "system": "a", "baseline": "b", "difference": 0.3333,
-        "ci95": [0.1, 0.6667], "p_value": 0.0005, "p_adjusted": 0.001, "n": 9,
-    }  # fmt: skip
+        "metric": "mrr",
+        "system": "a",
+        "baseline": "b",
+        "difference": 0.3333,
+        "ci95": [0.1, 0.6667],
+        "p_value": 0.0005,
+        "p_adjusted": 0.001,
+        "n": 9,
+    }
 
 
 # --- the randomisation test -----------------------------------------------------------------
@@ -114,11 +129,11 @@ def test_p_of_a_mean_equals_the_permutation_test_of_scipy(seed: int):
     rng = np.random.default_rng(seed)
     ours, theirs = rng.integers(1, 4, 11).astype(float), rng.integers(1, 6, 11).astype(float)
     exact = permutation_test(
-        (1 / ours, 1 / theirs), lambda x, y: x.mean() - y.mean(), permutation_type="samples",
-    ).pvalue  # fmt: skip
-    found = randomisation_test(
-        MRR, [ours], [theirs], np.arange(11), permutations=20_000, seed=seed
-    )  # fmt: skip
+        (1 / ours, 1 / theirs),
+        lambda x, y: x.mean() - y.mean(),
+        permutation_type="samples",
+    ).pvalue
+    found = randomisation_test(MRR, [ours], [theirs], np.arange(11), permutations=20_000, seed=seed)
     assert found == pytest.approx(exact, abs=0.015)
 
 
@@ -134,7 +149,7 @@ def test_p_of_a_curve_equals_the_permutation_test_of_scipy(seed: int):
 
     exact = permutation_test(
         (ours, theirs), gain, permutation_type="samples", vectorized=False
-    ).pvalue  # fmt: skip
+    ).pvalue
     found = randomisation_test(
         ROC_AUC, [ours, correct], [theirs, correct], np.arange(10), permutations=20_000, seed=seed
     )
@@ -148,10 +163,8 @@ def test_p_by_group_equals_the_permutation_test_over_sums_of_groups():
     sums = [np.bincount(group, 1 / ranks) for ranks in (ours, theirs)]
     exact = permutation_test(
         sums, lambda x, y: x.sum() - y.sum(), permutation_type="samples"
-    ).pvalue  # fmt: skip
-    found = randomisation_test(
-        MRR, [ours], [theirs], group + 4, permutations=20_000, seed=SEED
-    )  # fmt: skip
+    ).pvalue
+    found = randomisation_test(MRR, [ours], [theirs], group + 4, permutations=20_000, seed=SEED)
     assert found == pytest.approx(exact, abs=0.015)
 
 
@@ -163,11 +176,12 @@ def test_sums_of_a_mean_and_its_weighted_form_give_one_p(metric: Metric):
     rng = np.random.default_rng(SEED)
     ours, theirs = (
         {
-            "ranks": rng.choice([1.0, 2.0, np.inf], 30), "probability": rng.random(30),
+            "ranks": rng.choice([1.0, 2.0, np.inf], 30),
+            "probability": rng.random(30),
             "grades": rng.integers(0, 3, (30, 10)).astype(float),
         }
         for _ in range(2)
-    )  # fmt: skip
+    )
     columns = [
         [system.get(name, rng.random(30) < 0.7) for name in metric.columns]
         for system in (ours, theirs)
@@ -261,9 +275,13 @@ def test_faulty_arguments_are_errors():
         InputError, match=r"roc_auc reads probability, correct: expected 2 .* 1 and"
     ):
         compare(
-            Resampling.draw(range(3), seed=SEED), ROC_AUC, [ranks], [ranks],
-            system="a", baseline="b",
-        )  # fmt: skip
+            Resampling.draw(range(3), seed=SEED),
+            ROC_AUC,
+            [ranks],
+            [ranks],
+            system="a",
+            baseline="b",
+        )
     for value in (-0.1, 1.1, float("nan")):
         with pytest.raises(InputError, match="p-values from 0 to 1"):
             holm([0.5, value])

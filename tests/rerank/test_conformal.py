@@ -89,15 +89,18 @@ def test_a_missed_truth_counts_against_the_coverage() -> None:
 
 def test_every_decision_has_its_own_threshold() -> None:
     scores = {
-        "match": [0.01] * 99 + [0.9], "review": np.linspace(0.01, 1, 100).tolist(),
+        "match": [0.01] * 99 + [0.9],
+        "review": np.linspace(0.01, 1, 100).tolist(),
         "no_match": [0.3] * 100,
-    }  # fmt: skip
+    }
     sets = CandidateSets.from_scores(scores, seed=5)
     found = [sets.threshold(0.9, decision) for decision in DECISIONS]
     assert found == [0.01, pytest.approx(0.91), 0.3]
     assert sets.summary() == {
-        "method": METHOD, "listings": dict.fromkeys(DECISIONS, 100), "seed": 5,
-    }  # fmt: skip
+        "method": METHOD,
+        "listings": dict.fromkeys(DECISIONS, 100),
+        "seed": 5,
+    }
     with pytest.raises(InputError, match="expected a decision among match, review, no_match"):
         sets.threshold(0.9, "maybe")
 
@@ -149,11 +152,16 @@ OUTCOMES = {"a": 0.5, "b": 0.3, "c": 0.05, NO_MATCH: 0.15}
 @pytest.mark.parametrize(
     ("threshold", "expected"),
     [
-        (0.2, ("a",)), (0.5, ("a",)), (0.69, ("a",)), (0.7, ("a", "b")), (0.849, ("a", "b")),
-        (0.85, ("a", "b", NO_MATCH)), (0.95, ("a", "b", NO_MATCH, "c")),
+        (0.2, ("a",)),
+        (0.5, ("a",)),
+        (0.69, ("a",)),
+        (0.7, ("a", "b")),
+        (0.849, ("a", "b")),
+        (0.85, ("a", "b", NO_MATCH)),
+        (0.95, ("a", "b", NO_MATCH, "c")),
         (1.0, ("a", "b", NO_MATCH, "c")),
     ],
-)  # fmt: skip
+)
 def test_a_set_holds_every_outcome_near_enough(threshold: float, expected: tuple[str, ...]) -> None:
     assert one_group([threshold] * 20).select(OUTCOMES, "match", level=0.9) == expected
 
@@ -271,7 +279,7 @@ def gold(kind: GoldKind, *models: str) -> GoldListing:
         (("GeForce RTX 4080", NO_MATCH), gold(GoldKind.NIL), True),
         (("GeForce RTX 4080",), gold(GoldKind.NIL), False),
     ],
-)  # fmt: skip
+)
 def test_a_set_covers_any_accepted_name(
     found: tuple[str, ...], listing: GoldListing, expected: bool
 ) -> None:
@@ -300,9 +308,15 @@ def model(linear_scorer: LinearScorer) -> RerankModel:
     ranker = FeatureRanker(OnnxTrees(linear_scorer(CANDIDATE_FEATURES, weights)))
     offer = OnnxTrees(linear_scorer(OFFER_FEATURES, {"named": 3.0, "exact_rivals": -2.5}))
     return RerankModel(
-        "", ranker, "", offer, Calibrator((-4.0, 4.0), (0.0, 1.0)), Thresholds(0.8, 0.3, 0.99),
-        "model-1", candidate_sets=SETS,
-    )  # fmt: skip
+        "",
+        ranker,
+        "",
+        offer,
+        Calibrator((-4.0, 4.0), (0.0, 1.0)),
+        Thresholds(0.8, 0.3, 0.99),
+        "model-1",
+        candidate_sets=SETS,
+    )
 
 
 def resolver_of(retriever: Retriever, model: RerankModel) -> Resolver:
@@ -346,9 +360,10 @@ def test_an_older_model_says_that_it_has_no_candidate_sets(
 
 
 def test_calibration_is_the_same_for_the_same_seed(
-    make_retriever: Callable[..., Retriever], make_gpu: Callable[..., GpuRecord],
+    make_retriever: Callable[..., Retriever],
+    make_gpu: Callable[..., GpuRecord],
     model: RerankModel,
-) -> None:  # fmt: skip
+) -> None:
     records = [make_gpu(f"GeForce GTX {number}", 4) for number in range(950, 1000)]
     resolver = resolver_of(make_retriever(records), model)
     shares: list[float] = []
@@ -368,11 +383,14 @@ def test_calibration_is_the_same_for_the_same_seed(
 
 def save(folder: Path, linear_scorer: LinearScorer, **candidate_sets: Any) -> str:
     return save_model(
-        folder, ranker=("ranker", linear_scorer(CANDIDATE_FEATURES, {})),
+        folder,
+        ranker=("ranker", linear_scorer(CANDIDATE_FEATURES, {})),
         offer=("offer", linear_scorer(OFFER_FEATURES, {})),
-        calibrator=Calibrator((-4.0, 4.0), (0.0, 1.0)), thresholds=Thresholds(0.8, 0.3, 0.99),
-        parameters={"seed": 7}, **candidate_sets,
-    )  # fmt: skip
+        calibrator=Calibrator((-4.0, 4.0), (0.0, 1.0)),
+        thresholds=Thresholds(0.8, 0.3, 0.99),
+        parameters={"seed": 7},
+        **candidate_sets,
+    )
 
 
 def test_candidate_sets_survive_json() -> None:

@@ -15,10 +15,17 @@ from rerank.features import CueReader
 from rerank.features.cues import CATEGORIES, CueHits
 
 ENTRIES = {
-    "with": ["with", "incl*"], "without": ["no", "w o"], "for": ["for"], "box": ["box", "~空盒"],
-    "holder": ["anti sag", "halter*"], "picture": ["digital* print*"], "laptop": ["laptop"],
-    "system": ["gaming pc"], "card_word": ["card"], "storage": ["box"],
-}  # fmt: skip
+    "with": ["with", "incl*"],
+    "without": ["no", "w o"],
+    "for": ["for"],
+    "box": ["box", "~空盒"],
+    "holder": ["anti sag", "halter*"],
+    "picture": ["digital* print*"],
+    "laptop": ["laptop"],
+    "system": ["gaming pc"],
+    "card_word": ["card"],
+    "storage": ["box"],
+}
 
 
 def find(reader: CueReader, *titles: str) -> CueHits:
@@ -63,12 +70,17 @@ def shipped_reader() -> CueReader:
         ("with a b laptop", [("with", 0, False), ("laptop", 3, True)]),
         ("with a b c laptop", [("with", 0, False), ("laptop", 4, False)]),
         ("laptop with", [("laptop", 0, False), ("with", 1, False)]),
-        ("with a with b c laptop", [
-            ("with", 0, False), ("with", 2, True), ("laptop", 5, True),
-        ]),
+        (
+            "with a with b c laptop",
+            [
+                ("with", 0, False),
+                ("with", 2, True),
+                ("laptop", 5, True),
+            ],
+        ),
         ("for laptop", [("for", 0, False), ("laptop", 1, False)]),
     ],
-)  # fmt: skip
+)
 def test_entries_and_excuses(
     title: str, expected: list[tuple[str, int, bool]], reader: CueReader
 ) -> None:
@@ -110,11 +122,13 @@ def test_unknown_categories_are_named() -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("box: [unclosed", "cannot read cue words"), ("- box", "expected a mapping"),
-        ("box: carton", "expected a mapping of categories to lists"), ("", "expected a mapping"),
+        ("box: [unclosed", "cannot read cue words"),
+        ("- box", "expected a mapping"),
+        ("box: carton", "expected a mapping of categories to lists"),
+        ("", "expected a mapping"),
         ("boxx: [a]", "unknown categories boxx"),
     ],
-)  # fmt: skip
+)
 def test_a_bad_cue_file_is_refused(tmp_path: Path, content: str, message: str) -> None:
     path = tmp_path / "cues.yaml"
     path.write_text(content, encoding="utf-8")
@@ -133,19 +147,28 @@ def test_a_missing_cue_file_is_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("title", "category", "excused"),
     [
-        ("RTX 3080 box only", "box", False), ("RTX 3080 box only", "only", False),
-        ("RTX 3080 with original box", "box", True), ("RTX 3080 ohne Karton", "box", True),
-        ("Nur OVP RTX 3080", "only", False), ("caja vacia rtx 3080", "empty", False),
+        ("RTX 3080 box only", "box", False),
+        ("RTX 3080 box only", "only", False),
+        ("RTX 3080 with original box", "box", True),
+        ("RTX 3080 ohne Karton", "box", True),
+        ("Nur OVP RTX 3080", "only", False),
+        ("caja vacia rtx 3080", "empty", False),
         ("GPU holder bracket for RTX 4090", "holder", False),
         ("RTX 3080 mit Backplate", "cooling", True),
-        ("water block for RTX 3080", "cooling", False), ("mining rig 6x RX 580", "rig", False),
-        ("laptop rtx 3060", "laptop", False), ("suche rtx 3080", "wanted", False),
-        ("куплю rtx 3080", "wanted", False), ("коробка от rtx 3080", "box", False),
-        ("видеокарта rtx 3080", "card_word", False), ("显卡 rtx 3080", "card_word", False),
-        ("tylko pudelko rtx 3080", "box", False), ("karta graficzna rtx", "card_word", False),
-        ("rtx 3080 空盒", "empty", False), ("RTX 3080 defekt", "defect", False),
+        ("water block for RTX 3080", "cooling", False),
+        ("mining rig 6x RX 580", "rig", False),
+        ("laptop rtx 3060", "laptop", False),
+        ("suche rtx 3080", "wanted", False),
+        ("куплю rtx 3080", "wanted", False),
+        ("коробка от rtx 3080", "box", False),
+        ("видеокарта rtx 3080", "card_word", False),
+        ("显卡 rtx 3080", "card_word", False),
+        ("tylko pudelko rtx 3080", "box", False),
+        ("karta graficzna rtx", "card_word", False),
+        ("rtx 3080 空盒", "empty", False),
+        ("RTX 3080 defekt", "defect", False),
     ],
-)  # fmt: skip
+)
 def test_shipped_cues(title: str, category: str, excused: bool, shipped_reader: CueReader) -> None:
     found = [(name, excuse) for name, _, excuse in cues_of(shipped_reader, title)]
     assert (category, excused) in found

@@ -67,14 +67,22 @@ def test_reliability_by_hand():
     assert [(b["low"], b["high"]) for b in bins] == [(n / 10, (n + 1) / 10) for n in range(10)]
     assert [b["n"] for b in bins] == [1, 1, 0, 0, 0, 0, 0, 0, 0, 2]
     assert bins[9] == {
-        "low": 0.9, "high": 1.0, "n": 2, "mean_probability": 0.975, "share_correct": 0.5,
+        "low": 0.9,
+        "high": 1.0,
+        "n": 2,
+        "mean_probability": 0.975,
+        "share_correct": 0.5,
         "ci95": [0.0945, 0.9055],
-    }  # fmt: skip
+    }
     assert (bins[1]["mean_probability"], bins[1]["share_correct"]) == (0.1, 1.0)
     assert bins[5] == {
-        "low": 0.5, "high": 0.6, "n": 0, "mean_probability": None, "share_correct": None,
+        "low": 0.5,
+        "high": 0.6,
+        "n": 0,
+        "mean_probability": None,
+        "share_correct": None,
         "ci95": [None, None],
-    }  # fmt: skip
+    }
 
 
 @settings(deadline=None)
@@ -118,8 +126,10 @@ def test_risk_coverage_by_hand():
 def test_ties_share_their_errors():
     probability, correct = floats(0.9, 0.5, 0.5), bools(1, 0, 1)
     assert risk_coverage(each_alone(probability), probability, correct)["risk"] == [
-        0.0, 0.25, 0.3333,
-    ]  # fmt: skip
+        0.0,
+        0.25,
+        0.3333,
+    ]
 
 
 @settings(deadline=None)

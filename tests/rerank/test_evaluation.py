@@ -58,11 +58,18 @@ def card(model: str, memory_gb: float = 8, form: str = "PCIe") -> ScoredCandidat
 def answer(probability: float, decision: str, *candidates: ScoredCandidate) -> Resolution:
     best = candidates[0] if candidates else None
     return Resolution(
-        gpu_id=best.gpu_id if best else None, model=best.model if best else None,
-        memory_gb=best.memory_gb if best else None, form_factor=best.form_factor if best else None,
-        match_probability=probability, margin=0.0, decision=decision, reason="scripted",
-        candidates=candidates, model_version="m1", index_version="i1",
-    )  # fmt: skip
+        gpu_id=best.gpu_id if best else None,
+        model=best.model if best else None,
+        memory_gb=best.memory_gb if best else None,
+        form_factor=best.form_factor if best else None,
+        match_probability=probability,
+        margin=0.0,
+        decision=decision,
+        reason="scripted",
+        candidates=candidates,
+        model_version="m1",
+        index_version="i1",
+    )
 
 
 @dataclass
@@ -75,9 +82,7 @@ class Scripted:
     def resolve(self, listing: Listing, *, top_k: int = 20) -> Resolution:
         return self.resolve_many([listing], top_k=top_k)[0]
 
-    def resolve_many(
-        self, listings: Sequence[Listing], *, top_k: int = 20
-    ) -> Sequence[Resolution]:  # fmt: skip
+    def resolve_many(self, listings: Sequence[Listing], *, top_k: int = 20) -> Sequence[Resolution]:
         self.calls += 1
         return [self.answers[listing.title] for listing in listings]
 
@@ -128,8 +133,12 @@ def test_outcomes_by_hand():
     assert found.memory_judged.tolist() == [True, False, False, True] + [False] * 4
     assert found.memory_agrees[found.memory_judged].tolist() == [True, False]
     assert found.grades[:, :3].tolist() == [
-        [2, 0, 0], [2, 0, 0], [0, 2, 0], [1, 0, 0], *[[0, 0, 0]] * 4,
-    ]  # fmt: skip
+        [2, 0, 0],
+        [2, 0, 0],
+        [0, 2, 0],
+        [1, 0, 0],
+        *[[0, 0, 0]] * 4,
+    ]
 
 
 def test_figures_by_hand():
@@ -171,9 +180,18 @@ def test_figures_of_nil_listings_alone():
     assert figures["nil_false_match_rate"].value == 0.0
     assert figures["ece"].value == pytest.approx(0.05)
     assert {n for n, f in figures.items() if f.value is None} == {
-        "precision_at_1", "recall_at_3", "recall_at_10", "recall_at_20", "mrr", "ndcg_at_10",
-        "roc_auc", "pr_auc", "accepted_share", "precision_of_accepted", "memory_variant_accuracy",
-    }  # fmt: skip
+        "precision_at_1",
+        "recall_at_3",
+        "recall_at_10",
+        "recall_at_20",
+        "mrr",
+        "ndcg_at_10",
+        "roc_auc",
+        "pr_auc",
+        "accepted_share",
+        "precision_of_accepted",
+        "memory_variant_accuracy",
+    }
 
 
 def test_figures_of_nothing_are_all_none():
@@ -250,10 +268,14 @@ def test_errors_say_which_part_failed_the_costliest_first():
         ("review", "decision"),
     ]
     assert errors[1] == {
-        "listing_id": "variant", "title": "d", "want": "GeForce RTX 3080 12 GB",
-        "got": "GeForce RTX 3080 10 GB", "probability": 0.75, "decision": "match",
+        "listing_id": "variant",
+        "title": "d",
+        "want": "GeForce RTX 3080 12 GB",
+        "got": "GeForce RTX 3080 10 GB",
+        "probability": 0.75,
+        "decision": "match",
         "kind": "ranking",
-    }  # fmt: skip
+    }
     assert (errors[2]["want"], errors[2]["got"]) == ("no match", "Tesla T4 16 GB")
     assert errors[4]["got"] == "no candidates"
 
@@ -267,11 +289,16 @@ KNOWN = {"rtx 3080", "rtx 3080 ti", "t4"}
 @pytest.mark.parametrize(
     ("listing_id", "expected"),
     [
-        ("right", None), ("nil", None), ("review", "decision"), ("sibling", "ranking"),
-        ("variant", "ranking"), ("lost", "retrieval"), ("empty", "retrieval"),
+        ("right", None),
+        ("nil", None),
+        ("review", "decision"),
+        ("sibling", "ranking"),
+        ("variant", "ranking"),
+        ("lost", "retrieval"),
+        ("empty", "retrieval"),
         ("trap", "decision"),
     ],
-)  # fmt: skip
+)
 def test_every_error_is_lost_to_one_part(listing_id: str, expected: str | None):
     item = next(item for item in GOLD if item.listing_id == listing_id)
     found = lost_to(item, ANSWERS[item.title], KNOWN)
@@ -305,9 +332,10 @@ REGISTRY = [
 
 def report(**options: Any) -> dict[str, Any]:
     tools = {
-        name: options.pop(name) for name in ("baselines", "retriever", "candidate_sets", "explain")
+        name: options.pop(name)
+        for name in ("baselines", "retriever", "candidate_sets", "explain")
         if name in options
-    }  # fmt: skip
+    }
     instruments = Instruments(records=REGISTRY, registry_version="r1", **tools)
     options = {"samples": 200, **options}
     sets = {"hand": GOLD, "nil": [GOLD[6]]}
@@ -317,18 +345,28 @@ def report(**options: Any) -> dict[str, Any]:
 def lasting(found: dict[str, Any]) -> dict[str, Any]:
     """What of a report does not change from run to run."""
     return {
-        key: value for key, value in found.items()
+        key: value
+        for key, value in found.items()
         if key not in ("latency_ms", "run_id", "started_at")
-    }  # fmt: skip
+    }
 
 
 def test_report_layout():
     baseline = TokenCoverage(["GeForce RTX 3080", "Tesla T4"])
     found = json.loads(json.dumps(report(baselines=[baseline]), allow_nan=False))
     assert sorted(found) == [
-        "format_version", "index_version", "latency_ms", "machine", "model_version",
-        "registry_version", "run_id", "samples", "seed", "sets", "started_at",
-    ]  # fmt: skip
+        "format_version",
+        "index_version",
+        "latency_ms",
+        "machine",
+        "model_version",
+        "registry_version",
+        "run_id",
+        "samples",
+        "seed",
+        "sets",
+        "started_at",
+    ]
     assert (found["model_version"], found["index_version"]) == ("m1", "i1")
     assert found["registry_version"] == "r1"
     assert found["latency_ms"]["n"] == 10
@@ -336,14 +374,29 @@ def test_report_layout():
     assert sorted(found["machine"]) == ["cores", "platform", "python"]
     hand = found["sets"]["hand"]
     assert sorted(hand) == [
-        "baselines", "candidate_sets", "causes", "comparisons", "confusions", "curves",
-        "failures", "kinds", "loss_budget", "metrics", "n", "routes", "slices",
-    ]  # fmt: skip
+        "baselines",
+        "candidate_sets",
+        "causes",
+        "comparisons",
+        "confusions",
+        "curves",
+        "failures",
+        "kinds",
+        "loss_budget",
+        "metrics",
+        "n",
+        "routes",
+        "slices",
+    ]
     assert (hand["n"], hand["kinds"]) == (8, {"match": 6, "nil": 2, "ambiguous": 1})
     assert hand["metrics"]["precision_at_1"]["value"] == 0.5
     assert sorted(hand["baselines"]["token_coverage"]) == [
-        "gain_precision_at_1", "mrr", "precision_at_1", "recall_at_10", "recall_at_3",
-    ]  # fmt: skip
+        "gain_precision_at_1",
+        "mrr",
+        "precision_at_1",
+        "recall_at_10",
+        "recall_at_3",
+    ]
     empty = found["sets"]["nil"]["baselines"]["token_coverage"]["precision_at_1"]
     assert empty == {"value": None, "ci95": [None, None], "n": 0}
 
@@ -357,18 +410,25 @@ def test_report_repeats_with_its_seed():
 
 def test_the_loss_budget_sums_up():
     assert report()["sets"]["hand"]["loss_budget"] == {
-        "listings": 8, "right": 2, "errors": 6, "retrieval": 2, "ranking": 2, "decision": 2,
+        "listings": 8,
+        "right": 2,
+        "errors": 6,
+        "retrieval": 2,
+        "ranking": 2,
+        "decision": 2,
         "label": 0,
-    }  # fmt: skip
+    }
 
 
 def test_confusions_name_what_was_taken_for_what():
     assert report()["sets"]["hand"]["confusions"] == [
         {
-            "gold": "GeForce RTX 3080", "found": "GeForce RTX 3080 Ti", "n": 2,
+            "gold": "GeForce RTX 3080",
+            "found": "GeForce RTX 3080 Ti",
+            "n": 2,
             "listing_ids": ["lost", "sibling"],
         }
-    ]  # fmt: skip
+    ]
 
 
 def test_slices_are_joins_with_the_registry():
@@ -377,8 +437,10 @@ def test_slices_are_joins_with_the_registry():
     assert slices["generation"]["GeForce 30"]["precision_at_1"]["value"] == 0.5
     assert slices["generation"]["no match"]["nil_false_match_rate"]["value"] == 0.5
     assert slices["memory"]["stated"]["precision_at_1"] == {
-        "value": 1.0, "ci95": [1.0, 1.0], "n": 2,
-    }  # fmt: skip
+        "value": 1.0,
+        "ci95": [1.0, 1.0],
+        "n": 2,
+    }
     assert sum(v["precision_at_1"]["n"] for v in slices["memory"].values()) == 6
 
 
@@ -480,20 +542,21 @@ def test_a_run_is_kept_with_what_its_figures_are_made_of(tmp_path: Path):
     store = Store(tmp_path / "store.duckdb")
     found = report(store=store, baselines=[TokenCoverage(["GeForce RTX 3080"])])
     with store.reading() as session:
-        runs = session.rows("runs", "SELECT run_id, model_version, registry_version, samples "
-                            "FROM evaluation_runs")  # fmt: skip
+        runs = session.rows(
+            "runs", "SELECT run_id, model_version, registry_version, samples FROM evaluation_runs"
+        )
         (share,) = session.rows(
-            "share", "SELECT avg((rank IS NOT DISTINCT FROM 1)::INT) FROM evaluation_outcomes "
+            "share",
+            "SELECT avg((rank IS NOT DISTINCT FROM 1)::INT) FROM evaluation_outcomes "
             "JOIN evaluation_listings USING (run_id, set_name, listing_id) "
             "WHERE system = 'rerank' AND set_name = 'hand' AND kind = 'match'",
-        )  # fmt: skip
+        )
         figures = session.rows(
-            "figures", "SELECT value, low, high, n FROM evaluation_figures WHERE set_name = 'hand' "
+            "figures",
+            "SELECT value, low, high, n FROM evaluation_figures WHERE set_name = 'hand' "
             "AND system = 'rerank' AND slice = 'all' AND metric = 'precision_at_1'",
-        )  # fmt: skip
-        kept = session.rows(
-            "predictions", "SELECT count(*), max(len(candidates)) FROM predictions"
-        )  # fmt: skip
+        )
+        kept = session.rows("predictions", "SELECT count(*), max(len(candidates)) FROM predictions")
         gpus = session.rows("gpus", "SELECT count(*) FROM registry_gpus")
     assert runs == [(found["run_id"], "m1", "r1", 200)]
     assert share == (0.5,)
@@ -542,8 +605,10 @@ def test_ranks_of_routes_by_hand():
     listings = [gold("1", "x", "C"), gold("2", "x", "D"), gold("3", "", "C"), gold("5", "x", "E")]
     retriever = ScriptedRetriever(models, rows)
     assert [route_ranks(retriever, listings, route) for route in Route] == [
-        [3, INF, INF, INF], [2, 1, INF, 4], [1, 2, INF, INF],
-    ]  # fmt: skip
+        [3, INF, INF, INF],
+        [2, 1, INF, 4],
+        [1, 2, INF, INF],
+    ]
 
 
 def test_routes_are_reported_when_a_retriever_is_given():
@@ -570,21 +635,22 @@ def shipped_report() -> dict[str, Any]:
         folders = {name: shipped(name) for name in ("embedder", "index", "model")}
     except ArtifactError as error:
         pytest.skip(str(error))
-    retriever, manifest = load_retriever(
-        folders["index"], StaticEmbedder.load(folders["embedder"])
-    )  # fmt: skip
+    retriever, manifest = load_retriever(folders["index"], StaticEmbedder.load(folders["embedder"]))
     resolver = Resolver(
-        retriever, RerankModel.load(folders["model"]), CueReader.load(shipped("cues.yaml")),
+        retriever,
+        RerankModel.load(folders["model"]),
+        CueReader.load(shipped("cues.yaml")),
         index_version=manifest.fingerprint,
-    )  # fmt: skip
+    )
     sets = {
         "hard_set": read_gold(shipped("hard_set.csv")),
         "bootstrap_test": bootstrap_gold(retriever.records, 200, SEED),
     }
     tools = Instruments(
-        records=retriever.records, baselines=default_baselines(retriever.records),
+        records=retriever.records,
+        baselines=default_baselines(retriever.records),
         retriever=retriever,
-    )  # fmt: skip
+    )
     return evaluate(resolver, sets, instruments=tools)
 
 

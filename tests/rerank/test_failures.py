@@ -29,9 +29,7 @@ from rerank.resolver import Resolution, Resolver
 from rerank.tree_training import contributions
 
 
-def gold(
-    listing_id: str, title: str, *models: str, memory: float | None = None
-) -> GoldListing:  # fmt: skip
+def gold(listing_id: str, title: str, *models: str, memory: float | None = None) -> GoldListing:
     kind = GoldKind.MATCH if models else GoldKind.NIL
     return GoldListing(listing_id, title, "", kind, models, memory)
 
@@ -53,13 +51,13 @@ GOLD = [
 
 @pytest.fixture(scope="module")
 def resolver() -> Resolver:
-    retriever, manifest = load_retriever(
-        shipped("index"), StaticEmbedder.load(shipped("embedder"))
-    )  # fmt: skip
+    retriever, manifest = load_retriever(shipped("index"), StaticEmbedder.load(shipped("embedder")))
     return Resolver(
-        retriever, RerankModel.load(shipped("model")), CueReader.load(shipped("cues.yaml")),
+        retriever,
+        RerankModel.load(shipped("model")),
+        CueReader.load(shipped("cues.yaml")),
         index_version=manifest.fingerprint,
-    )  # fmt: skip
+    )
 
 
 def answers_of(resolver: Resolver, listings: Sequence[GoldListing]) -> list[Resolution]:
@@ -148,9 +146,7 @@ def test_contributions_are_those_of_the_models(resolver: Resolver, found: dict[s
         assert gap.contribution == pytest.approx(accept[gap.feature], abs=1e-4)
 
 
-def test_a_batch_explains_as_each_listing_by_itself(
-    resolver: Resolver, found: dict[str, Failure]
-):  # fmt: skip
+def test_a_batch_explains_as_each_listing_by_itself(resolver: Resolver, found: dict[str, Failure]):
     for item in GOLD[1:5]:
         (alone,) = failures(resolver, [item], answers_of(resolver, [item]))
         assert alone == found[item.listing_id]
@@ -189,9 +185,17 @@ def test_an_answer_without_candidates_has_no_features(resolver: Resolver):
 def test_failures_are_plain_json(found: dict[str, Failure]):
     row = json.loads(json.dumps(found["suffix"].as_dict(), allow_nan=False))
     assert list(row) == [
-        "listing_id", "title", "want", "got", "decision", "probability", "lost_to", "cause",
-        "right", "features",
-    ]  # fmt: skip
+        "listing_id",
+        "title",
+        "want",
+        "got",
+        "decision",
+        "probability",
+        "lost_to",
+        "cause",
+        "right",
+        "features",
+    ]
     assert row["cause"] == "suffix"
     assert list(row["features"][0]) == ["feature", "words", "right", "chosen", "contribution"]
 
@@ -199,8 +203,10 @@ def test_failures_are_plain_json(found: dict[str, Failure]):
 def test_causes_are_counted_the_most_frequent_first(found: dict[str, Failure]):
     counts = causes([found["box"], found["suffix"], found["form"], found["box"]])
     assert list(counts.items()) == [
-        ("card taken for an accessory", 2), ("mobile or desktop", 1), ("suffix", 1),
-    ]  # fmt: skip
+        ("card taken for an accessory", 2),
+        ("mobile or desktop", 1),
+        ("suffix", 1),
+    ]
     assert causes([]) == {}
 
 
@@ -219,9 +225,13 @@ def situation(tiny_registry: list[GpuRecord]) -> Callable[..., Situation]:
         }
         empty = dict.fromkeys(["chosen_values", "right_values", "offer_values"], nothing)
         plain: dict[str, Any] = {
-            "is_match": True, "in_registry": True, "named": True, "chosen": None, "right": None,
+            "is_match": True,
+            "in_registry": True,
+            "named": True,
+            "chosen": None,
+            "right": None,
             "offer_shares": nothing,
-        }  # fmt: skip
+        }
         return Situation(lexicon.read(title), **{**plain, **empty, **values, **given})
 
     return make
@@ -255,13 +265,19 @@ def test_no_right_candidate(situation: Any, given: dict[str, Any], expected: Cau
     ],
 )
 def test_another_model_first(
-    situation: Any, tiny_registry: list[GpuRecord], right: str, chosen: str,
-    right_values: dict[str, float], expected: Cause,
-):  # fmt: skip
+    situation: Any,
+    tiny_registry: list[GpuRecord],
+    right: str,
+    chosen: str,
+    right_values: dict[str, float],
+    expected: Cause,
+):
     made = situation(
-        right=variant(tiny_registry, right), chosen=variant(tiny_registry, chosen),
-        right_values=right_values, chosen_values={"named": 1},
-    )  # fmt: skip
+        right=variant(tiny_registry, right),
+        chosen=variant(tiny_registry, chosen),
+        right_values=right_values,
+        chosen_values={"named": 1},
+    )
     assert cause_of(made) is expected
 
 
@@ -286,9 +302,7 @@ def test_lines_and_forms_of_one_number(situation: Any, make_gpu: Any):
         ({"model_memory_fit": -1}, Cause.NOT_IN_REGISTRY),
     ],
 )
-def test_something_else_accepted(
-    situation: Any, offer_values: dict[str, float], expected: Cause
-):  # fmt: skip
+def test_something_else_accepted(situation: Any, offer_values: dict[str, float], expected: Cause):
     assert cause_of(situation(is_match=False, offer_values=offer_values)) is expected
 
 
@@ -312,9 +326,12 @@ def test_something_else_accepted(
     ],
 )
 def test_a_card_held_back(
-    situation: Any, tiny_registry: list[GpuRecord], offer_values: dict[str, float],
-    offer_shares: dict[str, float], expected: Cause,
-):  # fmt: skip
+    situation: Any,
+    tiny_registry: list[GpuRecord],
+    offer_values: dict[str, float],
+    offer_shares: dict[str, float],
+    expected: Cause,
+):
     card = tiny_registry[0]
     shares = {**dict.fromkeys(OFFER_FEATURES, 0.0), **offer_shares}
     made = situation(right=card, chosen=card, offer_values=offer_values, offer_shares=shares)
@@ -324,14 +341,17 @@ def test_a_card_held_back(
 @pytest.mark.parametrize(
     ("title", "expected"),
     [
-        ("Gigabyte GV-N1656OC-4GD", True), ("36NOL7MD1VOC", True), ("GS250XZSL4", True),
-        ("RTX5070Ti 16GB", False), ("directx12 card", False), ("gaming laptop", False),
-        ("1234567-89-1", False), ("", False),
+        ("Gigabyte GV-N1656OC-4GD", True),
+        ("36NOL7MD1VOC", True),
+        ("GS250XZSL4", True),
+        ("RTX5070Ti 16GB", False),
+        ("directx12 card", False),
+        ("gaming laptop", False),
+        ("1234567-89-1", False),
+        ("", False),
     ],
-)  # fmt: skip
-def test_what_looks_like_a_part_number(
-    tiny_registry: list[GpuRecord], title: str, expected: bool
-):  # fmt: skip
+)
+def test_what_looks_like_a_part_number(tiny_registry: list[GpuRecord], title: str, expected: bool):
     assert has_code(Lexicon(tiny_registry).read(title)) is expected
 
 

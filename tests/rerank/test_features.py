@@ -22,32 +22,64 @@ from rerank.features import (
     CandidateFeatures,
     CueReader,
     OfferFeatures,
-)  # fmt: skip
+)
 from rerank.features.cues import CATEGORIES, CueHits
 from rerank.reasons import reasons_of
 from rerank.resolution import DECISIONS, Decision
 
 Floats = NDArray[np.float32]
 
-CUES = CueReader({
-    "with": ["with"], "without": ["no"], "for": ["for"], "than": ["than"], "box": ["box"],
-    "card_word": ["card"], "partner": ["msi", "asus"], "laptop": ["laptop"], "only": ["only"],
-    "holder": ["holder"], "system": ["gaming pc"], "rig": ["mining rig"],
-})  # fmt: skip
+CUES = CueReader(
+    {
+        "with": ["with"],
+        "without": ["no"],
+        "for": ["for"],
+        "than": ["than"],
+        "box": ["box"],
+        "card_word": ["card"],
+        "partner": ["msi", "asus"],
+        "laptop": ["laptop"],
+        "only": ["only"],
+        "holder": ["holder"],
+        "system": ["gaming pc"],
+        "rig": ["mining rig"],
+    }
+)
 TITLES = [
-    "MSI GeForce RTX 4060 Ti 16GB card", "", "see photos", "box for RTX 4080 only", "4080S 10GB",
-    "GV-N406TEAGLE OC-8GD", "A100 80GB HBM2e SXM4", "Radeon HD7970 better than GTX 1060",
-    "RTX 3080 laptop with box", "Quadro RTX 4000 8GB GDDR6", "RX6600XT RTX4060TIOC 20GB GDDR5",
-]  # fmt: skip
+    "MSI GeForce RTX 4060 Ti 16GB card",
+    "",
+    "see photos",
+    "box for RTX 4080 only",
+    "4080S 10GB",
+    "GV-N406TEAGLE OC-8GD",
+    "A100 80GB HBM2e SXM4",
+    "Radeon HD7970 better than GTX 1060",
+    "RTX 3080 laptop with box",
+    "Quadro RTX 4000 8GB GDDR6",
+    "RX6600XT RTX4060TIOC 20GB GDDR5",
+]
 EXTRA = {  # columns whose values are no signs, with their documented lowest and highest
-    "suffix_missing": (-1, 5), "suffix_absent": (-1, 5), "suffix_extra": (-1, 5),
-    "line_shared": (-1, 5), "line_absent": (-1, 5), "line_conflict": (-1, 5),
-    "code_length": (-1, 40), "mention_at": (-1, 400), "name_quality": (-6, 6),
-    "quality_gap": (-9, 0), "exact_rivals": (0, 20), "named_models": (0, 20),
-    "mention_order": (0, 400), "code_gap": (-40, 0), "similarity_gap": (-2, 0),
-    "words_shared": (0, 40), "words_absent": (0, 40), "words_foreign": (0, 60),
-    "rival_words": (0, 60), "variant_rank": (0, 20),
-}  # fmt: skip
+    "suffix_missing": (-1, 5),
+    "suffix_absent": (-1, 5),
+    "suffix_extra": (-1, 5),
+    "line_shared": (-1, 5),
+    "line_absent": (-1, 5),
+    "line_conflict": (-1, 5),
+    "code_length": (-1, 40),
+    "mention_at": (-1, 400),
+    "name_quality": (-6, 6),
+    "quality_gap": (-9, 0),
+    "exact_rivals": (0, 20),
+    "named_models": (0, 20),
+    "mention_order": (0, 400),
+    "code_gap": (-40, 0),
+    "similarity_gap": (-2, 0),
+    "words_shared": (0, 40),
+    "words_absent": (0, 40),
+    "words_foreign": (0, 60),
+    "rival_words": (0, 60),
+    "variant_rank": (0, 20),
+}
 
 
 def cues_of(batch: CandidateBatch) -> CueHits:
@@ -72,8 +104,10 @@ def feature(retriever: Retriever, listing: Listing | str, gpu_id: str, name: str
 
 
 TI8, TI16, PLAIN = (
-    "geforce-rtx-4060-ti-8gb-gddr6", "geforce-rtx-4060-ti-16gb-gddr6", "geforce-rtx-4060-8gb-gddr6",
-)  # fmt: skip
+    "geforce-rtx-4060-ti-8gb-gddr6",
+    "geforce-rtx-4060-ti-16gb-gddr6",
+    "geforce-rtx-4060-8gb-gddr6",
+)
 SXM, PCIE = "a100-80gb-hbm2e-sxm4", "a100-40gb-hbm2"
 MOBILE, DESKTOP = "geforce-rtx-3080-16gb-gddr6-mobile", "geforce-rtx-3080-10gb-gddr6x"
 RX, XT, ARC = "radeon-rx-6600-8gb-gddr6", "radeon-rx-6600-xt-8gb-gddr6", "arc-a770-16gb-gddr6"
@@ -83,47 +117,75 @@ IDF_TI = np.log(14 / 2)
 @pytest.mark.parametrize(
     ("title", "gpu_id", "name", "value"),
     [
-        ("RTX 4060 Ti", TI8, "named", 1), ("RTX 4060 Ti", XT, "named", 0),
-        ("GV-N406TEAGLE", TI8, "named", 1), ("see photos", TI8, "named", 0),
-        ("RTX 4060 Ti", TI8, "quality_gap", 0), ("RTX 4060 Ti", XT, "quality_gap", -9),
+        ("RTX 4060 Ti", TI8, "named", 1),
+        ("RTX 4060 Ti", XT, "named", 0),
+        ("GV-N406TEAGLE", TI8, "named", 1),
+        ("see photos", TI8, "named", 0),
+        ("RTX 4060 Ti", TI8, "quality_gap", 0),
+        ("RTX 4060 Ti", XT, "quality_gap", -9),
         ("see photos", TI8, "quality_gap", -9),
-        ("RTX 4060 Ti", TI8, "exact_rivals", 0), ("RTX 4060 Ti", PLAIN, "exact_rivals", 1),
+        ("RTX 4060 Ti", TI8, "exact_rivals", 0),
+        ("RTX 4060 Ti", PLAIN, "exact_rivals", 1),
         ("RTX 4060 Ti or RX 6600", TI8, "exact_rivals", 1),
         ("RTX 4060 Ti or RX 6600", ARC, "exact_rivals", 2),
-        ("RTX 4060 Ti", XT, "named_models", 2), ("see photos", XT, "named_models", 0),
+        ("RTX 4060 Ti", XT, "named_models", 2),
+        ("see photos", XT, "named_models", 0),
         ("RTX 4060 Ti or RX 6600", RX, "mention_order", 4),
         ("RTX 4060 Ti or RX 6600", TI8, "mention_order", 0),
         ("RTX 4060 Ti", ARC, "mention_order", 99),
-        ("GV-N406TEAGLE", TI8, "code_gap", 0), ("GV-N406TEAGLE", XT, "code_gap", -7),
+        ("GV-N406TEAGLE", TI8, "code_gap", 0),
+        ("GV-N406TEAGLE", XT, "code_gap", -7),
         ("see photos", XT, "code_gap", 0),
-        ("RTX 4060 8GB", TI8, "memory_fit", 1), ("RTX 4060 8GB", TI16, "memory_fit", -1),
-        ("RTX 4060", TI8, "memory_fit", 0), ("8GB or 16GB", TI16, "memory_fit", 1),
-        ("4060 Ti 16GB", TI8, "model_memory_fit", 1), ("4060 16GB", PLAIN, "model_memory_fit", -1),
+        ("RTX 4060 8GB", TI8, "memory_fit", 1),
+        ("RTX 4060 8GB", TI16, "memory_fit", -1),
+        ("RTX 4060", TI8, "memory_fit", 0),
+        ("8GB or 16GB", TI16, "memory_fit", 1),
+        ("4060 Ti 16GB", TI8, "model_memory_fit", 1),
+        ("4060 16GB", PLAIN, "model_memory_fit", -1),
         ("4060", PLAIN, "model_memory_fit", 0),
-        ("A100 HBM2", PCIE, "memory_type_fit", 1), ("A100 HBM2e", SXM, "memory_type_fit", 1),
-        ("A100 GDDR6", SXM, "memory_type_fit", -1), ("A100", SXM, "memory_type_fit", 0),
+        ("A100 HBM2", PCIE, "memory_type_fit", 1),
+        ("A100 HBM2e", SXM, "memory_type_fit", 1),
+        ("A100 GDDR6", SXM, "memory_type_fit", -1),
+        ("A100", SXM, "memory_type_fit", 0),
         ("3080 GDDR6X", DESKTOP, "memory_type_fit", 1),
         ("3080 GDDR6", DESKTOP, "memory_type_fit", -1),
-        ("A100 SXM4", SXM, "form_fit", 1), ("A100 SXM", SXM, "form_fit", 1),
-        ("A100 SXM4", PCIE, "form_fit", -1), ("A100 PCI-E", PCIE, "form_fit", 1),
-        ("A100 PCI Express", SXM, "form_fit", -1), ("A100", SXM, "form_fit", 0),
-        ("3080 mobile", MOBILE, "form_fit", 1), ("3080 Max-Q", MOBILE, "form_fit", 1),
-        ("3080 laptop GPU", DESKTOP, "form_fit", -1), ("3080 automobile", MOBILE, "form_fit", 0),
-        ("GTX 4060", PLAIN, "vendor_fit", 1), ("AMD 4060", PLAIN, "vendor_fit", -1),
-        ("4060", PLAIN, "vendor_fit", 0), ("Intel A770", ARC, "vendor_fit", 1),
-        ("nvidia rx6600", RX, "vendor_fit", 1), ("nvidia 6600", RX, "vendor_fit", -1),
-        ("EVGA 4060", PLAIN, "partner_fit", 1), ("sapphire 4060", PLAIN, "partner_fit", -1),
-        ("asus 4060", PLAIN, "partner_fit", 0), ("this 4060", PLAIN, "partner_fit", 0),
-        ("4060 Ti", TI8, "variant_rank", 0), ("4060 Ti", TI16, "variant_rank", 1),
-        ("A100", SXM, "special_form", 1), ("A100", PCIE, "special_form", 0),
-        ("RTX 4060 Ti", PLAIN, "words_foreign", IDF_TI), ("4060 Ti", TI8, "words_shared", IDF_TI),
-        ("RTX 4060 Ti", PLAIN, "rival_words", IDF_TI), ("RTX 4060 Ti", TI8, "words_foreign", 0),
+        ("A100 SXM4", SXM, "form_fit", 1),
+        ("A100 SXM", SXM, "form_fit", 1),
+        ("A100 SXM4", PCIE, "form_fit", -1),
+        ("A100 PCI-E", PCIE, "form_fit", 1),
+        ("A100 PCI Express", SXM, "form_fit", -1),
+        ("A100", SXM, "form_fit", 0),
+        ("3080 mobile", MOBILE, "form_fit", 1),
+        ("3080 Max-Q", MOBILE, "form_fit", 1),
+        ("3080 laptop GPU", DESKTOP, "form_fit", -1),
+        ("3080 automobile", MOBILE, "form_fit", 0),
+        ("GTX 4060", PLAIN, "vendor_fit", 1),
+        ("AMD 4060", PLAIN, "vendor_fit", -1),
+        ("4060", PLAIN, "vendor_fit", 0),
+        ("Intel A770", ARC, "vendor_fit", 1),
+        ("nvidia rx6600", RX, "vendor_fit", 1),
+        ("nvidia 6600", RX, "vendor_fit", -1),
+        ("EVGA 4060", PLAIN, "partner_fit", 1),
+        ("sapphire 4060", PLAIN, "partner_fit", -1),
+        ("asus 4060", PLAIN, "partner_fit", 0),
+        ("this 4060", PLAIN, "partner_fit", 0),
+        ("4060 Ti", TI8, "variant_rank", 0),
+        ("4060 Ti", TI16, "variant_rank", 1),
+        ("A100", SXM, "special_form", 1),
+        ("A100", PCIE, "special_form", 0),
+        ("RTX 4060 Ti", PLAIN, "words_foreign", IDF_TI),
+        ("4060 Ti", TI8, "words_shared", IDF_TI),
+        ("RTX 4060 Ti", PLAIN, "rival_words", IDF_TI),
+        ("RTX 4060 Ti", TI8, "words_foreign", 0),
         ("4060", TI8, "words_shared", 0),
-        ("better than RTX 4060", PLAIN, "compared", 1), ("RTX 4060 than", PLAIN, "compared", 0),
-        ("than a b c d e 4060", PLAIN, "compared", 0), ("box for 4060", PLAIN, "meant_for", 1),
-        ("RTX 4060 for you", PLAIN, "meant_for", 0), ("box for 4060", ARC, "meant_for", 0),
+        ("better than RTX 4060", PLAIN, "compared", 1),
+        ("RTX 4060 than", PLAIN, "compared", 0),
+        ("than a b c d e 4060", PLAIN, "compared", 0),
+        ("box for 4060", PLAIN, "meant_for", 1),
+        ("RTX 4060 for you", PLAIN, "meant_for", 0),
+        ("box for 4060", ARC, "meant_for", 0),
     ],
-)  # fmt: skip
+)
 def test_candidate_columns_by_hand(
     title: str, gpu_id: str, name: str, value: float, tiny_retriever: Retriever
 ) -> None:
@@ -196,9 +258,11 @@ def shuffled(batch: CandidateBatch, seed: int) -> tuple[CandidateBatch, NDArray[
     spans = zip(batch.offsets, batch.offsets[1:], strict=False)
     order = np.concatenate([rng.permutation(np.arange(a, b)) for a, b in spans])
     mixed = replace(
-        batch, record=batch.record[order], similarity=batch.similarity[order],
+        batch,
+        record=batch.record[order],
+        similarity=batch.similarity[order],
         shortlist=batch.shortlist[order],
-    )  # fmt: skip
+    )
     return mixed, order
 
 
@@ -227,9 +291,12 @@ def without_candidates(
     kept = np.array([at not in bare for at in batch.listing], bool)
     counts = np.bincount(batch.listing[kept], minlength=len(listings))
     return replace(
-        batch, offsets=np.concatenate([[0], np.cumsum(counts)]), record=batch.record[kept],
-        similarity=batch.similarity[kept], shortlist=batch.shortlist[kept],
-    )  # fmt: skip
+        batch,
+        offsets=np.concatenate([[0], np.cumsum(counts)]),
+        record=batch.record[kept],
+        similarity=batch.similarity[kept],
+        shortlist=batch.shortlist[kept],
+    )
 
 
 def offers_of(
@@ -250,14 +317,29 @@ def offer(retriever: Retriever, title: str) -> dict[str, float]:
 @pytest.mark.parametrize(
     ("title", "expected"),
     [
-        ("MSI RTX 4060 Ti card", {
-            "title_runs": 5, "mention_share": 0.4, "for_gap": 9, "cue_words": 0.4,
-            "partner_before": 1, "card_word_after": 1, "box_before": 0,
-        }),
-        ("box for RTX 4060", {
-            "for_gap": 2, "box_before": 1, "box_after": 0, "for_before": 1, "mention_share": 0.75,
-            "cue_words": 0,
-        }),
+        (
+            "MSI RTX 4060 Ti card",
+            {
+                "title_runs": 5,
+                "mention_share": 0.4,
+                "for_gap": 9,
+                "cue_words": 0.4,
+                "partner_before": 1,
+                "card_word_after": 1,
+                "box_before": 0,
+            },
+        ),
+        (
+            "box for RTX 4060",
+            {
+                "for_gap": 2,
+                "box_before": 1,
+                "box_after": 0,
+                "for_before": 1,
+                "mention_share": 0.75,
+                "cue_words": 0,
+            },
+        ),
         ("RTX 4060 for laptop box", {"for_gap": 9, "laptop_after": 1, "box_after": 1}),
         ("RTX 4060 with box", {"box_excused": 1, "box_before": 0, "box_after": 0, "with_after": 1}),
         ("no box, RTX 4060", {"box_excused": 1, "box_before": 0, "without_before": 1}),
@@ -267,7 +349,7 @@ def offer(retriever: Retriever, title: str) -> dict[str, float]:
         ("see box", {"mention_share": -1, "for_gap": 9, "box_before": 1, "box_after": 0}),
         ("", {"title_runs": 0, "mention_share": -1, "cue_words": 0, "for_gap": 9}),
     ],
-)  # fmt: skip
+)
 def test_offer_columns_by_hand(
     title: str, expected: dict[str, float], tiny_retriever: Retriever
 ) -> None:
@@ -290,9 +372,10 @@ def test_the_best_candidate_s_features_come_first(tiny_retriever: Retriever) -> 
         assert best[at] == a + own.argmax()
         rivals = own[model[a:b] != model[best[at]]]
         expected = {
-            "score": own.max(), "lead": own.max() - rivals.max(),
+            "score": own.max(),
+            "lead": own.max() - rivals.max(),
             "score_spread": own.max() - own.mean(),
-        }  # fmt: skip
+        }
         found = {name: values[at, names.index(name)] for name in expected}
         assert found == pytest.approx(expected, abs=1 / 1024)
 
@@ -308,9 +391,14 @@ def test_a_listing_without_candidates_has_the_documented_values(
     row = dict(zip(OFFER_FEATURES, values[0].tolist(), strict=True))
     assert {row[name] for name in CANDIDATE_FEATURES} == {-1.0}
     expected = {
-        "lead": 9, "score_spread": 0, "title_runs": 3, "mention_share": -1, "for_gap": 9,
-        "box_before": 1, "for_before": 1,
-    }  # fmt: skip
+        "lead": 9,
+        "score_spread": 0,
+        "title_runs": 3,
+        "mention_share": -1,
+        "for_gap": 9,
+        "box_before": 1,
+        "for_before": 1,
+    }
     assert {name: row[name] for name in expected} == expected
 
 
@@ -363,9 +451,11 @@ def evidence(title: str, *, best: int = 0, **values: float) -> Any:
     text = normalise(title)
     reading = SimpleNamespace(text=text, runs=runs(text))
     return SimpleNamespace(
-        best=np.array([best]), features=row, cues=CUES.find([(text, reading.runs)]),
+        best=np.array([best]),
+        features=row,
+        cues=CUES.find([(text, reading.runs)]),
         candidates=SimpleNamespace(readings=[reading]),
-    )  # fmt: skip
+    )
 
 
 def number_of(decision: str) -> NDArray[np.int64]:
@@ -383,11 +473,19 @@ GOOD = {"named": 1, "suffix_exact": 1}
         ("", "match", {"code_length": 6, "form_fit": 1}, "part number + form factor agree"),
         ("", "match", {}, "similar text"),
         ("", "match", {"named": 1}, "similar text"),
-        ("", "review", {**GOOD, "memory_fit": -1},
-         "model number agrees; but another memory size is stated"),
-        ("", "review", {"suffix_missing": 1, "suffix_extra": 2, "vendor_fit": -1},
-         "similar text; but a suffix of the name is missing, an extra suffix is stated, "
-         "another chip vendor is named"),
+        (
+            "",
+            "review",
+            {**GOOD, "memory_fit": -1},
+            "model number agrees; but another memory size is stated",
+        ),
+        (
+            "",
+            "review",
+            {"suffix_missing": 1, "suffix_extra": 2, "vendor_fit": -1},
+            "similar text; but a suffix of the name is missing, an extra suffix is stated, "
+            "another chip vendor is named",
+        ),
         ("", "review", {"memory_fit": 1}, "memory agrees"),
         ("box for 4060", "review", GOOD, "model number agrees; but box only: box"),
         ("box for 4060", "match", GOOD, "model number agrees"),
@@ -405,7 +503,7 @@ GOOD = {"named": 1, "suffix_exact": 1}
         ("photos", "no_match", {"named": 0}, "names no GPU of the registry"),
         ("photos", "no_match", {"named": 1}, "weak evidence"),
     ],
-)  # fmt: skip
+)
 def test_reasons(title: str, decision: str, values: dict[str, Any], reason: str) -> None:
     assert reasons_of(evidence(title, **values), number_of(decision)) == [reason]
 

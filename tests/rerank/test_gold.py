@@ -78,22 +78,23 @@ def test_reads_every_kind(tmp_path: Path):
     )
     assert read_gold(path) == [
         GoldListing(
-            "1", "RTX 4500, used", "PNY", GoldKind.MATCH,
-            ("RTX 4500 Ada", "RTX PRO 4500 Blackwell"), 24.0, "PCIe",
+            "1",
+            "RTX 4500, used",
+            "PNY",
+            GoldKind.MATCH,
+            ("RTX 4500 Ada", "RTX PRO 4500 Blackwell"),
+            24.0,
+            "PCIe",
         ),
         GoldListing("2", "a bracket", "", GoldKind.NIL),
-        GoldListing(
-            "3", "4000 card", "", GoldKind.AMBIGUOUS, ("RTX 4000 Ada", "Quadro RTX 4000")
-        ),
-    ]  # fmt: skip
+        GoldListing("3", "4000 card", "", GoldKind.AMBIGUOUS, ("RTX 4000 Ada", "Quadro RTX 4000")),
+    ]
 
 
 def test_columns_come_in_any_order_and_others_are_ignored(tmp_path: Path):
     header = "trap,gold_form,gold_memory_gb,gold_models,kind,vendor,title,listing_id,description"
     path = write(tmp_path, "slang,,,T4,match,,tesla t4,7,as new", header=header)
-    assert [item.listing for item in read_gold(path)] == [
-        Listing("7", "tesla t4", "", "as new")
-    ]  # fmt: skip
+    assert [item.listing for item in read_gold(path)] == [Listing("7", "tesla t4", "", "as new")]
 
 
 def test_a_byte_order_mark_is_no_part_of_a_column(tmp_path: Path):

@@ -64,9 +64,14 @@ def test_interval_equals_the_percentile_bootstrap_of_scipy():
     probability, correct = read_by(ROC_AUC, 300, SEED)
     found = estimate(ROC_AUC, probability, correct, seed=SEED).ci95
     expected = bootstrap(
-        (probability, correct), metrics.roc_auc, paired=True, vectorized=False,
-        method="percentile", n_resamples=1000, rng=np.random.default_rng(SEED),
-    ).confidence_interval  # fmt: skip
+        (probability, correct),
+        metrics.roc_auc,
+        paired=True,
+        vectorized=False,
+        method="percentile",
+        n_resamples=1000,
+        rng=np.random.default_rng(SEED),
+    ).confidence_interval
     assert found == pytest.approx(tuple(expected), abs=0.01)
 
 
@@ -198,9 +203,7 @@ def test_a_slice_without_listings_is_not_measured():
 @pytest.mark.parametrize("metric", METRICS, ids=lambda metric: metric.name)
 @settings(deadline=None, max_examples=25)
 @given(st.integers(1, 30), st.integers(1, 30), st.integers(0, 10_000))
-def test_samples_at_once_equal_samples_one_by_one(
-    metric: Metric, n: int, n_groups: int, seed: int
-):  # fmt: skip
+def test_samples_at_once_equal_samples_one_by_one(metric: Metric, n: int, n_groups: int, seed: int):
     columns, rng = read_by(metric, n, seed), np.random.default_rng(seed)
     resampling = Resampling.draw(rng.integers(0, n_groups, n).tolist(), seed=seed, samples=15)
     inside = rng.random(n) < 0.8

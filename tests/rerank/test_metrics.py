@@ -207,8 +207,9 @@ def test_rank_metrics_equal_ir_measures(places: list[int | None]):
     for listing, place in enumerate(places):
         judged.append(Qrel(str(listing), "right", 1))
         docs = [f"wrong-{number}" for number in range(23 if place else 24)]
-        run += ranked(listing, docs if place is None else [*docs[: place - 1], "right",
-                                                           *docs[place - 1 :]])  # fmt: skip
+        run += ranked(
+            listing, docs if place is None else [*docs[: place - 1], "right", *docs[place - 1 :]]
+        )
     ranks = np.array([INF if place is None else place for place in places], np.float64)
     expected = ir_measures.calc_aggregate([P @ 1, R @ 3, R @ 10, R @ 20, RR], judged, run)
     assert {

@@ -29,8 +29,10 @@ def save(folder: Path, linear_scorer: LinearScorer, **parameters: Any) -> str:
         folder,
         ranker=("ranker text ü", linear_scorer(CANDIDATE_FEATURES, {"name_quality": 2.0}, 1.0)),
         offer=("offer text", linear_scorer(OFFER_FEATURES, {"lead": 1.0})),
-        calibrator=CALIBRATOR, thresholds=THRESHOLDS, parameters=parameters,
-    )  # fmt: skip
+        calibrator=CALIBRATOR,
+        thresholds=THRESHOLDS,
+        parameters=parameters,
+    )
 
 
 @pytest.fixture
@@ -43,9 +45,11 @@ def rewrite_manifest(folder: Path, **changes: Any) -> None:
     """Write a sound manifest with other parameters over the folder's files."""
     manifest = read_manifest(folder, kind="ranker", format_version=FORMAT_VERSION, remedy="-")
     write_manifest(
-        folder, kind="ranker", format_version=FORMAT_VERSION,
+        folder,
+        kind="ranker",
+        format_version=FORMAT_VERSION,
         parameters={**manifest.parameters, **changes},
-    )  # fmt: skip
+    )
 
 
 def test_a_loaded_model_is_what_was_saved(tmp_path: Path, linear_scorer: LinearScorer) -> None:

@@ -63,8 +63,12 @@ def stored(store, **chosen):
 
 
 def test_a_pair_comes_back_as_it_was(store):
-    a = item("p1", metrics={"z": 0.1, "clarity": 1 / 3, "big": -1e300}, embedding=(0.5, -0.25),
-             created_at=AT)  # fmt: skip
+    a = item(
+        "p1",
+        metrics={"z": 0.1, "clarity": 1 / 3, "big": -1e300},
+        embedding=(0.5, -0.25),
+        created_at=AT,
+    )
     b = item("p2", embedding_id="vectors:p2", created_at=AT)
     whole = pair(a, b, -1, reason_tags=("relevance", "metrics"), similarity=0.1, created_at=AT)
     assert save(store, whole) == PairsSaved(added=1, replaced=0, unchanged=0)
@@ -135,8 +139,11 @@ def test_other_metrics_of_an_item_are_a_conflict(store):
     save(store, changed, overwrite=True)
     assert {p.a.metrics["clarity"] for p in stored(store)} == {0.6}
     with pytest.raises(PreferenceConflictError, match="given twice with other metrics"):
-        save(store, pair(item("p5", metrics={"x": 1.0}), item("p6")),
-             pair(item("p5", metrics={"x": 2.0}), item("p7")))  # fmt: skip
+        save(
+            store,
+            pair(item("p5", metrics={"x": 1.0}), item("p6")),
+            pair(item("p5", metrics={"x": 2.0}), item("p7")),
+        )
 
 
 @pytest.mark.parametrize(
@@ -172,16 +179,21 @@ def test_all_faults_are_reported_at_once(store):
 @pytest.mark.parametrize(
     "reference",
     [
-        "../../etc/passwd", "'; DROP TABLE preference_pairs; --", "日本語 مرحبا 🎉",
-        "a\x00b\n\t\"c\\", "x" * 1_000_000,
+        "../../etc/passwd",
+        "'; DROP TABLE preference_pairs; --",
+        "日本語 مرحبا 🎉",
+        'a\x00b\n\t"c\\',
+        "x" * 1_000_000,
     ],
     ids=["path", "sql", "unicode", "control", "1 MB"],
-)  # fmt: skip
+)
 def test_hostile_text_comes_back_unchanged(store, reference):
     hostile = pair(
         item(reference, reference, metrics={reference: 1.0}, embedding_id=reference),
-        item("other", reference), annotator=reference, reason_tags=(reference,),
-    )  # fmt: skip
+        item("other", reference),
+        annotator=reference,
+        reason_tags=(reference,),
+    )
     save(store, hostile)
     [found] = stored(store, item_type=reference)
     assert (found.a.reference_id, found.a.item_type, found.annotator) == (reference,) * 3
@@ -191,9 +203,10 @@ def test_hostile_text_comes_back_unchanged(store, reference):
 
 def test_pairs_are_read_by_type_source_and_id_in_a_stable_order(store):
     pairs = [
-        pair("p2", "p1"), pair("p1", "p3", source=PairSource.USER_CHOICE),
+        pair("p2", "p1"),
+        pair("p1", "p3", source=PairSource.USER_CHOICE),
         pair(item("s1", "a skill"), item("s2", "a skill")),
-    ]  # fmt: skip
+    ]
     save(store, *pairs)
     order = [(p.a.item_type, p.a.reference_id) for p in stored(store)]
     assert order == [("a skill", "s1"), ("project", "p1"), ("project", "p2")]
@@ -216,19 +229,29 @@ def test_deleted_pairs_are_gone_and_can_come_back(store):
 def test_counts_by_hand(store):
     embedded = item("p1", embedding=(1.0,))
     save(
-        store, pair(embedded, item("p2", embedding_id="e"), reason_tags=("x", "y")),
-        pair("p2", "p3", reason_tags=("x",)), pair("p1", "p3", -1), pair("p4", "p5", 0),
+        store,
+        pair(embedded, item("p2", embedding_id="e"), reason_tags=("x", "y")),
+        pair("p2", "p3", reason_tags=("x",)),
+        pair("p1", "p3", -1),
+        pair("p4", "p5", 0),
         pair("p5", "p4", 1, annotator="bob", source=PairSource.USER_CHOICE),
         pair(item("s1", "skill"), item("s2", "skill"), annotator=""),
-    )  # fmt: skip
+    )
     with store.reading() as session:
         counts = preference_counts(session)
     assert counts.as_dict() == {
-        "pairs": 6, "sources": {"manual": 5, "user_choice": 1},
-        "labels": {"1": 4, "-1": 1, "0": 1}, "item_types": {"project": 5, "skill": 1},
-        "tags": {"x": 2, "y": 1}, "annotators": {"ann": 4, "bob": 1}, "items": 7, "embedded": 1,
-        "referenced": 1, "conflicts": 1, "circles": 1,
-    }  # fmt: skip
+        "pairs": 6,
+        "sources": {"manual": 5, "user_choice": 1},
+        "labels": {"1": 4, "-1": 1, "0": 1},
+        "item_types": {"project": 5, "skill": 1},
+        "tags": {"x": 2, "y": 1},
+        "annotators": {"ann": 4, "bob": 1},
+        "items": 7,
+        "embedded": 1,
+        "referenced": 1,
+        "conflicts": 1,
+        "circles": 1,
+    }
 
 
 def test_counts_of_an_empty_store_are_zero(store):
@@ -288,8 +311,10 @@ def test_other_verdicts_unknown_gpus_and_imported_answers_imply_nothing():
     answers = [
         Annotation("L1", "ann", Verdict.NOT_GPU, shown=("a-8", "b-8")),
         Annotation("L2", "ann", Verdict.UNSURE, shown=("a-8", "b-8")),
-        chose("L3", "ann", "Z", "z-1"), chose("L4", "ann", "Z"), chose("L5", "ann", "A", shown=()),
-    ]  # fmt: skip
+        chose("L3", "ann", "Z", "z-1"),
+        chose("L4", "ann", "Z"),
+        chose("L5", "ann", "A", shown=()),
+    ]
     implied = implied_pairs(answers, MODELS)
     assert (implied.pairs, implied.without_shown, implied.overruled) == ((), 1, 0)
     assert implied.without_gpu == 1
@@ -297,9 +322,10 @@ def test_other_verdicts_unknown_gpus_and_imported_answers_imply_nothing():
 
 def test_an_answer_the_adjudicator_overruled_implies_nothing():
     answers = [
-        chose("L1", "ann", "A", "a-8"), chose("L1", "bob", "B", "b-8", ("b-8", "a-8")),
+        chose("L1", "ann", "A", "a-8"),
+        chose("L1", "bob", "B", "b-8", ("b-8", "a-8")),
         Annotation("L1", ADJUDICATOR, Verdict.MATCH, "b-8", "B"),
-    ]  # fmt: skip
+    ]
     implied = implied_pairs(answers, MODELS)
     assert [(a, b, who) for a, b, _, who, _ in references(implied)] == [
         ("L1::b-8", "L1::a-8", "bob")
@@ -341,8 +367,10 @@ def test_a_candidates_metrics_are_the_features_the_ranker_reads(resolver):
     assert found.metrics == dict(zip(CANDIDATE_FEATURES, features.tolist(), strict=True))
     assert found.metrics["memory_fit"] == 1.0
     assert (found.item_type, found.reference_id, found.embedding_id) == (
-        "gpu_candidate", f"L1::{chosen}", f"index:{chosen}"
-    )  # fmt: skip
+        "gpu_candidate",
+        f"L1::{chosen}",
+        f"index:{chosen}",
+    )
 
 
 def cosines(retriever):
@@ -385,8 +413,9 @@ def test_a_gpu_that_is_not_retrieved_has_the_features_of_one_candidate_more(
     ]
     for (listing_id, gpu_id), found in items.items():
         assert (found.reference_id, found.embedding_id) == (
-            f"{listing_id}::{gpu_id}", f"index:{gpu_id}"
-        )  # fmt: skip
+            f"{listing_id}::{gpu_id}",
+            f"index:{gpu_id}",
+        )
         [listing] = [one for one in listings if one.listing_id == listing_id]
         alone = added_items(large_resolver, [(listing, gpu_id)], similarity)
         assert alone == {(listing_id, gpu_id): found}

@@ -41,10 +41,16 @@ class OneModelFirst:
 
 def gold_listings() -> list[GoldListing]:
     return [
-        GoldListing(str(at), title, "", GoldKind.MATCH if model else GoldKind.NIL,
-                    (model,) if model else (), memory)
+        GoldListing(
+            str(at),
+            title,
+            "",
+            GoldKind.MATCH if model else GoldKind.NIL,
+            (model,) if model else (),
+            memory,
+        )
         for at, (title, (model, memory)) in enumerate(TITLES.items())
-    ]  # fmt: skip
+    ]
 
 
 @pytest.fixture
@@ -59,9 +65,7 @@ def prepared(preparer: GoldPreparer) -> PreparedGold:
 
 def measured(prepared: PreparedGold, competitors: Sequence[Competitor]) -> dict[str, dict]:
     resampling = Resampling.draw(range(len(prepared.gold)), seed=1, samples=50)
-    return compare_on(
-        prepared, competitors, baseline=competitors[0].name, resampling=resampling
-    )  # fmt: skip
+    return compare_on(prepared, competitors, baseline=competitors[0].name, resampling=resampling)
 
 
 def test_what_puts_one_model_first_is_right_where_that_is_sold(prepared):

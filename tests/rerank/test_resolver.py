@@ -25,7 +25,7 @@ from rerank.resolver import (
     Resolution,
     Resolver,
     predict_match_score,
-)  # fmt: skip
+)
 from rerank.trees import OnnxTrees
 
 LinearScorer = Callable[..., bytes]
@@ -34,23 +34,38 @@ CUES = CueReader({"box": ["box"], "with": ["with"], "holder": ["holder"], "lapto
 RANKER = {"name_quality": 1.0, "memory_fit": 0.5, "form_fit": 0.5, "variant_rank": -0.05}
 # Log-odds -3, and 6 more for a named model; the calibrator makes (log-odds + 4) / 8 of it.
 OFFER = {
-    "named": 6.0, "exact_rivals": -1.5, "box_before": -6.0, "box_after": -6.0,
-    "holder_before": -6.0, "laptop_after": -6.0,
-}  # fmt: skip
+    "named": 6.0,
+    "exact_rivals": -1.5,
+    "box_before": -6.0,
+    "box_after": -6.0,
+    "holder_before": -6.0,
+    "laptop_after": -6.0,
+}
 TITLES = [
-    "Gigabyte RTX4060Ti 16GB", "RTX 4060 or A770", "box for RTX 3080", "", "see photos", "4080S",
-    "RTX 3080 with box", "A100 SXM4 80GB", "RX 6600 XT holder", "🎮 hd7970 3gb",
-]  # fmt: skip
+    "Gigabyte RTX4060Ti 16GB",
+    "RTX 4060 or A770",
+    "box for RTX 3080",
+    "",
+    "see photos",
+    "4080S",
+    "RTX 3080 with box",
+    "A100 SXM4 80GB",
+    "RX 6600 XT holder",
+    "🎮 hd7970 3gb",
+]
 
 
 @pytest.fixture(scope="module")
 def model(linear_scorer: LinearScorer) -> RerankModel:
     return RerankModel(
-        ranker_text="", ranker=FeatureRanker(OnnxTrees(linear_scorer(CANDIDATE_FEATURES, RANKER))),
-        offer_text="", offer=OnnxTrees(linear_scorer(OFFER_FEATURES, OFFER, -3.0)),
+        ranker_text="",
+        ranker=FeatureRanker(OnnxTrees(linear_scorer(CANDIDATE_FEATURES, RANKER))),
+        offer_text="",
+        offer=OnnxTrees(linear_scorer(OFFER_FEATURES, OFFER, -3.0)),
         calibrator=Calibrator((-4.0, 4.0), (0.0, 1.0)),
-        thresholds=Thresholds(match=0.8, review=0.3, precision=0.99), version="model-1",
-    )  # fmt: skip
+        thresholds=Thresholds(match=0.8, review=0.3, precision=0.99),
+        version="model-1",
+    )
 
 
 @pytest.fixture(scope="module")
@@ -77,12 +92,27 @@ def listings() -> list[Listing]:
 @pytest.mark.parametrize(
     ("title", "decision", "probability", "gpu_id", "reason"),
     [
-        ("Gigabyte RTX4060Ti 16GB", "match", 0.875, "geforce-rtx-4060-ti-16gb-gddr6",
-         "model number + memory agree"),
-        ("nvidia a100 sxm4", "match", 0.875, "a100-80gb-hbm2e-sxm4",
-         "model number + form factor agree"),
-        ("RTX 3080 with box", "match", 0.875, "geforce-rtx-3080-10gb-gddr6x",
-         "model number agrees"),
+        (
+            "Gigabyte RTX4060Ti 16GB",
+            "match",
+            0.875,
+            "geforce-rtx-4060-ti-16gb-gddr6",
+            "model number + memory agree",
+        ),
+        (
+            "nvidia a100 sxm4",
+            "match",
+            0.875,
+            "a100-80gb-hbm2e-sxm4",
+            "model number + form factor agree",
+        ),
+        (
+            "RTX 3080 with box",
+            "match",
+            0.875,
+            "geforce-rtx-3080-10gb-gddr6x",
+            "model number agrees",
+        ),
         ("RTX 4060 or 7970", "review", 0.6875, "geforce-rtx-4060-8gb-gddr6", "model number agrees"),
         ("box for RTX 3080", "no_match", 0.125, None, "box only: box"),
         ("RTX 3080 laptop", "no_match", 0.125, None, "whole laptop: laptop"),
@@ -90,11 +120,15 @@ def listings() -> list[Listing]:
         ("see photos", "no_match", 0.125, None, "names no GPU of the registry"),
         ("", "no_match", 0.125, None, "names no GPU of the registry"),
     ],
-)  # fmt: skip
+)
 def test_decisions(
-    title: str, decision: str, probability: float, gpu_id: str | None, reason: str,
+    title: str,
+    decision: str,
+    probability: float,
+    gpu_id: str | None,
+    reason: str,
     resolver: Resolver,
-) -> None:  # fmt: skip
+) -> None:
     found = resolver.resolve(Listing("1", title))
     assert (found.decision, found.gpu_id, found.reason) == (decision, gpu_id, reason)
     assert found.match_probability == pytest.approx(probability, abs=1e-6)
@@ -125,8 +159,10 @@ def test_every_resolution_keeps_the_contract(resolver: Resolver) -> None:
         assert found.candidates
         best = found.candidates[0]
         assert (found.model, found.memory_gb, found.form_factor) == (
-            best.model, best.memory_gb, best.form_factor,
-        )  # fmt: skip
+            best.model,
+            best.memory_gb,
+            best.form_factor,
+        )
         assert found.gpu_id in (None, best.gpu_id)
         assert best.probability == found.match_probability
         rivals = [c.probability for c in found.candidates if c.model != best.model]
@@ -195,9 +231,18 @@ def test_top_k_limits_the_candidates(resolver: Resolver) -> None:
 
 def test_the_columns_are_those_of_the_design() -> None:
     assert [field.name for field in fields(Resolution)] == [
-        "gpu_id", "model", "memory_gb", "form_factor", "match_probability", "margin", "decision",
-        "reason", "candidates", "model_version", "index_version",
-    ]  # fmt: skip
+        "gpu_id",
+        "model",
+        "memory_gb",
+        "form_factor",
+        "match_probability",
+        "margin",
+        "decision",
+        "reason",
+        "candidates",
+        "model_version",
+        "index_version",
+    ]
 
 
 @settings(max_examples=60, deadline=None)
@@ -235,9 +280,11 @@ def model_probabilities(
     own = [numbers[model] for model in models]
     offsets = np.array([0, 1, 1 + len(own), 2 + len(own)])
     shares = candidate_probabilities(
-        offsets, np.array([0, *own, 0]), np.array([5.0, *scores, 4.0]),
+        offsets,
+        np.array([0, *own, 0]),
+        np.array([5.0, *scores, 4.0]),
         np.array([0.5, probability, 0.6]),
-    )  # fmt: skip
+    )
     assert shares[[0, -1]].tolist() == [0.5, 0.6]
     return dict(zip(models, shares[1:-1].tolist(), strict=True))
 

@@ -85,8 +85,12 @@ def test_answers_are_what_a_person_who_knows_the_gold_would_say(tiny_retriever):
     ]
     found = answers_of(items, tiny_retriever)
     assert {key: item.model for key, item in found.items()} == {
-        "1": "Arc A770", "2": "Radeon RX 6600 XT", "3": "GeForce RTX 3080", "4": None, "5": None,
-    }  # fmt: skip
+        "1": "Arc A770",
+        "2": "Radeon RX 6600 XT",
+        "3": "GeForce RTX 3080",
+        "4": None,
+        "5": None,
+    }
     assert found["1"].gpu_id == "arc-a770-16gb-gddr6"
     assert [found[key].kind for key in "145"] == ["match", "nil", "nil"]
 
@@ -109,9 +113,14 @@ def outcomes(probability: list[float], ranks: list[float], is_match: list[bool])
     size = len(ranks)
     nothing = np.zeros(size, bool)
     return Outcomes(
-        np.array(is_match), np.array(ranks, float), np.zeros((size, 10)), np.array(probability),
-        np.array(probability) >= 0.8, nothing, nothing,
-    )  # fmt: skip
+        np.array(is_match),
+        np.array(ranks, float),
+        np.zeros((size, 10)),
+        np.array(probability),
+        np.array(probability) >= 0.8,
+        nothing,
+        nothing,
+    )
 
 
 def test_measures_by_hand():
@@ -144,9 +153,10 @@ def test_figures_are_paired_by_repeat():
         [(0.50, 0.60, 0.55), (0.70, 0.80, 0.74), (0.20, 0.30, 0.27)]
     ):
         runs += [
-            run_of(repeat, None, base), run_of(repeat, QueueStrategy.UNCERTAIN, uncertain),
+            run_of(repeat, None, base),
+            run_of(repeat, QueueStrategy.UNCERTAIN, uncertain),
             run_of(repeat, QueueStrategy.RANDOM, random),
-        ]  # fmt: skip
+        ]
     found = figures(runs, seed=1)
     assert found["base"]["brier"] == pytest.approx(1.4 / 3, abs=1e-6)
     uncertain, random = found["arms"]
@@ -161,9 +171,11 @@ def test_figures_are_paired_by_repeat():
 
 def test_repeats_without_a_value_are_left_out():
     runs = [
-        run_of(0, None, 0.5), run_of(0, QueueStrategy.UNCERTAIN, None),
-        run_of(1, None, 0.5), run_of(1, QueueStrategy.UNCERTAIN, 0.6),
-    ]  # fmt: skip
+        run_of(0, None, 0.5),
+        run_of(0, QueueStrategy.UNCERTAIN, None),
+        run_of(1, None, 0.5),
+        run_of(1, QueueStrategy.UNCERTAIN, 0.6),
+    ]
     [arm] = figures(runs, seed=1)["arms"]
     assert arm["lift"]["brier"]["n"] == 1
     assert arm["mean"]["brier"] == 0.6

@@ -12,10 +12,34 @@ from rerank.features.stated_words import FORM_FAMILIES, StatedWords, form_family
 VENDORS = ["AMD", "Intel", "NVIDIA"]
 WORDS = StatedWords(VENDORS)
 PIECES = [
-    "nvidia", "rtx", "xrtx", "rtx3080", "gv-rx580", "amd/ati", "arc", "arcade", "evga", "kfa2",
-    "asrock", "his", "this", "sxm4", "max q", "max-q", "laptop gpu", "laptop", "pci", "pci-e",
-    "pci express", "workstation", "servers", "mobility", "éati", "(intel)", "3080",
-]  # fmt: skip
+    "nvidia",
+    "rtx",
+    "xrtx",
+    "rtx3080",
+    "gv-rx580",
+    "amd/ati",
+    "arc",
+    "arcade",
+    "evga",
+    "kfa2",
+    "asrock",
+    "his",
+    "this",
+    "sxm4",
+    "max q",
+    "max-q",
+    "laptop gpu",
+    "laptop",
+    "pci",
+    "pci-e",
+    "pci express",
+    "workstation",
+    "servers",
+    "mobility",
+    "éati",
+    "(intel)",
+    "3080",
+]
 
 
 def names(mask: int, of: list[str]) -> set[str]:
@@ -60,5 +84,8 @@ def test_no_titles_and_unknown_vendors() -> None:
 
 def test_registry_forms_are_told_as_titles_tell_them() -> None:
     assert [form_family(form) for form in ("SXM5", "Max-Q", "NVL", "PCIe")] == [
-        "SXM", "mobile", "PCIe", "PCIe",
-    ]  # fmt: skip
+        "SXM",
+        "mobile",
+        "PCIe",
+        "PCIe",
+    ]

@@ -61,10 +61,14 @@ def forget(store: Store, *names: str) -> None:
     tables = {
         "0003_preferences": ("preference_items", "preference_pairs"),
         "0004_evaluation": (
-            "evaluation_runs", "evaluation_listings", "predictions", "evaluation_outcomes",
-            "evaluation_figures", "evaluation_comparisons",
+            "evaluation_runs",
+            "evaluation_listings",
+            "predictions",
+            "evaluation_outcomes",
+            "evaluation_figures",
+            "evaluation_comparisons",
         ),
-    }  # fmt: skip
+    }
     with store.writing() as session:
         for name in names:
             for table in tables[name]:
@@ -75,8 +79,10 @@ def forget(store: Store, *names: str) -> None:
 def python(code: str, *arguments: object) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-c", textwrap.dedent(code), *map(str, arguments)],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
 
 
 def test_migrations_sort_in_their_order_and_have_different_names():
@@ -184,10 +190,12 @@ def test_batches_begin_with_an_empty_one_that_has_the_columns(store):
 
 def test_errors_while_rows_are_read_name_the_step(store):
     with store.reading() as session, pytest.raises(StoreError, match=r"slow: .*oh"):
-        list(session.batches(
-            "slow", "SELECT CASE WHEN range < 90000 THEN range ELSE error('oh') END "
-            "FROM range(100000)",
-        ))  # fmt: skip
+        list(
+            session.batches(
+                "slow",
+                "SELECT CASE WHEN range < 90000 THEN range ELSE error('oh') END FROM range(100000)",
+            )
+        )
 
 
 def test_columns_are_arrays_with_nan_for_null(store):
@@ -284,8 +292,9 @@ def test_a_kill_while_a_store_is_made_leaves_none(store, statements):
     add_listing(store, "a")
     assert listing_ids(store) == ["a"]
     assert sorted(path.name for path in store.path.parent.iterdir()) == [
-        "store.duckdb", "store.duckdb.lock",
-    ]  # fmt: skip
+        "store.duckdb",
+        "store.duckdb.lock",
+    ]
 
 
 @pytest.mark.parametrize("content", [b"", b"garbage" * 1000, b"PAR1"])
@@ -395,9 +404,12 @@ def test_a_full_disk_is_one_line_and_leaves_the_store_as_it_was(tmp_path):
     except (OSError, subprocess.CalledProcessError):
         pytest.skip("this machine lets nobody mount a small disk of his own")
     done = subprocess.run(
-        [*alone, f"{mounted} {sys.executable} {script}"], capture_output=True, text=True,
-        env={**os.environ, "PYTHONPATH": str(ROOT)}, check=True,
-    )  # fmt: skip
+        [*alone, f"{mounted} {sys.executable} {script}"],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        check=True,
+    )
     full = "the disk is full; nothing was written; free some space"
     first, *tries, rows, last = done.stdout.splitlines()
     assert (first, rows, last) == ("written", "[('1-0',)]", "written")
@@ -445,8 +457,10 @@ def test_a_second_writer_is_told_who_writes_and_may_wait(store):
     add_listing(store, "a")
     holder = subprocess.Popen(
         [sys.executable, "-c", textwrap.dedent(HOLDS_THE_STORE), str(store.path), "asks"],
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-    )  # fmt: skip
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
     assert holder.stdin
     assert holder.stdout
     assert holder.stdout.readline() == "in\n"
@@ -549,9 +563,10 @@ def test_every_table_and_column_is_documented_in_the_order_of_the_schema():
         migrate(session, Path("memory"))
         schema: dict[str, list[str]] = {}
         for table, column in session.rows(
-            "t", "SELECT table_name, column_name FROM duckdb_columns() "
+            "t",
+            "SELECT table_name, column_name FROM duckdb_columns() "
             "WHERE NOT internal ORDER BY table_name, column_index",
-        ):  # fmt: skip
+        ):
             schema.setdefault(table, []).append(column)
     assert {table.name: list(table.columns) for table in TABLES} == schema
 
@@ -570,8 +585,10 @@ def test_descriptions_carry_the_types_of_the_schema():
         described = {table["table"]: table for table in described_tables(session)}
     (price,) = [c for c in described["listings"]["columns"] if c["column"] == "price"]
     assert price == {
-        "column": "price", "type": "DOUBLE", "meaning": "in the shop's currency; null if unknown",
-    }  # fmt: skip
+        "column": "price",
+        "type": "DOUBLE",
+        "meaning": "in the shop's currency; null if unknown",
+    }
     text = tables_markdown([described["listings"]])
     assert text.startswith("### `listings`\n\nOne row: what a seller wrote.\n\n| column | type |")
     assert "| `price` | DOUBLE | in the shop's currency; null if unknown |\n" in text

@@ -64,9 +64,12 @@ def incoming(rows, *, unread=()):
 
 def match(listing_id="a", gpu="RTX 4060", annotator="ann", **others):
     return {
-        "listing_id": listing_id, "annotator": annotator, "verdict": "match", "gpu_id": gpu,
+        "listing_id": listing_id,
+        "annotator": annotator,
+        "verdict": "match",
+        "gpu_id": gpu,
         **others,
-    }  # fmt: skip
+    }
 
 
 def answers(store):
@@ -147,10 +150,14 @@ def test_a_size_without_a_form_means_a_card(make_gpu):
 
 
 def test_a_name_of_two_models_is_an_error_unless_one_fits_better(make_gpu):
-    names = GpuNames([
-        make_gpu("GeForce FX 5500", 1), make_gpu("Quadro FX 5500", 1),
-        make_gpu("Radeon HD 7970", 3), make_gpu("Radeon HD 7970 GHz Edition", 3),
-    ])  # fmt: skip
+    names = GpuNames(
+        [
+            make_gpu("GeForce FX 5500", 1),
+            make_gpu("Quadro FX 5500", 1),
+            make_gpu("Radeon HD 7970", 3),
+            make_gpu("Radeon HD 7970 GHz Edition", 3),
+        ]
+    )
     with pytest.raises(InputError, match="'FX 5500' may be GeForce FX 5500 or Quadro FX 5500"):
         names.find("FX 5500")
     assert names.find("HD 7970").model == "Radeon HD 7970"
@@ -173,21 +180,24 @@ def test_the_first_known_of_several_names_counts_and_hints_pick_its_variant(name
 
 
 def test_answers_are_added_with_the_gpus_their_names_stand_for(answer, with_listings):
-    summary = answer([
-        match("a", "RTX 4060 Ti 16GB", note="sure", annotated_at="2026-01-02T03:04:05Z"),
-        match("b", "RTX 4060 Ti", annotated_at="2026-01-02 05:04:05+02:00"),
-        match("c", "", verdict="not_gpu", annotated_at="2026-01-02T03:04:05"),
-        match("c", None, "bob", verdict="none_of_these", annotated_at="2026-01-02T03:04:05"),
-    ])  # fmt: skip
+    summary = answer(
+        [
+            match("a", "RTX 4060 Ti 16GB", note="sure", annotated_at="2026-01-02T03:04:05Z"),
+            match("b", "RTX 4060 Ti", annotated_at="2026-01-02 05:04:05+02:00"),
+            match("c", "", verdict="not_gpu", annotated_at="2026-01-02T03:04:05"),
+            match("c", None, "bob", verdict="none_of_these", annotated_at="2026-01-02T03:04:05"),
+        ]
+    )
     assert summary == ImportSummary(added=4, unchanged=0, conflicts=0)
     sixteen = "geforce-rtx-4060-ti-16gb-gddr6"
     assert list(answers(with_listings).values()) == [
-        Annotation("a", "ann", Verdict.MATCH, sixteen, "GeForce RTX 4060 Ti", note="sure",
-                   annotated_at=AT),
+        Annotation(
+            "a", "ann", Verdict.MATCH, sixteen, "GeForce RTX 4060 Ti", note="sure", annotated_at=AT
+        ),
         Annotation("b", "ann", Verdict.MATCH, None, "GeForce RTX 4060 Ti", annotated_at=AT),
         Annotation("c", "ann", Verdict.NOT_GPU, annotated_at=AT),
         Annotation("c", "bob", Verdict.NONE_OF_THESE, annotated_at=AT),
-    ]  # fmt: skip
+    ]
 
 
 def test_a_model_column_names_the_gpu_where_gpu_id_does_not(answer, with_listings):
@@ -245,7 +255,7 @@ def test_columns_that_the_file_lacks_make_no_difference(answer, with_listings):
         ({"note": "other"}, "file the same with another note, time or origin"),
         ({"annotated_at": datetime(2026, 5, 5)}, "file the same with another note"),
     ],
-)  # fmt: skip
+)
 def test_other_content_is_a_listed_conflict_and_nothing_is_written(
     answer, with_listings, change, told
 ):
@@ -274,10 +284,13 @@ def test_keep_leaves_stored_answers_and_writes_the_rest(answer, with_listings):
 
 def test_replace_overwrites_what_differs_whole_and_nothing_else(answer, with_listings):
     with with_listings.writing() as session:
-        save_annotations(session, [
-            Annotation(key, "ann", Verdict.UNSURE, None, None, ("g",), "m", annotated_at=AT)
-            for key in "ab"
-        ])  # fmt: skip
+        save_annotations(
+            session,
+            [
+                Annotation(key, "ann", Verdict.UNSURE, None, None, ("g",), "m", annotated_at=AT)
+                for key in "ab"
+            ],
+        )
     rows = [match("a"), match("b", "", verdict="unsure"), match("c")]
     summary = answer(rows, on_conflict=OnConflict.REPLACE)
     assert summary == ImportSummary(added=1, unchanged=1, conflicts=1)
@@ -307,11 +320,19 @@ def test_unknown_names_are_listed_all_at_once_with_their_rows(answer, with_listi
 
 def test_every_kind_of_fault_is_told_in_one_go(answer, with_listings):
     before = dump(with_listings)
-    table = pa.Table.from_pylist([
-        match("nowhere"), match("a", "RTX 9999"), match("b", verdict="mach"), match(""),
-        match("c"), match("c", "RTX 4080"), match("n"), match("m"),
-        match("m", annotator="bob"),
-    ]).append_column("title", pa.array([None] * 6 + ["card", "a", "b"]))  # fmt: skip
+    table = pa.Table.from_pylist(
+        [
+            match("nowhere"),
+            match("a", "RTX 9999"),
+            match("b", verdict="mach"),
+            match(""),
+            match("c"),
+            match("c", "RTX 4080"),
+            match("n"),
+            match("m"),
+            match("m", annotator="bob"),
+        ]
+    ).append_column("title", pa.array([None] * 6 + ["card", "a", "b"]))
     with pytest.raises(FaultsError, match="7 faults") as raised:
         answer(table.append_column("note", pa.array([1] * 9)))
     assert raised.value.faults == (
@@ -327,14 +348,20 @@ def test_every_kind_of_fault_is_told_in_one_go(answer, with_listings):
 
 
 def test_what_could_not_be_read_is_told_with_the_rest_and_has_no_faults_of_its_own(answer):
-    table = pa.Table.from_pylist([
-        {**match(None), PLACE: 1}, {**match("a", None), PLACE: 2}, {**match("zz"), PLACE: 4},
-    ])  # fmt: skip
+    table = pa.Table.from_pylist(
+        [
+            {**match(None), PLACE: 1},
+            {**match("a", None), PLACE: 2},
+            {**match("zz"), PLACE: 4},
+        ]
+    )
     file = Incoming(
-        "answers.jsonl", table, "line",
+        "answers.jsonl",
+        table,
+        "line",
         unread_rows=((1, "listing_id must be text"), (2, "gpu_id must be text"), (3, "no JSON")),
         unread_cells=((1, "listing_id"), (2, "gpu_id")),
-    )  # fmt: skip
+    )
     with pytest.raises(FaultsError, match="4 faults") as raised:
         answer(file)
     assert raised.value.faults == (
@@ -363,7 +390,7 @@ def test_a_fault_of_many_rows_names_the_first_of_them(answer):
     [
         ({"verdict": "mach"}, f"verdict must be one of {VERDICTS}, got 'mach'"),
         ({"verdict": None}, f"verdict must be one of {VERDICTS}, got ''"),
-        ({"verdict": HOSTILE}, "got \"'; DROP TABLE listings; --\""),
+        ({"verdict": HOSTILE}, 'got "\'; DROP TABLE listings; --"'),
         ({"gpu_id": ""}, "a match names no GPU in gpu_id or model"),
         ({"verdict": "unsure"}, "model but verdict is no match, got 'unsure'"),
         ({"annotator": ""}, "annotator is empty"),
@@ -373,11 +400,11 @@ def test_a_fault_of_many_rows_names_the_first_of_them(answer):
         ({"annotated_at": "infinity"}, "annotated_at must be a time"),
         ({"annotated_at": "12026-01-01"}, "annotated_at must be a time"),
         ({"shown": "{"}, "shown must be a JSON list of text"),
-        ({"shown": "[\"a\", null]"}, "shown must be a JSON list of text"),
+        ({"shown": '["a", null]'}, "shown must be a JSON list of text"),
         ({"shown": ["a", None]}, "shown must be a JSON list of text"),
         ({"listing_id": "zz"}, "is not in the store and the row has no title, got 'zz'"),
     ],
-)  # fmt: skip
+)
 def test_a_faulty_value_is_named_with_its_row(answer, with_listings, row, fault):
     before = dump(with_listings)
     with pytest.raises(FaultsError, match="row 1: ") as raised:
@@ -407,11 +434,18 @@ def test_all_unknown_listings_are_reported_at_once(answer):
 def test_listings_come_along_where_the_row_has_a_title(answer, with_listings):
     rows = [
         match("new", title="RTX 4060 Dual", vendor="Asus", price="199.5", shop="s", language="en"),
-        match("new", annotator="bob", title="RTX 4060 Dual", vendor="Asus", price="199.50",
-              shop="s", language="en"),
+        match(
+            "new",
+            annotator="bob",
+            title="RTX 4060 Dual",
+            vendor="Asus",
+            price="199.50",
+            shop="s",
+            language="en",
+        ),
         match("a", title="another title than the stored one"),
         match("b", title=""),
-    ]  # fmt: skip
+    ]
     summary = answer(rows)
     assert summary == ImportSummary(4, 0, 0, listings_added=1, listings_differing=1)
     stored = {item.listing.listing_id: item for item in listings(with_listings)}
@@ -497,7 +531,7 @@ def test_a_missing_column_is_named_with_those_there_are(answer, missing):
         ("title", pa.array([b"x"]), "column 'title': expected text, found binary"),
         ("price", pa.array([True]), "column 'price': expected numbers, found bool"),
     ],
-)  # fmt: skip
+)
 def test_columns_of_another_type_are_named(answer, column, values, told):
     table = pa.Table.from_pylist([match("a")])
     if column in table.column_names:
@@ -508,15 +542,21 @@ def test_columns_of_another_type_are_named(answer, column, values, told):
 
 
 def test_typed_columns_are_read_as_what_they_are(answer, with_listings):
-    table = pa.table({
-        "listing_id": pa.array([7, 8]), "title": pa.array(["x", "y"]).dictionary_encode(),
-        "annotator": pa.array(["ann", "ann"], pa.large_string()),
-        "verdict": pa.array(["match", "unsure"]).dictionary_encode(),
-        "gpu_id": pa.array(["RTX 4060", None], pa.string_view()),
-        "shown": pa.array([["g1", "g2"], None], pa.large_list(pa.large_string())),
-        "note": pa.nulls(2), "price": pa.array([1, None], pa.int8()),
-        "annotated_at": pa.array([AT.replace(tzinfo=UTC)] * 2, pa.timestamp("ns", "Asia/Tokyo")),
-    })  # fmt: skip
+    table = pa.table(
+        {
+            "listing_id": pa.array([7, 8]),
+            "title": pa.array(["x", "y"]).dictionary_encode(),
+            "annotator": pa.array(["ann", "ann"], pa.large_string()),
+            "verdict": pa.array(["match", "unsure"]).dictionary_encode(),
+            "gpu_id": pa.array(["RTX 4060", None], pa.string_view()),
+            "shown": pa.array([["g1", "g2"], None], pa.large_list(pa.large_string())),
+            "note": pa.nulls(2),
+            "price": pa.array([1, None], pa.int8()),
+            "annotated_at": pa.array(
+                [AT.replace(tzinfo=UTC)] * 2, pa.timestamp("ns", "Asia/Tokyo")
+            ),
+        }
+    )
     assert answer(table).added == 2
     found = answers(with_listings)["7", "ann"]
     assert (found.shown, found.annotated_at, found.note) == (("g1", "g2"), AT, "")
@@ -606,12 +646,25 @@ def test_exports_give_what_imports_read(answer, with_listings):
         with_titles = annotations_table(session, with_listings=True)
         listings_out = listings_table(session)
     assert answers_out.column_names == [
-        "listing_id", "annotator", "verdict", "gpu_id", "model", "shown", "model_version", "note",
+        "listing_id",
+        "annotator",
+        "verdict",
+        "gpu_id",
+        "model",
+        "shown",
+        "model_version",
+        "note",
         "annotated_at",
-    ]  # fmt: skip
+    ]
     assert answers_out.column("listing_id").to_pylist() == ["a", "b"]
     assert answers_out.to_pylist()[1]["shown"] == ["g2", "g1"]
     assert with_titles.column("title").to_pylist() == ["card a", "card b"]
     assert listings_out.column_names == [
-        "listing_id", "title", "vendor", "description", "price", "shop", "language",
-    ]  # fmt: skip
+        "listing_id",
+        "title",
+        "vendor",
+        "description",
+        "price",
+        "shop",
+        "language",
+    ]

@@ -102,9 +102,10 @@ def test_what_is_no_match_is_nil(tiny_retriever, verdict):
 
 def test_disputed_and_unsure_answers_teach_nothing(tiny_retriever):
     answers = [
-        settled("1", "Arc A770", disputed=True), settled("2", verdict=Verdict.UNSURE),
+        settled("1", "Arc A770", disputed=True),
+        settled("2", verdict=Verdict.UNSURE),
         settled("3", "Arc A770"),
-    ]  # fmt: skip
+    ]
     listings = {key: Listing(key, "Intel Arc A770") for key in "123"}
     found, unusable = labelled_of(answers, listings, tiny_retriever)
     assert [item.listing.listing_id for item in found] == ["3"]
@@ -113,11 +114,13 @@ def test_disputed_and_unsure_answers_teach_nothing(tiny_retriever):
 
 def test_names_the_registry_lacks_are_reported_together_and_left_out(tiny_retriever):
     answers = [
-        settled("1", "GeForce RTX 9999"), settled("2", "GeForce RTX 9999"),
+        settled("1", "GeForce RTX 9999"),
+        settled("2", "GeForce RTX 9999"),
         settled("3", "Arc A770", gpu_id="arc-a770-64gb"),
-        settled("4", "Arc A770", gpu_id="geforce-rtx-4060-8gb-gddr6"), settled("5", "Arc A770"),
+        settled("4", "Arc A770", gpu_id="geforce-rtx-4060-8gb-gddr6"),
+        settled("5", "Arc A770"),
         settled("absent", "Arc A770"),
-    ]  # fmt: skip
+    ]
     listings = {key: Listing(key, "some card") for key in "12345"}
     found, unusable = labelled_of(answers, listings, tiny_retriever)
     assert [item.listing.listing_id for item in found] == ["5"]
@@ -272,9 +275,12 @@ def test_a_threshold_holds_the_weighted_precision():
 
 
 SMALL = TrainingParameters(
-    ranker_listings=300, offer_listings=500, validation_listings=400,
-    ranker=TreeParameters(trees=8), offer=TreeParameters(trees=8),
-)  # fmt: skip
+    ranker_listings=300,
+    offer_listings=500,
+    validation_listings=400,
+    ranker=TreeParameters(trees=8),
+    offer=TreeParameters(trees=8),
+)
 
 
 @pytest.fixture(scope="module")

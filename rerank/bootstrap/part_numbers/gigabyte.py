@@ -9,9 +9,22 @@ from rerank.bootstrap.product import Product
 SUFFIXES = {"": "", "TI": "T", "SUPER": "S", "TISUPER": "TS"}
 FERMI = {"560": "56G", "560TI": "560", "550TI": "550"}  # the plain number is the Ti here
 COOLERS_20 = (
-    "GAMING OC", "GAMING", "EAGLE OC", "EAGLE", "VISION OC", "AORUS M", "AERO OC", "WF2OC", "WF3OC",
-    "OC", "TURBO", "AORUS X", "WF3", "GAMINGOC PRO", "AORUSM ICE",
-)  # fmt: skip
+    "GAMING OC",
+    "GAMING",
+    "EAGLE OC",
+    "EAGLE",
+    "VISION OC",
+    "AORUS M",
+    "AERO OC",
+    "WF2OC",
+    "WF3OC",
+    "OC",
+    "TURBO",
+    "AORUS X",
+    "WF3",
+    "GAMINGOC PRO",
+    "AORUSM ICE",
+)
 COOLERS_14 = ("WF2OC", "WF2", "WF3OC", "G1 GAMING", "OC", "XTREME", "IXOC", "D5", "WF3X", "GAMING")
 COOLERS_09 = ("OC", "D5", "WF3", "WF2", "UD", "SL", "D3", "ZL", "SO", "")
 

@@ -7,13 +7,31 @@ from rerank.bootstrap.part_numbers.code import Code, digits, full_code, shop_cod
 from rerank.bootstrap.product import Product
 
 LINES_23 = (
-    "VENTUS 2X", "VENTUS 3X", "GAMING TRIO", "GAMING X SLIM", "SUPRIM X", "SHADOW 2X", "INSPIRE 2X",
-    "VANGUARD SOC", "EXPERT", "GAMING X TRIO", "VENTUS 2X WHITE",
-)  # fmt: skip
+    "VENTUS 2X",
+    "VENTUS 3X",
+    "GAMING TRIO",
+    "GAMING X SLIM",
+    "SUPRIM X",
+    "SHADOW 2X",
+    "INSPIRE 2X",
+    "VANGUARD SOC",
+    "EXPERT",
+    "GAMING X TRIO",
+    "VENTUS 2X WHITE",
+)
 LINES_19 = (
-    "VENTUS 2X", "VENTUS 3X", "GAMING X", "GAMING X TRIO", "GAMING Z TRIO", "SUPRIM X", "AERO ITX",
-    "MECH 2X", "ARMOR", "VENTUS XS", "GAMING Z",
-)  # fmt: skip
+    "VENTUS 2X",
+    "VENTUS 3X",
+    "GAMING X",
+    "GAMING X TRIO",
+    "GAMING Z TRIO",
+    "SUPRIM X",
+    "AERO ITX",
+    "MECH 2X",
+    "ARMOR",
+    "VENTUS XS",
+    "GAMING Z",
+)
 LINES_16 = ("GAMING X", "ARMOR", "AERO ITX", "GAMING", "GAMING Z", "SEA HAWK X", "DUKE")
 SUFFIXES = {"TI": "Ti", "TIBOOST": "Ti"}
 

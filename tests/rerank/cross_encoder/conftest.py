@@ -30,10 +30,11 @@ def number_packs() -> list[QueryPack]:
         others = dice.sample([n for n in NUMBERS if n != number], 4)
         packs.append(
             QueryPack(
-                f"card {number} {'gb ' * (at // 10)}".strip(), (_document(number),),
+                f"card {number} {'gb ' * (at // 10)}".strip(),
+                (_document(number),),
                 tuple(_document(other) for other in others),
             )
-        )  # fmt: skip
+        )
     return packs
 
 
@@ -48,11 +49,13 @@ def make_settings() -> Callable[..., CrossEncoderSettings]:
 
     def make(**changed: Any) -> CrossEncoderSettings:
         content: dict[str, Any] = {
-            "model": {"name": "tiny"}, "data": {"train": "train.jsonl"},
-            "lengths": {"pair": 32, "query": 16}, "optimizer": {"learning_rate": 0.01},
+            "model": {"name": "tiny"},
+            "data": {"train": "train.jsonl"},
+            "lengths": {"pair": 32, "query": 16},
+            "optimizer": {"learning_rate": 0.01},
             "steps": {"epochs": 2, "batch_queries": 5, "checkpoint_every": 4},
             "lora": {"r": 4, "alpha": 8},
-        }  # fmt: skip
+        }
         for key, value in changed.items():
             merged = {**content.get(key, {}), **value} if isinstance(value, dict) else value
             content[key] = merged

@@ -25,9 +25,12 @@ from rerank.cross_encoder.training import train
 
 ROOT = Path(__file__).resolve().parents[3]
 PAIRS = [
-    TextPair("card 12 gb", "geforce gtx 12"), TextPair("card 12 gb", "geforce gtx 17 ti super"),
-    TextPair("rtx 40 50", "radeon rx 66"), TextPair("", "arc"), TextPair("card " * 40, "quadro"),
-]  # fmt: skip
+    TextPair("card 12 gb", "geforce gtx 12"),
+    TextPair("card 12 gb", "geforce gtx 17 ti super"),
+    TextPair("rtx 40 50", "radeon rx 66"),
+    TextPair("", "arc"),
+    TextPair("card " * 40, "quadro"),
+]
 
 
 class Made:
@@ -53,9 +56,14 @@ def files_of(folder):
 def test_the_folder_holds_what_its_manifest_says(made):
     manifest = json.loads((made.folder / "manifest.json").read_text())
     assert files_of(made.folder) == {
-        "adapter/adapter_config.json", "adapter/adapter_model.safetensors", "history.json",
-        "manifest.json", "model.onnx", "model_int8.onnx", "tokenizer.json",
-    }  # fmt: skip
+        "adapter/adapter_config.json",
+        "adapter/adapter_model.safetensors",
+        "history.json",
+        "manifest.json",
+        "model.onnx",
+        "model_int8.onnx",
+        "tokenizer.json",
+    }
     assert set(manifest["files"]) == files_of(made.folder) - {"manifest.json"}
     parameters = manifest["parameters"]
     assert parameters["seed"] == 7
@@ -90,10 +98,14 @@ def assert_the_same_in_a_fresh_process(made):
     )
     arguments = [str(made.folder), str(made.base), json.dumps(PAIRS)]
     done = subprocess.run(
-        [sys.executable, "-c", code, *arguments], check=True, cwd=ROOT, capture_output=True,
-        text=True, timeout=300,
+        [sys.executable, "-c", code, *arguments],
+        check=True,
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=300,
         env=os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), str(Path(__file__).parent)])},
-    )  # fmt: skip
+    )
     digest, scores = json.loads(done.stdout)
     assert digest == weights_digest(open_trained(made.folder, made.base))
     # The same weights: another process may sum in another order, by its threads and alignment.
@@ -141,9 +153,13 @@ def test_serving_imports_no_torch(made):
         "print(*{name.split('.')[0] for name in sys.modules})"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code, str(made.folder)], check=True, cwd=ROOT, capture_output=True,
-        text=True, timeout=300,
-    )  # fmt: skip
+        [sys.executable, "-c", code, str(made.folder)],
+        check=True,
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
     loaded = set(done.stdout.split())
     assert {"onnxruntime", "tokenizers"} < loaded
     assert not loaded & {"torch", "transformers", "peft", "bitsandbytes", "lightgbm"}
@@ -239,15 +255,18 @@ def test_minilm_is_trained_saved_and_served(make_settings, tmp_path, quantizatio
     base = Path(package.get_model_path())
     packs = [
         QueryPack(
-            f"graphics card with the number {at}", (Document("p", f"geforce gtx {at}"),),
+            f"graphics card with the number {at}",
+            (Document("p", f"geforce gtx {at}"),),
             (Document("n", f"radeon rx {at}"), Document("m", f"a loaf of bread, {at} slices")),
         )
         for at in range(10, 34)
-    ]  # fmt: skip
+    ]
     settings = make_settings(
-        quantization=quantization, export={"int8": True},
-        optimizer={"learning_rate": 0.002}, steps={"epochs": 1, "batch_queries": 4},
-    )  # fmt: skip
+        quantization=quantization,
+        export={"int8": True},
+        optimizer={"learning_rate": 0.002},
+        steps={"epochs": 1, "batch_queries": 4},
+    )
     made = Made(base, split_by_query(packs, valid_share=0.2, seed=1), settings, tmp_path / "m")
     assert made.trained.steps == 5
     assert made.saved.parity < 1e-4

@@ -20,9 +20,11 @@ from rerank.ranking import FeatureRanker, RankingBatch
 from rerank.trees import OnnxTrees
 
 LISTINGS = [
-    Listing("a", "Gigabyte RTX4060Ti 16GB"), Listing("b", ""), Listing("c", "RTX 4060 or A770"),
+    Listing("a", "Gigabyte RTX4060Ti 16GB"),
+    Listing("b", ""),
+    Listing("c", "RTX 4060 or A770"),
     Listing("d", "4080S", vendor="MSI"),
-]  # fmt: skip
+]
 
 
 class Given:
@@ -73,8 +75,9 @@ def test_the_rescored_keep_the_scores_of_the_first(batch):
     first, second = Given(lambda at, record: 10.0 - record), Given(lambda at, record: record)
     cascade = Cascade(first, second, always(0, 2, 3), top=4, second_weight=5)
     np.testing.assert_array_equal(
-        np.sort(cascade.score(batch)), np.sort(first.score(batch)),
-    )  # fmt: skip
+        np.sort(cascade.score(batch)),
+        np.sort(first.score(batch)),
+    )
 
 
 def test_the_seconds_weight_decides_how_much_it_may_overturn(batch):
@@ -127,7 +130,7 @@ def test_scores_are_close_only_between_models(batch):
     mixed = {
         at: {int(model[record]) for own, record in by_model.seen if own == at}
         for at in range(len(LISTINGS))
-    }  # fmt: skip
+    }
     for gap, close in ((1.4, False), (1.5, True)):
         found = CloseScores(gap)(batch, scores)
         assert bool(found[0]) is close
@@ -139,11 +142,14 @@ def test_scores_are_close_only_between_models(batch):
 def test_held_for_review_and_any_of(batch, linear_scorer):
     def model(bias: float) -> RerankModel:
         return RerankModel(
-            ranker_text="", ranker=FeatureRanker(OnnxTrees(linear_scorer(CANDIDATE_FEATURES, {}))),
-            offer_text="", offer=OnnxTrees(linear_scorer(OFFER_FEATURES, {}, bias)),
+            ranker_text="",
+            ranker=FeatureRanker(OnnxTrees(linear_scorer(CANDIDATE_FEATURES, {}))),
+            offer_text="",
+            offer=OnnxTrees(linear_scorer(OFFER_FEATURES, {}, bias)),
             calibrator=Calibrator((-4.0, 4.0), (0.0, 1.0)),
-            thresholds=Thresholds(match=0.8, review=0.3, precision=0.99), version="m",
-        )  # fmt: skip
+            thresholds=Thresholds(match=0.8, review=0.3, precision=0.99),
+            version="m",
+        )
 
     scores = np.zeros(len(batch.candidates.record), np.float32)
     there = np.diff(batch.candidates.offsets) > 0

@@ -19,9 +19,10 @@ SCORES = {"p1": 2.0, "p2": 0.0, "n1": 1.5, "n2": -1.0, "p3": 0.0, "n3": 0.0}
 
 def pack(positives: str, negatives: str) -> QueryPack:
     return QueryPack(
-        "q", tuple(Document(n, n) for n in positives.split()),
+        "q",
+        tuple(Document(n, n) for n in positives.split()),
         tuple(Document(n, n) for n in negatives.split()),
-    )  # fmt: skip
+    )
 
 
 def by_table(pairs):
@@ -75,8 +76,9 @@ def test_a_pair_is_encoded_with_its_sides_and_padding(tokenizer):
     rtx, geforce, gtx, arc = 7, 5, 8, 10
     four, zero = 5 + 15 + 4, 5 + 15 + 10
     assert found["input_ids"].tolist() == [
-        [2, rtx, four, zero, 3, geforce, 3], [2, gtx, 3, arc, 3, 0, 0],
-    ]  # fmt: skip
+        [2, rtx, four, zero, 3, geforce, 3],
+        [2, gtx, 3, arc, 3, 0, 0],
+    ]
     assert found["token_type_ids"].tolist() == [[0, 0, 0, 0, 0, 1, 1], [0, 0, 0, 1, 1, 0, 0]]
     assert found["attention_mask"].sum(axis=1).tolist() == [7, 5]
 

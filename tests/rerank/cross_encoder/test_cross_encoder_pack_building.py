@@ -20,11 +20,14 @@ from rerank.trees import OnnxTrees
 def resolver(tiny_retriever, linear_scorer):
     ranker = linear_scorer(CANDIDATE_FEATURES, {"name_quality": 1.0, "memory_fit": 0.5})
     model = RerankModel(
-        ranker_text="", ranker=FeatureRanker(OnnxTrees(ranker)), offer_text="",
+        ranker_text="",
+        ranker=FeatureRanker(OnnxTrees(ranker)),
+        offer_text="",
         offer=OnnxTrees(linear_scorer(OFFER_FEATURES, {})),
         calibrator=Calibrator((-4.0, 4.0), (0.0, 1.0)),
-        thresholds=Thresholds(match=0.8, review=0.3, precision=0.99), version="m",
-    )  # fmt: skip
+        thresholds=Thresholds(match=0.8, review=0.3, precision=0.99),
+        version="m",
+    )
     return Resolver(tiny_retriever, model, CueReader({"box": ["box"]}), index_version="i")
 
 
@@ -36,8 +39,12 @@ def sold(title: str, gpu_id: str | None, model: str | None, *, memory: bool = Fa
 
 
 def test_a_pack_has_what_fits_above_the_confused_ones_in_the_rankers_order(resolver):
-    item = sold("palit rtx 4060 ti 16gb", "geforce-rtx-4060-ti-16gb-gddr6", "GeForce RTX 4060 Ti",
-                memory=True)  # fmt: skip
+    item = sold(
+        "palit rtx 4060 ti 16gb",
+        "geforce-rtx-4060-ti-16gb-gddr6",
+        "GeForce RTX 4060 Ti",
+        memory=True,
+    )
     built = build_packs([item], resolver, style="test")
     assert split_of("GeForce RTX 4060 Ti") is Split.VALIDATION
     assert built.train == []

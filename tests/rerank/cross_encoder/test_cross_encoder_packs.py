@@ -19,10 +19,13 @@ def docs(*names: str) -> tuple[Document, ...]:
 
 def row(**changed: object) -> dict[str, object]:
     return {
-        "query_text": "q", "positives": [{"doc_id": "p", "text": "good"}],
-        "negatives": [{"doc_id": "n", "text": "bad"}], "source_chunk": "c7",
-        "meta": {"domain": "cmu", "prompt_style": "qg_v1"}, **changed,
-    }  # fmt: skip
+        "query_text": "q",
+        "positives": [{"doc_id": "p", "text": "good"}],
+        "negatives": [{"doc_id": "n", "text": "bad"}],
+        "source_chunk": "c7",
+        "meta": {"domain": "cmu", "prompt_style": "qg_v1"},
+        **changed,
+    }
 
 
 def test_what_is_written_is_read(tmp_path):

@@ -23,10 +23,15 @@ def test_what_a_file_does_not_say_has_its_default():
 
 def test_all_faults_are_told_at_once():
     content = {
-        "model": {}, "data": {"train": 3, "valid_share": 0.9}, "sead": 1, "precision": "fp16",
-        "lora": {"rank": 4, "r": 0, "alpah": 2, "targets": [1]}, "optimizer": [],
-        "steps": {"epochs": 1.5, "max_steps": True}, "export": {"int8": "yes"},
-    }  # fmt: skip
+        "model": {},
+        "data": {"train": 3, "valid_share": 0.9},
+        "sead": 1,
+        "precision": "fp16",
+        "lora": {"rank": 4, "r": 0, "alpah": 2, "targets": [1]},
+        "optimizer": [],
+        "steps": {"epochs": 1.5, "max_steps": True},
+        "export": {"int8": "yes"},
+    }
     with pytest.raises(FaultsError, match="settings: 13 faults") as caught:
         settings_of(content)
     assert set(caught.value.faults) == {
@@ -73,9 +78,12 @@ def test_no_targets_are_a_fault():
 
 def test_what_does_not_fit_together_is_told_with_the_other_faults():
     content = {
-        **LEAST, "seed": "x", "lengths": {"pair": 32, "query": 60}, "lora": {"targets": []},
+        **LEAST,
+        "seed": "x",
+        "lengths": {"pair": 32, "query": 60},
+        "lora": {"targets": []},
         "loss": {"margin": 10**400},
-    }  # fmt: skip
+    }
     with pytest.raises(FaultsError, match="settings: 4 faults") as caught:
         settings_of(content)
     keys = {fault.split(":")[0] for fault in caught.value.faults}

@@ -208,11 +208,12 @@ def test_damaged_weights_are_an_input_error(tiny_bert, tmp_path, make_settings):
 def test_two_layers_learn_which_word_a_positive_has(tiny_bert, make_settings, tmp_path, precision):
     packs = [
         QueryPack(
-            f"card {at}", (Document("p", f"geforce gtx {at}"),),
+            f"card {at}",
+            (Document("p", f"geforce gtx {at}"),),
             tuple(Document(f"n{n}", f"radeon rx {at + n}") for n in range(4)),
         )
         for at in range(10, 50)
-    ]  # fmt: skip
+    ]
     settings = make_settings(
         steps={"epochs": 8, "batch_queries": 10, "validate_every": 8}, precision=precision
     )

@@ -56,13 +56,17 @@ def make_set() -> MakeSet:
         plain = ScoredSet(
             query_id=tuple(f"q{at}" for at in range(len(sizes))),
             canonical_id=tuple(f"c{at}" for at in range(len(sizes))),
-            domain=("d",) * len(sizes), text=("",) * len(sizes),
+            domain=("d",) * len(sizes),
+            text=("",) * len(sizes),
             offsets=np.cumsum([0, *sizes]).astype(np.int64),
             candidate_id=tuple(f"k{at}" for at in range(rows)),
-            compliance=np.zeros(rows), conflict=np.zeros(rows),
-            feature_names=(), features=np.zeros((rows, 0), np.float32),
-            query_vectors={}, candidate_vectors={},
-        )  # fmt: skip
+            compliance=np.zeros(rows),
+            conflict=np.zeros(rows),
+            feature_names=(),
+            features=np.zeros((rows, 0), np.float32),
+            query_vectors={},
+            candidate_vectors={},
+        )
         return replace(plain, **columns)
 
     return make

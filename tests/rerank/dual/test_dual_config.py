@@ -31,9 +31,13 @@ def test_a_configuration_survives_being_written():
 
 def test_all_faults_are_reported_at_once():
     content = {
-        "sed": 1, "seed": -1, "label": {"lamda": 0.5}, "network": 3,
-        "training": {"learning_rate": "1e-4", "epochs": 2.5}, "inputs": {"ignored_features": "x"},
-    }  # fmt: skip
+        "sed": 1,
+        "seed": -1,
+        "label": {"lamda": 0.5},
+        "network": 3,
+        "training": {"learning_rate": "1e-4", "epochs": 2.5},
+        "inputs": {"ignored_features": "x"},
+    }
     with pytest.raises(FaultsError, match="mine: 7 faults") as raised:
         config_of(content, where="mine")
     assert set(raised.value.faults) == {

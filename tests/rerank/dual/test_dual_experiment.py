@@ -28,9 +28,14 @@ def test_every_step_of_the_ablation_is_measured_on_the_held_out_queries(trained,
     assert report["data"]["split"]["test"]["queries"] == test.n_queries
     for step in report["steps"]:
         assert sorted(step["metrics"]) == [
-            "compliance_at_1", "compliance_at_3", "compliance_at_5", "conflict_at_1",
-            "conflict_auc", "conflict_ece", "ndcg_at_10",
-        ]  # fmt: skip
+            "compliance_at_1",
+            "compliance_at_3",
+            "compliance_at_5",
+            "conflict_at_1",
+            "conflict_auc",
+            "conflict_ece",
+            "ndcg_at_10",
+        ]
         for figure in step["metrics"].values():
             low, high = figure["ci95"]
             assert 0 <= low <= high <= 1
@@ -43,8 +48,10 @@ def test_the_reranker_gains_over_embeddings_alone_beyond_chance(trained):
     last = report["steps"][-1]
     assert last["gain"]["compliance_at_1"]["ci95"][0] > 0.03
     assert last["gain"]["ndcg_at_10"]["relative_ci95"][0] > 0.06
-    assert last["metrics"]["conflict_auc"]["value"] > report["steps"][0]["metrics"][
-        "conflict_auc"]["value"]  # fmt: skip
+    assert (
+        last["metrics"]["conflict_auc"]["value"]
+        > report["steps"][0]["metrics"]["conflict_auc"]["value"]
+    )
 
 
 def test_doubt_is_larger_where_errors_are_more_frequent(trained):
@@ -119,9 +126,10 @@ def test_a_search_goes_on_where_it_stopped_and_knows_its_data(tmp_path, small_co
     pytest.importorskip("optuna")
     scored = synthetic_candidates(60, seed=2)
     config = replace(
-        small_config, training=replace(small_config.training, epochs=1),
+        small_config,
+        training=replace(small_config.training, epochs=1),
         search=SearchSettings(trials=1),
-    )  # fmt: skip
+    )
     data, journal = DualData.prepare(scored, config), tmp_path / "search.jsonl"
     first, report = search(data, config, journal)
     assert report["trials"] == 1
@@ -148,9 +156,10 @@ def test_a_journal_that_is_none_is_refused(tmp_path, small_config):
 def test_a_search_ends_with_its_minutes(tmp_path, small_config):
     pytest.importorskip("optuna")
     config = replace(
-        small_config, training=replace(small_config.training, epochs=1),
+        small_config,
+        training=replace(small_config.training, epochs=1),
         search=SearchSettings(minutes=1e-6),
-    )  # fmt: skip
+    )
     data = DualData.prepare(synthetic_candidates(60, seed=2), config)
     assert search(data, config, tmp_path / "search.jsonl")[1]["trials"] <= 1
 
@@ -158,9 +167,11 @@ def test_a_search_ends_with_its_minutes(tmp_path, small_config):
 def test_a_search_that_was_killed_ends_as_one_that_was_not(tmp_path, small_config):
     pytest.importorskip("optuna")
     config = replace(
-        small_config, training=replace(small_config.training, epochs=1),
-        network=replace(small_config.network, members=1), search=SearchSettings(trials=14),
-    )  # fmt: skip
+        small_config,
+        training=replace(small_config.training, epochs=1),
+        network=replace(small_config.network, members=1),
+        search=SearchSettings(trials=14),
+    )
     data = DualData.prepare(synthetic_candidates(40, seed=2), config)
     whole, stopped = tmp_path / "whole.jsonl", tmp_path / "stopped.jsonl"
     expected, report = search(data, config, whole)

@@ -19,8 +19,10 @@ from rerank.evaluation.intervals import Resampling
 def graded(make_set):
     """Two queries with candidates, one without."""
     return make_set(
-        [3, 0, 1], compliance=np.array([0.2, 1, 0.6, 0.5]), conflict=np.array([1, 0, 0.4, 1]),
-    )  # fmt: skip
+        [3, 0, 1],
+        compliance=np.array([0.2, 1, 0.6, 0.5]),
+        conflict=np.array([1, 0, 0.4, 1]),
+    )
 
 
 def test_metrics_agree_with_hand_numbers(make_set):
@@ -98,9 +100,12 @@ def test_the_inputs_that_decided_are_those_whose_change_costs_most():
     inputs = [Input(name, Kind.ATTRIBUTE) for name in "abc"]
     weights = np.array([1.0, 5, -1])
     found = decided_by(
-        np.array([2, 1, 0], np.float32), np.array([0, 0, 0], np.float32), inputs,
+        np.array([2, 1, 0], np.float32),
+        np.array([0, 0, 0], np.float32),
+        inputs,
         lambda rows: rows @ weights,
-    )  # fmt: skip
+    )
     assert [(each.name, each.chosen, each.best, each.effect) for each in found] == [
-        ("b", 1, 0, 5), ("a", 2, 0, 2),
-    ]  # fmt: skip
+        ("b", 1, 0, 5),
+        ("a", 2, 0, 2),
+    ]

@@ -15,16 +15,15 @@ from rerank.splits import percent_of, split_of
 def with_vectors(make_set, **other):
     return make_set(
         [2, 1],
-        feature_names=("conflict_a", "glass"), features=np.array(
-            [[0.1, 1], [np.nan, 2], [0.3, 3]], np.float32
-        ),
+        feature_names=("conflict_a", "glass"),
+        features=np.array([[0.1, 1], [np.nan, 2], [0.3, 3]], np.float32),
         query_vectors={"text": np.array([[1, 0], [0, 2]], np.float32)},
         candidate_vectors={
             "image": np.array([[3, 4], [2, 0], [np.nan, np.nan]], np.float32),
             "region": np.array([[0, 5, 0], [1, 0, 0], [0, 0, 0]], np.float32),
         },
         **other,
-    )  # fmt: skip
+    )
 
 
 def test_embeddings_enter_as_cosine_gap_and_unit_components(make_set):
@@ -32,14 +31,25 @@ def test_embeddings_enter_as_cosine_gap_and_unit_components(make_set):
     schema = InputSchema.of(scored, conflict_features=["conflict_*"])
     pair = "(query.text,candidate.image)"
     assert [each.name for each in schema.inputs] == [
-        f"cosine{pair}", f"cosine_gap{pair}", "candidate.region[0]", "candidate.region[1]",
-        "candidate.region[2]", "glass", "conflict_a",
-    ]  # fmt: skip
+        f"cosine{pair}",
+        f"cosine_gap{pair}",
+        "candidate.region[0]",
+        "candidate.region[1]",
+        "candidate.region[2]",
+        "glass",
+        "conflict_a",
+    ]
     assert [each.kind for each in schema.inputs][-2:] == [Kind.ATTRIBUTE, Kind.CONFLICT]
     nan = np.nan
-    np.testing.assert_allclose(schema.compute(scored), [
-        [0.6, -0.4, 0, 1, 0, 1, 0.1], [1, 0, 1, 0, 0, 2, nan], [nan, nan, nan, nan, nan, 3, 0.3],
-    ], atol=1e-6)  # fmt: skip
+    np.testing.assert_allclose(
+        schema.compute(scored),
+        [
+            [0.6, -0.4, 0, 1, 0, 1, 0.1],
+            [1, 0, 1, 0, 0, 2, nan],
+            [nan, nan, nan, nan, nan, 3, 0.3],
+        ],
+        atol=1e-6,
+    )
 
 
 def test_products_sum_to_the_cosine(make_set):
@@ -79,9 +89,11 @@ def test_the_gap_to_the_best_skips_missing_values():
 
 def test_the_label_weighs_two_objectives_and_spreads_over_each_domain(make_set):
     scored = make_set(
-        [2, 2], domain=("bars", "cafes"),
-        compliance=np.array([1, 0.5, 0.5, 0.5]), conflict=np.array([0, 1, 0, 0.5]),
-    )  # fmt: skip
+        [2, 2],
+        domain=("bars", "cafes"),
+        compliance=np.array([1, 0.5, 0.5, 0.5]),
+        conflict=np.array([0, 1, 0, 0.5]),
+    )
     label = DualLabel.fit(scored, 0.6)
     # bars: .6 + .4 = 1 and .3; cafes: .7 and .5; each domain from its lowest to its highest
     assert label.ranges["bars"] == pytest.approx((0.3, 1.0))

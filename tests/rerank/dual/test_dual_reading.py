@@ -49,11 +49,13 @@ def test_vectors_stand_in_place_or_under_a_name_and_may_be_missing(tmp_path):
         tmp_path,
         {"vector_id": "v", "vector": [1, 2]},
         query(
-            "q", candidate("a", embeddings={"image": "v"}),
-            candidate("b", embeddings={"image": [3, 4]}), candidate("c"),
+            "q",
+            candidate("a", embeddings={"image": "v"}),
+            candidate("b", embeddings={"image": [3, 4]}),
+            candidate("c"),
             query_embeddings={"text": [5, 6, 7]},
         ),
-    )  # fmt: skip
+    )
     scored = read_scored(path).scored
     expected = [[1, 2], [3, 4], [np.nan, np.nan]]
     np.testing.assert_array_equal(scored.candidate_vectors["image"], expected)
@@ -77,11 +79,13 @@ def test_vectors_stand_in_place_or_under_a_name_and_may_be_missing(tmp_path):
         (query("q", candidate(embeddings={"i": [1e300]})), "embedding i: expected finite numbers"),
         (query("q", candidate(embeddings={"i": [1, "2"]})), "embedding i: expected a list of num"),
         (query("q", candidate(embeddings={"v": "no"})), "no line before has the vector_id 'no'"),
-        (query("q", candidate(embeddings={"i": [1, 2]}), candidate("b", embeddings={"i": [1]})),
-         "embedding i of the candidate: expected 2 numbers as in the lines before, found 1"),
+        (
+            query("q", candidate(embeddings={"i": [1, 2]}), candidate("b", embeddings={"i": [1]})),
+            "embedding i of the candidate: expected 2 numbers as in the lines before, found 1",
+        ),
         (query("q", candidate("a"), candidate("a")), "has the candidate 'a' twice"),
     ],
-)  # fmt: skip
+)
 def test_a_faulty_line_is_named_with_its_number(tmp_path, line, message):
     path = write(tmp_path, query("sound"), line)
     with pytest.raises(FaultsError) as raised:
@@ -93,8 +97,9 @@ def test_a_faulty_line_is_named_with_its_number(tmp_path, line, message):
 
 
 def test_lines_of_a_query_must_agree_on_what_it_is_about(tmp_path):
-    path = write(tmp_path, query("q", candidate("a")), {**query("q", candidate("b")),
-                                                        "canonical_id": "c2"})  # fmt: skip
+    path = write(
+        tmp_path, query("q", candidate("a")), {**query("q", candidate("b")), "canonical_id": "c2"}
+    )
     with pytest.raises(FaultsError, match="'c1', 'all' in a line before, here 'c2', 'all'"):
         read_scored(path)
 

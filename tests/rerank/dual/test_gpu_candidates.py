@@ -33,9 +33,15 @@ CONFIG = {
 
 def listing(truth, *, memory: bool = False, form: bool = False) -> LabelledListing:
     return LabelledListing(
-        Listing("1", "a card"), kind="match", gpu_id=truth.gpu_id, model=truth.model,
-        memory_stated=memory, form_stated=form, mentions=None, template="",
-    )  # fmt: skip
+        Listing("1", "a card"),
+        kind="match",
+        gpu_id=truth.gpu_id,
+        model=truth.model,
+        memory_stated=memory,
+        form_stated=form,
+        mentions=None,
+        template="",
+    )
 
 
 @pytest.mark.parametrize(
@@ -107,9 +113,11 @@ def test_the_ranker_scores_a_batch_as_the_model_scores_its_queries(scored, tmp_p
     ranker = DualCandidateRanker.load(tmp_path / "model")
     prepared = preparer.prepare(labelled[:40])
     batch = RankingBatch(
-        [item.listing for item in labelled[:40]], prepared.candidates, prepared.features,
+        [item.listing for item in labelled[:40]],
+        prepared.candidates,
+        prepared.features,
         preparer.table,
-    )  # fmt: skip
+    )
     expected = DualModel.load(tmp_path / "model").score(found.of_queries(np.arange(300) < 40))
     scores = ranker.score(batch)
     assert scores.dtype == np.float32
@@ -122,9 +130,12 @@ def test_a_batch_without_candidates_has_no_scores(scored, tmp_path):
     train_dual(ReadLines(found, 300, ()), config_of(CONFIG), tmp_path)
     prepared = preparer.prepare(labelled[:1])
     empty = replace(
-        prepared.candidates, offsets=np.zeros(2, np.int64), record=np.zeros(0, np.int64),
-        similarity=np.zeros(0, np.float32), shortlist=np.zeros(0, np.float32),
-    )  # fmt: skip
+        prepared.candidates,
+        offsets=np.zeros(2, np.int64),
+        record=np.zeros(0, np.int64),
+        similarity=np.zeros(0, np.float32),
+        shortlist=np.zeros(0, np.float32),
+    )
     batch = RankingBatch([labelled[0].listing], empty, prepared.features[:0], preparer.table)
     found_scores = DualCandidateRanker.load(tmp_path / "model").judge(batch)
     assert found_scores.score.shape == (0,)

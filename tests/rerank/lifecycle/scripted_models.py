@@ -15,9 +15,18 @@ def candidate(model: str) -> ScoredCandidate:
 def answer(model: str, *, probability: float = 0.9, decision: str = "match") -> Resolution:
     best = candidate(model)
     return Resolution(
-        None if decision == "no_match" else best.gpu_id, model, 8, "PCIe", probability,
-        probability, decision, "scripted", (best,), "m", "i",
-    )  # fmt: skip
+        None if decision == "no_match" else best.gpu_id,
+        model,
+        8,
+        "PCIe",
+        probability,
+        probability,
+        decision,
+        "scripted",
+        (best,),
+        "m",
+        "i",
+    )
 
 
 class Scripted:

@@ -10,9 +10,12 @@ import pytest
 from rerank.lifecycle.assignment import arm_of, below, positions
 
 GOLDEN = {
-    "1": 5415925449694317985, "listing-42": 1602421109126404498,
-    "Ünïcode ☃": 9420102305326551155, "": 10852737129258598613, "\ud800": 2190756413190016365,
-}  # fmt: skip
+    "1": 5415925449694317985,
+    "listing-42": 1602421109126404498,
+    "Ünïcode ☃": 9420102305326551155,
+    "": 10852737129258598613,
+    "\ud800": 2190756413190016365,
+}
 """int.from_bytes(hashlib.sha256(b"ab\\0" + id).digest()[:8], "big")"""
 
 

@@ -41,19 +41,23 @@ def reader(lexicon):
 def rows_of(n, seed, *, low=0.2, amd=0.3, unseen=0.0, memory=0.6):
     """Return resolved rows: a share of low probabilities, of AMD cards, of unknown models."""
     random = np.random.default_rng(seed)
-    probability = np.where(random.random(n) < low, random.uniform(0, 0.3, n),
-                           random.uniform(0.8, 1, n))  # fmt: skip
+    probability = np.where(
+        random.random(n) < low, random.uniform(0, 0.3, n), random.uniform(0.8, 1, n)
+    )
     is_amd = random.random(n) < amd
     title = np.where(is_amd, "Sapphire RX 6600", "Palit GeForce RTX 3080").astype(object)
     title = title + np.where(random.random(n) < memory, " 10GB", "")
     title = np.where(random.random(n) < unseen, "Palit RTX 6090", title)
-    return pa.table({
-        "title": title.tolist(),
-        "model": np.where(is_amd, "Radeon RX 6600", "GeForce RTX 3080").tolist(),
-        "match_probability": probability, "margin": probability / 2,
-        "decision": np.where(probability > 0.8, "match", "no_match").tolist(),
-        "model_version": ["m1"] * n,
-    })  # fmt: skip
+    return pa.table(
+        {
+            "title": title.tolist(),
+            "model": np.where(is_amd, "Radeon RX 6600", "GeForce RTX 3080").tolist(),
+            "match_probability": probability,
+            "margin": probability / 2,
+            "decision": np.where(probability > 0.8, "match", "no_match").tolist(),
+            "model_version": ["m1"] * n,
+        }
+    )
 
 
 def compared(reader, lexicon, rows, reference):
@@ -127,9 +131,10 @@ def test_a_fall_of_probability_asks_for_annotations_and_training(reader, lexicon
     assert moved[DECISION].level is Level.STRONG
     assert moved[DECISION].before == pytest.approx(0.8, abs=0.03)
     assert moved[DECISION].after == pytest.approx(0.4, abs=0.05)
-    assert "annotate some 200 listings with `rerank annotate f.parquet`" in advice(
-        found, source="f.parquet"
-    )[0]  # fmt: skip
+    assert (
+        "annotate some 200 listings with `rerank annotate f.parquet`"
+        in advice(found, source="f.parquet")[0]
+    )
 
 
 def test_other_listings_with_the_same_answers_ask_for_nothing(reader, lexicon, reference):

@@ -101,9 +101,10 @@ def test_accepting_what_is_no_gpu_is_a_loss(tiny_registry):
     careless = without([f"one-nil-{at}" for at in range(20)])
     slices = slice_gains_of(paired(careless, GOOD, tiny_registry), SliceSettings())
     (found,) = [
-        each.gain for each in slices
+        each.gain
+        for each in slices
         if (each.slice_name, each.gain.metric) == ("set", "nil_false_match_rate")
-    ]  # fmt: skip
+    ]
     assert found.difference == pytest.approx(-20 / 30)
     assert found.ci95 is not None
     assert found.ci95[1] < 0

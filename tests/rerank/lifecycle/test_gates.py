@@ -30,11 +30,13 @@ def slice_gain(value: str, low: float, high: float, p: float) -> SliceGain:
 @pytest.mark.parametrize(
     ("metric", "value", "bound", "passed"),
     [
-        ("precision_at_1", 0.9, 0.9, True), ("precision_at_1", 0.899, 0.9, False),
-        ("ece", 0.05, 0.05, True), ("ece", 0.051, 0.05, False),
+        ("precision_at_1", 0.9, 0.9, True),
+        ("precision_at_1", 0.899, 0.9, False),
+        ("ece", 0.05, 0.05, True),
+        ("ece", 0.051, 0.05, False),
         ("nil_false_match_rate", 0.2, 0.1, False),
     ],
-)  # fmt: skip
+)
 def test_floors_are_least_values_and_greatest_where_lower_is_better(metric, value, bound, passed):
     (gate,) = floor_gates("mine", {metric: Figure(value, (0.0, 1.0), 9)}, {metric: bound})
     assert gate.passed is passed
@@ -99,7 +101,11 @@ def test_a_verdict_names_what_failed():
     verdict = Verdict(gates, {"sets": {}})
     assert (verdict.passed, verdict.failed) == (False, ("size, MB", "other"))
     assert verdict.as_dict()["gates"][1] == {
-        "name": "size, MB", "passed": False, "bound": 3.0, "at_most": True, "words": "",
+        "name": "size, MB",
+        "passed": False,
+        "bound": 3.0,
+        "at_most": True,
+        "words": "",
         "figure": {"value": 3.1, "ci95": [None, None], "n": 1},
-    }  # fmt: skip
+    }
     assert Verdict(gates[:1]).passed

@@ -50,8 +50,9 @@ def test_listings_on_which_the_challenger_failed_count_as_errors_only():
 
 
 def test_counts_add_up_and_come_back_from_json():
-    one = paired_counts(decided(np.array([0.99, 0.5, 0.2, 0.0])), decided(np.zeros(4)), NONE,
-                        ratio=2.0)  # fmt: skip
+    one = paired_counts(
+        decided(np.array([0.99, 0.5, 0.2, 0.0])), decided(np.zeros(4)), NONE, ratio=2.0
+    )
     both = one + one
     assert (both.listings, both.lost, both.ratios) == (8, 2, (2.0, 2.0))
     assert PairedCounts() + one == one

@@ -28,18 +28,32 @@ A, B = VersionRef("ltr", "a" * 16), VersionRef("pairwise", "b" * 16)
 
 def change(generation, at, to, before=None, alias="champion", **more):
     return Transition(
-        id=f"t{generation}", generation=generation, action="promote", alias=alias, before=before,
-        to=to, who="ann", at=at, **more,
-    )  # fmt: skip
+        id=f"t{generation}",
+        generation=generation,
+        action="promote",
+        alias=alias,
+        before=before,
+        to=to,
+        who="ann",
+        at=at,
+        **more,
+    )
 
 
 CHANGES = [
     change(1, "2026-05-01T10:00:00Z", A, SHIPPED_MODEL, why="first of ours"),
     change(2, "2026-05-01T11:00:00Z", B, None, alias="challenger"),
-    change(3, "2026-05-03T09:00:00Z", B, A, forced=True, gates=[{"name": "size", "passed": False}],
-           metrics={"gain": 0.5}),
+    change(
+        3,
+        "2026-05-03T09:00:00Z",
+        B,
+        A,
+        forced=True,
+        gates=[{"name": "size", "passed": False}],
+        metrics={"gain": 0.5},
+    ),
     change(4, "2026-05-03T23:59:59Z", A, B),
-]  # fmt: skip
+]
 
 
 @pytest.fixture
@@ -73,10 +87,15 @@ def test_a_change_survives_the_pointer_as_json():
 @pytest.mark.parametrize(
     "damage",
     [
-        {"from": "ltr"}, {"at": "yesterday"}, {"at": None}, {"generation": "3"}, {"gates": {}},
-        {"more": 1}, {"to": {"name": "ltr"}},
+        {"from": "ltr"},
+        {"at": "yesterday"},
+        {"at": None},
+        {"generation": "3"},
+        {"gates": {}},
+        {"more": 1},
+        {"to": {"name": "ltr"}},
     ],
-)  # fmt: skip
+)
 def test_what_is_no_change_is_an_error(damage):
     with pytest.raises(ArtifactError, match="transition: expected the last change, found"):
         Transition.from_dict({**CHANGES[0].as_dict(), **damage})
@@ -85,10 +104,14 @@ def test_what_is_no_change_is_an_error(damage):
 @pytest.mark.parametrize(
     ("day", "generations"),
     [
-        ("2026-04-30", []), ("2026-05-01", [1]), ("2026-05-02", [1]), ("2026-05-03", [1, 3, 4]),
-        ("2026-05-04", [4]), ("2030-01-01", [4]),
+        ("2026-04-30", []),
+        ("2026-05-01", [1]),
+        ("2026-05-02", [1]),
+        ("2026-05-03", [1, 3, 4]),
+        ("2026-05-04", [4]),
+        ("2030-01-01", [4]),
     ],
-)  # fmt: skip
+)
 def test_a_day_has_the_champion_it_began_with_and_its_own_changes(day, generations):
     found = on_day(CHANGES, date.fromisoformat(day))
     assert [each.generation for each in found] == generations
@@ -96,8 +119,9 @@ def test_a_day_has_the_champion_it_began_with_and_its_own_changes(day, generatio
 
 def test_a_version_has_the_times_it_was_champion():
     assert served_by(CHANGES, A.version) == [
-        ("2026-05-01T10:00:00Z", "2026-05-03T09:00:00Z"), ("2026-05-03T23:59:59Z", None),
-    ]  # fmt: skip
+        ("2026-05-01T10:00:00Z", "2026-05-03T09:00:00Z"),
+        ("2026-05-03T23:59:59Z", None),
+    ]
     assert served_by(CHANGES, B.version) == [("2026-05-03T09:00:00Z", "2026-05-03T23:59:59Z")]
     assert served_by(CHANGES, "c" * 16) == []
 
@@ -115,10 +139,15 @@ def test_a_clock_that_went_back_changes_no_order(store):
 
 def test_cards_are_kept_but_for_what_only_the_folder_needs(store):
     card = Card(
-        kind="ltr", version=A.version, created_at="2026-05-01T09:30:00Z", created_by="ann",
-        parent="shipped", parameters={"seed": 7}, metrics={"x": [0.1, None]},
+        kind="ltr",
+        version=A.version,
+        created_at="2026-05-01T09:30:00Z",
+        created_by="ann",
+        parent="shipped",
+        parameters={"seed": 7},
+        metrics={"x": [0.1, None]},
         reference={"answers": []},
-    )  # fmt: skip
+    )
     with store.writing() as session:
         save_cards(session, [card, card])
     with store.reading() as session:

@@ -36,13 +36,17 @@ def test_what_changed_is_the_first_that_did():
 
 def test_shares_and_counts():
     rows = [
-        row("1", MATCH, MATCH), row("2", MATCH, REVIEW), row("3", NONE, NONE),
+        row("1", MATCH, MATCH),
+        row("2", MATCH, REVIEW),
+        row("3", NONE, NONE),
         row("4", NONE, replace(NONE, model="other")),
-    ]  # fmt: skip
+    ]
     found = agreement(rows, seed=1)
     assert {name: figure.value for name, figure in found.items()} == {
-        "decision": 0.75, "sold_model": 1.0, "gpu_id": 1.0,
-    }  # fmt: skip
+        "decision": 0.75,
+        "sold_model": 1.0,
+        "gpu_id": 1.0,
+    }
     assert found["sold_model"].ci95 == (1.0, 1.0)
     assert decision_counts(rows) == [[1, 1, 0], [0, 0, 0], [0, 0, 2]]
 
@@ -50,9 +54,12 @@ def test_shares_and_counts():
 def test_changes_are_ordered_by_what_they_are_then_by_probability_then_by_id():
     variant = replace(MATCH, gpu_id="x", match_probability=0.99)
     rows = [
-        row("d", MATCH, variant), row("c", REVIEW, NONE), row("b", MATCH, REVIEW),
-        row("a", MATCH, REVIEW), row("e", MATCH, MATCH),
-    ]  # fmt: skip
+        row("d", MATCH, variant),
+        row("c", REVIEW, NONE),
+        row("b", MATCH, REVIEW),
+        row("a", MATCH, REVIEW),
+        row("e", MATCH, MATCH),
+    ]
     assert [each.listing.listing_id for each in changed(rows)] == ["a", "b", "c", "d"]
 
 

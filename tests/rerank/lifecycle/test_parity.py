@@ -24,11 +24,14 @@ OFFER = {"named": 6.0, "exact_rivals": -1.5, "box_before": -6.0}
 @pytest.fixture(scope="module")
 def model(linear_scorer):
     return RerankModel(
-        ranker_text="", ranker=FeatureRanker(OnnxTrees(linear_scorer(CANDIDATE_FEATURES, RANKER))),
-        offer_text="", offer=OnnxTrees(linear_scorer(OFFER_FEATURES, OFFER, -3.0)),
+        ranker_text="",
+        ranker=FeatureRanker(OnnxTrees(linear_scorer(CANDIDATE_FEATURES, RANKER))),
+        offer_text="",
+        offer=OnnxTrees(linear_scorer(OFFER_FEATURES, OFFER, -3.0)),
         calibrator=Calibrator((-4.0, 4.0), (0.0, 1.0)),
-        thresholds=Thresholds(match=0.8, review=0.3, precision=0.99), version="model-1",
-    )  # fmt: skip
+        thresholds=Thresholds(match=0.8, review=0.3, precision=0.99),
+        version="model-1",
+    )
 
 
 @pytest.fixture(scope="module")
@@ -92,18 +95,17 @@ def test_a_ranker_that_was_changed_is_caught(
 def test_differences_of_rounding_pass(reference, resolver_of, model, linear_scorer):
     weights = {**RANKER, "name_quality": 1.00002}
     close = replace(
-        model, calibrator=Calibrator((-4.0, 4.0), (0.0, 1.00005)),
+        model,
+        calibrator=Calibrator((-4.0, 4.0), (0.0, 1.00005)),
         ranker=FeatureRanker(OnnxTrees(linear_scorer(CANDIDATE_FEATURES, weights))),
-    )  # fmt: skip
+    )
     assert check_reference(resolver_of(close), reference).startswith("100 reference listings")
 
 
 def test_over_another_index_only_features_are_compared(reference, resolver_of, model):
     changed = replace(model, calibrator=Calibrator((-4.0, 4.0), (0.0, 0.5)))
     words = check_reference(resolver_of(changed, "other"), reference)
-    assert words == (
-        "made over index i, this is other: only the features' names were compared"
-    )  # fmt: skip
+    assert words == ("made over index i, this is other: only the features' names were compared")
 
 
 @pytest.mark.parametrize(

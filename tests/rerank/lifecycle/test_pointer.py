@@ -26,9 +26,13 @@ def test_without_a_file_the_shipped_model_is_champion(path):
 
 def test_a_pointer_is_read_as_it_was_written(path):
     pointer = Pointer(
-        champion=ONE, previous=OTHER, aliases={"challenger": OTHER, "ltr": ONE}, generation=12,
-        transition={"id": "a", "why": "né"}, canary={"step": 2, "share": 0.1},
-    )  # fmt: skip
+        champion=ONE,
+        previous=OTHER,
+        aliases={"challenger": OTHER, "ltr": ONE},
+        generation=12,
+        transition={"id": "a", "why": "né"},
+        canary={"step": 2, "share": 0.1},
+    )
     replace_pointer(path, pointer)
     assert read_pointer(path) == pointer
     assert [each.name for each in path.parent.iterdir()] == ["active_model.json"]
@@ -51,9 +55,16 @@ def test_names_of_a_version_begin_with_champion():
 @pytest.mark.parametrize(
     "content",
     [
-        "", "[]", "null", "{}", '{"name": "ltr"}', '{"name": "ltr", "version": 7}',
-        '{"name": "ltr", "version": "../../etc"}', '{"name": "../ltr", "version": "v1"}',
-        '{"name": "ltr", "version": "a\\u0000b"}', '{"name": "ltr", "version": "."}',
+        "",
+        "[]",
+        "null",
+        "{}",
+        '{"name": "ltr"}',
+        '{"name": "ltr", "version": 7}',
+        '{"name": "ltr", "version": "../../etc"}',
+        '{"name": "../ltr", "version": "v1"}',
+        '{"name": "ltr", "version": "a\\u0000b"}',
+        '{"name": "ltr", "version": "."}',
         '{"name": "index", "version": "v1"}',
         '{"name": "ltr", "version": "v1", "generation": -1}',
         '{"name": "ltr", "version": "v1", "generation": true}',
@@ -66,7 +77,7 @@ def test_names_of_a_version_begin_with_champion():
         '{"name": "ltr", "version": "v1", "canary": 3}',
         '{"name": "ltr", "version": "v1", "transition": []}',
     ],
-)  # fmt: skip
+)
 def test_a_damaged_pointer_is_an_error_that_names_it_and_a_remedy(path, content):
     path.parent.mkdir()
     path.write_text(content)

@@ -22,10 +22,14 @@ def test_the_file_that_ships_says_the_defaults():
 
 
 def test_what_a_file_says_replaces_the_default_beside_it():
-    settings = promotion_settings_of({
-        "floors": {"mine": {"ece": 0.2}}, "gain": {"require": True, "lowest": {"mrr": 0}},
-        "slices": {"guarded": ["shop"]}, "latency": {"p99_ms": 5},
-    })  # fmt: skip
+    settings = promotion_settings_of(
+        {
+            "floors": {"mine": {"ece": 0.2}},
+            "gain": {"require": True, "lowest": {"mrr": 0}},
+            "slices": {"guarded": ["shop"]},
+            "latency": {"p99_ms": 5},
+        }
+    )
     assert settings.floors == {"mine": {"ece": 0.2}}
     assert (settings.gain.require, settings.gain.lowest) == (True, {"mrr": 0.0})
     assert (settings.slices.guarded, settings.slices.min_listings) == (("shop",), 30)
@@ -41,19 +45,27 @@ def test_gold_files_count_from_the_folder_of_the_settings(tmp_path):
 
 def test_all_faults_are_reported_at_once():
     content = {
-        "seeds": 1, "floors": {"hard_set": {"precision": 0.9, "ece": "low"}, "mine": 3},
+        "seeds": 1,
+        "floors": {"hard_set": {"precision": 0.9, "ece": "low"}, "mine": 3},
         "gain": {"lowest": {"precision_of_accepted": 0, "ece": 7}},
         "slices": {"guarded": ["colour"], "metrics": ["precision_of_accepted"], "level": 0.9},
         "latency": 5,
-    }  # fmt: skip
+    }
     with pytest.raises(FaultsError, match="mine: 10 faults") as raised:
         promotion_settings_of(content, where="mine")
     starts = [fault.split(":")[0] for fault in raised.value.faults]
     assert sorted(starts) == [
-        "floors.hard_set.ece", "floors.hard_set.precision", "floors.mine", "gain.lowest.ece",
-        "gain.lowest.precision_of_accepted", "latency", "seeds", "slices.guarded", "slices.level",
+        "floors.hard_set.ece",
+        "floors.hard_set.precision",
+        "floors.mine",
+        "gain.lowest.ece",
+        "gain.lowest.precision_of_accepted",
+        "latency",
+        "seeds",
+        "slices.guarded",
+        "slices.level",
         "slices.metrics",
-    ]  # fmt: skip
+    ]
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf"), True, None, [], -1.5])

@@ -13,8 +13,10 @@ def test_the_normal_tail_is_that_of_scipy(z):
     assert normal_tail(z) == pytest.approx(stats.norm.sf(z), rel=1e-12)
 
 
-@pytest.mark.parametrize(("k", "n", "rate"), [(0, 10, 0.5), (10, 10, 0.5), (3, 250, 0.001),
-                                              (40, 3000, 0.01), (1, 1, 0.2)])  # fmt: skip
+@pytest.mark.parametrize(
+    ("k", "n", "rate"),
+    [(0, 10, 0.5), (10, 10, 0.5), (3, 250, 0.001), (40, 3000, 0.01), (1, 1, 0.2)],
+)
 def test_the_binomial_tail_is_that_of_scipy(k, n, rate):
     assert binomial_tail(k, n, rate) == pytest.approx(stats.binom.sf(k - 1, n, rate), rel=1e-9)
 

@@ -10,12 +10,20 @@ from index.errors import ArtifactError, InputError
 from rerank.lifecycle.versions import Card, VersionRef, checked_name, feature_schema
 
 CARD = Card(
-    kind="ltr", version="0123456789abcdef", created_at="2026-05-01T09:30:00Z", created_by="ann",
-    code_version="0.1.0+abc", parent="shipped", parameters={"seed": 7}, data={"registry": "ff"},
+    kind="ltr",
+    version="0123456789abcdef",
+    created_at="2026-05-01T09:30:00Z",
+    created_by="ann",
+    code_version="0.1.0+abc",
+    parent="shipped",
+    parameters={"seed": 7},
+    data={"registry": "ff"},
     feature_schema=feature_schema({"candidate": ("named", "similarity")}),
     metrics={"figures": {"precision_at_1": {"value": 0.9, "ci95": [0.8, 0.95], "n": 10}}},
-    files={"ranker.onnx": "aa"}, reference={"seed": 1}, distribution=None,
-)  # fmt: skip
+    files={"ranker.onnx": "aa"},
+    reference={"seed": 1},
+    distribution=None,
+)
 
 
 def test_a_card_is_read_as_it_was_written(tmp_path):
@@ -70,9 +78,27 @@ def test_plain_names_are_taken(name):
 
 @pytest.mark.parametrize(
     "name",
-    ["", ".", "..", "../v1", "a/b", "a\\b", "/etc", "a\0b", "a\nb", "a\n", "v1 ", "-rf", "_a",
-     ".hidden", "x" * 65, "né", "a:b", "v1.0"],
-)  # fmt: skip
+    [
+        "",
+        ".",
+        "..",
+        "../v1",
+        "a/b",
+        "a\\b",
+        "/etc",
+        "a\0b",
+        "a\nb",
+        "a\n",
+        "v1 ",
+        "-rf",
+        "_a",
+        ".hidden",
+        "x" * 65,
+        "né",
+        "a:b",
+        "v1.0",
+    ],
+)
 def test_names_that_could_lead_out_of_a_folder_are_refused(name):
     with pytest.raises(InputError, match="expected 1 to 64 letters, digits"):
         checked_name(name, "version")

@@ -43,9 +43,13 @@ def projects(n_pairs: int, seed: int = 3) -> list[Row]:
     def item(name: str) -> Row:
         impact, clarity, size, stars = rng.random(4).round(3).tolist()
         return project(
-            name, impact=impact, clarity=clarity, size=1000 * size, year=2024.0,
+            name,
+            impact=impact,
+            clarity=clarity,
+            size=1000 * size,
+            year=2024.0,
             **({} if stars < 0.3 else {"stars": stars}),
-        )  # fmt: skip
+        )
 
     made = [(item(f"a{at}"), item(f"b{at}")) for at in range(n_pairs)]
     differences = [value_of(a) - value_of(b) for a, b in made]

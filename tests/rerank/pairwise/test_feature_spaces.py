@@ -36,17 +36,23 @@ def test_metrics_are_the_union_of_names_and_are_standardised():
 
 
 def test_constant_missing_and_infinite_metrics_are_neutralised_and_reported():
-    items = items_of({"year": 0.1, "size": 1, "gone": NAN}, {"year": 0.1, "size": np.inf},
-                     {"year": 0.1, "size": 4})  # fmt: skip
+    items = items_of(
+        {"year": 0.1, "size": 1, "gone": NAN},
+        {"year": 0.1, "size": np.inf},
+        {"year": 0.1, "size": 4},
+    )
     space = FeatureSpace.fit(items, 0)
     prepared = space.prepared(space.raw(items))
     assert np.isfinite(prepared).all()
     assert (prepared[:, [0, 2]] == 0).all()
     assert space.report(items) == {
-        "missing": {"gone": 2}, "non_finite": {"size": 1, "gone": 1},
-        "constant": ["year", "gone"], "embeddings_missing": 0, "embeddings_non_finite": 0,
+        "missing": {"gone": 2},
+        "non_finite": {"size": 1, "gone": 1},
+        "constant": ["year", "gone"],
+        "embeddings_missing": 0,
+        "embeddings_non_finite": 0,
         "embedding_columns_constant": 0,
-    }  # fmt: skip
+    }
 
 
 def test_a_missing_embedding_is_its_mean_and_an_indicator_says_so():
@@ -84,8 +90,9 @@ def test_graphs_score_raw_rows_as_torch_scores_prepared_ones(with_holes):
     if with_holes:
         raw[rng.random(raw.shape) < 0.2] = np.nan
     vectors = [row[:2] if np.isfinite(row[:2]).all() else None for row in raw]
-    items = items_of(*(dict(zip("abcd", row[2:].tolist(), strict=True)) for row in raw),
-                     embeddings=vectors)  # fmt: skip
+    items = items_of(
+        *(dict(zip("abcd", row[2:].tolist(), strict=True)) for row in raw), embeddings=vectors
+    )
     space = FeatureSpace.fit(items, 2)
     shapes = [(8, space.n_inputs), (4, 8), (1, 4)]
     weights = {}

@@ -57,7 +57,7 @@ def test_an_item_of_which_lines_say_different_things_is_kept_both_ways(write_row
         ({**line(), "item_a": item("p1", embedding=[])}, "an embedding as a list of numbers"),
         ({**line(), "item_a": item("p1", embedding=[1, "2"])}, "as a list of numbers"),
     ],
-)  # fmt: skip
+)
 def test_a_line_that_is_no_pair_is_left_out_or_stops_the_reading(write_rows, bad, fault):
     path = write_rows([line(), line("p1", "p3"), bad])
     dataset = read_dataset(path, max_bad_share=0.5)
@@ -106,8 +106,13 @@ def test_embeddings_of_different_lengths_are_one_error(write_rows):
 
 
 def test_embeddings_are_found_by_their_id(write_rows):
-    rows = [{**line(), "item_a": item("p1", embedding_id="v:1"),
-             "item_b": item("p2", embedding_id="v:2", embedding=[3, 4])}]  # fmt: skip
+    rows = [
+        {
+            **line(),
+            "item_a": item("p1", embedding_id="v:1"),
+            "item_b": item("p2", embedding_id="v:2", embedding=[3, 4]),
+        }
+    ]
     dataset = read_dataset(write_rows(rows))
     assert dataset.embedding_ids == {"v:1"}
     path = write_rows([{"embedding_id": "v:1", "embedding": [1, 2]}], "vectors.jsonl")
@@ -153,8 +158,9 @@ def test_pairs_that_share_an_item_stay_on_one_side():
     pairs = pairs_of(*((3 * at + low, 3 * at + low + 1, 1) for at in range(10) for low in (0, 1)))
     split = split_pairs(items, pairs, share=0.3, seed=2)
     assert split.validation.sum() == 6
-    sides = [{*pairs.at(mask).a, *pairs.at(mask).b} for mask in (split.validation,
-                                                                 ~split.validation)]  # fmt: skip
+    sides = [
+        {*pairs.at(mask).a, *pairs.at(mask).b} for mask in (split.validation, ~split.validation)
+    ]
     assert sides[0] & sides[1] == set()
 
 

@@ -96,16 +96,23 @@ def test_training_goes_on_where_it_stopped():
 
 def test_a_loss_that_is_no_number_is_an_error():
     with pytest.raises(InputError, match=r"loss that is a number, found .* lower --learning-rate"):
-        fit_network(INPUTS, ordered_pairs(0, 90), NO_PAIRS, PairwiseParameters(
-            hidden_dim=8, learning_rate=1e30, epochs=9))  # fmt: skip
+        fit_network(
+            INPUTS,
+            ordered_pairs(0, 90),
+            NO_PAIRS,
+            PairwiseParameters(hidden_dim=8, learning_rate=1e30, epochs=9),
+        )
 
 
 def test_a_state_dict_is_read_back_and_loads_with_weights_only(tmp_path):
     import torch
 
     weights = fit_network(INPUTS, ordered_pairs(0, 30), NO_PAIRS, small()).weights
-    state = {"features.mean": np.ones(4, np.float32),
-             "features.inverse_scale": np.full(4, 2, np.float32), **weights}  # fmt: skip
+    state = {
+        "features.mean": np.ones(4, np.float32),
+        "features.inverse_scale": np.full(4, 2, np.float32),
+        **weights,
+    }
     path = tmp_path / "ranker.pth"
     save_state(path, state)
     assert set(torch.load(path, weights_only=True)) == set(state)

@@ -20,12 +20,21 @@ from rerank.pairwise.parameters import PairwiseParameters
 from rerank.pairwise.training import TrainingPlan, train_pairwise
 from rerank.ranking import RankingBatch
 
-GOOD = {"item_type": "project", "id": "good",
-        "metrics": {"impact": 0.9, "clarity": 0.9, "size": 100.0, "year": 2024.0}}  # fmt: skip
-FAIR = {"item_type": "project", "id": "fair",
-        "metrics": {"impact": 0.5, "clarity": 0.5, "size": 500.0, "year": 2024.0}}  # fmt: skip
-POOR = {"item_type": "project", "id": "poor",
-        "metrics": {"impact": 0.1, "clarity": 0.2, "size": 900.0, "year": 2024.0}}  # fmt: skip
+GOOD = {
+    "item_type": "project",
+    "id": "good",
+    "metrics": {"impact": 0.9, "clarity": 0.9, "size": 100.0, "year": 2024.0},
+}
+FAIR = {
+    "item_type": "project",
+    "id": "fair",
+    "metrics": {"impact": 0.5, "clarity": 0.5, "size": 500.0, "year": 2024.0},
+}
+POOR = {
+    "item_type": "project",
+    "id": "poor",
+    "metrics": {"impact": 0.1, "clarity": 0.2, "size": 900.0, "year": 2024.0},
+}
 
 SMALL = PairwiseParameters(hidden_dim=16, epochs=3)
 
@@ -54,9 +63,13 @@ def test_metadata_say_what_was_trained_and_how_good_it_is(trained):
 def test_the_folder_holds_what_it_should(trained):
     folder, _ = trained
     assert {path.name for path in folder.iterdir()} == {
-        "pairwise_ranker.pth", "pairwise_ranker.onnx", "pairwise_ranker_scorer.onnx",
-        "pairwise_ranker_metadata.json", "active_model.json", "manifest.json",
-    }  # fmt: skip
+        "pairwise_ranker.pth",
+        "pairwise_ranker.onnx",
+        "pairwise_ranker_scorer.onnx",
+        "pairwise_ranker_metadata.json",
+        "active_model.json",
+        "manifest.json",
+    }
     active = json.loads((folder / "active_model.json").read_text())
     assert active["name"] == "pairwise_ranker"
     assert (folder / active["model"]).exists()
@@ -106,8 +119,9 @@ def test_an_item_may_lack_metrics_or_hold_others_but_not_nothing_that_is_read(tr
         ranker.score_item({"id": "x", "metrics": {"colour": 1}})
 
 
-def test_rankers_of_other_names_stay_and_the_newest_serves(trained, tmp_path, write_rows,
-                                                            make_projects):  # fmt: skip
+def test_rankers_of_other_names_stay_and_the_newest_serves(
+    trained, tmp_path, write_rows, make_projects
+):
     folder = tmp_path / "rankers"
     shutil.copytree(trained[0], folder)
     first = PairwiseRanker.load(folder).score_item(GOOD)
@@ -152,8 +166,11 @@ def test_a_name_that_cannot_open_file_names_is_refused(tmp_path, name):
 
 def test_training_goes_on_from_a_network(trained, tmp_path, write_rows, make_projects):
     dataset = read_dataset(write_rows(make_projects(60, seed=8)))
-    plan = TrainingPlan(folder=tmp_path / "r", parameters=replace(SMALL, hidden_dim=32),
-                        continue_from=trained[0] / "pairwise_ranker.pth")  # fmt: skip
+    plan = TrainingPlan(
+        folder=tmp_path / "r",
+        parameters=replace(SMALL, hidden_dim=32),
+        continue_from=trained[0] / "pairwise_ranker.pth",
+    )
     metadata = train_pairwise(dataset, plan)
     assert metadata["continued_from"]["name"] == "pairwise_ranker"
     assert metadata["loss_history"][0] < trained[1]["loss_history"][0] / 2
@@ -161,8 +178,9 @@ def test_training_goes_on_from_a_network(trained, tmp_path, write_rows, make_pro
     assert metadata["feature_names"] == trained[1]["feature_names"]
 
 
-def test_what_a_network_was_not_trained_on_cannot_go_on_with_it(trained, tmp_path, write_rows,
-                                                                make_projects):  # fmt: skip
+def test_what_a_network_was_not_trained_on_cannot_go_on_with_it(
+    trained, tmp_path, write_rows, make_projects
+):
     rows = make_projects(20)
     path = trained[0] / "pairwise_ranker.pth"
     plan = TrainingPlan(folder=tmp_path / "r", parameters=SMALL, continue_from=path)
@@ -230,8 +248,13 @@ def candidate_folder(tmp_path_factory):
         for gpu in "ab":
             values = rng.random(3).round(3).tolist()
             metrics = dict(zip(("memory_fit", "name_quality", "vendor_fit"), values, strict=True))
-            items.append({"item_type": "gpu_candidate", "metrics": metrics,
-                          "item_reference_id": f"l{at}::{gpu}"})  # fmt: skip
+            items.append(
+                {
+                    "item_type": "gpu_candidate",
+                    "metrics": metrics,
+                    "item_reference_id": f"l{at}::{gpu}",
+                }
+            )
         gap = items[0]["metrics"]["name_quality"] - items[1]["metrics"]["name_quality"]
         rows.append({"item_a": items[0], "item_b": items[1], "label": int(np.sign(gap))})
     folder = tmp_path_factory.mktemp("candidates")
@@ -242,8 +265,9 @@ def candidate_folder(tmp_path_factory):
     return plan.folder
 
 
-def test_a_network_of_candidates_ranks_them_by_the_columns_it_reads(candidate_folder,
-                                                                    tiny_retriever):  # fmt: skip
+def test_a_network_of_candidates_ranks_them_by_the_columns_it_reads(
+    candidate_folder, tiny_retriever
+):
     ranker = PairwiseCandidateRanker.load(candidate_folder)
     assert ranker.provenance == "onnx"
     listings = [Listing("1", "rtx 3080 10gb"), Listing("2", "arc a770")]
@@ -263,9 +287,13 @@ def test_the_heuristic_ranks_candidates_by_its_stated_weights(tmp_path):
     ranker = PairwiseCandidateRanker.load(tmp_path / "none")
     rng = np.random.default_rng(3)
     features = rng.normal(size=(4, len(CANDIDATE_FEATURES))).astype(np.float32)
-    items = [{"item_type": "gpu_candidate",
-              "metrics": dict(zip(CANDIDATE_FEATURES, row.tolist(), strict=True))}
-             for row in features]  # fmt: skip
+    items = [
+        {
+            "item_type": "gpu_candidate",
+            "metrics": dict(zip(CANDIDATE_FEATURES, row.tolist(), strict=True)),
+        }
+        for row in features
+    ]
     expected = PairwiseRanker().score_items(items)
     np.testing.assert_allclose(ranker.score_features(features), expected, rtol=1e-5)
     assert set(CANDIDATE_WEIGHTS) <= set(CANDIDATE_FEATURES)
