@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 from index.errors import ArtifactError
@@ -206,7 +206,7 @@ def on_day(transitions: Iterable[Transition], day: date) -> list[Transition]:
     Those made on the day, after the last one before it: what it named served when the day began.
     A day is found by the clocks of the machines that made the changes.
     """
-    begin = datetime.combine(day, time())
+    begin = datetime.combine(day, datetime.min.time())
     champions = [each for each in transitions if each.alias == CHAMPION]
     before = [each for each in champions if _moment(each.at) < begin]
     within = [each for each in champions if begin <= _moment(each.at) < begin + timedelta(days=1)]
