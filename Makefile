@@ -16,7 +16,7 @@ check: .venv/installed-dev
 	$(BIN)/mypy
 
 bench: .venv/installed-dev
-	$(BIN)/rerank bench --page docs/benchmarks.md
+	$(BIN)/python -m bench --page docs/benchmarks.md
 
 clean:
 	rm -rf .rerank build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,5 +1,1 @@
 """Which GPU could it be? Registry, embedder, FAISS index and retriever."""
-
-from index.records import GpuRecord, Listing
-
-__all__ = ["GpuRecord", "Listing"]

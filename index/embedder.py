@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Sequence
 from itertools import chain
 from pathlib import Path
@@ -11,13 +12,12 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from index.artifacts import read_manifest, write_manifest, writing_folder
-from index.records import GpuRecord, Listing
-from index.text import normalise, spaced
-from index.wordpiece import CONTINUATION
+from rerank.index.artifacts import read_manifest, write_manifest, writing_folder
+from rerank.index.records import GpuRecord, Listing
+from rerank.index.text import normalise, spaced
 
-FORMAT_VERSION = 1
-_REMEDY = "rerank train-embedder"
+EMBEDDER_FORMAT = 1
+_EMBEDDER_REMEDY = "rerank train-embedder"
 _TABLE, _TOKENIZER = "embeddings.safetensors", "tokenizer.json"
 _LONGEST = 128  # tokens of one text that count; titles have 10-40
 _CHUNK = 8192
@@ -63,7 +63,8 @@ def descriptor(record: GpuRecord) -> str:
 class StaticEmbedder:
     """A token table: a text's vector is the normalised mean of its tokens' vectors.
 
-    Trained by `index.embedder_training`; served with the `tokenizers` library and numpy alone.
+    Trained by `rerank.index.embedder_training`; served with the `tokenizers` library and numpy
+    alone.
     """
 
     def __init__(
@@ -87,7 +88,7 @@ class StaticEmbedder:
         from safetensors.numpy import load_file
 
         manifest = read_manifest(
-            folder, kind="embedder", format_version=FORMAT_VERSION, remedy=_REMEDY
+            folder, kind="embedder", format_version=EMBEDDER_FORMAT, remedy=_EMBEDDER_REMEDY
         )
         table = load_file(folder / _TABLE)["embeddings"].astype(np.float32)
         text = (folder / _TOKENIZER).read_text(encoding="utf-8")
@@ -179,7 +180,7 @@ def save_static_embedder(
         write_manifest(
             draft,
             kind="embedder",
-            format_version=FORMAT_VERSION,
+            format_version=EMBEDDER_FORMAT,
             parameters=parameters,
             libraries=("sentence-transformers", "torch", "tokenizers"),
         )
@@ -189,3 +190,39 @@ def unit_rows(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
     """Scale each row to length 1; rows of zeros stay zero."""
     norms = np.linalg.norm(vectors, axis=1, keepdims=True)
     return np.asarray(vectors / np.where(norms == 0, 1, norms), np.float32)
+
+
+UNKNOWN = "[UNK]"
+CONTINUATION = "##"  # opens a piece that does not begin its word
+_LEAST_COUNT = 2  # a piece seen once teaches nothing
+
+
+def wordpiece_vocabulary(corpus: Sequence[str], size: int) -> list[str]:
+    """Return about ``size`` pieces of the words of a corpus: the unknown one first, then by name.
+
+    In: every character, at the start of a word and inside it, so that no word of known
+    characters is unknown, even where ``size`` is too small for them; then the most frequent
+    words; then the most frequent beginnings and endings of words. Of equally frequent ones the
+    first by name.
+    """
+    words = Counter(word for text in corpus for word in text.split())
+    alphabet = sorted({letter for word in words for letter in word})
+    letters = [*alphabet, *(CONTINUATION + letter for letter in alphabet)]
+    ranked = dict.fromkeys([*letters, *_frequent(words), *_frequent(_pieces(words))])
+    kept = list(ranked)[: max(size - 1, len(letters))]
+    return [UNKNOWN, *sorted(kept)]
+
+
+def _pieces(words: Counter[str]) -> Counter[str]:
+    """Count beginnings and endings of words."""
+    pieces: Counter[str] = Counter()
+    for word, count in words.items():
+        for cut in range(1, len(word)):
+            pieces[word[:cut]] += count
+            pieces[CONTINUATION + word[cut:]] += count
+    return pieces
+
+
+def _frequent(counts: Counter[str]) -> list[str]:
+    known = [piece for piece, count in counts.items() if count >= _LEAST_COUNT]
+    return sorted(known, key=lambda piece: (-counts[piece], piece))

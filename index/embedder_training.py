@@ -16,9 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from index.embedder import save_static_embedder
-from index.errors import InputError
-from index.wordpiece import CONTINUATION, UNKNOWN, wordpiece_vocabulary
+from rerank.index.embedder import CONTINUATION, UNKNOWN, save_static_embedder, wordpiece_vocabulary
+from rerank.index.errors import InputError
 
 _LONGEST_TOKEN = 24
 
@@ -46,7 +45,8 @@ def train_embedder(
 ) -> list[float]:
     """Train on pairs and write an embedder folder; return the mean loss of each epoch.
 
-    :param pairs: (model, listing text, descriptor); texts as `index.embedder` makes them. One
+    :param pairs: (model, listing text, descriptor); texts as `rerank.index.embedder` makes them.
+        One
         batch holds each model once, so that no descriptor is its own negative.
     :param corpus: texts from which the vocabulary is learned.
     :raises InputError: if there are fewer than two models in the pairs.

@@ -15,10 +15,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from index.naming import ModelName, parse_model
-from index.part_numbers import stems
-from index.records import GpuRecord
-from index.text import Run, normalise, runs
+from rerank.index.naming import ModelName, parse_model
+from rerank.index.part_numbers import stems
+from rerank.index.records import GpuRecord
+from rerank.index.text import CharacterRun, normalise, runs
 
 # Line words that partners glue behind a code of their own: ENGTX, VCGGTX, GFRTX, AXRX.
 _GLUED_LINES = ("rtx", "gtx", "gts", "gt", "rx", "hd", "fx", "wx", "nvs")
@@ -107,7 +107,7 @@ class Mention(NamedTuple):
     remainder_gb: float
 
 
-class Code(NamedTuple):
+class CodeFound(NamedTuple):
     """A part number or alias found in the runs ``at`` to ``end`` (excluded), its tail included.
 
     ``certain`` says that the registry lists it, rather than a partner's rule making it;
@@ -122,13 +122,13 @@ class Code(NamedTuple):
     explains: bool
 
 
-class Reading(NamedTuple):
+class TitleReading(NamedTuple):
     """What one title shows. ``words`` is the mask of all affix words anywhere in the title."""
 
     text: str
-    runs: list[Run]
+    runs: list[CharacterRun]
     mentions: list[Mention]
-    codes: list[Code]
+    codes: list[CodeFound]
     words: int
     memory_gb: tuple[float, ...]
     memory_type: int
@@ -235,7 +235,7 @@ class Lexicon:
         offsets = np.cumsum([0, *map(len, groups)])
         return offsets, np.array([model for group in groups for model in group], np.int32)
 
-    def read(self, title: str) -> Reading:
+    def read(self, title: str) -> TitleReading:
         """Read a title as the seller wrote it."""
         text = normalise(title)
         pieces = runs(text)
@@ -254,7 +254,7 @@ class Lexicon:
         extra = [m.remainder_gb for m in mentions if m.remainder_gb]
         for mention in mentions:
             words |= mention.after
-        return Reading(
+        return TitleReading(
             text,
             pieces,
             mentions,
@@ -270,7 +270,7 @@ class Lexicon:
             mask |= 1 << self.affixes[word]
         return mask
 
-    def _affix_masks(self, pieces: list[Run]) -> list[int]:
+    def _affix_masks(self, pieces: list[CharacterRun]) -> list[int]:
         masks = []
         known = self._affix_cache.get
         last = len(pieces) - 1
@@ -317,7 +317,7 @@ class Lexicon:
         place = self.affixes.get(word)
         return 0 if place is None else 1 << place
 
-    def _mentions_at(self, at: int, pieces: list[Run], masks: list[int]) -> list[Mention]:
+    def _mentions_at(self, at: int, pieces: list[CharacterRun], masks: list[int]) -> list[Mention]:
         """Return the mentions of run ``at``: digits, or a core word."""
         text, start, _ = pieces[at]
         before_text = pieces[at - 1].text if at else ""
@@ -345,7 +345,7 @@ class Lexicon:
         return mask
 
     def _keys_of(
-        self, text: str, before: str, near: bool, at: int, pieces: list[Run]
+        self, text: str, before: str, near: bool, at: int, pieces: list[CharacterRun]
     ) -> tuple[list[int], float]:
         """Return the keys a run of digits or a core word shows, and memory glued behind it."""
         if not text.isdigit() or len(text) >= 3:
@@ -363,7 +363,9 @@ class Lexicon:
             found.append(self.keys[text + pieces[at + 1].text])
         return found, 0.0
 
-    def _split_number(self, text: str, at: int, pieces: list[Run]) -> tuple[list[int], float]:
+    def _split_number(
+        self, text: str, at: int, pieces: list[CharacterRun]
+    ) -> tuple[list[int], float]:
         """Split ``30506`` (of ``RTX 30506GB``) into the number 3050 and 6 GB."""
         for length in range(min(len(text) - 1, 5), 2, -1):
             key, rest = self.keys.get(text[:length]), text[length:]
@@ -374,7 +376,7 @@ class Lexicon:
                 return [key], size
         return [], 0.0
 
-    def _before(self, at: int, masks: list[int], pieces: list[Run]) -> tuple[int, int]:
+    def _before(self, at: int, masks: list[int], pieces: list[CharacterRun]) -> tuple[int, int]:
         """Return the affix words shortly before a number, and the line word nearest to it."""
         mask = nearest = 0
         for place in range(at - 1, max(-1, at - 1 - _AFFIX_REACH), -1):
@@ -387,7 +389,7 @@ class Lexicon:
                 break
         return mask, nearest
 
-    def _after(self, at: int, masks: list[int], pieces: list[Run]) -> int:
+    def _after(self, at: int, masks: list[int], pieces: list[CharacterRun]) -> int:
         """Return the suffixes that follow a number without a foreign word between."""
         mask = 0
         for place in range(at + 1, min(len(pieces), at + 1 + _AFFIX_REACH)):
@@ -410,10 +412,10 @@ class Lexicon:
                 return self._affix_mask(letters[:length], False)
         return 0
 
-    def _codes_in(self, text: str, pieces: list[Run]) -> list[Code]:
+    def _codes_in(self, text: str, pieces: list[CharacterRun]) -> list[CodeFound]:
         """Return the longest part number or alias that begins at each run."""
         joined = "".join([piece[0] for piece in pieces])
-        found: list[Code] = []
+        found: list[CodeFound] = []
         start = 0
         taken = 0  # end of the last part number whose inside is no name of its own
         known = self._code_lengths.get
@@ -429,8 +431,8 @@ class Lexicon:
         return found
 
     def _code_at(
-        self, at: int, joined: str, pieces: list[Run], lengths: Sequence[int]
-    ) -> list[Code]:
+        self, at: int, joined: str, pieces: list[CharacterRun], lengths: Sequence[int]
+    ) -> list[CodeFound]:
         """Return the longest code of some lengths, the longest first, with which a text begins."""
         for length in lengths:
             entry = self._codes.get(joined[:length])
@@ -447,7 +449,7 @@ class Lexicon:
             whole = at_border or not cuts_word
             if end and whole and (entry.open_end or not cut_digits or at_border):
                 return [
-                    Code(model, length, at, end, entry.certain, entry.explains)
+                    CodeFound(model, length, at, end, entry.certain, entry.explains)
                     for model in entry.models
                 ]
         return []
@@ -501,7 +503,7 @@ def _number(values: Sequence[str]) -> dict[str, int]:
     return {value: at for at, value in enumerate(values)}
 
 
-def _covering(pieces: list[Run], at: int, length: int) -> int:
+def _covering(pieces: list[CharacterRun], at: int, length: int) -> int:
     """Return the end of the runs that hold the next ``length`` letters, 0 if they lie apart."""
     covered = len(pieces[at].text)
     while covered < length:
@@ -512,20 +514,20 @@ def _covering(pieces: list[Run], at: int, length: int) -> int:
     return at + 1
 
 
-def _starts_apart(pieces: list[Run], end: int) -> bool:
+def _starts_apart(pieces: list[CharacterRun], end: int) -> bool:
     """Say whether the run before ``end`` is a word that does not touch the run before it."""
     last = pieces[end - 1]
     return end > 1 and last.text.isalpha() and last.start > pieces[end - 2].end
 
 
-def _end_of_word(text: str, pieces: list[Run], end: int) -> int:
+def _end_of_word(text: str, pieces: list[CharacterRun], end: int) -> int:
     """Return the end of the part number that goes on behind run ``end``: up to a space."""
     while end < len(pieces) and " " not in text[pieces[end - 1].end : pieces[end].start]:
         end += 1
     return end
 
 
-def _at_border(pieces: list[Run], at: int, length: int) -> bool:
+def _at_border(pieces: list[CharacterRun], at: int, length: int) -> bool:
     """Say whether ``length`` letters from run ``at`` on end where a run ends."""
     while length > 0:
         length -= len(pieces[at].text)

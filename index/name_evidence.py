@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from index.lexicon import Lexicon, Reading
+from rerank.index.lexicon import Lexicon, TitleReading
 
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]
@@ -80,7 +80,7 @@ class NameEvidence:
         return np.where(keys[at] == wanted, at, -1)
 
 
-def name_evidence(lexicon: Lexicon, readings: Sequence[Reading]) -> NameEvidence:
+def name_evidence(lexicon: Lexicon, readings: Sequence[TitleReading]) -> NameEvidence:
     """Compare every mention with every model of its key, and keep each pair's best row."""
     by_number = _mention_rows(lexicon, readings)
     by_code = _code_rows(lexicon, readings)
@@ -90,7 +90,7 @@ def name_evidence(lexicon: Lexicon, readings: Sequence[Reading]) -> NameEvidence
     return _best_rows(listing, model, values)
 
 
-def _mention_rows(lexicon: Lexicon, readings: Sequence[Reading]) -> tuple[Ints, Ints, Floats]:
+def _mention_rows(lexicon: Lexicon, readings: Sequence[TitleReading]) -> tuple[Ints, Ints, Floats]:
     flat = [
         (
             at,
@@ -153,7 +153,7 @@ def _bits(masks: NDArray[np.uint64]) -> NDArray[np.int64]:
     return np.asarray(np.bitwise_count(masks).sum(axis=1, dtype=np.int64))
 
 
-def _code_rows(lexicon: Lexicon, readings: Sequence[Reading]) -> tuple[Ints, Ints, Floats]:
+def _code_rows(lexicon: Lexicon, readings: Sequence[TitleReading]) -> tuple[Ints, Ints, Floats]:
     flat = [
         (at, code.model, code.length, code.at, code.certain)
         for at, reading in enumerate(readings)
@@ -186,3 +186,41 @@ def _best_rows(listing: Ints, model: Ints, values: Floats) -> NameEvidence:
             column = NAME_FEATURES.index(name)
             best[:, column] = np.maximum.reduceat(values[:, column], starts)
     return NameEvidence(listing[starts], model[starts], best)
+
+
+# Sizes of one model differ by 8 % at least; 1280 MB is written 1.25 and 1.28 GB.
+_SAME_SIZE = 0.02
+
+
+def stated_sizes(readings: Sequence[TitleReading]) -> Floats:
+    """Return the sizes each title states, in GB, shape (titles, most stated), filled with NaN."""
+    return padded([reading.memory_gb for reading in readings])
+
+
+def padded(rows: Sequence[Sequence[float]]) -> Floats:
+    """Return ragged rows as one array, filled up with NaN; one column at least."""
+    width = max((len(row) for row in rows), default=0)
+    out = np.full((len(rows), max(width, 1)), np.nan, np.float32)
+    for at, row in enumerate(rows):
+        out[at, : len(row)] = row
+    return out
+
+
+def same_size(stated: Floats, own: Floats | np.float32) -> NDArray[np.bool_]:
+    """Return where a stated size is a GPU's own, within 2 % of it; NaN is no size."""
+    return np.asarray(np.abs(stated - own) < _SAME_SIZE * own, np.bool_)
+
+
+def agreement(agrees: NDArray[np.bool_], said: NDArray[np.bool_]) -> Floats:
+    """Return 1 where what was said agrees, -1 where it does not, 0 where nothing was said."""
+    return np.where(said, np.where(agrees, 1.0, -1.0), 0.0).astype(np.float32)
+
+
+def memory_agreement(stated: Floats, memory_gb: Floats) -> Floats:
+    """Return 1 where candidates have a size their listing states, -1 another, 0 if it is unsaid.
+
+    :param stated: shape (candidates, most stated), `stated_sizes` of each candidate's listing.
+    :param memory_gb: shape (candidates,).
+    """
+    agrees = np.any(same_size(stated, memory_gb[:, None]), axis=1)
+    return agreement(np.asarray(agrees, np.bool_), ~np.isnan(stated[:, 0]))

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 
-from index.text import normalise, runs
+from rerank.index.text import normalise, runs
 
 # Words that carry a model's identity where other names have a number.
 CORE_WORDS = frozenset(

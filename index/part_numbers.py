@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from index.naming import ModelName
+from rerank.index.naming import ModelName
 
 
 class Stem(NamedTuple):

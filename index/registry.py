@@ -15,17 +15,23 @@ A table (CSV, parquet) has one variant a row with the columns of `TABLE_COLUMNS`
 
 from __future__ import annotations
 
+import csv
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict
+import math
+import re
+from collections.abc import Generator, Iterable, Sequence
+from contextlib import closing
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
-from index.errors import FaultsError, InputError
-from index.records import GpuRecord
-from index.registry_reading import VENDORS, Reading, gpu_slug, squash
-from index.registry_table import REQUIRED_COLUMNS, TABLE_COLUMNS, read_table
-from index.registry_yaml import read_yaml
+import yaml
+
+from rerank.index.errors import FaultsError, InputError, not_utf8_text
+from rerank.index.records import DEFAULT_FORM_FACTOR, FORM_FACTORS, GpuRecord
+from rerank.index.rows import FastSafeLoader, csv_rows
+from rerank.index.text import normalise, runs
 
 _YAML = (".yaml", ".yml")
 
@@ -38,7 +44,7 @@ def load_registry(source: Path) -> list[GpuRecord]:
     :raises FaultsError: with every unknown key, missing or wrong field, duplicate id, and name or
         alias of two models.
     """
-    reading = Reading()
+    reading = RegistryReading()
     for path in _registry_files(source):
         read = read_yaml if path.suffix in _YAML else read_table
         read(path, reading)
@@ -94,7 +100,7 @@ def _registry_files(source: Path) -> list[Path]:
     return [source]
 
 
-def _duplicates(reading: Reading) -> list[str]:
+def _duplicates(reading: RegistryReading) -> list[str]:
     seen: dict[str, str] = {}
     faults = []
     for record, place in zip(reading.records, reading.places, strict=True):
@@ -105,7 +111,7 @@ def _duplicates(reading: Reading) -> list[str]:
     return faults
 
 
-def _spelling_collisions(reading: Reading) -> list[str]:
+def _spelling_collisions(reading: RegistryReading) -> list[str]:
     """Find models that differ in spaces, signs or case only: 4090D and 4090 D."""
     first: dict[str, tuple[str, str]] = {}
     faults: dict[str, str] = {}
@@ -117,7 +123,7 @@ def _spelling_collisions(reading: Reading) -> list[str]:
     return list(faults.values())
 
 
-def _alias_collisions(reading: Reading) -> list[str]:
+def _alias_collisions(reading: RegistryReading) -> list[str]:
     """Find aliases and part numbers that equal another model's name, alias or part number."""
     owner: dict[str, tuple[str, str]] = {}
     for record, place in zip(reading.records, reading.places, strict=True):
@@ -132,14 +138,421 @@ def _alias_collisions(reading: Reading) -> list[str]:
     return faults
 
 
-__all__ = [
-    "REQUIRED_COLUMNS",
-    "TABLE_COLUMNS",
-    "VENDORS",
-    "gpu_slug",
-    "load_registry",
-    "read_records",
-    "registry_fingerprint",
-    "squash",
-    "write_records",
-]
+VENDORS = ("NVIDIA", "AMD", "Intel")
+_YEARS = range(1990, 2101)
+_MOST_MEMORY_GB = 10_000
+
+
+@dataclass(slots=True)
+class RegistryReading:
+    """Records read so far, where each came from, and what was wrong on the way.
+
+    Records with a fault are kept where they can be made, so that one fault hides no other:
+    nobody gets them, for faults end the loading.
+    """
+
+    records: list[GpuRecord] = field(default_factory=list)
+    places: list[str] = field(default_factory=list)
+    faults: list[str] = field(default_factory=list)
+
+    def add(self, record: GpuRecord, place: str) -> None:
+        """Add a record that was read at a place, such as ``file.yaml:3``."""
+        self.records.append(record)
+        self.places.append(place)
+
+    def blame(self, place: str, faults: Sequence[str]) -> None:
+        """Add faults found at a place."""
+        self.faults += [f"{place}: {fault}" for fault in faults]
+
+
+def gpu_slug(model: str, *, memory_gb: float, memory_type: str, form_factor: str) -> str:
+    """Return the stable id of a variant, such as ``geforce-rtx-4060-ti-16gb-gddr6``."""
+    size = f"{memory_gb:g}gb" if memory_gb >= 1 else f"{round(memory_gb * 1024)}mb"
+    name = model.replace("+", " plus ")
+    text = f"{name} {size} {memory_type}"
+    if form_factor != DEFAULT_FORM_FACTOR:
+        text += f" {form_factor}"
+    return re.sub(r"[^a-z0-9.]+", "-", text.lower()).strip("-")
+
+
+def squash(text: str) -> str:
+    """Return the letters and digits of a text and nothing else: the form in which names collide."""
+    return "".join(run.text for run in runs(normalise(text)))
+
+
+def texts(value: Any) -> tuple[str, ...]:
+    """Read a list given as one value, a list, or ';'-separated text."""
+    if value is None or value == "":
+        return ()
+    if isinstance(value, str):
+        return tuple(part.strip() for part in value.split(";") if part.strip())
+    if isinstance(value, (list, tuple)):
+        return tuple(str(part) for part in value if part is not None)
+    return (str(value),)
+
+
+def vendor_faults(vendor: Any) -> list[str]:
+    """Return what is wrong with a chip vendor."""
+    if vendor in VENDORS:
+        return []
+    return [f"vendor must be one of {', '.join(VENDORS)}, got {vendor!r}"]
+
+
+def name_faults(name: str, what: str) -> list[str]:
+    """Return what is wrong with a name in the column or key ``what``."""
+    return [] if squash(name) else [f"{what} must hold letters or digits, got {name!r}"]
+
+
+def year_faults(year: Any, what: str) -> list[str]:
+    """Return what is wrong with a release year."""
+    if type(year) is int and year in _YEARS:  # not True
+        return []
+    return [f"{what} must be {_YEARS[0]}-{_YEARS[-1]}, got {year!r}"]
+
+
+def memory_faults(memory_gb: float) -> list[str]:
+    """Return what is wrong with a memory size."""
+    if 0 < memory_gb < _MOST_MEMORY_GB:
+        return []
+    return [f"memory_gb must be above 0 and in GB, got {memory_gb!r}"]
+
+
+def form_faults(form: Any) -> list[str]:
+    """Return what is wrong with a form factor."""
+    if form in FORM_FACTORS:
+        return []
+    return [f"form_factor must be one of {', '.join(FORM_FACTORS)}, got {form!r}"]
+
+
+def alias_faults(aliases: Sequence[str]) -> list[str]:
+    """Return what is wrong with aliases and part numbers, other models left aside."""
+    return [fault for alias in aliases for fault in name_faults(alias, "alias")]
+
+
+REQUIRED_COLUMNS = ("model", "vendor", "memory_gb", "memory_type")
+TABLE_COLUMNS = (
+    *REQUIRED_COLUMNS,
+    "gpu_id",
+    "line",
+    "generation",
+    "form_factor",
+    "release_year",
+    "codenames",
+    "aliases",
+    "part_numbers",
+)
+
+Row = dict[str, Any]
+Cells = Generator[tuple[str, Sequence[Any]], None, None]  # with their place; column names first
+
+
+def read_table(path: Path, reading: RegistryReading) -> None:
+    """Add the records of a file, and every fault in it, to a reading.
+
+    :raises InputError: if it is no CSV in UTF-8 and no parquet file.
+    """
+    source = _csv_rows(path) if path.suffix == ".csv" else _parquet_rows(path)
+    with closing(source):
+        columns = next(source)[1]
+        if not columns or not _check_columns(list(columns), path, reading):
+            return
+        for place, cells in source:
+            if len(cells) > len(columns):
+                reading.blame(
+                    place,
+                    [
+                        f"{len(cells)} cells, expected {len(columns)}: "
+                        f"{cells[len(columns)]!r:.40} is "
+                        "in no column"
+                    ],
+                )
+            _read_row(dict(zip(columns, map(_cell, cells), strict=False)), place, reading)
+
+
+def _csv_rows(path: Path) -> Cells:
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            rows = csv_rows(file)
+            yield f"{path}", next(rows, (0, []))[1]
+            for line, cells in rows:
+                yield f"{path}:{line}", cells
+    except UnicodeDecodeError as exc:
+        raise InputError(f"registry {not_utf8_text(path)}") from exc
+    except csv.Error as exc:
+        raise InputError(f"registry {path}: not readable as CSV: {exc}") from exc
+
+
+def _parquet_rows(path: Path) -> Cells:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        table = pq.read_table(path)
+        table.validate(full=True)
+    except (pa.ArrowException, OSError) as exc:
+        raise InputError(f"registry {path}: not readable as parquet: {exc}") from exc
+    yield f"{path}", table.column_names
+    values = [column.to_pylist() for column in table.columns]
+    for number, cells in enumerate(zip(*values, strict=True), 1):
+        yield f"{path}: row {number}", cells
+
+
+def _check_columns(columns: list[str], path: Path, reading: RegistryReading) -> bool:
+    """Report columns that are unknown, missing or there twice; return whether rows can be read."""
+    unknown = sorted(set(columns) - set(TABLE_COLUMNS))
+    absent = [name for name in REQUIRED_COLUMNS if name not in columns]
+    twice = sorted({name for name in columns if columns.count(name) > 1})
+    if unknown or absent:
+        reading.blame(
+            f"{path}",
+            [
+                f"columns unknown: {', '.join(unknown) or 'none'}; "
+                f"missing: {', '.join(absent) or 'none'}"
+            ],
+        )
+    if twice:
+        reading.blame(f"{path}", [f"columns there twice: {', '.join(twice)}"])
+    return not absent
+
+
+def _read_row(row: Row, place: str, reading: RegistryReading) -> None:
+    faults, record = _row_faults(row), _record(row)
+    reading.blame(place, faults)
+    if record is not None:
+        reading.add(record, place)
+
+
+def _row_faults(row: Row) -> list[str]:
+    empty = [name for name in REQUIRED_COLUMNS if row.get(name) is None]
+    faults = [f"missing {', '.join(empty)}"] if empty else []
+    if row.get("memory_gb") is not None:
+        faults += _memory_faults(row)
+    if row.get("release_year") is not None:
+        faults += _release_year_faults(row)
+    if row.get("vendor") is not None:
+        faults += vendor_faults(row["vendor"])
+    if row.get("model") is not None:
+        faults += name_faults(_text(row["model"]), "model")
+    faults += form_faults(row.get("form_factor") or DEFAULT_FORM_FACTOR)
+    return faults + alias_faults([*texts(row.get("aliases")), *texts(row.get("part_numbers"))])
+
+
+def _record(row: Row) -> GpuRecord | None:
+    """Return the record of a row, None if it lacks what makes one."""
+    model, memory_type = _text(row.get("model")), _text(row.get("memory_type"))
+    memory_gb, year = _number(row.get("memory_gb")), _number(row.get("release_year"))
+    if name_faults(model, "model") or not memory_type or not memory_gb or memory_faults(memory_gb):
+        return None
+    form = _text(row.get("form_factor")) or DEFAULT_FORM_FACTOR
+    return GpuRecord(
+        gpu_id=_text(row.get("gpu_id"))
+        or gpu_slug(model, memory_gb=memory_gb, memory_type=memory_type, form_factor=form),
+        model=model,
+        vendor=_text(row.get("vendor")),
+        line=_text(row.get("line")),
+        generation=_text(row.get("generation")),
+        memory_gb=memory_gb,
+        memory_type=memory_type,
+        form_factor=form,
+        release_year=int(year) if year and math.isfinite(year) else 0,
+        codenames=texts(row.get("codenames")),
+        aliases=texts(row.get("aliases")),
+        part_numbers=texts(row.get("part_numbers")),
+    )
+
+
+def _memory_faults(row: Row) -> list[str]:
+    memory_gb = _number(row["memory_gb"])
+    return _not_a_number(row, "memory_gb") if memory_gb is None else memory_faults(memory_gb)
+
+
+def _release_year_faults(row: Row) -> list[str]:
+    """Return what is wrong with a year that is given; 0 says that it is not known."""
+    year = _number(row["release_year"])
+    if year is None:
+        return _not_a_number(row, "release_year")
+    whole = math.isfinite(year) and year == int(year)
+    return year_faults(int(year) if whole else year, "release_year") if year else []
+
+
+def _not_a_number(row: Row, name: str) -> list[str]:
+    return [f"{name} must be a number, got {row[name]!r:.40}"]
+
+
+def _number(value: Any) -> float | None:
+    """Return a number, 2020.0 too: what pandas makes of years where one is missing."""
+    try:
+        return float(value)
+    except (TypeError, ValueError, OverflowError):
+        return None
+
+
+def _cell(value: Any) -> Any:
+    """Return None for an empty cell, be it empty text or pandas' NaN."""
+    return None if value == "" or (isinstance(value, float) and math.isnan(value)) else value
+
+
+def _text(value: Any) -> str:
+    """Return a cell as text: 17 for 17.0, nothing for an empty one."""
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return "" if value is None else str(value)
+
+
+_VARIANT = re.compile(r"(\d+(?:\.\d+)?)\s?(MB|GB) ([A-Za-z0-9]+)(?: (\S+))?")
+_MODEL_KEYS = {"name", "chip", "year", "variants", "aliases", "part_numbers"}
+_FAMILY_KEYS = {"generation", "line", "models"}
+_FILE_KEYS = {"vendor", "families"}
+_LINE = "__line__"
+
+
+class _LineLoader(FastSafeLoader):
+    """A safe loader whose mappings know the line they start on, and that notes repeated keys."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.repeated: list[tuple[int, str]] = []
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        names = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+        if len(set(names)) < len(names):
+            for at, name in enumerate(names):
+                if name in names[:at]:
+                    self.repeated.append((node.start_mark.line + 1, name))
+        mapping = super().construct_mapping(node, deep=deep)
+        return {**mapping, _LINE: node.start_mark.line + 1}
+
+
+def read_yaml(path: Path, reading: RegistryReading) -> None:
+    """Add the records of a file, and every fault in it, to a reading."""
+    try:
+        loader = _LineLoader(path.read_text(encoding="utf-8"))
+        try:
+            content = loader.get_single_data()
+        finally:
+            loader.dispose()
+    except (yaml.YAMLError, ValueError) as exc:  # a date such as 2020-99-99 too
+        line, fault = _fault_of(exc)
+        place = f"{path}" if line is None else f"{path}:{line}"
+        reading.blame(place, [f"not readable as YAML: {fault}"])
+        return
+    for line, key in loader.repeated:
+        reading.blame(f"{path}:{line}", [f"key {key!r} stands there twice"])
+    if not isinstance(content, dict) or not isinstance(content.get("families"), list):
+        reading.blame(f"{path}", ["expected the keys 'vendor' and 'families' (a list)"])
+        return
+    _check_keys(content, _FILE_KEYS, f"{path}", reading)
+    reading.blame(f"{path}", vendor_faults(content.get("vendor")))
+    for family in content["families"]:
+        _read_family(family, str(content.get("vendor")), path, reading)
+
+
+def _fault_of(exc: yaml.YAMLError | ValueError) -> tuple[int | None, str]:
+    """Return the line that cannot be read, if it is known, and what is wrong, in one line."""
+    if isinstance(exc, yaml.reader.ReaderError):
+        return None, f"{exc.reason} (#x{exc.character:04x} at position {exc.position})"
+    if isinstance(exc, yaml.MarkedYAMLError) and exc.problem_mark is not None:
+        said = ", ".join(text for text in (exc.context, exc.problem) if text)
+        return exc.problem_mark.line + 1, said
+    return None, " ".join(str(exc).split())
+
+
+def _read_family(family: Any, vendor: str, path: Path, reading: RegistryReading) -> None:
+    if not isinstance(family, dict) or not isinstance(family.get("models"), list):
+        place = f"{path}:{family[_LINE]}" if isinstance(family, dict) else f"{path}"
+        reading.blame(place, [f"each family needs a list 'models', got {_shown(family)}"])
+        return
+    place = f"{path}:{family[_LINE]}"
+    _check_keys(family, _FAMILY_KEYS, place, reading, required=("generation", "line"))
+    for model in family["models"]:
+        if isinstance(model, dict):
+            _read_model(model, family, vendor, f"{path}:{model[_LINE]}", reading)
+        else:
+            reading.blame(place, [f"a model must be a mapping, got {model!r}"])
+
+
+def _read_model(
+    model: dict[str, Any], family: dict[str, Any], vendor: str, place: str, reading: RegistryReading
+) -> None:
+    _check_keys(model, _MODEL_KEYS, place, reading, required=("name", "year", "variants"))
+    name, year, variants = model.get("name"), model.get("year"), model.get("variants")
+    aliases, part_numbers = texts(model.get("aliases")), texts(model.get("part_numbers"))
+    if year is not None:
+        reading.blame(place, year_faults(year, "year"))
+    reading.blame(place, alias_faults([*aliases, *part_numbers]))
+    if variants not in (None, "") and not (isinstance(variants, list) and variants):
+        reading.blame(place, ["'variants' must be a list with at least one entry"])
+    memories = _read_variants(variants if isinstance(variants, list) else [], place, reading)
+    if name in (None, ""):
+        return
+    if not isinstance(name, str):
+        reading.blame(place, [f"name must be text, got {_shown(name)}"])
+        return
+    if faults := name_faults(name, "name"):
+        reading.blame(place, faults)
+        return
+    for memory_gb, memory_type, form in memories:
+        record = GpuRecord(
+            gpu_id=gpu_slug(name, memory_gb=memory_gb, memory_type=memory_type, form_factor=form),
+            model=name,
+            vendor=vendor,
+            line=str(family.get("line", "")),
+            generation=str(family.get("generation", "")),
+            memory_gb=memory_gb,
+            memory_type=memory_type,
+            form_factor=form,
+            release_year=year if isinstance(year, int) else 0,
+            codenames=texts(model.get("chip")),
+            aliases=aliases,
+            part_numbers=part_numbers,
+        )
+        reading.add(record, place)
+
+
+def _read_variants(
+    variants: Sequence[Any], place: str, reading: RegistryReading
+) -> list[tuple[float, str, str]]:
+    """Return (memory in GB, memory type, form factor) of each variant that can be read."""
+    read = []
+    for variant in variants:
+        match = _VARIANT.fullmatch(str(variant))
+        form = match[4] or DEFAULT_FORM_FACTOR if match else ""
+        if not match or form not in FORM_FACTORS:
+            reading.blame(
+                place,
+                [
+                    "variant must read '<size>(MB|GB) <type> [form factor]' with a form of "
+                    f"{', '.join(FORM_FACTORS)}; got {_shown(variant)}"
+                ],
+            )
+            continue
+        memory_gb = float(match[1]) / (1024 if match[2] == "MB" else 1)
+        faults = memory_faults(memory_gb)
+        reading.blame(place, [f"variant {variant!r}: {fault}" for fault in faults])
+        if not faults:
+            read.append((memory_gb, match[3], form))
+    return read
+
+
+def _check_keys(
+    mapping: dict[str, Any],
+    allowed: set[str],
+    place: str,
+    reading: RegistryReading,
+    *,
+    required: Sequence[str] = (),
+) -> None:
+    unknown = sorted(str(key) for key in mapping if key != _LINE and key not in allowed)
+    missing = sorted(key for key in required if mapping.get(key) in (None, ""))
+    if unknown:
+        names = ", ".join(sorted(allowed))
+        reading.blame(place, [f"unknown keys {', '.join(unknown)}; allowed: {names}"])
+    if missing:
+        reading.blame(place, [f"missing {', '.join(missing)}"])
+
+
+def _shown(value: Any) -> str:
+    """Return the start of a value as the file's author knows it, without our line numbers."""
+    if isinstance(value, dict):
+        value = {key: inner for key, inner in value.items() if key != _LINE}
+    return f"{value!r:.80}"

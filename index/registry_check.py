@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
-from index.errors import InputError
-from index.records import GpuRecord
-from index.registry import squash
+from rerank.index.errors import InputError
+from rerank.index.records import GpuRecord
+from rerank.index.registry import squash
 
 FACT_COLUMNS = ("name", "vendor", "release_date", "bus_interface", "memory_gb", "memory_type")
 

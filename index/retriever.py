@@ -6,19 +6,23 @@ of each route and of both is reported by `rerank evaluate`.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from index.embedder import Embedder, listing_text
-from index.lexicon import Lexicon, Reading
-from index.name_evidence import NameEvidence, name_evidence
-from index.ordering import falling_order, place_in_group
-from index.records import GpuRecord, Listing, Route
-from index.stated_memory import memory_agreement, stated_sizes
-from index.vector_index import VectorIndex
+from rerank.index.artifacts import Manifest, read_manifest, write_manifest, writing_folder
+from rerank.index.embedder import Embedder, descriptor, listing_text
+from rerank.index.errors import InputError, MismatchError
+from rerank.index.lexicon import Lexicon, TitleReading
+from rerank.index.name_evidence import NameEvidence, memory_agreement, name_evidence, stated_sizes
+from rerank.index.records import GpuRecord, Listing, Route, falling_order, place_in_group
+from rerank.index.registry import read_records, registry_fingerprint, write_records
+from rerank.index.vector_index import FaissIndex, IndexKind, VectorIndex
 
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]
@@ -38,7 +42,7 @@ class CandidateBatch:
     :param shortlist: shape (rows,), the score that chose and ordered the candidates.
     """
 
-    readings: list[Reading]
+    readings: list[TitleReading]
     names: NameEvidence
     offsets: Ints
     record: Ints
@@ -137,7 +141,7 @@ class Retriever:
         return names.listing[row], record.astype(np.int64)
 
     def _name_score(
-        self, names: NameEvidence, readings: Sequence[Reading], listing: Ints, record: Ints
+        self, names: NameEvidence, readings: Sequence[TitleReading], listing: Ints, record: Ints
     ) -> Floats:
         model = self.lexicon.model_of_record[record]
         row = names.find(listing, model.astype(np.int64), len(self.lexicon.models))
@@ -160,3 +164,116 @@ class Retriever:
         few = place_in_group(of_listing * len(self.lexicon.models) + model) < _VARIANTS_PER_MODEL
         order, of_listing = order[few], of_listing[few]
         return order[place_in_group(of_listing) < limit]
+
+
+INDEX_FORMAT = 1
+INDEX_REMEDY = "rerank build-index"
+_RECORDS, _FAISS = "records.jsonl", "index.faiss"
+_MOST_SHOWN = 20
+
+
+def build_index(
+    records: Sequence[GpuRecord],
+    embedder: Embedder,
+    folder: Path,
+    *,
+    kind: IndexKind = IndexKind.FLAT,
+) -> Manifest:
+    """Embed the registry and write an index folder, replacing an older one whole."""
+    vectors = embedder.encode([descriptor(record) for record in records])
+    return _write(records, FaissIndex.build(vectors, kind), embedder, folder, kind)
+
+
+def add_to_index(
+    records: Sequence[GpuRecord], embedder: Embedder, folder: Path
+) -> tuple[Manifest, int]:
+    """Add GPUs that an index lacks; return its new manifest and how many were added.
+
+    :raises InputError: if a gpu_id is given twice, or is there already with another content.
+    :raises MismatchError: if the index was built with another embedder.
+    """
+    counts = Counter(record.gpu_id for record in records)
+    twice = [gpu_id for gpu_id, count in counts.items() if count > 1]
+    if twice:
+        raise InputError(
+            f"expected each GPU once, got {len(twice)} gpu_ids more than once: "
+            f"{', '.join(twice[:_MOST_SHOWN])}{', ...' if len(twice) > _MOST_SHOWN else ''}"
+        )
+    known, index, manifest = _read(folder, embedder)
+    by_id = {record.gpu_id: record for record in known}
+    changed = [r.gpu_id for r in records if by_id.get(r.gpu_id, r) != r]
+    if changed:
+        raise InputError(
+            f"{folder}: {len(changed)} GPUs stand in the index with another content, first "
+            f"{changed[0]!r}; rebuild it with `{INDEX_REMEDY}`"
+        )
+    fresh = [record for record in records if record.gpu_id not in by_id]
+    if not fresh:
+        return manifest, 0
+    index.add(embedder.encode([descriptor(record) for record in fresh]))
+    kind = IndexKind(manifest.parameters["kind"])
+    return _write([*known, *fresh], index, embedder, folder, kind), len(fresh)
+
+
+def load_retriever(folder: Path, embedder: Embedder) -> tuple[Retriever, Manifest]:
+    """Load an index folder.
+
+    :raises ArtifactError: if it is missing or damaged.
+    :raises MismatchError: if it was built with another embedder.
+    """
+    records, index, manifest = _read(folder, embedder)
+    return Retriever(records, index.vectors(), index, embedder), manifest
+
+
+def index_records(folder: Path) -> list[GpuRecord]:
+    """Load the registry of an index folder, without its vectors and its embedder.
+
+    :raises ArtifactError: if the folder is missing or damaged.
+    """
+    read_manifest(folder, kind="index", format_version=INDEX_FORMAT, remedy=INDEX_REMEDY)
+    return read_records(folder / _RECORDS)
+
+
+def _write(
+    records: Sequence[GpuRecord],
+    index: FaissIndex,
+    embedder: Embedder,
+    folder: Path,
+    kind: IndexKind,
+) -> Manifest:
+    parameters: dict[str, Any] = {
+        "kind": kind.value,
+        "embedder": embedder.name,
+        "embedder_fingerprint": embedder.fingerprint,
+        "dimension": embedder.dimension,
+        "registry_fingerprint": registry_fingerprint(records),
+        "gpus": len(records),
+        "models": len({record.model for record in records}),
+    }
+    with writing_folder(folder) as draft:
+        write_records(records, draft / _RECORDS)
+        index.save(draft / _FAISS)
+        return write_manifest(
+            draft,
+            kind="index",
+            format_version=INDEX_FORMAT,
+            parameters=parameters,
+            libraries=("faiss-cpu", "numpy"),
+        )
+
+
+def _read(folder: Path, embedder: Embedder) -> tuple[list[GpuRecord], FaissIndex, Manifest]:
+    manifest = read_manifest(folder, kind="index", format_version=INDEX_FORMAT, remedy=INDEX_REMEDY)
+    expected = manifest.parameters["embedder_fingerprint"]
+    if expected != embedder.fingerprint:
+        raise MismatchError(
+            f"{folder}: built with embedder {manifest.parameters['embedder']} ({expected}), asked "
+            f"to use {embedder.name} ({embedder.fingerprint}); rebuild it with `{INDEX_REMEDY}`"
+        )
+    records = read_records(folder / _RECORDS)
+    index = FaissIndex.load(folder / _FAISS)
+    if len(records) != len(index):
+        raise MismatchError(
+            f"{folder}: {len(records)} records but {len(index)} vectors; run `{INDEX_REMEDY}`"
+        )
+    return records, index, manifest

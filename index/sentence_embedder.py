@@ -13,10 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from index.artifacts import writing_folder
-from index.embedder import unit_rows
-from index.errors import ArtifactError, InputError
-from index.onnx_session import open_session
+from rerank.index.artifacts import open_session, writing_folder
+from rerank.index.embedder import unit_rows
+from rerank.index.errors import ArtifactError, InputError
 
 Vectors = NDArray[np.float32]
 

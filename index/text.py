@@ -89,7 +89,7 @@ _CYRILLIC_NAMES = {
 }
 
 
-class Run(NamedTuple):
+class CharacterRun(NamedTuple):
     """A maximal run of letters or of digits; ``start`` and ``end`` index the normalised text."""
 
     text: str
@@ -109,7 +109,7 @@ def normalise(text: str) -> str:
     return _normalised(text[: 4 * MAX_TITLE_CHARS])
 
 
-def runs(normalised: str) -> list[Run]:
+def runs(normalised: str) -> list[CharacterRun]:
     """Split normalised text into runs of letters and digits (``rtx4060ti`` -> rtx, 4060, ti)."""
     if _GLUED_CORE.search(normalised) is None:
         return _placed(_RUN.findall(normalised), normalised)
@@ -118,18 +118,21 @@ def runs(normalised: str) -> list[Run]:
         text, start = match[0], match.start()
         core = _GLUED_CORE.search(text) if len(text) > 4 else None
         if core is None:
-            found.append(Run(text, start, match.end()))
+            found.append(CharacterRun(text, start, match.end()))
             continue
         cuts = sorted({0, core.start(), core.end(), len(text)})
         for left, right in itertools.pairwise(cuts):
-            found.append(Run(text[left:right], start + left, start + right))
+            found.append(CharacterRun(text[left:right], start + left, start + right))
     return found
 
 
-def _placed(texts: Sequence[str], normalised: str) -> list[Run]:
+def _placed(texts: Sequence[str], normalised: str) -> list[CharacterRun]:
     """Return the runs of a text: to look for each again is quicker than to make match objects."""
     find, end = normalised.find, 0
-    return [_run(Run, (text, start := find(text, end), end := start + len(text))) for text in texts]
+    return [
+        _run(CharacterRun, (text, start := find(text, end), end := start + len(text)))
+        for text in texts
+    ]
 
 
 def spaced(normalised: str) -> str:

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from index.errors import ArtifactError, InputError
+from rerank.index.errors import ArtifactError, InputError
 
 Vectors = NDArray[np.float32]
 Rows = NDArray[np.int64]

@@ -5,14 +5,13 @@ from __future__ import annotations
 import importlib
 import os
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import click
 
-from index.errors import RerankError, RerankWarning
-from index.file_faults import os_error_text
+from rerank.index.errors import DISTRIBUTION, RerankError, RerankWarning, os_error_text
 
 COMMANDS = {
     "resolve": "Name the GPU a title sells.",
@@ -37,7 +36,6 @@ COMMANDS = {
     "pairs": "Collect and export pairwise preferences.",
     "store": "Import, export and query what people said and what was measured.",
     "simulate-queue": "Measure what the annotation queue earns over random order.",
-    "bench": "Measure speed, memory and growth beside what others do.",
     "check-registry": "Compare the registry with a table of facts.",
     "models": "Versions, what serves of them, promotion and rollback.",
     "monitor": "Say what moved in a batch of listings, and what to do.",
@@ -48,6 +46,27 @@ COMMANDS = {
 """Each command with its line in `rerank --help`, which must not import them to print it."""
 
 
+_MODULES = {
+    "resolve": ("resolve", "search"),
+    "home": ("status", "smoke", "demo"),
+    "score": ("score", "nightly"),
+    "build": ("build-index", "train-embedder", "check-registry"),
+    "train": (
+        "train-ltr",
+        "train-pairwise",
+        "train-dual",
+        "train-cross-encoder",
+        "train-decision",
+        "bootstrap",
+        "dual-data",
+    ),
+    "evaluation": ("evaluate", "compare-rankers", "evaluate-dual", "ablate", "simulate-queue"),
+    "annotate": ("annotate", "annotations", "pairs"),
+    "store": ("store",),
+    "models": ("models",),
+    "traffic": ("monitor",),
+}
+
 INTERRUPTED = 130
 """The exit code after Ctrl-C: 128 and the number of the signal, as shells have it."""
 
@@ -56,14 +75,22 @@ class LazyGroup(click.Group):
     """A group that knows its commands by name and imports one when it is called.
 
     :param lines: each command with its line in the group's help.
-    :param prefix: of the modules in `jobs.commands` that hold them.
+    :param modules: the modules of `rerank.jobs.commands`, each with the commands it holds as
+        NAME_command.
+    :param prefix: of their names there.
     """
 
     def __init__(
-        self, *args: Any, lines: Mapping[str, str], prefix: str = "", **settings: Any
+        self,
+        *args: Any,
+        lines: Mapping[str, str],
+        modules: Mapping[str, Sequence[str]],
+        prefix: str = "",
+        **settings: Any,
     ) -> None:
         super().__init__(*args, **settings)
         self._lines, self._prefix = lines, prefix
+        self._module_of = {name: module for module, names in modules.items() for name in names}
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(self._lines)
@@ -71,8 +98,9 @@ class LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in self._lines:
             return None
-        name = f"{self._prefix}{cmd_name}".replace("-", "_")
-        command: click.Command = importlib.import_module(f"jobs.commands.{name}").command
+        module = importlib.import_module(f"rerank.jobs.commands.{self._module_of[cmd_name]}")
+        name = f"{self._prefix}{cmd_name}_command".replace("-", "_")
+        command: click.Command = getattr(module, name)
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -115,8 +143,8 @@ def _warnings_on_stderr() -> Iterator[None]:
         yield
 
 
-@click.group(cls=LazyGroup, lines=COMMANDS)
-@click.version_option(package_name="rerank")
+@click.group(cls=LazyGroup, lines=COMMANDS, modules=_MODULES)
+@click.version_option(package_name=DISTRIBUTION)
 def main() -> None:
     """Resolve listings of graphics cards to canonical GPUs.
 

@@ -3,34 +3,58 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from index.artifacts import write_json, writing_file
-from index.errors import InputError
-from index.registry import registry_fingerprint
-from jobs.gold_sets import ANNOTATED, TAUGHT, annotated_sets, read_gold_files, shipped_sets
-from jobs.report_html import render_report
-from jobs.serving import resolver_over
-from jobs.workspace import Workspace, open_retriever
+import numpy as np
+from numpy.typing import NDArray
+
+from rerank.annotation.agreement import consensus
+from rerank.annotation.labelling import gold_of_annotations, is_kept_out
 from rerank.conformal import DEFAULT_COVERAGE
-from rerank.evaluation.answering import Instruments
-from rerank.evaluation.baselines import default_baselines
-from rerank.evaluation.candidate_sets import covered
-from rerank.evaluation.evaluate import DEFAULT_SEED, evaluate
+from rerank.cross_encoder.ranker import (
+    CROSS_ENCODER_FORMAT,
+    CROSS_ENCODER_KIND,
+    CROSS_ENCODER_REMEDY,
+    LAYOUT,
+)
+from rerank.evaluation.baselines import Latency, default_baselines, rate_of, this_machine
+from rerank.evaluation.evaluate import DEFAULT_SEED, Instruments, evaluate
 from rerank.evaluation.failures import failures
-from rerank.evaluation.gold import GoldListing
-from rerank.evaluation.intervals import DEFAULT_SAMPLES
-from rerank.ranker_folder import RankerKind
-from rerank.resolver import Decision
-from rerank.store import Store
+from rerank.evaluation.gold import GoldKind, GoldListing, bootstrap_gold, covered, read_gold
+from rerank.evaluation.intervals import DEFAULT_SAMPLES, Resampling
+from rerank.evaluation.paired import Competitor, compare_on, drawn
+from rerank.evaluation.runs import EvaluationRun, record_ablation
+from rerank.evaluation.shortlists import GoldPreparer
+from rerank.features.cues import CueReader
+from rerank.index.artifacts import Manifest, read_manifest, write_json, writing_file
+from rerank.index.errors import InputError
+from rerank.index.records import GpuRecord, shipped
+from rerank.index.registry import registry_fingerprint
+from rerank.jobs.report.page import render_report
+from rerank.jobs.serving import check_fit, resolver_over, with_cascade
+from rerank.jobs.tables import table
+from rerank.jobs.training import scaled
+from rerank.model import MODEL_FORMAT, MODEL_REMEDY, RerankModel, ranker_in
+from rerank.rankers.dual import DUAL_FORMAT, DUAL_KIND, DUAL_REMEDY, FILES
+from rerank.rankers.kinds import RankerFolder, RankerKind
+from rerank.rankers.pairwise import PairwiseLayout, heuristic_candidate_scores, read_ranker
+from rerank.ranking import RankingBatch
+from rerank.resolution import Decision
+from rerank.resolver import Resolver
+from rerank.store.database import Store
+from rerank.store.rows import read_annotations, read_listings
+from rerank.workspace import Workspace, open_retriever
 
 if TYPE_CHECKING:
-    from index.retriever import Retriever
-    from rerank.resolver import Resolution, Resolver
+    from rerank.index.retriever import Retriever
+    from rerank.resolution import Resolution
+
 
 _ALL_FAILURES = 10_000
 
@@ -166,3 +190,533 @@ def _rankers(workspace: Workspace) -> dict[str, Any] | None:
         return None
     found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     return found
+
+
+BOOTSTRAP_LISTINGS = 2000
+SIGNIFICANT = 0.05
+_STORE_PATIENCE_S = 60.0  # after minutes of training a busy store must not cost the figures
+_SHOWN = (("MRR", "mrr"), ("nDCG@10", "ndcg_at_10"))
+
+
+def ablate_workspace(
+    workspace: Workspace,
+    gold_files: Sequence[Path] = (),
+    *,
+    scale: float,
+    seed: int,
+    progress: Callable[[str, float], None] = lambda stage, share: None,
+) -> dict[str, Any]:
+    """Train and measure every system on the workspace's index; only the figures are kept.
+
+    They go to the store as a run of their own, and are returned.
+
+    :param gold_files: each a set named after its file; without any, the shipped hard set and
+        2,000 generated listings, of which those that sell a GPU are ranked.
+    :param scale: listings to train on, as a multiple of the default 30,000.
+    :param seed: of training and of the intervals.
+    :raises InputError: if gold files are faulty, share a name or hold no match.
+    """
+    from rerank.evaluation.ablation import ablate
+    from rerank.training.evidence import Preparer
+    from rerank.training.sets import TrainingParameters
+
+    progress("loading", 0.0)
+    retriever, manifest = open_retriever(workspace)
+    version = resolver_over(workspace, retriever, manifest).model.version
+    sets = read_gold_files(gold_files) or shipped_sets(retriever.records, BOOTSTRAP_LISTINGS)
+    parameters = scaled(replace(TrainingParameters(), seed=seed), scale)
+    preparer = Preparer(retriever, CueReader.load(shipped("cues.yaml")))
+    found = ablate(preparer, sets, parameters, progress=progress)
+    versions = {"model_version": version, "index_version": manifest.fingerprint}
+    run = EvaluationRun.begin(
+        "ablate",
+        **versions,
+        registry_version=registry_fingerprint(retriever.records),
+        seed=seed,
+        samples=DEFAULT_SAMPLES,
+        machine=found["machine"],
+        latency=Latency(None, None, 0),
+    )
+    with Store(workspace.store_path, wait_s=_STORE_PATIENCE_S).writing() as session:
+        record_ablation(session, run, found)
+    return {**versions, "run_id": run.run_id, "scale": scale, **found}
+
+
+def ablation_text(report: Mapping[str, Any]) -> str:
+    """Return a table for each set, of at most 80 columns."""
+    parts = [_set_text(name, content) for name, content in report["sets"].items()]
+    note = (
+        "95 %: interval of precision@1. change: of precision@1 against all features;\n"
+        "* where its p-value, corrected for the number of systems (Holm), is below .05."
+    )
+    return "\n\n".join([*parts, note])
+
+
+def _set_text(name: str, content: Mapping[str, Any]) -> str:
+    header = ("", "precision@1", "95 %", *(label for label, _ in _SHOWN), "change")
+    rows = [_row(step) for step in content["steps"]]
+    return f"{name}: {content['n']} listings that sell a GPU\n\n" + table(header, rows, left=(0,))
+
+
+def _row(step: Mapping[str, Any]) -> list[str]:
+    metrics = step["metrics"]
+    first = metrics["precision_at_1"]
+    low, high = first["ci95"]
+    values = [f"{metrics[key]['value']:.3f}" for _, key in _SHOWN]
+    return [
+        step["label"],
+        f"{first['value']:.3f}",
+        f"{low:.3f}-{high:.3f}",
+        *values,
+        _change(step),
+    ]
+
+
+def _change(step: Mapping[str, Any]) -> str:
+    difference = step["difference"].get("precision_at_1")
+    if difference is None:
+        return ""
+    mark = "*" if difference["p_adjusted"] < SIGNIFICANT else " "
+    return f"{difference['value']:+.3f}{mark}"
+
+
+ANNOTATED = "annotations"
+TAUGHT = "annotations_taught"
+BOOTSTRAP_SEED = 20  # of no training split
+
+GoldSets = dict[str, list[GoldListing]]
+
+
+def read_gold_files(paths: Sequence[Path]) -> GoldSets:
+    """Read gold files, each a set named after its file.
+
+    :raises InputError: if two files share a name or one cannot be read.
+    :raises FaultsError: if rows are faulty.
+    """
+    names = [path.stem for path in paths]
+    if len(set(names)) < len(names):
+        found = ", ".join(path.name for path in paths)
+        raise InputError(f"gold files: expected different names, found {found}; rename one")
+    return {path.stem: read_gold(path) for path in paths}
+
+
+def shipped_sets(records: Sequence[GpuRecord], bootstrap: int) -> GoldSets:
+    """Return the shipped hard set, and generated listings of models nothing was trained on.
+
+    :param bootstrap: how many to generate; 0 leaves that set out.
+    """
+    sets = {"hard_set": read_gold(shipped("hard_set.csv"))}
+    if bootstrap:
+        sets["bootstrap_test"] = bootstrap_gold(records, bootstrap, BOOTSTRAP_SEED)
+    return sets
+
+
+def annotated_gold(retriever: Retriever, store: Store) -> list[GoldListing]:
+    """Return the store's annotated listings as gold; none if there is no store.
+
+    :raises StoreError: if the store cannot be read.
+    """
+    with store.reading() as session:
+        settled = consensus(read_annotations(session))
+        listings = read_listings(session, [answer.listing_id for answer in settled])
+    by_id = {item.listing.listing_id: item for item in listings}
+    return gold_of_annotations(settled, by_id, retriever)
+
+
+def annotated_sets(retriever: Retriever, store: Store, *, trained_on_annotations: bool) -> GoldSets:
+    """Return the store's annotated listings; those that may have taught a model stand apart.
+
+    :param trained_on_annotations: whether the model that is measured learnt from any.
+    :returns: nothing if nothing is annotated.
+    """
+    gold = annotated_gold(retriever, store)
+    if not trained_on_annotations:
+        return {ANNOTATED: gold} if gold else {}
+    kept_out = [item for item in gold if is_kept_out(item)]
+    taught = [item for item in gold if not is_kept_out(item)]
+    return {name: found for name, found in ((ANNOTATED, kept_out), (TAUGHT, taught)) if found}
+
+
+Floats = NDArray[np.float32]
+
+BASELINE = "LambdaRank"
+_LABELS = {
+    RankerKind.LTR: BASELINE,
+    RankerKind.PAIRWISE: "pairwise",
+    RankerKind.DUAL: "dual",
+    RankerKind.CROSS_ENCODER: "cross-encoder",
+}
+_WORDS = {
+    RankerKind.LTR: "boosted trees over features",
+    RankerKind.PAIRWISE: "network over features, trained on pairs",
+    RankerKind.DUAL: "ensemble over features, two objectives",
+    RankerKind.CROSS_ENCODER: "transformer over texts",
+}
+_HEURISTIC, _COSINE, _CASCADE = "heuristic", "cosine", "cascade"
+
+
+@dataclass(frozen=True, slots=True)
+class Entrant:
+    """A competitor with what it is and costs; None where nothing was stored or recorded.
+
+    :param description: a few words on what it is.
+    """
+
+    competitor: Competitor
+    description: str
+    version: str | None = None
+    size_bytes: int | None = None
+    training_seconds: float | None = None
+
+    @property
+    def name(self) -> str:
+        """Its key in the report."""
+        return self.competitor.name
+
+
+class HeuristicOrder:
+    """Orders by the weighted sum of features that serves where no pairwise ranker is trained."""
+
+    def score(self, batch: RankingBatch) -> Floats:
+        return heuristic_candidate_scores(batch.features)
+
+
+class CosineOrder:
+    """Orders by the cosine of the embeddings of listing and GPU."""
+
+    def score(self, batch: RankingBatch) -> Floats:
+        return np.asarray(batch.candidates.similarity, np.float32)
+
+
+def entrants_of(
+    workspace: Workspace, index: Manifest, cues: CueReader, also: Mapping[str, Path]
+) -> list[Entrant]:
+    """Return the two orderings, all rankers that serve, and the cascade if there is its model.
+
+    :param also: further model folders by name, as `rerank train-decision` writes them.
+    :raises InputError: if a name is taken.
+    :raises ArtifactError: if a model is missing or damaged.
+    :raises MismatchError: if a model belongs to another index.
+    """
+    own = [
+        workspace.model_of(kind)
+        for kind in _LABELS
+        if kind is RankerKind.LTR or workspace.served_folder(kind).is_dir()
+    ]
+    named = [*((folder, "") for folder in own), *((also[name], name) for name in also)]
+    served = []
+    for folder, name in named:
+        model = RerankModel.load(folder)
+        check_fit(model, folder, index, workspace.active_index())
+        served.append(_served(name, model, ranker_costs(folder)))
+    found = [*_orderings(), *served, *_cascade(workspace, served[0], cues)]
+    names = [each.name for each in found]
+    taken = sorted({name for name in names if names.count(name) > 1})
+    if taken:
+        raise InputError(f"--also: {taken[0]!r} is the name of a ranker already; choose another")
+    return found
+
+
+def _orderings() -> Iterator[Entrant]:
+    yield Entrant(Competitor(_HEURISTIC, HeuristicOrder()), "weighted sum of features, untrained")
+    yield Entrant(Competitor(_COSINE, CosineOrder()), "similarity of embeddings alone")
+
+
+def _served(name: str, model: RerankModel, costs: RankerCosts) -> Entrant:
+    """Return a ranker that serves, by what it is if it has no name."""
+    name = name or f"{_LABELS[costs.kind]} {costs.variant}".rstrip()
+    words = f"{_WORDS[costs.kind]}{f', {costs.variant}' if costs.variant else ''}"
+    return Entrant(
+        Competitor(name, model.ranker, model),
+        words,
+        model.version,
+        costs.size_bytes,
+        costs.training_seconds,
+    )
+
+
+def _cascade(workspace: Workspace, first: Entrant, cues: CueReader) -> Iterator[Entrant]:
+    folder = workspace.cross_encoder_folder
+    if not folder.is_dir() or first.competitor.model is None:
+        return
+    model = with_cascade(first.competitor.model, folder, cues)
+    second = trained_costs(workspace.trained_ranker(RankerKind.CROSS_ENCODER))
+    yield Entrant(
+        Competitor(_CASCADE, model.ranker, model),
+        f"{BASELINE}, then cross-encoder, {second.variant}",
+        model.version,
+        second.size_bytes + (first.size_bytes or 0),
+        both(first.training_seconds, second.training_seconds),
+    )
+
+
+RANKERS_REPORT_FORMAT = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RankerComparisonPlan:
+    """What to measure rankers on, and how.
+
+    :param gold_files: each a set named after its file, beside the shipped ones.
+    :param bootstrap: generated listings of models that nothing was trained on; 0 for none.
+    :param limit: listings of each set, drawn by the seed, the same for all rankers; None for all.
+    :param also: further model folders by name.
+    """
+
+    gold_files: Sequence[Path] = ()
+    bootstrap: int = BOOTSTRAP_LISTINGS
+    limit: int | None = None
+    also: Mapping[str, Path] = field(default_factory=dict)
+    seed: int = DEFAULT_SEED
+    samples: int = DEFAULT_SAMPLES
+
+
+@dataclass(frozen=True, slots=True)
+class _Bench:
+    """What all rankers are measured with."""
+
+    retriever: Retriever
+    index: Manifest
+    cues: CueReader
+    preparer: GoldPreparer
+
+
+def compare_rankers(
+    workspace: Workspace,
+    plan: RankerComparisonPlan,
+    *,
+    progress: Progress = lambda stage, share: None,
+) -> dict[str, Any]:
+    """Measure every ranker that serves, the cascade and two orderings on the same candidates.
+
+    :raises InputError: if gold files are faulty, or names of files or rankers are taken.
+    :raises ArtifactError: if a model is missing or damaged.
+    :raises MismatchError: if a model belongs to another index.
+    """
+    progress("loading", 0.0)
+    retriever, index = open_retriever(workspace)
+    cues = CueReader.load(shipped("cues.yaml"))
+    bench = _Bench(retriever, index, cues, GoldPreparer(retriever, cues))
+    entrants = entrants_of(workspace, index, cues, plan.also)
+    whole = _judged(_sets_measuring(plan, retriever))
+    sets = {name: drawn(gold, plan.limit, seed=plan.seed) for name, gold in whole.items()}
+    measured = {
+        name: {"of": len(whole[name]), **_measure(name, gold, entrants, bench, plan, progress)}
+        for name, gold in sets.items()
+    }
+    pool = _shuffled([item for gold in sets.values() for item in gold], plan.seed)
+    return {
+        "format_version": RANKERS_REPORT_FORMAT,
+        "started_at": datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
+        "index_version": index.fingerprint,
+        "baseline": BASELINE,
+        "limit": plan.limit,
+        "seed": plan.seed,
+        "samples": plan.samples,
+        "machine": this_machine(),
+        "rankers": [_described(each, bench, pool, progress) for each in entrants],
+        "sets": measured,
+    }
+
+
+def _sets_measuring(plan: RankerComparisonPlan, retriever: Retriever) -> GoldSets:
+    own = shipped_sets(retriever.records, plan.bootstrap)
+    given = read_gold_files(plan.gold_files)
+    taken = sorted(set(own) & set(given))
+    if taken:
+        raise InputError(f"gold files: {taken[0]} is the name of a shipped set; rename the file")
+    return {**own, **given}
+
+
+def _judged(sets: GoldSets) -> GoldSets:
+    judged = {
+        name: [item for item in gold if item.kind is not GoldKind.AMBIGUOUS]
+        for name, gold in sets.items()
+    }
+    empty = [name for name, gold in judged.items() if not gold]
+    if empty:
+        raise InputError(f"{empty[0]}: expected listings of kind match or nil, found none")
+    return judged
+
+
+def _measure(
+    name: str,
+    gold: Sequence[GoldListing],
+    entrants: Sequence[Entrant],
+    bench: _Bench,
+    plan: RankerComparisonPlan,
+    progress: Progress,
+) -> dict[str, Any]:
+    within = partial(_within, progress, name)
+    prepared = bench.preparer.prepare(gold, progress=partial(within, "features"))
+    resampling = Resampling.draw(
+        (item.group for item in gold), seed=plan.seed, samples=plan.samples
+    )
+    rankers = compare_on(
+        prepared,
+        [each.competitor for each in entrants],
+        baseline=BASELINE,
+        resampling=resampling,
+        progress=within,
+    )
+    return {"n": len(gold), "matches": int(prepared.is_match.sum()), "rankers": rankers}
+
+
+def _described(
+    entrant: Entrant, bench: _Bench, pool: Sequence[GoldListing], progress: Progress
+) -> dict[str, Any]:
+    return {
+        "name": entrant.name,
+        "description": entrant.description,
+        "version": entrant.version,
+        "size_bytes": entrant.size_bytes,
+        "training_seconds": entrant.training_seconds,
+        **_rates(entrant, bench, pool, progress),
+    }
+
+
+def _rates(
+    entrant: Entrant, bench: _Bench, pool: Sequence[GoldListing], progress: Progress
+) -> dict[str, Any]:
+    """Return how fast it ranks and decides, and resolves; null for what orders only."""
+    competitor, model = entrant.competitor, entrant.competitor.model
+    if model is None:
+        return {"ranking": None, "resolving": None}
+    progress(f"speed: {entrant.name}", 0.0)
+    resolver = Resolver(bench.retriever, model, bench.cues, index_version=bench.index.fingerprint)
+    return {
+        "ranking": ranking_rate(competitor, bench.preparer, pool),
+        "resolving": resolving_rate(resolver, pool),
+    }
+
+
+def _shuffled(gold: Sequence[GoldListing], seed: int) -> list[GoldListing]:
+    order = np.random.default_rng(seed).permutation(len(gold))
+    return [gold[at] for at in order.tolist()]
+
+
+def _within(progress: Progress, name: str, stage: str, share: float) -> None:
+    progress(f"{name}: {stage}", share)
+
+
+REPEATS = 3
+_TRIED, _MOST = 16, 1024  # listings
+_SECONDS = 3.0  # about what one measurement takes
+
+Work = Callable[[], object]
+
+
+def ranking_rate(
+    competitor: Competitor, preparer: GoldPreparer, gold: Sequence[GoldListing]
+) -> dict[str, Any]:
+    """Measure ranking and decision on candidates whose features are computed already."""
+
+    def work_on(some: Sequence[GoldListing]) -> Work:
+        batch = preparer.batch(some)
+        return lambda: competitor.probability(batch, competitor.scores(batch))
+
+    return _rate(work_on, gold)
+
+
+def resolving_rate(resolver: Resolver, gold: Sequence[GoldListing]) -> dict[str, Any]:
+    """Measure resolving from title to answer."""
+
+    def work_on(some: Sequence[GoldListing]) -> Work:
+        listings = [item.listing for item in some]
+        return lambda: resolver.answers(listings)
+
+    return _rate(work_on, gold)
+
+
+def _rate(
+    work_on: Callable[[Sequence[GoldListing]], Work], gold: Sequence[GoldListing]
+) -> dict[str, Any]:
+    """Measure work on as many listings as take some seconds; 1,024 at most, one batch."""
+    few = gold[:_TRIED]
+    tried = work_on(few)
+    tried()
+    wanted = round(len(few) * _SECONDS / max(_seconds(tried), 1e-6))
+    many = gold[: max(len(few), min(wanted, _MOST))]
+    work = work_on(many)
+    took = [_seconds(work) for _ in range(REPEATS)]
+    return {"listings": len(many), "rate": rate_of(len(many), took).as_json()}
+
+
+def _seconds(work: Work) -> float:
+    started = time.perf_counter()
+    work()
+    return time.perf_counter() - started
+
+
+@dataclass(frozen=True, slots=True)
+class RankerCosts:
+    """Of a ranker and what decides on its scores.
+
+    :param kind: what orders candidates.
+    :param variant: a word on how it was trained, such as ``QLoRA``; empty if there is but one way.
+    :param size_bytes: of the files that are read to order candidates; what decides is left out,
+        since it is alike for all rankers.
+    :param training_seconds: of the ranker and of what decides; None if one was not recorded.
+    """
+
+    kind: RankerKind
+    variant: str
+    size_bytes: int
+    training_seconds: float | None
+
+
+def ranker_costs(folder: Path) -> RankerCosts:
+    """Return the costs of a model folder, LambdaRank's or what `rerank train-decision` wrote.
+
+    :raises ArtifactError: if it is missing or damaged.
+    """
+    manifest = read_manifest(
+        folder, kind="ranker", format_version=MODEL_FORMAT, remedy=MODEL_REMEDY
+    )
+    found = ranker_in(folder, manifest)
+    if not isinstance(found, RankerFolder):
+        return RankerCosts(RankerKind.LTR, "", _size([found]), manifest.seconds)
+    own = trained_costs(found)
+    return replace(own, training_seconds=both(own.training_seconds, manifest.seconds))
+
+
+def trained_costs(ranker: RankerFolder) -> RankerCosts:
+    """Return the costs of a ranker as its training wrote it, without what decides.
+
+    :raises ArtifactError: if it is missing or damaged.
+    """
+    files, seconds, variant = _of_folder(ranker)
+    return RankerCosts(ranker.kind, variant, _size(files), seconds)
+
+
+def both(seconds: float | None, others: float | None) -> float | None:
+    """Return the sum of two times, None if one is not known."""
+    return None if seconds is None or others is None else seconds + others
+
+
+def _of_folder(ranker: RankerFolder) -> tuple[list[Path], float | None, str]:
+    """Return what is read to score, the seconds of training and the variant."""
+    folder = ranker.folder
+    if ranker.kind is RankerKind.PAIRWISE:
+        stored = read_ranker(folder)
+        layout = PairwiseLayout(stored.name)
+        files = [folder / layout.scorer, folder / layout.metadata]
+        return files, stored.metadata.get("training_time"), ""
+    if ranker.kind is RankerKind.DUAL:
+        manifest = read_manifest(
+            folder, kind=DUAL_KIND, format_version=DUAL_FORMAT, remedy=DUAL_REMEDY
+        )
+        return [folder / name for name in FILES], manifest.seconds, ""
+    manifest = read_manifest(
+        folder,
+        kind=CROSS_ENCODER_KIND,
+        format_version=CROSS_ENCODER_FORMAT,
+        remedy=CROSS_ENCODER_REMEDY,
+    )
+    served = (LAYOUT.graph, LAYOUT.tokenizer)
+    quantised = manifest.parameters["settings"]["quantization"] == "nf4"
+    return [folder / name for name in served], manifest.seconds, "QLoRA" if quantised else "LoRA"
+
+
+def _size(files: list[Path]) -> int:
+    return sum(file.stat().st_size for file in files)

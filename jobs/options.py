@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import click
 
-from jobs.workspace import DEFAULT_HOME
-from rerank.ranker_folder import RankerKind
+from rerank.rankers.kinds import RankerKind
+from rerank.workspace import DEFAULT_HOME
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
@@ -111,3 +113,51 @@ registry_option: Decorator = click.option(
     type=click.Path(exists=True, path_type=Path),
     help="YAML, CSV or parquet file, or a folder of YAML; default: the shipped registry.",
 )
+
+
+@contextmanager
+def progress_bar(label: str) -> Iterator[Callable[[float], None]]:
+    """Yield a function that takes the share done; a bar shows it if stderr is a terminal."""
+    if not sys.stderr.isatty():
+        yield lambda share: None
+        return
+    bar: Any = click.progressbar(length=1000, label=label, file=sys.stderr)
+    with bar:
+        yield lambda share: bar.update(max(0, round(share * 1000) - bar.pos))
+
+
+@contextmanager
+def stage_progress() -> Iterator[Callable[[str, float], None]]:
+    """Yield a function that takes (stage, share done): a bar for each stage in turn."""
+    open_bar: Any = None
+    current = ""
+
+    def show(stage: str, share: float) -> None:
+        nonlocal open_bar, current
+        if stage != current:
+            current = stage
+            if open_bar is not None:
+                _finish(open_bar)
+            open_bar = _new_bar(stage)
+        if open_bar is not None:
+            open_bar.update(max(0, round(share * 1000) - open_bar.pos))
+
+    try:
+        yield show
+    finally:
+        if open_bar is not None:
+            _finish(open_bar)
+
+
+def _new_bar(stage: str) -> Any:
+    if not sys.stderr.isatty():
+        click.echo(f"{stage} ...", err=True)
+        return None
+    bar: Any = click.progressbar(length=1000, label=f"{stage:36}", file=sys.stderr)
+    bar.render_progress()
+    return bar
+
+
+def _finish(bar: Any) -> None:
+    bar.update(bar.length - bar.pos)
+    bar.render_finish()

@@ -2,29 +2,40 @@
 
 from __future__ import annotations
 
+import logging
 import os
+import shutil
+import threading
+import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from index.errors import ArtifactError, RerankWarning
-from index.shipped import shipped
-from jobs.lifecycle.opening import check_fit, version_over
-from jobs.workspace import DEFAULT_HOME, Workspace, open_retriever
-from rerank.lifecycle.versions import VersionRef
-from rerank.ranker_folder import RankerKind
+from rerank.index.artifacts import Manifest, writing_folder
+from rerank.index.errors import (
+    ArtifactError,
+    MismatchError,
+    RerankError,
+    RerankWarning,
+    os_error_text,
+)
+from rerank.index.records import GpuRecord, Listing, Route, shipped
+from rerank.index.text import normalise, runs
+from rerank.lifecycle.model_registry import remedy_of
+from rerank.lifecycle.versions import SHIPPED, VersionCard, VersionRef, feature_schema
+from rerank.rankers.kinds import RankerKind
+from rerank.workspace import DEFAULT_HOME, Workspace, open_retriever
 
 if TYPE_CHECKING:
-    from index.artifacts import Manifest
-    from index.retriever import Retriever
-    from rerank.features import CueReader
+    from rerank.features.cues import CueReader
+    from rerank.index.retriever import Retriever
     from rerank.model import RerankModel
+    from rerank.resolution import Resolution
     from rerank.resolver import Resolver
 
-__all__ = ["check_fit", "open_resolver", "resolver_over", "with_cascade"]
 
 _CLOSE_SCORES = 1.0  # LambdaRank's: below it a rival is first in one of five generated listings
 
@@ -37,7 +48,7 @@ def open_resolver(
 ) -> Resolver:
     """Return the resolver of a workspace: what a pipeline imports.
 
-    It stays as it is when another version is promoted; `jobs.lifecycle.live.LiveResolver` follows.
+    It stays as it is when another version is promoted; `rerank.jobs.serving.LiveResolver` follows.
 
     :param home: the workspace; by default ``RERANK_HOME``, else ``.rerank``.
     :param ranker: what orders the candidates; None for the champion, whatever it is.
@@ -102,12 +113,301 @@ def with_cascade(model: RerankModel, folder: Path, cues: CueReader) -> RerankMod
     :param folder: the cross-encoder's.
     :raises ArtifactError: if it is missing or damaged.
     """
-    from rerank.cross_encoder.cascade import Cascade
-    from rerank.cross_encoder.ranker import CrossEncoderRanker
-    from rerank.cross_encoder.scorer import CrossEncoderScorer
-    from rerank.cross_encoder.uncertainty import AnyOf, CloseScores, HeldForReview
+    from rerank.cross_encoder.cascade import AnyOf, Cascade, CloseScores, HeldForReview
+    from rerank.cross_encoder.ranker import CrossEncoderRanker, CrossEncoderScorer
 
     scorer = CrossEncoderScorer.load(folder)
     uncertain = AnyOf(CloseScores(_CLOSE_SCORES), HeldForReview(model, cues))
     ranker = Cascade(model.ranker, CrossEncoderRanker(scorer), uncertain)
     return replace(model, ranker=ranker, version=f"{model.version}+{scorer.version}")
+
+
+_CHECKED_OF_A_CROSS_ENCODER = 2  # listings of the reference: each takes it some 0.1 s
+
+
+def open_version(workspace: Workspace, ref: VersionRef) -> Resolver:
+    """Return the resolver of a version on the index that serves.
+
+    :raises ArtifactError: if the version or the index is missing or damaged.
+    :raises MismatchError: if they do not belong together, or it answers otherwise than it should.
+    """
+    return version_over(workspace, ref, *open_retriever(workspace))
+
+
+def version_over(
+    workspace: Workspace,
+    ref: VersionRef,
+    retriever: Retriever,
+    index: Manifest,
+    *,
+    thorough: bool = False,
+) -> Resolver:
+    """Put a version on a retriever that was loaded from an index.
+
+    What its card says must hold here: its name, its features, and its answers to the listings of
+    its reference.
+
+    :param thorough: ask a cross-encoder all of these listings, not just a few.
+    :raises ArtifactError: if the version is missing, damaged or cannot be read.
+    :raises MismatchError: if it does not fit the index, its card or this release.
+    """
+    try:
+        return _checked_version(workspace, ref, retriever, index, thorough)
+    except OSError as exc:
+        raise ArtifactError(os_error_text(exc)) from exc
+
+
+def _checked_version(
+    workspace: Workspace, ref: VersionRef, retriever: Retriever, index: Manifest, thorough: bool
+) -> Resolver:
+    from rerank.features.cues import CueReader
+    from rerank.model import RerankModel
+    from rerank.resolver import Resolver
+
+    folder = workspace.version_folder(ref)
+    if not folder.is_dir():
+        raise ArtifactError(
+            f"{workspace.pointer_path}: points at {folder}, which does not exist; run "
+            f"`{remedy_of(ref.kind)}`, or `rerank models rollback`"
+        )
+    model = RerankModel.load(folder, remedy=remedy_of(ref.kind))
+    check_fit(model, folder, index, workspace.active_index())
+    cues = CueReader.load(shipped("cues.yaml"))
+    resolver = Resolver(retriever, model, cues, index_version=index.fingerprint)
+    card = VersionCard.read(folder)
+    if card is not None:
+        check_card(card, ref, folder, resolver, thorough=thorough)
+    return resolver
+
+
+def check_fit(model: RerankModel, folder: Path, index: Manifest, index_folder: Path) -> None:
+    """Check that a model was trained over the embedder of an index.
+
+    The registry may differ: the model reads features, which a registry that grew has as well.
+
+    :raises MismatchError: if the embedders differ.
+    """
+    trained = model.parameters.get("index", {})
+    expected, found = trained.get("embedder_fingerprint"), index.parameters["embedder_fingerprint"]
+    if expected != found:
+        raise MismatchError(
+            f"{folder}: trained with embedder {trained.get('embedder')} ({expected}), but index "
+            f"{index_folder} was built with {index.parameters['embedder']} ({found}); train on "
+            "this index with `rerank train-ltr`, or rebuild it with `rerank build-index`"
+        )
+
+
+def check_card(
+    card: VersionCard, ref: VersionRef, folder: Path, resolver: Resolver, *, thorough: bool = False
+) -> None:
+    """Check a version against its card.
+
+    :raises MismatchError: if it is another version's, or features or answers differ.
+    """
+    model = resolver.model
+    if card.version != model.version or ref.version not in (SHIPPED, card.version):
+        raise MismatchError(
+            f"{folder}: expected version {ref.version}, found a model {model.version} with the "
+            f"card of {card.version}; restore the folder, or train again"
+        )
+    own = schema_of_features()
+    if card.feature_schema and card.feature_schema != own:
+        raise MismatchError(
+            f"{folder}: made for features {card.feature_schema.get('sha256', '')!s:.12} "
+            f"({card.feature_schema.get('missing')!r} where one is missing), this release computes "
+            f"{own['sha256']:.12} ({own['missing']!r}); train again"
+        )
+    if card.reference is not None:
+        slow = card.kind == "cross-encoder" and not thorough
+        limit = _CHECKED_OF_A_CROSS_ENCODER if slow else None
+        _check_answers(card.reference, folder, resolver, limit)
+
+
+def _check_answers(
+    content: dict[str, Any], folder: Path, resolver: Resolver, limit: int | None
+) -> None:
+    from rerank.lifecycle.parity import ReferenceAnswers, check_reference
+
+    reference = ReferenceAnswers.from_dict(content)
+    try:
+        check_reference(resolver, reference, limit=limit)
+    except MismatchError as exc:
+        raise MismatchError(f"{folder}: {exc}") from exc
+
+
+def schema_of_features() -> dict[str, object]:
+    """Return the features that this release computes, as cards keep them."""
+    from rerank.features.candidates import CANDIDATE_FEATURES
+    from rerank.features.offers import OFFER_FEATURES
+
+    return feature_schema({"candidate": CANDIDATE_FEATURES, "offer": OFFER_FEATURES})
+
+
+logger = logging.getLogger(__name__)
+
+_RETRY_S = 60.0
+
+
+class LiveResolver:
+    """Resolves with whatever is champion of a workspace when it is called. Safe for threads.
+
+    Each call compares the pointer and the index with what was loaded. If they changed, the thread
+    that sees it first loads what is new, while the others go on with the old; it takes over when
+    it is loaded, fits and answers as its card says. If it does not, the old one stays, which is
+    reported once, and it is tried again from time to time.
+    """
+
+    def __init__(
+        self,
+        home: Path | str | None = None,
+        *,
+        on_fault: Callable[[str], None] | None = None,
+        retry_s: float = _RETRY_S,
+    ) -> None:
+        """Load what serves now.
+
+        :param home: the workspace; by default ``RERANK_HOME``, else ``.rerank``.
+        :param on_fault: is told, once, why something new cannot serve; by default the log is.
+        :param retry_s: after how many seconds that is tried again if nothing has changed.
+        :raises ArtifactError: if nothing of the workspace can serve.
+        """
+        self._workspace = Workspace(Path(home or os.environ.get("RERANK_HOME") or DEFAULT_HOME))
+        self._on_fault = on_fault or logger.warning
+        self._retry_s = retry_s
+        self._loading = threading.Lock()
+        self._fault: str | None = None
+        self._retry_at = 0.0
+        self._indexed: tuple[tuple[object, ...], Retriever, Manifest] | None = None
+        self._seen = self._workspace.identity()
+        self._resolver = open_resolver(self._workspace.home)
+
+    @property
+    def fault(self) -> str | None:
+        """Why what should serve now does not; None if it does."""
+        return self._fault
+
+    @property
+    def current(self) -> Resolver:
+        """The resolver of what serves now. Hold it for calls that must be of one version."""
+        if self._is_outdated() and self._loading.acquire(blocking=False):
+            try:
+                if self._is_outdated():  # else another thread has seen to it in between
+                    self._follow()
+            finally:
+                self._loading.release()
+        return self._resolver
+
+    def resolve(self, listing: Listing, *, top_k: int = 20) -> Resolution:
+        """Resolve one listing."""
+        return self.current.resolve(listing, top_k=top_k)
+
+    def resolve_many(self, listings: Sequence[Listing], *, top_k: int = 20) -> list[Resolution]:
+        """Resolve listings, all by one version; answers come in the order of the listings.
+
+        :raises InputError: if ``top_k`` is below 1.
+        """
+        return self.current.resolve_many(listings, top_k=top_k)
+
+    def _is_outdated(self) -> bool:
+        if self._fault is not None and time.monotonic() >= self._retry_at:
+            return True
+        try:
+            return self._workspace.identity() != self._seen
+        except OSError:  # the disk is away for the moment: what is loaded needs it not
+            return False
+
+    def _follow(self) -> None:
+        try:
+            self._seen = self._workspace.identity()
+            self._resolver = self._loaded()
+            self._fault = None
+        except (RerankError, OSError) as exc:
+            self._report(os_error_text(exc) if isinstance(exc, OSError) else str(exc))
+
+    def _loaded(self) -> Resolver:
+        """Load the champion; the index only if that changed."""
+        (champion, *_) = self._workspace.serving_versions()
+        identity = self._workspace.index_identity()
+        if self._indexed is None or self._indexed[0] != identity:
+            self._indexed = (identity, *open_retriever(self._workspace))
+        return version_over(self._workspace, champion, *self._indexed[1:])
+
+    def _report(self, fault: str) -> None:
+        self._retry_at = time.monotonic() + self._retry_s
+        if fault != self._fault:
+            self._fault = fault
+            self._on_fault(f"{fault}; model {self._resolver.model.version} goes on serving")
+
+
+def own_index(workspace: Workspace) -> Path:
+    """Return the workspace's index folder, a copy of the shipped one if it had none."""
+    if not workspace.index_folder.exists():
+        with writing_folder(workspace.index_folder) as draft:
+            shutil.copytree(shipped("index"), draft, dirs_exist_ok=True)
+    return workspace.index_folder
+
+
+def describe(folder: Path, manifest: Manifest) -> str:
+    """Return a line that says what an index holds."""
+    facts = manifest.parameters
+    return (
+        f"index {manifest.fingerprint} in {folder}: {facts['gpus']} GPUs of {facts['models']} "
+        f"models, {facts['kind']}, embedder {facts['embedder']} ({facts['dimension']} dimensions)"
+    )
+
+
+_SHORTEST_CODE = 4  # letters and digits: fewer begin part numbers by chance
+
+
+def search(
+    retriever: Retriever, listing: Listing, *, n_candidates: int, route: Route = Route.FUSED
+) -> list[dict[str, Any]]:
+    """Return candidates best first.
+
+    ``similarity`` is the cosine of the embeddings; ``shortlist`` the value that ordered them,
+    comparable within one answer only.
+    """
+    batch = retriever.retrieve([listing], n_candidates=n_candidates, route=route)
+    found = []
+    for row, similarity, shortlist in zip(
+        batch.record.tolist(), batch.similarity.tolist(), batch.shortlist.tolist(), strict=True
+    ):
+        record = retriever.records[row]
+        found.append(
+            {
+                "gpu_id": record.gpu_id,
+                "model": record.model,
+                "memory_gb": record.memory_gb,
+                "form_factor": record.form_factor,
+                "similarity": round(similarity, 4),
+                "shortlist": round(shortlist, 4),
+            }
+        )
+    return found
+
+
+def find_by_words(records: Sequence[GpuRecord], query: str) -> list[GpuRecord]:
+    """Return the GPUs of whose names each word of a query begins a word.
+
+    A name is the model, the aliases, the memory size and the form factor; so `406` and `4060 16`
+    find an RTX 4060 Ti with 16 GB. A query of four signs or more that begins a part number finds
+    its GPU too. Names with the fewest other words come first, equals in the order of the registry.
+    """
+    wanted = [run.text for run in runs(normalise(query))]
+    if not wanted:
+        return []
+    code = "".join(wanted)
+    found = []
+    for at, record in enumerate(records):
+        name = (record.model, *record.aliases, f"{record.memory_gb:g} gb", record.form_factor)
+        held = {run.text for run in runs(normalise(" ".join(name)))}
+        if all(any(word.startswith(start) for word in held) for start in wanted) or (
+            len(code) >= _SHORTEST_CODE
+            and any(_squashed(number).startswith(code) for number in record.part_numbers)
+        ):
+            found.append((len(runs(normalise(record.model))), at))
+    return [records[at] for _, at in sorted(found)]
+
+
+def _squashed(text: str) -> str:
+    return "".join(run.text for run in runs(normalise(text)))

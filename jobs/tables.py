@@ -7,9 +7,14 @@ from textwrap import fill
 from typing import TYPE_CHECKING, Any
 from unicodedata import east_asian_width
 
+from rerank.evaluation.baselines import BASELINE_LABELS
+from rerank.evaluation.metrics import METRICS
+from rerank.index.registry_check import Finding
+
 if TYPE_CHECKING:
     from rerank.explanation import Contribution, Explanation
-    from rerank.resolver import Resolution
+    from rerank.resolution import Resolution
+
 
 WIDTH = 80
 
@@ -156,3 +161,179 @@ def hits_text(hits: Sequence[Mapping[str, Any]]) -> str:
 def width_of(text: str) -> int:
     """Return the columns a text takes on a terminal: Chinese characters take two."""
     return sum(2 if east_asian_width(char) in "WF" else 1 for char in text)
+
+
+_PARTS = ("retrieval", "ranking", "decision", "label")
+
+
+def report_text(report: dict[str, Any]) -> str:
+    """Return the figures of every set, its routes and baselines, and the latency."""
+    parts = [set_text(name, content) for name, content in report["sets"].items()]
+    latency = report["latency_ms"]
+    if latency["p50"] is not None:
+        parts.append(
+            f"one listing in-process: p50 {latency['p50']:.1f} ms, p99 {latency['p99']:.1f} ms"
+        )
+    return "\n\n".join(parts)
+
+
+def set_text(name: str, content: dict[str, Any]) -> str:
+    """Return one set: figures with 95 % intervals, what was lost where, routes, baselines."""
+    rows = [
+        [metric.label, *_cells(content["metrics"][metric.name])]
+        for metric in METRICS
+        if metric.name in content["metrics"]
+    ]
+    parts = [f"{name}: {content['n']} listings", table(("", "value", "95 %", "n"), rows, left=(0,))]
+    if content.get("loss_budget"):
+        parts.append(budget_text(content["loss_budget"]))
+    if content.get("candidate_sets"):
+        parts.append(_candidate_sets_text(content["candidate_sets"]))
+    if content.get("routes"):
+        parts.append(_routes_text(content["routes"]))
+    if content.get("baselines"):
+        parts.append(baselines_text(content))
+    return "\n\n".join(parts)
+
+
+def budget_text(budget: dict[str, int]) -> str:
+    """Return how many listings each part lost."""
+    lost = ", ".join(f"{budget[part]} to {part}" for part in _PARTS)
+    return f"{budget['right']} of {budget['listings']} right; {budget['errors']} lost: {lost}"
+
+
+def _candidate_sets_text(sets: dict[str, Any]) -> str:
+    return (
+        f"candidate sets for a coverage of {sets['level']:g}: {_value(sets['coverage'])} reached, "
+        f"{_value(sets['mean_size'])} outcomes on average"
+    )
+
+
+def baselines_text(content: dict[str, Any]) -> str:
+    """Return one set's baselines beside our own figures."""
+    keys = ("precision_at_1", "recall_at_3", "recall_at_10", "mrr")
+    rows = [["rerank", *(_value(content["metrics"].get(key)) for key in keys), ""]]
+    for name, figures in content["baselines"].items():
+        gain = figures.get("gain_precision_at_1")
+        rows.append(
+            [
+                BASELINE_LABELS.get(name, name),
+                *(_value(figures.get(key)) for key in keys),
+                f"{gain['value']:+.3f}" if gain and gain["value"] is not None else "-",
+            ]
+        )
+    header = ("", "precision@1", "recall@3", "recall@10", "MRR", "gain")
+    return table(header, rows, left=(0,))
+
+
+def _routes_text(routes: dict[str, Any]) -> str:
+    cutoffs = sorted({key for figures in routes.values() for key in figures}, key=_cutoff)
+    rows = [
+        [f"route {name}", *(_value(figures.get(key)) for key in cutoffs)]
+        for name, figures in routes.items()
+    ]
+    header = ("", *(key.replace("recall_at_", "recall@") for key in cutoffs))
+    return table(header, rows, left=(0,))
+
+
+def _cutoff(key: str) -> int:
+    return int(key.rpartition("_")[2])
+
+
+def _cells(figure: dict[str, Any]) -> list[str]:
+    low, high = figure["ci95"]
+    interval = "-" if low is None else f"{low:.3f}-{high:.3f}"
+    return [_value(figure), interval, str(figure["n"])]
+
+
+def _value(figure: dict[str, Any] | None) -> str:
+    return "-" if figure is None or figure["value"] is None else f"{figure['value']:.3f}"
+
+
+def findings_text(findings: Sequence[Finding]) -> str:
+    """Return the differences between registry and facts, one a line, by kind."""
+    lines = []
+    for kind in dict.fromkeys(finding.kind for finding in findings):
+        own = [finding for finding in findings if finding.kind is kind]
+        lines.append(f"{kind.value}: {len(own)}")
+        for item in own:
+            told = f"registry {item.registry}; facts " if item.registry else ""
+            lines.append(f"  {item.vendor:6} {item.model} | {told}{item.facts}")
+    return "\n".join(lines) or "no differences"
+
+
+_METRICS = {"precision_at_1": "precision@1", "ndcg_at_10": "nDCG@10", "ece": "ECE"}
+_SIGNIFICANT = 0.05
+_NAME_WIDTH = 20
+_NOTE = (
+    "95 % intervals. * differs from LambdaRank: p below .05, paired, Holm-corrected.\n"
+    "size: files that are read to rank. trained: ranker and what decides. ranked/s:\n"
+    "ranking and decision on given candidates; resolved/s: from title to answer;\n"
+    "both in one process."
+)
+
+
+def comparison_text(report: Mapping[str, Any]) -> str:
+    """Return what rankers cost, then a table for each set."""
+    sets = [_set_text(name, content, report) for name, content in report["sets"].items()]
+    return "\n\n".join([_costs_text(report), *sets, _NOTE])
+
+
+def size_text(size_bytes: float | None) -> str:
+    """Write a size in kB or MB."""
+    if size_bytes is None:
+        return "-"
+    return f"{size_bytes / 1e6:.1f} MB" if size_bytes >= 1e6 else f"{size_bytes / 1e3:.0f} kB"
+
+
+def duration_text(seconds: float | None) -> str:
+    """Write a duration in seconds or minutes."""
+    if seconds is None:
+        return "-"
+    return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.1f} min"
+
+
+def rate_text(measured: Mapping[str, Any] | None) -> str:
+    """Write a rate with three digits."""
+    if measured is None:
+        return "-"
+    rate = float(f"{measured['rate']['median']:.3g}")
+    return f"{rate:,.0f}" if rate >= 100 else f"{rate:g}"
+
+
+def _costs_text(report: Mapping[str, Any]) -> str:
+    rows = [
+        [
+            cut(each["name"], _NAME_WIDTH),
+            cut((each["version"] or "-").partition("+")[0], 16),
+            size_text(each["size_bytes"]),
+            duration_text(each["training_seconds"]),
+            rate_text(each["ranking"]),
+            rate_text(each["resolving"]),
+        ]
+        for each in report["rankers"]
+    ]
+    header = ("", "version", "size", "trained", "ranked/s", "resolved/s")
+    return table(header, rows, left=(0, 1))
+
+
+def _set_text(name: str, content: Mapping[str, Any], report: Mapping[str, Any]) -> str:
+    n, of = content["n"], content["of"]
+    drawn = f"{n} of {of} listings, drawn with seed {report['seed']}" if n < of else f"{n} listings"
+    rows = [
+        [cut(ranker, _NAME_WIDTH), *(_cell(own, metric) for metric in _METRICS)]
+        for ranker, own in content["rankers"].items()
+    ]
+    header = ("", *_METRICS.values())
+    told = cut(f"{name}: {drawn}, {content['matches']} sell a GPU", WIDTH)
+    return told + "\n\n" + table(header, rows, left=(0,))
+
+
+def _cell(own: Mapping[str, Any], metric: str) -> str:
+    figure = own["metrics"].get(metric)
+    if figure is None or figure["value"] is None:
+        return "- "
+    low, high = figure["ci95"]
+    p_adjusted = own["differences"].get(metric, {}).get("p_adjusted")
+    mark = "*" if p_adjusted is not None and p_adjusted < _SIGNIFICANT else " "
+    return f"{figure['value']:.3f} {low:.3f}-{high:.3f}{mark}"

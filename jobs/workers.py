@@ -21,7 +21,7 @@ from importlib.abc import MetaPathFinder
 from types import ModuleType
 from typing import Any, TypeVar
 
-from index.errors import FaultsError, InputError, RerankError
+from rerank.index.errors import FaultsError, InputError, RerankError
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")

@@ -1,5 +1,46 @@
-"""Which GPU is it, and how sure? Features, rankers, calibration and decisions."""
+"""Which GPU is it, and how sure? Listings in, canonical GPUs out, with a calibrated probability."""
 
-from rerank.resolution import Decision, Resolution, ScoredCandidate
+from __future__ import annotations
 
-__all__ = ["Decision", "Resolution", "ScoredCandidate"]
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rerank.index.records import GpuRecord, Listing
+    from rerank.jobs.serving import open_resolver
+    from rerank.resolution import Decision, Resolution, ScoredCandidate
+    from rerank.resolver import Resolver
+    from rerank.workspace import Workspace
+
+__all__ = [
+    "Decision",
+    "GpuRecord",
+    "Listing",
+    "Resolution",
+    "Resolver",
+    "ScoredCandidate",
+    "Workspace",
+    "open_resolver",
+]
+
+_HOMES = {
+    "rerank.index.records": ("GpuRecord", "Listing"),
+    "rerank.jobs.serving": ("open_resolver",),
+    "rerank.resolution": ("Decision", "Resolution", "ScoredCandidate"),
+    "rerank.resolver": ("Resolver",),
+    "rerank.workspace": ("Workspace",),
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is first asked for, so that `import rerank` costs nothing."""
+    if name not in _HOME_OF:
+        raise AttributeError(f"module 'rerank' has no attribute {name!r}")
+    value = getattr(importlib.import_module(_HOME_OF[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

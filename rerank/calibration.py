@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from index.errors import InputError
+from rerank.index.errors import InputError
 
 _FLOOR = 0.001  # no finite sample proves certainty
 

@@ -25,10 +25,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from index.errors import InputError
+from rerank.index.errors import InputError
 
 if TYPE_CHECKING:
-    from rerank.resolver import ScoredCandidate
+    from rerank.resolution import ScoredCandidate
+
 
 NO_MATCH = "no match"
 """The outcome that a listing sells none of the registry's models; written so everywhere."""

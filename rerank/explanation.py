@@ -13,13 +13,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from index.records import Listing
-from rerank.features import CANDIDATE_FEATURES, OFFER_FEATURES
+from rerank.features.candidates import CANDIDATE_FEATURES
+from rerank.features.offers import OFFER_FEATURES
+from rerank.index.records import Listing
 
 if TYPE_CHECKING:
     from rerank.model import RerankModel
-    from rerank.resolver import Evidence, Resolver
-    from rerank.retrieval import ModelTable
+    from rerank.ranking import Evidence, ModelTable
+    from rerank.resolver import Resolver
+
 
 Ints = NDArray[np.int64]
 
@@ -71,7 +73,7 @@ def explain_many(
     resolver: Resolver, listings: Sequence[Listing], *, n_candidates: int = 20
 ) -> list[Explanation]:
     """Explain what `Resolver.resolve_many` answers, in order; some 200 listings a second."""
-    from rerank.tree_training import contributions
+    from rerank.training.trees import contributions
 
     evidence = resolver.evidence(listings, n_candidates=n_candidates)
     best, rival = leaders(evidence, resolver.table)
@@ -119,7 +121,7 @@ def ranking_shares(model: RerankModel, features: NDArray[np.float32]) -> NDArray
 
     All zero for a ranker that is no LambdaRank: TreeSHAP reads trees.
     """
-    from rerank.tree_training import contributions
+    from rerank.training.trees import contributions
 
     if not model.ranker_text:
         return np.zeros(features.shape)

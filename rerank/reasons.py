@@ -12,7 +12,8 @@ from rerank.features.cues import CATEGORIES
 from rerank.resolution import DECISIONS, Decision
 
 if TYPE_CHECKING:
-    from rerank.resolver import Evidence
+    from rerank.ranking import Evidence
+
 
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]

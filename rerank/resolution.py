@@ -6,6 +6,19 @@ from dataclasses import dataclass
 from enum import Enum
 
 
+@dataclass(frozen=True, slots=True)
+class Thresholds:
+    """Where `match_probability` becomes a decision.
+
+    At or above ``match``: match. Below ``review``: no_match. Between: review. Both in [0, 1.01];
+    1.01 means that no listing of the validation data could be accepted at ``precision``.
+    """
+
+    match: float
+    review: float
+    precision: float
+
+
 class Decision(Enum):
     """What to do with a listing."""
 

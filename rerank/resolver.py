@@ -5,65 +5,34 @@ Retriever -> candidates -> features -> ranker -> offer features -> probability -
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+import pyarrow as pa
 
-from index.errors import ArtifactError, InputError
-from index.records import Listing
-from rerank.answers import Answers, answers_of, joined
+from rerank.answers import CANDIDATE_SET_FIELD, Answers, RegistryColumns, answers_of, joined
 from rerank.conformal import DEFAULT_COVERAGE, outcome_probabilities
-from rerank.features import CandidateFeatures, CueReader, OfferFeatures
-from rerank.features.cues import CueHits
-from rerank.model import REMEDY, RerankModel
-from rerank.ranking import RankingBatch
-from rerank.resolution import Decision, Resolution, ScoredCandidate
-from rerank.resolution_table import RegistryColumns
-from rerank.retrieval import Candidates, ModelTable, Retriever
-
-if TYPE_CHECKING:
-    import pyarrow as pa
-
-__all__ = [
-    "Decision",
-    "Evidence",
-    "Resolution",
-    "Resolver",
-    "ScoredCandidate",
-    "predict_match_score",
-]
-
-Floats = NDArray[np.float32]
-Ints = NDArray[np.int64]
+from rerank.features.candidates import CandidateFeatures
+from rerank.features.cues import CueReader
+from rerank.features.offers import OfferFeatures
+from rerank.index.errors import ArtifactError, InputError
+from rerank.index.records import Listing
+from rerank.index.text import MAX_TITLE_CHARS, normalise
+from rerank.model import MODEL_REMEDY, RerankModel
+from rerank.ranking import Candidates, CandidateSource, Evidence, ModelTable, RankingBatch
+from rerank.resolution import Resolution
 
 _BLOCK = 1024  # listings resolved at once: larger arrays leave the cache and cost page faults
-
-
-@dataclass(frozen=True, slots=True)
-class Evidence:
-    """Everything computed on the way to the decisions of a batch; for training and explanation.
-
-    :param scores: shape (candidates,), the ranker's raw scores.
-    :param best: shape (listings,), row of each listing's best candidate, -1 if it has none.
-    """
-
-    candidates: Candidates
-    features: Floats
-    scores: Floats
-    offers: Floats
-    best: Ints
-    cues: CueHits
 
 
 class Resolver:
     """Resolves listings with a retriever and a trained model. Cheap to call, heavy to make once."""
 
     def __init__(
-        self, retriever: Retriever, model: RerankModel, cues: CueReader, *, index_version: str
+        self, retriever: CandidateSource, model: RerankModel, cues: CueReader, *, index_version: str
     ) -> None:
         self._retriever = retriever
         self._model = model
@@ -166,7 +135,7 @@ class Resolver:
         if sets is None:
             raise ArtifactError(
                 f"model {self._model.version} has no candidate sets: it was trained before there "
-                f"were any; train again with `{REMEDY}`"
+                f"were any; train again with `{MODEL_REMEDY}`"
             )
         outcomes = outcome_probabilities(resolution.candidates)
         return sets.select(outcomes, resolution.decision, level=coverage)
@@ -204,3 +173,103 @@ def predict_match_score(
     cosine = (rows @ query) / np.where(norms == 0, 1, norms)
     order = np.argsort(-cosine, kind="stable")
     return [(int(row), float(cosine[row])) for row in order]
+
+
+# The ranker was trained on 20 candidates a listing; fewer would change what leads by how much.
+_CONSIDERED = 20
+_NO_FAULTS: Mapping[int, str] = {}
+
+
+def resolve_listings(
+    resolver: Resolver,
+    listings: Sequence[Listing],
+    *,
+    top_k: int = 20,
+    faults: Mapping[int, str] = _NO_FAULTS,
+) -> list[Resolution]:
+    """Resolve listings in order; one without a title, or with a fault, is no match and says why.
+
+    :param top_k: candidates returned for each listing.
+    :param faults: what is wrong with a row, by its number; such rows are not resolved.
+    """
+    return resolver.resolutions(_presented(resolver, listings, top_k, faults))
+
+
+def resolve_with_sets(
+    resolver: Resolver,
+    listings: Sequence[Listing],
+    *,
+    coverage: float,
+    top_k: int = 20,
+    faults: Mapping[int, str] = _NO_FAULTS,
+) -> tuple[list[Resolution], list[tuple[str, ...]]]:
+    """Resolve as `resolve_listings` does, and return each listing's candidate set as well.
+
+    The sets come from the candidates they were calibrated for, however many are returned.
+
+    :param coverage: of the candidate sets, between 0 and 1.
+    :raises InputError: if candidate sets cannot promise this coverage.
+    :raises ArtifactError: if the model has no candidate sets.
+    """
+    answers, sets = _presented_with_sets(resolver, listings, coverage, top_k, faults)
+    return resolver.resolutions(answers), sets
+
+
+def resolve_to_table(
+    resolver: Resolver,
+    listings: Sequence[Listing],
+    *,
+    top_k: int = 20,
+    coverage: float | None = None,
+    faults: Mapping[int, str] = _NO_FAULTS,
+) -> pa.Table:
+    """Return what `resolve_listings` answers as a table of `OUTPUT_SCHEMA`, one row a listing.
+
+    :param coverage: of candidate sets, which then are one more column, `CANDIDATE_SET_FIELD`;
+        None for none.
+    :raises InputError: if candidate sets cannot promise this coverage.
+    :raises ArtifactError: if candidate sets are asked for and the model has none.
+    """
+    if coverage is None:
+        return resolver.answer_table(_presented(resolver, listings, top_k, faults))
+    answers, sets = _presented_with_sets(resolver, listings, coverage, top_k, faults)
+    column = pa.array([list(models) for models in sets], CANDIDATE_SET_FIELD.type)
+    return resolver.answer_table(answers).append_column(CANDIDATE_SET_FIELD, column)
+
+
+def _presented(
+    resolver: Resolver, listings: Sequence[Listing], top_k: int, faults: Mapping[int, str]
+) -> Answers:
+    """Resolve what can be resolved; say of the other rows, and of titles that were cut, why."""
+    good = [
+        at for at, listing in enumerate(listings) if at not in faults and normalise(listing.title)
+    ]
+    answers = resolver.answers([listings[at] for at in good], top_k=max(top_k, _CONSIDERED))
+    if len(good) < len(listings):
+        place = np.full(len(listings), -1)
+        place[good] = np.arange(len(good))
+        answers = answers.take(place)
+    reasons = list(answers.reason)
+    for at in set(range(len(listings))).difference(good):
+        reasons[at] = faults.get(at, "no title")
+    for at in good:
+        if len(listings[at].title) > MAX_TITLE_CHARS:
+            reasons[at] = f"{reasons[at]}; title cut at {MAX_TITLE_CHARS} characters"
+    return replace(answers, reason=reasons).cut(top_k)
+
+
+def _presented_with_sets(
+    resolver: Resolver,
+    listings: Sequence[Listing],
+    coverage: float,
+    top_k: int,
+    faults: Mapping[int, str],
+) -> tuple[Answers, list[tuple[str, ...]]]:
+    considered = _presented(resolver, listings, _CONSIDERED, faults)
+    sets = [
+        resolver.candidate_set(answer, coverage=coverage)
+        for answer in resolver.resolutions(considered)
+    ]
+    if top_k > _CONSIDERED:
+        return _presented(resolver, listings, top_k, faults), sets
+    return considered.cut(top_k), sets

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Iterable, Sequence
 from enum import Enum
 
-from index.records import GpuRecord
+from rerank.index.records import GpuRecord
 
 
 class Split(Enum):

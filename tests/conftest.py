@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from index.embedder import HashEmbedder, descriptor
-from index.records import GpuRecord
-from index.registry import gpu_slug
-from index.retriever import Retriever
-from index.vector_index import ExactIndex
+from rerank.index.embedder import HashEmbedder, descriptor
+from rerank.index.records import GpuRecord
+from rerank.index.registry import gpu_slug
+from rerank.index.retriever import Retriever
+from rerank.index.vector_index import ExactIndex
 
 MakeGpu = Callable[..., GpuRecord]
 
@@ -115,7 +115,7 @@ def tiny_retriever(
 @pytest.fixture(scope="session")
 def data_folder() -> Path:
     """The shipped data."""
-    from index.shipped import shipped
+    from rerank.index.records import shipped
 
     return shipped("registry").parent
 

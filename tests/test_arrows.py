@@ -186,8 +186,8 @@ def loaded_by(statement: str) -> set[str]:
     "statement",
     [
         "import index, rerank, jobs",
-        "import index.gpu_index, index.embedder, index.registry",
-        "import rerank.resolver, rerank.model, rerank.training, rerank.tree_training",
+        "import rerank.index.retriever, rerank.index.embedder, rerank.index.registry",
+        "import rerank.resolver, rerank.model, rerank.training.train, rerank.training.trees",
     ],
 )
 def test_importing_a_package_loads_no_heavy_library(statement: str) -> None:

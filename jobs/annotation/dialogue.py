@@ -2,31 +2,43 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import sys
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Protocol
 
-from index.errors import StoreBusyError
-from jobs.annotation.keys import Key, digit_keys
-from jobs.annotation.overlays import end_screen, help_screen
-from jobs.annotation.registry_search import search_registry
-from jobs.annotation.screen import (
+from rerank.annotation.queue import contrasts
+from rerank.index.errors import StoreBusyError
+from rerank.index.records import GpuRecord
+from rerank.jobs.annotation.screen import (
     MAX_CHOICES,
-    Choice,
+    GpuChoice,
+    Key,
+    Keyboard,
     Question,
     Screen,
     Size,
+    Style,
     choice_of,
+    digit_keys,
+    end_screen,
+    help_screen,
+    open_keyboard,
     question_screen,
+    search_screen,
 )
-from rerank.annotation.contrast import contrasts
-from rerank.store.annotations import Annotation, Verdict
+from rerank.jobs.serving import find_by_words
+from rerank.store.rows import Annotation, Verdict
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from index.retriever import Retriever
-    from jobs.annotation.asking import Queue
+    from rerank.index.retriever import Retriever
+    from rerank.jobs.annotation.asking import Queue
+
 
 _VERDICT_KEYS = {"n": Verdict.NONE_OF_THESE, "x": Verdict.NOT_GPU, "u": Verdict.UNSURE}
 VERDICT_WORDS = {
@@ -141,7 +153,7 @@ class Dialogue:
     def _answer(
         self,
         verdict: Verdict,
-        choice: Choice | None,
+        choice: GpuChoice | None,
         question: Question,
         screen: Screen,
         terminal: Terminal,
@@ -231,3 +243,95 @@ def summary(counts: Counter[Verdict], n_left: int, listings_file: Path | None) -
         return f"{text}, nothing left to ask"
     again = "rerank annotate" + (f" {listings_file}" if listings_file else "")
     return f"{text}, left {n_left - n_answered:,}; go on with `{again}`"
+
+
+_LONGEST_QUERY = 200
+
+
+def search_registry(records: Sequence[GpuRecord], terminal: Terminal) -> GpuChoice | None:
+    """Let the person type words and pick one of the GPUs that have them all; None if they leave."""
+    query, is_typing, message = "", True, ""
+    while True:
+        found = [choice_of(record) for record in find_by_words(records, query)]
+        screen = search_screen(query, found, terminal.size(), is_typing=is_typing, message=message)
+        terminal.show(screen)
+        key, message = terminal.read(), ""
+        if key in (Key.ESCAPE, Key.CLOSED):
+            return None
+        if is_typing:
+            query = _edited(query, key)
+            is_typing = key is not Key.ENTER or not found
+        elif key in digit_keys(screen.n_choices):
+            return found[int(str(key)) - 1]
+        elif key in ("/", Key.BACKSPACE):
+            is_typing = True
+        elif key is not Key.RESIZED:
+            message = "a digit chooses, / types other words, Esc leaves"
+
+
+def _edited(query: str, key: str | Key) -> str:
+    """Return what is typed after one more key."""
+    if key is Key.BACKSPACE:
+        return query[:-1]
+    if key is Key.CLEAR:
+        return ""
+    return (query + key)[:_LONGEST_QUERY] if isinstance(key, str) else query
+
+
+_HOME, _CLEAR_LINE, _CLEAR_BELOW, _CLEAR = "\x1b[H", "\x1b[K", "\x1b[J", "\x1b[2J"
+_HIDE_CURSOR, _SHOW_CURSOR = "\x1b[?25l", "\x1b[?25h"
+
+
+class AnnotationTerminal:
+    """Draws screens over each other; use it through `open_terminal`."""
+
+    def __init__(self, keyboard: Keyboard) -> None:
+        self._keyboard = keyboard
+        self._plain = bool(os.environ.get("NO_COLOR")) or os.environ.get("TERM") == "dumb"
+
+    def size(self) -> Size:
+        """Return the size of the window now."""
+        width, height = shutil.get_terminal_size()
+        return Size(width, height)
+
+    def show(self, screen: Screen) -> None:
+        """Fill the window, line over line, so that nothing flickers."""
+        text = f"{_CLEAR_LINE}\r\n".join(
+            line.text
+            if self._plain or line.style is Style.PLAIN
+            else f"\x1b[{line.style.value}m{line.text}\x1b[0m"
+            for line in screen.lines
+        )
+        _write(f"{_HOME}{text}{_CLEAR_LINE}{_CLEAR_BELOW}")
+
+    def read(self) -> str | Key:
+        """Wait for a key."""
+        return self._keyboard.read()
+
+    def forget(self) -> None:
+        """Drop keys pressed before now."""
+        self._keyboard.forget()
+
+
+@contextmanager
+def open_terminal() -> Iterator[AnnotationTerminal]:
+    """Lend the terminal; it is as before, and its window empty, when the block ends."""
+    with open_keyboard() as keyboard:
+        _write(_HIDE_CURSOR + _CLEAR)
+        try:
+            yield AnnotationTerminal(keyboard)
+        finally:
+            _write(_CLEAR + _HOME + _SHOW_CURSOR)
+
+
+def hold(dialogue: Dialogue) -> None:
+    """Hold a dialogue in this terminal; Ctrl-C ends it as `q` does: every answer is saved."""
+    with suppress(KeyboardInterrupt), open_terminal() as terminal:
+        dialogue.run(terminal)
+
+
+def _write(text: str) -> None:
+    # Not all terminals can print all characters: a title must not end the program.
+    encoding = sys.stdout.encoding or "utf-8"
+    sys.stdout.write(text.encode(encoding, "replace").decode(encoding))
+    sys.stdout.flush()

@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+import codecs
+import os
+import select
+import signal
+import sys
+import termios
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import Enum
-from typing import TYPE_CHECKING
+from types import FrameType
+from typing import TYPE_CHECKING, Any
 
-from jobs.tables import cut, memory, width_of
+from rerank.index.errors import InputError
+from rerank.jobs.tables import cut, memory, width_of
 
 if TYPE_CHECKING:
-    from index.records import GpuRecord
-    from rerank.annotation.contrast import Contrast
-    from rerank.annotation.queue import QueueItem
+    from rerank.annotation.queue import Contrast, QueueItem
+    from rerank.index.records import GpuRecord
+
 
 MAX_CHOICES = 9
 """Choices are taken by one digit."""
@@ -62,7 +72,7 @@ class Size:
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class GpuChoice:
     """A GPU that a person may pick.
 
     :param probability: of its model, for the listing; None if that was not computed.
@@ -81,9 +91,9 @@ class Choice:
         return f"{self.model} {memory(self.memory_gb)} {self.memory_type} {self.form_factor}"
 
 
-def choice_of(record: GpuRecord, probability: float | None = None) -> Choice:
+def choice_of(record: GpuRecord, probability: float | None = None) -> GpuChoice:
     """Return a GPU of the registry as a choice."""
-    return Choice(
+    return GpuChoice(
         record.gpu_id,
         record.model,
         record.memory_gb,
@@ -103,7 +113,7 @@ class Question:
     """
 
     item: QueueItem
-    choices: tuple[Choice, ...]
+    choices: tuple[GpuChoice, ...]
     contrasts: tuple[Contrast, ...]
     answer: str = ""
 
@@ -225,7 +235,7 @@ def contrast_text(contrast: Contrast) -> str:
     return "; ".join([*parts, *[part for part in (contrast.memory, contrast.form) if part]])
 
 
-def row_text(number: int, choice: Choice, width: int) -> str:
+def row_text(number: int, choice: GpuChoice, width: int) -> str:
     """Return a choice as one row; the name takes what the columns behind it leave."""
     share = "" if choice.probability is None else f"{choice.probability:.2f}"
     room = min(44, width - 33)
@@ -251,3 +261,198 @@ def _wrapped_keys(keys: str, width: int) -> list[str]:
         else:
             lines[-1] = joined
     return lines
+
+
+# A terminal sends an arrow key as Esc and more, at once; a person who presses Esc sends it alone.
+_REST_OF_KEY_S = 0.05
+
+
+class Key(Enum):
+    """Keys and events that are no character."""
+
+    ENTER = "enter"
+    ESCAPE = "escape"
+    BACKSPACE = "backspace"
+    CLEAR = "clear"
+    OTHER = "other"
+    RESIZED = "resized"
+    CLOSED = "closed"
+
+
+_NAMES: dict[str, Key] = {
+    "\r": Key.ENTER,
+    "\n": Key.ENTER,
+    "\x7f": Key.BACKSPACE,
+    "\x08": Key.BACKSPACE,
+    "\x15": Key.CLEAR,
+    "\x04": Key.CLOSED,
+}
+
+
+def digit_keys(count: int) -> tuple[str, ...]:
+    """Return the keys that take one of some numbered choices."""
+    return tuple(str(number) for number in range(1, count + 1))
+
+
+def check_terminal(purpose: str, instead: str) -> None:
+    """Check that a person sits in front.
+
+    :param purpose: what needs the terminal.
+    :param instead: what to do without one.
+    :raises InputError: if stdin or stdout is not a terminal.
+    """
+    for name, stream in (("stdin", sys.stdin), ("stdout", sys.stdout)):
+        if not stream.isatty():
+            raise InputError(
+                f"{purpose} reads single keys from a terminal, but {name} is not one; {instead}"
+            )
+
+
+class Keyboard:
+    """Keys of the terminal behind a descriptor; use it through `open_keyboard`."""
+
+    def __init__(self, descriptor: int, events: int) -> None:
+        self._descriptor = descriptor
+        self._events = events
+        self._decode = codecs.getincrementaldecoder("utf-8")("replace").decode
+        self._pending: list[str | Key] = []
+
+    def read(self) -> str | Key:
+        """Wait for one key: a printable character, or a `Key`."""
+        while not self._pending:
+            ready, _, _ = select.select([self._descriptor, self._events], [], [])
+            if self._events in ready:
+                os.read(self._events, 1024)
+                return Key.RESIZED
+            self._take()
+        return self._pending.pop(0)
+
+    def forget(self) -> None:
+        """Drop keys pressed before now: they were not meant for what is shown next."""
+        termios.tcflush(self._descriptor, termios.TCIFLUSH)
+        self._pending.clear()
+
+    def _take(self) -> None:
+        try:
+            data = os.read(self._descriptor, 1024)
+        except OSError:  # the terminal is gone
+            data = b""
+        if not data:
+            self._pending.append(Key.CLOSED)
+            return
+        if data == b"\x1b" and select.select([self._descriptor], [], [], _REST_OF_KEY_S)[0]:
+            data += os.read(self._descriptor, 1024)
+        if data.startswith(b"\x1b"):
+            self._pending.append(Key.ESCAPE if data == b"\x1b" else Key.OTHER)
+            return
+        for char in self._decode(data):
+            self._pending.append(char if char.isprintable() else _NAMES.get(char, Key.OTHER))
+
+
+@contextmanager
+def open_keyboard() -> Iterator[Keyboard]:
+    """Lend the keyboard of stdin; echo and line editing are off until the block ends.
+
+    Ctrl-C raises KeyboardInterrupt and SIGTERM ends the program, both after the terminal was
+    restored. A changed window size, and coming back from Ctrl-Z, arrive as `Key.RESIZED`.
+    """
+    descriptor = sys.stdin.fileno()
+    before = termios.tcgetattr(descriptor)
+    events, sender = os.pipe()
+    os.set_blocking(sender, False)
+    handlers: dict[signal.Signals, Any] = {
+        signal.SIGTERM: _end,
+        signal.SIGWINCH: _wake,
+        signal.SIGCONT: lambda number, frame: _single_keys(descriptor),
+    }
+    earlier = {number: signal.signal(number, handler) for number, handler in handlers.items()}
+    earlier_sender = signal.set_wakeup_fd(sender, warn_on_full_buffer=False)
+    try:
+        _single_keys(descriptor)
+        yield Keyboard(descriptor, events)
+    finally:
+        termios.tcsetattr(descriptor, termios.TCSADRAIN, before)
+        signal.set_wakeup_fd(earlier_sender)
+        for number, handler in earlier.items():
+            signal.signal(number, handler)
+        os.close(events)
+        os.close(sender)
+
+
+def _single_keys(descriptor: int) -> None:
+    mode = termios.tcgetattr(descriptor)
+    mode[3] &= ~(termios.ICANON | termios.ECHO)
+    termios.tcsetattr(descriptor, termios.TCSADRAIN, mode)
+
+
+def _end(number: int, frame: FrameType | None) -> None:
+    raise SystemExit(128 + number)
+
+
+def _wake(number: int, frame: FrameType | None) -> None:
+    """Do nothing: that the signal came is read from the pipe."""
+
+
+def search_screen(
+    query: str, found: Sequence[GpuChoice], size: Size, *, is_typing: bool, message: str
+) -> Screen:
+    """Return the screen on which the registry is searched.
+
+    :param found: the matches, best first; as many are shown as digits and rows suffice for.
+    :param is_typing: words are being typed; otherwise a digit picks a match.
+    """
+    if size.width < LEAST_WIDTH or size.height < LEAST_HEIGHT:
+        return too_small(size)
+    width = size.width
+    shown = found[: min(MAX_CHOICES, size.height - 6)]
+    keys = (
+        "Enter: choose   Esc: back to the listing"
+        if is_typing
+        else (f"1-{len(shown)} choose   / other words   Esc: back to the listing")
+    )
+    # The end of what is typed matters most: a long query is shown from behind.
+    typed = f"/ {query}_" if is_typing else f"/ {query}"
+    while width_of(typed) > width:
+        typed = "/ " + typed[3:]
+    lines = [Line(cut("Search the registry", width), Style.FAINT), Line(typed, Style.STRONG)]
+    lines.append(Line(""))
+    lines += [Line(row_text(number, choice, width)) for number, choice in enumerate(shown, 1)]
+    if not shown:
+        text = "Nothing found: no name has all words." if query.strip() else "Type a name."
+        lines.append(Line(cut(text, width)))
+    more = len(found) - len(shown)
+    lines.append(Line(cut(f"{more:,} more: type more words" if more else "", width), Style.FAINT))
+    lines.append(Line(cut(keys, width), Style.FAINT))
+    lines.append(Line(cut(message, width), Style.NOTICE))
+    return Screen(tuple(lines), 0 if is_typing else len(shown))
+
+
+def help_screen(size: Size) -> Screen:
+    """Return the screen that explains the keys."""
+    lines = [
+        "What does the listing sell? One key answers, and the answer is saved at once.",
+        "",
+        "1-9  this candidate, with its memory and form factor",
+        "n    none of these: a GPU, but not in the registry (search first)",
+        "x    not a GPU: an accessory, a laptop, a whole computer, a box",
+        "u    unsure: the text does not tell",
+        "s    skip: save nothing, ask again another time",
+        "b    back to the listing before, to change its answer",
+        "/    search the registry and choose from what is found",
+        "q    quit; `rerank annotate` goes on where you left",
+        "",
+        "Any key returns to the listing.",
+    ]
+    return Screen(tuple(Line(cut(text, size.width)) for text in lines[: size.height]))
+
+
+def end_screen(size: Size, *, message: str) -> Screen:
+    """Return the screen behind the last listing, from where its answer can still be changed."""
+    lines = (
+        Line("That was the last one.", Style.STRONG),
+        Line(""),
+        Line("b back to change an answer   q quit", Style.FAINT),
+        Line(message, Style.NOTICE),
+    )
+    fitting = [Line(cut(line.text, size.width), line.style) for line in lines[: size.height]]
+    return Screen(tuple(fitting))

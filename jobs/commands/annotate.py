@@ -3,21 +3,77 @@
 from __future__ import annotations
 
 import getpass
+import json
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import click
 
-from index.errors import InputError
-from jobs.annotation.asking import prepare, save_answer, take_in
-from jobs.annotation.dialogue import Dialogue, summary
-from jobs.annotation.keys import check_terminal
-from jobs.annotation.terminal import hold
-from jobs.options import NumberRange, home_option, seed_option
-from jobs.workspace import Workspace
+from rerank.annotation.agreement import ADJUDICATOR, agreements, disputes
+from rerank.annotation.preference_pairs import PreferenceConflictError
 from rerank.annotation.queue import QueueStrategy
-from rerank.store import Store
+from rerank.index.errors import InputError
+from rerank.jobs.annotation.asking import (
+    adjudicate,
+    agreement_text,
+    answer_text,
+    dispute_values,
+    disputes_text,
+    find_suspects,
+    prepare,
+    read_answers,
+    save_answer,
+    suspect_values,
+    suspects_text,
+    take_in,
+)
+from rerank.jobs.annotation.dialogue import Dialogue, hold, summary
+from rerank.jobs.annotation.pair_collecting import (
+    DEFAULT_NEGATIVES,
+    DEFAULT_SEED,
+    CandidateLookup,
+    add_bootstrap_pairs,
+    counts_text,
+    describe,
+    export_pairs,
+    export_query_packs,
+    follow_annotations,
+    followed_text,
+    state_pairs,
+)
+from rerank.jobs.annotation.pair_flags import (
+    LABELS,
+    PAIRS,
+    QUERY_PACKS,
+    CaptureFlags,
+    ExportFlags,
+    PairFlags,
+    confirm,
+    login_name,
+    prompted,
+    read_metrics,
+    read_similarity,
+    read_tags,
+    read_with,
+)
+from rerank.jobs.annotation.screen import check_terminal
+from rerank.jobs.options import (
+    NumberRange,
+    format_option,
+    home_option,
+    progress_bar,
+    seed_option,
+    wait_option,
+)
+from rerank.jobs.serving import open_resolver
+from rerank.jobs.tables import cut
+from rerank.rankers.pairs import CANDIDATE_TYPE
+from rerank.store.database import Store
 from rerank.store.importing import OnConflict
+from rerank.store.preferences import PairSource, PreferencePair, preference_counts, read_pairs
+from rerank.store.rows import Verdict
+from rerank.workspace import Workspace, open_retriever
 
 _LONGEST_NAME = 100
 _CONFLICT_CHOICES = [choice.value for choice in OnConflict]
@@ -60,7 +116,7 @@ _CONFLICT_CHOICES = [choice.value for choice in OnConflict]
     help="Wait this long for another process that is writing to the store.",
 )
 @home_option
-def command(
+def annotate_command(
     listings_file: Path | None,
     annotator: str | None,
     strategy: str,
@@ -137,3 +193,450 @@ def _checked_annotator(name: str | None) -> str:
             f"{name[: _LONGEST_NAME + 1]!r}"
         )
     return name.strip()
+
+
+@click.group("annotations")
+def annotations_command() -> None:
+    """Agreement of annotators, disputes and suspected label errors.
+
+    \b
+    Example:
+      rerank annotations agreement
+      rerank annotations disputes
+      rerank annotations adjudicate L17 --verdict match --gpu "RTX 3080 12GB"
+    """
+
+
+@annotations_command.command("agreement", short_help="How far each two annotators agree.")
+@seed_option
+@format_option
+@home_option
+def agreement(seed: int, output_format: str, home: Path) -> None:
+    """Show how far each two annotators agree on the listings both answered.
+
+    Share of equal answers and Cohen's kappa (1: full agreement, 0: as by chance), with 95 %
+    bootstrap intervals. Another variant of the same model is an equal answer.
+
+    \b
+    Example:
+      rerank annotations agreement --format json
+    """
+    found = agreements(read_answers(Store(Workspace(home).store_path)).annotations, seed=seed)
+    as_json = output_format == "json"
+    click.echo(json.dumps([x.as_dict() for x in found]) if as_json else agreement_text(found))
+
+
+@annotations_command.command("disputes", short_help="Listings on which annotators differ.")
+@format_option
+@home_option
+def disputes_command(output_format: str, home: Path) -> None:
+    """List the listings on which annotators differ and that nobody adjudicated.
+
+    \b
+    Example:
+      rerank annotations disputes
+    """
+    answers = read_answers(Store(Workspace(home).store_path))
+    found = disputes(answers.annotations)
+    if output_format == "json":
+        click.echo(json.dumps([dispute_values(item, answers.titles) for item in found]))
+    else:
+        click.echo(disputes_text(found, answers.titles))
+    if found or output_format == "json":
+        click.echo(f"{len(found)} dispute{'s' if len(found) != 1 else ''}", err=True)
+
+
+@annotations_command.command("suspects", short_help="Labels that a confident model contradicts.")
+@click.option(
+    "--threshold",
+    type=NumberRange(0, 1),
+    help="Least probability of what the model says instead; default: the mean "
+    "probability of the labels, for models and for no match.",
+)
+@click.option(
+    "--limit",
+    type=click.IntRange(1),
+    default=20,
+    show_default=True,
+    help="Show this many, the most suspicious.",
+)
+@format_option
+@home_option
+def suspects(threshold: float | None, limit: int, output_format: str, home: Path) -> None:
+    """List labels that a confident model contradicts, the most suspicious first.
+
+    Each with its probability under the model and with what the model says instead. A model that
+    was trained on the annotations has learned part of their errors.
+
+    \b
+    Example:
+      rerank annotations suspects --limit 50
+    """
+    store, resolver = Store(Workspace(home).store_path), open_resolver(home)
+    with progress_bar("resolving") as progress:
+        report = find_suspects(store, resolver, threshold=threshold, progress=progress)
+    shown = report.suspects[:limit]
+    if output_format == "json":
+        click.echo(json.dumps([suspect_values(item, report.titles) for item in shown]))
+    else:
+        click.echo(suspects_text(report, shown))
+    if shown or output_format == "json":
+        counts = f"{len(report.suspects)} suspects among {report.judged} labels, {len(shown)} shown"
+        click.echo(counts, err=True)
+    if report.without_listing:
+        click.echo(f"not judged: {report.without_listing} whose listing is not stored", err=True)
+
+
+@annotations_command.command("adjudicate", short_help="Settle what a listing sells.")
+@click.argument("listing_id")
+@click.option(
+    "--verdict",
+    type=click.Choice([verdict.value for verdict in Verdict]),
+    required=True,
+    help="What the listing sells.",
+)
+@click.option(
+    "--gpu",
+    metavar="NAME",
+    help="Of a match: a gpu_id, a model, an alias, or a model with its memory (RTX 3080 12GB).",
+)
+@click.option(
+    "--annotator",
+    default=ADJUDICATOR,
+    show_default=True,
+    metavar="NAME",
+    help="Who answers; only the adjudicator's answer settles a dispute.",
+)
+@click.option("--note", default="", help="Why, in words.")
+@wait_option
+@home_option
+def adjudicate_command(
+    listing_id: str,
+    verdict: str,
+    gpu: str | None,
+    annotator: str,
+    note: str,
+    wait_s: float,
+    home: Path,
+) -> None:
+    """Settle what a listing sells: this answer counts instead of all others.
+
+    \b
+    Example:
+      rerank annotations adjudicate L17 --verdict match --gpu "RTX 3080 12GB"
+      rerank annotations adjudicate L18 --verdict not_gpu --note "empty box"
+    """
+    chosen = Verdict(verdict)
+    if (chosen is Verdict.MATCH) != (gpu is not None):
+        raise click.UsageError("--gpu: expected with --verdict match, and only with it")
+    workspace = Workspace(home)
+    records = open_retriever(workspace)[0].records if gpu is not None else []
+    answer = adjudicate(
+        Store(workspace.store_path, wait_s=wait_s),
+        records,
+        listing_id,
+        chosen,
+        gpu=gpu,
+        annotator=annotator,
+        note=note,
+    )
+    said = f"{answer_text(answer)}, said by {answer.annotator}"
+    click.echo(f"{cut(listing_id, 40)}: {said}")
+
+
+_tags_option = click.option(
+    "--reason-tags", callback=read_with(read_tags), metavar="TAG,TAG", help="Why, in words."
+)
+_annotator_option = click.option(
+    "--annotator",
+    callback=login_name,
+    metavar="NAME",
+    help="Who says so; default: your login name.",
+)
+_replace_option = click.option("--replace", is_flag=True, help="Replace what is stored otherwise.")
+
+
+@click.group("pairs")
+def pairs_command() -> None:
+    """Collect and export pairwise preferences.
+
+    \b
+    Example:
+      rerank pairs bootstrap --n-pairs 200
+      rerank pairs add --item-type project --item-a p1 --item-b p2 --label 1
+      rerank pairs export --out data/ranker
+    """
+
+
+@pairs_command.command("add", short_help="State which of two items is better.")
+@click.option("--interactive", is_flag=True, help="Ask for what no flag gives, pair after pair.")
+@click.option(
+    "--item-type",
+    help="Any word, such as project. A gpu_candidate is a GPU proposed "
+    "for a stored listing; its metrics are the ranker's features.",
+)
+@click.option("--item-a", metavar="REF", help="The first item; LISTING_ID::GPU_ID of a candidate.")
+@click.option("--item-b", metavar="REF", help="The second item.")
+@click.option("--label", type=click.Choice(LABELS), help="1: a is better, -1: b is, 0: neither.")
+@_tags_option
+@click.option(
+    "--similarity",
+    callback=read_with(read_similarity),
+    metavar="NUMBER",
+    help="Cosine of the two, -1 to 1.",
+)
+@click.option(
+    "--metrics-a",
+    callback=read_with(read_metrics),
+    metavar="NAME=NUMBER,...",
+    help="Numbers that describe the first item.",
+)
+@click.option(
+    "--metrics-b",
+    callback=read_with(read_metrics),
+    metavar="NAME=NUMBER,...",
+    help="Numbers that describe the second item.",
+)
+@click.option("--embedding-id-a", metavar="ID", help="Where the first item's embedding is.")
+@click.option("--embedding-id-b", metavar="ID", help="Where the second item's embedding is.")
+@_annotator_option
+@_replace_option
+@wait_option
+@home_option
+def add(
+    interactive: bool, annotator: str, replace: bool, wait_s: float, home: Path, **given: Any
+) -> None:
+    """State which of two items is better, by flags or, without flags, by questions.
+
+    The same two items the other way round with the opposite label are the same pair. One that
+    contradicts what the same annotator stated before is refused unless --replace is given.
+
+    \b
+    Example:
+      rerank pairs add --interactive
+      rerank pairs add --item-type project --item-a proj-1 --item-b proj-2 \\
+        --label 1 --reason-tags relevance,metrics --metrics-a clarity=0.8
+    """
+    workspace, flags = Workspace(home), PairFlags(**given)
+    if interactive or flags.is_empty:
+        _ask_for_pairs(workspace, annotator, flags, wait_s=wait_s, replace=replace)
+        return
+    pair = flags.pair(annotator)
+    click.echo(state_pairs(workspace, [pair], wait_s=wait_s, overwrite=replace).line())
+
+
+@pairs_command.command("bootstrap", short_help="Make pairs of generated listings.")
+@click.option(
+    "--n-pairs", type=click.IntRange(1), default=200, show_default=True, help="Pairs to make."
+)
+@seed_option
+@_replace_option
+@wait_option
+@home_option
+def bootstrap(n_pairs: int, seed: int, replace: bool, wait_s: float, home: Path) -> None:
+    """Make pairs of generated listings: the right candidate above a wrong one, or equals.
+
+    \b
+    Example:
+      rerank pairs bootstrap --n-pairs 200 --seed 1
+    """
+    saved = add_bootstrap_pairs(
+        Workspace(home), n_pairs, seed=seed, wait_s=wait_s, overwrite=replace
+    )
+    click.echo(saved.line())
+
+
+@pairs_command.command("capture", short_help="Record a user's choice or a change.")
+@click.option(
+    "--source",
+    type=click.Choice([PairSource.USER_CHOICE.value, PairSource.BEFORE_AFTER.value]),
+    required=True,
+    help="A choice among several items, or a change of one.",
+)
+@click.option("--item-type", default=CANDIDATE_TYPE, show_default=True, help="As of `pairs add`.")
+@click.option("--chosen", metavar="REF", help="user_choice: what was taken.")
+@click.option(
+    "--over", metavar="REF", multiple=True, help="user_choice: what was not, may be repeated."
+)
+@click.option("--before", metavar="REF", help="before_after: the item before the change.")
+@click.option("--after", metavar="REF", help="before_after: the item after it.")
+@click.option("--improved", "outcome", flag_value="improved", help="before_after: it got better.")
+@click.option("--worsened", "outcome", flag_value="worsened", help="before_after: it got worse.")
+@click.option("--same", "outcome", flag_value="same", help="before_after: neither.")
+@_tags_option
+@click.option(
+    "--metrics",
+    nargs=2,
+    multiple=True,
+    metavar="REF NAME=NUMBER,...",
+    help="Numbers that describe an item, may be repeated.",
+)
+@_annotator_option
+@_replace_option
+@wait_option
+@home_option
+def capture(annotator: str, replace: bool, wait_s: float, home: Path, **given: Any) -> None:
+    """Record a user's choice, or whether a change was one for the better.
+
+    A choice makes one pair for each item that was not taken. Of a change, the item after it is
+    item a: the label 1 is an improvement.
+
+    \b
+    Example:
+      rerank pairs capture --source user_choice --item-type headline \\
+        --chosen h2 --over h1 --over h3 --reason-tags clarity
+      rerank pairs capture --source before_after --item-type headline \\
+        --before h1 --after h1-v2 --improved
+    """
+    pairs = CaptureFlags(**given).pairs(annotator)
+    click.echo(state_pairs(Workspace(home), pairs, wait_s=wait_s, overwrite=replace).line())
+
+
+@pairs_command.command("from-annotations", short_help="Make the pairs that annotations imply.")
+@_replace_option
+@wait_option
+@home_option
+def from_annotations(replace: bool, wait_s: float, home: Path) -> None:
+    """Make the pairs that annotations imply: the chosen candidate above each other one shown.
+
+    May be repeated: pairs of answers that were changed since are changed or removed.
+
+    \b
+    Example:
+      rerank pairs from-annotations
+    """
+    followed = follow_annotations(Workspace(home), wait_s=wait_s, overwrite=replace)
+    click.echo(followed_text(followed))
+
+
+@pairs_command.command("stats", short_help="Count what is stored.")
+@format_option
+@home_option
+def stats(output_format: str, home: Path) -> None:
+    """Count the pairs by source, label, item type and tag, and the contradictions.
+
+    \b
+    Example:
+      rerank pairs stats --format json
+    """
+    with Store(Workspace(home).store_path).reading() as session:
+        counts = preference_counts(session)
+    click.echo(json.dumps(counts.as_dict()) if output_format == "json" else counts_text(counts))
+
+
+@pairs_command.command("export", short_help="Write a data set for training.")
+@click.option(
+    "--format",
+    "export_format",
+    type=click.Choice([PAIRS, QUERY_PACKS]),
+    default=PAIRS,
+    show_default=True,
+    help="Pairs for pairwise rankers, or query packs for `rerank train-cross-encoder`.",
+)
+@click.option(
+    "--out",
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="DIR",
+    help="Folder to write: dataset.jsonl and metadata.json, or train.jsonl, "
+    "valid.jsonl and metadata.json.",
+)
+@click.option("--item-type", help="pairs: only those of this type.")
+@click.option(
+    "--embeddings", is_flag=True, help="pairs: write candidates' vectors, not only their ids."
+)
+@click.option(
+    "--stats",
+    "only_stats",
+    is_flag=True,
+    help="pairs: print what metadata.json would hold, as JSON, and write nothing; "
+    "`pairs stats` has a table.",
+)
+@click.option(
+    "--bootstrap",
+    "n_generated",
+    type=click.IntRange(0),
+    metavar="N",
+    help="query-packs: add packs of this many generated listings.",
+)
+@click.option(
+    "--negatives",
+    type=click.IntRange(1, 1000),
+    metavar="N",
+    help=f"query-packs: of a pack, at most; default {DEFAULT_NEGATIVES}.",
+)
+@click.option(
+    "--seed",
+    type=click.IntRange(0),
+    metavar="N",
+    help=f"query-packs: of generated listings; default {DEFAULT_SEED}.",
+)
+@click.option("--overwrite", is_flag=True, help="Replace the folder if it exists.")
+@home_option
+def export(export_format: str, home: Path, **given: Any) -> None:
+    """Write pairs, or query packs of annotated listings, as a data set for training.
+
+    A query pack is a listing with the GPUs that fit it and mined hard negatives: the candidates
+    that are retrieved and wrong, in the order of the model that serves.
+
+    \b
+    Example:
+      rerank pairs export --out data/ranker
+      rerank pairs export --stats
+      rerank pairs export --format query-packs --bootstrap 3000 --out query-packs
+    """
+    flags = ExportFlags(**given)
+    flags.check(export_format)
+    workspace = Workspace(home)
+    if export_format == QUERY_PACKS:
+        _export_query_packs(workspace, flags)
+        return
+    with Store(workspace.store_path).reading() as session:
+        pairs = read_pairs(session, item_type=flags.item_type)
+    vectors = CandidateLookup(workspace).embeddings_of(pairs) if flags.embeddings else None
+    if flags.only_stats or flags.out is None:
+        click.echo(json.dumps(describe(pairs, embeddings=vectors), indent=2, ensure_ascii=False))
+        return
+    metadata = export_pairs(pairs, flags.out, embeddings=vectors, overwrite=flags.overwrite)
+    click.echo(f"{metadata['pairs']} pairs of {metadata['items']} items in {flags.out}")
+
+
+def _export_query_packs(workspace: Workspace, flags: ExportFlags) -> None:
+    assert flags.out is not None  # checked
+    metadata = export_query_packs(
+        workspace,
+        flags.out,
+        bootstrap=flags.n_generated or 0,
+        negatives=flags.negatives or DEFAULT_NEGATIVES,
+        seed=DEFAULT_SEED if flags.seed is None else flags.seed,
+        overwrite=flags.overwrite,
+        warn=lambda message: click.echo(f"warning: {message}", err=True),
+    )
+    click.echo(
+        f"{metadata['train']} query packs to train on and {metadata['valid']} to validate on in "
+        f"{flags.out}"
+    )
+
+
+def _ask_for_pairs(
+    workspace: Workspace, annotator: str, flags: PairFlags, *, wait_s: float, replace: bool
+) -> None:
+    """Ask for pairs and save each at once, until the answer is that it was the last."""
+    while True:
+        pair = prompted(flags).pair(annotator)
+        _save_asking(workspace, pair, wait_s=wait_s, replace=replace)
+        flags = PairFlags(item_type=pair.a.item_type)
+        if not confirm("Another pair?"):
+            return
+
+
+def _save_asking(
+    workspace: Workspace, pair: PreferencePair, *, wait_s: float, replace: bool
+) -> None:
+    try:
+        saved = state_pairs(workspace, [pair], wait_s=wait_s, overwrite=replace)
+    except PreferenceConflictError as exc:
+        click.echo(str(exc), err=True)
+        if not confirm("Replace it?"):
+            return
+        saved = state_pairs(workspace, [pair], wait_s=wait_s, overwrite=True)
+    click.echo(saved.line())

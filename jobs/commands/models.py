@@ -1,10 +1,44 @@
-"""`rerank models`: the group; each of its commands lies in a file of its own."""
+"""`rerank models`: versions, what names them, promotion and rollback."""
 
 from __future__ import annotations
 
+import json
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
 import click
 
-from jobs.cli import LazyGroup
+from rerank.evaluation.evaluate import DEFAULT_SEED
+from rerank.evaluation.intervals import DEFAULT_SAMPLES
+from rerank.index.errors import InputError
+from rerank.jobs.cli import LazyGroup
+from rerank.jobs.models.comparing import ModelComparisonPlan, compare_versions
+from rerank.jobs.models.making import PARTS
+from rerank.jobs.models.promoting import (
+    Judged,
+    Switch,
+    judged_by_gates,
+    name_version,
+    promote,
+    rollback,
+    version_before,
+)
+from rerank.jobs.models.showing import (
+    card_text,
+    diff_text,
+    differences,
+    history_text,
+    list_text,
+    verified_text,
+    verify,
+    version_facts,
+    version_rows,
+)
+from rerank.jobs.options import NumberRange, format_option, home_option, stage_progress
+from rerank.lifecycle.model_registry import ModelRegistry
+from rerank.lifecycle.versions import KINDS, SHIPPED, VersionRef
+from rerank.workspace import Workspace
 
 SUBCOMMANDS = {
     "list": "The versions, what names them, and which serves.",
@@ -21,8 +55,24 @@ SUBCOMMANDS = {
 }
 
 
-@click.group("models", cls=LazyGroup, lines=SUBCOMMANDS, prefix="models_")
-def command() -> None:
+_MODULES = {
+    "models": (
+        "list",
+        "show",
+        "diff",
+        "verify",
+        "alias",
+        "compare",
+        "promote",
+        "rollback",
+        "history",
+    ),
+    "traffic": ("ab", "canary"),
+}
+
+
+@click.group("models", cls=LazyGroup, lines=SUBCOMMANDS, modules=_MODULES, prefix="models_")
+def models_command() -> None:
     """Versions of what decides, and which of them serves.
 
     Each training writes a version that never changes. `champion` is the one that serves,
@@ -34,3 +84,344 @@ def command() -> None:
       rerank models promote challenger
       rerank models rollback
     """
+
+
+@click.command("alias")
+@click.argument("alias")
+@click.argument("version", required=False)
+@click.option("--remove", is_flag=True, help="Take the name away.")
+@click.option("--why", default="", help="The reason, for the history.")
+@home_option
+def models_alias_command(
+    alias: str, version: str | None, remove: bool, why: str, home: Path
+) -> None:
+    """Name a version, or take a name away.
+
+    A name has letters, digits, `_`, `+` and `-`. That of a ranker (`pairwise`) says which of its
+    versions `--ranker` serves. What `champion` names is changed with `rerank models promote`.
+
+    \b
+    Example:
+      rerank models alias challenger 8e22ef1e4d47bdbd
+      rerank models alias before-easter champion
+      rerank models alias before-easter --remove
+    """
+    if remove == (version is not None):
+        raise click.UsageError("give a VERSION to name, or --remove")
+    registry = ModelRegistry(Workspace(home))
+    to = None if version is None else registry.find(version)
+    name_version(registry, alias, to, why=why)
+    click.echo(f"{alias} names {'nothing' if to is None else to}")
+
+
+@click.command("compare")
+@click.argument("first", metavar="A")
+@click.argument("second", metavar="B")
+@click.option(
+    "--listings",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    required=True,
+    metavar="FILE",
+    help="Parquet, CSV or JSONL.",
+)
+@click.option(
+    "--gold",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    multiple=True,
+    metavar="FILE",
+    help="What listings of the file sell, by listing_id; "
+    "may be repeated. Default: the store's annotations.",
+)
+@click.option(
+    "--out",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    callback=lambda ctx, param, value: _with_known_ending(value),
+    help="Write all changed listings: .parquet, .csv or .jsonl.",
+)
+@click.option(
+    "--show",
+    type=click.IntRange(0),
+    default=10,
+    show_default=True,
+    help="Changed listings to show.",
+)
+@click.option(
+    "--salt",
+    help="Say which arm listings fall to when `rerank models ab` splits them by this salt.",
+)
+@click.option(
+    "--share",
+    type=NumberRange(0, 1),
+    default=0.5,
+    show_default=True,
+    help="Share of listings in the arm of B, with --salt.",
+)
+@click.option(
+    "--samples",
+    type=click.IntRange(1),
+    default=DEFAULT_SAMPLES,
+    show_default=True,
+    help="Resamples behind each interval.",
+)
+@click.option(
+    "--seed",
+    type=click.IntRange(0),
+    default=DEFAULT_SEED,
+    show_default=True,
+    help="Of the resamples.",
+)
+@format_option
+@home_option
+def models_compare_command(
+    first: str,
+    second: str,
+    out: Path | None,
+    show: int,
+    output_format: str,
+    home: Path,
+    **plan: Any,
+) -> None:
+    """Let two versions answer the same listings.
+
+    Shows how often they agree, which listings come out otherwise, and, where it is known what
+    listings sell, which version is right more often and how many listings it takes to tell.
+
+    \b
+    Example:
+      rerank models compare champion challenger --listings feed.parquet
+      rerank models compare champion 8e22 --listings feed.csv --out changed.csv
+    """
+    from rerank.jobs.files.store_files import write_table
+    from rerank.jobs.models.comparing import changed_rows, comparison_text
+
+    registry = ModelRegistry(Workspace(home))
+    a, b = registry.find(first), registry.find(second)
+    with stage_progress() as progress:
+        found = compare_versions(
+            registry.workspace, a, b, ModelComparisonPlan(**plan), progress=progress
+        )
+    if out is not None:
+        write_table(changed_rows(found), out, overwrite=True)
+    as_text = output_format == "table"
+    click.echo(comparison_text(found, most=show) if as_text else json.dumps(found.as_dict()))
+
+
+def _with_known_ending(path: Path | None) -> Path | None:
+    """Find a wrong name before the listings are resolved, which may take minutes."""
+    if path is not None and path.suffix.lower() not in (".parquet", ".csv", ".jsonl"):
+        raise click.BadParameter(f"{path}: expected a name ending in .parquet, .csv or .jsonl")
+    return path
+
+
+@click.command("diff")
+@click.argument("first", metavar="A")
+@click.argument("second", metavar="B")
+@format_option
+@home_option
+def models_diff_command(first: str, second: str, output_format: str, home: Path) -> None:
+    """Show what two versions differ in: parameters, data, features, figures.
+
+    It reads their cards. `rerank models compare` lets them answer.
+
+    \b
+    Example:
+      rerank models diff champion challenger
+    """
+    registry = ModelRegistry(Workspace(home))
+    facts = [version_facts(registry, each) for each in (first, second)]
+    bare = [f"{each['kind']} {each['version']}" for each in facts if each["card"] is None]
+    if bare:
+        raise InputError(
+            f"{bare[0]} has no card: it was made before there were cards; `rerank models "
+            "compare` lets two versions answer the same listings"
+        )
+    rows = differences(facts[0]["card"], facts[1]["card"])
+    if output_format == "json":
+        click.echo(json.dumps({key: [one, other] for key, one, other in rows}))
+    else:
+        click.echo(diff_text((facts[0]["version"], facts[1]["version"]), rows))
+
+
+@click.command("history")
+@click.option(
+    "--on",
+    "day",
+    type=click.DateTime(["%Y-%m-%d"]),
+    metavar="DAY",
+    help="Only what tells which model served on this day (UTC).",
+)
+@format_option
+@home_option
+def models_history_command(day: datetime | None, output_format: str, home: Path) -> None:
+    """List every change of what serves: who, when, from, to, why.
+
+    In the order they were made, whatever the clocks said. With --on: the change that had made
+    the champion of that day's beginning, and those of the day. JSON has gates and figures too.
+
+    \b
+    Example:
+      rerank models history
+      rerank models history --on 2026-05-01
+    """
+    found = ModelRegistry(Workspace(home)).history(None if day is None else day.date())
+    if output_format == "json":
+        click.echo(json.dumps([change.as_dict() for change in found]))
+    elif day is not None and not found:
+        click.echo("no change until that day: what was there first served, usually ltr shipped")
+    else:
+        click.echo(history_text(found))
+
+
+@click.command("list")
+@click.option("--kind", type=click.Choice(KINDS), help="Only versions of this kind.")
+@format_option
+@home_option
+def models_list_command(kind: str | None, output_format: str, home: Path) -> None:
+    """List the versions, what names them and which serves.
+
+    Versions that ship are listed while they serve. The figure is precision@1 on generated listings
+    of models that training never saw, with its 95 % interval.
+
+    \b
+    Example:
+      rerank models list
+      rerank models list --kind ltr --format json
+    """
+    rows = version_rows(ModelRegistry(Workspace(home)), kind)
+    click.echo(json.dumps(rows) if output_format == "json" else list_text(rows))
+
+
+@click.command("promote")
+@click.argument("version")
+@click.option(
+    "--config",
+    "settings",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Gates; default: ./configs/promotion.yaml, without it those that it ships with.",
+)
+@click.option(
+    "--gold",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    multiple=True,
+    metavar="FILE",
+    help="Judge on this gold file too. May be repeated.",
+)
+@click.option("--force", is_flag=True, help="Promote though gates fail; needs --why.")
+@click.option("--why", default="", help="The reason, for the history.")
+@home_option
+def models_promote_command(
+    version: str, settings: Path | None, gold: tuple[Path, ...], force: bool, why: str, home: Path
+) -> None:
+    """Let a version serve, if it passes the gates.
+
+    Candidate and champion answer the same listings; each gate is shown with its figures. A gate
+    that fails refuses the promotion, exit code 1. An index or an embedder has no gates: it must
+    fit the champion. What runs picks the change up by itself.
+
+    \b
+    Example:
+      rerank models promote challenger
+      rerank models promote 8e22 --gold my_gold.csv
+      rerank models promote 8e22 --force --why "the champion is damaged"
+    """
+    if force and not why.strip():
+        raise click.UsageError("--force needs a reason: --why")
+    registry = ModelRegistry(Workspace(home))
+    pointer = registry.pointer()
+    to = registry.find(version)
+    judged = Judged()
+    if to.kind not in PARTS and to != pointer.champion:
+        with stage_progress() as progress:
+            text, judged = judged_by_gates(
+                registry.workspace, to, pointer.champion, settings, gold, progress
+            )
+        click.echo(text)
+    promote(registry, Switch(to, pointer, why, force), judged)
+    click.echo(f"{to} serves")
+
+
+@click.command("rollback")
+@click.option(
+    "--to", "version", metavar="VERSION", help="What is to serve; default: the one before."
+)
+@click.option("--part", type=click.Choice(PARTS), help="Roll the index or the embedder back.")
+@click.option(
+    "--force", is_flag=True, help="Put an index or embedder back that the champion does not fit."
+)
+@click.option("--why", default="", help="The reason, for the history.")
+@home_option
+def models_rollback_command(
+    version: str | None, part: str | None, force: bool, why: str, home: Path
+) -> None:
+    """Let the version before serve again, or a named one.
+
+    No gates are judged, but a version that is damaged or fits no more is refused. What runs picks
+    the change up by itself. A second rollback goes one further back.
+
+    \b
+    Example:
+      rerank models rollback --why "too many wrong mobile cards"
+      rerank models rollback --to shipped
+      rerank models rollback --part index
+    """
+    registry = ModelRegistry(Workspace(home))
+    pointer = registry.pointer()
+    if version is None:
+        to = version_before(registry, pointer, part)
+    elif part is not None and version == SHIPPED:
+        to = VersionRef(part, SHIPPED)
+    else:
+        to = registry.find(version)
+    if part is not None and to.kind != part:
+        raise click.UsageError(f"--part {part} and --to {version}: that is a version of {to.kind}")
+    rollback(registry, Switch(to, pointer, why, force))
+    click.echo(f"{to} serves")
+
+
+@click.command("show")
+@click.argument("version")
+@format_option
+@home_option
+def models_show_command(version: str, output_format: str, home: Path) -> None:
+    """Show where a version comes from and when it served.
+
+    VERSION is an alias, a version, its first four characters or more, or the `model_version` of a
+    resolved row: so it says which model decided that row. Of a cascade's, `a+b`, it shows a, the
+    model that decides; b is the cross-encoder behind it.
+
+    \b
+    Example:
+      rerank models show champion
+      rerank models show 8e22ef1e4d47bdbd
+    """
+    facts = version_facts(ModelRegistry(Workspace(home)), version.partition("+")[0])
+    click.echo(json.dumps(facts) if output_format == "json" else card_text(facts))
+
+
+@click.command("verify")
+@click.argument("version", required=False)
+@format_option
+@home_option
+@click.pass_context
+def models_verify_command(
+    context: click.Context, version: str | None, output_format: str, home: Path
+) -> None:
+    """Check files, cards and answers of a version, or of all.
+
+    Every file against its sha256, the card against its own, and, of models that fit the index that
+    serves, the answers to the listings of their reference. Exit code 1 if anything is wrong.
+
+    \b
+    Example:
+      rerank models verify
+      rerank models verify champion
+    """
+    registry = ModelRegistry(Workspace(home))
+    found = verify(registry, None if version is None else registry.find(version))
+    if output_format == "json":
+        click.echo(json.dumps([each._asdict() for each in found]))
+    else:
+        click.echo(verified_text(found))
+    context.exit(0 if all(each.sound for each in found) else 1)

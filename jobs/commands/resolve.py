@@ -10,14 +10,15 @@ from typing import Any
 
 import click
 
-from index.records import Listing
-from jobs.options import candidate_set_option, format_option, home_option, ranker_options
-from jobs.resolving import resolve_listings, resolve_with_sets
-from jobs.serving import open_resolver
-from jobs.tables import explanation_text, resolution_text
 from rerank.explanation import Explanation, explain
-from rerank.ranker_folder import RankerKind
-from rerank.resolver import Resolution, Resolver
+from rerank.index.records import Listing, Route
+from rerank.jobs.options import candidate_set_option, format_option, home_option, ranker_options
+from rerank.jobs.serving import open_resolver, search
+from rerank.jobs.tables import explanation_text, hits_text, resolution_text
+from rerank.rankers.kinds import RankerKind
+from rerank.resolution import Resolution
+from rerank.resolver import Resolver, resolve_listings, resolve_with_sets
+from rerank.workspace import Workspace, open_retriever
 
 
 @click.command("resolve")
@@ -31,7 +32,7 @@ from rerank.resolver import Resolution, Resolver
 )
 @ranker_options
 @home_option
-def command(
+def resolve_command(
     title: str,
     vendor: str,
     output_format: str,
@@ -98,3 +99,41 @@ def _text(
 
 
 _SHOWN_AS = {"json": _json, "table": _text}
+
+
+@click.command("search")
+@click.argument("title")
+@click.option("--vendor", default="", help="The seller's brand field.")
+@click.option(
+    "-k",
+    "--top-k",
+    type=click.IntRange(1, 1000),
+    default=10,
+    show_default=True,
+    help="Candidates shown.",
+)
+@click.option(
+    "--route",
+    type=click.Choice([route.value for route in Route]),
+    default="fused",
+    show_default=True,
+    help="FAISS alone, names alone, or both.",
+)
+@format_option
+@home_option
+def search_command(
+    title: str, vendor: str, top_k: int, route: str, output_format: str, home: Path
+) -> None:
+    """Show the candidates a title retrieves, before any ranking.
+
+    \b
+    Example:
+      rerank search "RTX4090 founders edition" -k 5
+      rerank search --route vector --format json "quadro p2000 5gb"
+    """
+    retriever, _ = open_retriever(Workspace(home))
+    hits = search(retriever, Listing("", title, vendor), n_candidates=top_k, route=Route(route))
+    if output_format == "json":
+        click.echo(json.dumps({"title": title, "route": route, "candidates": hits}))
+    else:
+        click.echo(hits_text(hits))

@@ -2,29 +2,216 @@
 
 from __future__ import annotations
 
+import re
+import signal
 import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import date
 from pathlib import Path
+from types import FrameType
+from typing import Any, NoReturn
 
 import click
 
-from jobs.listing_files.selection import Selection
-from jobs.options import candidate_set_option, home_option, ranker_options
-from jobs.places import place_of
-from jobs.scoring import ScoreOptions, plan_score, run_scoring
-from jobs.scoring.arguments import (
-    FilesCommand,
-    column_names_of,
-    column_options,
-    engine_of,
-    engine_options,
-    existing_of,
-    interruptible,
-    selected,
-    warn_of_left_out,
+from rerank.index.errors import RerankError
+from rerank.jobs.cli import INTERRUPTED
+from rerank.jobs.files.listings import OPTIONAL, REQUIRED, ColumnNames, read_column_names
+from rerank.jobs.files.places import place_of
+from rerank.jobs.files.selection import Selection, select_files
+from rerank.jobs.options import candidate_set_option, home_option, ranker_options
+from rerank.jobs.scoring.answering import ScoreOptions
+from rerank.jobs.scoring.nightly import Night, nightly_text, run_night
+from rerank.jobs.scoring.plan import Existing, plan_score
+from rerank.jobs.scoring.run import (
+    Engine,
+    EngineKind,
+    ProgressLine,
+    check_summary,
+    run_scoring,
+    write_summary,
 )
-from jobs.scoring.progress_line import ProgressLine
-from jobs.scoring.summary_file import check_summary, write_summary
-from rerank.ranker_folder import RankerKind
+from rerank.jobs.workers import WorkerEndedError
+from rerank.rankers.kinds import RankerKind
+from rerank.workspace import Workspace
+
+_WORDS = {
+    "listing_id": "listing's id",
+    "title": "title",
+    "vendor": "seller's brand field",
+    "description": "description",
+    "price": "price",
+}
+
+
+def column_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add ``--columns`` and an option for each column that is read."""
+    for name in reversed((*REQUIRED, *OPTIONAL)):
+        flag = f"--{name.removeprefix('listing_')}-column"
+        command = click.option(
+            flag, f"{name}_column", metavar="NAME", help=f"Your column that is the {_WORDS[name]}."
+        )(command)
+    return click.option(
+        "--columns",
+        "columns_file",
+        type=click.Path(exists=True, dir_okay=False, path_type=Path),
+        metavar="FILE.yaml",
+        help="Your names of columns, a line each: `title: product_name`.",
+    )(command)
+
+
+def column_names_of(columns_file: Path | None, named: dict[str, str | None]) -> ColumnNames:
+    """Return the user's names of columns: those of single options before those of the file.
+
+    :param named: what single options gave, by the name of the option's parameter.
+    :raises InputError: if the file is no mapping of columns, or a column was named for two things.
+    """
+    columns = ColumnNames() if columns_file is None else read_column_names(columns_file)
+    given = {key.removesuffix("_column"): name for key, name in named.items() if name is not None}
+    columns = columns.renamed(given)
+    columns.check_apart()
+    return columns
+
+
+def existing_of(*, overwrite: bool, resume: bool) -> Existing:
+    """Return what to do with outputs that are there.
+
+    :raises click.UsageError: if both were asked for.
+    """
+    if overwrite and resume:
+        raise click.UsageError("--overwrite and --resume exclude each other: give one of them")
+    if overwrite:
+        return Existing.OVERWRITE
+    return Existing.RESUME if resume else Existing.REFUSE
+
+
+def selected(
+    context: click.Context, argument: click.Parameter, value: str | None
+) -> Selection | None:
+    """Find the files that a file, folder, glob or URI means.
+
+    :raises click.BadParameter: if a path names nothing.
+    :raises InputError: if a folder has no file of listings, or a glob matches none.
+    """
+    try:
+        return None if value is None else select_files(value)
+    except FileNotFoundError as exc:
+        raise click.BadParameter(str(exc), ctx=context, param=argument) from exc
+
+
+class FilesCommand(click.Command):
+    """A command of one SOURCE, which says what to do if a shell has put many in its place."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        try:
+            return super().parse_args(ctx, args)
+        except click.UsageError as exc:
+            if "unexpected extra argument" not in exc.message:
+                raise
+            text = f'{exc.message.rstrip(".")}; quote a glob, as in "feeds/*.csv"'
+            raise click.UsageError(text, ctx) from exc
+
+
+def engine_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add ``--engine``, ``--ray-address`` and ``--workers``; `engine_of` reads them."""
+    for option in (
+        click.option(
+            "--workers",
+            type=click.IntRange(1, 256),
+            default=1,
+            show_default=True,
+            help="Processes that resolve; two pay from some 20,000 listings.",
+        ),
+        click.option(
+            "--ray-address",
+            metavar="ADDRESS",
+            help="Of a Ray cluster, HOST:PORT or auto; default: RAY_ADDRESS, else this machine.",
+        ),
+        click.option(
+            "--engine",
+            "engine_name",
+            default=EngineKind.LOCAL.value,
+            show_default=True,
+            type=click.Choice([kind.value for kind in EngineKind]),
+            help="What spreads the work: this process, or Ray, a file to each worker.",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+def engine_of(engine_name: str, workers: int, ray_address: str | None) -> Engine:
+    """Return the engine that was asked for.
+
+    :raises click.UsageError: if an address was given to an engine that has none.
+    """
+    kind = EngineKind(engine_name)
+    if ray_address is not None and kind is not EngineKind.RAY:
+        raise click.UsageError("--ray-address needs --engine ray: add it, or drop the address")
+    return Engine(kind, workers, ray_address)
+
+
+@contextmanager
+def interruptible(
+    context: click.Context, line: ProgressLine, *, n_files: int, remedy: str
+) -> Iterator[None]:
+    """End a run that Ctrl-C or SIGTERM stops with one line, and clear the progress line at the end.
+
+    :param remedy: what to do to go on.
+    :raises RerankError: if a worker ended, with what is finished and how to go on.
+    """
+
+    def done() -> str:
+        return f"{line.latest.files} of {n_files} files finished"
+
+    try:
+        with interrupted_once():
+            yield
+    except KeyboardInterrupt:
+        line.say(f"Stopped: {done()}, nothing half-written; {remedy}")
+        context.exit(INTERRUPTED)
+    except WorkerEndedError as exc:
+        raise RerankError(
+            f"{exc.fault}; {done()}; {remedy}, with fewer workers if it happens again"
+        ) from exc
+    finally:
+        line.clear()
+
+
+@contextmanager
+def interrupted_once() -> Iterator[None]:
+    """Let Ctrl-C or SIGTERM, whichever comes first, interrupt the block; pass over further ones.
+
+    A second one would break off the tidying up: a pool of processes that is broken off while it
+    ends may wait for ever. What is ignored already (`nohup`) stays so; only the main thread may
+    handle signals.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    for number, handler in before.items():
+        if handler is not signal.SIG_IGN:
+            signal.signal(number, _interrupt)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
+    for each in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(each, signal.SIG_IGN)
+    raise KeyboardInterrupt
+
+
+def warn_of_left_out(source: Selection, line: ProgressLine) -> None:
+    """Name files of a folder that are not read."""
+    names = ", ".join(source.left_out[:3]) + (", ..." if len(source.left_out) > 3 else "")
+    if names:
+        line.say(f"Warning: {len(source.left_out)} files of other endings are left out: {names}")
 
 
 @click.command("score", cls=FilesCommand)
@@ -71,7 +258,7 @@ from rerank.ranker_folder import RankerKind
 )
 @home_option
 @click.pass_context
-def command(
+def score_command(
     context: click.Context,
     /,
     source: Selection,
@@ -124,3 +311,103 @@ def command(
     line.say(summary.line())
     write_summary(summary, summary_file)
     context.exit(1 if summary.failures else 0)
+
+
+class Day(click.ParamType[date]):
+    """A day of the calendar, written as folders are named by it."""
+
+    name = "day"
+
+    def convert(
+        self, value: str | date, param: click.Parameter | None, ctx: click.Context | None
+    ) -> date:
+        """Return the day that a text names.
+
+        :raises click.BadParameter: if it names none.
+        """
+        if isinstance(value, date):
+            return value
+        if not re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", value):
+            self.fail(f"expected a day as YYYY-MM-DD, got {value!r}", param, ctx)
+        try:
+            return date.fromisoformat(value)
+        except ValueError:
+            self.fail(f"expected a day of the calendar, got {value}: no such day", param, ctx)
+
+
+@click.command("nightly", cls=FilesCommand)
+@click.argument("listings", callback=selected)
+@click.argument("out")
+@click.option(
+    "--registry",
+    type=click.Path(exists=True, path_type=Path),
+    help="Rebuild the index if this registry's content changed: YAML, CSV or parquet, or "
+    "a folder of YAML. Without it the index stays as it is.",
+)
+@click.option(
+    "--date",
+    "day",
+    type=Day(),
+    metavar="YYYY-MM-DD",
+    help="The day, which names the folder; default: today.",
+)
+@column_options
+@click.option(
+    "--top-k",
+    type=click.IntRange(1, 1000),
+    default=20,
+    show_default=True,
+    help="Candidates written for each listing.",
+)
+@click.option("--only-decisions", is_flag=True, help="Leave the list of candidates out.")
+@candidate_set_option
+@engine_options
+@home_option
+@click.pass_context
+def nightly_command(
+    context: click.Context,
+    /,
+    listings: Selection,
+    out: str,
+    registry: Path | None,
+    day: date | None,
+    columns_file: Path | None,
+    top_k: int,
+    only_decisions: bool,
+    coverage: float | None,
+    engine_name: str,
+    ray_address: str | None,
+    workers: int,
+    home: Path,
+    **named_columns: str | None,
+) -> None:
+    """Score the day's listings into OUT/YYYY-MM-DD and report, as cron runs it.
+
+    Rebuilds the index if the registry changed, keeps the answers of listings that have not changed
+    since the latest finished day without failures, and writes _summary.json into the day's folder.
+    Run again on the same day, it goes on where it was. One run at a time writes to OUT.
+
+    \b
+    Example:
+      rerank nightly feeds/ resolved/
+      rerank nightly --registry gpus.csv --workers 2 feeds/ resolved/
+      rerank nightly --date 2026-01-31 "feeds/*.parquet" resolved/
+    """
+    line = ProgressLine(sys.stderr)
+    columns = column_names_of(columns_file, named_columns)
+    night = Night(
+        Workspace(home),
+        listings,
+        place_of(out),
+        day or date.today(),
+        registry,
+        ScoreOptions(top_k, coverage, only_decisions, columns),
+        engine_of(engine_name, workers, ray_address),
+    )
+    warn_of_left_out(listings, line)
+    with interruptible(
+        context, line, n_files=len(listings.places()) + len(listings.faults), remedy="run it again"
+    ):
+        content = run_night(night, progress=line.show, say=line.say)
+    click.echo(nightly_text(content))
+    context.exit(1 if content["failures"] else 0)

@@ -7,15 +7,21 @@ from pathlib import Path
 
 import click
 
-from jobs.options import existing_file, home_option, wait_option
-from jobs.storing.query_results import TABLE_LIMIT, result_lines, run_query
-from jobs.storing.texts import summary_text, tables_text
-from jobs.storing.transfer import Contents, export_file, import_file
-from jobs.workspace import Workspace
-from rerank.store.database import Store, scratch
+from rerank.jobs.files.store_files import (
+    TABLE_LIMIT,
+    Contents,
+    export_file,
+    import_file,
+    result_lines,
+    run_query,
+    summary_text,
+    tables_text,
+)
+from rerank.jobs.options import existing_file, home_option, wait_option
+from rerank.store.database import Store, migrate, scratch
 from rerank.store.importing import OnConflict
-from rerank.store.migrating import migrate
 from rerank.store.tables import described_tables, tables_markdown
+from rerank.workspace import Workspace
 
 _contents_argument = click.argument(
     "contents", metavar="[annotations|listings]", type=click.Choice([c.value for c in Contents])
@@ -23,7 +29,7 @@ _contents_argument = click.argument(
 
 
 @click.group("store")
-def command() -> None:
+def store_command() -> None:
     """Import, export and query what people said and what was measured.
 
     The store is HOME/store.duckdb. docs/store.md explains its tables.
@@ -35,7 +41,7 @@ def command() -> None:
     """
 
 
-@command.command("import")
+@store_command.command("import")
 @_contents_argument
 @existing_file("file")
 @click.option("--annotator", metavar="NAME", help="Who answered, where the file does not say.")
@@ -86,7 +92,7 @@ def import_command(
     click.echo(summary_text(summary, OnConflict(on_conflict)))
 
 
-@command.command("export")
+@store_command.command("export")
 @_contents_argument
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option(
@@ -114,7 +120,7 @@ def export_command(
     click.echo(f"{n_rows:,} {contents} written to {file}")
 
 
-@command.command("sql")
+@store_command.command("sql")
 @click.argument("query")
 @click.option(
     "--format",
@@ -151,7 +157,7 @@ def sql_command(query: str, output_format: str, limit: int | None, home: Path) -
         click.echo(f"{cut_off:,} of {result.n_rows:,} rows not shown; see --limit", err=True)
 
 
-@command.command("tables")
+@store_command.command("tables")
 @click.option(
     "--format",
     "output_format",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -12,15 +12,16 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import pyarrow as pa
 
-from index.errors import MismatchError
-from index.records import Listing
-from jobs.listing_files import OUR_NAMES, ColumnNames, ListingBatch
-from jobs.resolving import resolve_to_table
-from jobs.scoring.explanations import EXPLANATION_FIELD, explanation_column
-from jobs.scoring.output_columns import answer_schema
-from jobs.serving import open_resolver
-from jobs.workers import collecting_seldom, working
-from rerank.ranker_folder import RankerKind
+from rerank.answers import CANDIDATE_SET_FIELD, OUTPUT_SCHEMA
+from rerank.explanation import NOTHING, explain_many
+from rerank.index.errors import MismatchError
+from rerank.index.records import Listing
+from rerank.index.text import normalise
+from rerank.jobs.files.listings import OUR_NAMES, ColumnNames, ListingBatch
+from rerank.jobs.serving import open_resolver
+from rerank.jobs.workers import collecting_seldom, working
+from rerank.rankers.kinds import RankerKind
+from rerank.resolver import resolve_to_table
 
 if TYPE_CHECKING:
     from rerank.resolver import Resolver
@@ -128,7 +129,7 @@ class PooledAnswerer:
     The workers load what serves themselves: if another model or index was put in its place
     meanwhile, theirs is not that of this process.
 
-    :param apply: what `jobs.workers.working` gives for `batch_answerer`.
+    :param apply: what `rerank.jobs.workers.working` gives for `batch_answerer`.
     """
 
     def __init__(self, alike: Answerer, apply: AppliesToBatches) -> None:
@@ -192,3 +193,84 @@ def resolver_answerer(home: Path, options: ScoreOptions) -> ResolverAnswerer:
 def batch_answerer(home: Path, options: ScoreOptions) -> Callable[[ListingBatch], pa.Table]:
     """Load a workspace's resolver and return what answers batches with it."""
     return resolver_answerer(home, options).answer
+
+
+def answer_schema(
+    coverage: float | None = None, *, only_decisions: bool = False, explained: bool = False
+) -> pa.Schema:
+    """Return the columns a resolved row gets; that of candidate sets notes their coverage.
+
+    :param only_decisions: leave the list of candidates out.
+    :param explained: add the features that decided.
+    """
+    schema = OUTPUT_SCHEMA
+    if only_decisions:
+        schema = schema.remove(schema.get_field_index("candidates"))
+    if coverage is not None:
+        schema = schema.append(CANDIDATE_SET_FIELD.with_metadata({"coverage": f"{coverage:g}"}))
+    return schema.append(EXPLANATION_FIELD) if explained else schema
+
+
+def renamed_columns(names: Sequence[str], added: pa.Schema = OUTPUT_SCHEMA) -> dict[str, str]:
+    """Return new names for input columns whose names the output needs (model -> input_model).
+
+    Where the input has an ``input_model`` as well, that keeps its name, and ``model`` becomes
+    ``input_input_model``: a column gives way only to the answers.
+    """
+    taken = {*names, *added.names}
+    renamed = {}
+    for name in names:
+        if name in added.names:
+            new = f"input_{name}"
+            while new in taken:
+                new = f"input_{new}"
+            taken.add(new)
+            renamed[name] = new
+    return renamed
+
+
+def output_schema(source: pa.Schema, added: pa.Schema = OUTPUT_SCHEMA) -> pa.Schema:
+    """Return the columns of the output: the input's, renamed where they collide, then ours."""
+    renamed = renamed_columns(source.names, added)
+    kept = [column.with_name(renamed.get(column.name, column.name)) for column in source]
+    return pa.schema([*kept, *added])
+
+
+_CONTRIBUTION = pa.struct(
+    [
+        ("feature", pa.string()),
+        ("words", pa.string()),
+        ("contribution", pa.float64()),
+        ("value", pa.float64()),
+        ("rival", pa.float64()),
+    ]
+)
+EXPLANATION_FIELD = pa.field(
+    "explanation",
+    pa.struct(
+        [
+            ("best", pa.string()),
+            ("rival", pa.string()),
+            ("ranking", pa.list_(_CONTRIBUTION)),
+            ("offer", pa.list_(_CONTRIBUTION)),
+        ]
+    ),
+)
+"""The fields of `rerank.explanation.Explanation`."""
+
+
+def explanation_column(
+    resolver: Resolver, listings: Sequence[Listing], *, faults: Mapping[int, str]
+) -> pa.Array:
+    """Explain the answer to each listing; those that are not resolved get an empty explanation.
+
+    :param faults: what is wrong with a row, by its number.
+    """
+    explained = [NOTHING] * len(listings)
+    good = [
+        at for at, listing in enumerate(listings) if at not in faults and normalise(listing.title)
+    ]
+    found = explain_many(resolver, [listings[at] for at in good])
+    for at, explanation in zip(good, found, strict=True):
+        explained[at] = explanation
+    return pa.array([asdict(each) for each in explained], EXPLANATION_FIELD.type)

@@ -17,13 +17,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from index.records import Listing
-from jobs.listing_files import ColumnNames, ListingBatch
-from jobs.listing_files.batch import taken
-from jobs.places import Place
-from jobs.scoring.answering import Answerer
-from jobs.scoring.output_columns import renamed_columns
-from jobs.scoring.provenance import differences, expectation, read_record
+from rerank.index.records import Listing
+from rerank.jobs.files.listings import ColumnNames, ListingBatch, taken
+from rerank.jobs.files.places import Place
+from rerank.jobs.scoring.answering import Answerer, renamed_columns
+from rerank.jobs.scoring.plan import differences, expectation, read_record
 
 Ints = NDArray[np.int64]
 

@@ -2,33 +2,42 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
+import os
+import secrets
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing, contextmanager
-from dataclasses import dataclass
-from typing import Any
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext, suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
 
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
-from index.errors import InputError
-from jobs.listing_files import BATCH_ROWS, ListingFile
-from jobs.places import Place
-from jobs.scoring.answering import Answerer
-from jobs.scoring.drafts import drafting, remove_left_overs
-from jobs.scoring.output_columns import output_schema
-from jobs.scoring.provenance import RECORD_KEY, column_types
-from jobs.scoring.rejects import RejectsFile
-from jobs.scoring.resolved_file import ResolvedFile
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """Where the answers for one file go, and its rejects."""
-
-    resolved: Place
-    rejects: Place
+from rerank.index.artifacts import sync_folder
+from rerank.index.errors import InputError, os_error_text
+from rerank.jobs.files.listings import BATCH_ROWS, ListingBatch, ListingFile, open_listings, taken
+from rerank.jobs.files.places import Place
+from rerank.jobs.scoring.answering import Answerer, output_schema, renamed_columns
+from rerank.jobs.scoring.plan import (
+    MARK_KEY,
+    NULL,
+    RECORD_KEY,
+    REJECTS_SCHEMA,
+    ScorePlan,
+    Target,
+    Task,
+    agree,
+    column_types,
+    differences,
+    is_rejects_file,
+    making,
+    read_record,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,3 +130,488 @@ def _record_text(record: Mapping[str, Any], listings: ListingFile, counts: FileC
         },
     }
     return json.dumps(content, sort_keys=True)
+
+
+_DIFFERENCES_SHOWN = 5
+_SPARSE = ".jsonl"
+_MISSING = "missing"
+FILE_FAULTS = (InputError, OSError, pa.ArrowException)
+"""What is wrong with a single file, or the disk; the files after it may do."""
+
+
+@dataclass(frozen=True, slots=True)
+class FileOutcome:
+    """What became of a file.
+
+    :param counts: None if it failed.
+    :param error: the message that names the file and the fault, if it failed.
+    :param n_reused: rows of it that were answered from earlier outputs.
+    """
+
+    kind: Literal["scored", "kept", "failed"]
+    counts: FileCounts | None = None
+    error: str = ""
+    n_reused: int = 0
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the same as plain values."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> FileOutcome:
+        """Return what `as_json` made plain."""
+        counts = content["counts"]
+        return cls(**{**content, "counts": None if counts is None else FileCounts(**counts)})
+
+
+class SharedColumns:
+    """The columns all files of a run must have: those of the first one that can be opened.
+
+    Their types need not be the same, but of a kind (`column_kinds`). JSON lines have a key only
+    where there is a value: a column that such a file lacks counts as null.
+    """
+
+    def __init__(self) -> None:
+        self._first: Place | None = None
+        self._types: dict[str, str] = {}
+        self._only_sparse = True  # no file so far had to have all of its columns
+
+    @property
+    def are_settled(self) -> bool:
+        """Whether no further file can add to what is demanded of those after it."""
+        return not self._only_sparse and NULL not in self._types.values()
+
+    def copy(self) -> SharedColumns:
+        """Return the same columns, which do not change with these."""
+        other = SharedColumns()
+        other._first, other._only_sparse = self._first, self._only_sparse
+        other._types = dict(self._types)
+        return other
+
+    def check(self, source: Place, types: dict[str, str]) -> None:
+        """Check that a file has the columns of the first one: the outputs are read as one table.
+
+        :param types: in words, by the name of the column.
+        :raises InputError: if they differ.
+        """
+        sparse = source.suffix == _SPARSE
+        if self._first is None:
+            self._first = source
+        elif odd := self._odd(types, sparse=sparse):
+            more = ", ..." if len(odd) > _DIFFERENCES_SHOWN else ""
+            raise InputError(
+                f"{source}: expected the columns of {self._first}, found "
+                f"{', '.join(odd[:_DIFFERENCES_SHOWN])}{more}; make them alike, or score it apart"
+            )
+        self._only_sparse &= sparse
+        for name, words in types.items():
+            if self._types.get(name, NULL) == NULL:
+                self._types[name] = words
+
+    def _odd(self, types: dict[str, str], *, sparse: bool) -> list[str]:
+        """Return the columns that do not fit, in words."""
+        own = NULL if sparse else _MISSING
+        there = NULL if self._only_sparse else _MISSING
+        return [
+            f"{name} {types.get(name, _MISSING)} (there {self._types.get(name, _MISSING)})"
+            for name in dict.fromkeys([*self._types, *types])
+            if not agree(types.get(name, own), self._types.get(name, there))
+            or _MISSING in (types.get(name, own), self._types.get(name, there))
+        ]
+
+
+def score_task(
+    task: Task,
+    answerer: Answerer,
+    columns: SharedColumns,
+    *,
+    resume: bool,
+    progress: Callable[[float, int], None] = lambda share, rows: None,
+    say: Callable[[str], None] = lambda text: None,
+) -> FileOutcome:
+    """Score a file, or keep what an earlier run made of it.
+
+    :param resume: keep an output that is there if it is what would be made now.
+    :param progress: takes the share and the number of the file's rows that are done.
+    :param say: takes warnings, and why an output that is there is made again.
+    """
+    known = answerer.n_reused
+    try:
+        before = task.source.info()
+        record = _making(task.source, answerer)
+        if resume:
+            kept = _finished(task, record, columns, say)
+            if kept is not None:
+                return FileOutcome("kept", kept)
+        listings = open_listings(task.source, answerer.options.columns)
+        columns.check(task.source, column_types(listings.schema))
+        for old, new in renamed_columns(listings.schema.names, answerer.schema).items():
+            say(f"Warning: your column {old!r} is kept as {new!r}")
+
+        def check_source() -> None:
+            after = task.source.info()
+            if (before.size, before.mtime_ns) != (after.size, after.mtime_ns):
+                raise InputError(f"{task.source}: changed while it was read; run again")
+
+        counts = score_one(
+            listings,
+            task.target,
+            answerer,
+            record=record,
+            check_source=check_source,
+            progress=lambda rows: progress(rows / max(listings.n_rows, rows), rows),
+        )
+    except FILE_FAULTS as exc:
+        return FileOutcome("failed", error=_message(task, exc))
+    return FileOutcome("scored", counts, n_reused=answerer.n_reused - known)
+
+
+def _making(source: Place, answerer: Answerer) -> dict[str, Any]:
+    """Return how a file's output is made; reads the file, so that it is known to be readable.
+
+    :raises InputError: if it is not.
+    """
+    try:
+        return making(source, answerer)
+    except OSError as exc:
+        raise InputError(f"{source}: cannot be read: {_words(exc)}") from exc
+
+
+def _finished(
+    task: Task, expected: dict[str, Any], columns: SharedColumns, say: Callable[[str], None]
+) -> FileCounts | None:
+    """Return the counts of a file that an earlier run finished; None if it is to be done again."""
+    record = read_record(task.target.resolved)
+    if record is None:
+        return None
+    changed = differences(record, expected)
+    if not changed and record["counts"]["rejects"] and not task.target.rejects.exists():
+        changed = ["its rejects are gone"]
+    if changed:
+        say(f"{task.source}: scored again, {' and '.join(changed)}")
+        return None
+    columns.check(task.source, record["columns"])
+    return FileCounts(**record["counts"])
+
+
+def _message(task: Task, exc: Exception) -> str:
+    """Return an error's text with the file: a full disk names none."""
+    if isinstance(exc, InputError):
+        return str(exc)
+    return f"{task.source}: not scored into {task.target.resolved}: {_words(exc)}"
+
+
+def _words(exc: Exception) -> str:
+    """Return what is wrong and what to do, without a path: that of a draft is nobody's."""
+    if isinstance(exc, OSError) and exc.errno is not None:
+        return os_error_text(OSError(exc.errno, os.strerror(exc.errno)))
+    return " ".join(str(exc).split())
+
+
+_ENDING = ".scoring"
+
+
+class Draft:
+    """A file that is being written; ``sink`` takes its bytes."""
+
+    def __init__(self, target: Place) -> None:
+        self._target = target
+        target.make_parent()
+        self._place = target.sibling(f".{target.name}.{secrets.token_hex(4)}{_ENDING}")
+        self._lock = None if self._place.local is None else _locked(self._place.local)
+        self.sink: Any = None
+        try:
+            self.sink = self._place.filesystem.open_output_stream(self._place.path)
+        except BaseException:
+            self.discard()
+            raise
+
+    def finish(self) -> None:
+        """Put all bytes on disk; the target is not touched yet."""
+        self.sink.close()
+        if self._lock is not None:
+            os.fsync(self._lock)
+
+    def publish(self) -> None:
+        """Rename the finished draft to its target."""
+        if self._place.local is None or self._target.local is None:
+            self._place.filesystem.move(self._place.path, self._target.path)
+        else:
+            os.replace(self._place.local, self._target.local)
+            sync_folder(self._target.local.parent)
+
+    def discard(self) -> None:
+        """Remove what was not published, and let go."""
+        with suppress(OSError, pa.ArrowException):
+            if self.sink is not None:
+                self.sink.close()
+        with suppress(OSError, pa.ArrowException):
+            self._place.filesystem.delete_file(self._place.path)
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+
+@contextmanager
+def drafting(target: Place) -> Iterator[Draft]:
+    """Yield a draft, to be finished and published; otherwise it is gone when the block ends."""
+    draft = Draft(target)
+    try:
+        yield draft
+    finally:
+        draft.discard()
+
+
+@contextmanager
+def exclusive(folder: Place) -> Iterator[None]:
+    """Let one run at a time write to a folder of this machine.
+
+    :raises InputError: if another run is writing to it.
+    """
+    if folder.local is None:
+        yield
+        return
+    folder.local.mkdir(parents=True, exist_ok=True)
+    handle = os.open(folder.local, os.O_RDONLY)
+    try:
+        if not _lock(handle):
+            raise InputError(f"{folder}: another run is scoring into it; wait until it has ended")
+        yield
+    finally:
+        os.close(handle)
+
+
+def remove_left_overs(target: Place) -> None:
+    """Remove the drafts of a target that killed runs left; none that is being written."""
+    if target.local is None or not target.local.parent.is_dir():
+        return
+    with os.scandir(target.local.parent) as entries:
+        names = [
+            entry.path
+            for entry in entries
+            if entry.name.startswith(f".{target.name}.") and entry.name.endswith(_ENDING)
+        ]
+    for name in names:
+        with suppress(FileNotFoundError):
+            handle = os.open(name, os.O_RDONLY)
+            try:
+                if _lock(handle):
+                    os.unlink(name)
+            finally:
+                os.close(handle)
+
+
+def _locked(path: Path) -> int:
+    handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o666)
+    _lock(handle)
+    return handle
+
+
+def _lock(handle: int) -> bool:
+    """Lock an open file or folder until it is closed; return whether nobody else has."""
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+_MARK = "1"  # the format
+_NO_TITLE = "no title"
+
+
+class RejectsFile:
+    """The rejects of one file of listings; there is no file until there is a reject."""
+
+    def __init__(self, target: Place) -> None:
+        self._target = target
+        self._draft: Draft | None = None
+        self._writer: pq.ParquetWriter | None = None
+        self._first_row = 1
+        self.n_rows = 0
+
+    def add(self, batch: ListingBatch, reasons: list[str]) -> None:
+        """Take the rejects of the next batch.
+
+        :param reasons: of every row's answer.
+        """
+        rows = [
+            at for at, reason in enumerate(reasons) if at in batch.bad_rows or reason == _NO_TITLE
+        ]
+        if rows:
+            self._write(batch, rows, reasons)
+        self._first_row += len(reasons)
+
+    def finish(self) -> None:
+        """Put all rows on disk; nothing appears yet."""
+        if self._draft is not None and self._writer is not None:
+            self._writer.add_key_value_metadata({MARK_KEY: _MARK})
+            self._writer.close()
+            self._draft.finish()
+
+    def publish(self) -> None:
+        """Let the file appear, or let one of an earlier run disappear if there are no rejects.
+
+        What somebody else keeps under that name stays if there is nothing to write.
+        """
+        if self._draft is not None:
+            self._draft.publish()
+        elif is_rejects_file(self._target):
+            self._target.filesystem.delete_file(self._target.path)
+
+    def discard(self) -> None:
+        """Remove what was not published."""
+        if self._draft is not None and self._writer is not None:
+            with suppress(OSError, pa.ArrowException):
+                self._writer.close()  # before what it writes to is closed
+            self._draft.discard()
+
+    def _write(self, batch: ListingBatch, rows: list[int], reasons: list[str]) -> None:
+        if self._writer is None:
+            self._draft = Draft(self._target)
+            self._writer = pq.ParquetWriter(self._draft.sink, REJECTS_SCHEMA)
+        listing_ids = batch.table.column(batch.columns.listing_id).to_pylist()
+        columns = [
+            [self._first_row + at for at in rows],
+            [None if listing_ids[at] is None else str(listing_ids[at]) for at in rows],
+            [reasons[at] for at in rows],
+            _contents(batch, rows),
+        ]
+        self._writer.write_table(
+            pa.table([pa.array(values) for values in columns], schema=REJECTS_SCHEMA)
+        )
+        self.n_rows += len(rows)
+
+
+def _contents(batch: ListingBatch, rows: list[int]) -> list[str]:
+    """Return rows as JSON, as they were read."""
+    table = taken(batch.table, rows)
+    columns = [json_values(column) for column in table.columns]
+    read = (
+        dict(zip(table.column_names, values, strict=True)) for values in zip(*columns, strict=True)
+    )
+    return [
+        _json(batch.bad_rows[at].row if at in batch.bad_rows else row)
+        for at, row in zip(rows, read, strict=True)
+    ]
+
+
+def _json(row: Any) -> str:
+    """Return a row as JSON; what JSON does not know is text."""
+    text = json.dumps(row, ensure_ascii=False, default=str)
+    return text.encode("utf-8", "replace").decode()  # JSON may hold half a surrogate pair
+
+
+# Of a size that readers like and that fits into memory: some 60 MB with 20 candidates a row.
+GROUP_ROWS = 16 * BATCH_ROWS
+# Of the input: descriptions of 20 kB would make 650 MB of such a group, and two are held.
+GROUP_BYTES = 64 << 20
+
+
+class ResolvedFile:
+    """A parquet file that is written on a thread of its own.
+
+    Encoding takes 13 us a row, with 20 candidates, which resolving need not wait for. At most one
+    row group is being written while another is put together.
+
+    :param sink: takes the bytes; closed by its owner.
+    """
+
+    def __init__(self, sink: Any, schema: pa.Schema) -> None:
+        self._schema = schema
+        self._writer = pq.ParquetWriter(sink, schema)
+        self._thread = ThreadPoolExecutor(1)
+        self._pending: Future[None] | None = None
+        self._held: list[pa.Table] = []
+        self._held_rows = self._held_bytes = 0
+
+    def add(self, rows: pa.Table, answers: pa.Table) -> None:
+        """Take the next rows of the input, with their answers.
+
+        :raises OSError: if rows before them could not be written.
+        """
+        columns = [*rows.columns, *answers.columns]
+        table = pa.Table.from_arrays(columns, schema=self._schema)
+        self._held.append(table)
+        self._held_rows += table.num_rows
+        # not of the answers: those of another process may have other buffers for the same values
+        self._held_bytes += rows.nbytes
+        if self._held_rows >= GROUP_ROWS or self._held_bytes >= GROUP_BYTES:
+            self._write()
+
+    def finish(self, metadata: dict[str, str]) -> None:
+        """Write what is left, and key-value metadata into the footer.
+
+        :raises OSError: if not all could be written.
+        """
+        if self._held:
+            self._write()
+        self._wait()
+        self._writer.add_key_value_metadata(metadata)
+
+    def close(self) -> None:
+        """Write the footer and end the thread."""
+        try:
+            self._wait()
+        finally:
+            self._thread.shutdown()
+            self._writer.close()
+
+    def _write(self) -> None:
+        self._wait()
+        group = pa.concat_tables(self._held)
+        self._held, self._held_rows, self._held_bytes = [], 0, 0
+        self._pending = self._thread.submit(self._writer.write_table, group)
+
+    def _wait(self) -> None:
+        pending, self._pending = self._pending, None
+        if pending is not None:
+            pending.result()
+
+
+def json_values(column: pa.ChunkedArray) -> list[Any]:
+    """Return the values of a column; times as text, bytes with replacement characters.
+
+    Where Arrow cannot write a type as text, such as times of a zone that it does not know, a value
+    is the name of its type.
+    """
+    kind = column.type
+    try:
+        return [
+            _without_bytes(value) for value in column.cast(_with_times_as_text(kind)).to_pylist()
+        ]
+    except (pa.ArrowException, ValueError, OverflowError):
+        return [f"<{kind}>" if there else None for there in column.is_valid().to_pylist()]
+
+
+def _with_times_as_text(kind: pa.DataType) -> pa.DataType:
+    types = pa.types
+    if types.is_temporal(kind):
+        return pa.string()
+    if types.is_dictionary(kind):
+        return _with_times_as_text(kind.value_type)
+    if types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind):
+        return pa.large_list(_with_times_as_text(kind.value_type))
+    if types.is_struct(kind):
+        return pa.struct([field.with_type(_with_times_as_text(field.type)) for field in kind])
+    if types.is_map(kind):
+        return pa.map_(_with_times_as_text(kind.key_type), _with_times_as_text(kind.item_type))
+    return kind
+
+
+def _without_bytes(value: Any) -> Any:
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "replace")
+    if isinstance(value, dict):
+        return {key: _without_bytes(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_bytes(inner) for inner in value]
+    return value
+
+
+def alone_in(plan: ScorePlan) -> AbstractContextManager[None]:
+    """Return a context in which no other run writes to the plan's folder.
+
+    :raises InputError: when it is entered, if another run is writing to it.
+    """
+    return nullcontext() if plan.folder is None else exclusive(plan.folder)

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
+import re
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
+from importlib.metadata import version
 from pathlib import Path, PurePosixPath
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 from pyarrow import fs
 
-from index.errors import FaultsError, InputError
-from jobs.listing_files.selection import REJECTS_ENDING, Selection
-from jobs.places import Place
-from jobs.scoring.one_file import Target
-from jobs.scoring.provenance import read_record
-from jobs.scoring.rejects import is_rejects_file
+from rerank.index.errors import DISTRIBUTION, FaultsError, InputError
+from rerank.jobs.files.places import Place
+from rerank.jobs.files.selection import REJECTS_ENDING, Selection
+from rerank.jobs.scoring.answering import Answerer
 
 REJECTS_FOLDER = "_rejects"
 """Of an output folder: readers of folders of parquet pass over names with an underscore."""
@@ -204,3 +208,159 @@ def _rejects_fault(place: Place, existing: Existing) -> str | None:
         f"{place}: exists already, where rejects would go, and is no rejects file of `rerank "
         "score`; choose another output or give --overwrite"
     )
+
+
+NULL = "null"
+"""The kind of a column that holds nothing; agrees with every other."""
+_DICTIONARY = re.compile(r"dictionary<values=(.+), indices=\w+, ordered=\d>")
+_KINDS = {
+    "text": re.compile(r"string|large_string|string_view"),
+    "number": re.compile(r"u?int\d+|halffloat|float|double"),
+    "decimal": re.compile(r"decimal\d+\(.*\)"),
+    "binary": re.compile(r"binary|large_binary|binary_view|fixed_size_binary\[\d+\]"),
+    "date": re.compile(r"date(32\[day\]|64\[ms\])"),
+    "time of day": re.compile(r"time(32|64)\[\w+\]"),
+    "duration": re.compile(r"duration\[\w+\]"),
+}
+_TIMESTAMP = re.compile(r"timestamp\[\w+(?:, tz=(.+))?\]")
+
+
+def column_kind(type_words: str) -> str:
+    """Return the kind of an Arrow type, by its words: those of one kind can be read as one column.
+
+    A timestamp's kind has its time zone; nested types are of a kind only if they are the same.
+
+    :param type_words: ``str()`` of the type.
+    """
+    encoded = _DICTIONARY.fullmatch(type_words)
+    if encoded:
+        return column_kind(encoded[1])
+    stamp = _TIMESTAMP.fullmatch(type_words)
+    if stamp:
+        return f"timestamp {stamp[1] or 'without time zone'}"
+    for kind, pattern in _KINDS.items():
+        if pattern.fullmatch(type_words):
+            return kind
+    return type_words
+
+
+def agree(one: str, other: str) -> bool:
+    """Return whether two types, in words, can be read as one column."""
+    kinds = {column_kind(one), column_kind(other)}
+    return len(kinds) == 1 or NULL in kinds
+
+
+RECORD_KEY = "rerank.score"
+"""The key of the record among the parquet file's key-value metadata; the value is JSON."""
+_FORMAT = 1
+_BLOCK_BYTES = 1 << 20
+_SAID = {
+    "input": "the input changed",
+    "options": "the options changed",
+    "model_version": "another model",
+    "index_version": "another index",
+    "release": "another release",
+    "format": "another release",
+}
+
+
+def making(source: Place, answerer: Answerer) -> dict[str, Any]:
+    """Return all that decides what a scored file holds: input, options, versions.
+
+    :raises OSError: if the input cannot be read.
+    """
+    return {"input": _fingerprint(source), **expectation(answerer)}
+
+
+def expectation(answerer: Answerer) -> dict[str, Any]:
+    """Return all that decides the answer for a listing: options and versions."""
+    return {
+        "format": _FORMAT,
+        "release": version(DISTRIBUTION),
+        "options": json.loads(json.dumps(answerer.options.as_json())),
+        "model_version": answerer.model_version,
+        "index_version": answerer.index_version,
+    }
+
+
+def column_types(schema: pa.Schema) -> dict[str, str]:
+    """Return the types of a file's columns in words, by name."""
+    return {column.name: str(column.type) for column in schema}
+
+
+def read_record(target: Place) -> dict[str, Any] | None:
+    """Return the record of a scored file; None if it is none, or damaged."""
+    try:
+        with target.filesystem.open_input_file(target.path) as stream:
+            metadata = pq.ParquetFile(stream).metadata.metadata or {}
+        record = json.loads(metadata[RECORD_KEY.encode()])
+    except (pa.ArrowException, OSError, ValueError, KeyError):
+        return None
+    sound = isinstance(record, dict) and all(
+        isinstance(record.get(name), dict) for name in ("options", "columns", "counts")
+    )
+    return record if sound else None
+
+
+def differences(
+    record: Mapping[str, Any], expected: Mapping[str, Any], *, apart_from_columns: bool = False
+) -> list[str]:
+    """Say in what a file's making differs from what it would be now; empty if in nothing.
+
+    :param apart_from_columns: what the input calls its columns does not matter.
+    """
+
+    def of(content: Mapping[str, Any], name: str) -> Any:
+        if name != "options" or not apart_from_columns:
+            return content.get(name)
+        return {key: value for key, value in content[name].items() if key != "columns"}
+
+    said = [_SAID[name] for name in expected if of(record, name) != of(expected, name)]
+    return list(dict.fromkeys(said))
+
+
+def _fingerprint(source: Place) -> dict[str, Any]:
+    digest, size = hashlib.sha256(), 0
+    with source.filesystem.open_input_stream(source.path, compression=None) as stream:
+        while block := stream.read(_BLOCK_BYTES):
+            digest.update(block)
+            size += len(block)
+    return {"bytes": size, "sha256": digest.hexdigest()}
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where the answers for one file go, and its rejects."""
+
+    resolved: Place
+    rejects: Place
+
+
+REJECTS_SCHEMA = pa.schema(
+    [
+        ("row", pa.int64()),
+        ("listing_id", pa.string()),
+        ("reason", pa.string()),
+        ("content", pa.string()),
+    ]
+)
+"""``row`` counts the file's listings from 1; ``content`` is the row as it was read, as JSON."""
+MARK_KEY = "rerank.rejects"
+"""The key of what tells a rejects file of ours among the parquet file's key-value metadata."""
+
+
+def is_rejects_file(place: Place) -> bool:
+    """Return whether a file is there that `rerank score` wrote rejects to.
+
+    Those of releases that left no mark are known by their columns.
+    """
+    if not place.exists():
+        return False
+    try:
+        with place.filesystem.open_input_file(place.path) as stream:
+            file = pq.ParquetFile(stream)
+            marks = file.metadata.metadata or {}
+            columns = file.schema_arrow.remove_metadata()
+    except (pa.ArrowException, OSError):
+        return False
+    return MARK_KEY.encode() in marks or bool(columns.equals(REJECTS_SCHEMA))

@@ -2,42 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
 
-from index.errors import InputError
-from index.records import Listing
-from rerank.features import CANDIDATE_FEATURES
-from rerank.resolver import Evidence, Resolver
-from rerank.retrieval import ModelTable
+import numpy as np
+from numpy.typing import NDArray
+
+from rerank.features.candidates import CANDIDATE_FEATURES
+from rerank.index.lexicon import TitleReading
+from rerank.index.name_evidence import NameEvidence
+from rerank.index.records import GpuRecord, Listing
+from rerank.rankers.pairs import CANDIDATE_TYPE, candidate_reference
+from rerank.ranking import Candidates, Evidence, ModelTable
+from rerank.resolver import Resolver
 from rerank.store.preferences import PreferenceItem
-
-CANDIDATE_TYPE = "gpu_candidate"
-"""The item type of a GPU proposed for a listing; its reference is ``LISTING_ID::GPU_ID``."""
 
 INDEX_PREFIX = "index:"
 """Opens the embedding_id of a candidate: the vector of a gpu_id in the index that serves."""
 
 N_CANDIDATES = 20  # as the ranker was trained: features compare a listing's candidates
-_SEPARATOR = "::"
 _BATCH = 500
-
-
-def candidate_reference(listing_id: str, gpu_id: str) -> str:
-    """Return the reference of a GPU proposed for a listing."""
-    return f"{listing_id}{_SEPARATOR}{gpu_id}"
-
-
-def parse_reference(reference: str) -> tuple[str, str]:
-    """Return (listing_id, gpu_id) of a candidate's reference.
-
-    :raises InputError: if it is none.
-    """
-    listing_id, separator, gpu_id = reference.rpartition(_SEPARATOR)
-    if not (separator and listing_id and gpu_id):
-        raise InputError(
-            f"expected a {CANDIDATE_TYPE} as LISTING_ID{_SEPARATOR}GPU_ID, got {reference!r:.80}"
-        )
-    return listing_id, gpu_id
 
 
 def candidate_items(
@@ -46,7 +30,7 @@ def candidate_items(
     """Return items of retrieved candidates, by (listing_id, gpu_id).
 
     :param wanted: gpu_ids by listing_id; one that is not among the first 20 candidates of its
-        listing is left out; see `rerank.annotation.added_candidates` for those.
+        listing is left out; see `rerank.annotation.candidate_items` for those.
     """
     items: dict[tuple[str, str], PreferenceItem] = {}
     for start in range(0, len(listings), _BATCH):
@@ -84,4 +68,69 @@ def candidate_item(listing_id: str, gpu_id: str, features: Sequence[float]) -> P
         candidate_reference(listing_id, gpu_id),
         dict(zip(CANDIDATE_FEATURES, features, strict=True)),
         embedding_id=INDEX_PREFIX + gpu_id,
+    )
+
+
+Floats = NDArray[np.float32]
+Ints = NDArray[np.int64]
+
+Similarity = Callable[[Sequence[Listing], Sequence[GpuRecord]], Floats]
+"""Returns the cosine, -1 to 1, of each listing and the GPU in the same place."""
+
+
+@dataclass(frozen=True, slots=True)
+class _WithOneMore:
+    """Candidates of listings, the added one behind the others; see `rerank.ranking.Candidates`.
+
+    The arrays are shaped as there.
+    """
+
+    readings: Sequence[TitleReading]
+    names: NameEvidence
+    offsets: Ints
+    record: Ints
+    similarity: Floats
+
+    @property
+    def listing(self) -> Ints:
+        """Shape (rows,): listing of each candidate."""
+        return np.repeat(np.arange(len(self.offsets) - 1), np.diff(self.offsets))
+
+
+def added_items(
+    resolver: Resolver, missing: Sequence[tuple[Listing, str]], similarity: Similarity
+) -> dict[tuple[str, str], PreferenceItem]:
+    """Return items of GPUs that are not among their listing's candidates, by (listing_id, gpu_id).
+
+    Each GPU is judged behind the listing's first 20 candidates, without the others that are added,
+    so that its features depend on nothing else that is asked for.
+
+    :param missing: listings with a gpu_id each; one that the registry lacks is left out.
+    """
+    row_of = {record.gpu_id: row for row, record in enumerate(resolver.table.records)}
+    known = [(listing, gpu_id) for listing, gpu_id in missing if gpu_id in row_of]
+    items: dict[tuple[str, str], PreferenceItem] = {}
+    for start in range(0, len(known), _BATCH):
+        chunk = known[start : start + _BATCH]
+        listings = [listing for listing, _ in chunk]
+        rows = np.array([row_of[gpu_id] for _, gpu_id in chunk], np.int64)
+        cosines = similarity(listings, [resolver.table.records[row] for row in rows.tolist()])
+        retrieved = resolver.evidence(listings, n_candidates=N_CANDIDATES).candidates
+        evidence = resolver.judge(listings, _with_one_more(retrieved, rows, cosines))
+        last = evidence.candidates.offsets[1:] - 1
+        for (listing, gpu_id), features in zip(chunk, evidence.features[last], strict=True):
+            key = (listing.listing_id, gpu_id)
+            items[key] = candidate_item(*key, features.tolist())
+    return items
+
+
+def _with_one_more(candidates: Candidates, record: Ints, similarity: Floats) -> _WithOneMore:
+    """Return candidates with one more of each listing: shapes (listings,)."""
+    ends = candidates.offsets[1:]
+    return _WithOneMore(
+        candidates.readings,
+        candidates.names,
+        candidates.offsets + np.arange(len(candidates.offsets)),
+        np.insert(candidates.record, ends, record),
+        np.insert(candidates.similarity, ends, similarity),
     )

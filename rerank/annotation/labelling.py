@@ -21,22 +21,23 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from index.lexicon import Reading
-from index.records import GpuRecord, Listing
-from index.stated_memory import same_size
-from index.text import normalise, runs
-from rerank.annotation.consensus import Consensus
-from rerank.bootstrap import LabelledListing
+from rerank.annotation.agreement import Consensus
+from rerank.bootstrap.generator import LabelledListing
+from rerank.evaluation.gold import GoldKind, GoldListing
 from rerank.features.stated_words import form_family, stated_forms
-from rerank.retrieval import Retriever
+from rerank.index.lexicon import TitleReading
+from rerank.index.name_evidence import same_size
+from rerank.index.records import GpuRecord, Listing
+from rerank.index.text import normalise, runs
+from rerank.ranking import CandidateSource
 from rerank.splits import Split, split_of
-from rerank.store.annotations import Verdict
+from rerank.store.rows import StoredListing, Verdict
 
 # Answers are few beside 80,000 generated listings and, as they were asked for, hard. In simulations
 # with 25 to 100 answers 16 taught more than 4, and 160 did no harm; it stays lower, since with
@@ -116,7 +117,7 @@ class Unusable:
 
 
 def labelled_of(
-    settled: Iterable[Consensus], listings: Mapping[str, Listing], retriever: Retriever
+    settled: Iterable[Consensus], listings: Mapping[str, Listing], retriever: CandidateSource
 ) -> tuple[list[LabelledListing], Unusable]:
     """Turn settled answers into labelled listings; disputed and unsure ones are left out.
 
@@ -173,13 +174,13 @@ def words_of(title: str) -> str:
     return " ".join(sorted(words)) or text
 
 
-def _readings(listings: Sequence[Listing], retriever: Retriever) -> Iterator[Reading]:
+def _readings(listings: Sequence[Listing], retriever: CandidateSource) -> Iterator[TitleReading]:
     """Yield what each title shows, by the lexicon that the features are read with."""
     for start in range(0, len(listings), _BATCH):
         yield from retriever.retrieve(listings[start : start + _BATCH], n_candidates=1).readings
 
 
-def _variants_by_model(retriever: Retriever) -> dict[str, list[GpuRecord]]:
+def _variants_by_model(retriever: CandidateSource) -> dict[str, list[GpuRecord]]:
     """Return each model's variants, the most common first."""
     table = retriever.table
     found: dict[str, list[GpuRecord]] = {}
@@ -202,7 +203,7 @@ def _unknown_name(
 def _labelled(
     answer: Consensus,
     listing: Listing,
-    reading: Reading,
+    reading: TitleReading,
     variants: Mapping[str, Sequence[GpuRecord]],
 ) -> LabelledListing:
     if answer.model is None:
@@ -225,13 +226,78 @@ def _labelled(
     )
 
 
-def _fit(record: GpuRecord, reading: Reading, forms: set[str]) -> tuple[bool, bool, bool]:
+def _fit(record: GpuRecord, reading: TitleReading, forms: set[str]) -> tuple[bool, bool, bool]:
     """Return how well a variant fits a title: memory, form, and being an ordinary card."""
     plain = record.form_factor == _PLAIN_FORM
     form = form_family(record.form_factor) in forms if forms else plain
     return _states(reading, record.memory_gb), form, plain
 
 
-def _states(reading: Reading, memory_gb: float) -> bool:
+def _states(reading: TitleReading, memory_gb: float) -> bool:
     sizes = np.array(reading.memory_gb, np.float32)
     return bool(np.any(same_size(sizes, np.float32(memory_gb))))
+
+
+_KINDS = {
+    Verdict.MATCH: GoldKind.MATCH,
+    Verdict.NONE_OF_THESE: GoldKind.NIL,
+    Verdict.NOT_GPU: GoldKind.NIL,
+    Verdict.UNSURE: GoldKind.AMBIGUOUS,
+}
+
+
+def gold_of_annotations(
+    settled: Iterable[Consensus], listings: Mapping[str, StoredListing], retriever: CandidateSource
+) -> list[GoldListing]:
+    """Return the annotated listings as gold; those without text are left out.
+
+    Disputed answers stay, marked, so that errors on them are put down to the label. A model that
+    the registry lacks stays too: no system can name it.
+
+    :param listings: by listing_id.
+    """
+    settled = [answer for answer in settled if answer.listing_id in listings]
+    texts = {key: item.listing for key, item in listings.items()}
+    labelled, _ = labelled_of(
+        [replace(answer, disputed=False) for answer in settled], texts, retriever
+    )
+    by_id = {item.listing.listing_id: item for item in labelled}
+    memory = {record.gpu_id: record.memory_gb for record in retriever.table.records}
+    forms = {record.gpu_id: record.form_factor for record in retriever.table.records}
+    return [
+        _gold(answer, listings[answer.listing_id], by_id.get(answer.listing_id), memory, forms)
+        for answer in settled
+    ]
+
+
+def is_kept_out(gold: GoldListing) -> bool:
+    """Tell whether training on annotations leaves a listing out: its side is that of the test.
+
+    The side is that of the model, or of the title's words where there is none, as in
+    `rerank.annotation.labelling`.
+    """
+    return split_of(gold.gold_models[0] if gold.gold_models else words_of(gold.title)) is Split.TEST
+
+
+def _gold(
+    answer: Consensus,
+    stored: StoredListing,
+    labelled: LabelledListing | None,
+    memory: Mapping[str, float],
+    forms: Mapping[str, str],
+) -> GoldListing:
+    listing = stored.listing
+    gpu_id = labelled.gpu_id if labelled else None
+    return GoldListing(
+        listing.listing_id,
+        listing.title,
+        listing.vendor,
+        _KINDS[answer.verdict],
+        gold_models=(answer.model,) if answer.model else (),
+        gold_memory_gb=memory[gpu_id] if labelled and gpu_id and labelled.memory_stated else None,
+        gold_form=forms[gpu_id] if labelled and gpu_id and labelled.form_stated else "",
+        description=listing.description,
+        shop=stored.shop,
+        language=stored.language,
+        disputed=answer.disputed,
+    )

@@ -7,17 +7,20 @@ chosen one by one, and what resembles a chosen or answered one is worth less (`d
 from __future__ import annotations
 
 import math
+import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
 import numpy as np
+from numpy.typing import NDArray
 
-from index.errors import InputError
-from index.records import Listing
-from rerank.annotation.diversity import Diversity, title_key
-from rerank.resolver import Resolution
+from rerank.index.errors import InputError
+from rerank.index.lexicon import CodeFound, Lexicon, TitleReading
+from rerank.index.records import DEFAULT_FORM_FACTOR, Listing
+from rerank.index.text import normalise, runs
+from rerank.resolution import Resolution, ScoredCandidate
 
 # Vote entropy of three rankers has three values; uncertainty orders the listings within each.
 _ENTROPY_SHARE = 0.9
@@ -154,3 +157,226 @@ def _by_value(
         at = int(np.argmax(np.where(diversity.open, value * diversity.discount(), -1.0)))
         diversity.take(at)
         yield at
+
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+NEAR_COSINE = 0.9
+"""From this cosine on, titles of one predicted model are the same question."""
+
+# A number this long is an article number or an EAN; no model and no memory size has six digits.
+_ARTICLE_DIGITS = 6
+# Halving takes 3 more answers for one model, but 15 more from one shop: there are some hundred
+# models and a handful of shops, and a shop with many listings shall be asked about more often.
+_MODEL_DISCOUNT = 0.5
+_SHOP_DISCOUNT = 0.25
+
+
+def title_key(title: str) -> str:
+    """Return what titles share that differ only in case, punctuation or article numbers.
+
+    Runs of letters and digits in their order, without numbers of six digits or more; the stripped
+    title itself if that leaves nothing.
+    """
+    words = [run.text for run in runs(normalise(title))]
+    kept = [word for word in words if not (word.isdigit() and len(word) >= _ARTICLE_DIGITS)]
+    return " ".join(kept) or title.strip()
+
+
+class TitleSimilarity:
+    """Cosine of TF-IDF vectors over the words of titles, in any order; 0 for a title without words.
+
+    A word's weight is log(1 + titles / titles that hold it), each word counted once a title.
+
+    :param keys: the titles as `title_key` returns them.
+    """
+
+    def __init__(self, keys: Sequence[str]) -> None:
+        words = [sorted(set(key.split())) for key in keys]
+        columns = {word: at for at, word in enumerate(sorted(set().union(*words)))}
+        self._n = len(keys)
+        self._offsets = np.concatenate([[0], np.cumsum([len(held) for held in words])])
+        self._columns: Ints = np.array([columns[word] for held in words for word in held], np.int64)
+        rows = np.repeat(np.arange(self._n), np.diff(self._offsets))
+        counts = np.bincount(self._columns, minlength=len(columns))
+        weights = np.log1p(self._n / counts)[self._columns]
+        norms = np.sqrt(np.bincount(rows, weights=weights**2, minlength=self._n))
+        self._weights: Floats = weights / norms[rows]
+        by_column = np.argsort(self._columns, kind="stable")
+        self._posting_rows, self._posting_weights = rows[by_column], self._weights[by_column]
+        self._posting_offsets = np.concatenate([[0], np.cumsum(counts)])
+
+    def to(self, at: int) -> Floats:
+        """Return the cosine of every title to one of them, shape (titles,), in [0, 1]."""
+        own = slice(self._offsets[at], self._offsets[at + 1])
+        columns = self._columns[own]
+        if not len(columns):
+            return np.zeros(self._n)
+        spans = [
+            slice(self._posting_offsets[column], self._posting_offsets[column + 1])
+            for column in columns
+        ]
+        rows = np.concatenate([self._posting_rows[span] for span in spans])
+        weights = np.concatenate(
+            [
+                self._posting_weights[span] * weight
+                for span, weight in zip(spans, self._weights[own], strict=True)
+            ]
+        )
+        return np.minimum(np.bincount(rows, weights=weights, minlength=self._n), 1.0)
+
+
+class Diversity:
+    """What is still worth asking after some listings were taken: the state of a greedy choice.
+
+    The discount of a listing is (1 - its largest cosine to a taken one) * (1 + taken of its
+    predicted model) ** -1/2 * (1 + taken of its shop) ** -1/4. A listing is closed once one with
+    the same `title_key` was taken, or one of its predicted model with a cosine of `NEAR_COSINE`
+    or more; titles alike whose predicted models differ stay open, as siblings are worth asking.
+
+    :param titles: shape (listings,); so are ``models`` and ``shops``.
+    """
+
+    def __init__(self, titles: Sequence[str], models: Sequence[str], shops: Sequence[str]) -> None:
+        keys = [title_key(title) for title in titles]
+        self._similarity = TitleSimilarity(keys)
+        self._key, self._model, self._shop = _codes(keys), _codes(models), _codes(shops)
+        self._nearest: Floats = np.zeros(len(titles))
+        self._taken_of_model: Floats = np.zeros(len(titles))
+        self._taken_of_shop: Floats = np.zeros(len(titles))
+        self._open: NDArray[np.bool_] = np.ones(len(titles), np.bool_)
+
+    @property
+    def open(self) -> NDArray[np.bool_]:
+        """Shape (listings,): which may still be taken."""
+        return self._open
+
+    def take(self, at: int) -> None:
+        """Take a listing: it and its like are closed, similar ones lose worth."""
+        cosine = self._similarity.to(at)
+        same_model = self._model == self._model[at]
+        self._open &= ~((cosine >= NEAR_COSINE) & same_model) & (self._key != self._key[at])
+        np.maximum(self._nearest, cosine, out=self._nearest)
+        self._taken_of_model += same_model
+        self._taken_of_shop += self._shop == self._shop[at]
+
+    def discount(self) -> Floats:
+        """Return the share of its value each listing keeps, shape (listings,), in [0, 1]."""
+        crowded = (1 + self._taken_of_model) ** -_MODEL_DISCOUNT
+        return (1 - self._nearest) * crowded * (1 + self._taken_of_shop) ** -_SHOP_DISCOUNT
+
+
+def _codes(values: Sequence[str]) -> Ints:
+    """Number values by their first occurrence."""
+    places: dict[str, int] = {}
+    return np.array([places.setdefault(value, len(places)) for value in values], np.int64)
+
+
+# Two sizes are the same memory within this share: 11 GB is sold as 11.0 and as 11,264 MB.
+_SAME_MEMORY = 0.02
+_NUMBER_AND_LETTERS = re.compile(r"\b(\d{3,})([A-Za-z]+)\b")
+_LEFT_OUT = frozenset(["GeForce", "Radeon"])  # sellers leave them out: that is no evidence
+_FORM_WORDS = {
+    "mobile": ("mobile", "laptop", "notebook"),
+    "Max-Q": ("max", "maxq"),
+    "server": ("server", "passive"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Contrast:
+    """What speaks for and against one candidate, without what all candidates share.
+
+    :param said: words of its name that the title holds and some sibling's name lacks.
+    :param unsaid: words of its name that the title lacks and some sibling's name lacks.
+    :param unexplained: words of siblings' names that the title holds and its own name lacks.
+    :param code: the part number or alias in the title that names its model; then nothing is unsaid.
+    :param memory: how its memory compares with the title's; empty where that tells nothing.
+    :param form: how its form factor compares with the title's; empty for the ordinary PCIe card,
+        and where all candidates have the same.
+    """
+
+    said: tuple[str, ...] = ()
+    unsaid: tuple[str, ...] = ()
+    unexplained: tuple[str, ...] = ()
+    code: str = ""
+    memory: str = ""
+    form: str = ""
+
+
+def contrasts(
+    candidates: Sequence[ScoredCandidate], title: str, lexicon: Lexicon
+) -> list[Contrast]:
+    """Return what sets each candidate of a title apart from the others, in their order."""
+    reading = lexicon.read(title)
+    names = [_words(candidate.model) for candidate in candidates]
+    shared = set[str](names[0]).intersection(*names) if names else set()
+    told = dict.fromkeys(word for name in names for word in name if word not in shared)
+    in_title = [word for word in told if _says(reading, lexicon.affixes, word)]
+    named = {lexicon.models[code.model]: _text(reading, code) for code in reading.codes}
+    found = []
+    for candidate, name in zip(candidates, names, strict=True):
+        own = [word for word in name if word in told]
+        unsaid = [word for word in own if word not in in_title and word not in _LEFT_OUT]
+        code = named.get(candidate.model, "")
+        found.append(
+            Contrast(
+                said=tuple(word for word in own if word in in_title),
+                unsaid=() if code else tuple(unsaid),
+                unexplained=tuple(word for word in in_title if word not in own),
+                code=code if any(other.model not in named for other in candidates) else "",
+                memory=_memory(candidate, candidates, reading.memory_gb),
+                form=_form(candidate, candidates, reading),
+            )
+        )
+    return found
+
+
+def _text(reading: TitleReading, code: CodeFound) -> str:
+    return reading.text[reading.runs[code.at].start : reading.runs[code.end - 1].end]
+
+
+def _words(model: str) -> list[str]:
+    """Return a name's words; a letter behind a number is one of its own (6600M: 6600 and M)."""
+    return _NUMBER_AND_LETTERS.sub(r"\1 \2", model).split()
+
+
+def _says(reading: TitleReading, affixes: Mapping[str, int], word: str) -> bool:
+    """Say whether a title holds a word of a name, also in a seller's spelling (4080S: SUPER)."""
+    wanted = [run.text for run in runs(normalise(word))]
+    held = [run.text for run in reading.runs]
+    size = len(wanted)
+    if any(held[at : at + size] == wanted for at in range(len(held) - size + 1)):
+        return True
+    bit = affixes.get(word.lower())
+    return bit is not None and any(
+        (mention.before | mention.after) >> bit & 1 for mention in reading.mentions
+    )
+
+
+def _memory(
+    candidate: ScoredCandidate, siblings: Sequence[ScoredCandidate], stated: Sequence[float]
+) -> str:
+    if not stated:
+        sizes = {sibling.memory_gb for sibling in siblings if sibling.model == candidate.model}
+        return "memory unsaid" if len(sizes) > 1 else ""
+    if any(_same(candidate.memory_gb, size) for size in stated):
+        alike = all(_same(candidate.memory_gb, sibling.memory_gb) for sibling in siblings)
+        return "" if alike else "memory as stated"
+    return f"title states {' and '.join(f'{size:g}' for size in stated)} GB"
+
+
+def _same(one_gb: float, other_gb: float) -> bool:
+    return abs(one_gb - other_gb) < _SAME_MEMORY * max(one_gb, other_gb)
+
+
+def _form(
+    candidate: ScoredCandidate, siblings: Sequence[ScoredCandidate], reading: TitleReading
+) -> str:
+    form = candidate.form_factor
+    if form == DEFAULT_FORM_FACTOR or all(other.form_factor == form for other in siblings):
+        return ""
+    words = _FORM_WORDS.get(form, ())
+    said = any(run.text in words for run in reading.runs) or form.lower() in reading.text
+    return f"{form} as stated" if said else f"{form} unsaid"

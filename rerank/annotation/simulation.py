@@ -8,16 +8,14 @@ for the same numbers of answers over the same halves, so their differences are p
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from enum import Enum
+from typing import Any
 
 import numpy as np
 
-from index.errors import InputError
-from index.records import Listing
-from rerank.annotation.consensus import Consensus
-from rerank.annotation.diversity import title_key
+from rerank.annotation.agreement import Consensus
 from rerank.annotation.labelling import (
     DEFAULT_WEIGHT,
     AnnotatedListings,
@@ -25,16 +23,31 @@ from rerank.annotation.labelling import (
     side_of,
     words_of,
 )
-from rerank.annotation.laboratory import Laboratory
-from rerank.annotation.queue import QueueItem, QueueStrategy, order_queue
-from rerank.annotation.simulation_figures import Run, measured
-from rerank.bootstrap import LabelledListing
+from rerank.annotation.queue import QueueItem, QueueStrategy, order_queue, title_key
+from rerank.bootstrap.generator import LabelledListing
 from rerank.evaluation.gold import GoldKind, GoldListing, canonical_key
-from rerank.evaluation.outcomes import judge
+from rerank.evaluation.intervals import estimate
+from rerank.evaluation.metrics import (
+    accepted_share,
+    accepted_share_at_precision,
+    area_under_risk_coverage,
+    brier_score,
+    false_accept_rate,
+    precision_at_1,
+    precision_of_accepted,
+)
+from rerank.evaluation.outcomes import Outcomes, judge
+from rerank.features.cues import CueReader
+from rerank.index.errors import InputError
+from rerank.index.records import Listing
+from rerank.ranking import CandidateSource
 from rerank.resolver import Resolver
-from rerank.retrieval import Retriever
 from rerank.splits import Split
-from rerank.store.annotations import Verdict
+from rerank.store.rows import Verdict
+from rerank.training.evidence import Prepared, Preparer
+from rerank.training.sets import Stage, TrainingParameters, generated_listings, held_out
+from rerank.training.train import fit
+from rerank.training.trees import TreeParameters
 
 MakeItems = Callable[[Resolver, Sequence[Listing], Sequence[str]], list[QueueItem]]
 Teach = Callable[[Sequence[LabelledListing], float], AnnotatedListings]
@@ -119,12 +132,12 @@ class Simulation:
 
     def run(
         self, plan: SimulationPlan, *, progress: Callable[[float], None] = lambda share: None
-    ) -> list[Run]:
+    ) -> list[SimulatedRun]:
         """Return every measurement: of the base, then of each queue and number of answers."""
         runs = []
         for repeat in range(plan.repeats):
             pool, rest = halved(self._gold, plan.halving, seed=plan.seed * 1000 + repeat)
-            runs.append(Run(repeat, None, 0, self._measured(self._base, rest)))
+            runs.append(SimulatedRun(repeat, None, 0, self._measured(self._base, rest)))
             for at, queue in enumerate(plan.queues):
                 progress((repeat + at / len(plan.queues)) / plan.repeats)
                 runs += self._asked(plan, queue, repeat, pool, rest)
@@ -137,9 +150,9 @@ class Simulation:
         repeat: int,
         pool: Sequence[int],
         rest: Sequence[int],
-    ) -> list[Run]:
+    ) -> list[SimulatedRun]:
         """Ask in rounds, train after each, and measure."""
-        runs: list[Run] = []
+        runs: list[SimulatedRun] = []
         items, asked = self._base, list[int]()
         for number in plan.answers:
             known = set(asked)
@@ -153,7 +166,7 @@ class Simulation:
             )
             asked += [open_rows[at] for at in order]
             items = self._items(self._laboratory.resolver(self._taught(asked, plan.weight)))
-            runs.append(Run(repeat, queue, number, self._measured(items, rest)))
+            runs.append(SimulatedRun(repeat, queue, number, self._measured(items, rest)))
         return runs
 
     def _taught(self, asked: Sequence[int], weight: float) -> AnnotatedListings:
@@ -187,7 +200,9 @@ def halved(
     return sorted(pool), [row for row in range(len(gold)) if row not in inside]
 
 
-def answers_of(gold: Sequence[GoldListing], retriever: Retriever) -> dict[str, LabelledListing]:
+def answers_of(
+    gold: Sequence[GoldListing], retriever: CandidateSource
+) -> dict[str, LabelledListing]:
     """Return what a person who knows the gold would teach, by listing_id.
 
     A match is answered with the first accepted name that the registry has, with "none of these" if
@@ -219,3 +234,201 @@ def _group_of(gold: GoldListing, halving: Halving) -> str:
     if gold.kind is GoldKind.MATCH:
         return f"model {canonical_key(gold.gold_models[0])}"
     return f"words {words_of(gold.title)}"
+
+
+_LEAST_PROBABILITY = 1e-3  # a certain error counts as one in a thousand, not as infinite
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """A metric of a simulation's rest.
+
+    :param higher: whether higher is better.
+    """
+
+    name: str
+    label: str
+    higher: bool
+    of: Callable[[Outcomes], float | None]
+
+
+@dataclass(frozen=True, slots=True)
+class SimulatedRun:
+    """One model measured.
+
+    :param queue: what asked; None for the model without answers.
+    :param answers: how many were asked for.
+    :param values: by the measure's name; None where nothing was measured.
+    """
+
+    repeat: int
+    queue: QueueStrategy | None
+    answers: int
+    values: dict[str, float | None]
+
+
+def log_loss(outcomes: Outcomes) -> float | None:
+    """How surprised the probabilities are by the outcomes.
+
+    Definition: mean of -log p of what came true, p held within [0.001, 0.999]. Range [0, 6.9],
+    lower is better. Empty: None. Source: Good, Rational Decisions, 1952.
+    """
+    p = np.clip(outcomes.probability, _LEAST_PROBABILITY, 1 - _LEAST_PROBABILITY)
+    if not len(p):
+        return None
+    return float(-np.log(np.where(outcomes.correct, p, 1 - p)).mean())
+
+
+MEASURES = (
+    Measure("precision_at_1", "precision@1", True, lambda o: precision_at_1(o.ranks[o.is_match])),
+    Measure("brier", "Brier score", False, lambda o: brier_score(o.probability, o.correct)),
+    Measure("log_loss", "log loss", False, log_loss),
+    Measure(
+        "aurc",
+        "risk-coverage",
+        False,
+        lambda o: area_under_risk_coverage(o.probability, o.correct),
+    ),
+    Measure(
+        "accepted_at_99",
+        "accepted at 99 %",
+        True,
+        lambda o: accepted_share_at_precision(o.probability, o.correct, 0.99),
+    ),
+    Measure("accepted_share", "accepted", True, lambda o: accepted_share(o.accepted[o.is_match])),
+    Measure(
+        "precision_of_accepted",
+        "precision of these",
+        True,
+        lambda o: precision_of_accepted(o.correct[o.accepted]),
+    ),
+    Measure(
+        "nil_false_match_rate",
+        "false matches",
+        False,
+        lambda o: false_accept_rate(o.accepted[o.is_nil]),
+    ),
+)
+
+
+def measured(outcomes: Outcomes) -> dict[str, float | None]:
+    """Return every measure of a model's outcomes by name."""
+    return {measure.name: measure.of(outcomes) for measure in MEASURES}
+
+
+def figures(runs: Sequence[SimulatedRun], *, seed: int) -> dict[str, Any]:
+    """Return means, lifts over the base and paired differences to the random queue, for JSON.
+
+    A lift is a model's value less that of the base of its repeat, a difference less that of the
+    random queue with as many answers; each a mean over repeats with its 95 % bootstrap interval.
+    ``over_random`` is empty if the random queue was not simulated.
+
+    :param seed: of the bootstrap.
+    """
+    table = {(run.queue, run.answers, run.repeat): run.values for run in runs}
+    repeats = sorted({run.repeat for run in runs})
+    arms = dict.fromkeys((run.queue, run.answers) for run in runs if run.queue is not None)
+
+    def against(arm: Any, other: Any) -> dict[str, Any]:
+        found = {}
+        for measure in MEASURES:
+            pairs = (
+                (table[*arm, r][measure.name], table[*other, r][measure.name]) for r in repeats
+            )
+            found[measure.name] = _difference(pairs, seed)
+        return found
+
+    return {
+        "base": {m.name: _mean(table[None, 0, r][m.name] for r in repeats) for m in MEASURES},
+        "arms": [
+            {
+                "queue": queue.value,
+                "answers": answers,
+                "mean": {
+                    m.name: _mean(table[queue, answers, r][m.name] for r in repeats)
+                    for m in MEASURES
+                },
+                "lift": against((queue, answers), (None, 0)),
+                "over_random": (
+                    against((queue, answers), (QueueStrategy.RANDOM, answers))
+                    if (QueueStrategy.RANDOM, answers) in arms and queue is not QueueStrategy.RANDOM
+                    else {}
+                ),
+            }
+            for queue, answers in arms
+            if queue is not None
+        ],
+    }
+
+
+def _difference(pairs: Iterable[tuple[float | None, float | None]], seed: int) -> dict[str, Any]:
+    """Return the mean difference of pairs and its interval, to 6 digits: lifts are small."""
+    gaps = np.array([a - b for a, b in pairs if a is not None and b is not None], np.float64)
+    figure = estimate(lambda values: float(values.mean()) if len(values) else None, gaps, seed=seed)
+    bounds = [None, None] if figure.ci95 is None else [round(end, 6) for end in figure.ci95]
+    value = None if figure.value is None else round(figure.value, 6)
+    return {"value": value, "ci95": bounds, "n": figure.n}
+
+
+def _mean(values: Iterable[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return round(float(np.mean(known)), 6) if known else None
+
+
+# A quarter of the trees that are trained for use, each four times as steep: hundreds of trainings
+# are compared with each other, none is used.
+_FEWER_TREES = 4
+# The threshold for a stated precision rests on a few errors; on few listings it jumps about, and
+# so would the share accepted. Listings to calibrate on cost little: no tree is trained on them.
+_MORE_VALIDATION = 4
+
+
+class Laboratory:
+    """Generated listings with all that needs no model, computed once and kept in memory.
+
+    :param parameters: sizes and seed; trees are fewer and steeper than it says, and it calibrates
+        on four times as many listings.
+    """
+
+    def __init__(
+        self,
+        retriever: CandidateSource,
+        cues: CueReader,
+        parameters: TrainingParameters,
+        *,
+        progress: Callable[[float], None] = lambda share: None,
+    ) -> None:
+        self._retriever, self._cues = retriever, cues
+        self._parameters = replace(
+            parameters,
+            ranker=_steeper(parameters.ranker),
+            offer=_steeper(parameters.offer),
+            validation_listings=parameters.validation_listings * _MORE_VALIDATION,
+        )
+        self._preparer = Preparer(retriever, cues)
+        self._prepared: dict[Stage, Sequence[Prepared]] = {}
+        for stage, listings in self._generated().items():
+            progress(len(self._prepared) / len(Stage))
+            lost = held_out(len(listings), parameters) if stage is Stage.OFFER else None
+            self._prepared[stage] = list(self._preparer.batches(listings, held_out=lost))
+
+    @property
+    def retriever(self) -> CandidateSource:
+        """What proposes candidates."""
+        return self._retriever
+
+    def resolver(self, annotated: AnnotatedListings) -> Resolver:
+        """Train a model with annotations and return a resolver that carries it."""
+        fitted = fit(self._prepared.__getitem__, annotated, self._preparer, self._parameters)
+        return Resolver(self._retriever, fitted.model(), self._cues, index_version="simulation")
+
+    def _generated(self) -> dict[Stage, list[LabelledListing]]:
+        return generated_listings(self._retriever.table.records, self._parameters)
+
+
+def _steeper(trees: TreeParameters) -> TreeParameters:
+    return replace(
+        trees,
+        trees=max(1, trees.trees // _FEWER_TREES),
+        learning_rate=trees.learning_rate * _FEWER_TREES,
+    )

@@ -5,17 +5,21 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from index.records import DEFAULT_FORM_FACTOR
-from rerank.bootstrap import quantities
-from rerank.bootstrap.catalog import DROPPED_SUFFIXES, ModelEntry
-from rerank.bootstrap.dice import Dice
-from rerank.bootstrap.part_numbers import CODE_BUILDERS, Code
-from rerank.bootstrap.part_numbers.code import digits, letters
-from rerank.bootstrap.product import Product
-from rerank.bootstrap.seller import Partners
+from rerank.bootstrap.catalog import (
+    DROPPED_SUFFIXES,
+    ModelEntry,
+    Product,
+    bits_text,
+    bus_text,
+    memory_french,
+    memory_spaced,
+    memory_text,
+    memory_type,
+)
+from rerank.bootstrap.codes import CODE_BUILDERS, PartNumber, digits, letters
+from rerank.bootstrap.grammar import Dice, Partners, Vocabulary, render
 from rerank.bootstrap.spelling import EDITION_WORDS, spell, spell_cyrillic
-from rerank.bootstrap.template import render
-from rerank.bootstrap.vocabulary import Vocabulary
+from rerank.index.records import DEFAULT_FORM_FACTOR
 
 # Codes of these partners spell the model; one of them stands in when a title has only a code.
 READABLE = ("asus", "gigabyte", "msi", "pny", "powercolor", "asrock", "afox")
@@ -179,7 +183,7 @@ class Card:
 
     def bus(self) -> str:
         """Return the bus; it states the form factor of plug-in cards."""
-        text = quantities.bus_text(self.product, self.dice)
+        text = bus_text(self.product, self.dice)
         self.form_stated |= bool(text)
         return text
 
@@ -211,7 +215,7 @@ class Card:
         )
         return self.prove(self.dice.pick(self.product.record.part_numbers) + self.dice.pick(tails))
 
-    def _built(self, key: str) -> Code | None:
+    def _built(self, key: str) -> PartNumber | None:
         builder = CODE_BUILDERS.get(key)
         return builder(self.product, self.dice) if builder else None
 
@@ -246,7 +250,7 @@ class Card:
             and other.record.memory_type != record.memory_type
             for other in self.entry.products
         )
-        return quantities.memory_type(self.product, self.dice, exact=exact)
+        return memory_type(self.product, self.dice, exact=exact)
 
     def odd(self) -> str:
         """Return the name with a wrong or borrowed series word."""
@@ -260,7 +264,7 @@ class Card:
         """
         name = self.product.name
         edition = set(name.suffixes) & DROPPED_SUFFIXES
-        size = self.memory(quantities.memory_text(self.product, self.dice))
+        size = self.memory(memory_text(self.product, self.dice))
         if not self.entry.memory_tells(self.product):
             return f"{self.model_text(self.entry.shapes.full, loose=False)} {size}"
         kept = tuple(word for word in name.suffixes if word not in edition)
@@ -286,7 +290,7 @@ class Card:
         if short is None:
             return self.model_text(self.entry.shapes.short, loose=True)
         self.named = True
-        return self.prove(f"{short} {self.memory(quantities.memory_text(self.product, self.dice))}")
+        return self.prove(f"{short} {self.memory(memory_text(self.product, self.dice))}")
 
     def random_text(self, texts: tuple[str, ...]) -> str:
         """Return one of the texts with its random ids and rival filled in."""
@@ -401,16 +405,14 @@ FIELDS: dict[str, Callable[[Card], str]] = {
     "glued_gf": lambda c: ("GF" if c.product.geforce else "") + _glued(c),
     "cyr": Card.cyrillic,
     "mem": lambda c: c.memory(
-        quantities.memory_text(
-            c.product, c.dice, cyrillic=any(f.endswith(("_ru", "_uk")) for f in c.used)
-        )
+        memory_text(c.product, c.dice, cyrillic=any(f.endswith(("_ru", "_uk")) for f in c.used))
     ),
-    "mem_spaced": lambda c: c.memory(quantities.memory_spaced(c.product)),
-    "mem_fr": lambda c: c.memory(quantities.memory_french(c.product, c.dice)),
+    "mem_spaced": lambda c: c.memory(memory_spaced(c.product)),
+    "mem_fr": lambda c: c.memory(memory_french(c.product, c.dice)),
     "size_short": Card.size_short,
     "mt": Card.memory_kind,
     "bus": Card.bus,
-    "bits": lambda c: quantities.bits_text(c.product, c.dice),
+    "bits": lambda c: bits_text(c.product, c.dice),
     "form": Card.form,
     "code": lambda c: c.code(readable=False),
     "idcode": lambda c: c.code(readable=True),

@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
-from index.records import GpuRecord, Listing
 from rerank.bootstrap.card import Card
-from rerank.bootstrap.catalog import Catalog, Deck, ModelEntry
-from rerank.bootstrap.dice import Dice, Weighted
-from rerank.bootstrap.listing import LabelledListing
-from rerank.bootstrap.noise import disturb
-from rerank.bootstrap.product import Product
-from rerank.bootstrap.seller import Partners
-from rerank.bootstrap.spelling import key_of
-from rerank.bootstrap.template import render
-from rerank.bootstrap.vocabulary import DEFAULT_PATH, Grammar, Vocabulary, load_vocabulary
+from rerank.bootstrap.catalog import Catalog, Deck, ModelEntry, Product
+from rerank.bootstrap.grammar import (
+    DEFAULT_PATH,
+    Dice,
+    Grammar,
+    Partners,
+    Vocabulary,
+    Weighted,
+    load_vocabulary,
+    render,
+)
+from rerank.bootstrap.spelling import disturb, key_of
+from rerank.index.records import GpuRecord, Listing
 
 DEFAULT_NIL_SHARE = 0.35
 # How often a listing's vendor column and description are filled.
@@ -176,3 +180,22 @@ def _without_real_names(vocabulary: Vocabulary, catalog: Catalog) -> Vocabulary:
             if key_of("".join(part for part in text if isinstance(part, str)).split()) not in real
         )
     return replace(vocabulary, words=words)
+
+
+@dataclass(frozen=True, slots=True)
+class LabelledListing:
+    """A generated listing with its label.
+
+    ``gpu_id`` is a variant consistent with everything the text states, ``model`` its model; both
+    are None for ``nil``. ``mentions`` is the model a nil listing names without selling it, and
+    ``template`` the name of the grammar that made it.
+    """
+
+    listing: Listing
+    kind: Literal["match", "nil"]
+    gpu_id: str | None
+    model: str | None
+    memory_stated: bool
+    form_stated: bool
+    mentions: str | None
+    template: str

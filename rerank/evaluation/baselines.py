@@ -5,15 +5,26 @@ Each sees titles and the registry's model names, nothing else, and none is train
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+import math
+import os
+import platform
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from itertools import pairwise
+from statistics import median
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from index.errors import InputError
-from index.records import GpuRecord
-from index.text import normalise, runs
+from rerank.evaluation.gold import GoldListing
+from rerank.evaluation.outcomes import rank_of_models
+from rerank.index.errors import InputError
+from rerank.index.records import GpuRecord, Listing, Route
+from rerank.index.text import normalise, runs
+from rerank.ranking import Candidates, ModelTable
+from rerank.resolution import Resolution
 
 Scores = NDArray[np.floating[Any]]
 
@@ -146,3 +157,173 @@ def _sorted_models(models: Sequence[str]) -> list[str]:
 
 def _tokens(text: str) -> frozenset[str]:
     return frozenset(run.text for run in runs(normalise(text)))
+
+
+N_CANDIDATES = 20
+ROUTE_CUTOFFS = (1, 3, 10, 20)
+_BATCH = 500
+
+
+class RoutedRetriever(Protocol):
+    """A retriever whose routes can be asked one by one."""
+
+    @property
+    def table(self) -> ModelTable:
+        """The models candidates come from."""
+
+    def retrieve(
+        self, listings: Sequence[Listing], *, n_candidates: int = 20, route: Route = Route.FUSED
+    ) -> Candidates:
+        """Return up to ``n_candidates`` variants of each listing, best first."""
+
+
+def route_ranks(
+    retriever: RoutedRetriever, matches: Sequence[GoldListing], route: Route
+) -> list[float]:
+    """Return the place of the first right model of each listing, infinite if it is not found."""
+    ranks: list[float] = []
+    for start in range(0, len(matches), _BATCH):
+        chunk = matches[start : start + _BATCH]
+        batch = retriever.retrieve(
+            [item.listing for item in chunk], n_candidates=N_CANDIDATES, route=route
+        )
+        names = [retriever.table.records[row].model for row in batch.record.tolist()]
+        bounds = pairwise(batch.offsets.tolist())
+        ranks += [
+            rank_of_models(names[a:b], item) for (a, b), item in zip(bounds, chunk, strict=True)
+        ]
+    return ranks
+
+
+LATENCY_LISTINGS = 300
+LATENCY_WARM_UP = 20
+
+
+class ResolvesOne(Protocol):
+    """What is timed."""
+
+    def resolve(self, listing: Listing, *, top_k: int = 20) -> Resolution:
+        """Resolve one listing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Latency:
+    """Quantiles of the time one listing takes, in milliseconds; None if none was timed."""
+
+    p50: float | None
+    p99: float | None
+    n: int
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain values for JSON."""
+        return asdict(self)
+
+
+def latency_ms(resolver: ResolvesOne, listings: Sequence[Listing]) -> Latency:
+    """Time single listings after a warm-up: up to 300, spread evenly over all."""
+    step = max(1, len(listings) // LATENCY_LISTINGS)
+    timed = listings[::step][:LATENCY_LISTINGS]
+    for listing in timed[:LATENCY_WARM_UP]:
+        resolver.resolve(listing)
+    took = []
+    for listing in timed:
+        start = time.perf_counter_ns()
+        resolver.resolve(listing)
+        took.append((time.perf_counter_ns() - start) / 1e6)
+    if not took:
+        return Latency(None, None, 0)
+    p50, p99 = np.quantile(took, (0.5, 0.99)).round(3).tolist()
+    return Latency(p50, p99, len(took))
+
+
+def this_machine() -> dict[str, Any]:
+    """Return the cores this process may use, Python's version and the platform."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return {
+        "cores": cores,
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+    }
+
+
+_DIGITS = 6  # significant ones kept in JSON
+
+
+@dataclass(frozen=True, slots=True)
+class RepeatedFigure:
+    """A measured value.
+
+    :param median: of the measurements.
+    :param low: the least of them; with so few, a range says more than a quantile.
+    :param high: the greatest.
+    :param values: all, in the order they were measured; empty for what is derived from others.
+    """
+
+    median: float
+    low: float
+    high: float
+    values: tuple[float, ...] = ()
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> RepeatedFigure:
+        """Summarise measurements of one thing.
+
+        :raises InputError: if there are none.
+        """
+        if not values:
+            raise InputError("expected at least one measurement to summarise, got none")
+        return cls(float(median(values)), float(min(values)), float(max(values)), tuple(values))
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> RepeatedFigure:
+        """Return what `as_json` wrote."""
+        low, high = content["range"]
+        return cls(content["median"], low, high, tuple(content["values"]))
+
+    def as_json(self) -> dict[str, Any]:
+        """Return plain values, six digits of each."""
+        return {
+            "median": _short(self.median),
+            "range": [_short(self.low), _short(self.high)],
+            "values": [_short(value) for value in self.values],
+        }
+
+
+def rate_of(count: int, seconds: Sequence[float]) -> RepeatedFigure:
+    """Return how many a second each measurement did.
+
+    :param count: done in each of the measurements.
+    """
+    return RepeatedFigure.of([count / max(took, 1e-9) for took in seconds])
+
+
+def quotient(ours: RepeatedFigure, theirs: RepeatedFigure) -> RepeatedFigure:
+    """Return how many times theirs ours is.
+
+    The range goes from our least over their greatest to our greatest over their least: whichever
+    of the measurements are paired, their quotient lies in it.
+    """
+    return RepeatedFigure(
+        ours.median / theirs.median, ours.low / theirs.high, ours.high / theirs.low
+    )
+
+
+def growth_exponent(sizes: Sequence[float], values: Sequence[float]) -> float | None:
+    """Return b of values ~ sizes ** b, by least squares over logarithms.
+
+    1 is linear, 0 is flat. None with fewer than two sizes.
+
+    :raises InputError: if the lengths differ or something is not above 0.
+    """
+    if len(sizes) != len(values) or min((*sizes, *values), default=1) <= 0:
+        raise InputError("expected as many values as sizes, all above 0")
+    if len(set(sizes)) < 2:
+        return None
+    x, y = [math.log(size) for size in sizes], [math.log(value) for value in values]
+    mean_x, mean_y = sum(x) / len(x), sum(y) / len(y)
+    above = sum((a - mean_x) * (b - mean_y) for a, b in zip(x, y, strict=True))
+    return above / sum((a - mean_x) ** 2 for a in x)
+
+
+def _short(value: float) -> float:
+    return float(f"{value:.{_DIGITS}g}")

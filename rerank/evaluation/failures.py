@@ -2,32 +2,31 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from enum import Enum
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from index.errors import InputError
-from index.records import GpuRecord
-from rerank.evaluation.causes import Cause, Situation, cause_of
-from rerank.evaluation.failure_cases import (
-    NO_ROW,
-    Case,
-    KnownModels,
-    Shares,
-    find_cases,
-    offer_shares,
-    ranker_shares,
-)
-from rerank.evaluation.gold import GoldKind, GoldListing
-from rerank.evaluation.outcomes import lost_to
-from rerank.explanation import strongest, words_of
-from rerank.features import CANDIDATE_FEATURES, OFFER_FEATURES
-from rerank.resolver import Evidence, Resolution, Resolver
-from rerank.retrieval import ModelTable
+from rerank.evaluation.gold import GoldKind, GoldListing, canonical_key
+from rerank.evaluation.metrics import TOP_GRADE
+from rerank.evaluation.outcomes import errors_of, grade, lost_to
+from rerank.explanation import ranking_shares, strongest, words_of
+from rerank.features.candidates import CANDIDATE_FEATURES
+from rerank.features.offers import OFFER_FEATURES
+from rerank.index.errors import InputError
+from rerank.index.lexicon import TitleReading
+from rerank.index.naming import parse_model
+from rerank.index.records import GpuRecord
+from rerank.index.text import runs
+from rerank.ranking import Evidence, ModelTable
+from rerank.resolution import Resolution, ScoredCandidate
+from rerank.resolver import Resolver
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,3 +192,398 @@ def _by_name(names: Sequence[str], values: NDArray[np.float32], row: int) -> dic
 
 def _rounded(value: float) -> float:
     return round(float(value), 4)
+
+
+N_CANDIDATES = 20
+NO_ROW = -1
+
+Shares = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A wrong answer.
+
+    :param error: what `errors_of` says of it.
+    :param number: its listing's place in the evidence.
+    :param chosen: row of the first candidate in the evidence, -1 if there was no candidate.
+    :param right: row of the best-ranked right candidate, -1 if there is none.
+    """
+
+    error: dict[str, Any]
+    gold: GoldListing
+    answer: Resolution
+    number: int
+    chosen: int
+    right: int
+
+    @property
+    def is_decision(self) -> bool:
+        """Whether the order left nothing to wish for, so that only the decision was wrong."""
+        return self.gold.kind is GoldKind.NIL or (self.chosen == self.right != NO_ROW)
+
+
+class KnownModels:
+    """Which records of a registry a gold listing may mean."""
+
+    def __init__(self, table: ModelTable) -> None:
+        self._table = table
+
+    @cached_property
+    def by_key(self) -> dict[str, list[int]]:
+        """Rows of the registry by `canonical_key` of their model."""
+        rows: dict[str, list[int]] = {}
+        for row, record in enumerate(self._table.records):
+            rows.setdefault(canonical_key(record.model), []).append(row)
+        return rows
+
+    def holds(self, gold: GoldListing) -> bool:
+        """Say whether a right model is there, in the memory size the listing states."""
+        return any(fits(gold, self._table.records[row]) for row in self._rows(gold))
+
+    def is_named(self, gold: GoldListing, evidence: Evidence, number: int) -> bool:
+        """Say whether the lexicon reads a right model in the title of a listing."""
+        models = np.unique(self._table.model_of_record[self._rows(gold)]).astype(np.int64)
+        listing = np.full(len(models), number, np.int64)
+        found = evidence.candidates.names.find(listing, models, self._table.n_models)
+        return bool((found >= 0).any())
+
+    def _rows(self, gold: GoldListing) -> list[int]:
+        keys = dict.fromkeys(canonical_key(model) for model in gold.gold_models)
+        return [row for key in keys for row in self.by_key.get(key, ())]
+
+
+def find_cases(
+    resolver: Resolver,
+    gold: Sequence[GoldListing],
+    answers: Sequence[Resolution],
+    *,
+    limit: int,
+) -> tuple[list[Case], Evidence]:
+    """Return the first ``limit`` wrong answers, costliest first, and the evidence of them alone.
+
+    :raises InputError: if answers are not those of the resolver.
+    """
+    # Ids may repeat where sets were put together; places do not.
+    placed = [replace(item, listing_id=f"{at:09d}") for at, item in enumerate(gold)]
+    errors = errors_of(placed, answers)[:limit]
+    places = [int(error["listing_id"]) for error in errors]
+    listings = [gold[place].listing for place in places]
+    evidence = resolver.evidence(listings, n_candidates=N_CANDIDATES)
+    cases = [
+        _case(error, gold[place], answers[place], evidence, number, resolver.table)
+        for number, (error, place) in enumerate(zip(errors, places, strict=True))
+    ]
+    return cases, evidence
+
+
+def fits(gold: GoldListing, variant: GpuRecord | ScoredCandidate) -> bool:
+    """Say whether this is a right model in the memory size the listing states, if it does."""
+    bare = ScoredCandidate("", variant.model, variant.memory_gb, "", 0.0, 0.0, 0.0)
+    return grade(replace(gold, gold_form=""), bare) == TOP_GRADE
+
+
+def ranker_shares(
+    resolver: Resolver, evidence: Evidence, cases: Sequence[Case]
+) -> dict[int, Shares]:
+    """Return what each feature did for the chosen candidate, less for the right one if there is.
+
+    In units of the ranker's score, shape (features,), by the number of each case that is no mere
+    wrong decision. One call explains all rows.
+    """
+    ranked = [case for case in cases if not case.is_decision and case.chosen != NO_ROW]
+    rows = sorted({row for case in ranked for row in (case.chosen, case.right)} - {NO_ROW})
+    if not rows:
+        return {}
+    shares = ranking_shares(resolver.model, evidence.features[rows])
+    by_row = dict(zip(rows, shares, strict=True))
+    nothing = np.zeros(shares.shape[1])
+    return {case.number: by_row[case.chosen] - by_row.get(case.right, nothing) for case in ranked}
+
+
+def offer_shares(
+    resolver: Resolver, evidence: Evidence, cases: Sequence[Case]
+) -> dict[int, Shares]:
+    """Return what each feature did for accepting, by the number of each wrong decision.
+
+    In log-odds, shape (offer features,). One call explains all rows.
+    """
+    from rerank.training.trees import contributions
+
+    numbers = [case.number for case in cases if case.is_decision]
+    if not numbers:
+        return {}
+    shares = contributions(resolver.model.offer_text, evidence.offers[numbers])[:, :-1]
+    return dict(zip(numbers, shares, strict=True))
+
+
+def _case(
+    error: dict[str, Any],
+    gold: GoldListing,
+    answer: Resolution,
+    evidence: Evidence,
+    number: int,
+    table: ModelTable,
+) -> Case:
+    start, stop = evidence.candidates.offsets[number : number + 2].tolist()
+    records = evidence.candidates.record[start:stop].tolist()
+    rows = {table.records[record].gpu_id: start + at for at, record in enumerate(records)}
+    unknown = [c.gpu_id for c in answer.candidates if c.gpu_id not in rows]
+    if unknown:
+        raise InputError(
+            f"listing {gold.listing_id!r}: the answer has the candidate {unknown[0]!r}, which the "
+            "resolver does not retrieve for it; pass the resolver that gave the answers"
+        )
+    right = _right(gold, answer.candidates)
+    return Case(
+        error,
+        gold,
+        answer,
+        number,
+        chosen=rows[answer.candidates[0].gpu_id] if answer.candidates else NO_ROW,
+        right=NO_ROW if right is None else rows[right.gpu_id],
+    )
+
+
+def _right(gold: GoldListing, candidates: Sequence[ScoredCandidate]) -> ScoredCandidate | None:
+    """Return the best-ranked right candidate: the first itself, unless it is wrong.
+
+    Of several behind it, one that has the stated form as well comes first.
+    """
+    if candidates and fits(gold, candidates[0]):
+        return candidates[0]
+    exact = (c for c in candidates if grade(gold, c) == TOP_GRADE)
+    return next(exact, None) or next((c for c in candidates if fits(gold, c)), None)
+
+
+SYSTEM_KINDS = ("laptop", "system", "rig")
+OTHER_GOODS_KINDS = (
+    "empty",
+    "box",
+    "holder",
+    "cooling",
+    "connector",
+    "picture",
+    "wanted",
+    "service",
+    "cpu",
+    "storage",
+    "other_part",
+    "video_gear",
+    "defect",
+)
+_MOBILE = frozenset(["mobile", "Max-Q", "MXM"])
+# A part number mixes letters and digits at length: GV-N1656OC, 36NOL7MD1VOC; RTX5070Ti does not.
+_CODE_LETTERS, _CODE_RUNS, _UNBROKEN_CODE_RUNS = 7, 3, 4
+_WORD = re.compile(r"\S+")
+_SMALL_LEAD = 3.0  # of scores; a lead over a model of another number is 5 to 9
+_NOTICEABLE = -0.1  # log-odds; less pulls a probability down by 0.025 at most
+
+
+class Cause(Enum):
+    """Why a listing was answered wrongly; the value is its key in reports."""
+
+    NOT_IN_REGISTRY = "registry lacks the model"
+    NOT_RETRIEVED = "not retrieved"
+    PART_NUMBER = "part number unknown"
+    MISREAD = "number misread"
+    OTHER_CARD = "another card is named"
+    MEMORY = "memory size"
+    FORM = "mobile or desktop"
+    SUFFIX = "suffix"
+    LINE = "sibling line"
+    WHOLE_SYSTEM = "whole computer"
+    ACCESSORY_ACCEPTED = "accessory taken for a card"
+    CARD_REFUSED = "card taken for an accessory"
+    SHORT_NAME = "name incomplete"
+    CODE_ALONE = "part number alone"
+    CLOSE_RIVAL = "close rival"
+    LOW_CONFIDENCE = "low confidence"
+
+    @property
+    def sentence(self) -> str:
+        """What it means, for people."""
+        return _SENTENCES[self]
+
+
+_SENTENCES = {
+    Cause.NOT_IN_REGISTRY: "The registry has no such model, or not with this memory size.",
+    Cause.NOT_RETRIEVED: "The title names the model, but it was cut from the candidates.",
+    Cause.PART_NUMBER: "Only a part number that no rule and no list reads names the model.",
+    Cause.MISREAD: "The model's number was not read, or digits of something else were.",
+    Cause.OTHER_CARD: "The title names another card, which was taken or cast doubt.",
+    Cause.MEMORY: "The memory size told the cards apart, and did not decide.",
+    Cause.FORM: "A mobile and a desktop card of one number were confused.",
+    Cause.SUFFIX: "Models that differ in a suffix (Ti, XT, SUPER, Ada) were confused.",
+    Cause.LINE: "Models of one number in different lines (GT, GTX, RX, Pro) were confused.",
+    Cause.WHOLE_SYSTEM: "Words for a laptop, a computer or a rig decided.",
+    Cause.ACCESSORY_ACCEPTED: "Something else is sold that is named after the card.",
+    Cause.CARD_REFUSED: "Words for a box, a cooler or other goods cast doubt on a card.",
+    Cause.SHORT_NAME: "The title leaves out words of the name (GeForce, GTX, Radeon).",
+    Cause.CODE_ALONE: "A part number was read rightly, but nothing else confirms it.",
+    Cause.CLOSE_RIVAL: "Another model is about as plausible by what the title shows.",
+    Cause.LOW_CONFIDENCE: "The answer is right, and the evidence too thin to accept it.",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """What a cause is read from.
+
+    :param is_match: whether the listing sells a GPU; if not, it was accepted by mistake.
+    :param in_registry: whether the registry has the model sold, with the size stated.
+    :param named: whether the title names a right model as far as the lexicon can read.
+    :param chosen: the best candidate; None if there was none.
+    :param right: the best-ranked right candidate; None if there is none, ``chosen`` if it is right.
+    :param chosen_values: the chosen candidate's features by name.
+    :param right_values: those of the right one, empty without one.
+    :param offer_values: features of the offer by name.
+    :param offer_shares: their contributions in log-odds; empty unless the decision was wrong.
+    """
+
+    reading: TitleReading
+    is_match: bool
+    in_registry: bool
+    named: bool
+    chosen: GpuRecord | None
+    right: GpuRecord | None
+    chosen_values: Mapping[str, float]
+    right_values: Mapping[str, float]
+    offer_values: Mapping[str, float]
+    offer_shares: Mapping[str, float]
+
+
+def cause_of(situation: Situation) -> Cause:
+    """Return the cause of a wrong answer by the rules of this module."""
+    if not situation.is_match:
+        return _of_accepted_goods(situation)
+    chosen, right = situation.chosen, situation.right
+    if chosen is None or right is None:
+        return _of_loss(situation)
+    if right is chosen:
+        return _of_held_back(situation)
+    if right.model == chosen.model:
+        return Cause.MEMORY
+    return _of_confusion(situation, chosen, right)
+
+
+def has_code(reading: TitleReading) -> bool:
+    """Say whether a word of a title looks like a part number: long, letters and digits mixed."""
+    return any(_is_code(match[0]) for match in _WORD.finditer(reading.text))
+
+
+def _is_code(word: str) -> bool:
+    pieces = runs(word)
+    letters = sum(len(piece.text) for piece in pieces)
+    enough = _UNBROKEN_CODE_RUNS if word.isalnum() else _CODE_RUNS
+    mixed = any(p.text.isdigit() for p in pieces) and not all(p.text.isdigit() for p in pieces)
+    return letters >= _CODE_LETTERS and len(pieces) >= enough and mixed
+
+
+def _of_loss(situation: Situation) -> Cause:
+    if not situation.in_registry:
+        return Cause.NOT_IN_REGISTRY
+    return Cause.NOT_RETRIEVED if situation.named else _of_unread(situation.reading)
+
+
+def _of_unread(reading: TitleReading) -> Cause:
+    return Cause.PART_NUMBER if has_code(reading) else Cause.MISREAD
+
+
+def _of_confusion(situation: Situation, chosen: GpuRecord, right: GpuRecord) -> Cause:
+    """Return why another model came first: unread, another number, or what sets siblings apart."""
+    if situation.right_values["named"] < 1:
+        return _of_unread(situation.reading)
+    own, other = parse_model(right.model), parse_model(chosen.model)
+    if own.key != other.key:
+        is_named = situation.chosen_values["named"] >= 1
+        return Cause.OTHER_CARD if is_named else Cause.CLOSE_RIVAL
+    if (right.form_factor in _MOBILE) is not (chosen.form_factor in _MOBILE):
+        return Cause.FORM
+    if situation.right_values["memory_fit"] > situation.chosen_values["memory_fit"]:
+        return Cause.MEMORY
+    return Cause.SUFFIX if set(own.suffix) != set(other.suffix) else Cause.LINE
+
+
+def _of_accepted_goods(situation: Situation) -> Cause:
+    values = situation.offer_values
+    if any(_cues(values, kind) for kind in SYSTEM_KINDS):
+        return Cause.WHOLE_SYSTEM
+    if any(_cues(values, kind) for kind in OTHER_GOODS_KINDS):
+        return Cause.ACCESSORY_ACCEPTED
+    if values["glued_foreign"] > 0 or values["prefix_fit"] < 0:
+        return Cause.MISREAD
+    misfits = values["suffix_extra"] > 0 or values["line_conflict"] > 0
+    if misfits or values["model_memory_fit"] < 0 or values["vendor_fit"] < 0:
+        return Cause.NOT_IN_REGISTRY
+    return Cause.ACCESSORY_ACCEPTED
+
+
+def _of_held_back(situation: Situation) -> Cause:
+    """Return the kind of evidence whose contributions lowered the log-odds most.
+
+    Only evidence that is there counts: that no box is mentioned lowers nothing.
+    """
+    values, shares = situation.offer_values, situation.offer_shares
+    harm = {
+        cause: sum(shares[name] for name, is_there in signs.items() if is_there(values[name]))
+        for cause, signs in _SIGNS.items()
+    }
+    worst = min(harm, key=lambda cause: harm[cause])
+    if harm[worst] <= _NOTICEABLE:
+        return worst
+    return Cause.CODE_ALONE if values["code_length"] > 0 else Cause.LOW_CONFIDENCE
+
+
+def _cues(values: Mapping[str, float], kind: str) -> float:
+    """Return how many unexcused words of a kind the title holds."""
+    return values[f"{kind}_before"] + values[f"{kind}_after"]
+
+
+def _some(value: float) -> bool:
+    return value > 0
+
+
+def _contrary(value: float) -> bool:
+    return value < 0
+
+
+def _several(value: float) -> bool:
+    return value > 1
+
+
+def _small(value: float) -> bool:
+    return value < _SMALL_LEAD
+
+
+def _cue_columns(kinds: tuple[str, ...]) -> dict[str, Callable[[float], bool]]:
+    return {f"{kind}_{where}": _some for kind in kinds for where in ("before", "after", "excused")}
+
+
+_SIGNS: dict[Cause, dict[str, Callable[[float], bool]]] = {
+    Cause.WHOLE_SYSTEM: _cue_columns(SYSTEM_KINDS),
+    Cause.CARD_REFUSED: {
+        **_cue_columns((*OTHER_GOODS_KINDS, "for", "only", "story", "sale_of_many")),
+        "meant_for": _some,
+    },
+    Cause.SUFFIX: {"suffix_missing": _some, "suffix_absent": _some, "suffix_extra": _some},
+    Cause.MEMORY: {
+        "memory_fit": _contrary,
+        "model_memory_fit": _contrary,
+        "memory_type_fit": _contrary,
+        "memory_rival": _some,
+    },
+    Cause.FORM: {"form_fit": _contrary},
+    Cause.LINE: {
+        "line_conflict": _some,
+        "prefix_fit": _contrary,
+        "glued_foreign": _some,
+        "vendor_fit": _contrary,
+        "partner_fit": _contrary,
+    },
+    Cause.OTHER_CARD: {"mention_order": _some, "compared": _some, **_cue_columns(("than",))},
+    Cause.CLOSE_RIVAL: {"lead": _small, "exact_rivals": _some, "named_models": _several},
+    Cause.SHORT_NAME: {"line_absent": _some, "words_absent": _some},
+    Cause.CODE_ALONE: {"code_length": _some, "code_certain": _some},
+}
+"""The evidence that may speak against a right answer, and when a feature's value is such."""

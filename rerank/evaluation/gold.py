@@ -10,16 +10,16 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
-from index.errors import FaultsError, InputError
-from index.file_faults import not_utf8_text
-from index.records import GpuRecord, Listing
-from index.text import normalise
-from rerank.bootstrap import LabelledListing, generate
+from rerank.bootstrap.generator import LabelledListing, generate
+from rerank.conformal import NO_MATCH
+from rerank.index.errors import FaultsError, InputError, not_utf8_text
+from rerank.index.records import GpuRecord, Listing
+from rerank.index.text import normalise
 from rerank.splits import Split, models_of
 
 COLUMNS = (
@@ -233,3 +233,17 @@ def _listing(row: dict[str | None, str | None]) -> GoldListing:
         cell.get("language", ""),
         cell.get("listing_group", ""),
     )
+
+
+def covered(candidate_set: Collection[str], gold: GoldListing) -> bool:
+    """Return whether a candidate set holds the truth: an accepted model, or "no match" for nil.
+
+    :param candidate_set: models and `NO_MATCH`; names compare by their `canonical_key`.
+    :raises InputError: if the listing is ambiguous, so that nothing is known to be true.
+    """
+    if gold.kind is GoldKind.AMBIGUOUS:
+        raise InputError(f"listing {gold.listing_id!r} is ambiguous: leave it out of the coverage")
+    if gold.kind is GoldKind.NIL:
+        return NO_MATCH in candidate_set
+    keys = {canonical_key(model) for model in candidate_set if model != NO_MATCH}
+    return any(canonical_key(model) in keys for model in gold.gold_models)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from rerank.evaluation.gold import GoldKind, GoldListing, canonical_key
 from rerank.evaluation.metrics import TOP_GRADE
-from rerank.resolver import Decision, Resolution, ScoredCandidate
+from rerank.resolution import Decision, Resolution, ScoredCandidate
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]

@@ -13,13 +13,19 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from index.name_evidence import NAME_FEATURES
-from index.records import GpuRecord, Listing
-from index.stated_memory import agreement, memory_agreement, padded, same_size, stated_sizes
-from index.text import normalise
 from rerank.features.cues import CATEGORIES, CueHits
 from rerank.features.stated_words import FORM_FAMILIES, StatedWords, form_family
-from rerank.retrieval import Candidates, ModelTable
+from rerank.index.name_evidence import (
+    NAME_FEATURES,
+    agreement,
+    memory_agreement,
+    padded,
+    same_size,
+    stated_sizes,
+)
+from rerank.index.records import GpuRecord, Listing
+from rerank.index.text import normalise
+from rerank.ranking import Candidates, ModelTable
 
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]
@@ -50,9 +56,9 @@ _OWN_FEATURES = (
     "memory_rival",
 )
 CANDIDATE_FEATURES = (*NAME_FEATURES, *_OWN_FEATURES)
-"""Name features are those of `index.name_evidence`, all -1 for a model the title does not name;
-name_quality is 2 less where memory_rival is 1: a full name with an impossible memory size is worth
-less than a short one with the right size. Then:
+"""Name features are those of `rerank.index.name_evidence`, all -1 for a model not named in the
+title; name_quality is 2 less where memory_rival is 1: a full name with an impossible memory size is
+worth less than a short one with the right size. Then:
 
 named            1 if number, core word or part number of the model stands in the title
 quality_gap      name_quality minus the listing's best, 0 for the best (-9 if not named)

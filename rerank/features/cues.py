@@ -14,9 +14,9 @@ import numpy as np
 import yaml
 from numpy.typing import NDArray
 
-from index.errors import InputError
-from index.text import Run, normalise
-from index.yaml_loader import FastSafeLoader
+from rerank.index.errors import InputError
+from rerank.index.rows import FastSafeLoader
+from rerank.index.text import CharacterRun, normalise
 
 CATEGORIES = (
     "with",
@@ -113,7 +113,7 @@ class CueReader:
             masks = self._stems if is_stem else self._words
             masks[first] = masks.get(first, 0) | bit
 
-    def find(self, titles: Sequence[tuple[str, Sequence[Run]]]) -> CueHits:
+    def find(self, titles: Sequence[tuple[str, Sequence[CharacterRun]]]) -> CueHits:
         """Find the cues of (normalised text, runs) pairs."""
         rows: list[tuple[int, int, int, bool, int]] = []
         excuse = (1 << CATEGORIES.index("with")) | (1 << CATEGORIES.index("without"))
@@ -136,7 +136,7 @@ class CueReader:
         return CueHits(listings, places, categories, excuses.astype(bool), lengths_found)
 
     def _masks(
-        self, text: str, pieces: Sequence[Run]
+        self, text: str, pieces: Sequence[CharacterRun]
     ) -> tuple[list[int], dict[tuple[int, int], int]]:
         """Return the categories that begin at each run, and how many runs the phrases take."""
         masks = []
@@ -181,12 +181,12 @@ class CueReader:
         return mask, phrases
 
 
-def _run_at(pieces: Sequence[Run], place: int) -> int:
+def _run_at(pieces: Sequence[CharacterRun], place: int) -> int:
     """Return the number of the run that holds a place of the text."""
     return next((at for at, piece in enumerate(pieces) if piece.end > place), len(pieces) - 1)
 
 
-def _follows(rest: str, pieces: Sequence[Run], at: int) -> bool:
+def _follows(rest: str, pieces: Sequence[CharacterRun], at: int) -> bool:
     for word in rest.split(" "):
         if at >= len(pieces):
             return False

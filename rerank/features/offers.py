@@ -9,11 +9,11 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from index.name_evidence import NAME_FEATURES
-from index.ordering import falling_order
 from rerank.features.candidates import CANDIDATE_FEATURES
 from rerank.features.cues import CATEGORIES, CueHits
-from rerank.retrieval import Candidates, ModelTable
+from rerank.index.name_evidence import NAME_FEATURES
+from rerank.index.records import falling_order
+from rerank.ranking import Candidates, ModelTable
 
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]

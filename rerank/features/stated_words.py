@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from index.records import FORM_FACTORS
+from rerank.index.records import FORM_FACTORS
 
 Ints = NDArray[np.int64]
 

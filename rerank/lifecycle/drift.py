@@ -2,27 +2,211 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
 
-from rerank.lifecycle.distribution import (
-    ANSWER_MEASURES,
-    MEMORY,
-    UNSEEN_MODELS,
-    YES,
-    Distribution,
-)
-from rerank.lifecycle.histogram import (
-    OTHER,
-    Histogram,
-    homogeneity_p_value,
-    side_by_side,
-    stability_index,
-)
+from rerank.index.errors import ArtifactError, InputError
+from rerank.index.lexicon import Lexicon
+from rerank.index.text import CharacterRun, normalise, spaced
+from rerank.lifecycle.canary import chi_square_tail
+
+if TYPE_CHECKING:
+    from rerank.index.records import Listing
+    from rerank.resolver import Resolver
+
+
+PROBABILITY, MARGIN, DECISION = "probability", "margin", "decision"
+VENDOR, MEMORY, UNKNOWN_WORDS = "chip vendor", "memory stated", "unknown words"
+UNSEEN_MODELS = "unseen models"
+ANSWER_MEASURES = (PROBABILITY, MARGIN, DECISION)
+"""What the model made of the listings; the others say what the listings are."""
+
+YES, NO = "yes", "no"
+_NONE = "none"
+_UNKNOWN_EDGES = (0.05, 0.1, 0.2, 0.3, 0.5)  # shares of a title's words
+_NEEDED = ("model", "match_probability", "margin", "decision")
+_MODEL_DIGITS = (3, 4)  # of the numbers of models, from GT 710 to RX 9070
+
+
+@dataclass(frozen=True, slots=True)
+class Distribution:
+    """Measures of a set of resolved listings.
+
+    :param n: listings.
+    :param model_version: what answered; empty if several did.
+    :param measures: by name: `PROBABILITY` and `MARGIN` in ranges of about equal counts,
+        `DECISION`, `VENDOR` (of the best candidate's chip), `MEMORY` (whether a title states a
+        size), `UNKNOWN_WORDS` (the share of a title's words that the embedder has no token of its
+        own for; missing where that is not known), `UNSEEN_MODELS` (whether a title has a number
+        that the registry lacks right behind a line such as RTX).
+    """
+
+    n: int
+    model_version: str
+    measures: Mapping[str, Histogram] = field(default_factory=dict)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it as plain values, as a version's card keeps it."""
+        measures = {name: found.as_json() for name, found in self.measures.items()}
+        return {"listings": self.n, "model_version": self.model_version, "measures": measures}
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any], *, where: str) -> Distribution:
+        """Return what `as_json` made plain.
+
+        :param where: what it was read from, for the error.
+        :raises ArtifactError: if it is damaged.
+        """
+        try:
+            measures = {
+                str(name): Histogram.from_json(each) for name, each in content["measures"].items()
+            }
+            return cls(int(content["listings"]), str(content["model_version"]), measures)
+        except (KeyError, TypeError, ValueError, AttributeError) as exc:
+            raise ArtifactError(
+                f"{where}: expected counts of answers to compare with, found something else "
+                f"({type(exc).__name__}: {exc}); give another reference"
+            ) from exc
+
+
+class Title(NamedTuple):
+    """What one title shows.
+
+    :param unknown: share of its words that are not known, 0 to 1; 0 without words or vocabulary.
+    :param unseen: names of models that the registry lacks, such as ``rtx 6090``.
+    """
+
+    states_memory: bool
+    unknown: float
+    unseen: tuple[str, ...]
+
+
+class TitleReader:
+    """Reads titles for what a registry and a vocabulary do not know.
+
+    :param known_words: words that the embedder has a token of their own for; None if unknown.
+    """
+
+    def __init__(self, lexicon: Lexicon, known_words: Collection[str] | None = None) -> None:
+        self._lexicon = lexicon
+        self._known = None if known_words is None else frozenset(known_words)
+        self._lines = {word for name in lexicon.names for word in name.line}
+        self._numbers = {run for key in lexicon.keys for run in _numbers_in(key)}
+
+    @property
+    def has_vocabulary(self) -> bool:
+        """Whether unknown words can be told."""
+        return self._known is not None
+
+    def read(self, title: str) -> Title:
+        """Read one title."""
+        reading = self._lexicon.read(title)
+        words = spaced(reading.text).split()
+        unknown = 0.0
+        if self._known is not None and words:
+            unknown = sum(word not in self._known for word in words) / len(words)
+        return Title(bool(reading.memory_gb), unknown, tuple(self._unseen(reading.runs)))
+
+    def _unseen(self, runs: Sequence[CharacterRun]) -> Iterator[str]:
+        """Yield numbers behind a line word, at most one letter between: arc b990, rtx 6090."""
+        for at, run in enumerate(runs):
+            if not run.text.isdigit() or not run.text.isascii() or run.text in self._numbers:
+                continue
+            before = [each.text for each in runs[max(0, at - 2) : at]]
+            if len(before) == 2 and len(before[1]) == 1 and before[1].isalpha():
+                before = before[:1]
+            else:
+                before = before[-1:]
+            if before and before[0] in self._lines and len(run.text) in _MODEL_DIGITS:
+                yield f"{before[0]} {run.text}"
+
+
+def distribution_of(rows: pa.Table, reader: TitleReader, lexicon: Lexicon) -> Distribution:
+    """Return how resolved listings are spread.
+
+    :param rows: with the column ``title`` and those of `rerank.answers.OUTPUT_SCHEMA`.
+    :raises InputError: if columns are missing.
+    """
+    missing = [name for name in ("title", *_NEEDED) if name not in rows.column_names]
+    if missing:
+        raise InputError(
+            f"resolved listings: expected the columns {', '.join(missing)}, found "
+            f"{', '.join(rows.column_names)}; write them with `rerank score`"
+        )
+    titles = [reader.read(title or "") for title in rows.column("title").to_pylist()]
+    vendors = {record.model: record.vendor for record in lexicon.records}
+    models = rows.column("model").to_pylist()
+    measures = {
+        PROBABILITY: Histogram.of_values(_numbers(rows, "match_probability")),
+        MARGIN: Histogram.of_values(_numbers(rows, "margin")),
+        DECISION: Histogram.of_labels(rows.column("decision").to_pylist()),
+        VENDOR: Histogram.of_labels(vendors.get(model, _NONE) for model in models),
+        MEMORY: _yes_or_no(title.states_memory for title in titles),
+        UNSEEN_MODELS: _yes_or_no(bool(title.unseen) for title in titles),
+    }
+    if reader.has_vocabulary:
+        shares = np.array([title.unknown for title in titles], np.float64)
+        measures[UNKNOWN_WORDS] = Histogram.within(shares, _UNKNOWN_EDGES)
+    return Distribution(rows.num_rows, _single_version(rows), measures)
+
+
+def distribution_by_reference(
+    rows: pa.Table, reader: TitleReader, lexicon: Lexicon, reference: Distribution
+) -> Distribution:
+    """Return how resolved listings are spread, counted in the ranges of a reference."""
+    found = distribution_of(rows, reader, lexicon)
+    measures = dict(found.measures)
+    for name, column in ((PROBABILITY, "match_probability"), (MARGIN, "margin")):
+        if name in reference.measures:
+            edges = reference.measures[name].edges
+            measures[name] = Histogram.within(_numbers(rows, column), edges)
+    return Distribution(found.n, found.model_version, measures)
+
+
+def unseen_models(rows: pa.Table, reader: TitleReader) -> Counter[str]:
+    """Return names that the registry seems to lack, with how many titles have them."""
+    found: Counter[str] = Counter()
+    for title in rows.column("title").to_pylist():
+        found.update(set(reader.read(title or "").unseen))
+    return found
+
+
+def resolved_rows(resolver: Resolver, listings: Sequence[Listing]) -> pa.Table:
+    """Resolve listings into a table that `distribution_of` takes."""
+    titles = pa.array([listing.title for listing in listings], pa.string())
+    return resolver.resolve_table(listings).append_column("title", titles)
+
+
+def _numbers(rows: pa.Table, column: str) -> Any:
+    """Return a column as floats, what is missing as 0: no answer has no probability."""
+    values = rows.column(column).cast(pa.float64()).fill_null(0.0)
+    return np.nan_to_num(values.to_numpy(zero_copy_only=False), nan=0.0)
+
+
+def _yes_or_no(values: Iterator[bool]) -> Histogram:
+    counted = Counter(values)
+    return Histogram((counted[False], counted[True]), labels=(NO, YES))
+
+
+def _single_version(rows: pa.Table) -> str:
+    if "model_version" not in rows.column_names:
+        return ""
+    versions = rows.column("model_version").unique().to_pylist()
+    return str(versions[0]) if len(versions) == 1 else ""
+
+
+def _numbers_in(key: str) -> Iterator[str]:
+    """Yield the numbers of a model's key."""
+    digits = "".join(char if char.isdigit() else " " for char in normalise(key))
+    yield from digits.split()
+
 
 SIGNIFICANCE = 0.01
 """Of all measures together: each is tested at this over their number (Bonferroni)."""
@@ -163,3 +347,135 @@ def _most_changed(
 
 def _most(lacking: Mapping[str, int]) -> list[tuple[str, int]]:
     return sorted(lacking.items(), key=lambda pair: (-pair[1], pair[0]))[:3]
+
+
+Floats = NDArray[np.float64]
+
+OTHER = "other"
+"""The category of what a reference had none of."""
+_SMOOTHING = 0.5  # added to each count: PSI is infinite where a share is 0
+_LEAST_EXPECTED = 5  # Cochran, Biometrics 10(4), 1954: with fewer, chi-square is a poor guide
+
+
+@dataclass(frozen=True, slots=True)
+class Histogram:
+    """How often something was found, by range or by category.
+
+    :param counts: by range, lowest first, or by label.
+    :param edges: between the ranges, rising, one less than there are ranges; a value equal to an
+        edge lies above it. Empty for categories.
+    :param labels: of categories; empty for ranges.
+    """
+
+    counts: tuple[int, ...]
+    edges: tuple[float, ...] = ()
+    labels: tuple[str, ...] = ()
+
+    @classmethod
+    def of_values(cls, values: Floats, *, ranges: int = 10) -> Histogram:
+        """Count values in ranges that hold about as many each; of equal values none is parted.
+
+        :param values: shape (n,), finite.
+        """
+        levels = np.arange(1, ranges) / ranges
+        quantiles = np.quantile(values, levels, method="higher") if len(values) else np.empty(0)
+        edges = np.unique(np.round(quantiles, 6))
+        edges = edges[edges > values.min(initial=np.inf)]
+        return cls.within(values, edges.tolist())
+
+    @classmethod
+    def within(cls, values: Floats, edges: Sequence[float]) -> Histogram:
+        """Count values between given edges."""
+        place = np.searchsorted(np.asarray(edges, np.float64), values, side="right")
+        counts = np.bincount(place, minlength=len(edges) + 1)
+        return cls(tuple(counts.tolist()), edges=tuple(edges))
+
+    @classmethod
+    def of_labels(cls, labels: Iterable[str]) -> Histogram:
+        """Count categories, by name."""
+        counted = Counter(labels)
+        names = sorted(counted)
+        return cls(tuple(counted[name] for name in names), labels=tuple(names))
+
+    @property
+    def n(self) -> int:
+        """How many there are in all."""
+        return sum(self.counts)
+
+    def share(self, label: str) -> float:
+        """Return the share of a category, 0 to 1; 0 of one that is not there."""
+        found = dict(zip(self.labels, self.counts, strict=True)).get(label, 0)
+        return found / self.n if self.n else 0.0
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it as plain values."""
+        keys = {"labels": list(self.labels)} if self.labels else {"edges": list(self.edges)}
+        return {"counts": list(self.counts), **keys}
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> Histogram:
+        """Return what `as_json` made plain.
+
+        :raises ValueError: if counts do not fit edges or labels.
+        """
+        counts = tuple(int(count) for count in content["counts"])
+        edges = tuple(float(edge) for edge in content.get("edges", ()))
+        labels = tuple(str(label) for label in content.get("labels", ()))
+        if len(counts) != (len(labels) or len(edges) + 1) or min(counts, default=0) < 0:
+            raise ValueError(f"{len(counts)} counts, {len(edges)} edges, {len(labels)} labels")
+        return cls(counts, edges, labels)
+
+
+def side_by_side(reference: Histogram, batch: Histogram) -> tuple[Floats, Floats]:
+    """Return the counts of both by the same ranges or categories, each of shape (bins,).
+
+    Categories that the reference lacks are one, `OTHER`.
+    """
+    if not reference.labels:
+        return np.asarray(reference.counts, np.float64), np.asarray(batch.counts, np.float64)
+    own = dict(zip(reference.labels, reference.counts, strict=True))
+    other = dict(zip(batch.labels, batch.counts, strict=True))
+    names = list(dict.fromkeys([*own, OTHER]))
+    first = [own.get(name, 0) for name in names]
+    second = [other.get(name, 0) for name in names]
+    second[names.index(OTHER)] += sum(n for name, n in other.items() if name not in names)
+    return np.asarray(first, np.float64), np.asarray(second, np.float64)
+
+
+def stability_index(reference: Floats, batch: Floats) -> float:
+    """Return the population stability index of counts, both of shape (bins,); 0 if alike, no bound.
+
+    The sum of (b - a) ln(b / a) over shares a and b: the two directions of the Kullback-Leibler
+    divergence together (Jeffreys, 1946). Bins that both lack do not count; 0.5 is added to the
+    others. Below 0.1 is read as stable, above 0.25 as changed (Siddiqi, Credit Risk Scorecards,
+    2006): a rule of thumb.
+    """
+    filled = (reference + batch) > 0
+    if filled.sum() < 2:
+        return 0.0
+    a, b = reference[filled] + _SMOOTHING, batch[filled] + _SMOOTHING
+    a, b = a / a.sum(), b / b.sum()
+    return float(np.sum((b - a) * np.log(b / a)))
+
+
+def homogeneity_p_value(reference: Floats, batch: Floats) -> float:
+    """Return how probable counts as far apart are where both are drawn from one distribution.
+
+    Pearson's chi-square for two samples; bins are joined, the rarest first, until each has five
+    expected in either sample. 1 where that leaves a single bin.
+    """
+    totals = reference.sum(), batch.sum()
+    if min(totals) == 0:
+        return 1.0
+    pooled = (reference + batch) * min(totals) / sum(totals)
+    order = np.argsort(-pooled, kind="stable")
+    kept = int(np.sum(pooled >= _LEAST_EXPECTED))
+    group = np.minimum(np.arange(len(order)), kept)
+    counts = np.stack([np.bincount(group, each[order]) for each in (reference, batch)])
+    if 0 < kept < len(order) and pooled[order[kept:]].sum() < _LEAST_EXPECTED:
+        counts = np.hstack([counts[:, :-2], counts[:, -2:].sum(axis=1, keepdims=True)])
+    if counts.shape[1] < 2:
+        return 1.0
+    expected = np.outer(totals, counts.sum(axis=0)) / sum(totals)
+    statistic = float(np.sum((counts - expected) ** 2 / expected))
+    return chi_square_tail(statistic, counts.shape[1] - 1)

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
-from rerank.evaluation.catalogue import Better, metric_named
-from rerank.evaluation.comparison import Comparison
-from rerank.evaluation.intervals import Figure
-from rerank.lifecycle.gains import SliceGain
-from rerank.lifecycle.promotion_settings import (
-    Bounds,
-    GainSettings,
-    LatencySettings,
-    SliceSettings,
-)
+import numpy as np
+from numpy.typing import NDArray
+
+from rerank.evaluation.intervals import DEFAULT_PERMUTATIONS, Comparison, Figure, adjusted, compare
+from rerank.evaluation.metrics import METRICS, Better, Metric, metric_named
+from rerank.evaluation.outcomes import Outcomes
+from rerank.evaluation.paired import Pairing
+from rerank.evaluation.runs import NO_MATCH, SLICES, UNKNOWN
+from rerank.index.errors import FaultsError, InputError
+from rerank.settings import number, read_yaml, section_of, unknown_keys
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +51,7 @@ class Gate:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class GateVerdict:
     """Whether a model may serve, with everything that says so.
 
     :param metrics: figures of both models and their differences, as JSON values.
@@ -182,3 +184,297 @@ _LATENCY_WORDS = {
 
 def _figure(compared: Comparison) -> Figure:
     return Figure(compared.difference, compared.ci95, compared.n)
+
+
+Bounds = Mapping[str, float]
+"""Of metrics by name, the least value, or the greatest where lower is better."""
+
+HARD_SET, GENERATED, ANNOTATED = "hard_set", "bootstrap_test", "annotations"
+SET_SLICE = "set"  # the set a listing is from, guarded as any other slice
+GUARDED = (SET_SLICE, "chip vendor", "generation", "language", "model", "memory")
+# Two systems are paired over the same listings: not over those that each of them accepted.
+PAIRED_METRICS = tuple(
+    metric.name for metric in METRICS if metric.over in (None, "is_match", "is_nil")
+)
+
+_METRIC_NAMES = tuple(metric.name for metric in METRICS)
+DEFAULT_FLOORS: Mapping[str, Bounds] = {
+    HARD_SET: {
+        "precision_at_1": 0.90,
+        "accepted_share": 0.65,
+        "precision_of_accepted": 0.95,
+        "nil_false_match_rate": 0.05,
+        "ece": 0.10,
+    },
+    GENERATED: {
+        "precision_at_1": 0.90,
+        "accepted_share": 0.75,
+        "precision_of_accepted": 0.97,
+        "nil_false_match_rate": 0.05,
+        "ece": 0.05,
+    },
+}
+DEFAULT_GAIN: Bounds = {"precision_at_1": -0.003, "accepted_share": -0.01}
+
+
+@dataclass(frozen=True, slots=True)
+class SetSettings:
+    """What is measured on.
+
+    :param hard_set: the shipped hard set.
+    :param generated: listings of models that nothing was trained on; 0 for none.
+    :param annotations: the store's annotated listings that training keeps out.
+    :param gold: gold files; a path counts from the folder of the settings' file.
+    """
+
+    hard_set: bool = True
+    generated: int = number(4000, 0, 1_000_000)
+    annotations: bool = True
+    gold: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class GainSettings:
+    """What the candidate must gain over the champion, over all sets together.
+
+    :param require: at least one of the metrics must be better beyond chance.
+    :param lowest: of each metric, the least that the low end of the interval of its gain may be.
+    """
+
+    require: bool = False
+    lowest: Bounds = field(default_factory=lambda: dict(DEFAULT_GAIN))
+
+
+@dataclass(frozen=True, slots=True)
+class SliceSettings:
+    """Which parts of the listings must not get worse.
+
+    :param guarded: slices of `rerank evaluate`, and ``set``.
+    :param metrics: what must not get worse on them.
+    :param min_listings: slices with fewer are not judged.
+    :param level: chance that any slice of an equal model is taken for worse.
+    """
+
+    guarded: tuple[str, ...] = GUARDED
+    metrics: tuple[str, ...] = ("precision_at_1", "accepted_share", "nil_false_match_rate")
+    min_listings: int = number(30, 1, 1_000_000)
+    level: float = number(0.05, 1e-4, 0.5)
+
+
+@dataclass(frozen=True, slots=True)
+class LatencySettings:
+    """How long one listing may take, the fastest of its runs; ratios are to the champion.
+
+    :param listings: how many are timed; 0 for none, and no budget.
+    :param runs: of each listing by each model, in turns.
+    """
+
+    listings: int = number(200, 0, 100_000)
+    runs: int = number(3, 1, 100)
+    p50_ms: float = number(10.0, 0.001, 1e6)
+    p99_ms: float = number(40.0, 0.001, 1e6)
+    p50_ratio: float = number(1.5, 0.01, 1e6)
+    p99_ratio: float = number(3.0, 0.01, 1e6)
+
+
+@dataclass(frozen=True, slots=True)
+class PromotionSettings:
+    """All gates.
+
+    :param samples: resamples behind each interval; ``seed`` draws them.
+    :param size_mb: of the model's folder, in millions of bytes.
+    :param parity: a model without reference answers is refused.
+    :param floors: of each set, of each metric, the least value, or the greatest where lower is
+        better; a set that is not measured is not judged.
+    """
+
+    seed: int = number(20, 0, 2**31 - 1)
+    samples: int = number(1000, 20, 100_000)
+    size_mb: float = number(60.0, 0.001, 1e6)
+    parity: bool = False
+    sets: SetSettings = field(default_factory=SetSettings)
+    gain: GainSettings = field(default_factory=GainSettings)
+    slices: SliceSettings = field(default_factory=SliceSettings)
+    latency: LatencySettings = field(default_factory=LatencySettings)
+    floors: Mapping[str, Bounds] = field(default_factory=lambda: dict(DEFAULT_FLOORS))
+
+
+def read_promotion_settings(path: Path) -> PromotionSettings:
+    """Read and check a file of settings; its gold files count from its own folder.
+
+    :raises InputError: if the file cannot be read or is no YAML mapping.
+    :raises FaultsError: with all unknown keys and all values that cannot be.
+    """
+    settings = promotion_settings_of(read_yaml(path) or {}, where=str(path))
+    gold = tuple(str(path.parent / name) for name in settings.sets.gold)
+    return replace(settings, sets=replace(settings.sets, gold=gold))
+
+
+def promotion_settings_of(content: object, *, where: str = "settings") -> PromotionSettings:
+    """Check a mapping as read from YAML.
+
+    :raises InputError: if it is no mapping.
+    :raises FaultsError: with all its faults.
+    """
+    if not isinstance(content, Mapping):
+        raise InputError(f"{where}: expected keys and values, found {type(content).__name__}")
+    faults: list[str] = []
+    rest = dict(content)
+    floors = _floors(rest.pop("floors", DEFAULT_FLOORS), faults)
+    gain, lowest = rest.get("gain"), DEFAULT_GAIN
+    if isinstance(gain, Mapping):
+        rest["gain"] = {key: value for key, value in gain.items() if key != "lowest"}
+        lowest = _bounds(gain.get("lowest", lowest), "gain.lowest", PAIRED_METRICS, faults)
+    settings: PromotionSettings = section_of(PromotionSettings, rest, "", faults)
+    faults += _odd_names(settings.slices.guarded, "slices.guarded", (SET_SLICE, *SLICES))
+    faults += _odd_names(settings.slices.metrics, "slices.metrics", PAIRED_METRICS)
+    if settings.gain.require and not lowest:
+        faults.append("gain.require: expected a metric in gain.lowest that is to gain, found none")
+    if faults:
+        raise FaultsError(where, faults)
+    return replace(settings, floors=floors, gain=replace(settings.gain, lowest=lowest))
+
+
+def _floors(content: object, faults: list[str]) -> dict[str, Bounds]:
+    if not isinstance(content, Mapping):
+        faults.append(f"floors: expected sets with their metrics, found {content!r:.40}")
+        return {}
+    return {
+        str(name): _bounds(bounds, f"floors.{name}", _METRIC_NAMES, faults)
+        for name, bounds in content.items()
+    }
+
+
+def _bounds(
+    content: object, where: str, known: Sequence[str], faults: list[str]
+) -> dict[str, float]:
+    """Return bounds by metric; metrics are shares, so bounds lie between -1 and 1."""
+    if not isinstance(content, Mapping):
+        faults.append(f"{where}: expected metrics with their bounds, found {content!r:.40}")
+        return {}
+    faults += unknown_keys(content, list(known), f"{where}.")
+    found = {}
+    for name, value in content.items():
+        if isinstance(value, bool) or not isinstance(value, int | float) or not -1 <= value <= 1:
+            faults.append(f"{where}.{name}: expected a number from -1 to 1, found {value!r:.40}")
+        else:
+            found[str(name)] = float(value)
+    return found
+
+
+def _odd_names(names: Sequence[str], where: str, known: Sequence[str]) -> list[str]:
+    return [
+        f"{where}: expected some of {', '.join(known)}; found {name!r:.40}"
+        for name in names
+        if name not in known
+    ]
+
+
+Bools = NDArray[np.bool_]
+
+SYSTEM, BASELINE = "candidate", "champion"
+
+
+@dataclass(frozen=True, slots=True)
+class SliceGain:
+    """What the candidate gains on one slice, by one metric."""
+
+    slice_name: str
+    value: str
+    gain: Comparison
+
+    @property
+    def label(self) -> str:
+        """The slice and the metric in words."""
+        return f"{self.slice_name} {self.value}: {metric_named(self.gain.metric).label}"
+
+
+def gains_of(pairing: Pairing, settings: GainSettings) -> list[Comparison]:
+    """Compare on all sets together; none without a champion.
+
+    :returns: of each metric the gain, p-values corrected over them by Holm.
+    """
+    everywhere = np.ones(len(pairing.sets), np.bool_)
+    return adjusted(
+        [
+            gain
+            for name in settings.lowest
+            for gain in _compared(pairing, metric_named(name), everywhere, DEFAULT_PERMUTATIONS)
+        ]
+    )
+
+
+def slice_gains_of(pairing: Pairing, settings: SliceSettings) -> list[SliceGain]:
+    """Compare on each guarded slice with enough listings; none without a champion.
+
+    :returns: p-values corrected over all slices and metrics by Holm, from so many permutations
+        that the least of them can still pass.
+    """
+    metrics = [metric_named(name) for name in settings.metrics]
+    asked = [
+        (name, value, metric, where)
+        for name, value, where in _slices(pairing, settings.guarded)
+        for metric in metrics
+        if int(_over(pairing.candidate, metric, where).sum()) >= settings.min_listings
+    ]
+    permutations = max(DEFAULT_PERMUTATIONS, math.ceil(2 * len(asked) / settings.level))
+    found = [
+        SliceGain(name, value, gain)
+        for name, value, metric, where in asked
+        for gain in _compared(pairing, metric, where, permutations)
+    ]
+    corrected = adjusted([each.gain for each in found])
+    return [replace(each, gain=gain) for each, gain in zip(found, corrected, strict=True)]
+
+
+def as_gain(compared: Comparison) -> Comparison:
+    """Return a comparison with its difference as a gain: above 0 where the first is better."""
+    if metric_named(compared.metric).better is Better.HIGHER or compared.difference is None:
+        return compared
+    turned = None if compared.ci95 is None else (-compared.ci95[1], -compared.ci95[0])
+    return replace(compared, difference=-compared.difference, ci95=turned)
+
+
+def _compared(
+    pairing: Pairing, metric: Metric, where: Bools, permutations: int
+) -> Iterator[Comparison]:
+    if pairing.champion is None:
+        return
+    mask = _over(pairing.candidate, metric, where)
+    ours, theirs = (_columns(each, metric) for each in (pairing.candidate, pairing.champion))
+    yield as_gain(
+        compare(
+            pairing.resampling,
+            metric,
+            ours,
+            theirs,
+            system=SYSTEM,
+            baseline=BASELINE,
+            where=mask,
+            permutations=permutations,
+        )
+    )
+
+
+def _columns(outcomes: Outcomes, metric: Metric) -> list[NDArray[Any]]:
+    return [getattr(outcomes, name) for name in metric.columns]
+
+
+def _over(outcomes: Outcomes, metric: Metric, where: Bools) -> Bools:
+    if metric.over is None:
+        return where
+    return np.asarray(where & getattr(outcomes, metric.over), np.bool_)
+
+
+def _slices(pairing: Pairing, guarded: Sequence[str]) -> Iterator[tuple[str, str, Bools]]:
+    """Yield each slice's values with their listings.
+
+    No-match listings are a value of most slices, the same ones each time: the sets guard them.
+    """
+    for name in guarded:
+        column = (pairing.sets if name == SET_SLICE else pairing.slices[name]).astype(str)
+        values = [value for value in np.unique(column).tolist() if value != NO_MATCH]
+        if len(values) < 2 and name != SET_SLICE:
+            continue
+        for value in values:
+            yield name, value or UNKNOWN, column == value

@@ -11,10 +11,11 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
-from index.errors import ArtifactError, MismatchError
-from index.records import GpuRecord, Listing
-from rerank.bootstrap import generate
-from rerank.features import CANDIDATE_FEATURES, OFFER_FEATURES
+from rerank.bootstrap.generator import generate
+from rerank.features.candidates import CANDIDATE_FEATURES
+from rerank.features.offers import OFFER_FEATURES
+from rerank.index.errors import ArtifactError, MismatchError
+from rerank.index.records import GpuRecord, Listing
 from rerank.model import RerankModel
 from rerank.resolution import Resolution
 
@@ -26,7 +27,7 @@ SCORE_TOLERANCE = 1e-3
 _SHOWN = 3
 
 
-class Answerer(Protocol):
+class ReferenceAnswerer(Protocol):
     """What is asked: `rerank.resolver.Resolver`, or anything that answers like it."""
 
     @property
@@ -65,7 +66,7 @@ class ReferenceAnswer:
 
 
 @dataclass(frozen=True, slots=True)
-class Reference:
+class ReferenceAnswers:
     """Listings with their answers, and what they were answered with.
 
     :param seed: of the generator.
@@ -87,7 +88,7 @@ class Reference:
         }
 
     @classmethod
-    def from_dict(cls, content: dict[str, Any]) -> Reference:
+    def from_dict(cls, content: dict[str, Any]) -> ReferenceAnswers:
         """Return what `as_dict` gave.
 
         :raises ArtifactError: if it is something else.
@@ -105,18 +106,23 @@ class Reference:
 
 
 def make_reference(
-    resolver: Answerer, records: Sequence[GpuRecord], seed: int, n: int = REFERENCE_LISTINGS
-) -> Reference:
+    resolver: ReferenceAnswerer,
+    records: Sequence[GpuRecord],
+    seed: int,
+    n: int = REFERENCE_LISTINGS,
+) -> ReferenceAnswers:
     """Generate listings from a registry, 35 % of them no match, and keep what is answered."""
     listings = [item.listing for item in generate(records, n, seed=seed, nil_share=NIL_SHARE)]
     answers = tuple(
         _kept(listing, answer)
         for listing, answer in zip(listings, resolver.resolve_many(listings), strict=True)
     )
-    return Reference(seed, resolver.index_version, _own_features(), answers)
+    return ReferenceAnswers(seed, resolver.index_version, _own_features(), answers)
 
 
-def check_reference(resolver: Answerer, reference: Reference, limit: int | None = None) -> str:
+def check_reference(
+    resolver: ReferenceAnswerer, reference: ReferenceAnswers, limit: int | None = None
+) -> str:
     """Ask a model what it was asked when it was made; return in words what was checked.
 
     The first candidate must be the same, or as good to within 0.001 of its score; its score within

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from rerank.lifecycle.canary import Look
-from rerank.store import Session, utc_now
+from rerank.store.database import Session, utc_now
 
 DECISIONS = pa.schema(
     [
@@ -44,7 +44,7 @@ def decision_rows(
 ) -> pa.Table:
     """Return one model's answers to some listings as rows of the log, without an experiment.
 
-    :param answers: with the columns of `rerank.resolution_table.OUTPUT_SCHEMA`.
+    :param answers: with the columns of `rerank.answers.OUTPUT_SCHEMA`.
     :param arm: of all of them.
     :param served_version: of each listing, the model whose answer was given out.
     :param failed: where the model raised an error; what it decided there is null.

@@ -7,17 +7,20 @@ it is. Versions without a card were made before there were any; they serve as we
 
 from __future__ import annotations
 
+import getpass
 import hashlib
 import json
 import re
+import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from index.artifacts import writing_file
-from index.errors import ArtifactError, InputError
-from index.file_faults import os_error_text
+from rerank.index.artifacts import write_json, writing_file
+from rerank.index.errors import DISTRIBUTION, ArtifactError, InputError, os_error_text
+from rerank.index.records import shipped
 
 CARD = "version.json"
 DECISION_KINDS = ("ltr", "pairwise", "dual", "cross-encoder")
@@ -80,7 +83,7 @@ def checked_name(text: str, what: str) -> str:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Card:
+class VersionCard:
     """Where a version comes from.
 
     :param created_at: UTC, ISO 8601, by the clock of the machine that made it.
@@ -123,7 +126,7 @@ class Card:
             path.write_text(text + "\n", encoding="utf-8")
 
     @classmethod
-    def read(cls, folder: Path) -> Card | None:
+    def read(cls, folder: Path) -> VersionCard | None:
         """Read a version's card; None if the version was made before there were cards.
 
         :raises ArtifactError: if it is damaged or cannot be read.
@@ -163,3 +166,168 @@ def _digest(content: Mapping[str, Any]) -> str:
     """Return the sha256 of JSON values, the same whatever the order of their keys."""
     text = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+CHAMPION, CHALLENGER = "champion", "challenger"
+_LARGEST_GENERATION = 2**62  # what the history can keep, with room to count on
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pointer:
+    """What serves, what else has a name, and the last change.
+
+    :param champion: the model that serves.
+    :param previous: what served before it, and serves in its place if it is damaged.
+    :param aliases: other names; ``challenger`` is the one usually compared with the champion, a
+        kind's name stands for the newest version of that kind.
+    :param generation: number of changes so far.
+    :param transition: the last change in full; the store's history has it as well, or gets it from
+        here if the process ended in between.
+    :param canary: state of a running canary.
+    """
+
+    champion: VersionRef = SHIPPED_MODEL
+    previous: VersionRef | None = None
+    aliases: dict[str, VersionRef] = field(default_factory=dict)
+    generation: int = 0
+    transition: dict[str, Any] | None = None
+    canary: dict[str, Any] | None = None
+
+    def named(self, alias: str) -> VersionRef | None:
+        """Return what an alias names, None if nothing."""
+        return self.champion if alias == CHAMPION else self.aliases.get(alias)
+
+    def names_of(self, ref: VersionRef) -> list[str]:
+        """Return the aliases of a version, the champion's first."""
+        own = [CHAMPION] if ref == self.champion else []
+        return own + sorted(alias for alias, named in self.aliases.items() if named == ref)
+
+
+def read_pointer(path: Path) -> Pointer:
+    """Read the pointer; without a file, what ships serves.
+
+    :raises ArtifactError: if it is damaged or names what can be no version.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        return Pointer(
+            champion=_model(content),
+            previous=None if content.get("previous") is None else _model(content["previous"]),
+            aliases={
+                checked_name(alias, "alias"): _ref(named, KINDS)
+                for alias, named in dict(content.get("aliases") or {}).items()
+            },
+            generation=_generation(content.get("generation", 0)),
+            transition=_object(content.get("transition")),
+            canary=_object(content.get("canary")),
+        )
+    except FileNotFoundError:
+        return Pointer()
+    except (
+        ValueError,
+        TypeError,
+        KeyError,
+        AttributeError,
+        RecursionError,
+        InputError,
+    ) as exc:
+        raise ArtifactError(
+            f"{path}: expected JSON with 'name' and 'version', found something else "
+            f"({type(exc).__name__}: {exc}); run `rerank train-ltr`, or `rerank models rollback "
+            "--to VERSION`"
+        ) from exc
+
+
+def replace_pointer(path: Path, pointer: Pointer) -> None:
+    """Write the pointer in the place of the old one, on disk when this returns.
+
+    :raises OSError: if it cannot be written; the old one stays.
+    """
+    content = {
+        **pointer.champion.as_dict(),
+        "previous": None if pointer.previous is None else pointer.previous.as_dict(),
+        "aliases": {alias: named.as_dict() for alias, named in sorted(pointer.aliases.items())},
+        "generation": pointer.generation,
+        "transition": pointer.transition,
+        "canary": pointer.canary,
+    }
+    write_json(content, path)
+
+
+def _model(content: Any) -> VersionRef:
+    return _ref(content, DECISION_KINDS)
+
+
+def _ref(content: Any, kinds: tuple[str, ...]) -> VersionRef:
+    kind, version = content["name"], content["version"]
+    if kind not in kinds:
+        raise ValueError(f"name: expected one of {', '.join(kinds)}, found {kind!r:.40}")
+    if not isinstance(version, str):
+        raise TypeError(f"version: expected text, found {version!r:.40}")
+    return VersionRef(kind, checked_name(version, "version"))
+
+
+def _generation(value: Any) -> int:
+    if type(value) is not int or not 0 <= value <= _LARGEST_GENERATION:
+        raise ValueError(f"generation: expected a whole number from 0, found {value!r:.40}")
+    return value
+
+
+def _object(value: Any) -> dict[str, Any] | None:
+    if value is not None and not isinstance(value, dict):
+        raise TypeError(f"expected a JSON object or null, found {value!r:.40}")
+    return value
+
+
+_ROOT = Path(__file__).resolve().parents[2]
+_PATIENCE_S = 10.0
+
+
+def user_name() -> str:
+    """Return the name of the user who runs this, without the machine's: that is private."""
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):  # of a user that the system has no name of, as in some containers
+        return "unknown"
+
+
+def code_version() -> str | None:
+    """Return the release of rerank, with the commit if it runs from a checkout.
+
+    ``0.1.0+1a2b3c4d5e6f``, with ``-dirty`` behind it if files differ from the commit; None if
+    rerank is neither installed nor a checkout.
+    """
+    try:
+        release = version(DISTRIBUTION)
+    except PackageNotFoundError:
+        release = None
+    commit = _commit()
+    return f"{release or '0'}+{commit}" if commit else release
+
+
+def generator_fingerprint() -> str:
+    """Return the fingerprint of the grammar that generates listings, by its files' content."""
+    digest = hashlib.sha256()
+    for path in sorted(shipped("bootstrap").iterdir()):
+        digest.update(f"{path.name}\0".encode() + path.read_bytes() + b"\0")
+    return digest.hexdigest()[:16]
+
+
+def _commit() -> str | None:
+    if not (_ROOT / ".git").exists():
+        return None
+    command = [
+        "git",
+        "-C",
+        str(_ROOT),
+        "describe",
+        "--always",
+        "--dirty",
+        "--abbrev=12",
+        "--exclude=*",
+    ]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=_PATIENCE_S)
+    except (OSError, subprocess.TimeoutExpired):  # no git here, or a file system that hangs
+        return None
+    return done.stdout.strip() or None

@@ -7,8 +7,12 @@ is one transaction, on disk when `writing` ends.
 
 from __future__ import annotations
 
+import fcntl
+import io
 import os
-from collections.abc import Iterator, Mapping, Sequence
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,10 +22,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from index.errors import StoreBusyError, StoreError
-from rerank.store.disk_faults import disk_fault, disk_faults_named
-from rerank.store.locking import patiently, writer_lock
-from rerank.store.migrating import migrate, missing_migrations
+from rerank.index.errors import FORBIDDEN, FULL, READ_ONLY, StoreBusyError, StoreError
+from rerank.store.schema import MIGRATIONS, Migration
 
 Values = Sequence[Any] | Mapping[str, Any]
 
@@ -279,3 +281,154 @@ def _open(path: Path | None, *, read_only: bool, store: Path | None = None) -> A
             f"{where}: expected a store, found something DuckDB cannot open ({exc}); move the "
             "file away and import your exports again"
         ) from exc
+
+
+_POLL_S = 0.05
+
+
+@contextmanager
+def writer_lock(store: Path, wait_s: float) -> Iterator[None]:
+    """Hold the lock file beside a store; its content names the holder.
+
+    The kernel frees the lock when its holder ends, however it ends.
+
+    :param wait_s: how long to wait for another holder, in seconds.
+    :raises StoreBusyError: if another process still holds it then.
+    :raises StoreError: if the file may not be written, or the disk is full.
+    """
+    with _lock_file(store) as file:
+        deadline = time.monotonic() + wait_s
+        while not _locked(file.fileno()):
+            if time.monotonic() >= deadline:
+                file.seek(0)
+                holder = file.read().decode("utf-8", "replace").strip() or "another process"
+                raise StoreBusyError(
+                    f"{store}: {holder} is writing to it; try again, or wait for it with "
+                    "--wait SECONDS"
+                )
+            time.sleep(_POLL_S)
+        _sign(file, store)
+        yield
+
+
+def patiently(connect: Callable[[], Any], patience_s: float, store: Path) -> Any:
+    """Return what ``connect`` returns, trying again while it says that the store is busy.
+
+    :raises StoreBusyError: if it still says so after ``patience_s`` seconds.
+    """
+    deadline = time.monotonic() + patience_s
+    while True:
+        try:
+            return connect()
+        except StoreBusyError as exc:
+            if time.monotonic() >= deadline:
+                raise StoreBusyError(
+                    f"{store}: still in use by another process after {patience_s:.0f} s; end it or "
+                    "try again"
+                ) from exc
+            time.sleep(_POLL_S)
+
+
+def _lock_file(store: Path) -> io.FileIO:
+    """Open the lock file, without a buffer: what a full disk does not take is not tried again."""
+    with disk_faults_named(store):
+        return io.FileIO(store.with_name(store.name + ".lock"), "a+")
+
+
+def _sign(file: io.FileIO, store: Path) -> None:
+    name = Path(sys.argv[0]).name or "python"
+    with disk_faults_named(store):
+        file.truncate(0)
+        file.write(f"{name} (process {os.getpid()})\n".encode("utf-8", "replace"))
+
+
+def _locked(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+_RECORDS = "CREATE TABLE IF NOT EXISTS migrations (name VARCHAR PRIMARY KEY, applied_at TIMESTAMP)"
+
+
+def missing_migrations(session: Session, path: Path) -> list[Migration]:
+    """Return the migrations a store has not had, in their order.
+
+    :param path: the store, named in the error.
+    :raises StoreError: if it has had some that this release does not know.
+    """
+    there = session.rows(
+        "read migrations", "SELECT 1 FROM duckdb_tables() WHERE table_name = 'migrations'"
+    )
+    names = "SELECT name FROM migrations ORDER BY name"
+    had = [name for (name,) in session.rows("read migrations", names)] if there else []
+    known = {migration.name for migration in MIGRATIONS}
+    unknown = [name for name in had if name not in known]
+    if unknown:
+        raise StoreError(
+            f"{path}: written by a newer release of rerank (migration {unknown[0]!r}); this one "
+            f"knows up to {MIGRATIONS[-1].name!r}; update rerank"
+        )
+    return [migration for migration in MIGRATIONS if migration.name not in had]
+
+
+def migrate(session: Session, path: Path) -> None:
+    """Apply what is missing.
+
+    :param path: the store, named in errors.
+    :raises StoreError: if the store is of a newer release or a statement fails.
+    """
+    missing = missing_migrations(session, path)  # first: a newer store is left as it is
+    session.execute("read migrations", _RECORDS)
+    for migration in missing:
+        step = f"migration {migration.name}"
+        with session.transaction():
+            for statement in migration.statements:
+                session.execute(step, statement)
+            session.execute(
+                step,
+                "INSERT INTO migrations VALUES (?, ?)",
+                [migration.name, datetime.now(UTC).replace(tzinfo=None)],
+            )
+
+
+def disk_fault(path: Path | None, said: str, *, reading: bool = False) -> StoreError | None:
+    """Return the error for what the operating system would not do; None if it was not that.
+
+    :param path: the store; None for one in memory, which may spill to the disk.
+    :param said: an error's text: DuckDB tells the system's reason in it, and nowhere else.
+    """
+    where = "" if path is None else f"{path}: "
+    for words in _said(FULL, said):
+        return StoreError(f"{where}{words}; nothing was written; free some space")
+    for words in _said(READ_ONLY, said):
+        return StoreError(f"{where}{words}; nothing was written; choose another place with --home")
+    for words in _said(FORBIDDEN, said):
+        if reading:
+            return StoreError(f"{where}you may not read this file ({words}); check its permissions")
+        return StoreError(
+            f"{where}you may not write this file ({words}); nothing was written; check its "
+            "permissions, those of the .lock file beside it and of their folder"
+        )
+    return None
+
+
+@contextmanager
+def disk_faults_named(store: Path) -> Iterator[None]:
+    """Raise as the store's what the system refuses the block to do with files beside it.
+
+    :raises StoreError: if the disk is full or they may not be written.
+    """
+    try:
+        yield
+    except OSError as exc:
+        fault = disk_fault(store, str(exc))
+        if fault is None:
+            raise
+        raise fault from exc
+
+
+def _said(faults: dict[int, str], text: str) -> list[str]:
+    return [words for code, words in faults.items() if os.strerror(code) in text]

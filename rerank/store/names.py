@@ -7,10 +7,10 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from index.errors import InputError
-from index.records import DEFAULT_FORM_FACTOR, GpuRecord
-from index.text import normalise, runs, spaced
 from rerank.evaluation.gold import canonical_key
+from rerank.index.errors import InputError
+from rerank.index.records import DEFAULT_FORM_FACTOR, GpuRecord
+from rerank.index.text import normalise, runs, spaced
 
 _MEMORY = r"(?P<size>\d+(?:\.\d+)?)\s*(?P<unit>gb|gib|g|mb|mib)"
 _MOST_SHOWN = 5

@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from index.artifacts import (
+from rerank.index.artifacts import (
     MANIFEST,
     _exchange,
     read_manifest,
@@ -25,7 +25,7 @@ from index.artifacts import (
     writing_file,
     writing_folder,
 )
-from index.errors import ArtifactError
+from rerank.index.errors import ArtifactError
 
 REMEDY = "rerank make-it"
 
@@ -228,7 +228,7 @@ def failing_rename(monkeypatch: pytest.MonkeyPatch, call: int, error: BaseExcept
 def replacing(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Both ways to replace a folder: in one step, and where the file system has no such step."""
     if request.param == "renames":
-        monkeypatch.setattr("index.artifacts._exchange", lambda one, other: False)
+        monkeypatch.setattr("rerank.index.artifacts._exchange", lambda one, other: False)
     return str(request.param)
 
 
@@ -256,7 +256,7 @@ def test_a_failing_rename_leaves_the_old_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: int, error: type[BaseException]
 ) -> None:
     write(tmp_path / "x", "old")
-    monkeypatch.setattr("index.artifacts._exchange", lambda one, other: False)
+    monkeypatch.setattr("rerank.index.artifacts._exchange", lambda one, other: False)
     failing_rename(monkeypatch, call, error("disk on fire"))
     with pytest.raises(error, match="disk on fire"):
         write(tmp_path / "x", "new")
@@ -272,7 +272,7 @@ def test_an_exchange_that_fails_leaves_the_old_folder(
         raise OSError("disk on fire")
 
     write(tmp_path / "x", "old")
-    monkeypatch.setattr("index.artifacts._exchange", broken)
+    monkeypatch.setattr("rerank.index.artifacts._exchange", broken)
     with pytest.raises(OSError, match="disk on fire"):
         write(tmp_path / "x", "new")
     assert read(tmp_path / "x").kind == "toy"
@@ -347,7 +347,7 @@ def test_parameters_are_returned_as_they_are_read(tmp_path: Path) -> None:
 REPLACE_FOREVER = """
 import itertools, sys
 from pathlib import Path
-from index.artifacts import write_manifest, writing_folder
+from rerank.index.artifacts import write_manifest, writing_folder
 for number in itertools.count():
     with writing_folder(Path(sys.argv[1])) as draft:
         for part in range(20):

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from index.embedder import (
+from rerank.index.embedder import (
     Embedder,
     HashEmbedder,
     StaticEmbedder,
@@ -20,11 +20,10 @@ from index.embedder import (
     listing_text,
     save_static_embedder,
     unit_rows,
+    wordpiece_vocabulary,
 )
-from index.errors import ArtifactError, InputError
-from index.records import GpuRecord, Listing
-from index.shipped import shipped
-from index.wordpiece import wordpiece_vocabulary
+from rerank.index.errors import ArtifactError, InputError
+from rerank.index.records import GpuRecord, Listing, shipped
 
 TITLES = [
     "asus dual geforce rtx 4060 ti oc 16 gb",
@@ -61,7 +60,7 @@ def pairs_of(records: Sequence[GpuRecord], n: int) -> list[tuple[str, str, str]]
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory: pytest.TempPathFactory, tiny_registry: list[GpuRecord]) -> Path:
     """An embedder folder trained on 200 pairs; takes seconds, mostly importing torch."""
-    from index.embedder_training import EmbedderParameters, train_embedder
+    from rerank.index.embedder_training import EmbedderParameters, train_embedder
 
     folder = tmp_path_factory.mktemp("embedder") / "tiny"
     pairs = pairs_of(tiny_registry, 200)
@@ -161,7 +160,7 @@ def test_more_texts_than_one_chunk(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     embedder = tiny_static(tmp_path / "e")
     texts = ["", "rtx", "", "3080", "ti rtx", "", "", ""]
     whole = embedder.encode(texts)
-    monkeypatch.setattr("index.embedder._CHUNK", 3)
+    monkeypatch.setattr("rerank.index.embedder._CHUNK", 3)
     np.testing.assert_array_equal(embedder.encode(texts), whole)
 
 
@@ -208,7 +207,7 @@ def test_a_trained_embedder_finds_most_models(
 
 @pytest.mark.slow
 def test_training_reports_its_progress(tmp_path: Path, tiny_registry: list[GpuRecord]) -> None:
-    from index.embedder_training import EmbedderParameters, train_embedder
+    from rerank.index.embedder_training import EmbedderParameters, train_embedder
 
     pairs = pairs_of(tiny_registry, 80)
     parameters = EmbedderParameters(dimension=8, vocabulary=200, epochs=2, batch_size=16)
@@ -222,13 +221,13 @@ def test_training_reports_its_progress(tmp_path: Path, tiny_registry: list[GpuRe
 
 VOCABULARY_IN_A_PROCESS = """
 import json, sys
-from index.embedder_training import _train_tokenizer
+from rerank.index.embedder_training import _train_tokenizer
 print(_train_tokenizer(json.load(sys.stdin), 300).to_str())
 """
 
 
 def test_the_vocabulary_is_the_same_at_every_training(tiny_registry: list[GpuRecord]) -> None:
-    from index.embedder_training import _train_tokenizer
+    from rerank.index.embedder_training import _train_tokenizer
 
     corpus = [text for _, *two in pairs_of(tiny_registry, 200) for text in two]
     here = _train_tokenizer(corpus, 300).to_str()
@@ -269,7 +268,7 @@ def test_an_empty_corpus_leaves_the_unknown_piece() -> None:
 
 
 def test_training_needs_two_models(tmp_path: Path) -> None:
-    from index.embedder_training import train_embedder
+    from rerank.index.embedder_training import train_embedder
 
     with pytest.raises(InputError, match="at least two models"):
         train_embedder([("a", "t", "d")] * 5, ["t"], tmp_path / "e")
@@ -277,7 +276,7 @@ def test_training_needs_two_models(tmp_path: Path) -> None:
 
 
 def test_batches_hold_each_model_once_and_every_pair_of_a_full_round() -> None:
-    from index.embedder_training import _batches
+    from rerank.index.embedder_training import _batches
 
     pairs = [(f"m{at % 7}", f"t{at}", "d") for at in range(70)]
     batches = _batches(pairs, 4, np.random.default_rng(2))

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from index.artifacts import writing_file, writing_folder
-from index.file_faults import not_utf8_text, os_error_text
+from rerank.index.artifacts import writing_file, writing_folder
+from rerank.index.errors import not_utf8_text, os_error_text
 
 
 def test_the_first_line_that_is_no_utf8_is_named_with_its_byte(tmp_path: Path):

@@ -9,14 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from index.artifacts import MANIFEST
-from index.embedder import HashEmbedder
-from index.errors import ArtifactError, InputError, MismatchError
-from index.gpu_index import add_to_index, build_index, load_retriever
-from index.records import GpuRecord, Listing
-from index.registry import registry_fingerprint
-from index.retriever import Retriever
-from index.vector_index import IndexKind
+from rerank.index.artifacts import MANIFEST
+from rerank.index.embedder import HashEmbedder
+from rerank.index.errors import ArtifactError, InputError, MismatchError
+from rerank.index.records import GpuRecord, Listing
+from rerank.index.registry import registry_fingerprint
+from rerank.index.retriever import Retriever, add_to_index, build_index, load_retriever
+from rerank.index.vector_index import IndexKind
 
 LISTINGS = [Listing("1", "RTX 4060 Ti 16GB"), Listing("2", "sapphire rx 6600 xt"), Listing("3", "")]
 KINDS = pytest.mark.parametrize("kind", list(IndexKind), ids=lambda kind: kind.value)
@@ -155,8 +154,8 @@ def test_no_index_names_the_command(tmp_path: Path, hash_embedder: HashEmbedder)
 def test_records_and_vectors_must_be_as_many(
     folder: Path, tmp_path: Path, tiny_registry: list[GpuRecord], hash_embedder: HashEmbedder
 ) -> None:
-    from index.artifacts import read_manifest, write_manifest
-    from index.registry import write_records
+    from rerank.index.artifacts import read_manifest, write_manifest
+    from rerank.index.registry import write_records
 
     manifest = read_manifest(folder, kind="index", format_version=1, remedy="-")
     write_records(tiny_registry[:5], folder / "records.jsonl")
@@ -174,7 +173,7 @@ def test_a_failing_build_leaves_the_old_index(
     def broken(*_: object, **__: object) -> None:
         raise OSError("disk full")
 
-    monkeypatch.setattr("index.gpu_index.write_manifest", broken)
+    monkeypatch.setattr("rerank.index.retriever.write_manifest", broken)
     with pytest.raises(OSError, match="disk full"):
         build_index(tiny_registry[:4], hash_embedder, folder)
     assert len(load_retriever(folder, hash_embedder)[0].records) == 21
@@ -186,7 +185,7 @@ def test_the_stored_vectors_are_those_of_the_embedder(
 ) -> None:
     retriever, _ = load_retriever(folder, hash_embedder)
     batch = retriever.retrieve([Listing("1", "geforce rtx 4060 ti 8 gb")], n_candidates=21)
-    from index.embedder import descriptor
+    from rerank.index.embedder import descriptor
 
     query = hash_embedder.encode(["geforce rtx 4060 ti 8 gb"])[0]
     gpus = hash_embedder.encode([descriptor(retriever.records[row]) for row in batch.record])

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from index.lexicon import Lexicon, Mention, Reading
-from index.records import GpuRecord
+from rerank.index.lexicon import Lexicon, Mention, TitleReading
+from rerank.index.records import GpuRecord
 
 MakeGpu = Callable[..., GpuRecord]
 
@@ -32,7 +32,7 @@ def keys_of(lexicon: Lexicon, title: str) -> list[str]:
     return [key_of(lexicon, mention) for mention in lexicon.read(title).mentions]
 
 
-def coded(lexicon: Lexicon, reading: Reading) -> set[str]:
+def coded(lexicon: Lexicon, reading: TitleReading) -> set[str]:
     return {lexicon.models[code.model] for code in reading.codes}
 
 

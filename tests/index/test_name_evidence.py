@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from index.lexicon import Lexicon
-from index.name_evidence import NAME_FEATURES, NameEvidence, name_evidence
-from index.records import GpuRecord
+from rerank.index.lexicon import Lexicon
+from rerank.index.name_evidence import NAME_FEATURES, NameEvidence, name_evidence
+from rerank.index.records import GpuRecord
 
 TITLES = [
     "Gigabyte GeForce RTX 4060 Ti Eagle 8GB",

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from index.naming import parse_model
-from index.records import GpuRecord
+from rerank.index.naming import parse_model
+from rerank.index.records import GpuRecord
 
 # (name, line words, letters before the number, core, suffixes, key)
 NAMES = [

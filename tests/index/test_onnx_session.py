@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from index.errors import ArtifactError
-from index.onnx_session import open_session
+from rerank.index.artifacts import open_session
+from rerank.index.errors import ArtifactError
 
 
 def doubling_graph() -> bytes:

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from index.ordering import falling_order, place_in_group
+from rerank.index.records import falling_order, place_in_group
 
 VALUES = st.floats(width=32, allow_nan=False)
 ROWS = st.lists(st.tuples(st.integers(0, 5), VALUES), max_size=60)

@@ -6,10 +6,10 @@ from collections.abc import Callable
 
 import pytest
 
-from index.lexicon import Lexicon
-from index.naming import parse_model
-from index.part_numbers import stems
-from index.records import GpuRecord
+from rerank.index.lexicon import Lexicon
+from rerank.index.naming import parse_model
+from rerank.index.part_numbers import stems
+from rerank.index.records import GpuRecord
 
 MakeGpu = Callable[..., GpuRecord]
 

@@ -16,9 +16,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from index.errors import FaultsError, InputError
-from index.records import FORM_FACTORS, GpuRecord
-from index.registry import (
+from rerank.index.errors import FaultsError, InputError
+from rerank.index.records import FORM_FACTORS, GpuRecord, shipped
+from rerank.index.registry import (
     VENDORS,
     gpu_slug,
     load_registry,
@@ -27,7 +27,6 @@ from index.registry import (
     squash,
     write_records,
 )
-from index.shipped import shipped
 
 GOOD = """\
 vendor: NVIDIA
@@ -531,8 +530,8 @@ def test_the_slow_loader_reads_the_same(tmp_path: Path) -> None:
     path = write(tmp_path, "r.yaml", text)
     code = (
         "import sys, yaml; vars(yaml).pop('CSafeLoader', None)\n"
-        "from pathlib import Path; from index.errors import FaultsError\n"
-        "from index.registry import load_registry; from index.registry_yaml import _LineLoader\n"
+        "from pathlib import Path; from rerank.index.errors import FaultsError\n"
+        "from rerank.index.registry import _LineLoader, load_registry\n"
         "assert issubclass(_LineLoader, yaml.SafeLoader)\n"
         "try: load_registry(Path(sys.argv[1]))\n"
         "except FaultsError as fault: print(*fault.faults, sep=chr(10))\n"

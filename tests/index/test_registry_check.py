@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from index.errors import InputError
-from index.registry_check import (
+from rerank.index.errors import InputError
+from rerank.index.registry_check import (
     FACT_COLUMNS,
     Fact,
     FindingKind,

@@ -7,10 +7,10 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import pytest
 
-from index.embedder import HashEmbedder, descriptor
-from index.records import GpuRecord, Listing, Route
-from index.retriever import DEFAULT_CANDIDATES, Retriever
-from index.vector_index import FaissIndex, IndexKind
+from rerank.index.embedder import HashEmbedder, descriptor
+from rerank.index.records import GpuRecord, Listing, Route
+from rerank.index.retriever import DEFAULT_CANDIDATES, Retriever
+from rerank.index.vector_index import FaissIndex, IndexKind
 
 MakeRetriever = Callable[[Sequence[GpuRecord]], Retriever]
 
@@ -94,7 +94,7 @@ def test_similarity_is_the_cosine_of_the_embeddings(tiny_retriever: Retriever) -
     for row, (at, record) in enumerate(zip(batch.listing, batch.record, strict=True)):
         text = batch.readings[at].text
         gpu = tiny_retriever.records[record]
-        from index.text import spaced
+        from rerank.index.text import spaced
 
         pair = embedder.encode([spaced(text), descriptor(gpu)])
         assert batch.similarity[row] == pytest.approx(float(pair[0] @ pair[1]), abs=1e-5)

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from index.errors import ArtifactError, InputError
-from index.sentence_embedder import OnnxEmbedder, SentenceTransformerEmbedder, export_onnx
+from rerank.index.errors import ArtifactError, InputError
+from rerank.index.sentence_embedder import OnnxEmbedder, SentenceTransformerEmbedder, export_onnx
 
 TEXTS = ["gigabyte rtx 5070 ti windforce 16 gb", "tesla p 40", "", "rtx " * 600, "видеокарта gtx"]
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from index.lexicon import Lexicon
-from index.records import GpuRecord
-from index.stated_memory import memory_agreement, padded, same_size, stated_sizes
+from rerank.index.lexicon import Lexicon
+from rerank.index.name_evidence import memory_agreement, padded, same_size, stated_sizes
+from rerank.index.records import GpuRecord
 
 
 def test_memory_agreement(tiny_registry: list[GpuRecord]) -> None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from index.text import MAX_TITLE_CHARS, normalise, runs, spaced
+from rerank.index.text import MAX_TITLE_CHARS, normalise, runs, spaced
 
 PIECES = st.sampled_from(
     [

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from index.embedder import unit_rows
-from index.errors import ArtifactError, InputError
-from index.vector_index import ExactIndex, FaissIndex, IndexKind, VectorIndex
+from rerank.index.embedder import unit_rows
+from rerank.index.errors import ArtifactError, InputError
+from rerank.index.vector_index import ExactIndex, FaissIndex, IndexKind, VectorIndex
 
 SEED, ROWS, DIMENSION, K = 11, 600, 24, 10
 Vectors = NDArray[np.float32]

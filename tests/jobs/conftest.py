@@ -13,8 +13,8 @@ import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner, Result
 
-from jobs.cli import main
-from jobs.serving import open_resolver
+from rerank.jobs.cli import main
+from rerank.jobs.serving import open_resolver
 from rerank.resolver import Resolver
 
 Run = Callable[..., Result]

@@ -12,10 +12,11 @@ import time
 
 import pyarrow as pa
 
-from jobs.listing_files.selection import select_files
-from jobs.places import place_of
-from jobs.scoring import Existing, InTurn, ScoreOptions, plan_score, run_plan
-from jobs.scoring.output_columns import answer_schema
+from rerank.jobs.files.places import place_of
+from rerank.jobs.files.selection import select_files
+from rerank.jobs.scoring.answering import InTurn, ScoreOptions, answer_schema
+from rerank.jobs.scoring.plan import Existing, plan_score
+from rerank.jobs.scoring.run import run_plan
 
 
 class EchoAnswerer(InTurn):

@@ -7,18 +7,16 @@ import tempfile
 from dataclasses import replace
 from pathlib import Path
 
-from index.artifacts import Manifest, write_manifest
-from index.shipped import shipped
-from jobs.lifecycle.opening import schema_of_features
-from jobs.lifecycle.registry import Change, ModelRegistry
-from jobs.lifecycle.version_folders import verified_manifest
-from rerank.lifecycle.pointer import CHAMPION, Pointer
-from rerank.lifecycle.versions import CARD, Card, VersionRef
-from rerank.model import FORMAT_VERSION
+from rerank.index.artifacts import Manifest, write_manifest
+from rerank.index.records import shipped
+from rerank.jobs.serving import schema_of_features
+from rerank.lifecycle.model_registry import AliasChange, ModelRegistry, verified_manifest
+from rerank.lifecycle.versions import CARD, CHAMPION, Pointer, VersionCard, VersionRef
+from rerank.model import MODEL_FORMAT
 
 
-def card_of(kind: str, manifest: Manifest, **facts) -> Card:
-    card = Card(
+def card_of(kind: str, manifest: Manifest, **facts) -> VersionCard:
+    card = VersionCard(
         kind=kind,
         version=manifest.fingerprint,
         created_at="2026-03-01T08:00:00Z",
@@ -36,7 +34,7 @@ def hollow_version(registry: ModelRegistry, number: int, kind: str = "ltr", **fa
         draft.mkdir()
         (draft / "content.txt").write_text(f"{kind} {number}")
         manifest = write_manifest(
-            draft, kind="ranker", format_version=FORMAT_VERSION, parameters={"number": number}
+            draft, kind="ranker", format_version=MODEL_FORMAT, parameters={"number": number}
         )
         return registry.register(draft, card_of(kind, manifest, **facts))
 
@@ -49,7 +47,7 @@ def working_version(registry: ModelRegistry, review: float, **facts) -> VersionR
         parameters = verified_manifest(draft, "ltr").parameters
         parameters["thresholds"]["review"] = review
         manifest = write_manifest(
-            draft, kind="ranker", format_version=FORMAT_VERSION, parameters=parameters
+            draft, kind="ranker", format_version=MODEL_FORMAT, parameters=parameters
         )
         card = card_of("ltr", manifest, feature_schema=schema_of_features(), **facts)
         return registry.register(draft, card)
@@ -57,7 +55,7 @@ def working_version(registry: ModelRegistry, review: float, **facts) -> VersionR
 
 def make_champion(registry: ModelRegistry, ref: VersionRef, action: str = "promote") -> Pointer:
     """Let a version serve, without gates."""
-    change = Change(action=action, alias=CHAMPION, to=ref)
+    change = AliasChange(action=action, alias=CHAMPION, to=ref)
     return registry.change(change, expected_generation=registry.pointer().generation)
 
 

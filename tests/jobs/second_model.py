@@ -8,12 +8,12 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from index.shipped import shipped
-from jobs.lifecycle.registry import ModelRegistry
-from jobs.workspace import Workspace
-from rerank.lifecycle.versions import Card, VersionRef
+from rerank.index.records import shipped
+from rerank.lifecycle.model_registry import ModelRegistry
+from rerank.lifecycle.versions import VersionCard, VersionRef
 from rerank.model import RerankModel, save_model
-from rerank.store import Store
+from rerank.store.database import Store
+from rerank.workspace import Workspace
 
 PARTS = (
     "Palit RTX 3080 GamingPro 10GB",
@@ -46,7 +46,7 @@ def add_version(home: Path, draft: Path, *, match=None, distribution=None) -> Ve
         candidate_sets=model.candidate_sets,
         parameters={**parameters, "doctored": asdict(thresholds)},
     )
-    card = Card(
+    card = VersionCard(
         kind="ltr",
         version=version,
         created_at="2026-05-01T09:30:00Z",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pyarrow.parquet as pq
 from second_model import add_version, sql, write
 
-from rerank.lifecycle.assignment import arm_of
+from rerank.lifecycle.canary import arm_of
 
 
 def test_an_ab_test_splits_by_id_and_logs_both(run, home, tmp_path):

@@ -8,9 +8,8 @@ from typing import Any
 
 import pytest
 
-from jobs.ablating import ablation_text
-from jobs.gold_sets import read_gold_files
-from rerank.store import Store
+from rerank.jobs.evaluating import ablation_text, read_gold_files
+from rerank.store.database import Store
 
 HEADER = "listing_id,title,vendor,kind,gold_models,gold_memory_gb,gold_form\n"
 ROWS = [

@@ -16,29 +16,36 @@ from pathlib import Path
 
 import pytest
 
-from index.records import GpuRecord, Listing
-from jobs.annotation.asking import POOL, Queue, read_pool
-from jobs.annotation.dialogue import Dialogue, summary
-from jobs.annotation.keys import Key
-from jobs.annotation.overlays import help_screen, search_screen
-from jobs.annotation.screen import (
+from rerank.annotation.queue import Contrast, QueueItem
+from rerank.index.records import GpuRecord, Listing
+from rerank.jobs.annotation.asking import POOL, Queue, read_pool
+from rerank.jobs.annotation.dialogue import Dialogue, summary
+from rerank.jobs.annotation.screen import (
     LEAST_HEIGHT,
-    Choice,
+    GpuChoice,
+    Key,
     Question,
     Screen,
     Size,
     contrast_text,
+    help_screen,
     question_screen,
+    search_screen,
     wrapped,
 )
-from jobs.searching import find_by_words
-from jobs.tables import width_of
-from rerank.annotation.contrast import Contrast
-from rerank.annotation.queue import QueueItem
-from rerank.resolver import Resolution, ScoredCandidate
-from rerank.store import Store
-from rerank.store.annotations import Annotation, Verdict, read_annotations, save_annotations
-from rerank.store.listings import StoredListing, read_listings, save_listings
+from rerank.jobs.serving import find_by_words
+from rerank.jobs.tables import width_of
+from rerank.resolution import Resolution, ScoredCandidate
+from rerank.store.database import Store
+from rerank.store.rows import (
+    Annotation,
+    StoredListing,
+    Verdict,
+    read_annotations,
+    read_listings,
+    save_annotations,
+    save_listings,
+)
 
 ANSI = re.compile(r"\x1b\[[?\d;]*[A-Za-z]")
 NASTY_TITLES = {
@@ -73,7 +80,7 @@ def question(title: str, *, n_choices: int = 5, answer: str = "") -> Question:
     )
     listing = Listing("1", title, "Vendor 微星 " * 9, "", 1234.5)
     choices = tuple(
-        Choice(one.gpu_id, one.model, one.memory_gb, "GDDR6X", one.form_factor, one.probability)
+        GpuChoice(one.gpu_id, one.model, one.memory_gb, "GDDR6X", one.form_factor, one.probability)
         for one in shown
     )
     apart = (Contrast(("Ti",), ("SUPER", "D"), ("XT",), "", "title states 12 GB", "Max-Q unsaid"),)
@@ -371,7 +378,7 @@ def test_search_picks_a_gpu_that_was_not_shown(tiny_retriever: object) -> None:
 
 
 def test_a_busy_store_loses_neither_question_nor_session(tiny_retriever: object) -> None:
-    from index.errors import StoreBusyError
+    from rerank.index.errors import StoreBusyError
 
     saved: list[Annotation] = []
     refusals = [StoreBusyError("store.duckdb: another process is writing to it")]
@@ -390,7 +397,7 @@ def test_a_busy_store_loses_neither_question_nor_session(tiny_retriever: object)
 
 
 def test_an_answer_that_waits_for_the_store_never_looks_saved(tiny_retriever: object) -> None:
-    from index.errors import StoreBusyError
+    from rerank.index.errors import StoreBusyError
 
     saved: list[Annotation] = []
 
@@ -468,7 +475,8 @@ def test_a_large_store_is_sampled_by_seed(tmp_path: Path) -> None:
 
 # The terminal becomes the one that Ctrl-C of the program comes from.
 PROGRAM = (
-    "import fcntl, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); from jobs.cli import main; main()"
+    "import fcntl, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); "
+    "from rerank.jobs.cli import main; main()"
 )
 
 

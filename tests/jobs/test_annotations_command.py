@@ -7,12 +7,18 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from index.records import Listing
-from jobs.workspace import Workspace
-from rerank.annotation.consensus import ADJUDICATOR, consensus
-from rerank.store import Store
-from rerank.store.annotations import Annotation, Verdict, read_annotations, save_annotations
-from rerank.store.listings import StoredListing, save_listings
+from rerank.annotation.agreement import ADJUDICATOR, consensus
+from rerank.index.records import Listing
+from rerank.store.database import Store
+from rerank.store.rows import (
+    Annotation,
+    StoredListing,
+    Verdict,
+    read_annotations,
+    save_annotations,
+    save_listings,
+)
+from rerank.workspace import Workspace
 
 TITLES = {
     "L1": "palit geforce rtx 4060 ti dual 16gb gddr6",

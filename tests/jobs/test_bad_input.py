@@ -11,8 +11,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from index.artifacts import write_manifest
-from index.shipped import shipped
+from rerank.index.artifacts import write_manifest
+from rerank.index.records import shipped
 
 
 def _parquet(**columns: object) -> bytes:

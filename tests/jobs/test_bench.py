@@ -9,17 +9,25 @@ from dataclasses import replace
 import pyarrow.parquet as pq
 import pytest
 
-from index.artifacts import write_json
-from index.errors import ArtifactError, MismatchError, RerankError
-from jobs.benchmarks.children import in_child, run_score, threads_of_children
-from jobs.benchmarks.feeds import write_distinct, write_endless, write_repeating
-from jobs.benchmarks.page import benchmark_page
-from jobs.benchmarks.parts import PARTS
-from jobs.benchmarks.process_memory import resident_bytes, tree_resident_bytes
-from jobs.benchmarks.report import merged, new_report, read_report
-from jobs.benchmarks.running import run_bench
-from jobs.benchmarks.settings import Scale, settings_of
-from jobs.benchmarks.stages import REST, STAGES, scoring_hooks
+from bench.measuring import (
+    REST,
+    STAGES,
+    Scale,
+    in_child,
+    resident_bytes,
+    run_score,
+    scoring_hooks,
+    settings_of,
+    threads_of_children,
+    tree_resident_bytes,
+    write_distinct,
+    write_endless,
+    write_repeating,
+)
+from bench.report import benchmark_page, merged, new_report, read_report, run_bench
+from bench.tools import PARTS
+from rerank.index.artifacts import write_json
+from rerank.index.errors import ArtifactError, MismatchError, RerankError
 
 QUICK = settings_of(Scale.QUICK, seed=3)
 

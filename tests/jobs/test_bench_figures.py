@@ -7,21 +7,26 @@ import threading
 import numpy as np
 import pytest
 
-from index.errors import InputError
-from index.vector_index import ExactIndex
-from jobs.benchmarks.comparisons import Comparison, comparisons_of
-from jobs.benchmarks.figures import Figure, growth_exponent, quotient, rate_of
-from jobs.benchmarks.page import benchmark_page, comparisons_text
-from jobs.benchmarks.page_sections import SECTIONS, number
-from jobs.benchmarks.parts import PARTS, chosen_parts
-from jobs.benchmarks.registry_growth import NOISE, recall, synthetic_vectors
-from jobs.benchmarks.settings import Scale, settings_of
-from jobs.benchmarks.stage_clock import Hook, PeakMeter, StageClock, hooked
-from jobs.tables import WIDTH
+from bench.measuring import (
+    BarCheck,
+    Hook,
+    PeakMeter,
+    Scale,
+    StageClock,
+    comparisons_of,
+    hooked,
+    settings_of,
+)
+from bench.report import SECTIONS, benchmark_page, comparisons_text, number
+from bench.tools import NOISE, PARTS, chosen_parts, recall, synthetic_vectors
+from rerank.evaluation.baselines import RepeatedFigure, growth_exponent, quotient, rate_of
+from rerank.index.errors import InputError
+from rerank.index.vector_index import ExactIndex
+from rerank.jobs.tables import WIDTH
 
 
 def rate(*values: float) -> dict:
-    return Figure.of(values).as_json()
+    return RepeatedFigure.of(values).as_json()
 
 
 @pytest.fixture
@@ -118,20 +123,20 @@ def report(parts) -> dict:
 
 
 def test_a_figure_is_the_median_and_the_range():
-    figure = Figure.of([3.0, 1.0, 2.0, 10.0])
+    figure = RepeatedFigure.of([3.0, 1.0, 2.0, 10.0])
     assert (figure.median, figure.low, figure.high) == (2.5, 1.0, 10.0)
     assert figure.values == (3.0, 1.0, 2.0, 10.0)
 
 
 def test_a_figure_of_nothing_is_refused():
     with pytest.raises(InputError, match="at least one measurement"):
-        Figure.of([])
+        RepeatedFigure.of([])
 
 
 def test_a_figure_survives_json_with_six_digits():
-    assert Figure.from_json(Figure.of([1234567.89]).as_json()).median == 1234570.0
-    figure = Figure.of([0.5, 0.25])
-    assert Figure.from_json(figure.as_json()) == figure
+    assert RepeatedFigure.from_json(RepeatedFigure.of([1234567.89]).as_json()).median == 1234570.0
+    figure = RepeatedFigure.of([0.5, 0.25])
+    assert RepeatedFigure.from_json(figure.as_json()) == figure
 
 
 def test_a_rate_is_the_count_over_each_runs_seconds():
@@ -139,7 +144,7 @@ def test_a_rate_is_the_count_over_each_runs_seconds():
 
 
 def test_a_quotients_range_holds_every_pairing():
-    ours, theirs = Figure.of([90, 100, 120]), Figure.of([8, 10, 15])
+    ours, theirs = RepeatedFigure.of([90, 100, 120]), RepeatedFigure.of([8, 10, 15])
     found = quotient(ours, theirs)
     assert (found.median, found.low, found.high) == (10.0, 6.0, 15.0)
     pairs = [a / b for a in ours.values for b in theirs.values]
@@ -194,7 +199,7 @@ def test_without_our_own_rate_there_is_nothing_to_compare_with_others(parts):
 
 def test_comparisons_survive_json(parts):
     for each in comparisons_of(parts):
-        again = Comparison.from_json(each.as_json())
+        again = BarCheck.from_json(each.as_json())
         assert (again.name, again.reached, again.unit) == (each.name, each.reached, each.unit)
 
 

@@ -9,11 +9,11 @@ import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
 
-from index.errors import FaultsError, InputError
-from index.registry import load_registry
-from jobs.cli import main
-from jobs.listing_files import open_listings
 from rerank.evaluation.gold import read_gold
+from rerank.index.errors import FaultsError, InputError
+from rerank.index.registry import load_registry
+from rerank.jobs.cli import main
+from rerank.jobs.files.listings import open_listings
 
 
 def _bad_utf8(path: Path, column: str) -> Path:

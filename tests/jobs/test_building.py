@@ -10,13 +10,12 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from index.registry import TABLE_COLUMNS
-from index.shipped import shipped
-from jobs.embedders import packaged_folder
-from jobs.evaluating import EvaluationPlan, evaluate_workspace
-from jobs.serving import open_resolver
-from jobs.tables import cut, table
-from jobs.workspace import Workspace
+from rerank.index.records import shipped
+from rerank.index.registry import TABLE_COLUMNS
+from rerank.jobs.evaluating import EvaluationPlan, evaluate_workspace
+from rerank.jobs.serving import open_resolver
+from rerank.jobs.tables import cut, table
+from rerank.workspace import Workspace, packaged_folder
 
 GPUS = [
     ("GeForce RTX 3080", "NVIDIA", 10, "GDDR6X"),

@@ -12,8 +12,8 @@ import pyarrow.parquet as pq
 import pytest
 from second_model import add_version, sql, write
 
-from jobs.lifecycle.registry import ModelRegistry
-from jobs.workspace import Workspace
+from rerank.lifecycle.model_registry import ModelRegistry
+from rerank.workspace import Workspace
 
 
 @pytest.fixture
@@ -63,7 +63,7 @@ def test_whenever_it_is_killed_pointer_and_log_agree(run, home, tmp_path, challe
     assert begun.exit_code == 0, begun.output
     source = write(tmp_path / "a.parquet", 3000)
     words = ["models", "canary", "run", "--overwrite", str(source), str(tmp_path / "out.parquet")]
-    script = "from jobs.cli import main; main()"
+    script = "from rerank.jobs.cli import main; main()"
     for delay_s in (1.2, 1.8, 2.4):
         child = subprocess.Popen(
             [sys.executable, "-c", script, *words],

@@ -8,18 +8,21 @@ import pyarrow as pa
 import pytest
 from second_model import add_version, listings, sql
 
-from index.errors import RefusedError, StoreBusyError
-from jobs.lifecycle.canary_keeping import CanaryKeeper, start_canary
-from jobs.lifecycle.canary_traffic import CanaryAnswerer
-from jobs.lifecycle.registry import Change, ModelRegistry
-from jobs.lifecycle.traffic import BothModels, Side
-from jobs.listing_files import ListingBatch
-from jobs.resolving import resolve_to_table
-from jobs.scoring import ScoreOptions
-from jobs.workspace import Workspace
-from rerank.lifecycle.assignment import arm_of
-from rerank.lifecycle.canary_settings import canary_settings_of
+from rerank.index.errors import RefusedError, StoreBusyError
+from rerank.jobs.files.listings import ListingBatch
+from rerank.jobs.models.serving_traffic import (
+    BothModels,
+    CanaryAnswerer,
+    CanaryKeeper,
+    Side,
+    start_canary,
+)
+from rerank.jobs.scoring.answering import ScoreOptions
+from rerank.lifecycle.canary import arm_of, canary_settings_of
+from rerank.lifecycle.model_registry import AliasChange, ModelRegistry
 from rerank.lifecycle.versions import VersionRef
+from rerank.resolver import resolve_to_table
+from rerank.workspace import Workspace
 
 SHIPPED = VersionRef("ltr", "shipped")
 SETTINGS = canary_settings_of(
@@ -245,7 +248,7 @@ def test_a_kill_loses_at_most_the_running_window(home, registry, night, started,
 
 def test_another_promotion_ends_it_and_no_row_fails(registry, night, started, challenger):
     def overtake(keeper):
-        change = Change(action="serve", alias="champion", to=challenger)
+        change = AliasChange(action="serve", alias="champion", to=challenger)
         registry.change(change, expected_generation=registry.pointer().generation)
 
     answers, said = night(listings(500), keep=overtake)
@@ -256,7 +259,7 @@ def test_another_promotion_ends_it_and_no_row_fails(registry, night, started, ch
 
 def test_another_alias_does_not_disturb_it(registry, night, started, challenger):
     def name(keeper):
-        change = Change(action="alias", alias="spring", to=challenger)
+        change = AliasChange(action="alias", alias="spring", to=challenger)
         registry.change(change, expected_generation=registry.pointer().generation)
 
     night(listings(150), keep=name)

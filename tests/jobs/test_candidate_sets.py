@@ -9,19 +9,16 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from index.artifacts import write_manifest
-from index.records import Listing
-from index.shipped import shipped
-from jobs.resolving import resolve_listings, resolve_with_sets
-from jobs.scoring import renamed_columns
-from jobs.tables import resolution_text
-from jobs.workspace import Workspace
+from rerank.answers import OUTPUT_SCHEMA
 from rerank.conformal import NO_MATCH
-from rerank.evaluation.candidate_sets import covered
-from rerank.evaluation.gold import bootstrap_gold
-from rerank.lifecycle.pointer import Pointer, replace_pointer
-from rerank.lifecycle.versions import CARD, VersionRef
-from rerank.resolution_table import OUTPUT_SCHEMA
+from rerank.evaluation.gold import bootstrap_gold, covered
+from rerank.index.artifacts import write_manifest
+from rerank.index.records import Listing, shipped
+from rerank.jobs.scoring.answering import renamed_columns
+from rerank.jobs.tables import resolution_text
+from rerank.lifecycle.versions import CARD, Pointer, VersionRef, replace_pointer
+from rerank.resolver import resolve_listings, resolve_with_sets
+from rerank.workspace import Workspace
 
 # Held for review: two cards are named, one may be sold.
 UNSURE = "MSI Gaming X GTX 1060 / 1070 untested"

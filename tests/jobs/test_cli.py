@@ -12,8 +12,8 @@ from pathlib import Path
 import click
 import pytest
 
-from jobs.cli import COMMANDS, main
-from jobs.commands.models import SUBCOMMANDS
+from rerank.jobs.cli import COMMANDS, main
+from rerank.jobs.commands.models import SUBCOMMANDS
 
 ROOT = Path(__file__).resolve().parents[2]
 HEAVY = ("numpy", "faiss", "torch", "lightgbm", "onnxruntime", "pyarrow", "sklearn", "pandas")
@@ -129,7 +129,7 @@ def _loaded_by(code: str, tmp_path: Path) -> set[str]:
 
 
 def test_help_imports_nothing_heavy(tmp_path):
-    code = "from jobs.cli import main\nmain(['--help'], standalone_mode=False)"
+    code = "from rerank.jobs.cli import main\nmain(['--help'], standalone_mode=False)"
     assert not _loaded_by(code, tmp_path) & set(HEAVY)
 
 
@@ -142,7 +142,7 @@ def test_resolving_and_scoring_import_neither_torch_nor_lightgbm(tmp_path, write
     source = write_listings("in.csv", [{"listing_id": "1", "title": "rtx 3080 10gb"}])
     target = tmp_path / "out.parquet"
     code = (
-        "from jobs.cli import main\n"
+        "from rerank.jobs.cli import main\n"
         "main(['resolve', 'rtx 3080 10gb'], standalone_mode=False)\n"
         f"main(['score', {str(source)!r}, {str(target)!r}], standalone_mode=False)"
     )

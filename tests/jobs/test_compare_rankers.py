@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 import yaml
 
-from jobs.comparing.text import duration_text, rate_text, size_text
-from jobs.report_html import render_report
-from jobs.workspace import Workspace
-from rerank.ranker_costs import both, ranker_costs, trained_costs
-from rerank.ranker_folder import RankerKind
+from rerank.jobs.evaluating import both, ranker_costs, trained_costs
+from rerank.jobs.report.page import render_report
+from rerank.jobs.tables import duration_text, rate_text, size_text
+from rerank.rankers.kinds import RankerKind
+from rerank.workspace import Workspace
 
 QUICK = ("--bootstrap", 40, "--samples", 20)
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from jobs.evaluating import EvaluationPlan, evaluate_workspace
-from jobs.workspace import Workspace
-from rerank.evaluation.catalogue import METRICS
+from rerank.evaluation.metrics import METRICS
+from rerank.jobs.evaluating import EvaluationPlan, evaluate_workspace
+from rerank.workspace import Workspace
 
 TEXT = (Path(__file__).resolve().parents[2] / "docs" / "evaluation.md").read_text(encoding="utf-8")
 

@@ -11,15 +11,15 @@ import pytest
 from echo_answerer import EchoAnswerer, score_all
 from small_feeds import contents, write_feed, write_feeds
 
-from index.errors import InputError, RerankError
-from jobs.listing_files.selection import select_files
-from jobs.places import place_of
-from jobs.scoring import Existing, RememberingAnswerer, plan_score
-from jobs.scoring.file_worker import FileWorker, columns_before
-from jobs.scoring.provenance import expectation
-from jobs.scoring.scoring_task import Outcome, SharedColumns
-from jobs.scoring.spreading import is_worth_spreading, run_spread
-from jobs.workers import WorkerEndedError
+from rerank.index.errors import InputError, RerankError
+from rerank.jobs.files.places import place_of
+from rerank.jobs.files.selection import select_files
+from rerank.jobs.scoring.earlier_answers import RememberingAnswerer
+from rerank.jobs.scoring.one_file import FileOutcome, SharedColumns
+from rerank.jobs.scoring.plan import Existing, expectation, plan_score
+from rerank.jobs.scoring.run import is_worth_spreading, run_spread
+from rerank.jobs.scoring.worker import FileWorker, columns_before
+from rerank.jobs.workers import WorkerEndedError
 
 
 @pytest.fixture
@@ -41,7 +41,7 @@ def test_a_worker_scores_files_as_the_local_engine_does(feeds, tmp_path):
     score_all(str(feeds), place_of(tmp_path / "local"))
     reports = reports_of(worker(feeds, tmp_path / "out", EchoAnswerer()), [2, 0, 1])
     assert contents(tmp_path / "out") == contents(tmp_path / "local")
-    assert [Outcome.from_json(reports[n]["outcome"]).counts.rows for n in range(3)] == [2, 1, 2]
+    assert [FileOutcome.from_json(reports[n]["outcome"]).counts.rows for n in range(3)] == [2, 1, 2]
     assert reports[0] == {
         "outcome": {
             "kind": "scored",
@@ -51,7 +51,7 @@ def test_a_worker_scores_files_as_the_local_engine_does(feeds, tmp_path):
         },
         "said": [],
     }
-    assert Outcome.from_json(reports[0]["outcome"]).as_json() == reports[0]["outcome"]
+    assert FileOutcome.from_json(reports[0]["outcome"]).as_json() == reports[0]["outcome"]
 
 
 def test_a_worker_keeps_finished_files_and_says_why_others_are_done_again(feeds, tmp_path):

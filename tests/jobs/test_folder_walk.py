@@ -11,10 +11,11 @@ from pathlib import Path
 import pytest
 from echo_answerer import EchoAnswerer
 
-from index.errors import FaultsError, InputError
-from jobs.listing_files.selection import select_files
-from jobs.places import place_of
-from jobs.scoring import plan_score, run_plan
+from rerank.index.errors import FaultsError, InputError
+from rerank.jobs.files.places import place_of
+from rerank.jobs.files.selection import select_files
+from rerank.jobs.scoring.plan import plan_score
+from rerank.jobs.scoring.run import run_plan
 
 NOBODY = 65534
 

@@ -13,15 +13,18 @@ from pathlib import Path
 import pytest
 from invented_versions import flip, hollow_version, make_champion
 
-from index.errors import ArtifactError, InputError, RefusedError, RerankWarning
-from jobs.lifecycle.origin import code_version, user_name
-from jobs.lifecycle.promoting import before_that, name_version
-from jobs.lifecycle.registry import Change, ModelRegistry
-from jobs.workspace import Workspace
-from rerank.lifecycle.history import read_transitions
-from rerank.lifecycle.pointer import read_pointer
-from rerank.lifecycle.versions import SHIPPED_MODEL, VersionRef
-from rerank.store import Store
+from rerank.index.errors import ArtifactError, InputError, RefusedError, RerankWarning
+from rerank.jobs.models.promoting import before_that, name_version
+from rerank.lifecycle.model_registry import AliasChange, ModelRegistry, read_transitions
+from rerank.lifecycle.versions import (
+    SHIPPED_MODEL,
+    VersionRef,
+    code_version,
+    read_pointer,
+    user_name,
+)
+from rerank.store.database import Store
+from rerank.workspace import Workspace
 
 HERE = Path(__file__).parent
 
@@ -105,7 +108,7 @@ def test_names_with_path_separators_are_refused_everywhere(registry, home, run, 
         lambda: registry.folder(VersionRef("ltr", name)),
         lambda: name_version(registry, name, SHIPPED_MODEL),
         lambda: registry.change(
-            Change(action="promote", alias="champion", to=VersionRef("ltr", name)),
+            AliasChange(action="promote", alias="champion", to=VersionRef("ltr", name)),
             expected_generation=0,
         ),
     ):
@@ -148,7 +151,7 @@ def test_an_alias_comes_and_goes(registry):
 def test_changes_are_in_the_pointer_and_in_the_history(registry, home):
     one, other = (hollow_version(registry, number) for number in range(2))
     make_champion(registry, one, "first")
-    change = Change(
+    change = AliasChange(
         action="promote",
         alias="champion",
         to=other,
@@ -174,9 +177,9 @@ def test_changes_are_in_the_pointer_and_in_the_history(registry, home):
 
 def test_a_challenger_that_is_promoted_is_challenger_no_more_and_ends_a_canary(registry):
     ref = hollow_version(registry, 1)
-    change = Change(action="canary", alias="challenger", to=ref, canary={"step": 1})
+    change = AliasChange(action="canary", alias="challenger", to=ref, canary={"step": 1})
     assert registry.change(change, expected_generation=0).canary == {"step": 1}
-    kept = registry.change(Change(action="alias", alias="x", to=ref), expected_generation=1)
+    kept = registry.change(AliasChange(action="alias", alias="x", to=ref), expected_generation=1)
     assert kept.canary == {"step": 1}
     pointer = make_champion(registry, ref)
     assert (pointer.aliases, pointer.canary) == ({"x": ref}, None)
@@ -190,7 +193,9 @@ def test_a_change_that_was_decided_on_an_older_state_is_refused(registry):
         match="another change came in between: promote of champion "
         f"to ltr {one.version} by .* at 20.*nothing was changed",
     ):
-        registry.change(Change(action="promote", alias="champion", to=other), expected_generation=0)
+        registry.change(
+            AliasChange(action="promote", alias="champion", to=other), expected_generation=0
+        )
     assert registry.pointer().champion == one
     assert len(registry.history()) == 1
 
@@ -199,7 +204,9 @@ def test_what_is_not_there_cannot_be_named(registry, home):
     with pytest.raises(InputError, match="expected the folder of ltr abc, found none"):
         make_champion(registry, VersionRef("ltr", "abc"))
     with pytest.raises(InputError, match="alias champion: something must serve"):
-        registry.change(Change(action="alias", alias="champion", to=None), expected_generation=0)
+        registry.change(
+            AliasChange(action="alias", alias="champion", to=None), expected_generation=0
+        )
     assert not (home / "store.duckdb").exists()
 
 
@@ -223,7 +230,9 @@ def test_a_damaged_pointer_is_rebuilt_from_the_history(registry, home):
         pointer = registry.pointer()
     assert (pointer.champion, pointer.previous, pointer.generation) == (two, one, 2)
     with pytest.warns(RerankWarning, match="expected JSON"):
-        registry.change(Change(action="rollback", alias="champion", to=one), expected_generation=2)
+        registry.change(
+            AliasChange(action="rollback", alias="champion", to=one), expected_generation=2
+        )
     assert registry.pointer().champion == one
 
 
@@ -240,9 +249,9 @@ def test_a_card_says_by_whom_and_with_which_code_but_not_on_which_machine():
 KILLED_AT_EACH_STEP = """
     import json, os, sys
     from pathlib import Path
-    from jobs.lifecycle.registry import Change, ModelRegistry
-    from jobs.workspace import Workspace
-    from rerank.lifecycle.pointer import read_pointer
+    from rerank.lifecycle.model_registry import Change, ModelRegistry
+    from rerank.workspace import Workspace
+    from rerank.lifecycle.versions import read_pointer
     from rerank.lifecycle.versions import VersionRef
     from rerank.store.database import Session
 
@@ -350,7 +359,7 @@ def test_a_damaged_pointer_is_rebuilt_with_all_its_names(registry, home):
     name_version(registry, "gone", one)
     name_version(registry, "gone", None)
     registry.change(
-        Change(action="train", alias="challenger", to=other, also={"ltr": other}),
+        AliasChange(action="train", alias="challenger", to=other, also={"ltr": other}),
         expected_generation=registry.pointer().generation,
     )
     whole = registry.pointer()
@@ -367,9 +376,9 @@ def test_a_damaged_pointer_is_rebuilt_with_all_its_names(registry, home):
 PROMOTING = """
     import sys
     from pathlib import Path
-    from index.errors import RefusedError
-    from jobs.lifecycle.registry import Change, ModelRegistry
-    from jobs.workspace import Workspace
+    from rerank.index.errors import RefusedError
+    from rerank.lifecycle.model_registry import Change, ModelRegistry
+    from rerank.workspace import Workspace
     from rerank.lifecycle.versions import VersionRef
 
     registry = ModelRegistry(Workspace(Path(sys.argv[1])))
@@ -418,9 +427,9 @@ def test_of_two_promotions_at_once_one_wins_and_the_other_says_so(registry, home
 FULL_DISK = """
     import resource, signal, sys
     from pathlib import Path
-    from index.file_faults import os_error_text
-    from jobs.lifecycle.registry import Change, ModelRegistry
-    from jobs.workspace import Workspace
+    from rerank.index.errors import os_error_text
+    from rerank.lifecycle.model_registry import Change, ModelRegistry
+    from rerank.workspace import Workspace
     from rerank.lifecycle.versions import VersionRef
 
     registry = ModelRegistry(Workspace(Path(sys.argv[1])))
@@ -454,7 +463,7 @@ def test_a_disk_that_takes_no_more_leaves_the_old_champion(registry, home):
 def test_a_clock_that_goes_back_changes_no_order(registry, monkeypatch):
     refs = [hollow_version(registry, number) for number in range(2)]
     times = iter(["2026-06-01T10:00:00Z", "2019-01-01T00:00:00Z", "2019-01-01T00:00:00Z"])
-    monkeypatch.setattr("rerank.lifecycle.changes.utc_text", lambda: next(times))
+    monkeypatch.setattr("rerank.lifecycle.model_registry.utc_text", lambda: next(times))
     make_champion(registry, refs[0])
     make_champion(registry, refs[1])
     pointer = make_champion(registry, refs[0])

@@ -8,17 +8,21 @@ import shutil
 import pytest
 from invented_versions import flip, hollow_version, make_champion, working_version
 
-from index.artifacts import write_manifest
-from index.errors import MismatchError, RefusedError, RerankWarning
-from index.shipped import shipped
-from jobs.lifecycle.parts import keep_earlier_part, keep_part, put_back, serving_part
-from jobs.lifecycle.promoting import Judged, Switch, name_version, promote
-from jobs.lifecycle.registry import ModelRegistry
-from jobs.lifecycle.trained_versions import take_place
-from jobs.lifecycle.version_folders import verified_manifest
-from jobs.serving import open_resolver
-from jobs.workspace import Workspace
-from rerank.lifecycle.versions import SHIPPED_MODEL, Card, VersionRef
+from rerank.index.artifacts import write_manifest
+from rerank.index.errors import MismatchError, RefusedError, RerankWarning
+from rerank.index.records import shipped
+from rerank.jobs.models.making import (
+    keep_earlier_part,
+    keep_part,
+    put_back,
+    serving_part,
+    take_place,
+)
+from rerank.jobs.models.promoting import Judged, Switch, name_version, promote
+from rerank.jobs.serving import open_resolver
+from rerank.lifecycle.model_registry import ModelRegistry, verified_manifest
+from rerank.lifecycle.versions import SHIPPED_MODEL, VersionCard, VersionRef
+from rerank.workspace import Workspace
 
 QUICK_GATES = "sets: {generated: 100}\nsamples: 20\nlatency: {listings: 0}\nfloors: {}\n"
 SHIPPED_INDEX = VersionRef("index", "shipped")
@@ -51,7 +55,7 @@ def other_index(home, number: int) -> str:
 
 
 def test_an_empty_workspace_lists_what_ships_and_stays_empty(run, home):
-    card = Card.read(shipped("model"))
+    card = VersionCard.read(shipped("model"))
     figure = card.metrics["figures"]["precision_at_1"]
     low, high = figure["ci95"]
     assert [line.split() for line in run("models", "list").stdout.splitlines()] == [

@@ -9,11 +9,11 @@ import shutil
 import pyarrow.parquet as pq
 import pytest
 
-from index.artifacts import MANIFEST, write_manifest
-from index.shipped import shipped
-from jobs.workspace import Workspace
-from rerank.lifecycle.assignment import arm_of
+from rerank.index.artifacts import MANIFEST, write_manifest
+from rerank.index.records import shipped
+from rerank.lifecycle.canary import arm_of
 from rerank.lifecycle.versions import CARD, VersionRef
+from rerank.workspace import Workspace
 
 TITLES = [
     "Palit RTX 4080 SUPER JetStream 16GB",

@@ -9,10 +9,10 @@ import pyarrow.parquet as pq
 import pytest
 from second_model import add_version
 
-from jobs.lifecycle.distributions import answer_distribution
-from jobs.lifecycle.registry import Change, ModelRegistry
-from jobs.workspace import Workspace, open_retriever
-from rerank.bootstrap import generate
+from rerank.bootstrap.generator import generate
+from rerank.jobs.models.monitoring import answer_distribution
+from rerank.lifecycle.model_registry import AliasChange, ModelRegistry
+from rerank.workspace import Workspace, open_retriever
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +40,7 @@ def trained(home, tmp_path, retriever, shipped_resolver, generated):
     spread = answer_distribution(retriever, shipped_resolver, generated[:600])
     ref = add_version(home, tmp_path / "draft", distribution=spread.as_json())
     registry = ModelRegistry(Workspace(home))
-    registry.change(Change(action="serve", alias="champion", to=ref), expected_generation=0)
+    registry.change(AliasChange(action="serve", alias="champion", to=ref), expected_generation=0)
     return ref
 
 

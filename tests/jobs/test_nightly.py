@@ -17,13 +17,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from index.registry import load_registry
-from index.shipped import shipped
-from jobs.nightly_days import RECORD, SUMMARY, earlier_day
-from jobs.nightly_report import report_text, summary_content
-from jobs.places import place_of
-from jobs.scoring import ScoreSummary
-from jobs.scoring.drafts import exclusive
+from rerank.index.records import shipped
+from rerank.index.registry import load_registry
+from rerank.jobs.files.places import place_of
+from rerank.jobs.scoring.nightly import RECORD, SUMMARY, earlier_day, nightly_text, summary_content
+from rerank.jobs.scoring.one_file import exclusive
+from rerank.jobs.scoring.worker import ScoreSummary
 
 DOCS = Path(__file__).resolve().parents[2] / "docs/nightly.md"
 TITLES = {"a": ["Palit RTX 3080 GamingPro 10GB", "RTX 3080 box only"], "b": ["RX6700XT 12G", ""]}
@@ -258,7 +257,7 @@ def test_a_night_without_rows_has_shares_of_zero_and_a_report():
     scored = ScoreSummary(0, {}, 0.0, model_version="m", index_version="i")
     content = summary_content(date(2026, 1, 1), scored, None, index_rebuilt=False)
     assert content["shares"] == {"match": 0.0, "review": 0.0, "no_match": 0.0}
-    assert "match           0.0%" in report_text(content)
+    assert "match           0.0%" in nightly_text(content)
 
 
 def test_the_document_names_every_key_of_the_summary(night, tmp_path):
@@ -363,7 +362,7 @@ def test_a_killed_night_is_finished_by_the_next_run_of_the_day(run, feeds, tmp_p
     command = [
         sys.executable,
         "-c",
-        "from jobs.cli import main; main()",
+        "from rerank.jobs.cli import main; main()",
         "nightly",
         "--date",
         FIRST,

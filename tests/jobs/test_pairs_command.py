@@ -8,14 +8,13 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from index.records import Listing
-from jobs.pairs.collecting import add_bootstrap_pairs
-from jobs.workspace import Workspace
-from rerank.features import CANDIDATE_FEATURES
-from rerank.store import Store
-from rerank.store.annotations import Annotation, Verdict, save_annotations
-from rerank.store.listings import StoredListing, save_listings
+from rerank.features.candidates import CANDIDATE_FEATURES
+from rerank.index.records import Listing
+from rerank.jobs.annotation.pair_collecting import add_bootstrap_pairs
+from rerank.store.database import Store
 from rerank.store.preferences import read_pairs
+from rerank.store.rows import Annotation, StoredListing, Verdict, save_annotations, save_listings
+from rerank.workspace import Workspace
 
 TITLE = "palit geforce rtx 4060 ti dual 16gb gddr6"
 RIGHT = "geforce-rtx-4060-ti-16gb-gddr6"

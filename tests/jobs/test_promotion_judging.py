@@ -9,17 +9,21 @@ from pathlib import Path
 
 import pytest
 
-from index.artifacts import MANIFEST, write_manifest
-from index.errors import InputError
-from index.records import Listing
-from index.shipped import shipped
-from jobs.lifecycle.judging import CHAMPION, FITS, PARITY, judge
-from jobs.lifecycle.timing import latency_figures
-from jobs.lifecycle.verdict_text import verdict_text
-from jobs.workspace import Workspace
+from rerank.index.artifacts import MANIFEST, write_manifest
+from rerank.index.errors import InputError
+from rerank.index.records import Listing, shipped
+from rerank.jobs.models.promoting import (
+    CHAMPION_GATE,
+    FITS,
+    PARITY,
+    judge,
+    latency_figures,
+    verdict_text,
+)
+from rerank.lifecycle.gates import LatencySettings, promotion_settings_of
 from rerank.lifecycle.parity import make_reference
-from rerank.lifecycle.promotion_settings import LatencySettings, promotion_settings_of
-from rerank.lifecycle.versions import CARD, SHIPPED_MODEL, Card, VersionRef
+from rerank.lifecycle.versions import CARD, SHIPPED_MODEL, VersionCard, VersionRef
+from rerank.workspace import Workspace
 
 QUICK = promotion_settings_of(
     {
@@ -47,7 +51,7 @@ def doctored(home) -> Doctored:
         (draft / MANIFEST).unlink()
         made = write_manifest(draft, kind="ranker", format_version=1, parameters=parameters)
         if reference is not None:
-            Card(
+            VersionCard(
                 kind="ltr",
                 version=made.fingerprint,
                 created_at="2026-05-01T09:30:00Z",
@@ -145,7 +149,7 @@ def test_beside_a_damaged_champion_floors_alone_decide(home, doctored):
     (workspace.version_folder(champion) / "offer.onnx").unlink()
     verdict = judge(workspace, SHIPPED_MODEL, champion, QUICK)
     gates = gates_of(verdict)
-    assert gates[CHAMPION] is True
+    assert gates[CHAMPION_GATE] is True
     assert "hard_set: precision@1" in gates
     assert not any(name.startswith("gain") for name in gates)
     assert "champion" not in verdict.metrics["sets"]["hard_set"]

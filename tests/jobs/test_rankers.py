@@ -8,13 +8,13 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from index.records import Listing
-from jobs.serving import open_resolver
-from jobs.workspace import Workspace
 from rerank.explanation import explain, explain_many
+from rerank.index.records import Listing
+from rerank.jobs.serving import open_resolver
 from rerank.lifecycle.versions import SHIPPED_MODEL
 from rerank.model import RerankModel
-from rerank.ranker_folder import RankerKind
+from rerank.rankers.kinds import RankerKind
+from rerank.workspace import Workspace
 
 TITLES = [
     "Gigabyte RTX5070Ti windforce sff 16g",

@@ -21,13 +21,12 @@ import pytest
 from echo_answerer import EchoAnswerer, score_all
 from small_feeds import contents, write_feed, write_feeds
 
-from index.errors import RerankError
-from jobs.listing_files.selection import select_files
-from jobs.places import place_of
-from jobs.scoring import plan_score
-from jobs.scoring.arguments import interrupted_once
-from jobs.scoring.ray_cluster import connected
-from jobs.scoring.ray_engine import run_on_ray
+from rerank.index.errors import RerankError
+from rerank.jobs.commands.score import interrupted_once
+from rerank.jobs.files.places import place_of
+from rerank.jobs.files.selection import select_files
+from rerank.jobs.scoring.plan import plan_score
+from rerank.jobs.scoring.ray_engine import connected, run_on_ray
 
 HERE = Path(__file__).parent
 
@@ -68,7 +67,7 @@ def environment(tmp_path):
 
 def rerank(tmp_path, *arguments):
     return subprocess.run(
-        [sys.executable, "-c", "from jobs.cli import main; main()", *map(str, arguments)],
+        [sys.executable, "-c", "from rerank.jobs.cli import main; main()", *map(str, arguments)],
         capture_output=True,
         text=True,
         env=environment(tmp_path),
@@ -171,12 +170,13 @@ def test_one_file_goes_to_one_worker_and_if_it_ends_every_worker_that_is_one_lin
 def test_workers_load_neither_torch_nor_lightgbm(feeds, tmp_path):
     code = (
         "import sys\nfrom functools import partial\nfrom pathlib import Path\nimport ray.data\n"
-        "from jobs.listing_files.selection import select_files\nfrom jobs.places import place_of\n"
+        "from rerank.jobs.files.selection import select_files\n"
+        "from rerank.jobs.files.places import place_of\n"
         "from jobs.scoring import ScoreOptions, plan_score\n"
-        "from jobs.scoring.engines import remembering_resolver\n"
-        "from jobs.scoring.provenance import expectation\n"
-        "from jobs.scoring.ray_engine import RayFileWorker\n"
-        "from jobs.scoring.scoring_task import SharedColumns\n"
+        "from rerank.jobs.scoring.run import remembering_resolver\n"
+        "from rerank.jobs.scoring.plan import expectation\n"
+        "from rerank.jobs.scoring.ray_engine import RayFileWorker\n"
+        "from rerank.jobs.scoring.one_file import SharedColumns\n"
         f"home = Path({str(tmp_path / 'home')!r})\n"
         "make = partial(remembering_resolver, home, ScoreOptions(), [])\n"
         f"plan = plan_score(select_files({str(feeds)!r}), place_of({str(tmp_path / 'out')!r}))\n"
@@ -209,7 +209,7 @@ def test_an_address_where_there_is_no_cluster_is_one_line(feeds, tmp_path):
 
 def test_an_address_that_does_not_answer_is_given_up(monkeypatch):
     pytest.importorskip("ray")
-    monkeypatch.setattr("jobs.scoring.ray_cluster.REACH_S", 0.1)
+    monkeypatch.setattr("rerank.jobs.scoring.ray_engine.REACH_S", 0.1)
     expected = r"--ray-address 127.0.0.1:1: expected a Ray cluster, found none \(no answer within 0"
     with pytest.raises(RerankError, match=expected), connected("127.0.0.1:1", workers=1):
         pass

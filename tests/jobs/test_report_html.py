@@ -10,17 +10,19 @@ from typing import Any
 import pytest
 from invented_reports import invented_ablation, invented_report, invented_set
 
-from jobs.report_html import render_report
-from jobs.report_html.axes import axis_over
-from jobs.report_html.figures import (
-    Figure,
+from rerank.jobs.report.blocks import (
+    Markup,
+    ReportFigure,
+    element,
+    escaped,
     number,
     p_text,
     percent,
     share,
     with_interval,
 )
-from jobs.report_html.markup import Markup, element, escaped
+from rerank.jobs.report.page import render_report
+from rerank.jobs.report.plots import axis_over
 
 VOID = {"br", "col", "hr", "meta", "link", "img", "input"}
 
@@ -402,9 +404,9 @@ def test_shares_are_written_with_three_places(
 
 
 def test_figures_are_written_with_their_interval() -> None:
-    assert with_interval(Figure(0.973, 0.947, 0.993, 150)) == ".973 [.947–.993]"
-    assert with_interval(Figure(0.5, None, None, 2)) == ".500"
-    assert with_interval(Figure(-0.02, -0.05, 0.01), signed=True) == "−.020 [−.050 to +.010]"
+    assert with_interval(ReportFigure(0.973, 0.947, 0.993, 150)) == ".973 [.947–.993]"
+    assert with_interval(ReportFigure(0.5, None, None, 2)) == ".500"
+    assert with_interval(ReportFigure(-0.02, -0.05, 0.01), signed=True) == "−.020 [−.050 to +.010]"
     assert [p_text(value) for value in (0.0004, 0.25, None)] == ["<\xa0.001", ".250", "–"]
     assert [percent(value) for value in (0, 0.0004, 0.9733, 1)] == [
         "0\xa0%",

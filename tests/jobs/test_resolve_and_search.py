@@ -7,12 +7,13 @@ from dataclasses import fields
 
 import pytest
 
-from index.records import Listing
-from index.text import MAX_TITLE_CHARS
-from jobs.resolving import resolve_listings
 from rerank.explanation import explain, words_of
-from rerank.features import CANDIDATE_FEATURES, OFFER_FEATURES
-from rerank.resolver import Resolution
+from rerank.features.candidates import CANDIDATE_FEATURES
+from rerank.features.offers import OFFER_FEATURES
+from rerank.index.records import Listing
+from rerank.index.text import MAX_TITLE_CHARS
+from rerank.resolution import Resolution
+from rerank.resolver import resolve_listings
 
 TITLE = "gigabyte RTX5070Ti windforce sff 16g"
 

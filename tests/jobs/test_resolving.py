@@ -5,12 +5,11 @@ from __future__ import annotations
 import pyarrow as pa
 import pytest
 
-from index.errors import InputError
-from index.records import Listing
-from index.text import MAX_TITLE_CHARS
-from jobs.resolving import resolve_listings, resolve_to_table, resolve_with_sets
-from rerank.resolution_table import CANDIDATE_SET_FIELD, OUTPUT_SCHEMA, answer_columns
-from rerank.resolver import Resolver
+from rerank.answers import CANDIDATE_SET_FIELD, OUTPUT_SCHEMA, answer_columns
+from rerank.index.errors import InputError
+from rerank.index.records import Listing
+from rerank.index.text import MAX_TITLE_CHARS
+from rerank.resolver import Resolver, resolve_listings, resolve_to_table, resolve_with_sets
 
 LISTINGS = [
     Listing("1", "Palit RTX 4070 Ti Super 16GB"),

@@ -9,10 +9,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from index.records import Listing
-from jobs.listing_files import open_listings
-from jobs.scoring import renamed_columns, score_file
-from rerank.resolution_table import OUTPUT_SCHEMA
+from rerank.answers import OUTPUT_SCHEMA
+from rerank.index.records import Listing
+from rerank.jobs.files.listings import open_listings
+from rerank.jobs.scoring.answering import renamed_columns
+from rerank.jobs.scoring.run import score_file
 
 ROWS = [
     dict(zip(("listing_id", "title", "vendor", "price", "shop"), row, strict=True))

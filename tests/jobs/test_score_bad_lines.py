@@ -8,9 +8,9 @@ import pyarrow.parquet as pq
 import pytest
 from echo_answerer import score_all
 
-from index.errors import InputError
-from jobs.listing_files import open_listings
-from jobs.places import place_of
+from rerank.index.errors import InputError
+from rerank.jobs.files.listings import open_listings
+from rerank.jobs.files.places import place_of
 
 
 def scored(tmp_path, name, content):

@@ -11,8 +11,8 @@ import pyarrow.parquet as pq
 import pytest
 from echo_answerer import score_all
 
-from jobs.places import place_of
-from jobs.scoring.column_kinds import agree
+from rerank.jobs.files.places import place_of
+from rerank.jobs.scoring.plan import agree
 
 ARRAYS = {
     "text": [pa.array(["a"], kind) for kind in (pa.string(), pa.large_string(), pa.string_view())]

@@ -10,14 +10,13 @@ from echo_answerer import EchoAnswerer
 from fsspec.implementations.memory import MemoryFileSystem
 from pyarrow import fs
 
-from index.errors import FaultsError, InputError
-from jobs.listing_files import ColumnNames, open_listings
-from jobs.listing_files.column_names import read_column_names
-from jobs.listing_files.selection import Selection, select_files, select_matching
-from jobs.places import Place, place_of
-from jobs.scoring import Existing, plan_score, run_plan
-from jobs.scoring.progress_line import ProgressLine, progress_text
-from jobs.scoring.tally import Progress
+from rerank.index.errors import FaultsError, InputError
+from rerank.jobs.files.listings import ColumnNames, open_listings, read_column_names
+from rerank.jobs.files.places import Place, place_of
+from rerank.jobs.files.selection import Selection, select_files, select_matching
+from rerank.jobs.scoring.plan import Existing, plan_score
+from rerank.jobs.scoring.run import ProgressLine, progress_text, run_plan
+from rerank.jobs.scoring.worker import Progress
 
 ROW = {"sku": 7, "name": "rtx 3080 10gb", "title": "shop window", "maker": "EVGA", "cost": "12.5"}
 

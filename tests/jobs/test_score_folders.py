@@ -13,11 +13,13 @@ import pyarrow.parquet as pq
 import pytest
 from echo_answerer import EchoAnswerer, score_all
 
-from index.errors import FaultsError, InputError
-from jobs.listing_files.selection import select_files
-from jobs.places import place_of
-from jobs.scoring import Existing, ScoreOptions, plan_score, run_plan
-from rerank.resolution_table import OUTPUT_SCHEMA
+from rerank.answers import OUTPUT_SCHEMA
+from rerank.index.errors import FaultsError, InputError
+from rerank.jobs.files.places import place_of
+from rerank.jobs.files.selection import select_files
+from rerank.jobs.scoring.answering import ScoreOptions
+from rerank.jobs.scoring.plan import Existing, plan_score
+from rerank.jobs.scoring.run import run_plan
 
 
 def write(path, titles, **more):
@@ -155,7 +157,7 @@ _FULL_DISK = """
 import resource, signal, sys
 sys.path.insert(0, {tests!r})
 from echo_answerer import score_all
-from jobs.places import place_of
+from rerank.jobs.files.places import place_of
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit}))
 summary = score_all({source!r}, place_of({target!r}), say=print)

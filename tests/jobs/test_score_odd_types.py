@@ -9,9 +9,9 @@ import pyarrow.parquet as pq
 import pytest
 from echo_answerer import EchoAnswerer, score_all
 
-from jobs.places import place_of
-from jobs.scoring import RememberingAnswerer
-from jobs.scoring.row_values import json_values
+from rerank.jobs.files.places import place_of
+from rerank.jobs.scoring.earlier_answers import RememberingAnswerer
+from rerank.jobs.scoring.one_file import json_values
 
 NS = 1_700_000_000_000_000_001
 

@@ -7,10 +7,9 @@ import pyarrow.parquet as pq
 import pytest
 from echo_answerer import score_all
 
-from index.errors import FaultsError, InputError
-from jobs.places import place_of
-from jobs.scoring import Existing
-from jobs.scoring.rejects import MARK_KEY, REJECTS_SCHEMA, is_rejects_file
+from rerank.index.errors import FaultsError, InputError
+from rerank.jobs.files.places import place_of
+from rerank.jobs.scoring.plan import MARK_KEY, REJECTS_SCHEMA, Existing, is_rejects_file
 
 EVERY = pytest.mark.parametrize("existing", list(Existing), ids=lambda existing: existing.value)
 

@@ -16,12 +16,12 @@ import pyarrow.parquet as pq
 import pytest
 from echo_answerer import EchoAnswerer, score_all
 
-from index.errors import FaultsError, InputError
-from jobs.listing_files import ColumnNames
-from jobs.places import place_of
-from jobs.scoring import Existing, ScoreOptions
-from jobs.scoring.drafts import drafting, exclusive, remove_left_overs
-from jobs.scoring.provenance import RECORD_KEY
+from rerank.index.errors import FaultsError, InputError
+from rerank.jobs.files.listings import ColumnNames
+from rerank.jobs.files.places import place_of
+from rerank.jobs.scoring.answering import ScoreOptions
+from rerank.jobs.scoring.one_file import drafting, exclusive, remove_left_overs
+from rerank.jobs.scoring.plan import RECORD_KEY, Existing
 
 ECHO = Path(__file__).with_name("echo_answerer.py")
 SEED = 20
@@ -265,7 +265,7 @@ def test_an_interrupted_run_ends_in_one_line_and_goes_on(tmp_path, command, stop
     arguments = [
         sys.executable,
         "-c",
-        "from jobs.cli import main; main()",
+        "from rerank.jobs.cli import main; main()",
         command,
         "--top-k",
         "1",

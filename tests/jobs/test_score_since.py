@@ -9,9 +9,10 @@ import pyarrow.parquet as pq
 import pytest
 from echo_answerer import EchoAnswerer, score_all
 
-from jobs.listing_files import ColumnNames, ListingBatch
-from jobs.places import place_of
-from jobs.scoring import RememberingAnswerer, ScoreOptions
+from rerank.jobs.files.listings import ColumnNames, ListingBatch
+from rerank.jobs.files.places import place_of
+from rerank.jobs.scoring.answering import ScoreOptions
+from rerank.jobs.scoring.earlier_answers import RememberingAnswerer
 
 
 class Counting(EchoAnswerer):

@@ -17,12 +17,12 @@ import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
 
-from index.errors import RerankError
-from jobs.cli import LazyGroup
-from jobs.scoring.arguments import interruptible
-from jobs.scoring.progress_line import ProgressLine
-from jobs.scoring.tally import Progress
-from jobs.workers import WorkerEndedError
+from rerank.index.errors import RerankError
+from rerank.jobs.cli import LazyGroup
+from rerank.jobs.commands.score import interruptible
+from rerank.jobs.scoring.run import ProgressLine
+from rerank.jobs.scoring.worker import Progress
+from rerank.jobs.workers import WorkerEndedError
 
 
 class BrokenOff(LazyGroup):
@@ -114,7 +114,7 @@ def test_a_killed_worker_of_a_run_ends_it_in_one_line(tmp_path):
     command = [
         sys.executable,
         "-c",
-        "from jobs.cli import main; main()",
+        "from rerank.jobs.cli import main; main()",
         "score",
         "--workers",
         "2",

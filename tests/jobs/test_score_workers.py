@@ -10,11 +10,11 @@ import pytest
 from echo_answerer import EchoAnswerer, score_all
 from small_feeds import write_feed
 
-from index.errors import MismatchError
-from index.shipped import shipped
-from jobs.places import place_of
-from jobs.scoring.answering import PooledAnswerer
-from jobs.workers import working
+from rerank.index.errors import MismatchError
+from rerank.index.records import shipped
+from rerank.jobs.files.places import place_of
+from rerank.jobs.scoring.answering import PooledAnswerer
+from rerank.jobs.workers import working
 
 
 @pytest.mark.slow

@@ -11,17 +11,13 @@ from dataclasses import replace
 import pytest
 from invented_versions import flip, make_champion, working_version
 
-from index.errors import ArtifactError, MismatchError, RerankWarning
-from index.records import Listing
-from index.shipped import shipped
-from jobs.lifecycle.live import LiveResolver
-from jobs.lifecycle.opening import open_version
-from jobs.lifecycle.registry import ModelRegistry
-from jobs.serving import open_resolver
-from jobs.workspace import Workspace
+from rerank.index.errors import ArtifactError, MismatchError, RerankWarning
+from rerank.index.records import Listing, shipped
+from rerank.jobs.serving import LiveResolver, open_resolver, open_version
+from rerank.lifecycle.model_registry import ModelRegistry
 from rerank.lifecycle.parity import make_reference
-from rerank.lifecycle.pointer import Pointer, replace_pointer
-from rerank.lifecycle.versions import SHIPPED_MODEL, VersionRef
+from rerank.lifecycle.versions import SHIPPED_MODEL, Pointer, VersionRef, replace_pointer
+from rerank.workspace import Workspace
 
 LISTING = Listing("1", "Palit RTX 3080 GamingPro 10GB used")
 
@@ -119,7 +115,7 @@ def test_resolving_with_a_version_that_is_checked_opens_no_store(registry, home,
     kept = make_reference(shipped_resolver, shipped_resolver.table.records, seed=3, n=5)
     make_champion(registry, working_version(registry, 0.25, reference=kept.as_dict()))
     code = (
-        "from jobs.cli import main\n"
+        "from rerank.jobs.cli import main\n"
         f"main(['resolve', 'rtx 3080', '--home', {str(home)!r}], standalone_mode=False)\n"
         "import sys; print(*sys.modules)"
     )
@@ -251,7 +247,7 @@ def test_no_request_fails_while_threads_resolve_and_200_switches_go_on(registry,
 
 def test_a_ranker_by_name_is_the_newest_of_its_kind(registry, two, home):
     workspace = registry.workspace
-    from rerank.ranker_folder import RankerKind
+    from rerank.rankers.kinds import RankerKind
 
     assert workspace.serving_versions(RankerKind.LTR) == [two[1]]
     replace_pointer(

@@ -6,17 +6,17 @@ from dataclasses import replace
 
 import pytest
 
-from index.shipped import shipped
-from jobs.lifecycle.shipped_card import shipped_card
-from rerank.lifecycle.parity import Reference, check_reference
-from rerank.lifecycle.versions import Card
+from rerank.index.records import shipped
+from rerank.jobs.models.making import shipped_card
+from rerank.lifecycle.parity import ReferenceAnswers, check_reference
+from rerank.lifecycle.versions import VersionCard
 
-REMEDY = "write it with `python -m jobs.lifecycle.shipped_card`"
+REMEDY = "write it with `python -m rerank.jobs.models.making`"
 
 
 @pytest.fixture(scope="module")
 def card():
-    return Card.read(shipped("model"))
+    return VersionCard.read(shipped("model"))
 
 
 def test_the_shipped_model_is_sound_and_answers_as_its_card_says(run):
@@ -32,7 +32,7 @@ def test_the_shipped_model_is_sound_and_answers_as_its_card_says(run):
 
 
 def test_the_shipped_card_holds_what_the_shipped_model_answers(card, shipped_resolver):
-    reference = Reference.from_dict(card.reference)
+    reference = ReferenceAnswers.from_dict(card.reference)
     assert reference.index_version == shipped_resolver.index_version
     assert check_reference(shipped_resolver, reference).startswith("100 reference listings")
 
@@ -54,5 +54,5 @@ def test_the_shipped_card_is_current(card):
         assert kept["n"] == figure["n"]
     assert card.distribution["listings"] == now.distribution["listings"]
     assert card.distribution["model_version"] == now.distribution["model_version"]
-    kept, asked = (Reference.from_dict(each.reference).answers for each in (card, now))
+    kept, asked = (ReferenceAnswers.from_dict(each.reference).answers for each in (card, now))
     assert [each.title for each in kept] == [each.title for each in asked], REMEDY

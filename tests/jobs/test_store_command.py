@@ -10,15 +10,13 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from index.artifacts import read_manifest
-from index.gpu_index import index_records
-from index.records import Listing
-from index.shipped import shipped
-from jobs.storing.query_results import result_lines
-from rerank.store import Store
-from rerank.store.annotations import Annotation, Verdict, save_annotations
-from rerank.store.exporting import annotations_table, listings_table
-from rerank.store.listings import StoredListing, save_listings
+from rerank.index.artifacts import read_manifest
+from rerank.index.records import Listing, shipped
+from rerank.index.retriever import index_records
+from rerank.jobs.files.store_files import result_lines
+from rerank.store.database import Store
+from rerank.store.importing import annotations_table, listings_table
+from rerank.store.rows import Annotation, StoredListing, Verdict, save_annotations, save_listings
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = (ROOT / "docs" / "store.md").read_text(encoding="utf-8")

@@ -11,15 +11,27 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from index.records import Listing
-from jobs.storing.files import read_incoming, write_table
-from rerank.store import Store
-from rerank.store.annotation_import import import_annotations
-from rerank.store.annotations import Annotation, Verdict, read_annotations, save_annotations
-from rerank.store.exporting import annotations_table, listings_table
-from rerank.store.importing import import_listings
-from rerank.store.incoming import ANNOTATION_COLUMNS, GOLD_COLUMNS, LISTING_COLUMNS
-from rerank.store.listings import StoredListing, read_listings, save_listings
+from rerank.index.records import Listing
+from rerank.jobs.files.store_files import read_incoming, write_table
+from rerank.store.database import Store
+from rerank.store.importing import (
+    ANNOTATION_COLUMNS,
+    GOLD_COLUMNS,
+    LISTING_COLUMNS,
+    annotations_table,
+    import_annotations,
+    import_listings,
+    listings_table,
+)
+from rerank.store.rows import (
+    Annotation,
+    StoredListing,
+    Verdict,
+    read_annotations,
+    read_listings,
+    save_annotations,
+    save_listings,
+)
 
 ENDINGS = ("csv", "jsonl", "parquet")
 LISTING = {"listing_id": "a", "title": "Zotac RTX 4060 Twin Edge", "price": 199.5, "shop": "north"}

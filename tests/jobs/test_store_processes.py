@@ -13,10 +13,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from index.records import Listing
-from rerank.store import Store
-from rerank.store.annotations import Annotation, Verdict, read_annotations, save_annotations
-from rerank.store.listings import StoredListing, save_listings
+from rerank.index.records import Listing
+from rerank.store.database import Store
+from rerank.store.rows import (
+    Annotation,
+    StoredListing,
+    Verdict,
+    read_annotations,
+    save_annotations,
+    save_listings,
+)
 
 ROWS = 60_000  # enough for an import to write for some tenths of a second
 KILLS = 15
@@ -51,7 +57,7 @@ def big_file(tmp_path):
 
 def rerank(home, *arguments):
     return subprocess.Popen(
-        [sys.executable, "-c", "from jobs.cli import main; main()", *map(str, arguments)],
+        [sys.executable, "-c", "from rerank.jobs.cli import main; main()", *map(str, arguments)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

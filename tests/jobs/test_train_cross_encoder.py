@@ -7,15 +7,14 @@ import json
 import pytest
 import yaml
 
-from index.artifacts import write_manifest, writing_folder
-from index.records import Listing
-from jobs.workspace import Workspace
-from rerank.cross_encoder.query_packs import read_packs
-from rerank.cross_encoder.scorer import CrossEncoderScorer
+from rerank.cross_encoder.packs import read_packs
+from rerank.cross_encoder.ranker import CrossEncoderScorer
+from rerank.index.artifacts import write_manifest, writing_folder
+from rerank.index.records import Listing
 from rerank.splits import Split, split_of
-from rerank.store import Store
-from rerank.store.annotations import Annotation, Verdict, save_annotations
-from rerank.store.listings import StoredListing, save_listings
+from rerank.store.database import Store
+from rerank.store.rows import Annotation, StoredListing, Verdict, save_annotations, save_listings
+from rerank.workspace import Workspace
 
 EXPORT = ("pairs", "export", "--format", "query-packs")
 

@@ -8,12 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from index.records import Listing
-from index.shipped import shipped
+from rerank.index.records import Listing, shipped
 from rerank.splits import Split, split_of
-from rerank.store import Store
-from rerank.store.annotations import Annotation, Verdict, save_annotations
-from rerank.store.listings import StoredListing, save_listings
+from rerank.store.database import Store
+from rerank.store.rows import Annotation, StoredListing, Verdict, save_annotations, save_listings
 
 RANKED = ("GeForce GTX 1660 SUPER", "GeForce RTX 2060", "Radeon RX 580", "Tesla V100")
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from jobs.pairwise import index_vectors
-from jobs.workspace import Workspace
-from rerank.pairwise import PairwiseRanker
+from rerank.jobs.training import index_vectors
+from rerank.rankers.pairwise import PairwiseRanker
+from rerank.workspace import Workspace
 
 
 def sections(n_pairs: int = 60) -> list[dict]:

@@ -96,7 +96,7 @@ def test_the_installed_wheel_resolves_outside_the_checkout(wheel, tmp_path):
     row = json.loads(done.stdout)
     assert (row["model"], row["memory_gb"]) == ("GeForce RTX 3080", 10)
     where = subprocess.run(
-        [python, "-c", "from index.shipped import shipped; print(shipped('model'))"],
+        [python, "-c", "from rerank.index.records import shipped; print(shipped('model'))"],
         capture_output=True,
         text=True,
         check=True,

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from index.errors import FaultsError, InputError, RerankError
-from jobs.workers import working
+from rerank.index.errors import FaultsError, InputError, RerankError
+from rerank.jobs.workers import working
 
 WORKERS = pytest.mark.parametrize("count", [1, 2])
 
@@ -138,7 +138,7 @@ _KILLS_ITS_FIRST_WORKER = """
 import os, signal, sys, threading, time
 from pathlib import Path
 
-from jobs.workers import WorkerEndedError, working
+from rerank.jobs.workers import WorkerEndedError, working
 from tests_jobs_sleeper import make_sleeper
 
 
@@ -165,7 +165,7 @@ if __name__ == "__main__":
             print(exc.fault)
 """
 _PARENT = """
-from jobs.workers import working
+from rerank.jobs.workers import working
 from tests_jobs_sleeper import make_sleeper
 
 if __name__ == "__main__":

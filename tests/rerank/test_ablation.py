@@ -11,12 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from index.embedder import StaticEmbedder
-from index.errors import InputError
-from index.gpu_index import load_retriever
-from index.retriever import Retriever
-from index.shipped import shipped
-from rerank.evaluation.ablated_systems import (
+from rerank.evaluation.ablation import (
     COLUMNS,
     COSINE,
     FEATURE_GROUPS,
@@ -24,21 +19,28 @@ from rerank.evaluation.ablated_systems import (
     FUZZY,
     LADDER,
     LEFT_OUT,
+    METRICS,
     SYSTEMS,
-    Learner,
+    ScoreLearner,
+    ablate,
+    columns_of,
+    fit_pairwise,
+    train_system,
 )
-from rerank.evaluation.ablated_training import columns_of, train_system
-from rerank.evaluation.ablation import METRICS, ablate
 from rerank.evaluation.gold import GoldKind, GoldListing, bootstrap_gold
 from rerank.evaluation.outcomes import judge
-from rerank.evaluation.ranked_candidates import RankedCandidates
-from rerank.features import CANDIDATE_FEATURES, CueReader
+from rerank.evaluation.shortlists import RankedCandidates
+from rerank.features.candidates import CANDIDATE_FEATURES
+from rerank.features.cues import CueReader
+from rerank.index.embedder import StaticEmbedder
+from rerank.index.errors import InputError
+from rerank.index.records import shipped
+from rerank.index.retriever import Retriever, load_retriever
 from rerank.model import RerankModel
-from rerank.pairwise_training import fit_pairwise
 from rerank.resolver import Resolver
-from rerank.training_evidence import Preparer, RankerRows
-from rerank.training_sets import TrainingParameters
-from rerank.tree_training import TreeParameters
+from rerank.training.evidence import Preparer, RankerRows
+from rerank.training.sets import TrainingParameters
+from rerank.training.trees import TreeParameters
 
 INF = np.inf
 
@@ -55,7 +57,7 @@ def test_every_feature_is_in_exactly_one_group():
 def test_a_group_left_out_leaves_all_the_others():
     for group, system in zip(FEATURE_GROUPS, LEFT_OUT, strict=True):
         assert system.shown == group.features
-        assert system.learner is Learner.TREES
+        assert system.learner is ScoreLearner.TREES
         assert sorted((*system.features, *group.features)) == sorted(CANDIDATE_FEATURES)
 
 
@@ -74,10 +76,10 @@ def test_each_step_of_the_ladder_keeps_what_the_one_before_read():
     assert trees.features == contradictions.features
     assert full.features == CANDIDATE_FEATURES
     assert [step.learner for step in LADDER[2:]] == [
-        Learner.LINEAR,
-        Learner.LINEAR,
-        Learner.TREES,
-        Learner.TREES,
+        ScoreLearner.LINEAR,
+        ScoreLearner.LINEAR,
+        ScoreLearner.TREES,
+        ScoreLearner.TREES,
     ]
 
 

@@ -5,12 +5,20 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from index.errors import InputError
-from rerank.annotation.agreement import agreements, cohen_kappa, disputes, observed_agreement
-from rerank.annotation.consensus import ADJUDICATOR, Consensus, consensus
-from rerank.annotation.suspects import standing_labels, suspects
-from rerank.resolver import Resolution, ScoredCandidate
-from rerank.store.annotations import Annotation, Verdict
+from rerank.annotation.agreement import (
+    ADJUDICATOR,
+    Consensus,
+    agreements,
+    cohen_kappa,
+    consensus,
+    disputes,
+    observed_agreement,
+    standing_labels,
+    suspects,
+)
+from rerank.index.errors import InputError
+from rerank.resolution import Resolution, ScoredCandidate
+from rerank.store.rows import Annotation, Verdict
 
 SAID = {
     "-": Verdict.UNSURE,

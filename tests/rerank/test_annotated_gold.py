@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from index.records import Listing
-from rerank.annotation.annotated_gold import gold_of_annotations, is_kept_out
-from rerank.annotation.consensus import consensus
-from rerank.annotation.labelling import side_of
-from rerank.bootstrap import LabelledListing
+from rerank.annotation.agreement import consensus
+from rerank.annotation.labelling import gold_of_annotations, is_kept_out, side_of
+from rerank.bootstrap.generator import LabelledListing
 from rerank.evaluation.gold import GoldKind, GoldListing
+from rerank.index.records import Listing
 from rerank.splits import Split
-from rerank.store.annotations import Annotation, Verdict
-from rerank.store.listings import StoredListing
+from rerank.store.rows import Annotation, StoredListing, Verdict
 
 TITLES = {
     "memory": "some card rtx 4060 ti 16gb boxed",

@@ -6,20 +6,23 @@ import random
 import numpy as np
 import pytest
 
-from index.errors import InputError
-from index.lexicon import Lexicon
-from index.records import Listing
-from rerank.annotation.contrast import Contrast, contrasts
-from rerank.annotation.diversity import Diversity, TitleSimilarity, title_key
 from rerank.annotation.queue import (
+    Contrast,
+    Diversity,
     QueueItem,
     QueueStrategy,
+    TitleSimilarity,
+    contrasts,
     disagreement,
     order_queue,
+    title_key,
     uncertainty,
     vote_entropy,
 )
-from rerank.resolver import Resolution, ScoredCandidate
+from rerank.index.errors import InputError
+from rerank.index.lexicon import Lexicon
+from rerank.index.records import Listing
+from rerank.resolution import Resolution, ScoredCandidate
 
 UNCERTAIN, RANDOM = QueueStrategy.UNCERTAIN, QueueStrategy.RANDOM
 DISAGREEMENT = QueueStrategy.DISAGREEMENT

@@ -11,18 +11,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from index.errors import InputError
-from index.records import Listing
-from index.retriever import Retriever
-from rerank.answers import Answers, joined
+from rerank.answers import OUTPUT_SCHEMA, Answers, answer_columns, joined
 from rerank.calibration import Calibrator
-from rerank.features import CANDIDATE_FEATURES, OFFER_FEATURES, CueReader
-from rerank.model import RerankModel, Thresholds
+from rerank.features.candidates import CANDIDATE_FEATURES
+from rerank.features.cues import CueReader
+from rerank.features.offers import OFFER_FEATURES
+from rerank.index.errors import InputError
+from rerank.index.records import Listing
+from rerank.index.retriever import Retriever
+from rerank.model import OnnxTrees, RerankModel
 from rerank.ranking import FeatureRanker
-from rerank.resolution import Resolution
-from rerank.resolution_table import OUTPUT_SCHEMA, answer_columns
+from rerank.resolution import Resolution, Thresholds
 from rerank.resolver import Resolver
-from rerank.trees import OnnxTrees
 
 CUES = CueReader({"box": ["box"], "with": ["with"], "holder": ["holder"], "laptop": ["laptop"]})
 RANKER = {"name_quality": 1.0, "memory_fit": 0.5, "form_fit": 0.5}

@@ -11,8 +11,6 @@ import numpy as np
 import pytest
 from rapidfuzz import fuzz, utils
 
-from index.errors import InputError
-from index.records import GpuRecord
 from rerank.evaluation.baselines import (
     Baseline,
     FuzzyNames,
@@ -21,6 +19,8 @@ from rerank.evaluation.baselines import (
     best_models,
     default_baselines,
 )
+from rerank.index.errors import InputError
+from rerank.index.records import GpuRecord
 
 MODELS = [
     "GeForce GTX 1060",

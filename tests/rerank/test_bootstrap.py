@@ -9,17 +9,12 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from index.records import GpuRecord
-from rerank.bootstrap import generate
-from rerank.bootstrap.catalog import Catalog
-from rerank.bootstrap.dice import Dice
-from rerank.bootstrap.model_name import parse_model
-from rerank.bootstrap.noise import disturb
-from rerank.bootstrap.part_numbers import CODE_BUILDERS
-from rerank.bootstrap.product import Product
-from rerank.bootstrap.spelling import key_of
-from rerank.bootstrap.template import parse, render
-from rerank.bootstrap.vocabulary import load_vocabulary
+from rerank.bootstrap.catalog import Catalog, Product
+from rerank.bootstrap.codes import CODE_BUILDERS
+from rerank.bootstrap.generator import generate
+from rerank.bootstrap.grammar import Dice, load_vocabulary, parse, render
+from rerank.bootstrap.spelling import disturb, key_of, parse_model
+from rerank.index.records import GpuRecord
 
 SEED = 20
 

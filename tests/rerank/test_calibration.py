@@ -10,9 +10,9 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from sklearn.isotonic import IsotonicRegression
 
-from index.errors import InputError
 from rerank.calibration import Calibrator, choose_threshold, fit_calibrator
 from rerank.evaluation.metrics import expected_calibration_error
+from rerank.index.errors import InputError
 
 SEED = 11
 

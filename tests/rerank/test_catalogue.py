@@ -7,9 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from index.errors import InputError
 from rerank.evaluation import metrics
-from rerank.evaluation.catalogue import (
+from rerank.evaluation.metrics import (
     METRICS,
     NDCG_AT_10,
     Better,
@@ -19,6 +18,7 @@ from rerank.evaluation.catalogue import (
     share_at_precision,
 )
 from rerank.evaluation.outcomes import Outcomes, judge
+from rerank.index.errors import InputError
 
 INF = np.inf
 SEED = 5

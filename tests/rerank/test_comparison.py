@@ -11,17 +11,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import kstest, permutation_test
 
-from index.errors import InputError
 from rerank.evaluation import metrics
-from rerank.evaluation.catalogue import BRIER, METRICS, MRR, PRECISION_AT_1, ROC_AUC, Metric
-from rerank.evaluation.comparison import (
+from rerank.evaluation.intervals import (
     Comparison,
+    Resampling,
     adjusted,
     compare,
     holm,
     randomisation_test,
 )
-from rerank.evaluation.intervals import Resampling
+from rerank.evaluation.metrics import BRIER, METRICS, MRR, PRECISION_AT_1, ROC_AUC, Metric
+from rerank.index.errors import InputError
 
 SEED = 7
 

@@ -15,12 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from index.artifacts import read_manifest
-from index.errors import ArtifactError, InputError
-from index.records import GpuRecord, Listing
-from index.retriever import Retriever
 from rerank.calibration import Calibrator
-from rerank.candidate_set_training import calibrate_candidate_sets
 from rerank.conformal import (
     METHOD,
     MISSED,
@@ -30,13 +25,19 @@ from rerank.conformal import (
     nonconformity,
     outcome_probabilities,
 )
-from rerank.evaluation.candidate_sets import covered
-from rerank.evaluation.gold import GoldKind, GoldListing
-from rerank.features import CANDIDATE_FEATURES, OFFER_FEATURES, CueReader
-from rerank.model import FORMAT_VERSION, RerankModel, Thresholds, save_model
+from rerank.evaluation.gold import GoldKind, GoldListing, covered
+from rerank.features.candidates import CANDIDATE_FEATURES
+from rerank.features.cues import CueReader
+from rerank.features.offers import OFFER_FEATURES
+from rerank.index.artifacts import read_manifest
+from rerank.index.errors import ArtifactError, InputError
+from rerank.index.records import GpuRecord, Listing
+from rerank.index.retriever import Retriever
+from rerank.model import MODEL_FORMAT, OnnxTrees, RerankModel, save_model
 from rerank.ranking import FeatureRanker
-from rerank.resolver import Resolver, ScoredCandidate
-from rerank.trees import OnnxTrees
+from rerank.resolution import ScoredCandidate, Thresholds
+from rerank.resolver import Resolver
+from rerank.training.train import calibrate_candidate_sets
 
 LinearScorer = Callable[..., bytes]
 DECISIONS = ("match", "review", "no_match")
@@ -408,9 +409,7 @@ def test_loaded_thresholds_are_those_that_were_saved(
     for level in np.linspace(0.01, 0.999, 40).tolist():
         for decision in DECISIONS:
             assert loaded.threshold(level, decision) == sets.threshold(level, decision)
-    manifest = read_manifest(
-        tmp_path / "m", kind="ranker", format_version=FORMAT_VERSION, remedy="-"
-    )
+    manifest = read_manifest(tmp_path / "m", kind="ranker", format_version=MODEL_FORMAT, remedy="-")
     assert "candidate_sets.json" in manifest.files
     assert manifest.parameters["candidate_sets"] == sets.summary()
 

@@ -8,11 +8,10 @@ import numpy as np
 import pytest
 import yaml
 
-from index.errors import InputError
-from index.shipped import shipped
-from index.text import normalise, runs
-from rerank.features import CueReader
-from rerank.features.cues import CATEGORIES, CueHits
+from rerank.features.cues import CATEGORIES, CueHits, CueReader
+from rerank.index.errors import InputError
+from rerank.index.records import shipped
+from rerank.index.text import normalise, runs
 
 ENTRIES = {
     "with": ["with", "incl*"],

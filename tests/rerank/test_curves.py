@@ -12,18 +12,18 @@ from hypothesis import strategies as st
 from scipy.stats import binomtest
 from sklearn.metrics import precision_recall_curve
 
-from index.errors import InputError
 from rerank.evaluation import metrics
-from rerank.evaluation.catalogue import PRECISION_OF_ACCEPTED
-from rerank.evaluation.curves import (
+from rerank.evaluation.intervals import (
     MAX_POINTS,
+    Resampling,
     curves_of,
     precision_recall,
     reliability,
     risk_coverage,
     wilson,
 )
-from rerank.evaluation.intervals import Resampling
+from rerank.evaluation.metrics import PRECISION_OF_ACCEPTED
+from rerank.index.errors import InputError
 
 SEED = 3
 

@@ -15,30 +15,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from index.embedder import StaticEmbedder
-from index.errors import ArtifactError, InputError
-from index.gpu_index import load_retriever
-from index.records import GpuRecord, Listing, Route
-from index.shipped import shipped
-from rerank.evaluation.answering import BASELINE_LISTINGS, Instruments
-from rerank.evaluation.baselines import TokenCoverage, default_baselines
-from rerank.evaluation.evaluate import evaluate
+from rerank.evaluation.baselines import TokenCoverage, default_baselines, route_ranks
+from rerank.evaluation.evaluate import BASELINE_LISTINGS, Instruments, evaluate, figures_of
 from rerank.evaluation.gold import GoldKind, GoldListing, bootstrap_gold, read_gold
 from rerank.evaluation.intervals import Resampling
-from rerank.evaluation.measure import figures_of
-from rerank.evaluation.outcomes import (
-    ErrorKind,
-    errors_of,
-    grade,
-    judge,
-    lost_to,
-    rank_of_models,
-)
-from rerank.evaluation.routes import route_ranks
-from rerank.features import CueReader
+from rerank.evaluation.outcomes import ErrorKind, errors_of, grade, judge, lost_to, rank_of_models
+from rerank.features.cues import CueReader
+from rerank.index.embedder import StaticEmbedder
+from rerank.index.errors import ArtifactError, InputError
+from rerank.index.records import GpuRecord, Listing, Route, shipped
+from rerank.index.retriever import load_retriever
 from rerank.model import RerankModel
-from rerank.resolver import Resolution, Resolver, ScoredCandidate
-from rerank.store import Store
+from rerank.resolution import Resolution, ScoredCandidate
+from rerank.resolver import Resolver
+from rerank.store.database import Store
 
 INF = np.inf
 SEED = 43

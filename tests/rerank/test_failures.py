@@ -13,20 +13,29 @@ from typing import Any
 
 import pytest
 
-from index.embedder import StaticEmbedder
-from index.errors import InputError
-from index.gpu_index import load_retriever
-from index.lexicon import Lexicon
-from index.records import GpuRecord
-from index.shipped import shipped
-from rerank.evaluation.causes import Cause, Situation, cause_of, has_code
-from rerank.evaluation.failures import Failure, causes, failures
+from rerank.evaluation.failures import (
+    Cause,
+    Failure,
+    Situation,
+    cause_of,
+    causes,
+    failures,
+    has_code,
+)
 from rerank.evaluation.gold import GoldKind, GoldListing
 from rerank.evaluation.outcomes import errors_of
-from rerank.features import CANDIDATE_FEATURES, OFFER_FEATURES, CueReader
+from rerank.features.candidates import CANDIDATE_FEATURES
+from rerank.features.cues import CueReader
+from rerank.features.offers import OFFER_FEATURES
+from rerank.index.embedder import StaticEmbedder
+from rerank.index.errors import InputError
+from rerank.index.lexicon import Lexicon
+from rerank.index.records import GpuRecord, shipped
+from rerank.index.retriever import load_retriever
 from rerank.model import RerankModel
-from rerank.resolver import Resolution, Resolver
-from rerank.tree_training import contributions
+from rerank.resolution import Resolution
+from rerank.resolver import Resolver
+from rerank.training.trees import contributions
 
 
 def gold(listing_id: str, title: str, *models: str, memory: float | None = None) -> GoldListing:

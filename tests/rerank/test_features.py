@@ -12,18 +12,13 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from index.name_evidence import NAME_FEATURES
-from index.records import GpuRecord, Listing
-from index.retriever import CandidateBatch, Retriever
-from index.text import normalise, runs
-from rerank.features import (
-    CANDIDATE_FEATURES,
-    OFFER_FEATURES,
-    CandidateFeatures,
-    CueReader,
-    OfferFeatures,
-)
-from rerank.features.cues import CATEGORIES, CueHits
+from rerank.features.candidates import CANDIDATE_FEATURES, CandidateFeatures
+from rerank.features.cues import CATEGORIES, CueHits, CueReader
+from rerank.features.offers import OFFER_FEATURES, OfferFeatures
+from rerank.index.name_evidence import NAME_FEATURES
+from rerank.index.records import GpuRecord, Listing
+from rerank.index.retriever import CandidateBatch, Retriever
+from rerank.index.text import normalise, runs
 from rerank.reasons import reasons_of
 from rerank.resolution import DECISIONS, Decision
 

@@ -8,11 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from index.errors import FaultsError, InputError
-from index.records import GpuRecord, Listing
-from index.registry import load_registry
-from index.shipped import shipped
 from rerank.evaluation.gold import GoldKind, GoldListing, bootstrap_gold, canonical_key, read_gold
+from rerank.index.errors import FaultsError, InputError
+from rerank.index.records import GpuRecord, Listing, shipped
+from rerank.index.registry import load_registry
 from rerank.splits import Split, split_of
 
 HEADER = "listing_id,title,vendor,kind,gold_models,gold_memory_gb,gold_form"

@@ -10,16 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import bootstrap
 
-from index.errors import InputError
 from rerank.evaluation import metrics
-from rerank.evaluation.catalogue import (
-    ACCEPTED_SHARE,
-    METRICS,
-    PRECISION_AT_1,
-    ROC_AUC,
-    Metric,
-)
 from rerank.evaluation.intervals import Figure, Resampling, estimate
+from rerank.evaluation.metrics import ACCEPTED_SHARE, METRICS, PRECISION_AT_1, ROC_AUC, Metric
+from rerank.index.errors import InputError
 
 INF = np.inf
 SEED = 5

@@ -19,9 +19,9 @@ from sklearn.metrics import (
     roc_auc_score,
 )
 
-from index.errors import InputError
 from rerank.evaluation import metrics
-from rerank.evaluation.catalogue import METRICS, Metric
+from rerank.evaluation.metrics import METRICS, Metric
+from rerank.index.errors import InputError
 
 INF = np.inf
 SEED = 5

@@ -11,12 +11,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from index.artifacts import read_manifest, write_manifest
-from index.errors import ArtifactError, MismatchError
 from rerank.calibration import Calibrator
-from rerank.features import CANDIDATE_FEATURES, OFFER_FEATURES
-from rerank.model import FORMAT_VERSION, RerankModel, Thresholds, save_model
-from rerank.trees import OnnxTrees
+from rerank.features.candidates import CANDIDATE_FEATURES
+from rerank.features.offers import OFFER_FEATURES
+from rerank.index.artifacts import read_manifest, write_manifest
+from rerank.index.errors import ArtifactError, MismatchError
+from rerank.model import MODEL_FORMAT, OnnxTrees, RerankModel, save_model
+from rerank.resolution import Thresholds
 
 LinearScorer = Callable[..., bytes]
 
@@ -43,11 +44,11 @@ def folder(tmp_path: Path, linear_scorer: LinearScorer) -> Path:
 
 def rewrite_manifest(folder: Path, **changes: Any) -> None:
     """Write a sound manifest with other parameters over the folder's files."""
-    manifest = read_manifest(folder, kind="ranker", format_version=FORMAT_VERSION, remedy="-")
+    manifest = read_manifest(folder, kind="ranker", format_version=MODEL_FORMAT, remedy="-")
     write_manifest(
         folder,
         kind="ranker",
-        format_version=FORMAT_VERSION,
+        format_version=MODEL_FORMAT,
         parameters={**manifest.parameters, **changes},
     )
 

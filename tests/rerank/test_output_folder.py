@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from index.artifacts import write_manifest, writing_folder
-from index.errors import ArtifactError, InputError
-from rerank.output_folder import check_replaceable
+from rerank.index.artifacts import write_manifest, writing_folder
+from rerank.index.errors import ArtifactError, InputError
+from rerank.model import check_replaceable
 
 
 def write_artifact(folder, kind):

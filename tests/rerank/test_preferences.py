@@ -8,32 +8,39 @@ from datetime import datetime
 import numpy as np
 import pytest
 
-from index.embedder import descriptor, listing_text
-from index.errors import FaultsError, InputError, StoreError
-from index.records import Listing
-from rerank.annotation.added_candidates import added_items
-from rerank.annotation.annotation_pairs import implied_pairs
-from rerank.annotation.bootstrap_pairs import bootstrap_pairs, seed_of
-from rerank.annotation.candidate_items import candidate_items, candidate_reference, parse_reference
-from rerank.annotation.consensus import ADJUDICATOR
-from rerank.annotation.preferences import PairsSaved, PreferenceConflictError, save_pairs
+from rerank.annotation.agreement import ADJUDICATOR
+from rerank.annotation.candidate_items import added_items, candidate_items
+from rerank.annotation.preference_pairs import (
+    PairsSaved,
+    PreferenceConflictError,
+    bootstrap_pairs,
+    implied_pairs,
+    save_pairs,
+    seed_of,
+)
 from rerank.calibration import Calibrator
-from rerank.features import CANDIDATE_FEATURES, OFFER_FEATURES, CueReader
-from rerank.model import RerankModel, Thresholds
+from rerank.features.candidates import CANDIDATE_FEATURES
+from rerank.features.cues import CueReader
+from rerank.features.offers import OFFER_FEATURES
+from rerank.index.embedder import descriptor, listing_text
+from rerank.index.errors import FaultsError, InputError, StoreError
+from rerank.index.records import Listing
+from rerank.model import OnnxTrees, RerankModel
+from rerank.rankers.pairs import candidate_reference, parse_reference
 from rerank.ranking import FeatureRanker
+from rerank.resolution import Thresholds
 from rerank.resolver import Resolver
-from rerank.store import Store
-from rerank.store.annotations import Annotation, Verdict
-from rerank.store.preference_counts import preference_counts
+from rerank.store.database import Store
 from rerank.store.preferences import (
     PairSource,
     PreferenceItem,
     PreferencePair,
     delete_pairs,
+    preference_counts,
     read_items,
     read_pairs,
 )
-from rerank.trees import OnnxTrees
+from rerank.store.rows import Annotation, Verdict
 
 AT = datetime(2026, 1, 2, 3, 4, 5, 678)
 

@@ -7,15 +7,14 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from index.errors import InputError
-from index.records import Listing
-from index.retriever import Retriever
-from index.shipped import shipped
 from rerank.evaluation.gold import GoldKind, GoldListing
 from rerank.evaluation.intervals import Resampling
-from rerank.evaluation.prepared_gold import GoldPreparer, PreparedGold
-from rerank.evaluation.ranker_comparison import Competitor, compare_on, drawn
-from rerank.features import CueReader
+from rerank.evaluation.paired import Competitor, compare_on, drawn
+from rerank.evaluation.shortlists import GoldPreparer, PreparedGold
+from rerank.features.cues import CueReader
+from rerank.index.errors import InputError
+from rerank.index.records import Listing, shipped
+from rerank.index.retriever import Retriever
 from rerank.model import RerankModel
 from rerank.ranking import RankingBatch
 
@@ -107,8 +106,8 @@ def test_a_model_is_measured_as_the_resolver_answers(shipped_parts):
 
 @pytest.fixture(scope="module")
 def shipped_parts(tmp_path_factory: pytest.TempPathFactory):
-    from jobs.serving import open_resolver
-    from jobs.workspace import Workspace, open_retriever
+    from rerank.jobs.serving import open_resolver
+    from rerank.workspace import Workspace, open_retriever
 
     home = tmp_path_factory.mktemp("empty")
     retriever, _ = open_retriever(Workspace(home))
@@ -117,7 +116,7 @@ def shipped_parts(tmp_path_factory: pytest.TempPathFactory):
 
 def test_batches_are_put_together_in_the_order_of_the_listings(preparer, monkeypatch):
     whole = preparer.prepare(gold_listings())
-    monkeypatch.setattr("rerank.evaluation.prepared_gold._BATCH", 2)
+    monkeypatch.setattr("rerank.evaluation.shortlists._BATCH", 2)
     parts = preparer.prepare(gold_listings())
     assert [len(batch.ranking.listings) for batch in parts.batches] == [2, 2, 1]
     assert parts.truth.listing.tolist() == whole.truth.listing.tolist()

@@ -12,21 +12,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from index.errors import InputError
-from index.records import Listing
-from index.retriever import Retriever
 from rerank.answers import candidate_probabilities
 from rerank.calibration import Calibrator
-from rerank.features import CANDIDATE_FEATURES, OFFER_FEATURES, CueReader
-from rerank.model import RerankModel, Thresholds
+from rerank.features.candidates import CANDIDATE_FEATURES
+from rerank.features.cues import CueReader
+from rerank.features.offers import OFFER_FEATURES
+from rerank.index.errors import InputError
+from rerank.index.records import Listing
+from rerank.index.retriever import Retriever
+from rerank.model import OnnxTrees, RerankModel
 from rerank.ranking import FeatureRanker
-from rerank.resolver import (
-    Decision,
-    Resolution,
-    Resolver,
-    predict_match_score,
-)
-from rerank.trees import OnnxTrees
+from rerank.resolution import Decision, Resolution, Thresholds
+from rerank.resolver import Resolver, predict_match_score
 
 LinearScorer = Callable[..., bytes]
 

@@ -7,19 +7,23 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from index.errors import InputError
 from rerank.annotation.queue import QueueItem, QueueStrategy
 from rerank.annotation.simulation import (
+    MEASURES,
     Halving,
+    SimulatedRun,
     Simulation,
     SimulationPlan,
     answers_of,
+    figures,
     halved,
+    log_loss,
+    measured,
     teach_all,
 )
-from rerank.annotation.simulation_figures import MEASURES, Run, figures, log_loss, measured
 from rerank.evaluation.gold import GoldKind, GoldListing
 from rerank.evaluation.outcomes import Outcomes
+from rerank.index.errors import InputError
 from rerank.splits import Split, split_of
 
 NAMES = tuple(measure.name for measure in MEASURES)
@@ -143,8 +147,8 @@ def test_log_loss_of_a_certain_error_is_finite():
     assert log_loss(outcomes([], [], [])) is None
 
 
-def run_of(repeat: int, queue: QueueStrategy | None, value: float | None) -> Run:
-    return Run(repeat, queue, 0 if queue is None else 25, dict.fromkeys(NAMES, value))
+def run_of(repeat: int, queue: QueueStrategy | None, value: float | None) -> SimulatedRun:
+    return SimulatedRun(repeat, queue, 0 if queue is None else 25, dict.fromkeys(NAMES, value))
 
 
 def test_figures_are_paired_by_repeat():
@@ -197,12 +201,12 @@ def test_something_must_be_simulated(changes):
 @pytest.fixture(scope="module")
 def small_simulation(tmp_path_factory: pytest.TempPathFactory):
     """A simulation over generated gold and a laboratory of a few hundred listings."""
-    from index.shipped import shipped
-    from jobs.workspace import Workspace, open_retriever
-    from rerank.annotation.laboratory import Laboratory
+    from rerank.annotation.simulation import Laboratory
     from rerank.evaluation.gold import bootstrap_gold
-    from rerank.features import CueReader
-    from rerank.training_sets import TrainingParameters
+    from rerank.features.cues import CueReader
+    from rerank.index.records import shipped
+    from rerank.training.sets import TrainingParameters
+    from rerank.workspace import Workspace, open_retriever
 
     retriever, _ = open_retriever(Workspace(tmp_path_factory.mktemp("empty")))
     sizes = TrainingParameters(ranker_listings=300, offer_listings=400, validation_listings=100)

@@ -6,7 +6,7 @@ from collections import Counter
 
 import pytest
 
-from index.records import GpuRecord
+from rerank.index.records import GpuRecord
 from rerank.splits import Split, models_of, split_of
 
 

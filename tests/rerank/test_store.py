@@ -16,19 +16,21 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from index.errors import InputError, StoreBusyError, StoreError
-from index.records import Listing
-from rerank.store import Store, scratch
-from rerank.store.annotations import (
+from rerank.index.errors import InputError, StoreBusyError, StoreError
+from rerank.index.records import Listing
+from rerank.store.database import Store, migrate, scratch
+from rerank.store.rows import (
     Annotation,
+    StoredListing,
     Verdict,
     read_annotations,
+    read_listings,
+    read_registry,
     save_annotations,
+    save_listings,
+    save_registry,
 )
-from rerank.store.listings import StoredListing, read_listings, save_listings
-from rerank.store.migrating import migrate
-from rerank.store.migrations import MIGRATIONS, Migration
-from rerank.store.registry import read_registry, save_registry
+from rerank.store.schema import MIGRATIONS, Migration
 from rerank.store.tables import TABLES, described_tables, tables_markdown
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -237,7 +239,7 @@ def test_an_older_store_is_migrated_and_keeps_its_rows(store, reads):
 def test_a_migration_that_fails_leaves_neither_tables_nor_record(store, monkeypatch):
     add_listing(store, "a")
     broken = Migration("9000_broken", ("CREATE TABLE half (x INTEGER)", "CREATE TABLE oh no"))
-    monkeypatch.setattr("rerank.store.migrating.MIGRATIONS", (*MIGRATIONS, broken))
+    monkeypatch.setattr("rerank.store.database.MIGRATIONS", (*MIGRATIONS, broken))
     with pytest.raises(StoreError, match="migration 9000_broken: "), store.writing():
         pass
     monkeypatch.undo()
@@ -249,7 +251,7 @@ def test_a_migration_that_fails_leaves_neither_tables_nor_record(store, monkeypa
 KILLED_WHILE_MIGRATING = """
     import os, signal, sys
     from pathlib import Path
-    import rerank.store.migrating as migrating
+    import rerank.store.database as migrating
     from rerank.store import Store
     from rerank.store.database import Session
 
@@ -361,7 +363,7 @@ FILLS_A_DISK = """
     import os, sys
     from pathlib import Path
     import pyarrow as pa
-    from index.errors import StoreError
+    from rerank.index.errors import StoreError
     from rerank.store import Store
 
     def fill(leaving):

@@ -8,17 +8,30 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from index.errors import FaultsError, InputError
-from index.records import Listing
-from rerank.store import Store
-from rerank.store.annotation_import import import_annotations
-from rerank.store.annotations import Annotation, Verdict, read_annotations, save_annotations
-from rerank.store.exporting import annotations_table, listings_table
-from rerank.store.importing import ImportSummary, OnConflict, import_listings
-from rerank.store.incoming import PLACE, Incoming
-from rerank.store.listings import StoredListing, read_listings, save_listings
+from rerank.index.errors import FaultsError, InputError
+from rerank.index.records import Listing
+from rerank.store.database import Store
+from rerank.store.importing import (
+    PLACE,
+    ImportSummary,
+    Incoming,
+    OnConflict,
+    annotations_table,
+    import_annotations,
+    import_listings,
+    listings_table,
+)
 from rerank.store.names import GpuNames, NamedGpu
-from rerank.store.registry import read_registry
+from rerank.store.rows import (
+    Annotation,
+    StoredListing,
+    Verdict,
+    read_annotations,
+    read_listings,
+    read_registry,
+    save_annotations,
+    save_listings,
+)
 
 AT = datetime(2026, 1, 2, 3, 4, 5)
 EIGHT_GB = "geforce-rtx-4060-8gb-gddr6"

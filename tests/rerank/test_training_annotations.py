@@ -11,9 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from index.records import Listing
-from index.shipped import shipped
-from rerank.annotation.consensus import Consensus
+from rerank.annotation.agreement import Consensus
 from rerank.annotation.labelling import (
     AnnotatedListings,
     Unusable,
@@ -22,16 +20,17 @@ from rerank.annotation.labelling import (
     side_of,
     words_of,
 )
-from rerank.bootstrap import LabelledListing
+from rerank.bootstrap.generator import LabelledListing
 from rerank.calibration import choose_threshold, fit_calibrator
-from rerank.features import CueReader
+from rerank.features.cues import CueReader
+from rerank.index.records import Listing, shipped
 from rerank.model import RerankModel
 from rerank.splits import Split, split_of
-from rerank.store.annotations import Verdict
-from rerank.training import train
-from rerank.training_evidence import Preparer, ranker_rows
-from rerank.training_sets import TrainingParameters
-from rerank.tree_training import TreeParameters, train_classifier, train_lambdarank
+from rerank.store.rows import Verdict
+from rerank.training.evidence import Preparer, ranker_rows
+from rerank.training.sets import TrainingParameters
+from rerank.training.train import train
+from rerank.training.trees import TreeParameters, train_classifier, train_lambdarank
 
 BY_HAND = TreeParameters(trees=5, leaves=4, min_rows_in_leaf=1, feature_fraction=1.0, l2=0.0)
 
@@ -286,7 +285,7 @@ SMALL = TrainingParameters(
 @pytest.fixture(scope="module")
 def shipped_training(tmp_path_factory: pytest.TempPathFactory):
     """Train small models on the shipped index; by default without annotations."""
-    from jobs.workspace import Workspace, open_retriever
+    from rerank.workspace import Workspace, open_retriever
 
     folder = tmp_path_factory.mktemp("trained")
     retriever, manifest = open_retriever(Workspace(folder / "home"))

@@ -8,7 +8,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rerank.trees import OnnxTrees
+from rerank.model import OnnxTrees
 
 LinearScorer = Callable[..., bytes]
 NAMES = ("first", "second", "third")

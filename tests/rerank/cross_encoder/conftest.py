@@ -8,10 +8,9 @@ from typing import Any
 
 import pytest
 
-from rerank.cross_encoder.pack_sets import PackSets, split_by_query
-from rerank.cross_encoder.query_packs import Document, QueryPack
-from rerank.cross_encoder.settings import CrossEncoderSettings
-from rerank.cross_encoder.settings_reading import settings_of
+from rerank.cross_encoder.hyperparameters import CrossEncoderSettings
+from rerank.cross_encoder.packs import Document, PackSets, QueryPack, split_by_query
+from rerank.settings import settings_of
 
 NUMBERS = [str(number) for number in range(10, 20)]
 

@@ -13,15 +13,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from index.errors import ArtifactError, InputError, MismatchError
-from rerank.cross_encoder.artifact import open_trained, plain_model, save_trained
-from rerank.cross_encoder.model_source import model_folder, weights_fingerprint
-from rerank.cross_encoder.pack_sets import split_by_query
-from rerank.cross_encoder.pair_encoding import PairEncoder, TextPair
-from rerank.cross_encoder.query_packs import Document, QueryPack
-from rerank.cross_encoder.scorer import CrossEncoderScorer
-from rerank.cross_encoder.torch_scorer import TorchScorer
-from rerank.cross_encoder.training import train
+from rerank.cross_encoder.base_model import model_folder, weights_fingerprint
+from rerank.cross_encoder.finetuning import (
+    TorchScorer,
+    open_trained,
+    plain_model,
+    save_trained,
+    train,
+)
+from rerank.cross_encoder.packs import Document, QueryPack, split_by_query
+from rerank.cross_encoder.ranker import CrossEncoderScorer, PairEncoder, TextPair
+from rerank.index.errors import ArtifactError, InputError, MismatchError
 
 ROOT = Path(__file__).resolve().parents[3]
 PAIRS = [
@@ -89,8 +91,8 @@ def weights_digest(scorer):
 def assert_the_same_in_a_fresh_process(made):
     code = (
         "import json, sys; from pathlib import Path\n"
-        "from rerank.cross_encoder.artifact import open_trained\n"
-        "from rerank.cross_encoder.pair_encoding import TextPair\n"
+        "from rerank.cross_encoder.finetuning import open_trained\n"
+        "from rerank.cross_encoder.ranker import TextPair\n"
         "from test_cross_encoder_artifact import weights_digest\n"
         "scorer = open_trained(Path(sys.argv[1]), Path(sys.argv[2]))\n"
         "pairs = [TextPair(*pair) for pair in json.loads(sys.argv[3])]\n"
@@ -146,9 +148,9 @@ def test_the_graph_of_8_bits_is_near(made):
 def test_serving_imports_no_torch(made):
     code = (
         "import sys; from pathlib import Path\n"
-        "import rerank.cross_encoder.ranker, rerank.cross_encoder.uncertainty\n"
-        "from rerank.cross_encoder.scorer import CrossEncoderScorer\n"
-        "from rerank.cross_encoder.pair_encoding import TextPair\n"
+        "import rerank.cross_encoder.ranker, rerank.cross_encoder.cascade\n"
+        "from rerank.cross_encoder.ranker import CrossEncoderScorer\n"
+        "from rerank.cross_encoder.ranker import TextPair\n"
         "CrossEncoderScorer.load(Path(sys.argv[1])).score([TextPair('a', 'b')])\n"
         "print(*{name.split('.')[0] for name in sys.modules})"
     )

@@ -7,17 +7,17 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from index.errors import InputError
-from index.records import Listing
 from rerank.calibration import Calibrator
-from rerank.cross_encoder.cascade import Cascade
-from rerank.cross_encoder.pair_texts import gpu_text, query_text
-from rerank.cross_encoder.ranker import CrossEncoderRanker
-from rerank.cross_encoder.uncertainty import AnyOf, CloseScores, HeldForReview
-from rerank.features import CANDIDATE_FEATURES, OFFER_FEATURES, CueReader
-from rerank.model import RerankModel, Thresholds
+from rerank.cross_encoder.cascade import AnyOf, Cascade, CloseScores, HeldForReview
+from rerank.cross_encoder.ranker import CrossEncoderRanker, gpu_text, query_text
+from rerank.features.candidates import CANDIDATE_FEATURES
+from rerank.features.cues import CueReader
+from rerank.features.offers import OFFER_FEATURES
+from rerank.index.errors import InputError
+from rerank.index.records import Listing
+from rerank.model import OnnxTrees, RerankModel
 from rerank.ranking import FeatureRanker, RankingBatch
-from rerank.trees import OnnxTrees
+from rerank.resolution import Thresholds
 
 LISTINGS = [
     Listing("a", "Gigabyte RTX4060Ti 16GB"),

@@ -5,14 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from index.errors import InputError
-from rerank.cross_encoder.base_model import load_tokenizer_json
-from rerank.cross_encoder.memory_check import check_memory, memory_faults
-from rerank.cross_encoder.pair_encoding import PairEncoder, TextPair
-from rerank.cross_encoder.query_packs import Document, QueryPack
-from rerank.cross_encoder.schedule import rate_factor
-from rerank.cross_encoder.settings import ScheduleSettings
-from rerank.cross_encoder.validation import ValidationFigures, validate
+from rerank.cross_encoder.base_model import check_memory, load_tokenizer_json, memory_faults
+from rerank.cross_encoder.finetuning import ValidationFigures, rate_factor, validate
+from rerank.cross_encoder.hyperparameters import ScheduleSettings
+from rerank.cross_encoder.packs import Document, QueryPack
+from rerank.cross_encoder.ranker import PairEncoder, TextPair
+from rerank.index.errors import InputError
 
 SCORES = {"p1": 2.0, "p2": 0.0, "n1": 1.5, "n2": -1.0, "p3": 0.0, "n3": 0.0}
 

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import pytest
 
-from index.records import Listing
-from rerank.bootstrap import LabelledListing
+from rerank.bootstrap.generator import LabelledListing
 from rerank.calibration import Calibrator
-from rerank.cross_encoder.pack_building import build_packs
-from rerank.features import CANDIDATE_FEATURES, OFFER_FEATURES, CueReader
-from rerank.model import RerankModel, Thresholds
+from rerank.cross_encoder.packs import build_packs
+from rerank.features.candidates import CANDIDATE_FEATURES
+from rerank.features.cues import CueReader
+from rerank.features.offers import OFFER_FEATURES
+from rerank.index.records import Listing
+from rerank.model import OnnxTrees, RerankModel
 from rerank.ranking import FeatureRanker
+from rerank.resolution import Thresholds
 from rerank.resolver import Resolver
 from rerank.splits import Split, split_of
-from rerank.trees import OnnxTrees
 
 
 @pytest.fixture(scope="module")

@@ -6,11 +6,19 @@ import json
 
 import pytest
 
-from index.errors import FaultsError, InputError
-from rerank.cross_encoder.negative_sampling import NegativeSampler
-from rerank.cross_encoder.pack_sets import given_sets, merged_by_query, split_by_query
-from rerank.cross_encoder.query_packs import Document, QueryPack, pack_of, read_packs, write_packs
-from rerank.cross_encoder.settings import SamplingSettings
+from rerank.cross_encoder.hyperparameters import SamplingSettings
+from rerank.cross_encoder.packs import (
+    Document,
+    NegativeSampler,
+    QueryPack,
+    given_sets,
+    merged_by_query,
+    pack_of,
+    read_packs,
+    split_by_query,
+    write_packs,
+)
+from rerank.index.errors import FaultsError, InputError
 
 
 def docs(*names: str) -> tuple[Document, ...]:

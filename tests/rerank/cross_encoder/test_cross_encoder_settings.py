@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from index.errors import FaultsError, InputError
-from rerank.cross_encoder.settings_reading import key_names, read_settings, settings_of
+from rerank.index.errors import FaultsError, InputError
+from rerank.settings import key_names, read_settings, settings_of
 
 ROOT = Path(__file__).resolve().parents[3]
 LEAST = {"model": {"name": "m"}, "data": {"train": "t.jsonl"}}

@@ -9,13 +9,16 @@ import numpy as np
 import pytest
 import torch
 
-from index.errors import ArtifactError, InputError, MismatchError
-from rerank.cross_encoder.adapter import trained_parameters, with_adapter
-from rerank.cross_encoder.base_model import encoder_linears, head_modules, load_base
-from rerank.cross_encoder.negative_sampling import NegativeSampler
-from rerank.cross_encoder.pack_sets import split_by_query
-from rerank.cross_encoder.query_packs import Document, QueryPack
-from rerank.cross_encoder.training import prepare, train
+from rerank.cross_encoder.base_model import (
+    encoder_linears,
+    head_modules,
+    load_base,
+    trained_parameters,
+    with_adapter,
+)
+from rerank.cross_encoder.finetuning import prepare, train
+from rerank.cross_encoder.packs import Document, NegativeSampler, QueryPack, split_by_query
+from rerank.index.errors import ArtifactError, InputError, MismatchError
 
 
 class Stopped(Exception):

@@ -10,11 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from rerank.dual.config import DualConfig, config_of
-from rerank.dual.experiment import train_dual
-from rerank.dual.reading import ReadLines
-from rerank.dual.scored_set import ScoredSet
-from rerank.dual.synthetic import synthetic_candidates
+from rerank.rankers.dual_experiment import train_dual
+from rerank.rankers.parameters import DualConfig, config_of
+from rerank.rankers.scored import ReadLines, ScoredSet
+from rerank.rankers.scored_making import synthetic_candidates
 
 MakeSet = Callable[..., ScoredSet]
 SMALL = {

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from index.errors import FaultsError, InputError
-from rerank.dual.config import DualConfig, as_content, config_of, read_config, with_bounds
+from rerank.index.errors import FaultsError, InputError
+from rerank.rankers.parameters import DualConfig, as_content, config_of, read_config, with_bounds
 
 CONFIGS = Path(__file__).resolve().parents[3] / "configs"
 

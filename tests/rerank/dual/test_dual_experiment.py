@@ -8,16 +8,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from index.errors import ArtifactError, InputError, MismatchError
-from rerank.dual.candidate_ranker import DualCandidateRanker
-from rerank.dual.config import SearchSettings
-from rerank.dual.experiment import evaluate_dual, train_dual
-from rerank.dual.fitting import DualData
-from rerank.dual.model import DualModel
-from rerank.dual.reading import ReadLines
-from rerank.dual.search import search
-from rerank.dual.splitting import held_out
-from rerank.dual.synthetic import synthetic_candidates
+from rerank.index.errors import ArtifactError, InputError, MismatchError
+from rerank.rankers.dual import DualCandidateRanker, DualModel
+from rerank.rankers.dual_experiment import DualData, evaluate_dual, search, train_dual
+from rerank.rankers.parameters import SearchSettings
+from rerank.rankers.scored import ReadLines, held_out
+from rerank.rankers.scored_making import synthetic_candidates
 
 
 def test_every_step_of_the_ablation_is_measured_on_the_held_out_queries(trained, photographs):

@@ -5,15 +5,17 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from rerank.dual.ablation import gains_over
-from rerank.dual.failures import decided_by
-from rerank.dual.figures import Resamplings, outcomes_of, uncertainty_figures
-from rerank.dual.fitting import is_error
-from rerank.dual.inputs import Input, Kind
-from rerank.dual.model import centred_on_query
-from rerank.dual.order import first_rows
-from rerank.dual.uncertainty import doubt_of_first
 from rerank.evaluation.intervals import Resampling
+from rerank.rankers.dual import centred_on_query, first_rows
+from rerank.rankers.dual_experiment import (
+    Resamplings,
+    decided_by,
+    gains_over,
+    is_error,
+    outcomes_of,
+    uncertainty_figures,
+)
+from rerank.rankers.inputs import Input, InputKind, doubt_of_first
 
 
 def graded(make_set):
@@ -97,7 +99,7 @@ def test_doubt_that_follows_errors_has_an_auc_above_chance():
 
 
 def test_the_inputs_that_decided_are_those_whose_change_costs_most():
-    inputs = [Input(name, Kind.ATTRIBUTE) for name in "abc"]
+    inputs = [Input(name, InputKind.ATTRIBUTE) for name in "abc"]
     weights = np.array([1.0, 5, -1])
     found = decided_by(
         np.array([2, 1, 0], np.float32),

@@ -5,10 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from index.errors import InputError
-from rerank.dual.inputs import InputSchema, Kind, gap_to_best
-from rerank.dual.labels import DualLabel
-from rerank.dual.splitting import held_out, split_by_canonical_id
+from rerank.index.errors import InputError
+from rerank.rankers.inputs import DualLabel, InputKind, InputSchema, gap_to_best
+from rerank.rankers.scored import held_out, split_by_canonical_id
 from rerank.splits import percent_of, split_of
 
 
@@ -39,7 +38,7 @@ def test_embeddings_enter_as_cosine_gap_and_unit_components(make_set):
         "glass",
         "conflict_a",
     ]
-    assert [each.kind for each in schema.inputs][-2:] == [Kind.ATTRIBUTE, Kind.CONFLICT]
+    assert [each.kind for each in schema.inputs][-2:] == [InputKind.ATTRIBUTE, InputKind.CONFLICT]
     nan = np.nan
     np.testing.assert_allclose(
         schema.compute(scored),

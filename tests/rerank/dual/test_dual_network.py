@@ -7,10 +7,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from index.errors import InputError
-from rerank.dual.config import NetworkSettings, TrainingSettings
-from rerank.dual.network import CLIP, Ensemble, InputScaling, OnnxEnsemble
-from rerank.dual.training import LabelledRows, train_ensemble
+from rerank.index.errors import InputError
+from rerank.rankers.networks import (
+    CLIP,
+    Ensemble,
+    InputScaling,
+    LabelledRows,
+    OnnxEnsemble,
+    train_ensemble,
+)
+from rerank.rankers.parameters import NetworkSettings, TrainingSettings
 
 NAN = np.nan
 

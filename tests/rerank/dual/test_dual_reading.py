@@ -9,10 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from index.errors import FaultsError, InputError
-from rerank.dual.reading import read_scored
-from rerank.dual.synthetic import synthetic_candidates
-from rerank.dual.writing import ScoredLines
+from rerank.index.errors import FaultsError, InputError
+from rerank.rankers.scored import ScoredLines, read_scored
+from rerank.rankers.scored_making import synthetic_candidates
 
 
 def candidate(name: str = "k1", **other: Any) -> dict[str, Any]:

@@ -8,19 +8,18 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from index.embedder import descriptor, listing_text
-from index.records import Listing
-from index.shipped import shipped
-from rerank.bootstrap import LabelledListing
-from rerank.dual.candidate_ranker import DualCandidateRanker
-from rerank.dual.config import config_of
-from rerank.dual.experiment import train_dual
-from rerank.dual.gpu_candidates import Judgement, generated_listings, gpu_candidates, judge
-from rerank.dual.model import DualModel
-from rerank.dual.reading import ReadLines
-from rerank.features import CANDIDATE_FEATURES, CueReader
+from rerank.bootstrap.generator import LabelledListing
+from rerank.features.candidates import CANDIDATE_FEATURES
+from rerank.features.cues import CueReader
+from rerank.index.embedder import descriptor, listing_text
+from rerank.index.records import Listing, shipped
+from rerank.rankers.dual import DualCandidateRanker, DualModel
+from rerank.rankers.dual_experiment import train_dual
+from rerank.rankers.parameters import config_of
+from rerank.rankers.scored import ReadLines
+from rerank.rankers.scored_making import Judgement, generated_listings, gpu_candidates, judge
 from rerank.ranking import RankingBatch
-from rerank.training_evidence import Preparer
+from rerank.training.evidence import Preparer
 
 CONFIG = {
     "inputs": {"conflict_features": ["memory_fit", "suffix_*"]},

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from index.records import Listing
-from rerank.resolver import Resolution, ScoredCandidate
+from rerank.index.records import Listing
+from rerank.resolution import Resolution, ScoredCandidate
 
 
 def candidate(model: str) -> ScoredCandidate:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from rerank.lifecycle.canary import CanaryState, Outcome, look
-from rerank.lifecycle.canary_settings import CanarySettings
-from rerank.lifecycle.paired_counts import Decided, PairedCounts, paired_counts
+from rerank.evaluation.paired import Decided, PairedCounts, paired_counts
+from rerank.lifecycle.canary import CanaryOutcome, CanarySettings, CanaryState, look
 from rerank.lifecycle.versions import VersionRef
 
 CHAMPION, CHALLENGER = VersionRef("ltr", "shipped"), VersionRef("ltr", "b" * 16)
@@ -57,6 +56,6 @@ def run_canary(traffic, settings=None):
         while window.listings < state.settings.window_listings:
             window += traffic.group(state.settings.group)
         seen = look(state, window)
-        if seen.outcome in (Outcome.BREACHED, Outcome.PASSED):
+        if seen.outcome in (CanaryOutcome.BREACHED, CanaryOutcome.PASSED):
             return seen
         state = seen.state

@@ -7,7 +7,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from rerank.lifecycle.assignment import arm_of, below, positions
+from rerank.lifecycle.canary import arm_of, below, positions
 
 GOLDEN = {
     "1": 5415925449694317985,

@@ -9,14 +9,16 @@ import pytest
 import yaml
 from simulated_traffic import CHALLENGER, CHAMPION, Traffic, new_canary, run_canary
 
-from index.errors import ArtifactError, FaultsError
-from rerank.lifecycle.canary import CanaryState, Outcome, look
-from rerank.lifecycle.canary_settings import (
+from rerank.evaluation.paired import PairedCounts
+from rerank.index.errors import ArtifactError, FaultsError
+from rerank.lifecycle.canary import (
+    CanaryOutcome,
     CanarySettings,
+    CanaryState,
     canary_settings_of,
+    look,
     read_canary_settings,
 )
-from rerank.lifecycle.paired_counts import PairedCounts
 
 ROOT = Path(__file__).resolve().parents[3]
 RUNS = 200
@@ -49,11 +51,11 @@ def test_a_canary_goes_through_its_steps_to_the_end():
         seen = look(state, same_answers(500))
         outcomes.append(seen.outcome)
         shares.append(seen.share)
-        if seen.outcome is Outcome.PASSED:
+        if seen.outcome is CanaryOutcome.PASSED:
             break
         state = seen.state
-    on, step = Outcome.GOES_ON, Outcome.NEXT_STEP
-    assert outcomes == [on, step, on, step, on, Outcome.PASSED]
+    on, step = CanaryOutcome.GOES_ON, CanaryOutcome.NEXT_STEP
+    assert outcomes == [on, step, on, step, on, CanaryOutcome.PASSED]
     assert shares == [0.01, 0.01, 0.1, 0.1, 0.5, 0.5]
     assert seen.state.windows == 6
 
@@ -80,7 +82,9 @@ def test_a_damaged_state_says_how_to_end_the_canary():
 
 def ends(n=RUNS, **kind):
     found = [run_canary(Traffic(seed, **kind)) for seed in range(n)]
-    stopped = [each.state.counts.listings for each in found if each.outcome is Outcome.BREACHED]
+    stopped = [
+        each.state.counts.listings for each in found if each.outcome is CanaryOutcome.BREACHED
+    ]
     return found, stopped
 
 

@@ -8,9 +8,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from index.errors import ArtifactError, InputError
-from index.lexicon import Lexicon
-from rerank.lifecycle.distribution import (
+from rerank.index.errors import ArtifactError, InputError
+from rerank.index.lexicon import Lexicon
+from rerank.lifecycle.drift import (
     DECISION,
     MEMORY,
     PROBABILITY,
@@ -18,12 +18,15 @@ from rerank.lifecycle.distribution import (
     UNSEEN_MODELS,
     VENDOR,
     Distribution,
+    Level,
     TitleReader,
+    advice,
     distribution_by_reference,
     distribution_of,
+    has_moved,
+    movements,
     unseen_models,
 )
-from rerank.lifecycle.drift import Level, advice, has_moved, movements
 
 WORDS = {"palit", "rtx", "geforce", "3080", "10", "gb", "rx", "6600", "sapphire", "card"}
 

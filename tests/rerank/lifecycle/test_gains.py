@@ -5,18 +5,21 @@ from __future__ import annotations
 import pytest
 from scripted_models import Scripted, answer
 
-from index.errors import InputError
-from rerank.evaluation.catalogue import ACCEPTED_SHARE, PRECISION_AT_1
+from rerank.evaluation.evaluate import figures_of
 from rerank.evaluation.gold import GoldKind, GoldListing
-from rerank.evaluation.intervals import Resampling
-from rerank.evaluation.measure import figures_of
+from rerank.evaluation.intervals import Discordance, Resampling
+from rerank.evaluation.metrics import ACCEPTED_SHARE, PRECISION_AT_1
 from rerank.evaluation.outcomes import judge
-from rerank.lifecycle.gains import gains_of, slice_gains_of
-from rerank.lifecycle.gates import slice_gates
-from rerank.lifecycle.paired_metrics import paired_metrics
-from rerank.lifecycle.pairing import pair
-from rerank.lifecycle.promotion_settings import GainSettings, SliceSettings
-from rerank.lifecycle.sample_size import Discordance
+from rerank.evaluation.paired import pair
+from rerank.index.errors import InputError
+from rerank.lifecycle.canary import paired_metrics
+from rerank.lifecycle.gates import (
+    GainSettings,
+    SliceSettings,
+    gains_of,
+    slice_gains_of,
+    slice_gates,
+)
 
 AMD, NVIDIA = "Radeon RX 6600", "GeForce RTX 3080"
 

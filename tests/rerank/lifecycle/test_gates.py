@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import pytest
 
-from rerank.evaluation.comparison import Comparison
-from rerank.evaluation.intervals import Figure
-from rerank.lifecycle.gains import SliceGain, as_gain
+from rerank.evaluation.intervals import Comparison, Figure
 from rerank.lifecycle.gates import (
+    GainSettings,
     Gate,
-    Verdict,
+    GateVerdict,
+    LatencySettings,
+    SliceGain,
+    SliceSettings,
+    as_gain,
     floor_gates,
     gain_gates,
     latency_gates,
     size_gate,
     slice_gates,
 )
-from rerank.lifecycle.promotion_settings import GainSettings, LatencySettings, SliceSettings
 
 
 def gain(metric: str, low: float, high: float, p: float = 1.0) -> Comparison:
@@ -98,7 +100,7 @@ def test_latency_is_judged_with_and_without_a_champion():
 
 def test_a_verdict_names_what_failed():
     gates = (size_gate(3.0, 3.0), size_gate(3.1, 3.0), Gate("other", False, words="because"))
-    verdict = Verdict(gates, {"sets": {}})
+    verdict = GateVerdict(gates, {"sets": {}})
     assert (verdict.passed, verdict.failed) == (False, ("size, MB", "other"))
     assert verdict.as_dict()["gates"][1] == {
         "name": "size, MB",
@@ -108,4 +110,4 @@ def test_a_verdict_names_what_failed():
         "words": "",
         "figure": {"value": 3.1, "ci95": [None, None], "n": 1},
     }
-    assert Verdict(gates[:1]).passed
+    assert GateVerdict(gates[:1]).passed

@@ -9,25 +9,25 @@ import numpy as np
 import pytest
 from simulated_traffic import decided
 
-from rerank.lifecycle.canary_settings import GuardrailLimits
-from rerank.lifecycle.guardrails import (
+from rerank.evaluation.paired import PairedCounts, paired_counts
+from rerank.lifecycle.canary import (
     ACCEPTED,
     ERRORS,
     GUARDRAILS,
     LATENCY,
     NO_MATCH,
     PSI,
-    judge,
+    GuardrailLimits,
+    judge_guardrails,
     level_between,
 )
-from rerank.lifecycle.paired_counts import PairedCounts, paired_counts
 
 NONE = np.zeros(4, bool)
 LIMITS = GuardrailLimits()
 
 
 def figures(counts, level=0.001):
-    return {each.name: each for each in judge(counts, LIMITS, level)}
+    return {each.name: each for each in judge_guardrails(counts, LIMITS, level)}
 
 
 def test_pairs_are_counted_by_what_either_decides():
@@ -107,12 +107,12 @@ def test_shifted_probabilities_breach_the_index_only():
     champion = random.uniform(0.955, 0.985, 400)
     challenger = np.where(random.random(400) < 0.6, champion, 0.995)
     counts = paired_counts(decided(champion), decided(challenger), np.zeros(400, bool))
-    breached = [each.name for each in judge(counts, LIMITS, 0.001) if each.breached]
+    breached = [each.name for each in judge_guardrails(counts, LIMITS, 0.001) if each.breached]
     assert breached == [PSI]
 
 
 def test_nothing_is_breached_before_there_is_anything():
-    assert not any(each.breached for each in judge(PairedCounts(), LIMITS, 0.05))
+    assert not any(each.breached for each in judge_guardrails(PairedCounts(), LIMITS, 0.05))
 
 
 def test_the_levels_of_all_looks_add_up_to_alpha():

@@ -8,12 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from rerank.lifecycle.histogram import (
-    Histogram,
-    homogeneity_p_value,
-    side_by_side,
-    stability_index,
-)
+from rerank.lifecycle.drift import Histogram, homogeneity_p_value, side_by_side, stability_index
 
 
 def test_ranges_hold_as_many_values_each():

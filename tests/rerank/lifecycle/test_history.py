@@ -7,8 +7,8 @@ from datetime import date
 
 import pytest
 
-from index.errors import ArtifactError
-from rerank.lifecycle.history import (
+from rerank.index.errors import ArtifactError
+from rerank.lifecycle.model_registry import (
     Transition,
     has_transition,
     known_versions,
@@ -20,8 +20,8 @@ from rerank.lifecycle.history import (
     served_by,
     utc_text,
 )
-from rerank.lifecycle.versions import SHIPPED_MODEL, Card, VersionRef
-from rerank.store import Store
+from rerank.lifecycle.versions import SHIPPED_MODEL, VersionCard, VersionRef
+from rerank.store.database import Store
 
 A, B = VersionRef("ltr", "a" * 16), VersionRef("pairwise", "b" * 16)
 
@@ -138,7 +138,7 @@ def test_a_clock_that_went_back_changes_no_order(store):
 
 
 def test_cards_are_kept_but_for_what_only_the_folder_needs(store):
-    card = Card(
+    card = VersionCard(
         kind="ltr",
         version=A.version,
         created_at="2026-05-01T09:30:00Z",

@@ -6,15 +6,15 @@ from dataclasses import replace
 
 from scripted_models import answer
 
-from index.records import Listing
-from rerank.lifecycle.agreement import (
+from rerank.evaluation.paired import (
+    AnswerChange,
     Answered,
-    Change,
     Shown,
     agreement,
     changed,
     decision_counts,
 )
+from rerank.index.records import Listing
 
 MATCH = Shown.of(answer("Arc A770", probability=0.9))
 REVIEW = replace(MATCH, decision="review", match_probability=0.5)
@@ -27,9 +27,9 @@ def row(name: str, first: Shown, second: Shown) -> Answered:
 
 def test_what_changed_is_the_first_that_did():
     other = replace(MATCH, model="Radeon RX 6600", gpu_id="x")
-    assert row("1", MATCH, REVIEW).change is Change.DECISION
-    assert row("1", MATCH, other).change is Change.MODEL
-    assert row("1", MATCH, replace(MATCH, gpu_id="x")).change is Change.VARIANT
+    assert row("1", MATCH, REVIEW).change is AnswerChange.DECISION
+    assert row("1", MATCH, other).change is AnswerChange.MODEL
+    assert row("1", MATCH, replace(MATCH, gpu_id="x")).change is AnswerChange.VARIANT
     assert row("1", MATCH, replace(MATCH, match_probability=0.8)).change is None
     assert row("1", NONE, replace(NONE, model="Radeon RX 6600")).change is None
 

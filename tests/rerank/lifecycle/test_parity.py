@@ -7,14 +7,16 @@ from dataclasses import replace
 
 import pytest
 
-from index.errors import ArtifactError, MismatchError
 from rerank.calibration import Calibrator
-from rerank.features import CANDIDATE_FEATURES, OFFER_FEATURES, CueReader
-from rerank.lifecycle.parity import Reference, check_reference, make_reference
-from rerank.model import RerankModel, Thresholds
+from rerank.features.candidates import CANDIDATE_FEATURES
+from rerank.features.cues import CueReader
+from rerank.features.offers import OFFER_FEATURES
+from rerank.index.errors import ArtifactError, MismatchError
+from rerank.lifecycle.parity import ReferenceAnswers, check_reference, make_reference
+from rerank.model import OnnxTrees, RerankModel
 from rerank.ranking import FeatureRanker
+from rerank.resolution import Thresholds
 from rerank.resolver import Resolver
-from rerank.trees import OnnxTrees
 
 CUES = CueReader({"box": ["box"], "with": ["with"]})
 RANKER = {"name_quality": 1.0, "memory_fit": 0.5, "form_fit": 0.5, "variant_rank": -0.05}
@@ -59,7 +61,7 @@ def test_the_same_seed_makes_the_same_reference(reference, resolver_of, model, t
 
 
 def test_the_model_it_was_made_with_passes_and_so_does_its_json(reference, resolver_of, model):
-    read = Reference.from_dict(json.loads(json.dumps(reference.as_dict())))
+    read = ReferenceAnswers.from_dict(json.loads(json.dumps(reference.as_dict())))
     assert read == reference
     words = check_reference(resolver_of(model), read)
     assert words == "100 reference listings are answered as when the model was made"
@@ -124,4 +126,4 @@ def test_other_features_are_caught_over_any_index(features, said, reference, res
 @pytest.mark.parametrize("content", [{}, {"answers": [{"title": "x"}]}, {"answers": 3}])
 def test_what_is_no_reference_is_refused(content):
     with pytest.raises(ArtifactError, match="reference answers: expected seed, index_version"):
-        Reference.from_dict(content)
+        ReferenceAnswers.from_dict(content)

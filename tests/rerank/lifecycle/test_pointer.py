@@ -8,9 +8,14 @@ import threading
 
 import pytest
 
-from index.errors import ArtifactError
-from rerank.lifecycle.pointer import Pointer, read_pointer, replace_pointer
-from rerank.lifecycle.versions import SHIPPED_MODEL, VersionRef
+from rerank.index.errors import ArtifactError
+from rerank.lifecycle.versions import (
+    SHIPPED_MODEL,
+    Pointer,
+    VersionRef,
+    read_pointer,
+    replace_pointer,
+)
 
 ONE, OTHER = VersionRef("ltr", "1" * 16), VersionRef("pairwise", "2" * 16)
 

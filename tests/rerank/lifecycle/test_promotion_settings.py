@@ -6,12 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from index.errors import FaultsError, InputError
-from rerank.lifecycle.promotion_settings import (
-    PromotionSettings,
-    promotion_settings_of,
-    read_promotion_settings,
-)
+from rerank.index.errors import FaultsError, InputError
+from rerank.lifecycle.gates import PromotionSettings, promotion_settings_of, read_promotion_settings
 
 SHIPPED = Path(__file__).resolve().parents[3] / "configs" / "promotion.yaml"
 

@@ -7,8 +7,8 @@ from statistics import NormalDist
 
 import pytest
 
-from index.errors import InputError
-from rerank.lifecycle.sample_size import Discordance, listings_needed
+from rerank.evaluation.intervals import Discordance, listings_needed
+from rerank.index.errors import InputError
 
 CRITICAL = NormalDist().inv_cdf(0.975) ** 2
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from scipy import stats
 
-from rerank.lifecycle.tails import binomial_tail, chi_square_tail, normal_tail
+from rerank.lifecycle.canary import binomial_tail, chi_square_tail, normal_tail
 
 
 @pytest.mark.parametrize("z", [-3.0, 0.0, 1.96, 5.0, 9.0])

@@ -6,10 +6,10 @@ import json
 
 import pytest
 
-from index.errors import ArtifactError, InputError
-from rerank.lifecycle.versions import Card, VersionRef, checked_name, feature_schema
+from rerank.index.errors import ArtifactError, InputError
+from rerank.lifecycle.versions import VersionCard, VersionRef, checked_name, feature_schema
 
-CARD = Card(
+CARD = VersionCard(
     kind="ltr",
     version="0123456789abcdef",
     created_at="2026-05-01T09:30:00Z",
@@ -28,12 +28,12 @@ CARD = Card(
 
 def test_a_card_is_read_as_it_was_written(tmp_path):
     CARD.write(tmp_path)
-    assert Card.read(tmp_path) == CARD
+    assert VersionCard.read(tmp_path) == CARD
     assert CARD.ref == VersionRef("ltr", "0123456789abcdef")
 
 
 def test_a_folder_without_a_card_has_none(tmp_path):
-    assert Card.read(tmp_path) is None
+    assert VersionCard.read(tmp_path) is None
 
 
 @pytest.mark.parametrize(
@@ -54,13 +54,13 @@ def test_a_damaged_card_is_found(tmp_path, damage):
     path = tmp_path / "version.json"
     path.write_text(damage(path.read_text()))
     with pytest.raises(ArtifactError, match=r"version\.json: damaged card"):
-        Card.read(tmp_path)
+        VersionCard.read(tmp_path)
 
 
 def test_a_card_that_cannot_be_read_is_a_fault_of_the_artifact(tmp_path):
     (tmp_path / "version.json").mkdir()
     with pytest.raises(ArtifactError, match=r"version\.json: expected a file, found a folder"):
-        Card.read(tmp_path)
+        VersionCard.read(tmp_path)
 
 
 def test_a_feature_schema_changes_with_the_order_of_the_features():

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from rerank.pairwise.dataset import read_dataset
-from rerank.pairwise.parameters import PairwiseParameters
-from rerank.pairwise.training import TrainingPlan, train_pairwise
+from rerank.rankers.pairs import read_dataset
+from rerank.rankers.pairwise import TrainingPlan, train_pairwise
+from rerank.rankers.parameters import PairwiseParameters
 
 Row = dict[str, Any]
 WriteRows = Callable[..., Path]

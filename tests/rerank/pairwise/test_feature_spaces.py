@@ -5,12 +5,17 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from index.errors import ArtifactError, InputError
-from rerank.pairwise.feature_space import FeatureSpace
-from rerank.pairwise.graphs import comparer_graph, scorer_graph
-from rerank.pairwise.items import PairItem
-from rerank.pairwise.network import LAYERS, scores_of
-from rerank.pairwise.scoring import OnnxScorer, score_differences
+from rerank.index.errors import ArtifactError, InputError
+from rerank.rankers.inputs import FeatureSpace
+from rerank.rankers.networks import (
+    LAYERS,
+    OnnxScorer,
+    comparer_graph,
+    score_differences,
+    scorer_graph,
+    scores_of,
+)
+from rerank.rankers.pairs import PairItem
 
 NAN = float("nan")
 

@@ -7,11 +7,17 @@ import json
 import numpy as np
 import pytest
 
-from index.errors import FaultsError, InputError
-from rerank.pairwise.dataset import Pairs, read_dataset, shown_faults
-from rerank.pairwise.embedding_file import read_embeddings
-from rerank.pairwise.items import PairItem, item_of
-from rerank.pairwise.splitting import KeptTogether, split_pairs
+from rerank.index.errors import FaultsError, InputError
+from rerank.rankers.pairs import (
+    KeptTogether,
+    PairItem,
+    Pairs,
+    item_of,
+    read_dataset,
+    read_embeddings,
+    shown_faults,
+    split_pairs,
+)
 
 
 def item(name, **more):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from rerank.pairwise.judging import Preference, pair_figures, right
+from rerank.rankers.pairwise import Preference, pair_figures, right
 
 
 def test_ties_are_half_right_and_equals_are_not_asked():

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from index.errors import ArtifactError, InputError
-from rerank.pairwise.dataset import Pairs
-from rerank.pairwise.network import fit_network, load_state, save_state, scores_of
-from rerank.pairwise.parameters import Loss, PairwiseParameters
+from rerank.index.errors import ArtifactError, InputError
+from rerank.rankers.networks import fit_network, load_state, save_state, scores_of
+from rerank.rankers.pairs import Pairs
+from rerank.rankers.parameters import Loss, PairwiseParameters
 
 RNG = np.random.default_rng(11)
 INPUTS = RNG.normal(size=(120, 4)).astype(np.float32)

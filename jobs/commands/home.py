@@ -1,0 +1,89 @@
+"""`rerank demo`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from rerank.jobs.options import NumberRange, format_option, home_option, stage_progress
+from rerank.jobs.status import (
+    SmokeTest,
+    demo_text,
+    run_demo,
+    serving_status,
+    smoke_text,
+    status_text,
+)
+from rerank.jobs.training import scaled
+from rerank.training.sets import TrainingParameters
+from rerank.workspace import Workspace
+
+
+@click.command("demo")
+@click.option(
+    "--scale",
+    type=NumberRange(0.01, 20),
+    default=1.0,
+    show_default=True,
+    help="Training listings, as a multiple of the default 80,000.",
+)
+@home_option
+def demo_command(scale: float, home: Path) -> None:
+    """Build the index, train, evaluate and score the shipped sample: a tour in minutes.
+
+    \b
+    Example:
+      rerank demo
+      rerank demo --scale 0.1 --home /tmp/tour
+    """
+    workspace = Workspace(home)
+    with stage_progress() as progress:
+        result = run_demo(workspace, scaled(TrainingParameters(), scale), progress=progress)
+    click.echo(demo_text(workspace, result))
+    click.echo(result.summary.line(), err=True)
+
+
+@click.command("smoke")
+@format_option
+@home_option
+@click.pass_context
+def smoke_command(ctx: click.Context, output_format: str, home: Path) -> None:
+    """Run one inference of each piece, and say what made it.
+
+    The resolver, the pairwise ranker, the pairwise ranker over the candidates of a listing, and
+    the resolver with each ranker that `--ranker` and `--cascade` can choose.
+    Exit code 1 if one of them fails; what is wrong stands in the answer.
+
+    \b
+    Example:
+      rerank smoke
+    """
+    tried = SmokeTest(Workspace(home)).run()
+    rows = [each._asdict() for each in tried]
+    click.echo(json.dumps(rows) if output_format == "json" else smoke_text(tried))
+    for each in tried:
+        if not each.works:
+            click.echo(f"{each.piece}: {each.said}", err=True)
+    if not all(each.works for each in tried):
+        ctx.exit(1)
+
+
+@click.command("status")
+@format_option
+@home_option
+def status_command(output_format: str, home: Path) -> None:
+    """Show what serves, and what there is to train on.
+
+    Index, ranker and pairwise ranker: of the workspace or shipped, a network (onnx) or the
+    heuristic; the rankers that `--ranker` and `--cascade` choose instead; and how many listings,
+    annotations and pairs the store holds.
+
+    \b
+    Example:
+      rerank status
+      rerank status --format json
+    """
+    status = serving_status(Workspace(home))
+    click.echo(json.dumps(status) if output_format == "json" else status_text(status))

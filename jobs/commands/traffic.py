@@ -1,0 +1,292 @@
+"""`rerank models ab`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import click
+
+from rerank.jobs.commands.score import (
+    column_names_of,
+    column_options,
+    existing_of,
+    interruptible,
+    selected,
+    warn_of_left_out,
+)
+from rerank.jobs.files.places import place_of
+from rerank.jobs.files.selection import Selection
+from rerank.jobs.models.monitoring import monitor
+from rerank.jobs.models.serving_traffic import (
+    TrafficSplit,
+    run_canary_night,
+    run_split,
+    running_canary,
+    start_canary,
+    status_json,
+    status_text,
+    stop_canary,
+)
+from rerank.jobs.options import NumberRange, existing_file, format_option, home_option
+from rerank.jobs.scoring.answering import ScoreOptions
+from rerank.jobs.scoring.plan import plan_score
+from rerank.jobs.scoring.run import ProgressLine
+from rerank.lifecycle.canary import CanarySettings, read_canary_settings
+from rerank.lifecycle.model_registry import ModelRegistry
+from rerank.workspace import Workspace
+
+
+@click.command("ab")
+@click.argument("source", metavar="LISTINGS", callback=selected)
+@click.argument("target", metavar="OUT")
+@click.option(
+    "--challenger",
+    required=True,
+    metavar="VERSION",
+    help="A version, the beginning of one, or an alias.",
+)
+@click.option(
+    "--share",
+    type=NumberRange(0, 1, min_open=True),
+    default=0.5,
+    show_default=True,
+    help="Of the listings, that the challenger answers.",
+)
+@click.option(
+    "--salt", default="ab", show_default=True, help="Another salt splits the listings another way."
+)
+@click.option(
+    "--log-both",
+    is_flag=True,
+    help="Let both models answer every listing, not the challenger's share alone.",
+)
+@column_options
+@click.option(
+    "--top-k",
+    type=click.IntRange(1, 1000),
+    default=20,
+    show_default=True,
+    help="Candidates written for each listing.",
+)
+@click.option("--overwrite", is_flag=True, help="Replace outputs that exist.")
+@home_option
+@click.pass_context
+def models_ab_command(
+    context: click.Context,
+    /,
+    source: Selection,
+    target: str,
+    challenger: str,
+    share: float,
+    salt: str,
+    log_both: bool,
+    columns_file: Path | None,
+    top_k: int,
+    overwrite: bool,
+    home: Path,
+    **named_columns: str | None,
+) -> None:
+    """Split listings between the champion and a challenger, by their ids.
+
+    Rows come out as of `rerank score`; `model_version` says which model answered. The same id and
+    salt give the same model in every run. On the challenger's share both models decide, and both
+    decisions are logged in the store (table traffic_decisions); elsewhere the champion's alone,
+    unless --log-both is given.
+
+    \b
+    Example:
+      rerank models ab listings.parquet answers.parquet --challenger 8e22
+      rerank models ab feeds/ answers/ --challenger challenger --share 0.1
+    """
+    registry = ModelRegistry(Workspace(home))
+    plan = plan_score(
+        source, place_of(target), existing=existing_of(overwrite=overwrite, resume=False)
+    )
+    options = ScoreOptions(top_k, columns=column_names_of(columns_file, named_columns))
+    line = ProgressLine(sys.stderr)
+    warn_of_left_out(source, line)
+    with interruptible(context, line, n_files=len(plan.tasks), remedy="run it again"):
+        summary, answerer = run_split(
+            registry,
+            registry.find(challenger),
+            TrafficSplit(share, salt, log_both),
+            plan,
+            options,
+            progress=line.show,
+            say=line.say,
+        )
+    line.say(summary.line())
+    click.echo(answerer.text())
+    context.exit(1 if summary.failures else 0)
+
+
+_OWN_SETTINGS = Path("configs") / "canary.yaml"
+
+
+@click.group("canary")
+def models_canary_command() -> None:
+    """Give a version a growing share of the listings, watched, until it is champion.
+
+    1 % of the listings, then 10 %, then 50 %. On that share both models answer, and guardrails
+    compare them: share accepted, no-match rate, drift of the probability, time, errors. A breach
+    ends it, and the champion keeps serving. docs/canary.md explains all of it.
+
+    \b
+    Example:
+      rerank models canary start challenger
+      rerank models canary run feeds/ resolved/
+      rerank models canary status
+    """
+
+
+@models_canary_command.command("start", short_help="Begin with a version.")
+@click.argument("version")
+@click.option(
+    "--config",
+    "settings_file",
+    metavar="FILE",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Steps and guardrails; default: ./configs/canary.yaml, without it those that "
+    "it ships with.",
+)
+@click.option("--salt", help="Of the split of listings; default: the canary's own name.")
+@click.option("--why", default="", help="The reason, for the history.")
+@home_option
+def start(version: str, settings_file: Path | None, salt: str | None, why: str, home: Path) -> None:
+    """Begin a canary; `canary run` then serves listings and judges.
+
+    \b
+    Example:
+      rerank models canary start challenger --why "trained on May's annotations"
+    """
+    if settings_file is None and _OWN_SETTINGS.is_file():
+        settings_file = _OWN_SETTINGS
+    settings = CanarySettings() if settings_file is None else read_canary_settings(settings_file)
+    registry = ModelRegistry(Workspace(home))
+    state = start_canary(registry, registry.find(version), settings, salt=salt, why=why)
+    click.echo(status_text(state))
+
+
+@models_canary_command.command("run", short_help="Serve listings, judge, and move on.")
+@click.argument("source", metavar="LISTINGS", callback=selected)
+@click.argument("target", metavar="OUT")
+@column_options
+@click.option(
+    "--top-k",
+    type=click.IntRange(1, 1000),
+    default=20,
+    show_default=True,
+    help="Candidates written for each listing.",
+)
+@click.option("--overwrite", is_flag=True, help="Replace outputs that exist.")
+@home_option
+@click.pass_context
+def run(
+    context: click.Context,
+    /,
+    source: Selection,
+    target: str,
+    columns_file: Path | None,
+    top_k: int,
+    overwrite: bool,
+    home: Path,
+    **named_columns: str | None,
+) -> None:
+    """Resolve listings as `rerank score` does, the canary's share by the challenger.
+
+    Call it in place of `rerank score` or `nightly`, every night: it goes on where it was. Without
+    a canary the champion answers everything.
+
+    \b
+    Example:
+      rerank models canary run feeds/ resolved/
+    """
+    registry = ModelRegistry(Workspace(home))
+    plan = plan_score(
+        source, place_of(target), existing=existing_of(overwrite=overwrite, resume=False)
+    )
+    options = ScoreOptions(top_k, columns=column_names_of(columns_file, named_columns))
+    line = ProgressLine(sys.stderr)
+    warn_of_left_out(source, line)
+    with interruptible(context, line, n_files=len(plan.tasks), remedy="run it again"):
+        summary = run_canary_night(registry, plan, options, progress=line.show, say=line.say)
+    line.say(summary.line())
+    pointer = registry.pointer()
+    click.echo(f"{pointer.champion} is champion")
+    click.echo(status_text(running_canary(pointer)))
+    context.exit(1 if summary.failures else 0)
+
+
+@models_canary_command.command("status", short_help="How far it is.")
+@format_option
+@home_option
+def status(output_format: str, home: Path) -> None:
+    """Show how far the canary is, with its guardrails.
+
+    \b
+    Example:
+      rerank models canary status --format json
+    """
+    state = running_canary(ModelRegistry(Workspace(home)).pointer())
+    as_json = output_format == "json"
+    click.echo(json.dumps(status_json(state)) if as_json else status_text(state))
+
+
+@models_canary_command.command("stop", short_help="End it; the champion keeps serving.")
+@click.option("--why", default="", help="The reason, for the history.")
+@home_option
+def stop(why: str, home: Path) -> None:
+    """End the canary; the champion keeps serving everything.
+
+    \b
+    Example:
+      rerank models canary stop --why "found a better one"
+    """
+    registry = ModelRegistry(Workspace(home))
+    stop_canary(registry, why=why)
+    click.echo(f"the canary has ended; {registry.pointer().champion} serves")
+
+
+@click.command("monitor")
+@existing_file("source")
+@click.option(
+    "--reference",
+    metavar="VERSION|FILE",
+    help="What to compare with; default: the champion as it was when trained.",
+)
+@column_options
+@click.option("--fail-on-drift", is_flag=True, help="Exit with 1 if anything moved.")
+@format_option
+@home_option
+@click.pass_context
+def monitor_command(
+    context: click.Context,
+    /,
+    source: Path,
+    reference: str | None,
+    columns_file: Path | None,
+    fail_on_drift: bool,
+    output_format: str,
+    home: Path,
+    **named_columns: str | None,
+) -> None:
+    """Say what moved between a batch of listings and a reference, and what to do.
+
+    SOURCE is a file that `rerank score` wrote, or listings, which are resolved first. Probability,
+    margin, decisions, chip vendors, stated memory, unknown words and models that the registry
+    lacks are compared; what is no more than chance does not count.
+
+    \b
+    Example:
+      rerank monitor resolved/today.parquet
+      rerank monitor today.parquet --reference may.parquet --fail-on-drift
+    """
+    columns = column_names_of(columns_file, named_columns)
+    report = monitor(
+        Workspace(home), source, reference, columns, say=lambda text: click.echo(text, err=True)
+    )
+    as_json = output_format == "json"
+    click.echo(json.dumps(report.as_json()) if as_json else report.text())
+    context.exit(1 if fail_on_drift and report.moved else 0)

@@ -1,1 +1,0 @@
-"""All rankers of a workspace, measured together: `rerank compare-rankers`."""

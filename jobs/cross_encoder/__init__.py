@@ -1,1 +1,0 @@
-"""Train the cross-encoder as a YAML file says."""

@@ -1,1 +1,0 @@
-"""Files and tables of the dual-objective ranker."""

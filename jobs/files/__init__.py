@@ -1,0 +1,1 @@
+"""Listings, tables of the store and places, as files hold them."""

@@ -1,0 +1,135 @@
+"""Places of files: a path on this machine, or a URI of any file system that pyarrow knows."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path, PurePath, PurePosixPath
+
+import pyarrow as pa
+from pyarrow import fs
+
+from rerank.index.errors import InputError
+
+_OBJECT_STORES = ("s3", "gcs", "abfs")
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A file or folder of a file system, there or not.
+
+    :param path: as the file system writes it; absolute if it is this machine's.
+    :param shown: as the user wrote it; what messages name.
+    """
+
+    filesystem: fs.FileSystem
+    path: str
+    shown: str
+
+    def __str__(self) -> str:
+        return self.shown
+
+    @property
+    def local(self) -> Path | None:
+        """The path, if it is of this machine."""
+        return Path(self.path) if self.filesystem.type_name == "local" else None
+
+    @property
+    def name(self) -> str:
+        """The last part of the path."""
+        return PurePosixPath(self.path).name
+
+    @property
+    def suffix(self) -> str:
+        """The ending of the name with its point, in small letters."""
+        return PurePosixPath(self.path).suffix.lower()
+
+    def info(self) -> fs.FileInfo:
+        """Ask the file system what is here, links followed.
+
+        :raises OSError: with the name of this place, if it may not be asked.
+        """
+        try:
+            return self.filesystem.get_file_info(self.path)
+        except OSError as exc:
+            if exc.errno is None or exc.filename is not None:
+                raise
+            raise OSError(exc.errno, os.strerror(exc.errno), self.shown) from exc
+
+    def exists(self) -> bool:
+        """Return whether there is anything here."""
+        return bool(self.info().type != fs.FileType.NotFound)
+
+    def is_folder(self) -> bool:
+        """Return whether this is a folder that is there."""
+        return bool(self.info().type == fs.FileType.Directory)
+
+    def size(self) -> int:
+        """Return the bytes of the file that is here, 0 if there is none."""
+        return self.info().size or 0
+
+    def child(self, relative: str) -> Place:
+        """Return a place under this folder.
+
+        :param relative: a path with slashes.
+        """
+        shown = f"{self.shown.rstrip('/')}/{relative}"
+        return Place(self.filesystem, f"{self.path.rstrip('/')}/{relative}", shown)
+
+    def sibling(self, name: str) -> Place:
+        """Return a place in the same folder."""
+        path = PurePosixPath(self.path)
+        head = self.shown[: len(self.shown) - len(path.name)] if path.name else self.shown
+        return Place(self.filesystem, str(path.with_name(name)), head + name)
+
+    def is_same_as(self, other: Place) -> bool:
+        """Return whether both are one file, links followed."""
+        if self.local is not None and other.local is not None:
+            return self.local.resolve() == other.local.resolve()
+        return bool(self.filesystem.equals(other.filesystem)) and self.path == other.path
+
+    def inside(self, folder: Place) -> str | None:
+        """Return the path from a folder to this, at any depth, links followed; None if outside."""
+        own: PurePath = PurePosixPath(self.path)
+        other: PurePath = PurePosixPath(folder.path)
+        if self.local is not None and folder.local is not None:
+            own, other = self.local.resolve(), folder.local.resolve()
+        elif not self.filesystem.equals(folder.filesystem):
+            return None
+        return str(own.relative_to(other)) if own.is_relative_to(other) else None
+
+    def make_parent(self) -> None:
+        """Make the folder this lies in; object stores have none."""
+        if self.filesystem.type_name in _OBJECT_STORES:
+            return
+        parent = str(PurePosixPath(self.path).parent)
+        if self.local is not None:
+            os.makedirs(parent, exist_ok=True)
+        else:
+            self.filesystem.create_dir(parent, recursive=True)
+
+
+def place_of(text: str | Path) -> Place:
+    """Return the place that a path or a URI (``s3://``, ``gs://``, ``file://``, ...) names.
+
+    :raises InputError: if the URI is of no file system that pyarrow was built with.
+    """
+    written = os.fspath(text)
+    if not is_uri(written):
+        return Place(fs.LocalFileSystem(), os.path.abspath(written), written)
+    try:
+        filesystem, path = fs.FileSystem.from_uri(written)
+        if not path:
+            raise ValueError("it names no bucket")
+    except (pa.ArrowException, OSError, ValueError, ImportError) as exc:
+        raise InputError(
+            f"{written}: expected a path or a URI such as s3://bucket/listings, found one that "
+            f"cannot be opened ({exc})"
+        ) from exc
+    return Place(filesystem, path, written.partition("?")[0])
+
+
+def is_uri(text: str) -> bool:
+    """Return whether a name is a URI rather than a path of this machine."""
+    scheme, separator, _ = text.partition("://")
+    return bool(separator) and scheme.replace("+", "").isalnum()

@@ -1,0 +1,618 @@
+"""Files that go into the store and come out of it: CSV, JSON lines and parquet, by their ending.
+
+In CSV and JSON lines everything becomes text here; what the text must be is checked for all formats
+at once by `rerank.store.incoming`.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from enum import Enum
+from itertools import islice
+from pathlib import Path
+from textwrap import wrap
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from rerank.index.artifacts import writing_file
+from rerank.index.errors import InputError, StoreError, not_utf8_text, undecodable
+from rerank.index.registry import registry_fingerprint
+from rerank.index.retriever import index_records
+from rerank.index.rows import csv_rows
+from rerank.jobs.tables import WIDTH, cut, table, width_of
+from rerank.store.database import Store
+from rerank.store.importing import (
+    ANNOTATION_COLUMNS,
+    GOLD_COLUMNS,
+    LISTING_COLUMNS,
+    PLACE,
+    ColumnKind,
+    ImportSummary,
+    Incoming,
+    OnConflict,
+    annotations_table,
+    import_annotations,
+    import_listings,
+    listings_table,
+)
+from rerank.store.tables import TABLES
+from rerank.workspace import Workspace
+
+_CHUNK_ROWS = 65_536
+Cells = Sequence[str | None]
+
+
+def read_incoming(path: Path, columns: Mapping[str, ColumnKind]) -> Incoming:
+    """Read a file for the store.
+
+    :param columns: those that mean something; others are named in the result, and not read.
+    Rows that cannot be read as the others are come with it as faults, so that they can be reported
+    with all others.
+
+    :raises InputError: if the file is not what its name says.
+    """
+    reader: Callable[..., Incoming] = _by_ending(
+        path, {".csv": _read_csv, ".jsonl": _read_json_lines, ".parquet": _read_parquet}
+    )
+    if path.is_dir():
+        raise InputError(f"{path}: expected a file, found a folder")
+    if path.stat().st_size == 0:
+        if reader is _read_json_lines:  # what an export without rows looks like
+            return Incoming(str(path), _table(list(columns), iter(())), "line")
+        raise InputError(f"{path}: expected rows, found a file of 0 bytes; write it again")
+    return reader(path, columns)
+
+
+def write_table(table: pa.Table, path: Path, *, overwrite: bool) -> None:
+    """Write a table beside ``path`` and rename it into place.
+
+    Lists are JSON in CSV; times are UTC and say so.
+
+    :raises InputError: if the ending is of no format, or ``path`` is there and not to be replaced.
+    """
+    writer = _by_ending(
+        path, {".csv": _write_csv, ".jsonl": _write_json_lines, ".parquet": pq.write_table}
+    )
+    if path.is_dir():
+        raise InputError(f"{path}: expected the name of a file, found a folder")
+    if path.exists() and not overwrite:
+        raise InputError(f"{path} exists already; choose another name or say --overwrite")
+    with writing_file(path) as draft:
+        writer(table, draft)
+
+
+def csv_text(value: Any) -> str:
+    """Return a value as a cell of CSV: null is empty, lists and structs are JSON.
+
+    A number that is none is ``nan``, ``inf`` or ``-inf``, as DuckDB reads it back.
+    """
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    value = plain(value)
+    if value is None:
+        return ""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _by_ending(path: Path, choices: Mapping[str, Callable[..., Any]]) -> Callable[..., Any]:
+    choice = choices.get(path.suffix.lower())
+    if choice is None:
+        raise InputError(
+            f"{path}: expected a file name ending in {', '.join(choices)}, found "
+            f"{path.suffix or 'no ending'!r}; convert or rename the file"
+        )
+    return choice
+
+
+def _read_parquet(path: Path, columns: Mapping[str, ColumnKind]) -> Incoming:
+    try:
+        with pq.ParquetFile(path) as file:
+            names = file.schema_arrow.names
+            _check_names(path, names)
+            known = [name for name in names if name in columns]
+            # file order: a folder of row groups is read as one, so the row number says where
+            table = file.read(columns=known).select(known).replace_schema_metadata()
+        table.validate(full=True)  # text that is no UTF-8, wherever it stands
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as exc:
+        raise _unreadable(path, "parquet", exc) from exc
+    numbers = pa.array(range(1, table.num_rows + 1), pa.int64())
+    unread = tuple(name for name in names if name not in columns)
+    return Incoming(str(path), table.append_column(PLACE, numbers), "row", unread)
+
+
+def _read_csv(path: Path, columns: Mapping[str, ColumnKind]) -> Incoming:
+    faults: list[tuple[int, str]] = []
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            rows = csv_rows(file)
+            _, header = next(rows, (0, []))
+            _check_names(path, header)
+            known = [name for name in header if name in columns]
+            at = [header.index(name) for name in known]
+
+            def cells() -> Iterator[tuple[int, Cells]]:
+                for line, row in rows:
+                    if len(row) != len(header):
+                        faults.append((line, f"{len(row)} fields, expected {len(header)}"))
+                    else:
+                        yield line, [row[number] for number in at]
+
+            table = _table(known, cells())
+    except UnicodeDecodeError as exc:
+        raise InputError(not_utf8_text(path)) from exc
+    except csv.Error as exc:
+        raise _unreadable(path, "CSV", exc) from exc
+    unread = tuple(name for name in header if name not in columns)
+    return Incoming(str(path), table, "line", unread, tuple(faults))
+
+
+def _read_json_lines(path: Path, columns: Mapping[str, ColumnKind]) -> Incoming:
+    rows = JsonRows(path, columns)
+    table = _table(list(columns), iter(rows))
+    absent = [name for name in columns if name not in rows.names]
+    unread = (n.encode("utf-8", "replace").decode() for n in rows.names if n not in columns)
+    return Incoming(
+        str(path),
+        table.drop_columns(absent),
+        "line",
+        tuple(unread),
+        tuple(rows.faults),
+        tuple(rows.null_cells),
+    )
+
+
+def _table(names: Sequence[str], rows: Iterator[tuple[int, Cells]]) -> pa.Table:
+    """Collect rows in Arrow chunk by chunk: a million rows of Python text would not fit."""
+    schema = pa.schema([(PLACE, pa.int64()), *((name, pa.string()) for name in names)])
+    batches = []
+    while chunk := list(islice(rows, _CHUNK_ROWS)):
+        places, cells = zip(*chunk, strict=True)
+        columns = [pa.array(column, pa.string()) for column in zip(*cells, strict=True)]
+        batches.append(
+            pa.RecordBatch.from_arrays([pa.array(places, pa.int64()), *columns], schema=schema)
+        )
+    return pa.Table.from_batches(batches, schema)
+
+
+def _check_names(path: Path, names: Sequence[str]) -> None:
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise InputError(
+            f"{path}: expected each column once, found twice {', '.join(map(repr, twice))}; "
+            "rename one"
+        )
+
+
+def _unreadable(path: Path, kind: str, exc: Exception) -> InputError:
+    first_line = str(exc).splitlines()[0] if str(exc) else type(exc).__name__
+    return InputError(f"{path}: not readable as {kind} ({first_line}); write the file again")
+
+
+def _write_csv(table: pa.Table, path: Path) -> None:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(table.column_names)
+        for batch in table.to_batches(_CHUNK_ROWS):
+            columns = [map(csv_text, column.to_pylist()) for column in batch.columns]
+            writer.writerows(zip(*columns, strict=True))
+
+
+def _write_json_lines(table: pa.Table, path: Path) -> None:
+    with path.open("w", encoding="utf-8") as file:
+        for batch in table.to_batches(_CHUNK_ROWS):
+            for row in batch.to_pylist():
+                line = {name: plain(value) for name, value in row.items()}
+                file.write(json.dumps(line, ensure_ascii=False) + "\n")
+
+
+_TYPES: dict[ColumnKind, tuple[type, ...]] = {
+    ColumnKind.KEY: (str, int),
+    ColumnKind.TEXT: (str,),
+    ColumnKind.NUMBER: (int, float, str),
+    ColumnKind.TIME: (str,),
+    ColumnKind.LIST: (list, str),
+}
+_SHOWN_CHARS = 60
+
+
+class JsonRows:
+    """The rows of a file of JSON lines, read once.
+
+    :param columns: those that mean something.
+    """
+
+    def __init__(self, path: Path, columns: Mapping[str, ColumnKind]) -> None:
+        self._path = path
+        self._columns = columns
+        self.names: dict[str, None] = {}
+        """All keys, in the order of their first use; there once the rows were read."""
+        self.faults: list[tuple[int, str]] = []
+        """(line, what is wrong), of rows that are left out and of values that are null."""
+        self.null_cells: list[tuple[int, str]] = []
+        """(line, column) of values that are null because they are faulty."""
+
+    def __iter__(self) -> Iterator[tuple[int, Sequence[str | None]]]:
+        """Yield the line of each row and its values, in the order of the columns."""
+        with self._path.open("rb") as file:
+            for line, content in enumerate(file, 1):
+                row = self._row(line, content)
+                if row is not None:
+                    self.names.update(dict.fromkeys(row))
+                    yield line, [self._cell(line, name, row.get(name)) for name in self._columns]
+
+    def _row(self, line: int, content: bytes) -> dict[str, Any] | None:
+        if not content.strip():
+            return None
+        try:
+            text = content.decode("utf-8-sig" if line == 1 else "utf-8")
+            row = json.loads(text, object_pairs_hook=_object_of_different_keys)
+        except UnicodeDecodeError as exc:
+            self.faults.append((line, undecodable(exc)))
+            return None
+        except (ValueError, RecursionError) as exc:
+            self.faults.append((line, f"expected a JSON object, found {_cut(text)!r} ({exc})"))
+            return None
+        if not isinstance(row, dict):
+            self.faults.append((line, f"expected a JSON object, found {_cut(text)!r}"))
+            return None
+        return row
+
+    def _cell(self, line: int, name: str, value: Any) -> str | None:
+        if value is None:
+            return None
+        text = json.dumps(value, ensure_ascii=False) if isinstance(value, list) else str(value)
+        if not _fits(value, self._columns[name]):
+            shown = _cut(json.dumps(value, ensure_ascii=True))
+            wrong = f"{name} must be {self._columns[name].one}, got {shown}"
+        elif not _is_unicode(text):
+            shown = _cut(json.dumps(value, ensure_ascii=True))
+            wrong = f"{name} holds half of a surrogate pair, which is no text: {shown}"
+        else:
+            return text
+        self.faults.append((line, wrong))
+        self.null_cells.append((line, name))
+        return None
+
+
+def _fits(value: Any, kind: ColumnKind) -> bool:
+    if isinstance(value, list) and kind is ColumnKind.LIST:
+        return all(isinstance(part, str) for part in value)
+    return isinstance(value, _TYPES[kind]) and not isinstance(value, bool)
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _object_of_different_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    names = [name for name, _ in pairs]
+    if len(set(names)) < len(names):
+        raise ValueError(f"a key stands there twice: {max(names, key=names.count)!r}")
+    return dict(pairs)
+
+
+def _cut(text: str) -> str:
+    text = text.strip()
+    return text if len(text) <= _SHOWN_CHARS else f"{text[:_SHOWN_CHARS]}..."
+
+
+_MICROSECOND = 1_000  # nanoseconds
+_SECOND = 1_000_000  # microseconds
+
+
+def plain(value: Any) -> Any:
+    """Return a value that `json.dumps` takes: times in ISO 8601, UTC; NaN and infinity are null.
+
+    Intervals are text as DuckDB writes and reads it: ``1 year 2 months 3 days 04:05:06``.
+    """
+    if value is None or isinstance(value, str | int):
+        return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Decimal):
+        return int(value) if value == value.to_integral_value() else float(value)
+    if isinstance(value, datetime):
+        zoned = value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+        return zoned.isoformat().replace("+00:00", "Z")
+    if isinstance(value, date):
+        return value.isoformat()
+    if isinstance(value, bytes):
+        return value.hex()
+    if isinstance(value, dict):
+        return {str(name): plain(part) for name, part in value.items()}
+    if isinstance(value, list) and value and all(isinstance(part, tuple) for part in value):
+        return {str(name): plain(part) for name, part in value}  # how Arrow gives a map
+    if isinstance(value, pa.MonthDayNano):
+        return _interval_text(value)
+    if isinstance(value, list | tuple):
+        return [plain(part) for part in value]
+    return str(value)
+
+
+def _interval_text(interval: pa.MonthDayNano) -> str:
+    years, months = divmod(abs(interval.months), 12)
+    sign = "-" if interval.months < 0 else ""
+    parts = [
+        f"{sign}{n} {word}{'' if n == 1 else 's'}"
+        for n, word in ((years, "year"), (months, "month"))
+        if n
+    ]
+    if interval.days:
+        parts.append(f"{interval.days} day{'' if abs(interval.days) == 1 else 's'}")
+    if interval.nanoseconds or not parts:
+        seconds, micro = divmod(abs(interval.nanoseconds) // _MICROSECOND, _SECOND)
+        clock = f"{seconds // 3600:02}:{seconds // 60 % 60:02}:{seconds % 60:02}"
+        fraction = f".{micro:06}".rstrip("0") if micro else ""
+        parts.append(f"{'-' if interval.nanoseconds < 0 else ''}{clock}{fraction}")
+    return " ".join(parts)
+
+
+TABLE_LIMIT = 50
+_STEP = "query"
+_GAP = 2
+_NO_TABLE = re.compile(r"Table with name .* does not exist")
+_NARROWEST = 12  # columns cut to less say nothing: the rows are laid out one below the other
+
+
+@dataclass(frozen=True, slots=True)
+class QueryResult:
+    """Rows of a query.
+
+    :param rows: the first ones, up to a limit.
+    :param n_rows: how many there were.
+    """
+
+    rows: pa.Table
+    n_rows: int
+
+
+def run_query(store: Store, sql: str, *, limit: int | None) -> QueryResult:
+    """Run a query that can read the store and nothing else.
+
+    The rows are collected before anything is printed: a person who reads them page by page would
+    otherwise keep writers waiting.
+
+    :param limit: how many rows to keep; None keeps all.
+    :raises InputError: if the query is wrong, or is not a query.
+    :raises StoreError: if the store cannot be read.
+    """
+    with store.reading(sealed=True) as session:
+        kept: list[pa.RecordBatch] = []
+        n_rows, schema = 0, None
+        try:
+            for batch in session.batches(_STEP, sql):
+                schema = batch.schema
+                room = batch.num_rows if limit is None else max(0, limit - n_rows)
+                if batch.num_rows and room:
+                    kept.append(batch.slice(0, room))
+                n_rows += batch.num_rows
+        except StoreError as exc:
+            if not str(exc).startswith(f"{_STEP}: "):
+                raise  # of the store, such as a full disk
+            raise InputError(f"{_STEP}: {_first_words(exc)}") from exc
+    return QueryResult(pa.Table.from_batches(kept, schema), n_rows)
+
+
+def result_lines(rows: pa.Table, output_format: str) -> Iterator[str]:
+    """Yield the lines of a result as ``table``, ``json``, ``jsonl`` or ``csv``."""
+    layouts: dict[str, Callable[[pa.Table], Iterator[str]]] = {
+        "table": _table_lines,
+        "json": _json_lines,
+        "jsonl": _jsonl_lines,
+        "csv": _csv_lines,
+    }
+    return layouts[output_format](rows)
+
+
+def _first_words(exc: StoreError) -> str:
+    """Return what DuckDB says of a query, without the picture of where it stands in it.
+
+    Of tables it suggests its own as well, which have nothing to do with the store.
+    """
+    said = str(exc.__cause__ or exc).removeprefix(f"{_STEP}: ").split("\nLINE ")[0]
+    said, asks, suggested = " ".join(said.split()).partition(" Did you mean ")
+    if not _NO_TABLE.search(said):
+        return f"{said}{asks}{suggested}"
+    ours = any(f'"{table.name}"' in suggested for table in TABLES)
+    return f"{said}{asks + suggested if ours else ''} `rerank store tables` lists what there is"
+
+
+def _rows(rows: pa.Table) -> Iterator[list[Any]]:
+    for batch in rows.to_batches():
+        columns = [column.to_pylist() for column in batch.columns]
+        for values in zip(*columns, strict=True):
+            yield list(values)
+
+
+def _jsonl_lines(rows: pa.Table) -> Iterator[str]:
+    names = _different(rows.column_names)
+    for values in _rows(rows):
+        row = {name: plain(value) for name, value in zip(names, values, strict=True)}
+        yield json.dumps(row, ensure_ascii=False)
+
+
+def _json_lines(rows: pa.Table) -> Iterator[str]:
+    yield "[" + ",\n ".join(_jsonl_lines(rows)) + "]"
+
+
+def _csv_lines(rows: pa.Table) -> Iterator[str]:
+    buffer = io.StringIO(newline="")
+    writer = csv.writer(buffer, lineterminator="\n")
+    for values in (_different(rows.column_names), *_rows(rows)):
+        writer.writerow([csv_text(value) for value in values])
+        yield buffer.getvalue().removesuffix("\n")
+        buffer.seek(0)
+        buffer.truncate()
+
+
+def _table_lines(rows: pa.Table) -> Iterator[str]:
+    names = _different(rows.column_names)
+    cells = [[_cell(value) for value in row] for row in _rows(rows)]
+    left = [at for at, kind in enumerate(rows.schema.types) if not _is_number(kind)]
+    widths = _fitted(
+        [max(width_of(cell) for cell in column) for column in zip(names, *cells, strict=True)]
+    )
+    if widths is None:
+        yield from _records(names, cells)
+        return
+    fitted = [[cut(cell, width) for cell, width in zip(row, widths, strict=True)] for row in cells]
+    header = [cut(name, width) for name, width in zip(names, widths, strict=True)]
+    yield table(header, fitted, left=left)
+
+
+def _is_number(kind: pa.DataType) -> bool:
+    types = pa.types
+    return bool(types.is_integer(kind) or types.is_floating(kind) or types.is_decimal(kind))
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, Decimal):
+        value = plain(value)
+    text = f"{value:.6g}" if isinstance(value, float) else csv_text(value)
+    return cut(text, WIDTH)
+
+
+def _fitted(widths: Sequence[int]) -> list[int] | None:
+    """Narrow the widest columns until a row fits; None if that takes too much."""
+    fitted = list(widths)
+    room = WIDTH - _GAP * (len(fitted) - 1)
+    while sum(fitted) > room:
+        widest = max(range(len(fitted)), key=lambda at: fitted[at])
+        if fitted[widest] <= _NARROWEST:
+            return None
+        fitted[widest] -= 1
+    return fitted
+
+
+def _records(names: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    """Lay out each row as lines of a name and its value."""
+    wide = min(max(map(width_of, names)), WIDTH // 2)
+    for number, row in enumerate(rows, 1):
+        yield f"row {number}"
+        for name, cell in zip(names, row, strict=True):
+            shown = cut(name, wide)
+            space = " " * (wide - width_of(shown) + _GAP)
+            yield f"  {shown}{space}{cut(cell, WIDTH - wide - 2 * _GAP)}".rstrip()
+
+
+def _different(names: Sequence[str]) -> list[str]:
+    """Return names of which none is another: the second ``n`` becomes ``n_2``."""
+    taken: list[str] = []
+    for name in names:
+        free, number = name, 1
+        while free in taken:
+            number += 1
+            free = f"{name}_{number}"
+        taken.append(free)
+    return taken
+
+
+_DONE = {OnConflict.REFUSE: "", OnConflict.KEEP: " (kept)", OnConflict.REPLACE: " (replaced)"}
+
+
+def summary_text(summary: ImportSummary, on_conflict: OnConflict) -> str:
+    """Return what an import did."""
+    lines = [
+        f"added {summary.added:,}, unchanged {summary.unchanged:,}, conflicts "
+        f"{summary.conflicts:,}{_DONE[on_conflict] if summary.conflicts else ''}"
+    ]
+    if summary.listings_added:
+        lines.append(f"listings added {summary.listings_added:,}")
+    if summary.listings_differing:
+        lines.append(f"listings stored with another title {summary.listings_differing:,} (kept)")
+    return "\n".join(lines)
+
+
+def tables_text(tables: Sequence[dict[str, Any]]) -> str:
+    """Return tables and columns with their meaning, for a terminal of 80 columns."""
+    lines: list[str] = []
+    for each in tables:
+        lines += wrap(f"{each['table']}: {each['row']}", WIDTH)
+        wide = max(len(column["column"]) for column in each["columns"])
+        for column in each["columns"]:
+            first, *more = wrap(column["meaning"].replace("`", ""), WIDTH - wide - 4)
+            lines.append(f"  {column['column']:{wide}}  {first}")
+            lines += [f"  {'':{wide}}  {line}" for line in more]
+        lines.append("")
+    return "\n".join(lines).rstrip()
+
+
+class Contents(Enum):
+    """What a file holds."""
+
+    ANNOTATIONS = "annotations"
+    LISTINGS = "listings"
+
+
+def import_file(
+    workspace: Workspace,
+    path: Path,
+    contents: Contents,
+    *,
+    annotator: str | None,
+    on_conflict: OnConflict,
+    wait_s: float,
+) -> tuple[ImportSummary, tuple[str, ...]]:
+    """Write a file's rows to the store; return what was done and the columns not read.
+
+    Names of GPUs are looked up in the registry of the index that serves.
+
+    :param annotator: who answered, for annotations that do not say.
+    :param wait_s: how long to wait for another process that writes, in seconds.
+    :raises InputError: if the file is not what its name says, lacks a column or has faulty rows.
+    :raises StoreError: if the store is busy, damaged or of a newer release.
+    """
+    store = Store(workspace.store_path, wait_s=wait_s)
+    if contents is Contents.LISTINGS:
+        incoming = read_incoming(path, LISTING_COLUMNS)
+        return import_listings(store, incoming, on_conflict=on_conflict), incoming.unread
+    incoming = read_incoming(path, ANNOTATION_COLUMNS | GOLD_COLUMNS | LISTING_COLUMNS)
+    records = index_records(workspace.active_index())
+    summary = import_annotations(
+        store,
+        incoming,
+        records,
+        registry_version=registry_fingerprint(records),
+        annotator=annotator,
+        on_conflict=on_conflict,
+    )
+    return summary, incoming.unread
+
+
+def export_file(
+    workspace: Workspace,
+    path: Path,
+    contents: Contents,
+    *,
+    with_listings: bool,
+    overwrite: bool,
+) -> int:
+    """Write what the store has of a kind to a file; return the number of rows.
+
+    :param with_listings: add to each annotation the columns of its listing.
+    :raises InputError: if the file's ending is of no format, or it exists and may not be replaced.
+    :raises StoreError: if the store is busy, damaged or of a newer release.
+    """
+    with Store(workspace.store_path).reading() as session:
+        if contents is Contents.LISTINGS:
+            table = listings_table(session)
+        else:
+            table = annotations_table(session, with_listings=with_listings)
+    write_table(table, path, overwrite=overwrite)
+    return int(table.num_rows)

@@ -1,1 +1,0 @@
-"""The lifecycle of models in a workspace: registry, promotion, traffic, monitoring."""

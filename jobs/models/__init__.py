@@ -1,0 +1,1 @@
+"""Versions of models, as people see and change them."""

@@ -1,0 +1,354 @@
+"""Let two versions answer the same listings, and say where they differ."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from textwrap import wrap
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from rerank.evaluation.evaluate import DEFAULT_SEED
+from rerank.evaluation.gold import GoldListing
+from rerank.evaluation.intervals import DEFAULT_SAMPLES, LEVEL, POWER, Figure
+from rerank.evaluation.paired import (
+    AnswerChange,
+    Answered,
+    Shown,
+    agreement,
+    changed,
+    decision_counts,
+)
+from rerank.index.errors import InputError
+from rerank.jobs.evaluating import annotated_gold, read_gold_files
+from rerank.jobs.files.listings import open_listings
+from rerank.jobs.serving import version_over
+from rerank.jobs.tables import WIDTH, cut, table
+from rerank.lifecycle.canary import PairedMetric, arm_of, paired_metrics
+from rerank.lifecycle.versions import DECISION_KINDS, VersionRef
+from rerank.resolution import DECISIONS, Resolution
+from rerank.store.database import Store
+from rerank.workspace import Workspace, open_retriever
+
+if TYPE_CHECKING:
+    from rerank.index.records import Listing
+    from rerank.index.retriever import Retriever
+    from rerank.resolver import Resolver
+
+
+Progress = Callable[[str, float], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelComparisonPlan:
+    """What to compare on.
+
+    :param listings: parquet, CSV or JSONL.
+    :param gold: gold files that say what listings of the file sell; without any, the annotations
+        of the workspace's store do.
+    :param salt: with it, listings are put into the arms that it splits them into.
+    :param share: of listings in the arm of B.
+    """
+
+    listings: Path
+    gold: Sequence[Path] = ()
+    salt: str | None = None
+    share: float = 0.5
+    seed: int = DEFAULT_SEED
+    samples: int = DEFAULT_SAMPLES
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VersionComparison:
+    """What came of it.
+
+    :param left_out: rows of the file that could not be read.
+    :param changes: listings that come out otherwise, in the order worth looking at.
+    :param arms: of each listing of the file, whether it falls to B; None without a salt.
+    :param judged: listings of the file whose truth is known.
+    """
+
+    first: VersionRef
+    second: VersionRef
+    listings: int
+    left_out: int
+    agreement: Mapping[str, Figure]
+    decisions: Sequence[Sequence[int]]
+    changes: Sequence[Answered]
+    judged: int = 0
+    metrics: Sequence[PairedMetric] = ()
+    arms: Mapping[str, bool] | None = field(default=None)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain values for JSON; of the changed listings their number only."""
+        in_b = None if self.arms is None else sum(self.arms.values())
+        return {
+            "a": self.first.as_dict(),
+            "b": self.second.as_dict(),
+            "listings": self.listings,
+            "left_out": self.left_out,
+            "in_arm_b": in_b,
+            "changed": len(self.changes),
+            "agreement": {name: each.as_dict() for name, each in self.agreement.items()},
+            "decisions": [list(row) for row in self.decisions],
+            "judged": self.judged,
+            "metrics": [each.as_dict() for each in self.metrics],
+        }
+
+
+def compare_versions(
+    workspace: Workspace,
+    first: VersionRef,
+    second: VersionRef,
+    plan: ModelComparisonPlan,
+    *,
+    progress: Progress = lambda stage, share: None,
+) -> VersionComparison:
+    """Compare two decision models on the index that serves.
+
+    :raises InputError: if a version is no decision model, the file holds no listing that can be
+        read, or no listing of it stands in the gold files.
+    :raises ArtifactError: if index or version are damaged or do not belong together.
+    """
+    for ref in (first, second):
+        if ref.kind not in DECISION_KINDS:
+            kinds = ", ".join(DECISION_KINDS)
+            raise InputError(f"{ref}: expected a version that decides ({kinds})")
+    progress("loading", 0.0)
+    source = open_listings(plan.listings)
+    retriever, index = open_retriever(workspace)
+    truth = _truth(plan, retriever, Store(workspace.store_path))
+    a, b = (version_over(workspace, ref, retriever, index) for ref in (first, second))
+    rows: list[Answered] = []
+    known: list[tuple[GoldListing, Resolution, Resolution]] = []
+    for listings in _with_progress(source, progress):
+        for listing, one, other in _both(a, b, listings):
+            rows.append(Answered(listing, Shown.of(one), Shown.of(other)))
+            gold = truth.get(listing.listing_id)
+            if gold is not None:
+                known.append((gold, one, other))
+    _check(plan, rows, known)
+    progress("figures", 0.0)
+    ids = [row.listing.listing_id for row in rows]
+    arms = None if plan.salt is None else arm_of(ids, plan.salt, plan.share).tolist()
+    return VersionComparison(
+        first=first,
+        second=second,
+        listings=len(rows),
+        left_out=source.n_rows - len(rows),
+        agreement=agreement(rows, seed=plan.seed),
+        decisions=decision_counts(rows),
+        changes=changed(rows),
+        judged=len(known),
+        metrics=_metrics(known, plan),
+        arms=None if arms is None else dict(zip(ids, arms, strict=True)),
+    )
+
+
+def _truth(plan: ModelComparisonPlan, retriever: Retriever, store: Store) -> dict[str, GoldListing]:
+    if plan.gold:
+        sets = read_gold_files(plan.gold).values()
+        return {item.listing_id: item for gold in sets for item in gold}
+    return {item.listing_id: item for item in annotated_gold(retriever, store)}
+
+
+def _with_progress(source: Any, progress: Progress) -> Iterator[Sequence[Listing]]:
+    """Yield the listings of each batch, without rows that could not be read."""
+    done = 0
+    for batch in source.batches():
+        progress("resolving", done / max(1, source.n_rows))
+        listings = batch.listings()
+        yield [each for at, each in enumerate(listings) if at not in batch.bad_rows]
+        done += len(listings)
+
+
+def _both(
+    a: Resolver, b: Resolver, listings: Sequence[Listing]
+) -> Iterator[tuple[Listing, Resolution, Resolution]]:
+    yield from zip(listings, a.resolve_many(listings), b.resolve_many(listings), strict=True)
+
+
+def _check(plan: ModelComparisonPlan, rows: Sequence[Any], known: Sequence[Any]) -> None:
+    if not rows:
+        raise InputError(f"{plan.listings}: expected listings, found no row that can be read")
+    if plan.gold and not known:
+        names = ", ".join(str(path) for path in plan.gold)
+        raise InputError(
+            f"{names}: expected the truth about listings of {plan.listings}, found none with the "
+            "same listing_id; give the gold file of these listings"
+        )
+
+
+def _metrics(
+    known: Sequence[tuple[GoldListing, Resolution, Resolution]], plan: ModelComparisonPlan
+) -> list[PairedMetric]:
+    if not known:
+        return []
+    gold, ours, theirs = zip(*known, strict=True)
+    return paired_metrics(gold, ours, theirs, seed=plan.seed, samples=plan.samples)
+
+
+_ASPECT_WORDS = {"decision": "decision", "sold_model": "model", "gpu_id": "gpu id"}
+_SCHEMA = pa.schema(
+    [
+        ("listing_id", pa.string()),
+        ("title", pa.string()),
+        ("vendor", pa.string()),
+        ("changed", pa.string()),
+        *(
+            (f"{side}_{name}", kind)
+            for side in "ab"
+            for name, kind in (
+                ("decision", pa.string()),
+                ("model", pa.string()),
+                ("memory_gb", pa.float64()),
+                ("gpu_id", pa.string()),
+                ("match_probability", pa.float64()),
+                ("reason", pa.string()),
+            )
+        ),
+        ("arm", pa.string()),
+    ]
+)
+
+
+def comparison_text(found: VersionComparison, *, most: int) -> str:
+    """Return what two versions agree on, where they differ, and which is right more often.
+
+    :param most: changed listings to show.
+    """
+    n = f"{found.listings:,} listings"
+    left_out = f", {found.left_out:,} rows left out" if found.left_out else ""
+    parts = [
+        f"A  {found.first}\nB  {found.second}\n{n}{left_out}{_arms(found)}",
+        _agreement(found),
+        _decisions(found),
+        _changes(found.changes, most),
+        _metrics_comparison_text(found),
+    ]
+    return "\n\n".join(part for part in parts if part)
+
+
+def changed_rows(found: VersionComparison) -> pa.Table:
+    """Return the changed listings as a table, in their order.
+
+    :returns: listing_id, title, vendor; ``changed``, what of it: decision, model or variant; of A
+        and B decision, model, memory_gb, gpu_id, match_probability and reason; with a salt the
+        arm, ``a`` or ``b``.
+    """
+    rows = []
+    for each in found.changes:
+        listing, change = each.listing, each.change
+        row = {
+            "listing_id": listing.listing_id,
+            "title": listing.title,
+            "vendor": listing.vendor,
+            "changed": None if change is None else change.value,
+        }
+        for side, shown in (("a", each.first), ("b", each.second)):
+            row |= {f"{side}_{name}": getattr(shown, name) for name in Shown.__slots__}
+        if found.arms is not None:
+            row["arm"] = "b" if found.arms[listing.listing_id] else "a"
+        rows.append(row)
+    full = pa.Table.from_pylist(rows, _SCHEMA)
+    return full if found.arms is not None else full.drop_columns(["arm"])
+
+
+def _arms(found: VersionComparison) -> str:
+    if found.arms is None:
+        return ""
+    in_b = sum(found.arms.values())
+    return f"; by the salt {len(found.arms) - in_b:,} fall to A, {in_b:,} to B"
+
+
+def _agreement(found: VersionComparison) -> str:
+    rows = [[words, _share(found.agreement[name])] for name, words in _ASPECT_WORDS.items()]
+    return table(("the same", "share [95 %]"), rows, left=(0,))
+
+
+def _decisions(found: VersionComparison) -> str:
+    names = [decision.value.replace("_", " ") for decision in DECISIONS]
+    rows = [
+        [f"A {name}", *(f"{count:,}" for count in counts)]
+        for name, counts in zip(names, found.decisions, strict=True)
+    ]
+    return table(("decisions", *(f"B {name}" for name in names)), rows, left=(0,))
+
+
+def _changes(changes: Sequence[Answered], most: int) -> str:
+    if not changes:
+        return "No listing comes out otherwise."
+    counts = Counter(each.change for each in changes)
+    parts = ", ".join(f"{counts[kind]:,} by {kind.value}" for kind in AnswerChange if counts[kind])
+    lines = [f"{len(changes):,} listings come out otherwise: {parts}"]
+    for each in changes[:most]:
+        title = " ".join(each.listing.title.split())
+        lines += ["", cut(f"{each.listing.listing_id}  {title}", WIDTH)]
+        lines += [_answer("A", each.first), _answer("B", each.second)]
+    left = len(changes) - most
+    return "\n".join([*lines, *(["", f"... and {left:,} more"] if left > 0 else [])])
+
+
+def _answer(side: str, shown: Shown) -> str:
+    guess = "no candidate" if shown.model is None else f"guess: {shown.model}"
+    decision = shown.decision.replace("_", " ")
+    return (
+        f"  {side} {decision:8}  {cut(shown.gpu_id or guess, 50):50}  {shown.match_probability:.3f}"
+    )
+
+
+def _metrics_comparison_text(found: VersionComparison) -> str:
+    if not found.metrics:
+        words = (
+            "No listing of the file has a known truth. `rerank annotate` asks for it, --gold reads "
+            "it from a file; the changed listings are worth most."
+        )
+        return "\n".join(wrap(words, WIDTH))
+    rows = [
+        [
+            each.metric.label,
+            _value(each.first),
+            _value(each.second),
+            f"{each.gain.difference:+.4f} {_interval(each.gain.ci95)}",
+            _p(each.gain.p_adjusted),
+        ]
+        for each in found.metrics
+    ]
+    header = (f"{found.judged:,} judged", "A", "B", "gain of B [95 %]", "p (Holm)")
+    needs = [line for each in found.metrics if each.discordance for line in _needed(each)]
+    return "\n".join([table(header, rows, left=(0,)), "", *needs])
+
+
+def _needed(each: PairedMetric) -> list[str]:
+    counts = each.discordance
+    assert counts is not None
+    right = f"{each.metric.label}: only B right {counts.gained}, only A {counts.lost}"
+    if each.needed is None:
+        words = f"{right} of {counts.n}: no difference to find"
+    elif each.needed <= counts.n:
+        words = f"{right} of {counts.n}: enough listings for such a difference"
+    else:
+        words = (
+            f"{right} of {counts.n}: for such a difference {each.needed:,} are needed, "
+            f"{each.needed - counts.n:,} more (power {POWER:.0%}, level {LEVEL:.0%})"
+        )
+    return wrap(words, WIDTH, subsequent_indent="  ")
+
+
+def _share(figure: Figure) -> str:
+    return f"{_value(figure)} {_interval(figure.ci95)}"
+
+
+def _value(figure: Figure) -> str:
+    return "-" if figure.value is None else f"{figure.value:.4f}"
+
+
+def _interval(bounds: tuple[float, float] | None) -> str:
+    return "" if bounds is None else f"[{bounds[0]:.4f}, {bounds[1]:.4f}]"
+
+
+def _p(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"

@@ -1,0 +1,436 @@
+"""The card of a model that was just trained: what it learnt from and how well it does."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from rerank.index.artifacts import Manifest, writing_folder
+from rerank.index.errors import (
+    DISTRIBUTION,
+    ArtifactError,
+    InputError,
+    RefusedError,
+    RerankWarning,
+    StoreError,
+)
+from rerank.index.records import shipped
+from rerank.jobs.models.monitoring import answer_distribution
+from rerank.jobs.serving import check_fit, schema_of_features
+from rerank.lifecycle.model_registry import (
+    AliasChange,
+    ModelRegistry,
+    linked_copy,
+    utc_text,
+    verified_manifest,
+)
+from rerank.lifecycle.versions import (
+    CHALLENGER,
+    CHAMPION,
+    SHIPPED,
+    SHIPPED_MODEL,
+    Pointer,
+    VersionCard,
+    VersionRef,
+    code_version,
+    generator_fingerprint,
+    user_name,
+)
+from rerank.model import RerankModel
+from rerank.workspace import Workspace, open_retriever
+
+if TYPE_CHECKING:
+    from rerank.annotation.labelling import AnnotatedListings
+    from rerank.index.records import Listing, Route
+    from rerank.index.retriever import Retriever
+    from rerank.resolver import Resolver
+
+
+_LISTINGS, _LISTINGS_OF_A_CROSS_ENCODER = 1000, 100
+_SAMPLES = 500
+_SEED = 29_029  # of all versions, so that their figures are of the same listings
+_CARD_PARAMETERS = ("training", "thresholds", "ranker_kind")
+
+
+@dataclass(frozen=True, slots=True)
+class Learnt:
+    """What a model was trained over.
+
+    :param seed: of the training.
+    """
+
+    retriever: Retriever
+    index: Manifest
+    seed: int
+    annotated: AnnotatedListings | None = None
+
+
+def trained_card(
+    draft: Path,
+    kind: str,
+    learnt: Learnt,
+    *,
+    parent: VersionRef | None,
+    progress: Callable[[str, float], None] = lambda stage, share: None,
+) -> VersionCard:
+    """Try a model that was just written and return its card.
+
+    :param parent: what served when it was trained.
+    :raises ArtifactError: if the model cannot be loaded.
+    """
+    from rerank.features.cues import CueReader
+    from rerank.lifecycle.parity import make_reference
+    from rerank.model import RerankModel
+    from rerank.resolver import Resolver
+
+    progress("describing the version", 0.0)
+    manifest = verified_manifest(draft, kind)
+    model = RerankModel.load(draft)
+    check_fit(model, draft, learnt.index, draft)
+    cues = CueReader.load(shipped("cues.yaml"))
+    resolver = Resolver(learnt.retriever, model, cues, index_version=learnt.index.fingerprint)
+    metrics, listings = _measured(resolver, kind)
+    distribution = answer_distribution(learnt.retriever, resolver, listings)
+    reference = make_reference(resolver, learnt.retriever.records, seed=learnt.seed)
+    return VersionCard(
+        kind=kind,
+        version=manifest.fingerprint,
+        created_at=utc_text(),
+        created_by=user_name(),
+        code_version=code_version(),
+        parent=None if parent is None else parent.version,
+        parameters={
+            name: manifest.parameters[name]
+            for name in _CARD_PARAMETERS
+            if name in manifest.parameters
+        },
+        data=_data(manifest.parameters, learnt),
+        feature_schema=schema_of_features(),
+        metrics=metrics,
+        files=manifest.files,
+        reference=reference.as_dict(),
+        distribution=distribution.as_json(),
+    )
+
+
+def _measured(resolver: Resolver, kind: str) -> tuple[dict[str, Any], Sequence[Listing]]:
+    """Return figures with 95 % intervals on generated listings of unseen models, and those."""
+    from rerank.bootstrap.generator import generate
+    from rerank.evaluation.evaluate import figures_of
+    from rerank.evaluation.gold import bootstrap_gold
+    from rerank.evaluation.intervals import Resampling
+    from rerank.evaluation.outcomes import judge
+
+    n = _LISTINGS_OF_A_CROSS_ENCODER if kind == "cross-encoder" else _LISTINGS
+    records = resolver.table.records
+    try:
+        gold = bootstrap_gold(records, n, _SEED)
+    except InputError:  # so small a registry has no models for tests: nothing is unseen
+        return {}, [item.listing for item in generate(records, n, seed=_SEED)]
+    listings = [item.listing for item in gold]
+    outcomes = judge(gold, resolver.resolve_many(listings))
+    resampling = Resampling.draw([item.group for item in gold], seed=_SEED, samples=_SAMPLES)
+    figures = {name: each.as_dict() for name, each in figures_of(outcomes, resampling).items()}
+    measured_on = {"listings": n, "seed": _SEED, "of": "generated listings of unseen models"}
+    return {"measured_on": measured_on, "figures": figures}, listings
+
+
+def _data(parameters: Mapping[str, Any], learnt: Learnt) -> dict[str, Any]:
+    said = learnt.index.parameters
+    data = {
+        "registry": said["registry_fingerprint"],
+        "index": learnt.index.fingerprint,
+        "embedder": said["embedder_fingerprint"],
+        "generator": generator_fingerprint(),
+        "seed": learnt.seed,
+        "listings": parameters.get("listings", {}),
+    }
+    if learnt.annotated:
+        data["annotations"] = learnt.annotated.summary()
+    return data
+
+
+def take_place(registry: ModelRegistry, ref: VersionRef, index: Manifest, *, serve: bool) -> bool:
+    """Give a new version its names; return whether it serves.
+
+    It serves at once if asked to, if what serves cannot on this index, and, if it is a LambdaRank
+    model, if the shipped one serves: that is what training is for. Else it becomes the challenger,
+    which gates compare with the champion.
+
+    :raises RefusedError: if another change came in between.
+    """
+    pointer = registry.pointer()
+    also = {ref.kind: ref}
+    if registry.is_champion(ref):
+        return True
+    if serve:
+        change = AliasChange(action="serve", alias=CHAMPION, to=ref, why="train --serve", also=also)
+    elif why := _why_first(registry, pointer, ref, index):
+        change = AliasChange(action="first", alias=CHAMPION, to=ref, why=why, also=also)
+    elif pointer.named(CHALLENGER) == ref and pointer.named(ref.kind) == ref:
+        return False
+    else:
+        change = AliasChange(action="train", alias=CHALLENGER, to=ref, also=also)
+    registry.change(change, expected_generation=pointer.generation)
+    return change.alias == CHAMPION
+
+
+def _why_first(registry: ModelRegistry, pointer: Pointer, ref: VersionRef, index: Manifest) -> str:
+    """Return why a new version serves without being asked to, in words; empty if it does not."""
+    champion = pointer.champion
+    if champion.version == SHIPPED and ref.kind == champion.kind:
+        return "the shipped model served before"
+    try:
+        trained = registry.folders.manifest(champion).parameters.get("index", {})
+    except ArtifactError as exc:
+        return f"the champion is damaged: {exc}"
+    if trained.get("embedder_fingerprint") != index.parameters["embedder_fingerprint"]:
+        return "the champion was trained over another embedder than the index has"
+    return ""
+
+
+_MAKER = "rerank"  # a release has no user
+
+
+def shipped_card() -> VersionCard:
+    """Try the model that ships over the index that ships and return its card.
+
+    :raises ArtifactError: if one of them is damaged.
+    """
+    folder = shipped("model")
+    with tempfile.TemporaryDirectory() as empty:
+        retriever, index = open_retriever(Workspace(Path(empty)))
+        seed = RerankModel.load(folder).parameters["training"]["seed"]
+        learnt = Learnt(retriever, index, seed)
+        card = trained_card(folder, SHIPPED_MODEL.kind, learnt, parent=None)
+    return replace(card, created_by=_MAKER, code_version=version(DISTRIBUTION))
+
+
+if __name__ == "__main__":
+    shipped_card().write(shipped("model"))
+
+PARTS = ("index", "embedder")
+_DATA = ("registry_fingerprint", "embedder_fingerprint", "gpus", "models", "seed")
+
+
+def place_of_part(workspace: Workspace, kind: str) -> Path:
+    """Return where an index or an embedder serves."""
+    return workspace.index_folder if kind == "index" else workspace.embedder_folder
+
+
+def serving_part(workspace: Workspace, kind: str) -> VersionRef:
+    """Return the version of the index or embedder that serves; what lies there decides.
+
+    :raises ArtifactError: if it is damaged.
+    """
+    folder = place_of_part(workspace, kind)
+    if not folder.exists():
+        return VersionRef(kind, SHIPPED)
+    return VersionRef(kind, verified_manifest(folder, kind).fingerprint)
+
+
+@contextmanager
+def keeping_part(
+    workspace: Workspace, kind: str, data: Mapping[str, Any] | None = None
+) -> Iterator[None]:
+    """Keep the index or embedder that the block makes among the versions, and the one before it.
+
+    Of what it is made from, ``data`` is what its manifest does not say. If the history cannot be
+    written, a warning says so: what was made serves all the same.
+    """
+    registry = ModelRegistry(workspace)
+    parent = None
+    with _warned_of(kind):
+        parent = keep_earlier_part(registry, kind)
+    yield
+    with _warned_of(kind):
+        keep_part(registry, kind, parent=parent, data=data)
+
+
+@contextmanager
+def _warned_of(kind: str) -> Iterator[None]:
+    try:
+        yield
+    except (StoreError, RefusedError) as exc:
+        warnings.warn(
+            f"the {kind} serves, but is not in the history of versions: {exc}",
+            RerankWarning,
+            stacklevel=5,
+        )
+
+
+def keep_part(
+    registry: ModelRegistry,
+    kind: str,
+    *,
+    parent: str | None,
+    data: Mapping[str, Any] | None = None,
+) -> VersionRef:
+    """Keep what now serves as index or embedder among the versions, and say so in the history.
+
+    :param parent: the version that served before.
+    :param data: what it was made from, if its manifest does not say so.
+    :raises ArtifactError: if it is damaged.
+    """
+    workspace = registry.workspace
+    folder = place_of_part(workspace, kind)
+    manifest = verified_manifest(folder, kind)
+    ref = _kept(registry, kind, folder, manifest, parent, data)
+    pointer = registry.pointer()
+    if pointer.named(kind) != ref:
+        registry.change(
+            AliasChange(action="train", alias=kind, to=ref), expected_generation=pointer.generation
+        )
+    return ref
+
+
+def keep_earlier_part(registry: ModelRegistry, kind: str) -> str | None:
+    """Keep what is about to be replaced, if it is not kept yet; return its version.
+
+    A damaged one is not kept, nor one that ships, of which the name is returned.
+    """
+    folder = place_of_part(registry.workspace, kind)
+    if not folder.exists():
+        return SHIPPED
+    try:
+        manifest = verified_manifest(folder, kind)
+    except ArtifactError:
+        return None
+    return _kept(registry, kind, folder, manifest, None).version
+
+
+def put_back(workspace: Workspace, ref: VersionRef) -> None:
+    """Let a kept index or embedder serve again, in one step.
+
+    :raises ArtifactError: if it is missing or damaged; then nothing changes.
+    """
+    source = workspace.version_folder(ref)
+    verified_manifest(source, ref.kind)
+    with writing_folder(place_of_part(workspace, ref.kind)) as draft:
+        if ref.version == SHIPPED:  # the installation's own files are not shared
+            shutil.copytree(source, draft, dirs_exist_ok=True)
+        else:
+            linked_copy(source, draft)
+
+
+def _kept(
+    registry: ModelRegistry,
+    kind: str,
+    folder: Path,
+    manifest: Manifest,
+    parent: str | None,
+    data: Mapping[str, Any] | None = None,
+) -> VersionRef:
+    ref = VersionRef(kind, manifest.fingerprint)
+    if ref in registry.versions(kind) and registry.card(ref) is not None:
+        return ref
+    home = registry.workspace.versions_folder(kind)
+    home.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".", dir=home) as scratch:
+        draft = Path(scratch) / kind
+        linked_copy(folder, draft)
+        said = {name: manifest.parameters[name] for name in _DATA if name in manifest.parameters}
+        figures = part_figures(registry.workspace, kind, draft)
+        return registry.register(
+            draft, _card(ref, manifest, parent, {**said, **(data or {})}, figures)
+        )
+
+
+def _card(
+    ref: VersionRef,
+    manifest: Manifest,
+    parent: str | None,
+    data: dict[str, Any],
+    figures: dict[str, Any],
+) -> VersionCard:
+    return VersionCard(
+        kind=ref.kind,
+        version=ref.version,
+        created_at=utc_text(),
+        created_by=user_name(),
+        code_version=code_version(),
+        parent=parent,
+        parameters=manifest.parameters,
+        data=data,
+        metrics=figures,
+        files=manifest.files,
+    )
+
+
+_PART_LISTINGS, _SAMPLES_PART_FIGURES = 1000, 500
+_CUTOFFS = (1, 10, 20)
+
+
+def part_figures(workspace: Workspace, kind: str, folder: Path) -> dict[str, Any]:
+    """Return recall on generated listings of unseen models, with 95 % intervals, for a card.
+
+    An index is asked with vectors and names, an embedder by vectors alone, exactly, over the
+    registry of the index that serves. Empty where that cannot be measured: the embedder of an
+    index is gone, or so small a registry has no unseen models.
+
+    :param kind: ``index`` or ``embedder``.
+    """
+    from rerank.index.records import Route
+
+    with suppress(ArtifactError, InputError):
+        if kind == "index":
+            return _recall(_of_index(workspace, folder), Route.FUSED)
+        return _recall(_of_embedder(workspace, folder), Route.VECTOR)
+    return {}
+
+
+def _of_index(workspace: Workspace, folder: Path) -> Retriever:
+    from rerank.index.retriever import load_retriever
+    from rerank.workspace import embedder_of_index
+
+    return load_retriever(folder, embedder_of_index(workspace, folder))[0]
+
+
+def _of_embedder(workspace: Workspace, folder: Path) -> Retriever:
+    from rerank.index.embedder import StaticEmbedder, descriptor
+    from rerank.index.retriever import Retriever, index_records
+    from rerank.index.vector_index import ExactIndex
+
+    embedder = StaticEmbedder.load(folder)
+    records = index_records(workspace.active_index())
+    vectors = embedder.encode([descriptor(record) for record in records])
+    exact = ExactIndex(embedder.dimension)
+    exact.add(vectors)
+    return Retriever(records, vectors, exact, embedder)
+
+
+def _recall(retriever: Retriever, route: Route) -> dict[str, Any]:
+    """Measure a retriever.
+
+    :raises InputError: if its registry has no models for tests.
+    """
+    from rerank.evaluation.baselines import route_ranks
+    from rerank.evaluation.gold import GoldKind, bootstrap_gold
+    from rerank.evaluation.intervals import Resampling
+    from rerank.evaluation.metrics import recall
+
+    gold = bootstrap_gold(retriever.records, _PART_LISTINGS, _SEED)
+    matches = [item for item in gold if item.kind is GoldKind.MATCH]
+    ranks = np.array(route_ranks(retriever, matches, route), np.float64)
+    resampling = Resampling.draw(
+        [item.group for item in matches], seed=_SEED, samples=_SAMPLES_PART_FIGURES
+    )
+    figures = {
+        metric.name: resampling.figure(metric, ranks).as_dict() for metric in map(recall, _CUTOFFS)
+    }
+    measured_on = {
+        "listings": len(matches),
+        "seed": _SEED,
+        "of": "generated listings of unseen models",
+        "route": route.value,
+    }
+    return {"measured_on": measured_on, "figures": figures}

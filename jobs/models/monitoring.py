@@ -1,0 +1,239 @@
+"""Compare a file of listings with how a model's answers were spread when it was made."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from textwrap import fill
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from rerank.index.errors import FaultsError, InputError
+from rerank.jobs.files.listings import ColumnNames, open_listings
+from rerank.jobs.files.places import place_of
+from rerank.jobs.serving import resolver_over
+from rerank.jobs.tables import WIDTH, cut, table
+from rerank.lifecycle.drift import SMALL_BATCH, Level, Movement, advice, has_moved, movements
+from rerank.lifecycle.model_registry import ModelRegistry
+from rerank.lifecycle.versions import VersionCard
+from rerank.resolver import resolve_to_table
+from rerank.workspace import Workspace, open_retriever
+
+if TYPE_CHECKING:
+    from rerank.index.artifacts import Manifest
+    from rerank.index.records import Listing
+    from rerank.index.retriever import Retriever
+    from rerank.lifecycle.drift import Distribution, TitleReader
+    from rerank.resolver import Resolver
+
+
+_ANSWERS = ("model", "match_probability", "margin", "decision")
+_READ = (*_ANSWERS, "model_version")
+_TYPES = {"match_probability": pa.float64(), "margin": pa.float64()}  # of the others, text
+
+
+@dataclass(frozen=True, slots=True)
+class DriftReport:
+    """A batch held against a reference.
+
+    :param reference: what it is held against, in words.
+    :param advice: what to do, a sentence each.
+    """
+
+    source: str
+    listings: int
+    reference: str
+    reference_listings: int
+    movements: Sequence[Movement]
+    advice: Sequence[str]
+
+    @property
+    def moved(self) -> bool:
+        """Whether anything moved."""
+        return has_moved(self.movements)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it as plain values."""
+        return {
+            "source": self.source,
+            "listings": self.listings,
+            "reference": self.reference,
+            "reference_listings": self.reference_listings,
+            "moved": self.moved,
+            "measures": [each.as_json() for each in self.movements],
+            "advice": list(self.advice),
+        }
+
+    def text(self) -> str:
+        """Return it for people, in at most 80 columns."""
+        held = f"{self.listings:,} listings against {self.reference_listings:,} of {self.reference}"
+        said = [fill(each, WIDTH, break_on_hyphens=False) for each in self.advice]
+        return "\n".join([cut(held, WIDTH), "", _movements_table(self.movements), "", *said])
+
+
+def monitor(
+    workspace: Workspace,
+    source: Path,
+    reference: str | None,
+    columns: ColumnNames,
+    *,
+    say: Callable[[str], None] = lambda text: None,
+) -> DriftReport:
+    """Compare a file of listings, resolved or not, with a reference.
+
+    :param reference: a version or a file; None for the champion.
+    :raises InputError: if a file cannot be read or has no rows, or there is nothing to compare
+        with.
+    """
+    from rerank.lifecycle.drift import distribution_by_reference, unseen_models
+
+    retriever, index = open_retriever(workspace)
+    spread, name = _reference(workspace, reference, columns, retriever, index, say)
+    rows = _resolved(workspace, source, columns, retriever, index, say)
+    reader = title_reader(retriever)
+    batch = distribution_by_reference(rows, reader, retriever.lexicon, spread)
+    if spread.model_version and batch.model_version != spread.model_version:
+        say(
+            f"Warning: {source} was answered by {batch.model_version or 'several models'}, the "
+            f"reference by {spread.model_version}: what moved may be the model"
+        )
+    if batch.n < SMALL_BATCH:
+        say(f"Warning: only {batch.n} listings: small changes cannot be told from chance")
+    found = movements(spread, batch)
+    lacking = unseen_models(rows, reader)
+    said = advice(found, source=str(source), lacking=lacking)
+    return DriftReport(str(source), batch.n, name, spread.n, found, said)
+
+
+def _reference(
+    workspace: Workspace,
+    reference: str | None,
+    columns: ColumnNames,
+    retriever: Retriever,
+    index: Manifest,
+    say: Callable[[str], None],
+) -> tuple[Distribution, str]:
+    """Return what to compare with, and what it is in words."""
+    from rerank.lifecycle.drift import Distribution, distribution_of
+
+    if reference is not None and Path(reference).is_file():
+        rows = _resolved(workspace, Path(reference), columns, retriever, index, say)
+        found = distribution_of(rows, title_reader(retriever), retriever.lexicon)
+        return found, reference
+    registry = ModelRegistry(workspace)
+    ref = registry.pointer().champion if reference is None else registry.find(reference)
+    card: VersionCard | None = registry.card(ref)
+    content: Mapping[str, Any] | None = None if card is None else card.distribution
+    if content is None:
+        raise InputError(
+            f"{ref}: nothing says how its answers were spread when it was made; give a file that "
+            "was resolved earlier with --reference, or train with `rerank train-ltr`"
+        )
+    return Distribution.from_json(content, where=str(registry.folder(ref))), f"{ref}, at training"
+
+
+def _resolved(
+    workspace: Workspace,
+    source: Path,
+    columns: ColumnNames,
+    retriever: Retriever,
+    index: Manifest,
+    say: Callable[[str], None],
+) -> pa.Table:
+    """Return the rows of a file with titles and answers; listings without are resolved first.
+
+    :raises InputError: if it cannot be read, or has no rows.
+    """
+    if (rows := _answered(source, columns)) is None:
+        say(f"{source}: not resolved yet; resolving it first")
+        resolver = resolver_over(workspace, retriever, index)
+        parts = []
+        for batch in open_listings(place_of(str(source)), columns).batches():
+            listings = batch.listings()
+            answers = resolve_to_table(resolver, listings, top_k=1, faults=batch.faults)
+            titles = pa.array([listing.title for listing in listings], pa.string())
+            parts.append(answers.select(list(_READ)).append_column("title", titles))
+        rows = pa.concat_tables(parts) if parts else pa.table({})
+    if rows.num_rows == 0:
+        raise InputError(f"{source}: expected listings, found none")
+    return rows
+
+
+def _answered(source: Path, columns: ColumnNames) -> pa.Table | None:
+    """Return the columns of a file that `rerank score` wrote; None if it is none.
+
+    :raises InputError: if it cannot be read, or a column holds something else.
+    """
+    if source.suffix != ".parquet":
+        return None
+    try:
+        with closing(pq.ParquetFile(source)) as file:
+            names = file.schema_arrow.names
+            if columns.title not in names or not set(_ANSWERS) <= set(names):
+                return None
+            rows = file.read([columns.title, *(name for name in _READ if name in names)])
+    except pa.ArrowException as exc:
+        raise InputError(f"{source}: not readable as parquet ({exc}); write it again") from exc
+    renamed = ["title" if name == columns.title else name for name in rows.column_names]
+    return _typed(rows.rename_columns(renamed), source)
+
+
+def _typed(rows: pa.Table, source: Path) -> pa.Table:
+    """Return columns as `rerank score` writes them; titles were kept as the input had them."""
+    faults = []
+    for at, name in enumerate(rows.column_names):
+        wanted = _TYPES.get(name, pa.string())
+        try:
+            rows = rows.set_column(at, name, rows.column(at).cast(wanted))
+        except pa.ArrowException:
+            faults.append(f"column {name}: expected {wanted}, found {rows.column(at).type}")
+    if faults:
+        raise FaultsError(str(source), faults)
+    return rows
+
+
+def _movements_table(found: Sequence[Movement]) -> str:
+    rows = [
+        [
+            each.measure,
+            cut(each.part, 14),
+            f"{each.before:.1%}",
+            f"{each.after:.1%}",
+            f"{each.index:.3f}",
+            f"{each.p_value:.1g}",
+            "" if each.level is Level.NONE else each.level.value,
+        ]
+        for each in found
+    ]
+    header = ("measure", "part", "reference", "now", "PSI", "p", "moved")
+    return table(header, rows, left=(0, 1, 6))
+
+
+def title_reader(retriever: Retriever) -> TitleReader:
+    """Return what reads titles for what the retriever does not know.
+
+    Only a static embedder says which words it knows.
+    """
+    from rerank.index.embedder import StaticEmbedder
+    from rerank.lifecycle.drift import TitleReader
+
+    embedder = retriever.embedder
+    words = embedder.words if isinstance(embedder, StaticEmbedder) else None
+    return TitleReader(retriever.lexicon, words)
+
+
+def answer_distribution(
+    retriever: Retriever, resolver: Resolver, listings: Sequence[Listing]
+) -> Distribution:
+    """Resolve listings and return how they and their answers are spread: what a card keeps.
+
+    :param resolver: on the retriever.
+    """
+    from rerank.lifecycle.drift import distribution_of, resolved_rows
+
+    rows = resolved_rows(resolver, listings)
+    return distribution_of(rows, title_reader(retriever), retriever.lexicon)

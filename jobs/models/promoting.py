@@ -1,0 +1,592 @@
+"""Change what serves: promote a version, roll back, name one. Everything is checked before."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from itertools import chain, product
+from pathlib import Path
+from textwrap import wrap
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rerank.evaluation.baselines import LATENCY_WARM_UP, ResolvesOne
+from rerank.evaluation.evaluate import figures_of
+from rerank.evaluation.intervals import Figure, estimate
+from rerank.evaluation.metrics import Metric, metric_named
+from rerank.evaluation.paired import Pairing, pair
+from rerank.index.errors import ArtifactError, InputError, MismatchError, RefusedError
+from rerank.index.records import Listing
+from rerank.jobs.evaluating import (
+    ANNOTATED,
+    GoldSets,
+    annotated_sets,
+    read_gold_files,
+    shipped_sets,
+)
+from rerank.jobs.models.making import PARTS, keep_earlier_part, put_back, serving_part
+from rerank.jobs.serving import open_version, version_over
+from rerank.jobs.tables import WIDTH, cut, table
+from rerank.lifecycle.gates import (
+    DEFAULT_FLOORS,
+    GENERATED,
+    HARD_SET,
+    Gate,
+    GateVerdict,
+    LatencySettings,
+    PromotionSettings,
+    SliceGain,
+    floor_gates,
+    gain_gates,
+    gains_of,
+    latency_gates,
+    size_gate,
+    slice_gains_of,
+    slice_gates,
+)
+from rerank.lifecycle.model_registry import AliasChange, ModelRegistry, Transition
+from rerank.lifecycle.parity import ReferenceAnswers, check_reference
+from rerank.lifecycle.versions import (
+    CHAMPION,
+    SHIPPED,
+    SHIPPED_MODEL,
+    Pointer,
+    VersionCard,
+    VersionRef,
+    checked_name,
+)
+from rerank.store.database import Store
+from rerank.workspace import Workspace, open_retriever
+
+if TYPE_CHECKING:
+    from rerank.index.artifacts import Manifest
+    from rerank.index.retriever import Retriever
+    from rerank.resolver import Resolver
+
+
+_SHOWN = 3  # of the gates that failed, in the error; all of them stand above it
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """What the gates say of a version, as the history keeps it.
+
+    :param failed: names of the gates that were not passed.
+    """
+
+    gates: Sequence[Any] = ()
+    metrics: dict[str, Any] = field(default_factory=dict)
+    failed: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Switch:
+    """A change of what serves that is to be made.
+
+    :param pointer: what it was decided on; another change since then refuses it.
+    """
+
+    to: VersionRef
+    pointer: Pointer
+    why: str = ""
+    force: bool = False
+
+    @property
+    def alias(self) -> str:
+        """What is changed: the champion, or the index or embedder under it."""
+        return self.to.kind if self.to.kind in PARTS else CHAMPION
+
+
+def promote(registry: ModelRegistry, switch: Switch, judged: Judged) -> Pointer:
+    """Let a version serve.
+
+    :param judged: what the gates say; for an index or an embedder there are none.
+    :raises RefusedError: if it serves already, a gate failed and is not overruled, or another
+        change came in between.
+    :raises ArtifactError: if it is damaged or does not fit what else serves.
+    """
+    if switch.force and not switch.why.strip():
+        raise InputError("a promotion against the gates needs a reason: give it with --why")
+    if _serves(registry, switch):
+        raise RefusedError(f"{switch.to} serves already; nothing was changed")
+    if judged.failed and not switch.force:
+        more = "" if len(judged.failed) <= _SHOWN else f" and {len(judged.failed) - _SHOWN} more"
+        raise RefusedError(
+            f"{switch.to} stays out: {len(judged.failed)} of {len(judged.gates)} gates failed "
+            f"({', '.join(judged.failed[:_SHOWN])}{more}); nothing was changed; overrule them with "
+            "--force --why"
+        )
+    return _made(registry, "promote", switch, judged, previous=...)
+
+
+def rollback(registry: ModelRegistry, switch: Switch) -> Pointer:
+    """Let an earlier version serve again; no gates are judged.
+
+    :raises RefusedError: if it serves already, or another change came in between.
+    :raises ArtifactError: if it is damaged or does not fit what else serves.
+    """
+    if _serves(registry, switch):
+        raise RefusedError(f"{switch.to} serves already; nothing was changed")
+    previous = before_that(registry.history(), switch.alias, switch.to)
+    if previous is None and switch.to != SHIPPED_MODEL:
+        previous = SHIPPED_MODEL
+    return _made(registry, "rollback", switch, Judged(), previous=previous)
+
+
+def version_before(registry: ModelRegistry, pointer: Pointer, kind: str | None) -> VersionRef:
+    """Return what a rollback without a version goes back to.
+
+    :param kind: ``index`` or ``embedder``; None for the champion.
+    :raises InputError: if nothing served before.
+    """
+    if kind is None:
+        found = pointer.previous
+    else:
+        found = before_that(registry.history(), kind, _serving(registry, pointer, kind))
+    if found is None:
+        raise InputError(
+            f"{kind or CHAMPION}: no version served before this one; name one with --to, such as "
+            "`--to shipped`"
+        )
+    return found
+
+
+def _serving(registry: ModelRegistry, pointer: Pointer, kind: str) -> VersionRef:
+    """Return what serves as index or embedder; of a damaged one, what the pointer says it was."""
+    try:
+        return serving_part(registry.workspace, kind)
+    except ArtifactError:
+        return pointer.named(kind) or VersionRef(kind, SHIPPED)
+
+
+def before_that(changes: Sequence[Transition], alias: str, ref: VersionRef) -> VersionRef | None:
+    """Return what an alias named before it named a version, rollbacks left out; None if unknown."""
+    made = [
+        each
+        for each in changes
+        if each.alias == alias and each.to == ref and each.action != "rollback"
+    ]
+    if made and made[-1].before is None and alias in PARTS:
+        return VersionRef(alias, SHIPPED)
+    return made[-1].before if made else None
+
+
+def name_version(
+    registry: ModelRegistry, alias: str, to: VersionRef | None, *, why: str = ""
+) -> Pointer:
+    """Let an alias name a version, or nothing.
+
+    :raises InputError: if the alias says what serves, or there is nothing to take away.
+    """
+    pointer = registry.pointer()
+    checked_name(alias, "alias")
+    if alias in (CHAMPION, SHIPPED, *PARTS):
+        raise InputError(
+            f"alias {alias}: it says what serves; change that with `rerank models promote`"
+        )
+    if to is None and alias not in pointer.aliases:
+        raise InputError(f"alias {alias}: expected one that is there, found none of this name")
+    if any(ref.version == alias for ref in registry.versions()):
+        raise InputError(f"alias {alias}: a version has this name; choose another")
+    action = "alias" if to is not None else "unalias"
+    change = AliasChange(action=action, alias=alias, to=to, why=why)
+    return registry.change(change, expected_generation=pointer.generation)
+
+
+def _serves(registry: ModelRegistry, switch: Switch) -> bool:
+    if switch.alias == CHAMPION:
+        return registry.is_champion(switch.to)
+    if switch.pointer.named(switch.alias) not in (switch.to, None):
+        return False  # a change that was killed after it had put the part in its place
+    try:
+        return switch.to == serving_part(registry.workspace, switch.alias)
+    except ArtifactError:  # what lies there is damaged: a reason to put another there
+        return False
+
+
+def _made(
+    registry: ModelRegistry, action: str, switch: Switch, judged: Judged, *, previous: Any
+) -> Pointer:
+    workspace, to = registry.workspace, switch.to
+    change = AliasChange(
+        action=action,
+        alias=switch.alias,
+        to=to,
+        why=switch.why,
+        gates=judged.gates,
+        metrics=judged.metrics,
+        forced=switch.force and bool(judged.failed),
+        previous=previous if switch.alias == CHAMPION else ...,
+    )
+    generation = switch.pointer.generation
+    if switch.alias == CHAMPION:
+        open_version(workspace, to)
+        return registry.change(change, expected_generation=generation)
+    if not switch.force:
+        _check_part(workspace, to, switch.pointer.champion)
+    keep_earlier_part(registry, to.kind)
+    return registry.change(
+        change, expected_generation=generation, prepare=lambda: put_back(workspace, to)
+    )
+
+
+def _check_part(workspace: Workspace, to: VersionRef, champion: VersionRef) -> None:
+    """Check that the champion can serve on an index, or that the index fits an embedder.
+
+    :raises ArtifactError: if the version is damaged.
+    :raises MismatchError: if they do not belong together.
+    """
+    from rerank.index.retriever import load_retriever
+    from rerank.lifecycle.model_registry import verified_manifest
+    from rerank.workspace import embedder_of_index
+
+    folder = workspace.version_folder(to)
+    manifest = verified_manifest(folder, to.kind)
+    if to.kind == "index":
+        retriever, index = load_retriever(folder, embedder_of_index(workspace, folder))
+        version_over(workspace, champion, retriever, index)
+        return
+    index = verified_manifest(workspace.active_index(), "index")
+    if not index.parameters["embedder"].partition(":")[2]:  # it takes the workspace's own
+        wanted = index.parameters["embedder_fingerprint"]
+        if manifest.fingerprint != wanted:
+            raise MismatchError(
+                f"{folder}: the index was built with embedder {wanted}; promote that one, or use "
+                "--force --why and build the index and train the ranker anew"
+            )
+
+
+FITS, PARITY, CHAMPION_GATE = "fits the index", "reference answers", "champion to compare with"
+
+Progress = Callable[[str, float], None]
+
+_CHECKED_OF_A_CROSS_ENCODER = 2
+_KEPT_SLICES = 10  # of those judged, in the history: the worst
+_KEPT_METRICS = tuple(dict.fromkeys(chain.from_iterable(DEFAULT_FLOORS.values())))
+
+
+@dataclass(frozen=True, slots=True)
+class Contender:
+    """A model that may serve, opened on the index that serves."""
+
+    folder: Path
+    kind: str
+    resolver: Resolver
+
+
+def judge(
+    workspace: Workspace,
+    candidate: VersionRef,
+    champion: VersionRef,
+    settings: PromotionSettings,
+    *,
+    gold: Sequence[Path] = (),
+    progress: Progress = lambda stage, share: None,
+) -> GateVerdict:
+    """Judge a decision model beside the champion, on the index that serves.
+
+    A candidate that cannot be opened fails by that alone. A champion that cannot be opened is no
+    bar: then there is nothing to compare with, which one gate says.
+
+    :param gold: gold files to judge on, besides those of the settings.
+    :raises InputError: if gold files are faulty, or there is nothing to judge on.
+    :raises ArtifactError: if the index cannot be loaded.
+    """
+    progress("loading", 0.0)
+    retriever, index = open_retriever(workspace)
+    opened = _opened(workspace, candidate, retriever, index)
+    if isinstance(opened, ArtifactError):
+        return GateVerdict((Gate(FITS, False, words=str(opened)),))
+    fits = Gate(FITS, True, words="files whole; embedder, features and card agree with it")
+    other = _opened(workspace, champion, retriever, index)
+    gates = [fits, _parity_gate(opened, settings)]
+    if isinstance(other, ArtifactError):
+        gates.append(Gate(CHAMPION_GATE, True, words=f"none, it cannot serve here: {other}"))
+    beside = None if isinstance(other, ArtifactError) else other
+    resolvers = [each.resolver for each in (opened, beside) if each is not None]
+    sets, unmeasured = _sets(settings, gold, resolvers, retriever, Store(workspace.store_path))
+    verdict = judge_on(opened, beside, sets, settings, retriever, progress=progress)
+    return replace(verdict, gates=(*gates, *unmeasured, *verdict.gates))
+
+
+def judge_on(
+    candidate: Contender,
+    champion: Contender | None,
+    sets: GoldSets,
+    settings: PromotionSettings,
+    retriever: Retriever,
+    *,
+    progress: Progress = lambda stage, share: None,
+) -> GateVerdict:
+    """Measure and judge a model on sets of gold listings, beside the champion if there is one.
+
+    :param retriever: what both resolvers retrieve with.
+    :raises InputError: if no set has a listing that is judged.
+    """
+    other = champion.resolver if champion is not None else None
+    pairing = pair(
+        candidate.resolver,
+        other,
+        sets,
+        retriever.records,
+        seed=settings.seed,
+        samples=settings.samples,
+        progress=progress,
+    )
+    progress("gates", 0.0)
+    gates = [
+        gate
+        for name, floors in settings.floors.items()
+        if (pairing.sets == name).any()
+        for gate in floor_gates(name, pairing.figures(name, _metrics(floors)), floors)
+    ]
+    gains, slices = gains_of(pairing, settings.gain), slice_gains_of(pairing, settings.slices)
+    if champion is not None:
+        gates += [*gain_gates(gains, settings.gain), *slice_gates(slices, settings.slices)]
+    progress("latency", 0.0)
+    listings: list[Listing] = [item.listing for item in chain.from_iterable(sets.values())]
+    took = latency_figures(
+        candidate.resolver,
+        other,
+        listings,
+        settings.latency,
+        seed=settings.seed,
+        samples=settings.samples,
+    )
+    gates += [*latency_gates(took, settings.latency), _size(candidate.folder, settings.size_mb)]
+    metrics = {
+        "sets": _set_metrics(pairing),
+        "gains": [each.as_dict() for each in gains],
+        "slices": {"judged": len(slices), "worst": _worst(slices)},
+        "latency": {name: figure.as_dict() for name, figure in took.items()},
+    }
+    return GateVerdict(tuple(gates), metrics)
+
+
+def _opened(
+    workspace: Workspace, ref: VersionRef, retriever: Retriever, index: Manifest
+) -> Contender | ArtifactError:
+    try:
+        resolver = version_over(workspace, ref, retriever, index)
+    except ArtifactError as exc:
+        return exc
+    return Contender(workspace.version_folder(ref), ref.kind, resolver)
+
+
+def _parity_gate(candidate: Contender, settings: PromotionSettings) -> Gate:
+    card = VersionCard.read(candidate.folder)
+    if card is None or card.reference is None:
+        words = "none were kept when the model was made"
+        return Gate(PARITY, not settings.parity, words=words)
+    limit = _CHECKED_OF_A_CROSS_ENCODER if candidate.kind == "cross-encoder" else None
+    try:
+        words = check_reference(
+            candidate.resolver, ReferenceAnswers.from_dict(card.reference), limit=limit
+        )
+    except ArtifactError as exc:
+        return Gate(PARITY, False, words=str(exc))
+    return Gate(PARITY, True, words=words)
+
+
+def _sets(
+    settings: PromotionSettings,
+    gold: Sequence[Path],
+    resolvers: Sequence[Resolver],
+    retriever: Retriever,
+    store: Store,
+) -> tuple[GoldSets, list[Gate]]:
+    """Return what is measured on, and a gate that says so for each set that cannot be made."""
+    chosen = settings.sets
+    sets = read_gold_files([*map(Path, chosen.gold), *gold])
+    taken = sorted({HARD_SET, GENERATED, ANNOTATED} & set(sets))
+    if taken:
+        raise InputError(f"gold files: {taken[0]} is the name of a set of ours; rename the file")
+    gates = []
+    try:
+        made = shipped_sets(retriever.records, chosen.generated)
+    except InputError as exc:  # a registry so small that no model is kept out of training
+        made = shipped_sets(retriever.records, 0)
+        gates.append(Gate(GENERATED, True, words=f"not measured: {exc}"))
+    if not chosen.hard_set:
+        del made[HARD_SET]
+    if chosen.annotations:
+        taught = any("annotations" in resolver.model.parameters for resolver in resolvers)
+        kept_out = annotated_sets(retriever, store, trained_on_annotations=taught).get(ANNOTATED)
+        if kept_out:
+            made[ANNOTATED] = kept_out
+    return {**made, **sets}, gates
+
+
+def _size(folder: Path, most: float) -> Gate:
+    found = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    return size_gate(found / 1e6, most)
+
+
+def _set_metrics(pairing: Pairing) -> dict[str, Any]:
+    found = {}
+    for name in dict.fromkeys(pairing.sets.tolist()):
+        found[name] = {"candidate": _as_dict(pairing.figures(name, _metrics(_KEPT_METRICS)))}
+        if pairing.champion is not None:
+            theirs = figures_of(
+                pairing.champion,
+                pairing.resampling,
+                _metrics(_KEPT_METRICS),
+                where=pairing.sets == name,
+            )
+            found[name]["champion"] = _as_dict(theirs)
+    return found
+
+
+def _metrics(names: Iterable[str]) -> list[Metric]:
+    return [metric_named(name) for name in names]
+
+
+def _as_dict(figures: dict[str, Figure]) -> dict[str, Any]:
+    return {name: figure.as_dict() for name, figure in figures.items()}
+
+
+def _worst(slices: Sequence[SliceGain]) -> list[dict[str, Any]]:
+    ordered = sorted(slices, key=lambda each: each.gain.difference or 0.0)
+    return [
+        {"slice": each.slice_name, "value": each.value, **each.gain.as_dict()}
+        for each in ordered[:_KEPT_SLICES]
+    ]
+
+
+_SETTINGS = Path("configs") / "promotion.yaml"
+
+
+def judged_by_gates(
+    workspace: Workspace,
+    candidate: VersionRef,
+    champion: VersionRef,
+    settings: Path | None,
+    gold: Sequence[Path],
+    progress: Callable[[str, float], None],
+) -> tuple[str, Judged]:
+    """Return the gates with their figures as text, and what the history keeps of them.
+
+    :param settings: None for those of the folder this runs in, else the defaults.
+    :raises ArtifactError: if the candidate is damaged or does not fit the index.
+    :raises FaultsError: if the settings are faulty.
+    """
+    from rerank.lifecycle.gates import PromotionSettings, read_promotion_settings
+
+    path = settings or (_SETTINGS if _SETTINGS.is_file() else None)
+    chosen = PromotionSettings() if path is None else read_promotion_settings(path)
+    verdict = judge(workspace, candidate, champion, chosen, gold=gold, progress=progress)
+    gates = [gate.as_dict() for gate in verdict.gates]
+    return verdict_text(verdict), Judged(gates, verdict.metrics, verdict.failed)
+
+
+_NAME_WIDTH = 36
+_WORDS = "    "
+
+
+def verdict_text(verdict: GateVerdict) -> str:
+    """Return all gates and the outcome, at most 80 columns wide."""
+    rows = [
+        [
+            cut(gate.name, _NAME_WIDTH),
+            _figure(gate.figure),
+            _bound(gate),
+            "pass" if gate.passed else "FAIL",
+        ]
+        for gate in verdict.gates
+    ]
+    header, *lines = table(("gate", "figure [95 %]", "bound", ""), rows, left=(0,)).splitlines()
+    shown = [header]
+    for gate, line in zip(verdict.gates, lines, strict=True):
+        shown += [line, *wrap(gate.words, WIDTH, initial_indent=_WORDS, subsequent_indent=_WORDS)]
+    failed = len(verdict.failed)
+    outcome = f"{failed} of {len(verdict.gates)} gates failed" if failed else "every gate is passed"
+    return "\n".join([*shown, "", outcome])
+
+
+def _figure(figure: Figure | None) -> str:
+    if figure is None or figure.value is None:
+        return ""
+    text = f"{figure.value:.4g}"
+    if figure.ci95 is None:
+        return text
+    return f"{text} [{figure.ci95[0]:.3g}, {figure.ci95[1]:.3g}]"
+
+
+def _bound(gate: Gate) -> str:
+    if gate.bound is None:
+        return ""
+    return f"{'<=' if gate.at_most else '>='} {gate.bound:g}"
+
+
+Floats = NDArray[np.float64]
+
+QUANTILES = {"p50": 0.5, "p99": 0.99}
+
+
+def latency_figures(
+    candidate: ResolvesOne,
+    champion: ResolvesOne | None,
+    listings: Sequence[Listing],
+    settings: LatencySettings,
+    *,
+    seed: int,
+    samples: int,
+    clock: Callable[[], int] = time.perf_counter_ns,
+) -> dict[str, Figure]:
+    """Return quantiles in milliseconds and their ratios to the champion's, with intervals.
+
+    Of each listing's runs the fastest counts: what else the machine does can only slow one down.
+    Intervals are over listings, drawn together for both models.
+
+    :param listings: those timed are spread evenly over them.
+    :param clock: in nanoseconds.
+    :returns: ``p50_ms``, ``p99_ms`` and, with a champion, ``p50_ratio``, ``p99_ratio`` and the
+        champion's ``champion_p50_ms``, ``champion_p99_ms``; empty if nothing is to be timed.
+    """
+    if not settings.listings or not listings:
+        return {}
+    step = max(1, len(listings) // settings.listings)
+    timed = listings[::step][: settings.listings]
+    models = [candidate] if champion is None else [candidate, champion]
+    for listing, model in product(timed[:LATENCY_WARM_UP], models):
+        model.resolve(listing)
+    took = _fastest(models, timed, settings.runs, clock)
+    found = {}
+    for name, share in QUANTILES.items():
+        of_one, of_both = partial(_quantile, share=share), partial(_ratio, share=share)
+        found[f"{name}_ms"] = estimate(of_one, took[0], seed=seed, samples=samples)
+        if champion is not None:
+            found[f"champion_{name}_ms"] = estimate(of_one, took[1], seed=seed, samples=samples)
+            found[f"{name}_ratio"] = estimate(of_both, *took, seed=seed, samples=samples)
+    return found
+
+
+def _fastest(
+    models: Sequence[ResolvesOne],
+    listings: Sequence[Listing],
+    runs: int,
+    clock: Callable[[], int],
+) -> list[Floats]:
+    """Return each model's fastest time of each listing, ms; models take turns to go first."""
+    took = np.full((len(models), len(listings)), np.inf)
+    for run in range(runs):
+        for at, listing in enumerate(listings):
+            for turn in range(len(models)):
+                number = (run + at + turn) % len(models)
+                start = clock()
+                models[number].resolve(listing)
+                spent = (clock() - start) / 1e6
+                took[number, at] = min(took[number, at], spent)
+    return list(took)
+
+
+def _quantile(values: Floats, *, share: float) -> float:
+    return float(np.quantile(values, share))
+
+
+def _ratio(values: Floats, others: Floats, *, share: float) -> float:
+    return _quantile(values, share=share) / _quantile(others, share=share)

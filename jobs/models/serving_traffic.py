@@ -1,0 +1,886 @@
+"""Let two models answer the same listings; whatever the challenger does, each gets an answer."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import logging
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from rerank.evaluation.paired import Decided, PairedCounts, paired_counts
+from rerank.index.errors import ArtifactError, InputError, RefusedError, StoreError
+from rerank.index.records import Listing
+from rerank.jobs.files.listings import ListingBatch
+from rerank.jobs.scoring.answering import InTurn, ResolverAnswerer, ScoreOptions, answer_schema
+from rerank.jobs.scoring.plan import ScorePlan
+from rerank.jobs.scoring.run import run_plan
+from rerank.jobs.scoring.worker import Progress, ScoreSummary
+from rerank.jobs.serving import open_version, resolver_over, version_over
+from rerank.jobs.tables import table
+from rerank.lifecycle.canary import (
+    CanaryOutcome,
+    CanarySettings,
+    CanaryState,
+    GuardrailFigure,
+    Look,
+    arm_of,
+    below,
+    judge_guardrails,
+    look,
+    positions,
+)
+from rerank.lifecycle.model_registry import AliasChange, ModelRegistry
+from rerank.lifecycle.traffic_log import (
+    decision_rows,
+    forget_after,
+    logged_listings,
+    save_decisions,
+    save_window,
+)
+from rerank.lifecycle.versions import CHALLENGER, CHAMPION, DECISION_KINDS, Pointer, VersionRef
+from rerank.resolution import DECISIONS, Decision
+from rerank.resolver import resolve_to_table
+from rerank.store.database import Store
+from rerank.workspace import open_retriever
+
+if TYPE_CHECKING:
+    from rerank.resolver import Resolver
+
+
+Bools = NDArray[np.bool_]
+Ask = Callable[[Sequence[Listing], Mapping[int, str]], pa.Table]
+"""Answers listings, of which some have faults, by number, in a row of `OUTPUT_SCHEMA` each."""
+
+_log = logging.getLogger(__name__)
+
+
+class Side:
+    """One of the two models.
+
+    :param version: as its rows say.
+    """
+
+    def __init__(self, version: str, ask: Ask) -> None:
+        self.version = version
+        self.ask = ask
+
+    @classmethod
+    def of(cls, resolver: Resolver, *, top_k: int) -> Side:
+        """Return a resolver as a side."""
+        return cls(
+            resolver.model.version,
+            lambda listings, faults: resolve_to_table(
+                resolver, listings, top_k=top_k, faults=faults
+            ),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class BothAnswers:
+    """What both made of some listings.
+
+    :param challenger: its answers, the champion's where it failed: what is served.
+    :param failed: shape (listings,), where the challenger raised an error.
+    :param seconds: that champion and challenger took for the whole group of ``group`` listings;
+        the challenger's is None after an error.
+    :param versions: of champion and challenger.
+    """
+
+    listing_ids: Sequence[str]
+    champion: pa.Table
+    challenger: pa.Table
+    failed: Bools
+    seconds: tuple[float, float | None]
+    group: int
+    versions: tuple[str, str]
+
+    def only(self, rows: NDArray[np.int64]) -> BothAnswers:
+        """Return those to some of the listings, by number; the times stay the whole group's."""
+        taken = pa.array(rows)
+        return replace(
+            self,
+            listing_ids=[self.listing_ids[row] for row in rows.tolist()],
+            champion=self.champion.take(taken),
+            challenger=self.challenger.take(taken),
+            failed=self.failed[rows],
+        )
+
+    def counts(self) -> PairedCounts:
+        """Return them as guardrails read them."""
+        first, second = self.seconds
+        ratio = None if second is None or first <= 0 else second / first
+        return paired_counts(
+            _decided(self.champion), _decided(self.challenger), self.failed, ratio=ratio
+        )
+
+    def log_rows(self, *, arm: str = CHALLENGER, challenger_serves: bool = True) -> pa.Table:
+        """Return a row of the log for each model and listing, the champion's first.
+
+        :param arm: whose share the listings fell in.
+        """
+        served = (self.challenger if challenger_serves else self.champion).column("model_version")
+        nothing = np.zeros(len(self.listing_ids), np.bool_)
+        parts = []
+        for at, (answers, failed) in enumerate(
+            ((self.champion, nothing), (self.challenger, self.failed))
+        ):
+            seconds = self.seconds[at]
+            each = None if seconds is None else 1000 * seconds / max(self.group, 1)
+            parts.append(
+                decision_rows(
+                    self.listing_ids,
+                    answers,
+                    arm=arm,
+                    served_version=served.combine_chunks(),
+                    model_version=self.versions[at],
+                    latency_ms=each,
+                    failed=failed,
+                )
+            )
+        return pa.concat_tables(parts)
+
+
+class BothModels:
+    """Asks champion and challenger in turns: who is first changes from group to group.
+
+    :param clock: seconds, rising; a parameter so that a slow model can be made up.
+    """
+
+    def __init__(
+        self, champion: Side, challenger: Side, clock: Callable[[], float] = time.perf_counter
+    ) -> None:
+        self.champion, self.challenger = champion, challenger
+        self.last_error = ""
+        self._clock = clock
+        self._groups = 0
+
+    def answer(self, listings: Sequence[Listing], faults: Mapping[int, str]) -> BothAnswers:
+        """Let both answer a group of listings."""
+        self._groups += 1
+        second: pa.Table | None = None
+        second_s: float | None = None
+        if self._groups % 2:
+            second, second_s = self._challenger(listings, faults)
+        started = self._clock()
+        first = self.champion.ask(listings, faults)
+        first_s = self._clock() - started
+        if not self._groups % 2:
+            second, second_s = self._challenger(listings, faults)
+        failed = np.zeros(len(listings), np.bool_)
+        if second is None:
+            second, failed = self._one_by_one(listings, faults, first)
+        versions = self.champion.version, self.challenger.version
+        ids = [listing.listing_id for listing in listings]
+        return BothAnswers(ids, first, second, failed, (first_s, second_s), len(listings), versions)
+
+    def _challenger(
+        self, listings: Sequence[Listing], faults: Mapping[int, str]
+    ) -> tuple[pa.Table | None, float | None]:
+        """Return the challenger's answers and its seconds, neither if it raised an error."""
+        started = self._clock()
+        try:
+            answers = self.challenger.ask(listings, faults)
+        except Exception as exc:  # whatever it is, it must not cost a listing its answer
+            self._note(exc)
+            return None, None
+        return answers, self._clock() - started
+
+    def _one_by_one(
+        self, listings: Sequence[Listing], faults: Mapping[int, str], champion: pa.Table
+    ) -> tuple[pa.Table, Bools]:
+        """Ask for each listing alone, so that one that fails does not count for its group."""
+        failed = np.zeros(len(listings), np.bool_)
+        rows = []
+        for at, listing in enumerate(listings):
+            try:
+                rows.append(self.challenger.ask([listing], {0: faults[at]} if at in faults else {}))
+            except Exception as exc:  # as above
+                self._note(exc)
+                failed[at] = True
+                rows.append(champion.slice(at, 1))
+        return pa.concat_tables(rows), failed
+
+    def _note(self, exc: Exception) -> None:
+        self.last_error = f"{type(exc).__name__}: {' '.join(str(exc).split())}"[:300]
+        _log.debug("challenger %s failed", self.challenger.version, exc_info=exc)
+
+
+def _decided(answers: pa.Table) -> Decided:
+    decision = answers.column("decision")
+    return Decided(
+        answers.column("match_probability").to_numpy(),
+        _equals(decision, Decision.MATCH),
+        _equals(decision, Decision.NO_MATCH),
+    )
+
+
+def _equals(column: pa.ChunkedArray, decision: Decision) -> Bools:
+    return np.asarray(pc.equal(column, decision.value).to_numpy(zero_copy_only=False), np.bool_)
+
+
+Say = Callable[[str], None]
+Tell = Callable[[Progress], None]
+_LOCK = ".canary.lock"
+
+
+def run_split(
+    registry: ModelRegistry,
+    challenger: VersionRef,
+    split: TrafficSplit,
+    plan: ScorePlan,
+    options: ScoreOptions,
+    *,
+    progress: Tell = lambda progress: None,
+    say: Say = lambda text: None,
+) -> tuple[ScoreSummary, SplitAnswerer]:
+    """Score files, each row by the champion or the challenger.
+
+    :raises InputError: if the challenger is the champion or cannot decide, or the plan is one file
+        and that fails.
+    :raises ArtifactError: if one of them is damaged or does not fit the index.
+    """
+    champion = registry.pointer().champion
+    if challenger == champion or challenger.kind not in DECISION_KINDS:
+        raise InputError(
+            f"{challenger}: expected a version of {', '.join(DECISION_KINDS)} that is not the "
+            "champion; `rerank models list` shows those there are"
+        )
+    retriever, index = open_retriever(registry.workspace)
+    first, second = (
+        Side.of(version_over(registry.workspace, ref, retriever, index), top_k=options.top_k)
+        for ref in (champion, challenger)
+    )
+    models = BothModels(first, second)
+    store = Store(registry.workspace.store_path, wait_s=10.0)
+    answerer = SplitAnswerer(models, split, store, options, index_version=index.fingerprint)
+    summary = run_plan(plan, answerer, progress=progress, say=say)
+    answerer.flush()
+    return summary, answerer
+
+
+def run_canary_night(
+    registry: ModelRegistry,
+    plan: ScorePlan,
+    options: ScoreOptions,
+    *,
+    progress: Tell = lambda progress: None,
+    say: Say = lambda text: None,
+) -> ScoreSummary:
+    """Score files while a canary runs; without one, the champion answers everything.
+
+    :param say: takes each look at the guardrails, and warnings.
+    :raises InputError: if the plan is one file and that fails.
+    :raises ArtifactError: if the champion is damaged, or the canary's state.
+    """
+    pointer = registry.pointer()
+    retriever, index = open_retriever(registry.workspace)
+    champion = resolver_over(registry.workspace, retriever, index)
+    state = running_canary(pointer)
+    challenger: Resolver | None = None
+    if state is not None:
+        try:
+            challenger = version_over(registry.workspace, state.challenger, retriever, index)
+        except ArtifactError as exc:
+            say(f"Warning: the canary ends, the champion serves: {exc}")
+            stop_unfit_challenger(registry, pointer, state, exc)
+    if challenger is None:
+        say("No canary runs: the champion answers everything")
+        return run_plan(plan, ResolverAnswerer(champion, options), progress=progress, say=say)
+    first, second = (Side.of(each, top_k=options.top_k) for each in (champion, challenger))
+    models = BothModels(first, second)
+    with _keeping(registry, pointer, say) as keeper:
+        answerer = CanaryAnswerer(models, keeper, options, index_version=index.fingerprint)
+        summary = run_plan(plan, answerer, progress=progress, say=say)
+        answerer.finish()
+    if models.last_error:
+        say(f"Warning: the challenger failed, the champion answered: {models.last_error}")
+    return summary
+
+
+@contextmanager
+def _keeping(registry: ModelRegistry, pointer: Pointer, say: Say) -> Iterator[CanaryKeeper]:
+    """Lend the canary to one run at a time; the kernel frees it when the run ends, however.
+
+    :raises RefusedError: if another run has it.
+    """
+    path = registry.workspace.models_folder / _LOCK
+    with path.open("a") as file:
+        try:
+            fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as exc:
+            raise RefusedError(
+                f"{path}: another run serves listings for this canary; wait until it has ended"
+            ) from exc
+        yield CanaryKeeper(registry, pointer, say)
+
+
+START, WINDOW, STEP, BREACH, PASSED, STOP = (
+    "canary start",
+    "canary window",
+    "canary step",
+    "canary breach",
+    "canary passed",
+    "canary stop",
+)
+_ACTIONS = {
+    CanaryOutcome.GOES_ON: WINDOW,
+    CanaryOutcome.NEXT_STEP: STEP,
+    CanaryOutcome.BREACHED: BREACH,
+    CanaryOutcome.PASSED: PASSED,
+}
+_TRIES = 3  # of a change that another one, which left the canary alone, came before
+_WAIT_S = 10.0  # for another process that is writing to the store
+
+
+def start_canary(
+    registry: ModelRegistry,
+    challenger: VersionRef,
+    settings: CanarySettings,
+    *,
+    salt: str | None = None,
+    why: str = "",
+) -> CanaryState:
+    """Begin to give a version a share of the listings.
+
+    :param salt: of the split; None for the name of the experiment.
+    :raises RefusedError: if a canary runs already, or another change came in between.
+    :raises InputError: if the version cannot decide, or is the champion.
+    :raises ArtifactError: if it is damaged or does not fit the index.
+    """
+    pointer = registry.pointer()
+    if pointer.canary is not None:
+        raise RefusedError(
+            f"a canary runs already ({pointer.canary.get('experiment')}); end it with `rerank "
+            "models canary stop`"
+        )
+    if challenger.kind not in DECISION_KINDS or challenger == pointer.champion:
+        raise InputError(
+            f"{challenger}: expected a version of {', '.join(DECISION_KINDS)} that is not the "
+            "champion; `rerank models list` shows those there are"
+        )
+    open_version(registry.workspace, challenger)
+    experiment = f"canary-{pointer.generation + 1}-{challenger.version[:8]}"
+    state = CanaryState(experiment, challenger, pointer.champion, salt or experiment, settings)
+    change = AliasChange(
+        action=START, alias=CHALLENGER, to=challenger, why=why, canary=state.as_json()
+    )
+    registry.change(change, expected_generation=pointer.generation)
+    return state
+
+
+def stop_canary(registry: ModelRegistry, *, why: str = "") -> None:
+    """End the canary; the champion keeps serving. One whose state is damaged can be ended too.
+
+    :raises InputError: if none runs.
+    """
+    pointer = registry.pointer()
+    if pointer.canary is None:
+        raise InputError("no canary runs; start one with `rerank models canary start VERSION`")
+    change = AliasChange(
+        action=STOP, alias=CHALLENGER, to=pointer.named(CHALLENGER), why=why, canary=None
+    )
+    registry.change(change, expected_generation=pointer.generation)
+
+
+def running_canary(pointer: Pointer) -> CanaryState | None:
+    """Return the canary that runs, None if there is none.
+
+    :raises ArtifactError: if its state is damaged.
+    """
+    return None if pointer.canary is None else CanaryState.from_json(pointer.canary)
+
+
+def stop_unfit_challenger(
+    registry: ModelRegistry, pointer: Pointer, state: CanaryState, exc: ArtifactError
+) -> None:
+    """End a canary whose challenger cannot be loaded any more; the champion keeps serving."""
+    change = AliasChange(
+        action=BREACH,
+        alias=CHALLENGER,
+        to=None,
+        why=f"cannot be loaded: {exc}"[:500],
+        canary=None,
+        metrics={"experiment": state.experiment},
+    )
+    registry.change(change, expected_generation=pointer.generation)
+
+
+class CanaryKeeper:
+    """A canary while listings are served.
+
+    :param state: None once it is over.
+    :param counted: listings that counted already; one counts once in a canary, or a feed that is
+        served every night would count as new evidence every night.
+    """
+
+    def __init__(
+        self, registry: ModelRegistry, pointer: Pointer, say: Callable[[str], None]
+    ) -> None:
+        self.state = running_canary(pointer)
+        self.counted: set[str] = set()
+        self.looks: list[Look] = []
+        self._registry, self._say = registry, say
+        self._generation = pointer.generation
+        self._store = Store(registry.workspace.store_path, wait_s=_WAIT_S)
+        if self.state is not None:
+            with self._store.writing() as session:
+                forget_after(session, self.state.experiment, self.state.windows)
+                self.counted = logged_listings(session, self.state.experiment, self.state.windows)
+
+    def close_window(self, window: PairedCounts, log: pa.Table) -> CanaryOutcome | None:
+        """Judge a window, keep it and do what follows; None if it could not be kept.
+
+        A store that cannot be written costs the window; another change of what serves ends the
+        canary here. Neither ends the run.
+        """
+        if self.state is None:
+            return None
+        seen = look(self.state, window)
+        try:
+            with self._store.writing() as session:
+                forget_after(session, self.state.experiment, self.state.windows)
+                save_decisions(
+                    session,
+                    log,
+                    experiment=self.state.experiment,
+                    window_number=seen.state.windows,
+                )
+                save_window(session, seen)
+        except (StoreError, OSError) as exc:
+            self._say(f"Warning: {window.listings} listings of the canary do not count: {exc}")
+            return None
+        if not self._changed(seen):
+            return None
+        self.counted.update(log.column("listing_id").to_pylist())
+        self.looks.append(seen)
+        self._say(seen.words())
+        over = seen.outcome in (CanaryOutcome.BREACHED, CanaryOutcome.PASSED)
+        self.state = None if over else seen.state
+        return seen.outcome
+
+    def _changed(self, seen: Look) -> bool:
+        """Tell the pointer of a window; return whether it knows of it now."""
+        for _ in range(_TRIES):
+            try:
+                after = self._registry.change(
+                    _change_after(seen), expected_generation=self._generation
+                )
+            except RefusedError as exc:
+                if self._same_canary(exc):
+                    continue
+                return False
+            except (StoreError, OSError) as exc:
+                self._say(
+                    f"Warning: {seen.window.listings} listings of the canary do not count: {exc}"
+                )
+                return False
+            self._generation = after.generation
+            return True
+        return False
+
+    def _same_canary(self, exc: RefusedError) -> bool:
+        """Return whether the canary is as it was, in spite of another change; else end it here."""
+        state, pointer = self.state, self._registry.pointer()
+        if state is not None and pointer.canary == state.as_json():
+            self._generation = pointer.generation
+            return True
+        self._say(f"Warning: the canary ends here, the champion serves: {exc}")
+        if state is not None:
+            with self._store.writing() as session:
+                known = running_canary(pointer)
+                mine = known is not None and known.experiment == state.experiment
+                forget_after(
+                    session,
+                    state.experiment,
+                    known.windows if known is not None and mine else state.windows,
+                )
+        self.state = None
+        return False
+
+
+def _change_after(seen: Look) -> AliasChange:
+    state, action = seen.state, _ACTIONS[seen.outcome]
+    metrics: dict[str, Any] = {
+        "experiment": state.experiment,
+        "window": state.windows,
+        "step": seen.step,
+        "share": seen.share,
+        "listings": state.counts.listings,
+    }
+    figures = [figure.as_json() for figure in seen.figures]
+    over = seen.outcome in (CanaryOutcome.BREACHED, CanaryOutcome.PASSED)
+    return AliasChange(
+        action=action,
+        alias=CHAMPION if seen.outcome is CanaryOutcome.PASSED else CHALLENGER,
+        to=state.challenger,
+        why=seen.words(),
+        gates=figures,
+        metrics=metrics,
+        canary=None if over else state.as_json(),
+    )
+
+
+_PERCENT = {"share accepted": 100.0, "no-match rate": 100.0, "errors": 100.0}
+
+
+def status_json(state: CanaryState | None) -> dict[str, Any]:
+    """Return how far a canary is, as plain values."""
+    if state is None:
+        return {"running": False}
+    figures = _figures(state)
+    return {
+        "running": True,
+        "experiment": state.experiment,
+        "challenger": state.challenger.as_dict(),
+        "champion": state.champion.as_dict(),
+        "salt": state.salt,
+        "step": state.step,
+        "share": state.share,
+        "windows": state.windows,
+        "listings": state.counts.listings,
+        "planned": state.settings.planned,
+        "guardrails": [
+            {"name": each.name, "figure": round(each.figure, 6), "limit": each.limit}
+            for each in figures
+        ],
+    }
+
+
+def status_text(state: CanaryState | None) -> str:
+    """Return how far a canary is, in a few lines."""
+    if state is None:
+        return "no canary runs; start one with `rerank models canary start VERSION`"
+    counts, settings = state.counts, state.settings
+    steps = ", ".join(f"{share:g}" for share in settings.steps)
+    lines = [
+        f"canary      {state.experiment}",
+        f"challenger  {state.challenger}",
+        f"champion    {state.champion}",
+        f"step        {state.step} of {len(settings.steps)} (shares {steps}), "
+        f"{state.share:.0%} of the listings",
+        f"listings    {counts.listings:,} of {settings.planned:,} answered by both, in "
+        f"{state.windows} windows",
+        f"split       salt {state.salt}",
+        "",
+        table(
+            ["guardrail", "figure", "limit"],
+            _rows(state),
+            left=(0,),
+        ),
+    ]
+    return "\n".join(lines)
+
+
+def _figures(state: CanaryState) -> list[GuardrailFigure]:
+    return judge_guardrails(state.counts, state.settings.guardrails, 0.0)
+
+
+def _rows(state: CanaryState) -> list[list[str]]:
+    rows = [[each.name, *_cells(each)] for each in _figures(state)]
+    return rows if state.counts.listings else [[name, "-", limit] for name, _, limit in rows]
+
+
+def _cells(figure: GuardrailFigure) -> tuple[str, str]:
+    factor = _PERCENT.get(figure.name)
+    if factor is None:
+        return f"{figure.figure:.2f}", f"{figure.limit:g}"
+    return f"{factor * figure.figure:+.2f} %", f"{factor * figure.limit:+g} %"
+
+
+class CanaryAnswerer(InTurn):
+    """Answers batches; closes windows as their listings come, and follows what comes of them.
+
+    After a breach the champion answers all that is left, after the last step the challenger.
+    """
+
+    def __init__(
+        self, models: BothModels, keeper: CanaryKeeper, options: ScoreOptions, *, index_version: str
+    ) -> None:
+        self.options = options
+        self.schema = answer_schema(only_decisions=options.only_decisions)
+        self.model_version = f"{models.champion.version}/{models.challenger.version}"
+        self.index_version = index_version
+        self._models, self._keeper = models, keeper
+        self._serving = models.champion
+        self._window = PairedCounts()
+        self._log: list[pa.Table] = []
+        self._counting: set[str] = set()  # of the running window
+
+    def answer(self, batch: ListingBatch) -> pa.Table:
+        """Answer a batch."""
+        parts = BatchParts(batch, self.schema)
+        n, start = len(parts.listings), 0
+        place = self._positions(parts)
+        waiting: dict[Side, list[Ints]] = {}
+        while start < n:
+            state = self._keeper.state
+            if state is None:
+                waiting.setdefault(self._serving, []).append(np.arange(start, n))
+                break
+            inside = below(place[start:], state.share)
+            chosen = start + np.flatnonzero(inside)[: state.settings.group]
+            end = int(chosen[-1]) + 1 if len(chosen) == state.settings.group else n
+            rest = np.setdiff1d(np.arange(start, end), chosen)
+            waiting.setdefault(self._serving, []).append(rest)
+            if len(chosen):
+                self._ask_both(parts, chosen)
+            start = end
+        for side, rows in waiting.items():
+            if len(joined := np.concatenate(rows)):
+                parts.answer(side, joined)
+        return parts.table()
+
+    def _positions(self, parts: BatchParts) -> NDArray[np.uint64]:
+        """Return where the listings of a batch lie in the split."""
+        if self._keeper.state is None:
+            return np.empty(0, np.uint64)
+        ids = [listing.listing_id for listing in parts.listings]
+        return positions(ids, self._keeper.state.salt)
+
+    def finish(self) -> None:
+        """Close the window that is open: the next run goes on from there."""
+        if self._window.listings:
+            self._close()
+
+    def _ask_both(self, parts: BatchParts, rows: Ints) -> None:
+        """Serve the challenger's answers to some listings and count those that are new."""
+        listings = [parts.listings[row] for row in rows.tolist()]
+        faults = parts.faults_of(rows)
+        both = self._models.answer(listings, faults)
+        parts.add(rows, both.challenger)
+        new = []
+        for at, listing in enumerate(listings):
+            key = listing.listing_id
+            known = key in self._keeper.counted or key in self._counting
+            if not known and at not in faults and listing.title.strip():
+                new.append(at)
+                self._counting.add(key)
+        if new:
+            self._count(both.only(np.array(new)))
+
+    def _count(self, both: BothAnswers) -> None:
+        self._window += both.counts()
+        self._log.append(both.log_rows())
+        state = self._keeper.state
+        if state is not None and self._window.listings >= state.settings.window_listings:
+            self._close()
+
+    def _close(self) -> None:
+        outcome = self._keeper.close_window(self._window, pa.concat_tables(self._log))
+        if outcome is CanaryOutcome.PASSED:
+            self._serving = self._models.challenger
+        self._window, self._log, self._counting = PairedCounts(), [], set()
+
+
+_ROWS_AT_ONCE = 50_000  # of the log, written together
+
+
+@dataclass(frozen=True, slots=True)
+class TrafficSplit:
+    """How listings are split.
+
+    :param share: that the challenger answers, 0 to 1.
+    :param both: let both models answer every listing, not only those of the challenger's share.
+    """
+
+    share: float = 0.5
+    salt: str = "ab"
+    both: bool = False
+
+
+@dataclass(slots=True)
+class SplitCounts:
+    """What came out of an A/B test so far.
+
+    :param decisions: rows by (arm, decision).
+    :param compared: rows that both models answered; ``differing``: of them, other decisions.
+    :param failed: rows on which the challenger raised an error.
+    """
+
+    decisions: Counter[tuple[str, str]] = field(default_factory=Counter)
+    compared: int = 0
+    differing: int = 0
+    failed: int = 0
+
+
+class SplitAnswerer(InTurn):
+    """Answers each row with its arm's model and logs what both models decide."""
+
+    def __init__(
+        self,
+        models: BothModels,
+        split: TrafficSplit,
+        store: Store,
+        options: ScoreOptions,
+        *,
+        index_version: str,
+    ) -> None:
+        self.options = options
+        self.schema = answer_schema(only_decisions=options.only_decisions)
+        self.model_version = f"{models.champion.version}/{models.challenger.version}"
+        self.index_version = index_version
+        self.experiment = experiment_name(models, split)
+        self.counts = SplitCounts()
+        self._models, self._split, self._store = models, split, store
+        self._log: list[pa.Table] = []
+        self._logged = 0
+
+    def answer(self, batch: ListingBatch) -> pa.Table:
+        """Answer a batch."""
+        parts = BatchParts(batch, self.schema)
+        ids = [listing.listing_id for listing in parts.listings]
+        challenged = arm_of(ids, self._split.salt, self._split.share)
+        for arm, rows in (
+            (CHALLENGER, np.flatnonzero(challenged)),
+            (CHAMPION, np.flatnonzero(~challenged)),
+        ):
+            if not len(rows):
+                continue
+            if arm == CHALLENGER or self._split.both:
+                served = self._ask_both(parts, arm, rows)
+            else:
+                served = self._ask_champion(parts, rows)
+            decided = Counter(served.column("decision").to_pylist())
+            self.counts.decisions.update({(arm, each): n for each, n in decided.items()})
+        if self._logged >= _ROWS_AT_ONCE:
+            self.flush()
+        return parts.table()
+
+    def flush(self) -> None:
+        """Write what was logged so far into the store.
+
+        :raises StoreError: if that cannot be.
+        """
+        if not self._log:
+            return
+        with self._store.writing() as session:
+            save_decisions(session, pa.concat_tables(self._log), experiment=self.experiment)
+        self._log, self._logged = [], 0
+
+    def text(self) -> str:
+        """Return what came out of it for people."""
+        names = [decision.value for decision in DECISIONS]
+        rows = []
+        for arm, version in zip((CHAMPION, CHALLENGER), self.model_version.split("/"), strict=True):
+            found = [self.counts.decisions[arm, name] for name in names]
+            total = sum(found)
+            shares = [f"{n / total:.1%}" if total else "-" for n in found]
+            rows.append([arm, version, f"{total:,}", *shares])
+        counts = self.counts
+        lines = [
+            table(
+                ["arm", "model", "listings", *(name.replace("_", " ") for name in names)],
+                rows,
+                left=(0, 1),
+            ),
+            f"both models answered {counts.compared:,} listings, {counts.differing:,} of them with "
+            "another decision",
+        ]
+        if counts.failed:
+            lines.append(
+                f"the challenger failed on {counts.failed:,} listings, which the champion "
+                f"answered: {self._models.last_error}"
+            )
+        lines.append(f"logged as {self.experiment} in the table traffic_decisions")
+        return "\n".join(lines)
+
+    def _ask_both(self, parts: BatchParts, arm: str, rows: Ints) -> pa.Table:
+        listings = [parts.listings[row] for row in rows.tolist()]
+        both = self._models.answer(listings, parts.faults_of(rows))
+        challenger_serves = arm == CHALLENGER
+        served = both.challenger if challenger_serves else both.champion
+        parts.add(rows, served)
+        decisions = [
+            each.column("decision").to_pylist() for each in (both.champion, both.challenger)
+        ]
+        self.counts.compared += len(rows) - int(both.failed.sum())
+        self.counts.differing += sum(a != b for a, b in zip(*decisions, strict=True))
+        self.counts.failed += int(both.failed.sum())
+        self._keep(both.log_rows(arm=arm, challenger_serves=challenger_serves))
+        return served
+
+    def _ask_champion(self, parts: BatchParts, rows: Ints) -> pa.Table:
+        answers = parts.answer(self._models.champion, rows)
+        ids = [parts.listings[row].listing_id for row in rows.tolist()]
+        version = self._models.champion.version
+        self._keep(
+            decision_rows(
+                ids,
+                answers,
+                arm=CHAMPION,
+                served_version=pa.repeat(version, len(ids)),
+                model_version=version,
+                latency_ms=None,
+            )
+        )
+        return answers
+
+    def _keep(self, rows: pa.Table) -> None:
+        self._log.append(rows)
+        self._logged += rows.num_rows
+
+
+def experiment_name(models: BothModels, split: TrafficSplit) -> str:
+    """Return the name of an A/B test: the same for the same models and salt, whatever the share."""
+    said = "\0".join((models.champion.version, models.challenger.version, split.salt))
+    return f"ab-{hashlib.sha256(said.encode('utf-8', 'surrogatepass')).hexdigest()[:12]}"
+
+
+Ints = NDArray[np.int64]
+
+
+class BatchParts:
+    """The answers to a batch, part by part.
+
+    :param schema: of the answers wanted.
+    """
+
+    def __init__(self, batch: ListingBatch, schema: pa.Schema) -> None:
+        self.listings = batch.listings()
+        self._faults = batch.faults
+        self._schema = schema
+        self._rows: list[Ints] = []
+        self._tables: list[pa.Table] = []
+
+    def faults_of(self, rows: Ints) -> dict[int, str]:
+        """Return what is wrong with some rows, by their number among these."""
+        if not self._faults:
+            return {}
+        own = {row: at for at, row in enumerate(rows.tolist())}
+        return {own[row]: reason for row, reason in self._faults.items() if row in own}
+
+    def answer(self, side: Side, rows: Ints) -> pa.Table:
+        """Let one model answer some rows."""
+        answers = side.ask([self.listings[row] for row in rows.tolist()], self.faults_of(rows))
+        self.add(rows, answers)
+        return answers
+
+    def add(self, rows: Ints, answers: pa.Table) -> None:
+        """Add the answers to some rows, one each."""
+        self._rows.append(rows)
+        self._tables.append(answers)
+
+    def table(self) -> pa.Table:
+        """Return a row for each of the batch, in its order."""
+        place = np.concatenate(_or_none(self._rows))
+        found = pa.concat_tables(self._tables) if self._tables else self._schema.empty_table()
+        if len(place) != len(self.listings):
+            raise AssertionError(f"{len(self.listings)} listings, {len(place)} answers")
+        ordered = found.take(pa.array(np.argsort(place)))
+        return pa.Table.from_arrays(
+            [ordered.column(name) for name in self._schema.names], schema=self._schema
+        )
+
+
+def _or_none(rows: Sequence[Ints]) -> Sequence[Ints]:
+    return rows or [np.empty(0, np.int64)]

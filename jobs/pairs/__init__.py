@@ -1,1 +1,0 @@
-"""Collect preference pairs from people and files, and write them as data sets."""

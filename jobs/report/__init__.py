@@ -1,0 +1,1 @@
+"""The evaluation report as one HTML page that opens offline."""

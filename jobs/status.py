@@ -1,0 +1,428 @@
+"""What serves in a workspace, and what there is to train on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from rerank.cross_encoder.ranker import (
+    CROSS_ENCODER_FORMAT,
+    CROSS_ENCODER_KIND,
+    CROSS_ENCODER_REMEDY,
+)
+from rerank.index.artifacts import read_manifest
+from rerank.index.errors import ArtifactError, MismatchError, RerankError, os_error_text
+from rerank.index.records import Listing, shipped
+from rerank.index.registry import load_registry
+from rerank.index.retriever import build_index
+from rerank.jobs.evaluating import EvaluationPlan, evaluate_workspace
+from rerank.jobs.files.listings import open_listings
+from rerank.jobs.models.making import keeping_part
+from rerank.jobs.scoring.run import score_file
+from rerank.jobs.scoring.worker import ScoreSummary
+from rerank.jobs.serving import open_resolver
+from rerank.jobs.tables import WIDTH, baselines_text, cut, memory, table
+from rerank.jobs.training import train_workspace_model
+from rerank.lifecycle.model_registry import verified_manifest
+from rerank.lifecycle.versions import VersionRef
+from rerank.model import MODEL_FORMAT, ranker_in
+from rerank.rankers.kinds import RankerFolder, RankerKind
+from rerank.rankers.pairs import PairItem
+from rerank.rankers.pairwise import PairwiseCandidateRanker, PairwiseRanker, TrainedScorer
+from rerank.ranking import RankingBatch
+from rerank.resolver import Resolver
+from rerank.store.database import Store
+from rerank.store.preferences import preference_counts
+from rerank.training.sets import TrainingParameters
+from rerank.workspace import Workspace, default_embedder
+
+_IN_PLACE = "in place of the champion: `rerank models verify`"
+_COUNTED = ("listings", "annotations")
+
+
+def serving_status(workspace: Workspace) -> dict[str, Any]:
+    """Return what serves: the index, the ranker of listings, those that `--ranker` and `--cascade`
+    choose instead, the pairwise ranker of items; and what the store holds, None if there is none.
+
+    :raises ArtifactError: if an index, a model or a ranker is damaged.
+    :raises StoreError: if the store is.
+    """
+    return {
+        "home": str(workspace.home),
+        "index": _index(workspace),
+        "ranker": _ranker(workspace),
+        "served": _served(workspace),
+        "cascade": _cascade(workspace.cross_encoder_folder),
+        "pairwise": _pairwise(workspace.pairwise_folder),
+        "store": _store(workspace.store_path),
+    }
+
+
+def status_text(status: dict[str, Any]) -> str:
+    """Return it for people."""
+    index, ranker, pairwise = status["index"], status["ranker"], status["pairwise"]
+    rows = [
+        [
+            "index",
+            index["source"],
+            f"{index['gpus']} GPUs, embedder {index['embedder']}, version {index['version']}",
+        ],
+        ["ranker", ranker["source"], f"{ranker['name']}, version {ranker['version']}"],
+        *([["", "", _IN_PLACE]] if ranker["fault"] else []),
+        *[
+            ["", f"--ranker {kind}", f"version {version}"]
+            for kind, version in status["served"].items()
+        ],
+        *([["", "--cascade", f"cross-encoder {status['cascade']}"]] if status["cascade"] else []),
+        ["pairwise", pairwise["provenance"], _pairwise_words(pairwise)],
+        ["", "candidates", pairwise["candidates"]],
+    ]
+    store = status["store"]
+    if store is None:
+        rows.append(["store", "none", "nothing was said or measured yet"])
+    else:
+        rows += [
+            ["store" if at == 0 else "", name, str(store[name])]
+            for at, name in enumerate((*_COUNTED, "pairs"))
+        ]
+        for name in ("labels", "item_types"):
+            said = ", ".join(f"{key}: {number}" for key, number in store[name].items())
+            rows += [["", name.replace("_", " "), said]] if said else []
+    width = WIDTH - 12 - max(len(row[1]) for row in rows)
+    rows = [[*row[:2], cut(row[2], width)] for row in rows]
+    return table(("", "", f"in {cut(status['home'], WIDTH - 30)}"), rows, left=(0, 1, 2))
+
+
+def _index(workspace: Workspace) -> dict[str, Any]:
+    from rerank.index.retriever import INDEX_FORMAT, INDEX_REMEDY
+
+    folder = workspace.active_index()
+    manifest = read_manifest(folder, kind="index", format_version=INDEX_FORMAT, remedy=INDEX_REMEDY)
+    said = manifest.parameters
+    return {
+        "source": _source(workspace, folder),
+        "version": manifest.fingerprint,
+        "gpus": said["gpus"],
+        "embedder": said["embedder"],
+    }
+
+
+def _ranker(workspace: Workspace) -> dict[str, Any]:
+    """Return the champion, or the one before it if the champion is damaged: `fault` says how."""
+    champion, *before = workspace.serving_versions()
+    try:
+        return {**_ranker_in(workspace, champion), "fault": None}
+    except ArtifactError as exc:
+        for other in before:
+            with suppress(ArtifactError):
+                return {**_ranker_in(workspace, other), "fault": str(exc)}
+        raise
+
+
+def _ranker_in(workspace: Workspace, ref: VersionRef) -> dict[str, Any]:
+    folder = workspace.version_folder(ref)
+    manifest = verified_manifest(folder, ref.kind)
+    found = ranker_in(folder, manifest)
+    name = found.kind.value if isinstance(found, RankerFolder) else "LambdaRank"
+    return {"source": _source(workspace, folder), "name": name, "version": manifest.fingerprint}
+
+
+def _served(workspace: Workspace) -> dict[str, str]:
+    """Return the version of each ranker that `rerank train-decision` made serve, by kind."""
+    versions = {}
+    for kind in (kind for kind in RankerKind if kind is not RankerKind.LTR):
+        if workspace.served_folder(kind).is_dir():
+            versions[kind.value] = read_manifest(
+                workspace.model_of(kind),
+                kind="ranker",
+                format_version=MODEL_FORMAT,
+                remedy=f"rerank train-decision {kind.value}",
+            ).fingerprint
+    return versions
+
+
+def _cascade(folder: Path) -> str | None:
+    """Return the version of the cross-encoder that `--cascade` puts behind, None without one."""
+    if not folder.is_dir():
+        return None
+    return read_manifest(
+        folder,
+        kind=CROSS_ENCODER_KIND,
+        format_version=CROSS_ENCODER_FORMAT,
+        remedy=CROSS_ENCODER_REMEDY,
+    ).fingerprint
+
+
+def _pairwise(folder: Path) -> dict[str, Any]:
+    ranker = PairwiseRanker.load(folder)
+    trained = ranker.trained
+    try:
+        candidates: str = PairwiseCandidateRanker(ranker).provenance
+    except MismatchError:
+        candidates = "not ranked: it reads what candidates of listings do not have"
+    return {
+        "provenance": ranker.provenance,
+        "why_heuristic": ranker.why_heuristic,
+        "name": None if trained is None else trained.name,
+        "metrics": None if trained is None else list(trained.metric_names),
+        "embedding_dim": None if trained is None else trained.embedding_dim,
+        "held_out": None if trained is None else trained.metadata["metrics"]["validation"],
+        "candidates": candidates,
+    }
+
+
+def _pairwise_words(pairwise: dict[str, Any]) -> str:
+    if pairwise["name"] is None:
+        return str(pairwise["why_heuristic"])
+    figure = pairwise["held_out"]["pair_accuracy"]
+    right = "" if figure["value"] is None else f", {figure['value']:.3f} of pairs right"
+    return f"{pairwise['name']}: {len(pairwise['metrics'])} metrics{right}"
+
+
+def _store(path: Path) -> dict[str, Any] | None:
+    if not path.exists():
+        return None
+    with Store(path).reading() as session:
+        counts = preference_counts(session)
+        numbers = {
+            name: int(session.rows(f"count {name}", f"SELECT count(*) FROM {name}")[0][0])
+            for name in _COUNTED
+        }
+    return {
+        **numbers,
+        "pairs": counts.pairs,
+        "labels": counts.labels,
+        "item_types": counts.item_types,
+        "sources": counts.sources,
+    }
+
+
+def _source(workspace: Workspace, folder: Path) -> str:
+    return "workspace" if folder.is_relative_to(workspace.home) else "shipped"
+
+
+_HEURISTIC_METRICS = ("clarity", "impact", "keyword_score")
+
+
+class Tried(NamedTuple):
+    """One piece: whether it works, what made its answer, and the answer or what is wrong."""
+
+    piece: str
+    works: bool
+    provenance: str
+    said: str
+
+
+class SmokeTest:
+    """Tries the pieces of a workspace one after the other; one that fails stops no other."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        self._workspace = workspace
+
+    @cached_property
+    def _served(self) -> Resolver:
+        return open_resolver(self._workspace.home)
+
+    def run(self) -> list[Tried]:
+        """Try all pieces."""
+        pieces: dict[str, Callable[[], tuple[str, str]]] = {
+            "resolver": self._resolver,
+            "pairwise ranker": self._pairwise,
+            "candidate ranker": self._candidates,
+            **self._chosen(),
+        }
+        return [_tried(piece, attempt) for piece, attempt in pieces.items()]
+
+    def _resolver(self) -> tuple[str, str]:
+        return _resolved(self._served)
+
+    def _chosen(self) -> dict[str, Callable[[], tuple[str, str]]]:
+        """Return what `--ranker` and `--cascade` can choose here."""
+        kinds = [
+            kind
+            for kind in RankerKind
+            if kind is not RankerKind.LTR and self._workspace.served_folder(kind).is_dir()
+        ]
+        pieces: dict[str, Callable[[], tuple[str, str]]] = {
+            f"--ranker {kind.value}": partial(self._resolver_by, kind) for kind in kinds
+        }
+        if self._workspace.cross_encoder_folder.is_dir():
+            pieces["--cascade"] = self._cascade
+        return pieces
+
+    def _resolver_by(self, kind: RankerKind) -> tuple[str, str]:
+        return _resolved(open_resolver(self._workspace.home, ranker=kind))
+
+    def _cascade(self) -> tuple[str, str]:
+        return _resolved(open_resolver(self._workspace.home, cascade=True))
+
+    def _pairwise(self) -> tuple[str, str]:
+        ranker = PairwiseRanker.load(self._workspace.pairwise_folder)
+        found = ranker.compare(*_items(ranker.trained))
+        _check_finite("scores", np.array([found.a_score, found.b_score]))
+        return ranker.provenance, (
+            f"prefers {found.preference:+d}, confidence {found.confidence:.2f}"
+        )
+
+    def _candidates(self) -> tuple[str, str]:
+        try:
+            ranker = PairwiseCandidateRanker.load(self._workspace.pairwise_folder)
+        except MismatchError:
+            return "-", "the pairwise ranker is not one of candidates"
+        resolver = self._served
+        listing = _listing(resolver)
+        evidence = resolver.evidence([listing])
+        batch = RankingBatch([listing], evidence.candidates, evidence.features, resolver.table)
+        scores = ranker.score(batch)
+        _check_finite("scores", scores)
+        best = resolver.table.records[int(evidence.candidates.record[int(np.argmax(scores))])]
+        return ranker.provenance, f"first of {len(scores)}: {best.model}"
+
+
+def smoke_text(tried: list[Tried]) -> str:
+    """Return what was tried, for people."""
+    width = WIDTH - 23 - max(len(each.piece) for each in tried)
+    rows = [
+        [each.piece, "ok" if each.works else "FAILED", each.provenance, cut(each.said, width)]
+        for each in tried
+    ]
+    return table(("piece", "", "provenance", "answer"), rows, left=(0, 1, 2, 3))
+
+
+def _tried(piece: str, attempt: Callable[[], tuple[str, str]]) -> Tried:
+    try:
+        return Tried(piece, True, *attempt())
+    except RerankError as exc:
+        return Tried(piece, False, "-", str(exc))
+    except OSError as exc:
+        return Tried(piece, False, "-", os_error_text(exc))
+    except ModuleNotFoundError as exc:
+        return Tried(piece, False, "-", f"{exc.name} is not installed")
+
+
+def _resolved(resolver: Resolver) -> tuple[str, str]:
+    answer = resolver.resolve(_listing(resolver))
+    _check_finite("a match probability", np.array([answer.match_probability]))
+    return "onnx", f"{answer.decision}: {answer.model}, probability {answer.match_probability:.3f}"
+
+
+def _listing(resolver: Resolver) -> Listing:
+    """Return a listing of a GPU of the registry, whatever registry it is."""
+    record = resolver.table.records[0]
+    return Listing("smoke", f"{record.model} {memory(record.memory_gb)}")
+
+
+def _items(trained: TrainedScorer | None) -> tuple[PairItem, PairItem]:
+    """Return two items with all that is read of one: 1 of everything, and 0."""
+    names = _HEURISTIC_METRICS if trained is None else trained.metric_names
+    dim = 0 if trained is None else trained.embedding_dim
+
+    def item(value: float) -> PairItem:
+        vector = np.full(dim, value, np.float32) if dim else None
+        return PairItem("smoke", f"all {value:g}", dict.fromkeys(names, value), vector)
+
+    return item(1.0), item(0.0)
+
+
+def _check_finite(what: str, values: NDArray[np.floating]) -> None:
+    if not (len(values) and np.isfinite(values).all()):
+        raise ArtifactError(f"expected {what} that are numbers, got {values.tolist()}")
+
+
+_ROWS_SHOWN = 12
+_HEADLINES = (
+    ("precision@1", "precision_at_1"),
+    ("recall@10", "recall_at_10"),
+    ("MRR", "mrr"),
+    ("precision of the accepted", "precision_of_accepted"),
+    ("share accepted", "accepted_share"),
+    ("false matches of no-match listings", "nil_false_match_rate"),
+    ("ECE", "ece"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class DemoResult:
+    """What the demo made."""
+
+    report: dict[str, Any]
+    summary: ScoreSummary
+    scored: Path
+    model: Path
+
+
+def run_demo(
+    workspace: Workspace,
+    parameters: TrainingParameters | None = None,
+    *,
+    bootstrap: int = 2000,
+    progress: Callable[[str, float], None] = lambda stage, share: None,
+) -> DemoResult:
+    """Build the index, train, evaluate and score the shipped listings.
+
+    With default parameters it makes again what ships.
+
+    :param bootstrap: generated listings in the evaluation.
+    """
+    progress("building the index", 0.0)
+    records = load_registry(shipped("registry"))
+    with keeping_part(workspace, "index"):
+        build_index(records, default_embedder(workspace), workspace.index_folder)
+    trained = train_workspace_model(
+        workspace, parameters or TrainingParameters(), serve=True, progress=progress
+    )
+    report = evaluate_workspace(workspace, EvaluationPlan(bootstrap=bootstrap), progress=progress)
+    progress("scoring the shipped listings", 0.0)
+    scored = workspace.home / "demo_resolved.parquet"
+    listings = open_listings(shipped("demo_listings.parquet"))
+    summary = score_file(listings, scored, open_resolver(workspace.home))
+    return DemoResult(report, summary, scored, trained.folder)
+
+
+def demo_text(workspace: Workspace, result: DemoResult) -> str:
+    """Return a dozen resolved rows, the figures and where the files lie."""
+    sets = result.report["sets"]
+    parts = [
+        "Some of the shipped listings, resolved:",
+        _rows_text(pq.read_table(result.scored).to_pylist()),
+        "Measured on the shipped hard set and on models that training never saw:",
+        _headlines_text(sets),
+    ]
+    for name, content in sets.items():
+        parts.append(f"Against baselines, {name}:\n{baselines_text(content)}")
+    files = {
+        "resolved listings": result.scored,
+        "index": workspace.index_folder,
+        "model": result.model,
+        "report": workspace.report_page,
+    }
+    parts.append("\n".join(f"{name:18} {path}" for name, path in files.items()))
+    return "\n\n".join(parts)
+
+
+def _rows_text(rows: Sequence[dict[str, Any]]) -> str:
+    step = max(1, len(rows) // _ROWS_SHOWN)
+    cells = []
+    for row in rows[::step][:_ROWS_SHOWN]:
+        said = row["decision"].replace("_", " ")
+        name = "" if row["decision"] == "no_match" else f"{row['model']} {memory(row['memory_gb'])}"
+        why = row["reason"] if row["decision"] == "no_match" else ""
+        probability = f"{row['match_probability']:.2f}"
+        cells.append([cut(row["title"] or "(none)", 32), said, probability, cut(name or why, 28)])
+    return table(("title", "decision", "p", "GPU, or why none"), cells, left=(0, 1, 3))
+
+
+def _headlines_text(sets: dict[str, Any]) -> str:
+    rows = []
+    for label, key in _HEADLINES:
+        figures = [content["metrics"][key]["value"] for content in sets.values()]
+        rows.append([label, *("-" if value is None else f"{value:.3f}" for value in figures)])
+    return table(("", *sets), rows, left=(0,))

@@ -1,1 +1,0 @@
-"""The dual objective: rank by compliance and by freedom from conflict at once, with doubt."""

@@ -1,0 +1,452 @@
+"""Write an evaluation run into the store: its listings, answers, outcomes and figures."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from rerank.answers import OUTPUT_SCHEMA, answer_columns
+from rerank.evaluation.baselines import Latency
+from rerank.evaluation.gold import GoldKind, GoldListing, canonical_key
+from rerank.evaluation.intervals import Comparison, Figure
+from rerank.evaluation.outcomes import GRADED_PLACES, Outcomes, judge, lost_to
+from rerank.index.records import GpuRecord
+from rerank.resolution import Resolution
+from rerank.splits import Split, split_of
+from rerank.store.database import Session, utc_now
+
+OWN_SYSTEM = "rerank"
+_UNSEEN = (Split.VALIDATION, Split.TEST)  # splits no tree was trained on
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluationRun:
+    """What an evaluation was made with.
+
+    :param command: that made it, ``evaluate`` or ``ablate``.
+    :param machine: cores, Python and platform.
+    """
+
+    run_id: str
+    started_at: datetime
+    command: str
+    model_version: str
+    index_version: str
+    registry_version: str
+    seed: int
+    samples: int
+    machine: Mapping[str, Any]
+    latency: Latency
+
+    @classmethod
+    def begin(cls, command: str, **parts: Any) -> EvaluationRun:
+        """Return a run of a command that begins now, under an id that sorts by time."""
+        now = utc_now()
+        return cls(f"{now:%Y%m%dT%H%M%S}-{secrets.token_hex(3)}", now, command, **parts)
+
+
+@dataclass(frozen=True, slots=True)
+class AnsweredSet:
+    """A set of gold listings with what the systems made of it.
+
+    :param causes: why a listing went wrong, by listing_id; only wrong ones are in it.
+    :param candidate_sets: the outcomes in each listing's set; empty if there are none.
+    :param covers: whether each candidate set holds the truth; as long as ``candidate_sets``.
+    :param other_ranks: of each other system, the rank by listing_id.
+    """
+
+    name: str
+    gold: Sequence[GoldListing]
+    answers: Sequence[Resolution]
+    causes: Mapping[str, str]
+    candidate_sets: Sequence[Sequence[str]]
+    covers: Sequence[bool]
+    other_ranks: Mapping[str, Mapping[str, float]]
+
+
+def record_run(session: Session, run: EvaluationRun) -> None:
+    """Write the run itself."""
+    row = {
+        "run_id": run.run_id,
+        "command": run.command,
+        "started_at": run.started_at,
+        "model_version": run.model_version,
+        "index_version": run.index_version,
+        "registry_version": run.registry_version,
+        "seed": run.seed,
+        "samples": run.samples,
+        "machine": json.dumps(dict(run.machine)),
+        "latency_p50_ms": run.latency.p50,
+        "latency_p99_ms": run.latency.p99,
+        "latency_listings": run.latency.n,
+    }
+    session.insert("record run", "evaluation_runs", _rows([row], _RUN))
+
+
+def record_set(
+    session: Session, run: EvaluationRun, answered: AnsweredSet, records: Sequence[GpuRecord]
+) -> None:
+    """Write a set's listings, predictions and outcomes, ours and other systems'."""
+    names = {canonical_key(record.model): record.model for record in records}
+    keys = {"run_id": run.run_id, "set_name": answered.name}
+    listings = [{**keys, **_listing_row(item, names)} for item in answered.gold]
+    session.insert("record listings", "evaluation_listings", _rows(listings, _LISTING))
+    session.insert("record predictions", "predictions", _predictions(run, answered))
+    known = names.keys() if records else None
+    outcomes = [{**keys, **row} for row in _own_outcomes(answered, known)]
+    outcomes += [
+        {**keys, "system": system, "listing_id": key, "rank": _finite(rank), "grades": []}
+        for system, ranks in answered.other_ranks.items()
+        for key, rank in ranks.items()
+    ]
+    session.insert("record outcomes", "evaluation_outcomes", _rows(outcomes, _OUTCOME))
+
+
+def record_figures(
+    session: Session,
+    run_id: str,
+    set_name: str,
+    figures: Mapping[tuple[str, str, str], Mapping[str, Figure]],
+    comparisons: Sequence[Comparison] = (),
+) -> None:
+    """Write figures, by (system, slice, slice value), and comparisons.
+
+    The slice of a whole set is ``all`` with the value ``all``.
+    """
+    rows = [
+        {
+            "run_id": run_id,
+            "set_name": set_name,
+            "system": system,
+            "slice": slice_name,
+            "slice_value": value,
+            "metric": metric,
+            "value": figure.value,
+            "low": figure.ci95[0] if figure.ci95 else None,
+            "high": figure.ci95[1] if figure.ci95 else None,
+            "n": figure.n,
+        }
+        for (system, slice_name, value), found in figures.items()
+        for metric, figure in found.items()
+    ]
+    session.insert("record figures", "evaluation_figures", _rows(rows, _FIGURE))
+    compared = [
+        {
+            "run_id": run_id,
+            "set_name": set_name,
+            "metric": item.metric,
+            "system": item.system,
+            "baseline": item.baseline,
+            "difference": item.difference,
+            "low": item.ci95[0] if item.ci95 else None,
+            "high": item.ci95[1] if item.ci95 else None,
+            "p_value": item.p_value,
+            "p_adjusted": item.p_adjusted,
+            "n": item.n,
+        }
+        for item in comparisons
+    ]
+    session.insert("record comparisons", "evaluation_comparisons", _rows(compared, _COMPARISON))
+
+
+def record_ablation(session: Session, run: EvaluationRun, report: Mapping[str, Any]) -> None:
+    """Write what `rerank.evaluation.ablation.ablate` reports as a run of its own.
+
+    A step is a system; each but the full one is compared with the full one.
+    """
+    record_run(session, run)
+    for set_name, content in report["sets"].items():
+        steps = content["steps"]
+        (full,) = (step["name"] for step in steps if not step["difference"])
+        figures = {
+            (step["name"], "all", "all"): {
+                metric: _figure(found) for metric, found in step["metrics"].items()
+            }
+            for step in steps
+        }
+        compared = [
+            Comparison(
+                metric,
+                step["name"],
+                full,
+                found["value"],
+                tuple(found["ci95"]),
+                found["p_value"],
+                found["p_adjusted"],
+                content["n"],
+            )
+            for step in steps
+            for metric, found in step["difference"].items()
+        ]
+        record_figures(session, run.run_id, set_name, figures, compared)
+
+
+def _figure(found: Mapping[str, Any]) -> Figure:
+    low, high = found["ci95"]
+    return Figure(found["value"], None if low is None else (low, high), found["n"])
+
+
+def _listing_row(item: GoldListing, names: Mapping[str, str]) -> dict[str, Any]:
+    known = (names.get(canonical_key(model)) for model in item.gold_models)
+    model = next((name for name in known if name), None)
+    return {
+        "listing_id": item.listing_id,
+        "title": item.title,
+        "vendor": item.vendor,
+        "kind": item.kind.value,
+        "gold_models": list(item.gold_models),
+        "gold_model": model,
+        "gold_memory_gb": item.gold_memory_gb,
+        "gold_form": item.gold_form,
+        "listing_group": item.group,
+        "shop": item.shop,
+        "language": item.language,
+        "unseen": model is not None and split_of(model) in _UNSEEN,
+    }
+
+
+def _predictions(run: EvaluationRun, answered: AnsweredSet) -> pa.Table:
+    table = pa.Table.from_arrays(answer_columns(answered.answers), schema=OUTPUT_SCHEMA)
+    rows = len(answered.gold)
+    sets = answered.candidate_sets or [()] * rows
+    own = {
+        "run_id": [run.run_id] * rows,
+        "set_name": [answered.name] * rows,
+        "listing_id": [item.listing_id for item in answered.gold],
+        "candidate_set": pa.array([list(models) for models in sets], pa.list_(pa.string())),
+    }
+    for name, column in own.items():
+        table = table.append_column(name, column if isinstance(column, pa.Array) else [column])
+    return table
+
+
+def _own_outcomes(answered: AnsweredSet, known_keys: Any) -> list[dict[str, Any]]:
+    judged = [at for at, item in enumerate(answered.gold) if item.kind is not GoldKind.AMBIGUOUS]
+    gold = [answered.gold[at] for at in judged]
+    answers = [answered.answers[at] for at in judged]
+    outcomes = judge(gold, answers)
+    rows = []
+    for row, (at, item, answer) in enumerate(zip(judged, gold, answers, strict=True)):
+        lost = lost_to(item, answer, known_keys)
+        has_set = bool(answered.candidate_sets)
+        rows.append(
+            {
+                "system": OWN_SYSTEM,
+                "listing_id": item.listing_id,
+                "rank": _finite(float(outcomes.ranks[row])),
+                "grades": outcomes.grades[row].astype(int).tolist(),
+                "probability": float(outcomes.probability[row]),
+                "accepted": bool(outcomes.accepted[row]),
+                "memory_agrees": (
+                    bool(outcomes.memory_agrees[row]) if outcomes.memory_judged[row] else None
+                ),
+                "lost_to": lost.value if lost else None,
+                "cause": answered.causes.get(item.listing_id),
+                "set_covers": bool(answered.covers[at]) if has_set else None,
+                "set_size": len(answered.candidate_sets[at]) if has_set else None,
+            }
+        )
+    return rows
+
+
+def _finite(rank: float) -> int | None:
+    return int(rank) if np.isfinite(rank) else None
+
+
+def _rows(rows: Sequence[Mapping[str, Any]], schema: pa.Schema) -> pa.Table:
+    return pa.Table.from_pylist([dict(row) for row in rows], schema)
+
+
+def _schema(texts: str, **others: pa.DataType) -> pa.Schema:
+    return pa.schema([*((name, pa.string()) for name in texts.split()), *others.items()])
+
+
+_DOUBLE = pa.float64()
+_TEXTS = pa.list_(pa.string())
+_INTERVAL = {"low": _DOUBLE, "high": _DOUBLE, "n": pa.int32()}
+_RUN = _schema(
+    "run_id command model_version index_version registry_version machine",
+    started_at=pa.timestamp("us"),
+    seed=pa.int32(),
+    samples=pa.int32(),
+    latency_p50_ms=_DOUBLE,
+    latency_p99_ms=_DOUBLE,
+    latency_listings=pa.int32(),
+)
+_LISTING = _schema(
+    "run_id set_name listing_id title vendor kind gold_model gold_form listing_group shop language",
+    gold_models=_TEXTS,
+    gold_memory_gb=_DOUBLE,
+    unseen=pa.bool_(),
+)
+_OUTCOME = _schema(
+    "run_id set_name system listing_id lost_to cause",
+    rank=pa.int32(),
+    grades=pa.list_(pa.int8()),
+    probability=_DOUBLE,
+    accepted=pa.bool_(),
+    memory_agrees=pa.bool_(),
+    set_covers=pa.bool_(),
+    set_size=pa.int32(),
+)
+_FIGURE = _schema("run_id set_name system slice slice_value metric", value=_DOUBLE, **_INTERVAL)
+_COMPARISON = _schema(
+    "run_id set_name metric system baseline",
+    difference=_DOUBLE,
+    p_value=_DOUBLE,
+    p_adjusted=_DOUBLE,
+    **_INTERVAL,
+)
+
+Texts = NDArray[np.object_]
+
+UNKNOWN = "unknown"
+NO_MATCH = "no match"
+SLICES = {
+    "chip vendor": f"CASE WHEN l.kind = 'nil' THEN '{NO_MATCH}' ELSE coalesce(g.vendor, '') END",
+    "generation": f"CASE WHEN l.kind = 'nil' THEN '{NO_MATCH}' ELSE coalesce(g.generation, '') END",
+    "shop": "l.shop",
+    "language": "l.language",
+    "model": f"CASE WHEN l.kind = 'nil' THEN '{NO_MATCH}' "
+    "WHEN l.unseen THEN 'unseen in training' ELSE 'seen in training' END",
+    "memory": f"CASE WHEN l.kind = 'nil' THEN '{NO_MATCH}' "
+    "WHEN l.gold_memory_gb IS NULL THEN 'not stated' ELSE 'stated' END",
+}
+"""Each slice of the judged listings, as SQL over a listing ``l`` and its model's facts ``g``."""
+
+_OUTCOMES = """
+WITH models AS (
+    SELECT registry_version, model, min(vendor) AS vendor, min(generation) AS generation
+    FROM registry_gpus GROUP BY registry_version, model)
+SELECT l.listing_id, l.kind = 'match' AS is_match, l.listing_group,
+    coalesce(o.rank::DOUBLE, 'inf') AS rank, o.grades, o.probability, o.accepted,
+    coalesce(o.memory_agrees, false) AS memory_agrees,
+    o.memory_agrees IS NOT NULL AS memory_judged,
+    o.set_covers, o.set_size, {slices}
+FROM evaluation_outcomes AS o
+JOIN evaluation_listings AS l USING (run_id, set_name, listing_id)
+JOIN evaluation_runs AS r USING (run_id)
+LEFT JOIN models AS g ON g.registry_version = r.registry_version AND g.model = l.gold_model
+WHERE o.run_id = $run AND o.set_name = $set AND o.system = $system
+ORDER BY l.listing_id
+""".format(slices=", ".join(f'{sql} AS "{name}"' for name, sql in SLICES.items()))
+
+_RANKS = """
+SELECT o.listing_id, coalesce(o.rank::DOUBLE, 'inf') AS rank
+FROM evaluation_outcomes AS o
+WHERE o.run_id = $run AND o.set_name = $set AND o.system = $system ORDER BY o.listing_id
+"""
+
+_BUDGET = """
+SELECT count(*) AS listings, count(*) FILTER (lost_to IS NULL) AS "right",
+    count(lost_to) AS errors, count(*) FILTER (lost_to = 'retrieval') AS retrieval,
+    count(*) FILTER (lost_to = 'ranking') AS ranking,
+    count(*) FILTER (lost_to = 'decision') AS decision,
+    count(*) FILTER (lost_to = 'label') AS label
+FROM evaluation_outcomes
+WHERE run_id = $run AND set_name = $set AND system = $system
+"""
+
+_CONFUSIONS = """
+SELECT l.gold_model AS gold, p.model AS found, count(*) AS n,
+    list(l.listing_id ORDER BY l.listing_id)[1:5] AS listing_ids
+FROM evaluation_outcomes AS o
+JOIN evaluation_listings AS l USING (run_id, set_name, listing_id)
+JOIN predictions AS p USING (run_id, set_name, listing_id)
+WHERE o.run_id = $run AND o.set_name = $set AND o.system = $system AND l.kind = 'match'
+    AND o.rank IS DISTINCT FROM 1 AND l.gold_model IS NOT NULL AND p.model IS NOT NULL
+GROUP BY l.gold_model, p.model ORDER BY n DESC, gold, found LIMIT 50
+"""
+
+_CAUSES = """
+SELECT cause, count(*) AS n FROM evaluation_outcomes
+WHERE run_id = $run AND set_name = $set AND system = $system AND cause IS NOT NULL
+GROUP BY cause ORDER BY n DESC, cause
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class JudgedSet:
+    """One system's outcomes on the judged listings of a set, ordered by listing_id.
+
+    :param groups: what is resampled as one.
+    :param slices: of each slice, the value of every listing; empty text where it is unknown.
+    :param set_covers: whether the candidate set holds the truth; empty if there are none.
+    :param set_size: outcomes in the candidate set; empty if there are none.
+    """
+
+    listing_ids: Texts
+    groups: Texts
+    outcomes: Outcomes
+    slices: Mapping[str, Texts]
+    set_covers: NDArray[np.bool_]
+    set_size: NDArray[np.float64]
+
+
+def judged_set(session: Session, run_id: str, set_name: str, system: str) -> JudgedSet:
+    """Read a system's outcomes with everything they can be sliced by."""
+    table = session.table("outcomes", _OUTCOMES, _keys(run_id, set_name, system))
+    column = {name: _array(table, name) for name in table.column_names if name != "grades"}
+    grades = table.column("grades").combine_chunks().flatten().to_numpy(zero_copy_only=False)
+    outcomes = Outcomes(
+        is_match=column["is_match"].astype(np.bool_),
+        ranks=column["rank"].astype(np.float64),
+        grades=np.asarray(grades, np.float64).reshape(-1, GRADED_PLACES),
+        probability=column["probability"].astype(np.float64),
+        accepted=column["accepted"].astype(np.bool_),
+        memory_agrees=column["memory_agrees"].astype(np.bool_),
+        memory_judged=column["memory_judged"].astype(np.bool_),
+    )
+    with_sets = table.column("set_covers").null_count == 0
+    empty = np.zeros(0)
+    return JudgedSet(
+        listing_ids=column["listing_id"],
+        groups=column["listing_group"],
+        outcomes=outcomes,
+        slices={name: column[name] for name in SLICES},
+        set_covers=(column["set_covers"] if with_sets else empty).astype(np.bool_),
+        set_size=(column["set_size"] if with_sets else empty).astype(np.float64),
+    )
+
+
+def ranks_of(
+    session: Session, run_id: str, set_name: str, system: str
+) -> tuple[Texts, NDArray[np.float64]]:
+    """Return the ids and ranks of the listings another system was measured on, ordered by id."""
+    found = session.columns("ranks", _RANKS, _keys(run_id, set_name, system))
+    return found["listing_id"].astype(object), found["rank"].astype(np.float64)
+
+
+def loss_budget(session: Session, run_id: str, set_name: str, system: str) -> dict[str, int]:
+    """Return how many listings are right and how many each part lost; the parts sum to errors."""
+    (row,) = session.table("loss budget", _BUDGET, _keys(run_id, set_name, system)).to_pylist()
+    return {name: int(count) for name, count in row.items()}
+
+
+def confusions(session: Session, run_id: str, set_name: str, system: str) -> list[dict[str, Any]]:
+    """Return which model was taken for which, how often, and up to 5 listings each."""
+    keys = _keys(run_id, set_name, system)
+    rows: list[dict[str, Any]] = session.table("confusions", _CONFUSIONS, keys).to_pylist()
+    return rows
+
+
+def cause_counts(session: Session, run_id: str, set_name: str, system: str) -> dict[str, int]:
+    """Return how many errors have each cause, the most frequent first."""
+    keys = _keys(run_id, set_name, system)
+    return {cause: int(n) for cause, n in session.rows("causes", _CAUSES, keys)}
+
+
+def _keys(run_id: str, set_name: str, system: str) -> dict[str, str]:
+    return {"run": run_id, "set": set_name, "system": system}
+
+
+def _array(table: pa.Table, name: str) -> NDArray[Any]:
+    return np.asarray(table.column(name).to_numpy(zero_copy_only=False))

@@ -1,0 +1,1 @@
+"""Rankers learnt of judged pairs and of scored candidates, beside LambdaRank."""

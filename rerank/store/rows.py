@@ -1,0 +1,230 @@
+"""Annotations in the store: what a person said a listing sells."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
+from enum import Enum
+
+import pyarrow as pa
+
+from rerank.index.errors import InputError
+from rerank.index.records import GpuRecord, Listing
+from rerank.store.database import Session, utc_now
+
+
+class Verdict(Enum):
+    """What a person may say of a listing.
+
+    ``NONE_OF_THESE``: it sells a GPU, but none of the registry. ``NOT_GPU``: it sells no GPU (an
+    accessory, a whole computer). ``UNSURE``: the text does not tell.
+    """
+
+    MATCH = "match"
+    NONE_OF_THESE = "none_of_these"
+    NOT_GPU = "not_gpu"
+    UNSURE = "unsure"
+
+
+@dataclass(frozen=True, slots=True)
+class Annotation:
+    """One person's answer for one listing; a later answer replaces it.
+
+    :param gpu_id: the variant, if it is known; never without ``model``.
+    :param model: canonical name; set exactly if ``verdict`` is `MATCH`.
+    :param shown: gpu_ids that were offered, in their order; empty for imported answers.
+    :param model_version: what had ranked them; empty for imported answers.
+    :param annotated_at: UTC; None means now.
+    """
+
+    listing_id: str
+    annotator: str
+    verdict: Verdict
+    gpu_id: str | None = None
+    model: str | None = None
+    shown: tuple[str, ...] = field(default=())
+    model_version: str = ""
+    note: str = ""
+    annotated_at: datetime | None = None
+
+
+ANNOTATIONS_SCHEMA = pa.schema(
+    [
+        ("listing_id", pa.string()),
+        ("annotator", pa.string()),
+        ("verdict", pa.string()),
+        ("gpu_id", pa.string()),
+        ("model", pa.string()),
+        ("shown", pa.list_(pa.string())),
+        ("model_version", pa.string()),
+        ("note", pa.string()),
+        ("annotated_at", pa.timestamp("us")),
+    ]
+)
+
+
+def save_annotations(session: Session, annotations: Iterable[Annotation]) -> None:
+    """Write answers; one of the same annotator for the same listing is replaced."""
+    rows = [
+        {
+            "listing_id": item.listing_id,
+            "annotator": item.annotator,
+            "verdict": item.verdict.value,
+            "gpu_id": item.gpu_id,
+            "model": item.model,
+            "shown": list(item.shown),
+            "model_version": item.model_version,
+            "note": item.note,
+            "annotated_at": item.annotated_at or utc_now(),
+        }
+        for item in annotations
+    ]
+    session.insert(
+        "save annotations",
+        "annotations",
+        pa.Table.from_pylist(rows, ANNOTATIONS_SCHEMA),
+        replace=True,
+    )
+
+
+def read_annotations(session: Session, *, annotator: str | None = None) -> list[Annotation]:
+    """Return all answers, or one person's, ordered by listing and annotator."""
+    rows = session.rows(
+        "read annotations",
+        "SELECT listing_id, annotator, verdict, gpu_id, model, shown, model_version, note, "
+        "annotated_at FROM annotations WHERE $annotator IS NULL OR annotator = $annotator "
+        "ORDER BY listing_id, annotator",
+        {"annotator": annotator},
+    )
+    return [
+        Annotation(key, who, Verdict(verdict), gpu_id, model, tuple(shown), version, note, at)
+        for key, who, verdict, gpu_id, model, shown, version, note, at in rows
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class StoredListing:
+    """A listing and where it comes from.
+
+    :param shop: the feed or site it was found on; empty if unknown.
+    :param language: ISO 639-1 code; empty if unknown.
+    """
+
+    listing: Listing
+    shop: str = ""
+    language: str = ""
+
+
+LISTINGS_SCHEMA = pa.schema(
+    [
+        ("listing_id", pa.string()),
+        ("title", pa.string()),
+        ("vendor", pa.string()),
+        ("description", pa.string()),
+        ("price", pa.float64()),
+        ("shop", pa.string()),
+        ("language", pa.string()),
+        ("added_at", pa.timestamp("us")),
+    ]
+)
+
+
+def save_listings(session: Session, listings: Iterable[StoredListing]) -> None:
+    """Write listings; one that is there already is replaced."""
+    now = utc_now()
+    rows = [
+        {
+            "listing_id": item.listing.listing_id,
+            "title": item.listing.title,
+            "vendor": item.listing.vendor,
+            "description": item.listing.description,
+            "price": item.listing.price,
+            "shop": item.shop,
+            "language": item.language,
+            "added_at": now,
+        }
+        for item in listings
+    ]
+    session.insert(
+        "save listings", "listings", pa.Table.from_pylist(rows, LISTINGS_SCHEMA), replace=True
+    )
+
+
+def read_listings(
+    session: Session, listing_ids: Sequence[str] | None = None
+) -> list[StoredListing]:
+    """Return listings by id, all if none are named; those that are not there are left out."""
+    chosen = "" if listing_ids is None else "WHERE listing_id IN (SELECT unnest(?))"
+    rows = session.rows(
+        "read listings",
+        "SELECT listing_id, title, vendor, description, price, shop, language FROM listings "
+        f"{chosen} ORDER BY listing_id",
+        () if listing_ids is None else [list(listing_ids)],
+    )
+    return [
+        StoredListing(Listing(key, title, vendor, description, price), shop, language)
+        for key, title, vendor, description, price, shop, language in rows
+    ]
+
+
+REGISTRY_SCHEMA = pa.schema(
+    [
+        ("registry_version", pa.string()),
+        ("gpu_id", pa.string()),
+        ("model", pa.string()),
+        ("vendor", pa.string()),
+        ("line", pa.string()),
+        ("generation", pa.string()),
+        ("memory_gb", pa.float64()),
+        ("memory_type", pa.string()),
+        ("form_factor", pa.string()),
+        ("release_year", pa.int32()),
+        ("codenames", pa.list_(pa.string())),
+        ("aliases", pa.list_(pa.string())),
+        ("part_numbers", pa.list_(pa.string())),
+    ]
+)
+_FIELDS = ", ".join(REGISTRY_SCHEMA.names[1:])
+
+
+def save_registry(session: Session, records: Sequence[GpuRecord], version: str) -> bool:
+    """Write a registry unless it is there already; return whether it was written.
+
+    :param version: its fingerprint, which changes with the content, so that equal versions need
+        no comparison.
+    """
+    known = "SELECT 1 FROM registry_snapshots WHERE registry_version = ?"
+    if session.rows("find registry", known, [version]):
+        return False
+    session.execute(
+        "save registry",
+        "INSERT INTO registry_snapshots (registry_version, taken_at, gpus) VALUES (?, ?, ?)",
+        [version, utc_now(), len(records)],
+    )
+    rows = [{"registry_version": version, **asdict(record)} for record in records]
+    session.insert("save registry", "registry_gpus", pa.Table.from_pylist(rows, REGISTRY_SCHEMA))
+    return True
+
+
+def read_registry(session: Session, version: str) -> list[GpuRecord]:
+    """Return the records of a snapshot, ordered by gpu_id.
+
+    :raises InputError: if the store has no snapshot of this version.
+    """
+    rows = session.rows(
+        "read registry",
+        f"SELECT {_FIELDS} FROM registry_gpus WHERE registry_version = ? ORDER BY gpu_id",
+        [version],
+    )
+    if not rows:
+        raise InputError(
+            f"expected a registry snapshot of version {version!r} in the store, found none; "
+            '`rerank store sql "SELECT * FROM registry_snapshots"` lists those there are'
+        )
+    records = []
+    for row in rows:
+        fields = dict(zip(REGISTRY_SCHEMA.names[1:], row, strict=True))
+        lists = {name: tuple(fields[name]) for name in ("codenames", "aliases", "part_numbers")}
+        records.append(GpuRecord(**{**fields, **lists}))
+    return records

@@ -1,0 +1,116 @@
+"""What training reads: its parameters, and the listings generated for each of its stages."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from functools import partial
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rerank.bootstrap.generator import LabelledListing, generate
+from rerank.index.errors import InputError
+from rerank.index.records import GpuRecord
+from rerank.splits import Split, models_of
+from rerank.training.evidence import Prepared, Preparer
+from rerank.training.trees import TreeParameters
+
+Progress = Callable[[str, float], None]
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingParameters:
+    """Sizes, seeds and the stated precision; stored in the model's manifest.
+
+    :param hold_out_share: share of offer listings whose GPU is taken out of the candidates, so
+        that GPUs outside the registry are seen as no match.
+    """
+
+    ranker_listings: int = 30_000
+    offer_listings: int = 50_000
+    validation_listings: int = 16_000
+    nil_share: float = 0.4
+    hold_out_share: float = 0.05
+    precision: float = 0.99
+    review: float = 0.3
+    seed: int = 7
+    ranker: TreeParameters = field(
+        default_factory=lambda: TreeParameters(trees=160, leaves=16, learning_rate=0.12)
+    )
+    offer: TreeParameters = field(
+        default_factory=lambda: TreeParameters(trees=300, leaves=31, learning_rate=0.06)
+    )
+
+
+class Stage(Enum):
+    """A set of generated listings, and the split whose models they sell."""
+
+    RANKER = "ranker"
+    OFFER = "offer"
+    VALIDATION = "validation"
+
+    @property
+    def split(self) -> Split:
+        """The split of the models sold."""
+        return Split.VALIDATION if self is Stage.VALIDATION else Split.RANKER
+
+
+_PREPARING = {
+    Stage.RANKER: "features for the ranker",
+    Stage.OFFER: "features for the offer classifier",
+    Stage.VALIDATION: "calibrating",
+}
+
+
+def generated_listings(
+    records: Sequence[GpuRecord], parameters: TrainingParameters
+) -> dict[Stage, list[LabelledListing]]:
+    """Generate each stage's listings from its split's models and its own seed.
+
+    :raises InputError: if the registry has no models for a split.
+    """
+    sizes = {
+        Stage.RANKER: (parameters.ranker_listings, 0.0),
+        Stage.OFFER: (parameters.offer_listings, parameters.nil_share),
+        Stage.VALIDATION: (parameters.validation_listings, parameters.nil_share),
+    }
+    sets = {}
+    for number, (stage, (size, nil_share)) in enumerate(sizes.items()):
+        models = models_of(records, stage.split)
+        if not models:
+            raise InputError(
+                f"the registry has no models for the {stage.split.value} split; training needs "
+                f"at least some 20 models, got {len({r.model for r in records})}"
+            )
+        seed = parameters.seed * 1000 + number
+        sets[stage] = generate(records, size, seed=seed, nil_share=nil_share, models=models)
+    return sets
+
+
+def held_out(listings: int, parameters: TrainingParameters) -> NDArray[np.bool_]:
+    """Draw which of the generated offer listings lose their GPU, shape (listings,)."""
+    rng = np.random.default_rng(parameters.seed)
+    return np.asarray(rng.random(listings) < parameters.hold_out_share, np.bool_)
+
+
+class GeneratedSets:
+    """The generated listings of all stages, prepared when a stage asks for them."""
+
+    def __init__(
+        self, preparer: Preparer, parameters: TrainingParameters, progress: Progress
+    ) -> None:
+        self._preparer, self._parameters, self._progress = preparer, parameters, progress
+        self._listings = generated_listings(preparer.table.records, parameters)
+
+    def sizes(self) -> dict[str, int]:
+        """Return the number of listings of each stage."""
+        return {stage.value: len(listings) for stage, listings in self._listings.items()}
+
+    def prepared(self, stage: Stage) -> Iterator[Prepared]:
+        """Yield a stage's listings in batches; some of the offers lose their GPU."""
+        listings = self._listings[stage]
+        lost = held_out(len(listings), self._parameters) if stage is Stage.OFFER else None
+        shown = partial(self._progress, _PREPARING[stage])
+        return self._preparer.batches(listings, held_out=lost, progress=shown)
