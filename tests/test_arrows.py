@@ -7,62 +7,43 @@ import importlib
 import re
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 
+import rerank
+
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("index", "rerank", "jobs")
 
 # What rerank may take from index: records, errors, paths, what reads text; no embedder, no FAISS.
-LEAVES = {
-    "records",
-    "errors",
-    "file_faults",
-    "text",
-    "artifacts",
-    "naming",
-    "lexicon",
-    "name_evidence",
-    "onnx_session",
-    "ordering",
-    "shipped",
-    "stated_memory",
-    "yaml_loader",
-}
+LEAVES = {"artifacts", "errors", "lexicon", "name_evidence", "naming", "records", "rows", "text"}
+# What puts together a whole of index and model.
+COMPOSERS = {"rerank/__init__.py", "rerank/lifecycle/model_registry.py", "rerank/workspace.py"}
 
-CROSS_ENCODER_TRAINING = {
-    f"rerank/cross_encoder/{name}.py"
-    for name in (
-        "adapter",
-        "artifact",
-        "base_model",
-        "export",
-        "learner",
-        "torch_scorer",
-        "training",
-    )
-}
+MOST_FILES = 153
+
 # The module that imports each heavy library; sentence_embedder serves transformers in all ways.
 HOMES = {
     "duckdb": {"rerank/store/database.py"},
     "faiss": {"index/vector_index.py"},
-    "lightgbm": {"rerank/tree_training.py"},
-    "onnxmltools": {"rerank/tree_training.py"},
+    "lightgbm": {"rerank/training/trees.py"},
+    "onnxmltools": {"rerank/training/trees.py"},
     "bitsandbytes": {"rerank/cross_encoder/base_model.py"},
-    "peft": {"rerank/cross_encoder/adapter.py"},
-    "optuna": {"rerank/dual/search.py"},
-    "onnxruntime": {"index/onnx_session.py", "rerank/cross_encoder/export.py"},
-    "ray": {"jobs/scoring/ray_cluster.py"},
+    "peft": {"rerank/cross_encoder/base_model.py"},
+    "optuna": {"rerank/rankers/dual_experiment.py"},
+    "onnxruntime": {"index/artifacts.py", "rerank/cross_encoder/finetuning.py"},
+    "ray": {"jobs/scoring/ray_engine.py"},
     "sentence_transformers": {"index/embedder_training.py", "index/sentence_embedder.py"},
     "torch": {
         "index/embedder_training.py",
         "index/sentence_embedder.py",
-        "rerank/pairwise/network.py",
-        "rerank/dual/training.py",
-        *CROSS_ENCODER_TRAINING,
+        "rerank/cross_encoder/base_model.py",
+        "rerank/cross_encoder/finetuning.py",
+        "rerank/rankers/networks.py",
     },
 }
 SLOW_TO_IMPORT = {*HOMES, "pandas", "rapidfuzz", "sklearn", "tokenizers", "transformers"}
@@ -84,6 +65,13 @@ def sources() -> list[Path]:
 
 def name_of(path: Path) -> str:
     return path.relative_to(ROOT).as_posix()
+
+
+def layer_of(module: str) -> str:
+    """Return `index` or `jobs` of their modules, `rerank` of its own, else the library."""
+    first, _, rest = module.partition(".")
+    second = rest.partition(".")[0]
+    return second if first == "rerank" and second in ("index", "jobs") else first
 
 
 def imports_of(path: Path) -> Iterator[Import]:
@@ -124,7 +112,9 @@ def test_imports_point_from_jobs_to_rerank_to_index(package: str, forbidden: set
     wrong = [
         found
         for found in ALL_IMPORTS
-        if found.path.startswith(f"{package}/") and found.module.split(".")[0] in forbidden
+        if found.path.startswith(f"{package}/")
+        and found.path not in COMPOSERS
+        and layer_of(found.module) in forbidden
     ]
     assert wrong == []
 
@@ -136,16 +126,18 @@ def test_the_code_never_imports_its_tests() -> None:
 def test_rerank_takes_only_leaves_of_index() -> None:
     wrong = []
     for found in ALL_IMPORTS:
-        parts = found.module.split(".")
-        if found.path.startswith("rerank/") and parts[0] == "index" and parts[1] not in LEAVES:
+        if not found.path.startswith("rerank/") or found.path in COMPOSERS:
+            continue
+        if layer_of(found.module) == "index" and found.module.split(".")[2] not in LEAVES:
             wrong.append(f"{found.path}:{found.line}: {found.module}")
     assert wrong == []
 
 
 def test_records_and_errors_are_leaves() -> None:
     for leaf in ("index/records.py", "index/errors.py"):
-        taken = {found.module.split(".")[0] for found in ALL_IMPORTS if found.path == leaf}
-        assert taken <= {*sys.stdlib_module_names, "numpy"}, leaf
+        taken = {layer_of(found.module) for found in ALL_IMPORTS if found.path == leaf}
+        own = {"index"} if leaf == "index/records.py" else set()
+        assert taken <= {*sys.stdlib_module_names, "numpy", *own}, leaf
 
 
 @pytest.mark.parametrize("library", sorted(HOMES))
@@ -185,7 +177,7 @@ def loaded_by(statement: str) -> set[str]:
 @pytest.mark.parametrize(
     "statement",
     [
-        "import index, rerank, jobs",
+        "import rerank, rerank.index, rerank.jobs.cli",
         "import rerank.index.retriever, rerank.index.embedder, rerank.index.registry",
         "import rerank.resolver, rerank.model, rerank.training.train, rerank.training.trees",
     ],
@@ -214,20 +206,83 @@ def export_order(name: str) -> tuple[int, str]:
 def test_exports_are_sorted_and_exist(path: str, names: list[str]) -> None:
     assert names == sorted(set(names), key=export_order)
     dotted = path.removesuffix(".py").replace("/", ".").removesuffix(".__init__")
+    dotted = dotted if dotted.startswith("rerank") else f"rerank.{dotted}"
     module = importlib.import_module(dotted)
     assert [name for name in names if not hasattr(module, name)] == []
 
 
-@pytest.mark.parametrize("package", ["index", "rerank"])
-def test_packages_export_and_only_export(package: str) -> None:
-    source = (ROOT / package / "__init__.py").read_text(encoding="utf-8")
-    tree = ast.parse(source)
-    docstring = ast.get_docstring(tree)
-    assert docstring
-    assert "\n" not in docstring.strip()
-    kinds = {type(node) for node in tree.body[1:]}
-    assert kinds <= {ast.Import, ast.ImportFrom, ast.Assign}
-    assert package in {path.split("/")[0] for path, _ in export_lists()}
+def test_the_front_door_names_what_it_opens() -> None:
+    assert [name for name in rerank.__all__ if not hasattr(rerank, name)] == []
+    assert set(rerank.__all__) <= set(dir(rerank))
+    with pytest.raises(AttributeError, match="no attribute 'open_resolvers'"):
+        rerank.open_resolvers  # noqa: B018
+
+
+@pytest.mark.parametrize(
+    "package",
+    sorted(
+        path.parent.relative_to(ROOT).as_posix()
+        for path in sources()
+        if path.name == "__init__.py" and path.parent.name != "rerank"
+    ),
+)
+def test_packages_hold_a_sentence_and_nothing_else(package: str) -> None:
+    tree = ast.parse((ROOT / package / "__init__.py").read_text(encoding="utf-8"))
+    assert ast.get_docstring(tree)
+    assert len(tree.body) == 1
+
+
+def graph() -> dict[str, set[str]]:
+    """Return which files each file imports: lazily and for types, too."""
+    files = {}
+    for path in sources():
+        name = name_of(path).removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+        files[name if name.startswith("rerank") else f"rerank.{name}"] = name_of(path)
+    found: dict[str, set[str]] = {file: set() for file in files.values()}
+    for path in sources():
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            modules = []
+            if isinstance(node, ast.Import):
+                modules = [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom):
+                modules = [f"{node.module}.{alias.name}" for alias in node.names]
+            for module in modules:
+                while module and module not in files:
+                    module = module.rpartition(".")[0]
+                if module:
+                    found[name_of(path)].add(files[module])
+    return {file: targets - {file} for file, targets in found.items()}
+
+
+def test_files_import_each_other_in_no_circle() -> None:
+    left = graph()
+    while leaves := {file for file, targets in left.items() if not targets & left.keys()}:
+        left = {file: targets for file, targets in left.items() if file not in leaves}
+    assert sorted(left) == []
+
+
+def test_a_class_name_stands_once() -> None:
+    counts = Counter(
+        node.name
+        for path in sources()
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.ClassDef)
+    )
+    assert [name for name, count in counts.items() if count > 1] == []
+
+
+def test_the_house_does_not_grow_back() -> None:
+    files = [path for path in sources() if path.name != "__init__.py"]
+    assert len(sources()) <= MOST_FILES
+    assert sum(count > 1 for count in Counter(path.name for path in files).values()) <= 8
+    assert [name_of(path) for path in files if "# fmt: skip" in path.read_text("utf-8")] == []
+    longest = max(
+        (node.end_lineno or 0) - node.lineno + 1
+        for path in files
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.FunctionDef)
+    )
+    assert longest < 60
 
 
 def test_every_module_has_a_docstring_and_a_name_that_says_what_it_holds() -> None:
