@@ -2,7 +2,7 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 
-.PHONY: demo test check bench clean
+.PHONY: demo test check guard bench clean
 
 demo: .venv/installed
 	$(BIN)/rerank demo
@@ -14,6 +14,10 @@ check: .venv/installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# Answers are those of the golden files: `make guard PARTS=--all` trains too, a minute more.
+guard: .venv/installed-dev
+	$(BIN)/python tests/guard/guard.py --rerank $(BIN)/rerank $(PARTS)
 
 bench: .venv/installed-dev
 	$(BIN)/python -m bench --page docs/benchmarks.md
