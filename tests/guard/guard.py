@@ -254,15 +254,13 @@ def foreign_checkout(rerank: Path) -> Path | None:
     python = rerank.parent / "python"
     if not python.exists():
         return None
-    code = "from importlib.metadata import distribution as d; "
-    code += "print(d('rerank').read_text('direct_url.json') or '{}')"
-    done = subprocess.run([str(python), "-I", "-c", code], capture_output=True, text=True)
-    if done.returncode:
-        return None
-    origin = json.loads(done.stdout)
-    source = Path(origin.get("url", "").removeprefix("file://"))
-    editable = origin.get("dir_info", {}).get("editable", False)
-    return source if editable and source.resolve() != ROOT else None
+    code = "import pathlib, rerank; print(pathlib.Path(rerank.__file__).resolve().parents[1])"
+    done = subprocess.run(
+        [str(python), "-P", "-c", code], capture_output=True, text=True, cwd=python.anchor
+    )
+    source = Path(done.stdout.strip())
+    is_checkout = done.returncode == 0 and (source / "tests").is_dir()
+    return source if is_checkout and source != ROOT else None
 
 
 def say(line: str) -> None:
