@@ -557,8 +557,6 @@ def save_trained(
     :param seconds: that training took; None if it was stopped and went on.
     :raises ArtifactError: if the graph does not score as torch does.
     """
-    import torch
-
     pairs = _compared(sets)
     expected = trained.learner.scorer.score(pairs)
     with writing_folder(folder) as draft:
@@ -588,21 +586,34 @@ def save_trained(
             format_version=CROSS_ENCODER_FORMAT,
             libraries=_LIBRARIES,
             seconds=seconds,
-            parameters={
-                **trained.identity,
-                "settings": asdict(settings),
-                "encoding": trained.encoder.parameters(),
-                "seed": settings.seed,
-                "queries": {"train": len(sets.train), "valid": len(sets.valid)},
-                "steps": trained.steps,
-                "best_step": trained.best_step,
-                "validation": asdict(trained.best),
-                "threads": torch.get_num_threads(),
-                "parity": parity,
-                "int8_difference": int8_difference,
-            },
+            parameters=_described(trained, sets, settings, parity, int8_difference),
         )
     return Saved(manifest.fingerprint, parity, int8_difference)
+
+
+def _described(
+    trained: Trained,
+    sets: PackSets,
+    settings: CrossEncoderSettings,
+    parity: float,
+    int8_difference: float | None,
+) -> dict[str, Any]:
+    """Return what the manifest says of a run, beside its files."""
+    import torch
+
+    return {
+        **trained.identity,
+        "settings": asdict(settings),
+        "encoding": trained.encoder.parameters(),
+        "seed": settings.seed,
+        "queries": {"train": len(sets.train), "valid": len(sets.valid)},
+        "steps": trained.steps,
+        "best_step": trained.best_step,
+        "validation": asdict(trained.best),
+        "threads": torch.get_num_threads(),
+        "parity": parity,
+        "int8_difference": int8_difference,
+    }
 
 
 def open_trained(folder: Path, base_folder: Path) -> TorchScorer:
