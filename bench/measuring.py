@@ -28,7 +28,7 @@ import pyarrow.parquet as pq
 from rerank.bootstrap.generator import generate
 from rerank.evaluation.baselines import RepeatedFigure, quotient
 from rerank.index.errors import InputError, RerankError
-from rerank.index.records import GpuRecord, Listing
+from rerank.index.records import N_CANDIDATES, GpuRecord, Listing
 
 if TYPE_CHECKING:
     from rerank.jobs.scoring.answering import Answerer
@@ -432,11 +432,10 @@ def _tree(pid: int) -> list[int]:
     return found
 
 
-TOP_K = 20
 SERVED_VECTOR_HITS = 32  # neighbours the retriever asks FAISS for
 REPEAT_SHARE = 0.5
 WORKERS = (1, 2)
-CANDIDATE_COUNTS = (5, 10, 20, 50, 100)
+CANDIDATE_COUNTS = (5, 10, N_CANDIDATES, 50, 100)
 DEFAULT_SEED = 11
 
 
@@ -745,7 +744,7 @@ def _times(home: Path, source: Path, target: Path, repeats: int) -> list[dict[st
     from rerank.jobs.scoring.answering import ScoreOptions, answering
 
     found = []
-    with answering(home, ScoreOptions(top_k=TOP_K), workers=1) as answerer:
+    with answering(home, ScoreOptions(top_k=N_CANDIDATES), workers=1) as answerer:
         _score(answerer, source, target)
         for _ in range(repeats):
             clock = StageClock()
@@ -763,7 +762,7 @@ def _memory_stages(home: Path, source: Path, target: Path) -> dict[str, Any]:
     from rerank.jobs.scoring.answering import ScoreOptions, answering
 
     meter = PeakMeter()
-    with answering(home, ScoreOptions(top_k=TOP_K), workers=1) as answerer:
+    with answering(home, ScoreOptions(top_k=N_CANDIDATES), workers=1) as answerer:
         loaded = resident_bytes()
         with hooked(scoring_hooks(), meter.stage):
             _score(answerer, source, target)

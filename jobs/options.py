@@ -11,6 +11,7 @@ from typing import Any
 
 import click
 
+from rerank.index.records import N_CANDIDATES
 from rerank.rankers.kinds import RankerKind
 from rerank.workspace import DEFAULT_HOME
 
@@ -50,6 +51,14 @@ format_option: Decorator = click.option(
     default="table",
     show_default=True,
     help="A table for people or JSON for programs.",
+)
+
+top_k_option: Decorator = click.option(
+    "--top-k",
+    type=click.IntRange(1, 1000),
+    default=N_CANDIDATES,
+    show_default=True,
+    help="Candidates written for each listing.",
 )
 
 candidate_set_option: Decorator = click.option(

@@ -22,7 +22,7 @@ from rerank.index.errors import (
     RerankWarning,
     os_error_text,
 )
-from rerank.index.records import GpuRecord, Listing, Route, shipped
+from rerank.index.records import N_CANDIDATES, GpuRecord, Listing, Route, shipped
 from rerank.index.text import normalise, runs
 from rerank.lifecycle.model_registry import remedy_of
 from rerank.lifecycle.versions import SHIPPED, VersionCard, VersionRef, feature_schema
@@ -297,11 +297,13 @@ class LiveResolver:
                 self._loading.release()
         return self._resolver
 
-    def resolve(self, listing: Listing, *, top_k: int = 20) -> Resolution:
+    def resolve(self, listing: Listing, *, top_k: int = N_CANDIDATES) -> Resolution:
         """Resolve one listing."""
         return self.current.resolve(listing, top_k=top_k)
 
-    def resolve_many(self, listings: Sequence[Listing], *, top_k: int = 20) -> list[Resolution]:
+    def resolve_many(
+        self, listings: Sequence[Listing], *, top_k: int = N_CANDIDATES
+    ) -> list[Resolution]:
         """Resolve listings, all by one version; answers come in the order of the listings.
 
         :raises InputError: if ``top_k`` is below 1.

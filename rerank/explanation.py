@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from rerank.features.candidates import CANDIDATE_FEATURES
 from rerank.features.offers import OFFER_FEATURES
-from rerank.index.records import Listing
+from rerank.index.records import N_CANDIDATES, Listing
 
 if TYPE_CHECKING:
     from rerank.model import RerankModel
@@ -64,13 +64,15 @@ NOTHING = Explanation(None, None, (), ())
 """Of a listing without candidates."""
 
 
-def explain(resolver: Resolver, listing: Listing, *, n_candidates: int = 20) -> Explanation:
+def explain(
+    resolver: Resolver, listing: Listing, *, n_candidates: int = N_CANDIDATES
+) -> Explanation:
     """Explain what `Resolver.resolve` answers for one listing; importing LightGBM takes 2 s."""
     return explain_many(resolver, [listing], n_candidates=n_candidates)[0]
 
 
 def explain_many(
-    resolver: Resolver, listings: Sequence[Listing], *, n_candidates: int = 20
+    resolver: Resolver, listings: Sequence[Listing], *, n_candidates: int = N_CANDIDATES
 ) -> list[Explanation]:
     """Explain what `Resolver.resolve_many` answers, in order; some 200 listings a second."""
     from rerank.training.trees import contributions

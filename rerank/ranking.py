@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from rerank.features.cues import CueHits
 from rerank.index.lexicon import TitleReading
 from rerank.index.name_evidence import NameEvidence
-from rerank.index.records import GpuRecord, Listing
+from rerank.index.records import N_CANDIDATES, GpuRecord, Listing
 
 Floats = NDArray[np.float32]
 
@@ -131,7 +131,9 @@ class CandidateSource(Protocol):
     def table(self) -> ModelTable:
         """The models candidates come from."""
 
-    def retrieve(self, listings: Sequence[Listing], *, n_candidates: int = 20) -> Candidates:
+    def retrieve(
+        self, listings: Sequence[Listing], *, n_candidates: int = N_CANDIDATES
+    ) -> Candidates:
         """Return up to ``n_candidates`` variants of each listing."""
 
 

@@ -19,7 +19,7 @@ from rerank.features.candidates import CandidateFeatures
 from rerank.features.cues import CueReader
 from rerank.features.offers import OfferFeatures
 from rerank.index.errors import ArtifactError, InputError
-from rerank.index.records import Listing
+from rerank.index.records import N_CANDIDATES, Listing
 from rerank.index.text import MAX_TITLE_CHARS, normalise
 from rerank.model import MODEL_REMEDY, RerankModel
 from rerank.ranking import Candidates, CandidateSource, Evidence, ModelTable, RankingBatch
@@ -57,11 +57,13 @@ class Resolver:
         """The models candidates come from."""
         return self._table
 
-    def resolve(self, listing: Listing, *, top_k: int = 20) -> Resolution:
+    def resolve(self, listing: Listing, *, top_k: int = N_CANDIDATES) -> Resolution:
         """Resolve one listing."""
         return self.resolve_many([listing], top_k=top_k)[0]
 
-    def resolve_many(self, listings: Sequence[Listing], *, top_k: int = 20) -> list[Resolution]:
+    def resolve_many(
+        self, listings: Sequence[Listing], *, top_k: int = N_CANDIDATES
+    ) -> list[Resolution]:
         """Resolve listings; answers come in the order of the listings.
 
         :param top_k: candidates considered and returned for each listing, at least 1.
@@ -69,14 +71,14 @@ class Resolver:
         """
         return self.resolutions(self.answers(listings, top_k=top_k))
 
-    def resolve_table(self, listings: Sequence[Listing], *, top_k: int = 20) -> pa.Table:
+    def resolve_table(self, listings: Sequence[Listing], *, top_k: int = N_CANDIDATES) -> pa.Table:
         """Resolve listings into the columns of `OUTPUT_SCHEMA`; what `resolve_many` answers.
 
         :raises InputError: if ``top_k`` is below 1.
         """
         return self.answer_table(self.answers(listings, top_k=top_k))
 
-    def answers(self, listings: Sequence[Listing], *, top_k: int = 20) -> Answers:
+    def answers(self, listings: Sequence[Listing], *, top_k: int = N_CANDIDATES) -> Answers:
         """Resolve listings into arrays; listings of equal text are resolved once.
 
         :raises InputError: if ``top_k`` is below 1.
@@ -140,7 +142,9 @@ class Resolver:
         outcomes = outcome_probabilities(resolution.candidates)
         return sets.select(outcomes, resolution.decision, level=coverage)
 
-    def evidence(self, listings: Sequence[Listing], *, n_candidates: int = 20) -> Evidence:
+    def evidence(
+        self, listings: Sequence[Listing], *, n_candidates: int = N_CANDIDATES
+    ) -> Evidence:
         """Retrieve, rank and describe; what the decision is then made from."""
         candidates = self._retriever.retrieve(listings, n_candidates=n_candidates)
         return self.judge(listings, candidates)
@@ -175,8 +179,6 @@ def predict_match_score(
     return [(int(row), float(cosine[row])) for row in order]
 
 
-# The ranker was trained on 20 candidates a listing; fewer would change what leads by how much.
-_CONSIDERED = 20
 _NO_FAULTS: Mapping[int, str] = {}
 
 
@@ -184,7 +186,7 @@ def resolve_listings(
     resolver: Resolver,
     listings: Sequence[Listing],
     *,
-    top_k: int = 20,
+    top_k: int = N_CANDIDATES,
     faults: Mapping[int, str] = _NO_FAULTS,
 ) -> list[Resolution]:
     """Resolve listings in order; one without a title, or with a fault, is no match and says why.
@@ -200,7 +202,7 @@ def resolve_with_sets(
     listings: Sequence[Listing],
     *,
     coverage: float,
-    top_k: int = 20,
+    top_k: int = N_CANDIDATES,
     faults: Mapping[int, str] = _NO_FAULTS,
 ) -> tuple[list[Resolution], list[tuple[str, ...]]]:
     """Resolve as `resolve_listings` does, and return each listing's candidate set as well.
@@ -219,7 +221,7 @@ def resolve_to_table(
     resolver: Resolver,
     listings: Sequence[Listing],
     *,
-    top_k: int = 20,
+    top_k: int = N_CANDIDATES,
     coverage: float | None = None,
     faults: Mapping[int, str] = _NO_FAULTS,
 ) -> pa.Table:
@@ -244,7 +246,7 @@ def _presented(
     good = [
         at for at, listing in enumerate(listings) if at not in faults and normalise(listing.title)
     ]
-    answers = resolver.answers([listings[at] for at in good], top_k=max(top_k, _CONSIDERED))
+    answers = resolver.answers([listings[at] for at in good], top_k=max(top_k, N_CANDIDATES))
     if len(good) < len(listings):
         place = np.full(len(listings), -1)
         place[good] = np.arange(len(good))
@@ -265,11 +267,11 @@ def _presented_with_sets(
     top_k: int,
     faults: Mapping[int, str],
 ) -> tuple[Answers, list[tuple[str, ...]]]:
-    considered = _presented(resolver, listings, _CONSIDERED, faults)
+    considered = _presented(resolver, listings, N_CANDIDATES, faults)
     sets = [
         resolver.candidate_set(answer, coverage=coverage)
         for answer in resolver.resolutions(considered)
     ]
-    if top_k > _CONSIDERED:
+    if top_k > N_CANDIDATES:
         return _presented(resolver, listings, top_k, faults), sets
     return considered.cut(top_k), sets

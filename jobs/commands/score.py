@@ -20,7 +20,7 @@ from rerank.jobs.cli import INTERRUPTED
 from rerank.jobs.files.listings import OPTIONAL, REQUIRED, ColumnNames, read_column_names
 from rerank.jobs.files.places import place_of
 from rerank.jobs.files.selection import Selection, select_files
-from rerank.jobs.options import candidate_set_option, home_option, ranker_options
+from rerank.jobs.options import candidate_set_option, home_option, ranker_options, top_k_option
 from rerank.jobs.scoring.answering import ScoreOptions
 from rerank.jobs.scoring.nightly import Night, nightly_text, run_night
 from rerank.jobs.scoring.plan import Existing, plan_score
@@ -218,13 +218,7 @@ def warn_of_left_out(source: Selection, line: ProgressLine) -> None:
 @click.argument("source", callback=selected)
 @click.argument("target", metavar="OUT")
 @column_options
-@click.option(
-    "--top-k",
-    type=click.IntRange(1, 1000),
-    default=20,
-    show_default=True,
-    help="Candidates written for each listing.",
-)
+@top_k_option
 @ranker_options
 @click.option(
     "--explain",
@@ -352,13 +346,7 @@ class Day(click.ParamType[date]):
     help="The day, which names the folder; default: today.",
 )
 @column_options
-@click.option(
-    "--top-k",
-    type=click.IntRange(1, 1000),
-    default=20,
-    show_default=True,
-    help="Candidates written for each listing.",
-)
+@top_k_option
 @click.option("--only-decisions", is_flag=True, help="Leave the list of candidates out.")
 @candidate_set_option
 @engine_options

@@ -29,7 +29,7 @@ from rerank.jobs.models.serving_traffic import (
     status_text,
     stop_canary,
 )
-from rerank.jobs.options import NumberRange, existing_file, format_option, home_option
+from rerank.jobs.options import NumberRange, existing_file, format_option, home_option, top_k_option
 from rerank.jobs.scoring.answering import ScoreOptions
 from rerank.jobs.scoring.plan import plan_score
 from rerank.jobs.scoring.run import ProgressLine
@@ -63,13 +63,7 @@ from rerank.workspace import Workspace
     help="Let both models answer every listing, not the challenger's share alone.",
 )
 @column_options
-@click.option(
-    "--top-k",
-    type=click.IntRange(1, 1000),
-    default=20,
-    show_default=True,
-    help="Candidates written for each listing.",
-)
+@top_k_option
 @click.option("--overwrite", is_flag=True, help="Replace outputs that exist.")
 @home_option
 @click.pass_context
@@ -173,13 +167,7 @@ def start(version: str, settings_file: Path | None, salt: str | None, why: str, 
 @click.argument("source", metavar="LISTINGS", callback=selected)
 @click.argument("target", metavar="OUT")
 @column_options
-@click.option(
-    "--top-k",
-    type=click.IntRange(1, 1000),
-    default=20,
-    show_default=True,
-    help="Candidates written for each listing.",
-)
+@top_k_option
 @click.option("--overwrite", is_flag=True, help="Replace outputs that exist.")
 @home_option
 @click.pass_context

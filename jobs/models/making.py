@@ -23,7 +23,7 @@ from rerank.index.errors import (
     RerankWarning,
     StoreError,
 )
-from rerank.index.records import shipped
+from rerank.index.records import N_CANDIDATES, shipped
 from rerank.jobs.models.monitoring import answer_distribution
 from rerank.jobs.serving import check_fit, schema_of_features
 from rerank.lifecycle.model_registry import (
@@ -367,7 +367,7 @@ def _card(
 
 
 _PART_LISTINGS, _SAMPLES_PART_FIGURES = 1000, 500
-_CUTOFFS = (1, 10, 20)
+_CUTOFFS = (1, 10, N_CANDIDATES)
 
 
 def part_figures(workspace: Workspace, kind: str, folder: Path) -> dict[str, Any]:

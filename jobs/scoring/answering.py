@@ -15,7 +15,7 @@ import pyarrow as pa
 from rerank.answers import CANDIDATE_SET_FIELD, OUTPUT_SCHEMA
 from rerank.explanation import NOTHING, explain_many
 from rerank.index.errors import MismatchError
-from rerank.index.records import Listing
+from rerank.index.records import N_CANDIDATES, Listing
 from rerank.index.text import normalise
 from rerank.jobs.files.listings import OUR_NAMES, ColumnNames, ListingBatch
 from rerank.jobs.serving import open_resolver
@@ -39,7 +39,7 @@ class ScoreOptions:
     :param cascade: a cross-encoder rescores the first few of uncertain listings.
     """
 
-    top_k: int = 20
+    top_k: int = N_CANDIDATES
     coverage: float | None = None
     only_decisions: bool = False
     columns: ColumnNames = OUR_NAMES

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from rerank.features.candidates import CANDIDATE_FEATURES
 from rerank.index.lexicon import TitleReading
 from rerank.index.name_evidence import NameEvidence
-from rerank.index.records import GpuRecord, Listing
+from rerank.index.records import N_CANDIDATES, GpuRecord, Listing
 from rerank.rankers.pairs import CANDIDATE_TYPE, candidate_reference
 from rerank.ranking import Candidates, Evidence, ModelTable
 from rerank.resolver import Resolver
@@ -20,7 +20,6 @@ from rerank.store.preferences import PreferenceItem
 INDEX_PREFIX = "index:"
 """Opens the embedding_id of a candidate: the vector of a gpu_id in the index that serves."""
 
-N_CANDIDATES = 20  # as the ranker was trained: features compare a listing's candidates
 _BATCH = 500
 
 
@@ -29,7 +28,7 @@ def candidate_items(
 ) -> dict[tuple[str, str], PreferenceItem]:
     """Return items of retrieved candidates, by (listing_id, gpu_id).
 
-    :param wanted: gpu_ids by listing_id; one that is not among the first 20 candidates of its
+    :param wanted: gpu_ids by listing_id; one that is not among the first candidates of its
         listing is left out; see `rerank.annotation.candidate_items` for those.
     """
     items: dict[tuple[str, str], PreferenceItem] = {}
@@ -102,7 +101,7 @@ def added_items(
 ) -> dict[tuple[str, str], PreferenceItem]:
     """Return items of GPUs that are not among their listing's candidates, by (listing_id, gpu_id).
 
-    Each GPU is judged behind the listing's first 20 candidates, without the others that are added,
+    Each GPU is judged behind the listing's first candidates, without the others that are added,
     so that its features depend on nothing else that is asked for.
 
     :param missing: listings with a gpu_id each; one that the registry lacks is left out.

@@ -12,9 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rerank.annotation.agreement import adjudication_of, label_of
-from rerank.annotation.candidate_items import N_CANDIDATES, items_of
+from rerank.annotation.candidate_items import items_of
 from rerank.bootstrap.generator import LabelledListing, generate
 from rerank.index.errors import FaultsError, InputError
+from rerank.index.records import N_CANDIDATES
 from rerank.rankers.pairs import CANDIDATE_TYPE, candidate_reference
 from rerank.resolver import Resolver
 from rerank.splits import Split, models_of

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from rerank.evaluation.gold import GoldListing
 from rerank.evaluation.outcomes import rank_of_models
 from rerank.index.errors import InputError
-from rerank.index.records import GpuRecord, Listing, Route
+from rerank.index.records import N_CANDIDATES, GpuRecord, Listing, Route
 from rerank.index.text import normalise, runs
 from rerank.ranking import Candidates, ModelTable
 from rerank.resolution import Resolution
@@ -159,8 +159,7 @@ def _tokens(text: str) -> frozenset[str]:
     return frozenset(run.text for run in runs(normalise(text)))
 
 
-N_CANDIDATES = 20
-ROUTE_CUTOFFS = (1, 3, 10, 20)
+ROUTE_CUTOFFS = (1, 3, 10, N_CANDIDATES)
 _BATCH = 500
 
 
@@ -172,7 +171,11 @@ class RoutedRetriever(Protocol):
         """The models candidates come from."""
 
     def retrieve(
-        self, listings: Sequence[Listing], *, n_candidates: int = 20, route: Route = Route.FUSED
+        self,
+        listings: Sequence[Listing],
+        *,
+        n_candidates: int = N_CANDIDATES,
+        route: Route = Route.FUSED,
     ) -> Candidates:
         """Return up to ``n_candidates`` variants of each listing, best first."""
 
@@ -202,7 +205,7 @@ LATENCY_WARM_UP = 20
 class ResolvesOne(Protocol):
     """What is timed."""
 
-    def resolve(self, listing: Listing, *, top_k: int = 20) -> Resolution:
+    def resolve(self, listing: Listing, *, top_k: int = N_CANDIDATES) -> Resolution:
         """Resolve one listing."""
 
 

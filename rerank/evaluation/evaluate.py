@@ -20,7 +20,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rerank.evaluation.baselines import (
-    N_CANDIDATES,
     ROUTE_CUTOFFS,
     Baseline,
     Latency,
@@ -59,7 +58,7 @@ from rerank.evaluation.runs import (
     record_set,
 )
 from rerank.index.errors import InputError
-from rerank.index.records import GpuRecord, Listing, Route
+from rerank.index.records import N_CANDIDATES, GpuRecord, Listing, Route
 from rerank.resolution import Resolution
 from rerank.store.database import Session, Store
 from rerank.store.rows import save_registry
@@ -439,10 +438,12 @@ _BATCH = 500
 class Resolves(Protocol):
     """What is evaluated: `rerank.resolver.Resolver`, or anything that answers like it."""
 
-    def resolve(self, listing: Listing, *, top_k: int = 20) -> Resolution:
+    def resolve(self, listing: Listing, *, top_k: int = N_CANDIDATES) -> Resolution:
         """Resolve one listing."""
 
-    def resolve_many(self, listings: Sequence[Listing], *, top_k: int = 20) -> Sequence[Resolution]:
+    def resolve_many(
+        self, listings: Sequence[Listing], *, top_k: int = N_CANDIDATES
+    ) -> Sequence[Resolution]:
         """Resolve listings, answers in their order."""
 
 

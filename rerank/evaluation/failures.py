@@ -22,7 +22,7 @@ from rerank.features.offers import OFFER_FEATURES
 from rerank.index.errors import InputError
 from rerank.index.lexicon import TitleReading
 from rerank.index.naming import parse_model
-from rerank.index.records import GpuRecord
+from rerank.index.records import N_CANDIDATES, GpuRecord
 from rerank.index.text import runs
 from rerank.ranking import Evidence, ModelTable
 from rerank.resolution import Resolution, ScoredCandidate
@@ -94,7 +94,8 @@ def failures(
 
     Importing LightGBM takes 2 s; some hundred failures then take a second.
 
-    :param answers: of this resolver with its default of 20 candidates, in the order of ``gold``.
+    :param answers: of this resolver with as many candidates as it takes unasked, in the order of
+        ``gold``.
     :param limit: how many failures are analysed, from 0.
     :raises InputError: if the limit is negative or answers are not those of the resolver.
     """
@@ -194,7 +195,6 @@ def _rounded(value: float) -> float:
     return round(float(value), 4)
 
 
-N_CANDIDATES = 20
 NO_ROW = -1
 
 Shares = NDArray[np.float64]

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rerank.index.errors import InputError
+from rerank.index.records import N_CANDIDATES
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
@@ -676,7 +677,7 @@ METRICS = (
     PRECISION_AT_1,
     recall(3),
     recall(10),
-    recall(20),
+    recall(N_CANDIDATES),
     MRR,
     NDCG_AT_10,
     ROC_AUC,

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from rerank.evaluation.baselines import N_CANDIDATES
 from rerank.evaluation.gold import GoldKind, GoldListing, canonical_key
 from rerank.evaluation.outcomes import GRADED_PLACES, grade
 from rerank.features.candidates import CandidateFeatures
 from rerank.features.cues import CueHits, CueReader
 from rerank.index.errors import InputError
+from rerank.index.records import N_CANDIDATES
 from rerank.ranking import CandidateSource, ModelTable, RankingBatch
 from rerank.resolution import ScoredCandidate
 

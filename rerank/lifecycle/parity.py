@@ -15,7 +15,7 @@ from rerank.bootstrap.generator import generate
 from rerank.features.candidates import CANDIDATE_FEATURES
 from rerank.features.offers import OFFER_FEATURES
 from rerank.index.errors import ArtifactError, MismatchError
-from rerank.index.records import GpuRecord, Listing
+from rerank.index.records import N_CANDIDATES, GpuRecord, Listing
 from rerank.model import RerankModel
 from rerank.resolution import Resolution
 
@@ -38,7 +38,9 @@ class ReferenceAnswerer(Protocol):
     def index_version(self) -> str:
         """The version of the index that proposes."""
 
-    def resolve_many(self, listings: Sequence[Listing], *, top_k: int = 20) -> list[Resolution]:
+    def resolve_many(
+        self, listings: Sequence[Listing], *, top_k: int = N_CANDIDATES
+    ) -> list[Resolution]:
         """Resolve listings, answers in their order."""
 
 

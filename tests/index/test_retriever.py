@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from rerank.index.embedder import HashEmbedder, descriptor
-from rerank.index.records import GpuRecord, Listing, Route
-from rerank.index.retriever import DEFAULT_CANDIDATES, Retriever
+from rerank.index.records import N_CANDIDATES, GpuRecord, Listing, Route
+from rerank.index.retriever import Retriever
 from rerank.index.vector_index import FaissIndex, IndexKind
 
 MakeRetriever = Callable[[Sequence[GpuRecord]], Retriever]
@@ -52,7 +52,7 @@ def test_vectors_alone_find_names_written_as_in_the_registry(tiny_retriever: Ret
 
 def test_every_route_stays_within_its_limits(tiny_retriever: Retriever) -> None:
     for route in Route:
-        for limit in (1, 2, 5, DEFAULT_CANDIDATES):
+        for limit in (1, 2, 5, N_CANDIDATES):
             batch = tiny_retriever.retrieve(LISTINGS, n_candidates=limit, route=route)
             counts = np.diff(batch.offsets)
             assert batch.offsets[0] == 0
