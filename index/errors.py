@@ -39,12 +39,16 @@ class FaultsError(InputError):
     """All faults of one input, reported together."""
 
     def __init__(self, heading: str, faults: Sequence[str]) -> None:
-        self.faults = tuple(faults)
+        self.heading, self.faults = heading, tuple(faults)
         lines = [f"{heading}: {len(faults)} fault{'s' if len(faults) != 1 else ''}"]
         lines += [f"  - {fault}" for fault in faults[:_MAX_FAULTS_SHOWN]]
         if len(faults) > _MAX_FAULTS_SHOWN:
             lines.append(f"  ... and {len(faults) - _MAX_FAULTS_SHOWN} more")
         super().__init__("\n".join(lines))
+
+    def __reduce__(self) -> tuple[type[FaultsError], tuple[str, tuple[str, ...]]]:
+        """Pickle as it was made: workers raise it in their parent."""
+        return type(self), (self.heading, self.faults)
 
 
 class ArtifactError(RerankError):

@@ -415,7 +415,7 @@ def train_cross_encoder(
     :raises ArtifactError: if the output is a file.
     :raises MissingExtraError: if peft or bitsandbytes is not installed.
     """
-    settings = read_settings(config)
+    settings = read_settings(CrossEncoderSettings, config)
     target = output or (Path(settings.output) if settings.output else None)
     target = target or workspace.cross_encoder_folder
     check_replaceable(target, kind=CROSS_ENCODER_KIND)

@@ -12,6 +12,7 @@
     HOME/reports/reranker_metrics.json, reranker_report.html   what `rerank evaluate` found
     HOME/reports/reranker_ablation.json   what `rerank ablate` found
     HOME/reports/rankers.json             what `rerank compare-rankers` found
+    HOME/promotion.yaml, canary.yaml      gates and guardrails of one's own
     HOME/store.duckdb               what people said and what was measured
 
 Heavy libraries are imported where they are needed, so that importing `jobs` costs nothing.
@@ -74,6 +75,11 @@ class Workspace:
         :raises ArtifactError: if the file is damaged.
         """
         return read_pointer(self.pointer_path)
+
+    def settings_file(self, name: str) -> Path | None:
+        """Return the workspace's own file of settings; None leaves it to the defaults."""
+        path = self.home / f"{name}.yaml"
+        return path if path.is_file() else None
 
     def versions_folder(self, kind: str) -> Path:
         """Return where the versions of a kind lie, a folder each."""

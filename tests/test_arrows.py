@@ -36,6 +36,8 @@ HOMES = {
     "peft": {"rerank/cross_encoder/base_model.py"},
     "optuna": {"rerank/rankers/dual_experiment.py"},
     "onnxruntime": {"index/artifacts.py", "rerank/cross_encoder/finetuning.py"},
+    "pydantic": {"rerank/settings.py"},
+    "pydantic_core": {"rerank/settings.py"},
     "ray": {"jobs/scoring/ray_engine.py"},
     "sentence_transformers": {"index/embedder_training.py", "index/sentence_embedder.py"},
     "torch": {

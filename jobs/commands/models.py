@@ -299,7 +299,7 @@ def models_list_command(kind: str | None, output_format: str, home: Path) -> Non
     "settings",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     metavar="FILE",
-    help="Gates; default: ./configs/promotion.yaml, without it those that it ships with.",
+    help="Gates; default: promotion.yaml in the workspace, without it those that it ships with.",
 )
 @click.option(
     "--gold",

@@ -33,8 +33,9 @@ from rerank.jobs.options import NumberRange, existing_file, format_option, home_
 from rerank.jobs.scoring.answering import ScoreOptions
 from rerank.jobs.scoring.plan import plan_score
 from rerank.jobs.scoring.run import ProgressLine
-from rerank.lifecycle.canary import CanarySettings, read_canary_settings
+from rerank.lifecycle.canary import CanarySettings
 from rerank.lifecycle.model_registry import ModelRegistry
+from rerank.settings import read_settings
 from rerank.workspace import Workspace
 
 
@@ -116,9 +117,6 @@ def models_ab_command(
     context.exit(1 if summary.failures else 0)
 
 
-_OWN_SETTINGS = Path("configs") / "canary.yaml"
-
-
 @click.group("canary")
 def models_canary_command() -> None:
     """Give a version a growing share of the listings, watched, until it is champion.
@@ -142,7 +140,7 @@ def models_canary_command() -> None:
     "settings_file",
     metavar="FILE",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="Steps and guardrails; default: ./configs/canary.yaml, without it those that "
+    help="Steps and guardrails; default: canary.yaml in the workspace, without it those that "
     "it ships with.",
 )
 @click.option("--salt", help="Of the split of listings; default: the canary's own name.")
@@ -155,10 +153,10 @@ def start(version: str, settings_file: Path | None, salt: str | None, why: str, 
     Example:
       rerank models canary start challenger --why "trained on May's annotations"
     """
-    if settings_file is None and _OWN_SETTINGS.is_file():
-        settings_file = _OWN_SETTINGS
-    settings = CanarySettings() if settings_file is None else read_canary_settings(settings_file)
-    registry = ModelRegistry(Workspace(home))
+    workspace = Workspace(home)
+    path = settings_file or workspace.settings_file("canary")
+    settings = CanarySettings() if path is None else read_settings(CanarySettings, path)
+    registry = ModelRegistry(workspace)
     state = start_canary(registry, registry.find(version), settings, salt=salt, why=why)
     click.echo(status_text(state))
 

@@ -42,8 +42,9 @@ from rerank.rankers.dual_experiment import check_output, train_dual
 from rerank.rankers.kinds import RankerFolder, RankerKind
 from rerank.rankers.pairs import DEFAULT_BAD_SHARE
 from rerank.rankers.pairwise import DEFAULT_NAME, TrainingPlan
-from rerank.rankers.parameters import Loss, PairwiseParameters, read_config, with_bounds
+from rerank.rankers.parameters import DualConfig, Loss, PairwiseParameters, with_bounds
 from rerank.rankers.scored import read_scored
+from rerank.settings import read_settings
 from rerank.training.sets import TrainingParameters
 from rerank.workspace import Workspace
 
@@ -213,7 +214,7 @@ def train_dual_command(
       rerank train-dual --config configs/dual_gpu.yaml --data gpu.jsonl
       rerank train-dual --config configs/cotrr_lite.yaml --trials 30 --minutes 10
     """
-    config = with_bounds(read_config(settings), trials=trials, minutes=minutes)
+    config = with_bounds(read_settings(DualConfig, settings), trials=trials, minutes=minutes)
     path = data or (Path(config.data) if config.data else None)
     if path is None:
         raise click.UsageError(f"--data: neither it nor the key 'data' of {settings} names a file")

@@ -457,9 +457,6 @@ def _worst(slices: Sequence[SliceGain]) -> list[dict[str, Any]]:
     ]
 
 
-_SETTINGS = Path("configs") / "promotion.yaml"
-
-
 def judged_by_gates(
     workspace: Workspace,
     candidate: VersionRef,
@@ -470,13 +467,13 @@ def judged_by_gates(
 ) -> tuple[str, Judged]:
     """Return the gates with their figures as text, and what the history keeps of them.
 
-    :param settings: None for those of the folder this runs in, else the defaults.
+    :param settings: None for the workspace's own, without them the defaults.
     :raises ArtifactError: if the candidate is damaged or does not fit the index.
     :raises FaultsError: if the settings are faulty.
     """
     from rerank.lifecycle.gates import PromotionSettings, read_promotion_settings
 
-    path = settings or (_SETTINGS if _SETTINGS.is_file() else None)
+    path = settings or workspace.settings_file("promotion")
     chosen = PromotionSettings() if path is None else read_promotion_settings(path)
     verdict = judge(workspace, candidate, champion, chosen, gold=gold, progress=progress)
     gates = [gate.as_dict() for gate in verdict.gates]

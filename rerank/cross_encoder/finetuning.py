@@ -634,7 +634,9 @@ def open_trained(folder: Path, base_folder: Path) -> TorchScorer:
             f"{folder}: trained on {manifest.parameters['settings']['model']['name']} with weights "
             f"{expected}, but {base_folder} has {found}; give the model it was trained on"
         )
-    settings = settings_of(manifest.parameters["settings"], name=f"{folder}: settings")
+    settings = settings_of(
+        CrossEncoderSettings, manifest.parameters["settings"], where=f"{folder}: settings"
+    )
     base = load_base(base_folder, quantization=settings.quantization, seed=settings.seed)
     model = load_adapter(base, folder / LAYOUT.adapter)
     tokenizer_json = (folder / LAYOUT.tokenizer).read_text(encoding="utf-8")

@@ -1,68 +1,38 @@
 """What a training run of the cross-encoder is told: the keys of its YAML file, with their limits.
 
-Each field names its type, its default and what it may be; `rerank.cross_encoder.settings_reading`
-checks a file against them.
+Each field names its type, its default and what it may be; `rerank.settings` checks a file.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
+from typing import Annotated
 
-LIMITS = "limits"
-"""The key of a field's metadata that holds its `Limits`."""
+from rerank.settings import FLAG, TEXT, Expected, Settings, above, at_least, between, one_of
 
 ALL_LINEAR = "all-linear"
 """The only entry of ``lora.targets`` that stands for every linear layer but those of the head."""
 
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What a value may be: between two numbers, both included unless said, or one of some words."""
-
-    least: float | None = None
-    most: float | None = None
-    above: float | None = None
-    words: tuple[str, ...] = ()
-
-    def fault(self, value: Any) -> str | None:
-        """Return what was expected instead of a value of the right type; None if it may stand."""
-        if self.words:
-            return None if value in self.words else f"one of {', '.join(self.words)}"
-        if isinstance(value, str):
-            return None if value.strip() else "some text"
-        bounds = {"at least": self.least, "more than": self.above, "at most": self.most}
-        met = {
-            "at least": self.least is None or value >= self.least,
-            "more than": self.above is None or value > self.above,
-            "at most": self.most is None or value <= self.most,
-        }
-        if all(met.values()):
-            return None
-        return " and ".join(f"{word} {at:g}" for word, at in bounds.items() if at is not None)
-
-
-def _limited(default: Any, **limits: Any) -> Any:
-    return field(default=default, metadata={LIMITS: Limits(**limits)})
-
-
-def _required() -> Any:
-    return field(metadata={LIMITS: Limits()})
+_TARGETS = Expected(
+    "a list of texts, at least one name or [all-linear]",
+    lambda names: bool(names) and all(names),
+    convert=lambda names: [names] if isinstance(names, str) else names,
+)
 
 
 @dataclass(frozen=True, slots=True)
-class ModelSettings:
+class ModelSettings(Settings):
     """``model``.
 
     :param name: a folder, an installed package with a model folder, or a name on the hub; any
         model that transformers can give a head for sequence classification.
     """
 
-    name: str = _required()
+    name: Annotated[str, TEXT]
 
 
 @dataclass(frozen=True, slots=True)
-class DataSettings:
+class DataSettings(Settings):
     """``data``.
 
     :param train: a file of query packs, JSONL.
@@ -71,26 +41,33 @@ class DataSettings:
     :param max_malformed_share: how many malformed lines of a file are passed over with a warning.
     """
 
-    train: str = _required()
-    valid: str | None = _limited(None)
-    valid_share: float = _limited(0.1, above=0, most=0.5)
-    max_malformed_share: float = _limited(0.01, least=0, most=1)
+    train: Annotated[str, TEXT]
+    valid: Annotated[str, TEXT] | None = None
+    valid_share: Annotated[float, above(0, 0.5)] = 0.1
+    max_malformed_share: Annotated[float, between(0, 1)] = 0.01
 
 
 @dataclass(frozen=True, slots=True)
-class LengthSettings:
+class LengthSettings(Settings):
     """``lengths``, in tokens.
 
     :param pair: query, document and special tokens; what is longer loses its end, the longer first.
     :param query: what is read of a query at most.
     """
 
-    pair: int = _limited(96, least=8, most=8192)
-    query: int = _limited(64, least=1, most=8192)
+    pair: Annotated[int, between(8, 8192)] = 96
+    query: Annotated[int, between(1, 8192)] = 64
+
+    def __post_init__(self) -> None:
+        if self.query > self.pair - 4:
+            raise ValueError(
+                f"query: expected at most lengths.pair - 4 = {self.pair - 4}, so that a document "
+                f"has room beside it, found {self.query}"
+            )
 
 
 @dataclass(frozen=True, slots=True)
-class SamplingSettings:
+class SamplingSettings(Settings):
     """``sampling``: what is drawn of each query in each epoch.
 
     :param positives: positives at most.
@@ -99,38 +76,38 @@ class SamplingSettings:
         documents of other queries.
     """
 
-    positives: int = _limited(2, least=1, most=1000)
-    negatives: int = _limited(4, least=1, most=1000)
-    hard_share: float = _limited(0.75, least=0, most=1)
+    positives: Annotated[int, between(1, 1000)] = 2
+    negatives: Annotated[int, between(1, 1000)] = 4
+    hard_share: Annotated[float, between(0, 1)] = 0.75
 
 
 @dataclass(frozen=True, slots=True)
-class LossSettings:
+class LossSettings(Settings):
     """``loss``: max(0, margin - (positive's score - negative's score)), averaged over pairs."""
 
-    margin: float = _limited(1.0, above=0, most=100)
+    margin: Annotated[float, above(0, 100)] = 1.0
 
 
 @dataclass(frozen=True, slots=True)
-class OptimizerSettings:
+class OptimizerSettings(Settings):
     """``optimizer``: AdamW (Loshchilov and Hutter, arXiv:1711.05101)."""
 
-    name: str = _limited("adamw", words=("adamw",))
-    learning_rate: float = _limited(5e-4, above=0, most=1)
-    weight_decay: float = _limited(0.01, least=0, most=1)
-    max_grad_norm: float = _limited(1.0, above=0, most=1000)
+    name: Annotated[str, one_of("adamw")] = "adamw"
+    learning_rate: Annotated[float, above(0, 1)] = 5e-4
+    weight_decay: Annotated[float, between(0, 1)] = 0.01
+    max_grad_norm: Annotated[float, above(0, 1000)] = 1.0
 
 
 @dataclass(frozen=True, slots=True)
-class ScheduleSettings:
+class ScheduleSettings(Settings):
     """``schedule``: the learning rate over the steps; a warmup from 0, then as its name says."""
 
-    name: str = _limited("linear", words=("linear", "cosine", "constant"))
-    warmup_share: float = _limited(0.1, least=0, most=0.9)
+    name: Annotated[str, one_of("linear", "cosine", "constant")] = "linear"
+    warmup_share: Annotated[float, between(0, 0.9)] = 0.1
 
 
 @dataclass(frozen=True, slots=True)
-class StepSettings:
+class StepSettings(Settings):
     """``steps``; a step is one change of the weights.
 
     :param max_steps: end sooner than ``epochs`` say; null for no bound.
@@ -140,39 +117,39 @@ class StepSettings:
     :param checkpoint_every: steps between checkpoints.
     """
 
-    epochs: int = _limited(2, least=1, most=10_000)
-    max_steps: int | None = _limited(None, least=1)
-    batch_queries: int = _limited(8, least=1, most=10_000)
-    accumulate: int = _limited(1, least=1, most=10_000)
-    validate_every: int | None = _limited(None, least=1)
-    checkpoint_every: int = _limited(50, least=1)
+    epochs: Annotated[int, between(1, 10_000)] = 2
+    max_steps: Annotated[int, at_least(1)] | None = None
+    batch_queries: Annotated[int, between(1, 10_000)] = 8
+    accumulate: Annotated[int, between(1, 10_000)] = 1
+    validate_every: Annotated[int, at_least(1)] | None = None
+    checkpoint_every: Annotated[int, at_least(1)] = 50
 
 
 @dataclass(frozen=True, slots=True)
-class LoraSettings:
+class LoraSettings(Settings):
     """``lora``: low-rank adapters (Hu et al., arXiv:2106.09685); the head is trained whole.
 
     :param targets: ends of the names of linear layers that get an adapter, or ``all-linear``.
     """
 
-    r: int = _limited(8, least=1, most=1024)
-    alpha: float = _limited(16.0, above=0, most=10_000)
-    dropout: float = _limited(0.05, least=0, most=0.9)
-    targets: tuple[str, ...] = _limited((ALL_LINEAR,))
+    r: Annotated[int, between(1, 1024)] = 8
+    alpha: Annotated[float, above(0, 10_000)] = 16.0
+    dropout: Annotated[float, between(0, 0.9)] = 0.05
+    targets: Annotated[tuple[str, ...], _TARGETS] = (ALL_LINEAR,)
 
 
 @dataclass(frozen=True, slots=True)
-class ExportSettings:
+class ExportSettings(Settings):
     """``export``.
 
     :param int8: write a second graph with weights of 8 bits.
     """
 
-    int8: bool = _limited(False)
+    int8: Annotated[bool, FLAG] = False
 
 
 @dataclass(frozen=True, slots=True)
-class CrossEncoderSettings:
+class CrossEncoderSettings(Settings):
     """All keys of the YAML file.
 
     :param seed: of what is drawn, the head's first weights and dropout.
@@ -192,7 +169,7 @@ class CrossEncoderSettings:
     steps: StepSettings = StepSettings()
     lora: LoraSettings = LoraSettings()
     export: ExportSettings = ExportSettings()
-    seed: int = _limited(7, least=0, most=2**31 - 1)
-    output: str | None = _limited(None)
-    precision: str = _limited("fp32", words=("fp32", "bf16"))
-    quantization: str = _limited("none", words=("none", "nf4"))
+    seed: Annotated[int, between(0, 2**31 - 1)] = 7
+    output: Annotated[str, TEXT] | None = None
+    precision: Annotated[str, one_of("fp32", "bf16")] = "fp32"
+    quantization: Annotated[str, one_of("none", "nf4")] = "none"

@@ -9,10 +9,10 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from enum import Enum
-from pathlib import Path
-from typing import Any
+from itertools import pairwise
+from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,17 +39,20 @@ from rerank.evaluation.metrics import (
 )
 from rerank.evaluation.outcomes import Outcomes, judge
 from rerank.evaluation.paired import PairedCounts
-from rerank.index.errors import ArtifactError, FaultsError, InputError
+from rerank.index.errors import ArtifactError, InputError
 from rerank.lifecycle.gates import as_gain
 from rerank.lifecycle.versions import VersionRef, checked_name
 from rerank.resolution import Resolution
-from rerank.settings import number, read_yaml, section_of
+from rerank.settings import Expected, Settings, as_content, between, settings_of
 
-DEFAULT_STEPS = (0.01, 0.1, 0.5)
+_RISING_SHARES = Expected(
+    "a list of rising shares, each more than 0 and less than 1",
+    lambda steps: 0 < len(steps) and all(a < b for a, b in pairwise((0, *steps, 1))),
+)
 
 
 @dataclass(frozen=True, slots=True)
-class GuardrailLimits:
+class GuardrailLimits(Settings):
     """How far a challenger may fall behind the champion on the listings both answer.
 
     :param accepted_loss: of the share accepted, in parts of 1.
@@ -59,15 +62,15 @@ class GuardrailLimits:
     :param error_rate: share of the listings on which it raises an error.
     """
 
-    accepted_loss: float = number(0.01, 0.0001, 1)
-    no_match_change: float = number(0.02, 0.0001, 1)
-    psi: float = number(0.1, 0.001, 10)
-    latency_ratio: float = number(1.5, 0.01, 1000)
-    error_rate: float = number(0.001, 1e-6, 0.99)
+    accepted_loss: Annotated[float, between(0.0001, 1)] = 0.01
+    no_match_change: Annotated[float, between(0.0001, 1)] = 0.02
+    psi: Annotated[float, between(0.001, 10)] = 0.1
+    latency_ratio: Annotated[float, between(0.01, 1000)] = 1.5
+    error_rate: Annotated[float, between(1e-6, 0.99)] = 0.001
 
 
 @dataclass(frozen=True, slots=True)
-class CanarySettings:
+class CanarySettings(Settings):
     """All keys of the file.
 
     :param steps: shares of the listings that the challenger answers, rising.
@@ -77,11 +80,11 @@ class CanarySettings:
     :param group: listings timed together; each group gives one ratio of times.
     """
 
-    steps: tuple[float, ...] = DEFAULT_STEPS
-    window_listings: int = number(250, 20, 1_000_000)
-    windows_per_step: int = number(4, 1, 1000)
-    alpha: float = number(0.05, 1e-6, 0.5)
-    group: int = number(25, 1, 10_000)
+    steps: Annotated[tuple[float, ...], _RISING_SHARES] = (0.01, 0.1, 0.5)
+    window_listings: Annotated[int, between(20, 1_000_000)] = 250
+    windows_per_step: Annotated[int, between(1, 1000)] = 4
+    alpha: Annotated[float, between(1e-6, 0.5)] = 0.05
+    group: Annotated[int, between(1, 10_000)] = 25
     guardrails: GuardrailLimits = field(default_factory=GuardrailLimits)
 
     @property
@@ -93,50 +96,6 @@ class CanarySettings:
     def planned(self) -> int:
         """Listings of the whole canary."""
         return self.step_listings * len(self.steps)
-
-    def as_json(self) -> dict[str, Any]:
-        """Return the keys and values of the file."""
-        return {**asdict(self), "steps": list(self.steps)}
-
-
-def read_canary_settings(path: Path) -> CanarySettings:
-    """Read a YAML file; what it does not say keeps its default.
-
-    :raises InputError: if it cannot be read as YAML.
-    :raises FaultsError: if keys are unknown, or values of the wrong type or size.
-    """
-    return canary_settings_of(read_yaml(path), name=str(path))
-
-
-def canary_settings_of(content: Any, *, name: str = "settings") -> CanarySettings:
-    """Return the settings that keys and values say.
-
-    :param name: what errors call them.
-    :raises FaultsError: as `read_canary_settings`.
-    """
-    content = {} if content is None else content
-    if not isinstance(content, Mapping):
-        raise FaultsError(name, [f"expected keys and values, found {content!r:.40}"])
-    faults: list[str] = []
-    others = {key: value for key, value in content.items() if key != "steps"}
-    settings: CanarySettings = section_of(CanarySettings, others, "", faults)
-    steps = content.get("steps", list(DEFAULT_STEPS))
-    if not _are_steps(steps):
-        faults.append(
-            "steps: expected a list of rising shares, each more than 0 and less than 1, found "
-            f"{steps!r:.60}"
-        )
-    if faults:
-        raise FaultsError(name, faults)
-    return replace(settings, steps=tuple(float(step) for step in steps))
-
-
-def _are_steps(steps: Any) -> bool:
-    if not isinstance(steps, list) or not steps:
-        return False
-    if not all(isinstance(each, float) and 0 < each < 1 for each in steps):
-        return False
-    return steps == sorted(set(steps))
 
 
 class CanaryOutcome(Enum):
@@ -185,7 +144,7 @@ class CanaryState:
             "challenger": self.challenger.as_dict(),
             "champion": self.champion.as_dict(),
             "salt": self.salt,
-            "settings": self.settings.as_json(),
+            "settings": as_content(self.settings),
             "windows": self.windows,
             "counts": self.counts.as_json(),
         }
@@ -202,7 +161,7 @@ class CanaryState:
                 _ref(content["challenger"]),
                 _ref(content["champion"]),
                 str(content["salt"]),
-                canary_settings_of(content["settings"]),
+                settings_of(CanarySettings, content["settings"]),
                 int(content["windows"]),
                 PairedCounts.from_json(content["counts"]),
             )

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,8 +16,7 @@ from rerank.evaluation.metrics import METRICS, Better, Metric, metric_named
 from rerank.evaluation.outcomes import Outcomes
 from rerank.evaluation.paired import Pairing
 from rerank.evaluation.runs import NO_MATCH, SLICES, UNKNOWN
-from rerank.index.errors import FaultsError, InputError
-from rerank.settings import number, read_yaml, section_of, unknown_keys
+from rerank.settings import FLAG, TEXTS, Settings, between, one_of, read_settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,7 +196,11 @@ PAIRED_METRICS = tuple(
     metric.name for metric in METRICS if metric.over in (None, "is_match", "is_nil")
 )
 
-_METRIC_NAMES = tuple(metric.name for metric in METRICS)
+_Slice = Annotated[str, one_of(SET_SLICE, *SLICES)]
+# A metric is a share, and so are what it must reach and what it may lose.
+_Share = Annotated[float, between(-1, 1)]
+_AnyMetric = Annotated[str, one_of(*(metric.name for metric in METRICS))]
+_PairedMetric = Annotated[str, one_of(*PAIRED_METRICS)]
 DEFAULT_FLOORS: Mapping[str, Bounds] = {
     HARD_SET: {
         "precision_at_1": 0.90,
@@ -218,7 +221,7 @@ DEFAULT_GAIN: Bounds = {"precision_at_1": -0.003, "accepted_share": -0.01}
 
 
 @dataclass(frozen=True, slots=True)
-class SetSettings:
+class SetSettings(Settings):
     """What is measured on.
 
     :param hard_set: the shipped hard set.
@@ -227,26 +230,32 @@ class SetSettings:
     :param gold: gold files; a path counts from the folder of the settings' file.
     """
 
-    hard_set: bool = True
-    generated: int = number(4000, 0, 1_000_000)
-    annotations: bool = True
-    gold: tuple[str, ...] = ()
+    hard_set: Annotated[bool, FLAG] = True
+    generated: Annotated[int, between(0, 1_000_000)] = 4000
+    annotations: Annotated[bool, FLAG] = True
+    gold: Annotated[tuple[str, ...], TEXTS] = ()
 
 
 @dataclass(frozen=True, slots=True)
-class GainSettings:
+class GainSettings(Settings):
     """What the candidate must gain over the champion, over all sets together.
 
     :param require: at least one of the metrics must be better beyond chance.
     :param lowest: of each metric, the least that the low end of the interval of its gain may be.
     """
 
-    require: bool = False
-    lowest: Bounds = field(default_factory=lambda: dict(DEFAULT_GAIN))
+    require: Annotated[bool, FLAG] = False
+    lowest: Mapping[_PairedMetric, _Share] = field(default_factory=lambda: dict(DEFAULT_GAIN))
+
+    def __post_init__(self) -> None:
+        if self.require and not self.lowest:
+            raise ValueError(
+                "require: expected a metric in gain.lowest that is to gain, found none"
+            )
 
 
 @dataclass(frozen=True, slots=True)
-class SliceSettings:
+class SliceSettings(Settings):
     """Which parts of the listings must not get worse.
 
     :param guarded: slices of `rerank evaluate`, and ``set``.
@@ -255,30 +264,34 @@ class SliceSettings:
     :param level: chance that any slice of an equal model is taken for worse.
     """
 
-    guarded: tuple[str, ...] = GUARDED
-    metrics: tuple[str, ...] = ("precision_at_1", "accepted_share", "nil_false_match_rate")
-    min_listings: int = number(30, 1, 1_000_000)
-    level: float = number(0.05, 1e-4, 0.5)
+    guarded: tuple[_Slice, ...] = GUARDED
+    metrics: tuple[_PairedMetric, ...] = (
+        "precision_at_1",
+        "accepted_share",
+        "nil_false_match_rate",
+    )
+    min_listings: Annotated[int, between(1, 1_000_000)] = 30
+    level: Annotated[float, between(1e-4, 0.5)] = 0.05
 
 
 @dataclass(frozen=True, slots=True)
-class LatencySettings:
+class LatencySettings(Settings):
     """How long one listing may take, the fastest of its runs; ratios are to the champion.
 
     :param listings: how many are timed; 0 for none, and no budget.
     :param runs: of each listing by each model, in turns.
     """
 
-    listings: int = number(200, 0, 100_000)
-    runs: int = number(3, 1, 100)
-    p50_ms: float = number(10.0, 0.001, 1e6)
-    p99_ms: float = number(40.0, 0.001, 1e6)
-    p50_ratio: float = number(1.5, 0.01, 1e6)
-    p99_ratio: float = number(3.0, 0.01, 1e6)
+    listings: Annotated[int, between(0, 100_000)] = 200
+    runs: Annotated[int, between(1, 100)] = 3
+    p50_ms: Annotated[float, between(0.001, 1e6)] = 10.0
+    p99_ms: Annotated[float, between(0.001, 1e6)] = 40.0
+    p50_ratio: Annotated[float, between(0.01, 1e6)] = 1.5
+    p99_ratio: Annotated[float, between(0.01, 1e6)] = 3.0
 
 
 @dataclass(frozen=True, slots=True)
-class PromotionSettings:
+class PromotionSettings(Settings):
     """All gates.
 
     :param samples: resamples behind each interval; ``seed`` draws them.
@@ -288,86 +301,27 @@ class PromotionSettings:
         better; a set that is not measured is not judged.
     """
 
-    seed: int = number(20, 0, 2**31 - 1)
-    samples: int = number(1000, 20, 100_000)
-    size_mb: float = number(60.0, 0.001, 1e6)
-    parity: bool = False
+    seed: Annotated[int, between(0, 2**31 - 1)] = 20
+    samples: Annotated[int, between(20, 100_000)] = 1000
+    size_mb: Annotated[float, between(0.001, 1e6)] = 60.0
+    parity: Annotated[bool, FLAG] = False
     sets: SetSettings = field(default_factory=SetSettings)
     gain: GainSettings = field(default_factory=GainSettings)
     slices: SliceSettings = field(default_factory=SliceSettings)
     latency: LatencySettings = field(default_factory=LatencySettings)
-    floors: Mapping[str, Bounds] = field(default_factory=lambda: dict(DEFAULT_FLOORS))
+    floors: Mapping[str, Mapping[_AnyMetric, _Share]] = field(
+        default_factory=lambda: dict(DEFAULT_FLOORS)
+    )
 
 
 def read_promotion_settings(path: Path) -> PromotionSettings:
     """Read and check a file of settings; its gold files count from its own folder.
 
-    :raises InputError: if the file cannot be read or is no YAML mapping.
-    :raises FaultsError: with all unknown keys and all values that cannot be.
+    :raises InputError: as `rerank.settings.read_settings`.
     """
-    settings = promotion_settings_of(read_yaml(path) or {}, where=str(path))
+    settings = read_settings(PromotionSettings, path)
     gold = tuple(str(path.parent / name) for name in settings.sets.gold)
     return replace(settings, sets=replace(settings.sets, gold=gold))
-
-
-def promotion_settings_of(content: object, *, where: str = "settings") -> PromotionSettings:
-    """Check a mapping as read from YAML.
-
-    :raises InputError: if it is no mapping.
-    :raises FaultsError: with all its faults.
-    """
-    if not isinstance(content, Mapping):
-        raise InputError(f"{where}: expected keys and values, found {type(content).__name__}")
-    faults: list[str] = []
-    rest = dict(content)
-    floors = _floors(rest.pop("floors", DEFAULT_FLOORS), faults)
-    gain, lowest = rest.get("gain"), DEFAULT_GAIN
-    if isinstance(gain, Mapping):
-        rest["gain"] = {key: value for key, value in gain.items() if key != "lowest"}
-        lowest = _bounds(gain.get("lowest", lowest), "gain.lowest", PAIRED_METRICS, faults)
-    settings: PromotionSettings = section_of(PromotionSettings, rest, "", faults)
-    faults += _odd_names(settings.slices.guarded, "slices.guarded", (SET_SLICE, *SLICES))
-    faults += _odd_names(settings.slices.metrics, "slices.metrics", PAIRED_METRICS)
-    if settings.gain.require and not lowest:
-        faults.append("gain.require: expected a metric in gain.lowest that is to gain, found none")
-    if faults:
-        raise FaultsError(where, faults)
-    return replace(settings, floors=floors, gain=replace(settings.gain, lowest=lowest))
-
-
-def _floors(content: object, faults: list[str]) -> dict[str, Bounds]:
-    if not isinstance(content, Mapping):
-        faults.append(f"floors: expected sets with their metrics, found {content!r:.40}")
-        return {}
-    return {
-        str(name): _bounds(bounds, f"floors.{name}", _METRIC_NAMES, faults)
-        for name, bounds in content.items()
-    }
-
-
-def _bounds(
-    content: object, where: str, known: Sequence[str], faults: list[str]
-) -> dict[str, float]:
-    """Return bounds by metric; metrics are shares, so bounds lie between -1 and 1."""
-    if not isinstance(content, Mapping):
-        faults.append(f"{where}: expected metrics with their bounds, found {content!r:.40}")
-        return {}
-    faults += unknown_keys(content, list(known), f"{where}.")
-    found = {}
-    for name, value in content.items():
-        if isinstance(value, bool) or not isinstance(value, int | float) or not -1 <= value <= 1:
-            faults.append(f"{where}.{name}: expected a number from -1 to 1, found {value!r:.40}")
-        else:
-            found[str(name)] = float(value)
-    return found
-
-
-def _odd_names(names: Sequence[str], where: str, known: Sequence[str]) -> list[str]:
-    return [
-        f"{where}: expected some of {', '.join(known)}; found {name!r:.40}"
-        for name in names
-        if name not in known
-    ]
 
 
 Bools = NDArray[np.bool_]

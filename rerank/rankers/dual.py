@@ -24,9 +24,10 @@ from rerank.rankers.inputs import (
     gap_to_best,
 )
 from rerank.rankers.networks import MemberOutputs, OnnxEnsemble
-from rerank.rankers.parameters import DualConfig, as_content, config_of
+from rerank.rankers.parameters import DualConfig
 from rerank.rankers.scored import ScoredSet
 from rerank.ranking import RankingBatch
+from rerank.settings import as_content, settings_of
 
 Doubles = NDArray[np.float64]
 Inputs = NDArray[np.float32]
@@ -114,7 +115,7 @@ class DualModel:
             network=OnnxEnsemble(onnx),
             conflict_calibrator=_calibrator_of(knots["conflict"]),
             error_calibrator=_calibrator_of(knots["error"]),
-            config=config_of(own["config"]),
+            config=settings_of(DualConfig, own["config"], where=f"{folder}: config"),
             version=manifest.fingerprint,
         )
 

@@ -51,8 +51,9 @@ from rerank.rankers.dual import (
 )
 from rerank.rankers.inputs import DualLabel, Input, InputKind, InputSchema, doubt_of_first
 from rerank.rankers.networks import LabelledRows, OnnxEnsemble, TrainedEnsemble, train_ensemble
-from rerank.rankers.parameters import DualConfig, NetworkSettings, TrainingSettings, as_content
+from rerank.rankers.parameters import DualConfig, NetworkSettings, TrainingSettings
 from rerank.rankers.scored import ReadLines, ScoredSet, SplitSet, split_by_canonical_id
+from rerank.settings import as_content
 
 Progress = Callable[[str, float], None]
 

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, is_dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import Enum
-from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from rerank.index.errors import FaultsError, InputError
-from rerank.settings import key_of, number, read_yaml, section_of
+from rerank.settings import FLAG, TEXTS, Settings, between
 
 
 class Loss(Enum):
@@ -55,38 +52,38 @@ class PairwiseParameters:
 
 
 @dataclass(frozen=True, slots=True)
-class LabelSettings:
+class LabelSettings(Settings):
     """What is learnt.
 
     :param compliance_weight: lambda: y = lambda * compliance + (1 - lambda) * (1 - conflict).
     """
 
-    compliance_weight: float = number(0.5, 0.0, 1.0, "lambda")
+    compliance_weight: Annotated[float, between(0.0, 1.0)] = 0.5
 
 
 @dataclass(frozen=True, slots=True)
-class InputSettings:
+class InputSettings(Settings):
     """What is read; see `rerank.rankers.inputs`.
 
     :param max_bad_share: lines that may be faulty, as a share of all.
     """
 
-    conflict_features: tuple[str, ...] = ()
-    ignored_features: tuple[str, ...] = ()
-    embedding_products: bool = False
-    max_bad_share: float = number(0.01, 0.0, 1.0)
+    conflict_features: Annotated[tuple[str, ...], TEXTS] = ()
+    ignored_features: Annotated[tuple[str, ...], TEXTS] = ()
+    embedding_products: Annotated[bool, FLAG] = False
+    max_bad_share: Annotated[float, between(0.0, 1.0)] = 0.01
 
 
 @dataclass(frozen=True, slots=True)
-class SplitSettings:
+class SplitSettings(Settings):
     """Percent of canonical ids that are held back."""
 
-    validation_percent: int = number(10, 1, 49)
-    test_percent: int = number(10, 1, 49)
+    validation_percent: Annotated[int, between(1, 49)] = 10
+    test_percent: Annotated[int, between(1, 49)] = 10
 
 
 @dataclass(frozen=True, slots=True)
-class NetworkSettings:
+class NetworkSettings(Settings):
     """The network's shape.
 
     :param hidden: units of each hidden layer.
@@ -94,14 +91,14 @@ class NetworkSettings:
     :param members: networks of the ensemble.
     """
 
-    hidden: int = number(64, 1, 1024)
-    layers: int = number(2, 0, 6)
-    dropout: float = number(0.1, 0.0, 0.9)
-    members: int = number(5, 1, 50)
+    hidden: Annotated[int, between(1, 1024)] = 64
+    layers: Annotated[int, between(0, 6)] = 2
+    dropout: Annotated[float, between(0.0, 0.9)] = 0.1
+    members: Annotated[int, between(1, 50)] = 5
 
 
 @dataclass(frozen=True, slots=True)
-class TrainingSettings:
+class TrainingSettings(Settings):
     """How it is trained.
 
     :param batch_queries: queries a step.
@@ -110,36 +107,36 @@ class TrainingSettings:
     :param conflict_weight: weight of the conflict head's loss beside RankNet's.
     """
 
-    learning_rate: float = number(0.003, 1e-6, 1.0)
-    weight_decay: float = number(1e-4, 0.0, 1.0)
-    batch_queries: int = number(64, 1, 4096)
-    epochs: int = number(40, 1, 1000)
-    patience: int = number(6, 1, 1000)
-    min_gap: float = number(0.02, 0.0, 1.0)
-    conflict_weight: float = number(1.0, 0.0, 100.0)
+    learning_rate: Annotated[float, between(1e-6, 1.0)] = 0.003
+    weight_decay: Annotated[float, between(0.0, 1.0)] = 1e-4
+    batch_queries: Annotated[int, between(1, 4096)] = 64
+    epochs: Annotated[int, between(1, 1000)] = 40
+    patience: Annotated[int, between(1, 1000)] = 6
+    min_gap: Annotated[float, between(0.0, 1.0)] = 0.02
+    conflict_weight: Annotated[float, between(0.0, 100.0)] = 1.0
 
 
 @dataclass(frozen=True, slots=True)
-class EvaluationSettings:
+class EvaluationSettings(Settings):
     """How it is measured: bootstrap samples of queries."""
 
-    samples: int = number(1000, 1, 100_000)
+    samples: Annotated[int, between(1, 100_000)] = 1000
 
 
 @dataclass(frozen=True, slots=True)
-class SearchSettings:
+class SearchSettings(Settings):
     """Bounds of the search for settings; with neither there is none.
 
     :param trials: of the whole study, those of earlier runs included.
     :param minutes: of this run; no trial begins after them.
     """
 
-    trials: int = number(0, 0, 100_000)
-    minutes: float = number(0.0, 0.0, 100_000.0)
+    trials: Annotated[int, between(0, 100_000)] = 0
+    minutes: Annotated[float, between(0.0, 100_000.0)] = 0.0
 
 
 @dataclass(frozen=True, slots=True)
-class DualConfig:
+class DualConfig(Settings):
     """Everything `rerank train-dual` is told; stored with the model.
 
     :param data: path of the scored JSONL; empty if the command line names it.
@@ -148,7 +145,7 @@ class DualConfig:
 
     data: str = ""
     output: str = ""
-    seed: int = number(7, 0, 2**31 - 1)
+    seed: Annotated[int, between(0, 2**31 - 1)] = 7
     label: LabelSettings = field(default_factory=LabelSettings)
     inputs: InputSettings = field(default_factory=InputSettings)
     split: SplitSettings = field(default_factory=SplitSettings)
@@ -156,31 +153,6 @@ class DualConfig:
     training: TrainingSettings = field(default_factory=TrainingSettings)
     evaluation: EvaluationSettings = field(default_factory=EvaluationSettings)
     search: SearchSettings = field(default_factory=SearchSettings)
-
-
-def read_config(path: Path) -> DualConfig:
-    """Read and check a configuration.
-
-    :raises InputError: if the file cannot be read or is no YAML mapping.
-    :raises FaultsError: with all unknown keys and all values out of range.
-    """
-    return config_of(read_yaml(path) or {}, where=str(path))
-
-
-def config_of(content: object, *, where: str = "configuration") -> DualConfig:
-    """Check a mapping as read from YAML; what it does not say keeps its default.
-
-    :raises InputError: if it is no mapping.
-    :raises FaultsError: with all its faults.
-    """
-    if not isinstance(content, Mapping):
-        raise InputError(f"{where}: expected keys and values, found {type(content).__name__}")
-    faults: list[str] = []
-    config = section_of(DualConfig, content, "", faults)
-    if faults:
-        raise FaultsError(where, faults)
-    assert isinstance(config, DualConfig)
-    return config
 
 
 def with_bounds(
@@ -194,14 +166,3 @@ def with_bounds(
             own.trials if trials is None else trials, own.minutes if minutes is None else minutes
         ),
     )
-
-
-def as_content(settings: Any) -> dict[str, Any]:
-    """Return settings as the mapping that `config_of` reads."""
-    found: dict[str, Any] = {}
-    for each in fields(settings):
-        value = getattr(settings, each.name)
-        if is_dataclass(value):
-            value = as_content(value)
-        found[key_of(each)] = list(value) if isinstance(value, tuple) else value
-    return found

@@ -42,6 +42,24 @@ def test_the_commands_of_a_canary(run, home, tmp_path, challenger):
     assert "No canary runs: the champion answers everything" in plain.output
 
 
+def test_the_workspace_decides_on_the_steps_not_the_folder_one_stands_in(
+    run, home, tmp_path, challenger, monkeypatch
+):
+    (tmp_path / "configs").mkdir()
+    (tmp_path / "configs" / "canary.yaml").write_text("steps: [0.7]")
+    monkeypatch.chdir(tmp_path)
+    begun = run("models", "canary", "start", challenger.version)
+    assert "step        1 of 3 (shares 0.01, 0.1, 0.5)" in begun.output
+    run("models", "canary", "stop")
+    (home / "canary.yaml").write_text("steps: [0.2, 0.4]\nalpha: 5e-2\n")
+    begun = run("models", "canary", "start", challenger.version)
+    assert "step        1 of 2 (shares 0.2, 0.4)" in begun.output
+    (home / "canary.yaml").write_text("alpha: 5")
+    refused = run("models", "canary", "start", challenger.version)
+    assert refused.exit_code == 1
+    assert f"{home / 'canary.yaml'}: 1 fault" in refused.output
+
+
 def test_a_challenger_damaged_since_ends_the_canary(run, home, tmp_path, challenger):
     source = write(tmp_path / "a.parquet")
     assert run("models", "canary", "start", challenger.version).exit_code == 0

@@ -18,15 +18,16 @@ from rerank.jobs.models.serving_traffic import (
     start_canary,
 )
 from rerank.jobs.scoring.answering import ScoreOptions
-from rerank.lifecycle.canary import arm_of, canary_settings_of
+from rerank.lifecycle.canary import CanarySettings, arm_of
 from rerank.lifecycle.model_registry import AliasChange, ModelRegistry
 from rerank.lifecycle.versions import VersionRef
 from rerank.resolver import resolve_to_table
+from rerank.settings import settings_of
 from rerank.workspace import Workspace
 
 SHIPPED = VersionRef("ltr", "shipped")
-SETTINGS = canary_settings_of(
-    {"steps": [0.2, 0.5], "window_listings": 40, "windows_per_step": 2, "group": 10}
+SETTINGS = settings_of(
+    CanarySettings, {"steps": [0.2, 0.5], "window_listings": 40, "windows_per_step": 2, "group": 10}
 )
 
 

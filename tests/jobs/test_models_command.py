@@ -312,7 +312,7 @@ def test_an_equal_version_passes_the_gates_and_a_rollback_undoes_it(run, registr
 
 
 def test_a_worse_version_is_refused_with_the_gates_and_forced_with_a_reason(
-    run, registry, gates, tmp_path
+    run, registry, gates, home, tmp_path, monkeypatch
 ):
     gates.write_text(QUICK_GATES.replace("floors: {}", "floors: {hard_set: {accepted_share: 1}}"))
     ref = working_version(registry, 0.25)
@@ -322,7 +322,11 @@ def test_a_worse_version_is_refused_with_the_gates_and_forced_with_a_reason(
     assert "(hard_set: share accepted); nothing was changed" in refused.stderr
     assert "FAIL" in refused.stdout
     assert registry.pointer().champion == SHIPPED_MODEL
-    forced = run("models", "promote", ref.version, "--config", gates, "--force", "--why", "must")
+    gates.replace(home / "promotion.yaml")  # the workspace's own; the folder one stands in has none
+    (tmp_path / "configs").mkdir()
+    (tmp_path / "configs" / "promotion.yaml").write_text("no: such key")
+    monkeypatch.chdir(tmp_path)
+    forced = run("models", "promote", ref.version, "--force", "--why", "must")
     assert forced.exit_code == 0, forced.output
     change = registry.history()[-1]
     assert (change.forced, change.why) == (True, "must")

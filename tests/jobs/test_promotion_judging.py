@@ -20,17 +20,19 @@ from rerank.jobs.models.promoting import (
     latency_figures,
     verdict_text,
 )
-from rerank.lifecycle.gates import LatencySettings, promotion_settings_of
+from rerank.lifecycle.gates import LatencySettings, PromotionSettings
 from rerank.lifecycle.parity import make_reference
 from rerank.lifecycle.versions import CARD, SHIPPED_MODEL, VersionCard, VersionRef
+from rerank.settings import settings_of
 from rerank.workspace import Workspace
 
-QUICK = promotion_settings_of(
+QUICK = settings_of(
+    PromotionSettings,
     {
         "samples": 50,
         "sets": {"generated": 300},
         "latency": {"listings": 0},
-    }
+    },
 )
 Doctored = Callable[..., VersionRef]
 
@@ -118,13 +120,14 @@ def test_a_calibrator_that_was_changed_is_caught_by_floor_and_reference(home, do
 
 
 def test_reference_answers_can_be_required(home, doctored):
-    required = promotion_settings_of(
+    required = settings_of(
+        PromotionSettings,
         {
             "samples": 20,
             "parity": True,
             "sets": {"generated": 0},
             "latency": {"listings": 0},
-        }
+        },
     )
     home.mkdir()
     bare = doctored(match=0.86)
@@ -163,13 +166,14 @@ def test_gold_files_are_sets_with_floors_of_their_own(home, tmp_path):
         "2,Palit RTX 4080 GameRock 16GB,Palit,match,GeForce RTX 4070,16,\n",
         encoding="utf-8",
     )
-    only_gold = promotion_settings_of(
+    only_gold = settings_of(
+        PromotionSettings,
         {
             "samples": 20,
             "sets": {"hard_set": False, "generated": 0, "gold": [str(path)]},
             "floors": {"mine": {"precision_at_1": 0.6}},
             "latency": {"listings": 0},
-        }
+        },
     )
     verdict = judge(Workspace(home), SHIPPED_MODEL, SHIPPED_MODEL, only_gold)
     assert verdict.failed == ("mine: precision@1",)

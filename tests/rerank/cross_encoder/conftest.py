@@ -58,6 +58,6 @@ def make_settings() -> Callable[..., CrossEncoderSettings]:
         for key, value in changed.items():
             merged = {**content.get(key, {}), **value} if isinstance(value, dict) else value
             content[key] = merged
-        return settings_of(content)
+        return settings_of(CrossEncoderSettings, content)
 
     return make

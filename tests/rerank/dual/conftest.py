@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 
 from rerank.rankers.dual_experiment import train_dual
-from rerank.rankers.parameters import DualConfig, config_of
+from rerank.rankers.parameters import DualConfig
 from rerank.rankers.scored import ReadLines, ScoredSet
 from rerank.rankers.scored_making import synthetic_candidates
+from rerank.settings import settings_of
 
 MakeSet = Callable[..., ScoredSet]
 SMALL = {
@@ -28,7 +29,7 @@ SMALL = {
 
 @pytest.fixture(scope="session")
 def small_config() -> DualConfig:
-    return config_of(SMALL)
+    return settings_of(DualConfig, SMALL)
 
 
 @pytest.fixture(scope="session")

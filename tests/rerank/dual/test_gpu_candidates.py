@@ -15,10 +15,11 @@ from rerank.index.embedder import descriptor, listing_text
 from rerank.index.records import Listing, shipped
 from rerank.rankers.dual import DualCandidateRanker, DualModel
 from rerank.rankers.dual_experiment import train_dual
-from rerank.rankers.parameters import config_of
+from rerank.rankers.parameters import DualConfig
 from rerank.rankers.scored import ReadLines
 from rerank.rankers.scored_making import Judgement, generated_listings, gpu_candidates, judge
 from rerank.ranking import RankingBatch
+from rerank.settings import settings_of
 from rerank.training.evidence import Preparer
 
 CONFIG = {
@@ -108,7 +109,7 @@ def test_queries_are_the_listings_and_their_canonical_id_the_model(scored, tiny_
 
 def test_the_ranker_scores_a_batch_as_the_model_scores_its_queries(scored, tmp_path):
     found, preparer, labelled = scored
-    train_dual(ReadLines(found, 300, ()), config_of(CONFIG), tmp_path)
+    train_dual(ReadLines(found, 300, ()), settings_of(DualConfig, CONFIG), tmp_path)
     ranker = DualCandidateRanker.load(tmp_path / "model")
     prepared = preparer.prepare(labelled[:40])
     batch = RankingBatch(
@@ -126,7 +127,7 @@ def test_the_ranker_scores_a_batch_as_the_model_scores_its_queries(scored, tmp_p
 
 def test_a_batch_without_candidates_has_no_scores(scored, tmp_path):
     found, preparer, labelled = scored
-    train_dual(ReadLines(found, 300, ()), config_of(CONFIG), tmp_path)
+    train_dual(ReadLines(found, 300, ()), settings_of(DualConfig, CONFIG), tmp_path)
     prepared = preparer.prepare(labelled[:1])
     empty = replace(
         prepared.candidates,

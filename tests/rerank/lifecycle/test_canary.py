@@ -15,10 +15,9 @@ from rerank.lifecycle.canary import (
     CanaryOutcome,
     CanarySettings,
     CanaryState,
-    canary_settings_of,
     look,
-    read_canary_settings,
 )
+from rerank.settings import as_content, read_settings, settings_of
 
 ROOT = Path(__file__).resolve().parents[3]
 RUNS = 200
@@ -33,16 +32,16 @@ def same_answers(n):
 
 def test_the_shipped_file_says_the_defaults():
     path = ROOT / "configs" / "canary.yaml"
-    assert read_canary_settings(path) == CanarySettings()
-    assert yaml.safe_load(path.read_text()) == CanarySettings().as_json()
+    assert read_settings(CanarySettings, path) == CanarySettings()
+    assert yaml.safe_load(path.read_text()) == as_content(CanarySettings())
 
 
 def test_all_faults_of_a_file_are_reported_at_once():
     content = {"steps": [0.5, 0.1], "alpha": 2, "guardrails": {"psy": 0.1, "latency_ratio": "x"}}
     with pytest.raises(FaultsError, match=r"canary\.yaml: 4 faults") as caught:
-        canary_settings_of(content, name="canary.yaml")
+        settings_of(CanarySettings, content, where="canary.yaml")
     assert any("steps: expected a list of rising shares" in each for each in caught.value.faults)
-    assert any("did you mean 'psi'?" in each for each in caught.value.faults)
+    assert any("did you mean 'guardrails.psi'?" in each for each in caught.value.faults)
 
 
 def test_a_canary_goes_through_its_steps_to_the_end():

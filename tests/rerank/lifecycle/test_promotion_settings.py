@@ -7,24 +7,26 @@ from pathlib import Path
 import pytest
 
 from rerank.index.errors import FaultsError, InputError
-from rerank.lifecycle.gates import PromotionSettings, promotion_settings_of, read_promotion_settings
+from rerank.lifecycle.gates import PromotionSettings, read_promotion_settings
+from rerank.settings import settings_of
 
 SHIPPED = Path(__file__).resolve().parents[3] / "configs" / "promotion.yaml"
 
 
 def test_the_file_that_ships_says_the_defaults():
     assert read_promotion_settings(SHIPPED) == PromotionSettings()
-    assert promotion_settings_of({}) == PromotionSettings()
+    assert settings_of(PromotionSettings, {}) == PromotionSettings()
 
 
 def test_what_a_file_says_replaces_the_default_beside_it():
-    settings = promotion_settings_of(
+    settings = settings_of(
+        PromotionSettings,
         {
             "floors": {"mine": {"ece": 0.2}},
             "gain": {"require": True, "lowest": {"mrr": 0}},
             "slices": {"guarded": ["shop"]},
             "latency": {"p99_ms": 5},
-        }
+        },
     )
     assert settings.floors == {"mine": {"ece": 0.2}}
     assert (settings.gain.require, settings.gain.lowest) == (True, {"mrr": 0.0})
@@ -48,7 +50,7 @@ def test_all_faults_are_reported_at_once():
         "latency": 5,
     }
     with pytest.raises(FaultsError, match="mine: 10 faults") as raised:
-        promotion_settings_of(content, where="mine")
+        settings_of(PromotionSettings, content, where="mine")
     starts = [fault.split(":")[0] for fault in raised.value.faults]
     assert sorted(starts) == [
         "floors.hard_set.ece",
@@ -67,12 +69,12 @@ def test_all_faults_are_reported_at_once():
 @pytest.mark.parametrize("bad", [float("nan"), float("inf"), True, None, [], -1.5])
 def test_a_bound_that_is_no_share_is_a_fault(bad):
     with pytest.raises(FaultsError, match="expected a number from -1 to 1, found"):
-        promotion_settings_of({"floors": {"hard_set": {"ece": bad}}})
+        settings_of(PromotionSettings, {"floors": {"hard_set": {"ece": bad}}})
 
 
 def test_a_gain_can_be_required_of_something_only():
     with pytest.raises(FaultsError, match=r"gain\.require: expected a metric in gain\.lowest"):
-        promotion_settings_of({"gain": {"require": True, "lowest": {}}})
+        settings_of(PromotionSettings, {"gain": {"require": True, "lowest": {}}})
 
 
 def test_a_file_that_is_no_mapping_is_one_error(tmp_path):
