@@ -21,7 +21,8 @@ import platform
 import secrets
 import shutil
 import stat
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -42,6 +43,7 @@ _FIELD_TYPES: dict[str, type] = {
 # <linux/fs.h> and <fcntl.h>; glibc has the call since 2.28
 _RENAME_EXCHANGE, _AT_FDCWD = 2, -100
 _CANNOT_EXCHANGE = (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP)
+_POLL_S = 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +118,32 @@ def writing_file(target: Path) -> Iterator[Path]:
     finally:
         with suppress(OSError):  # a read-only file system refuses even what is not there
             draft.unlink(missing_ok=True)
+
+
+@contextmanager
+def locked(path: Path, busy: Callable[[], Exception], *, wait_s: float = 0.0) -> Iterator[int]:
+    """Hold the one lock of a file or folder; yield its descriptor.
+
+    The kernel frees the lock when its holder ends, however it ends. Whoever waits asks again and
+    again instead of sleeping in the kernel, so that Ctrl-C ends the wait.
+
+    :param path: a folder, or a file, which is made if there is none.
+    :param busy: returns the error to raise while another holder keeps it.
+    :param wait_s: how long to wait for that one, in seconds.
+    """
+    from filelock import lock_descriptor  # not FileLock: that does not lock folders
+
+    flags = os.O_RDONLY if path.is_dir() else os.O_RDWR | os.O_CREAT
+    descriptor = os.open(path, flags, 0o666)
+    try:
+        deadline = time.monotonic() + wait_s
+        while not lock_descriptor(descriptor, blocking=False):
+            if time.monotonic() >= deadline:
+                raise busy()
+            time.sleep(_POLL_S)
+        yield descriptor
+    finally:
+        os.close(descriptor)
 
 
 @contextmanager

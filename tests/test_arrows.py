@@ -30,6 +30,7 @@ MOST_FILES = 153
 HOMES = {
     "duckdb": {"rerank/store/database.py"},
     "faiss": {"index/vector_index.py"},
+    "filelock": {"index/artifacts.py"},
     "lightgbm": {"rerank/training/trees.py"},
     "onnxmltools": {"rerank/training/trees.py"},
     "bitsandbytes": {"rerank/cross_encoder/base_model.py"},

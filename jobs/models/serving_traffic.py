@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import logging
 import time
@@ -18,6 +17,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from rerank.evaluation.paired import Decided, PairedCounts, paired_counts
+from rerank.index.artifacts import locked
 from rerank.index.errors import ArtifactError, InputError, RefusedError, StoreError
 from rerank.index.records import Listing
 from rerank.jobs.files.listings import ListingBatch
@@ -314,13 +314,8 @@ def _keeping(registry: ModelRegistry, pointer: Pointer, say: Say) -> Iterator[Ca
     :raises RefusedError: if another run has it.
     """
     path = registry.workspace.models_folder / _LOCK
-    with path.open("a") as file:
-        try:
-            fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as exc:
-            raise RefusedError(
-                f"{path}: another run serves listings for this canary; wait until it has ended"
-            ) from exc
+    busy = f"{path}: another run serves listings for this canary; wait until it has ended"
+    with locked(path, lambda: RefusedError(busy)):
         yield CanaryKeeper(registry, pointer, say)
 
 

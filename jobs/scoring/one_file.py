@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import secrets
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import AbstractContextManager, closing, contextmanager, nullcontext, suppress
+from contextlib import (
+    AbstractContextManager,
+    ExitStack,
+    closing,
+    contextmanager,
+    nullcontext,
+    suppress,
+)
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -18,7 +24,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from rerank.index.artifacts import sync_folder
+from rerank.index.artifacts import locked, sync_folder
 from rerank.index.errors import InputError, os_error_text
 from rerank.jobs.files.listings import BATCH_ROWS, ListingBatch, ListingFile, open_listings, taken
 from rerank.jobs.files.places import Place
@@ -318,7 +324,10 @@ class Draft:
         self._target = target
         target.make_parent()
         self._place = target.sibling(f".{target.name}.{secrets.token_hex(4)}{_ENDING}")
-        self._lock = None if self._place.local is None else _locked(self._place.local)
+        self._held = ExitStack()
+        self._lock: int | None = None
+        if self._place.local is not None:
+            self._lock = self._held.enter_context(locked(self._place.local, BlockingIOError))
         self.sink: Any = None
         try:
             self.sink = self._place.filesystem.open_output_stream(self._place.path)
@@ -347,9 +356,7 @@ class Draft:
                 self.sink.close()
         with suppress(OSError, pa.ArrowException):
             self._place.filesystem.delete_file(self._place.path)
-        if self._lock is not None:
-            os.close(self._lock)
-            self._lock = None
+        self._held.close()
 
 
 @contextmanager
@@ -372,13 +379,9 @@ def exclusive(folder: Place) -> Iterator[None]:
         yield
         return
     folder.local.mkdir(parents=True, exist_ok=True)
-    handle = os.open(folder.local, os.O_RDONLY)
-    try:
-        if not _lock(handle):
-            raise InputError(f"{folder}: another run is scoring into it; wait until it has ended")
+    busy = f"{folder}: another run is scoring into it; wait until it has ended"
+    with locked(folder.local, lambda: InputError(busy)):
         yield
-    finally:
-        os.close(handle)
 
 
 def remove_left_overs(target: Place) -> None:
@@ -392,28 +395,8 @@ def remove_left_overs(target: Place) -> None:
             if entry.name.startswith(f".{target.name}.") and entry.name.endswith(_ENDING)
         ]
     for name in names:
-        with suppress(FileNotFoundError):
-            handle = os.open(name, os.O_RDONLY)
-            try:
-                if _lock(handle):
-                    os.unlink(name)
-            finally:
-                os.close(handle)
-
-
-def _locked(path: Path) -> int:
-    handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o666)
-    _lock(handle)
-    return handle
-
-
-def _lock(handle: int) -> bool:
-    """Lock an open file or folder until it is closed; return whether nobody else has."""
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
+        with suppress(BlockingIOError), locked(Path(name), BlockingIOError):
+            os.unlink(name)
 
 
 _MARK = "1"  # the format

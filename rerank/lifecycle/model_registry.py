@@ -8,22 +8,20 @@ brings it into the store: the pointer is what is true, the store remembers.
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import secrets
 import shutil
-import time
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager, suppress
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from types import EllipsisType
 from typing import Any
 
-from rerank.index.artifacts import MANIFEST, Manifest, read_manifest, writing_folder
+from rerank.index.artifacts import MANIFEST, Manifest, locked, read_manifest, writing_folder
 from rerank.index.errors import (
     ArtifactError,
     InputError,
@@ -442,34 +440,19 @@ def _link_or_copy(source: str, target: str) -> str:
 
 LOCK = ".lock"
 PATIENCE_S = 30.0  # a change takes milliseconds, and the wait for a busy store in it some seconds
-_POLL_S = 0.02
 
 
-@contextmanager
-def change_lock(folder: Path, *, patience_s: float = PATIENCE_S) -> Iterator[None]:
-    """Hold the lock of a workspace's models; the kernel frees it when its holder ends, however.
+def change_lock(folder: Path, *, patience_s: float = PATIENCE_S) -> AbstractContextManager[object]:
+    """Return the lock of a workspace's models.
 
     :raises RefusedError: if another process holds it for longer than ``patience_s`` seconds.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / LOCK).open("a") as file:
-        deadline = time.monotonic() + patience_s
-        while not _taken(file.fileno()):
-            if time.monotonic() >= deadline:
-                raise RefusedError(
-                    f"{folder / LOCK}: another process has been changing what serves for "
-                    f"{patience_s:g} s; nothing was changed; try again"
-                )
-            time.sleep(_POLL_S)
-        yield
-
-
-def _taken(descriptor: int) -> bool:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
+    busy = RefusedError(
+        f"{folder / LOCK}: another process has been changing what serves for {patience_s:g} s; "
+        "nothing was changed; try again"
+    )
+    return locked(folder / LOCK, lambda: busy, wait_s=patience_s)
 
 
 TRAINED = ("first", "train", "serve")

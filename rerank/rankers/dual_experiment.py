@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import logging
@@ -12,6 +11,7 @@ import time
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from enum import Enum
 from pathlib import Path
@@ -34,7 +34,7 @@ from rerank.evaluation.intervals import (
     wilson,
 )
 from rerank.evaluation.metrics import ECE, ROC_AUC, Better, Metric, mean_of, normalised_gain
-from rerank.index.artifacts import write_json
+from rerank.index.artifacts import locked, write_json
 from rerank.index.errors import ArtifactError, InputError, MismatchError, MissingExtraError
 from rerank.model import check_replaceable
 from rerank.rankers.dual import (
@@ -977,16 +977,13 @@ class JournalLock:
 
     def __init__(self, journal: Path) -> None:
         self._journal = journal
-        self._descriptor: int | None = None
+        self._held = ExitStack()
 
     def acquire(self) -> bool:
-        """Wait until no other process writes; the journal must be there."""
-        self._descriptor = os.open(self._journal, os.O_RDWR)
-        fcntl.flock(self._descriptor, fcntl.LOCK_EX)
+        """Wait until no other process writes."""
+        self._held.enter_context(locked(self._journal, RuntimeError, wait_s=math.inf))
         return True
 
     def release(self) -> None:
         """Let other processes write."""
-        if self._descriptor is not None:
-            os.close(self._descriptor)
-            self._descriptor = None
+        self._held.close()

@@ -7,13 +7,11 @@ is one transaction, on disk when `writing` ends.
 
 from __future__ import annotations
 
-import fcntl
-import io
 import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -22,6 +20,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from rerank.index.artifacts import locked
 from rerank.index.errors import FORBIDDEN, FULL, READ_ONLY, StoreBusyError, StoreError
 from rerank.store.schema import MIGRATIONS, Migration
 
@@ -296,18 +295,20 @@ def writer_lock(store: Path, wait_s: float) -> Iterator[None]:
     :raises StoreBusyError: if another process still holds it then.
     :raises StoreError: if the file may not be written, or the disk is full.
     """
-    with _lock_file(store) as file:
-        deadline = time.monotonic() + wait_s
-        while not _locked(file.fileno()):
-            if time.monotonic() >= deadline:
-                file.seek(0)
-                holder = file.read().decode("utf-8", "replace").strip() or "another process"
-                raise StoreBusyError(
-                    f"{store}: {holder} is writing to it; try again, or wait for it with "
-                    "--wait SECONDS"
-                )
-            time.sleep(_POLL_S)
-        _sign(file, store)
+    path = store.with_name(store.name + ".lock")
+
+    def busy() -> StoreBusyError:
+        holder = path.read_text(encoding="utf-8", errors="replace").strip() or "another process"
+        return StoreBusyError(
+            f"{store}: {holder} is writing to it; try again, or wait for it with --wait SECONDS"
+        )
+
+    with ExitStack() as held:
+        with disk_faults_named(store):
+            descriptor = held.enter_context(locked(path, busy, wait_s=wait_s))
+            name = Path(sys.argv[0]).name or "python"
+            os.ftruncate(descriptor, 0)
+            os.write(descriptor, f"{name} (process {os.getpid()})\n".encode("utf-8", "replace"))
         yield
 
 
@@ -327,27 +328,6 @@ def patiently(connect: Callable[[], Any], patience_s: float, store: Path) -> Any
                     "try again"
                 ) from exc
             time.sleep(_POLL_S)
-
-
-def _lock_file(store: Path) -> io.FileIO:
-    """Open the lock file, without a buffer: what a full disk does not take is not tried again."""
-    with disk_faults_named(store):
-        return io.FileIO(store.with_name(store.name + ".lock"), "a+")
-
-
-def _sign(file: io.FileIO, store: Path) -> None:
-    name = Path(sys.argv[0]).name or "python"
-    with disk_faults_named(store):
-        file.truncate(0)
-        file.write(f"{name} (process {os.getpid()})\n".encode("utf-8", "replace"))
-
-
-def _locked(descriptor: int) -> bool:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
 
 
 _RECORDS = "CREATE TABLE IF NOT EXISTS migrations (name VARCHAR PRIMARY KEY, applied_at TIMESTAMP)"

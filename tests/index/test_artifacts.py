@@ -20,6 +20,7 @@ import pytest
 from rerank.index.artifacts import (
     MANIFEST,
     _exchange,
+    locked,
     read_manifest,
     write_manifest,
     writing_file,
@@ -382,3 +383,30 @@ def test_a_killed_writer_leaves_a_whole_folder(tmp_path: Path) -> None:
     assert len(reached) > 1
     write(folder, "after all")
     assert read(folder).parameters == {}
+
+
+HOLDS_THE_LOCK = """
+import sys
+from pathlib import Path
+from rerank.index.artifacts import locked
+with locked(Path(sys.argv[1]), RuntimeError):
+    print("in", flush=True)
+    sys.stdin.read()
+"""
+
+
+@pytest.mark.parametrize("is_folder", [True, False], ids=["folder", "file"])
+def test_a_lock_has_one_holder_and_ends_with_it(tmp_path: Path, is_folder: bool) -> None:
+    path = tmp_path if is_folder else tmp_path / "some.lock"
+    command = [sys.executable, "-c", HOLDS_THE_LOCK, str(path)]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen(command, **pipes) as holder:  # type: ignore[call-overload]
+        assert holder.stdout.readline() == b"in\n"
+        with pytest.raises(KeyError, match="held"), locked(path, lambda: KeyError("held")):
+            pass
+        holder.kill()
+    with locked(path, lambda: KeyError("held"), wait_s=60):
+        with pytest.raises(KeyError, match="again"), locked(path, lambda: KeyError("again")):
+            pass
+    with locked(path, lambda: KeyError("held")):
+        pass

@@ -15,7 +15,12 @@ from invented_versions import flip, hollow_version, make_champion
 
 from rerank.index.errors import ArtifactError, InputError, RefusedError, RerankWarning
 from rerank.jobs.models.promoting import before_that, name_version
-from rerank.lifecycle.model_registry import AliasChange, ModelRegistry, read_transitions
+from rerank.lifecycle.model_registry import (
+    AliasChange,
+    ModelRegistry,
+    read_transitions,
+    utc_text,
+)
 from rerank.lifecycle.versions import (
     SHIPPED_MODEL,
     VersionRef,
@@ -249,7 +254,7 @@ def test_a_card_says_by_whom_and_with_which_code_but_not_on_which_machine():
 KILLED_AT_EACH_STEP = """
     import json, os, sys
     from pathlib import Path
-    from rerank.lifecycle.model_registry import Change, ModelRegistry
+    from rerank.lifecycle.model_registry import AliasChange, ModelRegistry
     from rerank.workspace import Workspace
     from rerank.lifecycle.versions import read_pointer
     from rerank.lifecycle.versions import VersionRef
@@ -277,7 +282,7 @@ KILLED_AT_EACH_STEP = """
             setattr(os, name, dying(getattr(os, name)))
         Path.write_text = dying(Path.write_text)
         Session.execute = dying(Session.execute)
-        change = Change(action="promote", alias="champion", to=to)
+        change = AliasChange(action="promote", alias="champion", to=to)
         ModelRegistry(Workspace(home)).change(change, expected_generation=generation)
         os._exit(0)
 
@@ -377,7 +382,7 @@ PROMOTING = """
     import sys
     from pathlib import Path
     from rerank.index.errors import RefusedError
-    from rerank.lifecycle.model_registry import Change, ModelRegistry
+    from rerank.lifecycle.model_registry import AliasChange, ModelRegistry
     from rerank.workspace import Workspace
     from rerank.lifecycle.versions import VersionRef
 
@@ -387,7 +392,7 @@ PROMOTING = """
     sys.stdin.readline()
     try:
         registry.change(
-            Change(action="promote", alias="champion", to=VersionRef("ltr", sys.argv[2])),
+            AliasChange(action="promote", alias="champion", to=VersionRef("ltr", sys.argv[2])),
             expected_generation=generation,
         )
         print("won")
@@ -428,7 +433,7 @@ FULL_DISK = """
     import resource, signal, sys
     from pathlib import Path
     from rerank.index.errors import os_error_text
-    from rerank.lifecycle.model_registry import Change, ModelRegistry
+    from rerank.lifecycle.model_registry import AliasChange, ModelRegistry
     from rerank.workspace import Workspace
     from rerank.lifecycle.versions import VersionRef
 
@@ -438,7 +443,7 @@ FULL_DISK = """
     resource.setrlimit(resource.RLIMIT_FSIZE, (64, 64))  # no file may grow beyond 64 bytes
     try:
         registry.change(
-            Change(action="promote", alias="champion", to=VersionRef("ltr", sys.argv[2])),
+            AliasChange(action="promote", alias="champion", to=VersionRef("ltr", sys.argv[2])),
             expected_generation=generation,
         )
         print("made")
@@ -463,7 +468,10 @@ def test_a_disk_that_takes_no_more_leaves_the_old_champion(registry, home):
 def test_a_clock_that_goes_back_changes_no_order(registry, monkeypatch):
     refs = [hollow_version(registry, number) for number in range(2)]
     times = iter(["2026-06-01T10:00:00Z", "2019-01-01T00:00:00Z", "2019-01-01T00:00:00Z"])
-    monkeypatch.setattr("rerank.lifecycle.model_registry.utc_text", lambda: next(times))
+    monkeypatch.setattr(
+        "rerank.lifecycle.model_registry.utc_text",
+        lambda kept=None: next(times) if kept is None else utc_text(kept),
+    )
     make_champion(registry, refs[0])
     make_champion(registry, refs[1])
     pointer = make_champion(registry, refs[0])

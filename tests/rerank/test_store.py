@@ -252,7 +252,7 @@ KILLED_WHILE_MIGRATING = """
     import os, signal, sys
     from pathlib import Path
     import rerank.store.database as migrating
-    from rerank.store import Store
+    from rerank.store.database import Store
     from rerank.store.database import Session
 
     after = int(sys.argv[2])
@@ -364,7 +364,7 @@ FILLS_A_DISK = """
     from pathlib import Path
     import pyarrow as pa
     from rerank.index.errors import StoreError
-    from rerank.store import Store
+    from rerank.store.database import Store
 
     def fill(leaving):
         disk = os.statvfs(".")
@@ -421,7 +421,7 @@ def test_a_full_disk_is_one_line_and_leaves_the_store_as_it_was(tmp_path):
 INTERRUPTED = """
     import sys
     from pathlib import Path
-    from rerank.store import Store
+    from rerank.store.database import Store
     with Store(Path(sys.argv[1])).writing() as session:
         session.execute("t", "DELETE FROM listings")
         session.execute("t", "CREATE TEMP TABLE n AS SELECT range AS x FROM range(1_000_000)")
@@ -445,7 +445,7 @@ def test_ctrl_c_while_a_query_runs_is_a_keyboard_interrupt(store):
 HOLDS_THE_STORE = """
     import sys, time
     from pathlib import Path
-    from rerank.store import Store
+    from rerank.store.database import Store
     with Store(Path(sys.argv[1])).writing() as session:
         session.execute(
             "t", "INSERT INTO listings VALUES ('held', 't', '', '', NULL, '', '', now())"
@@ -470,7 +470,7 @@ def test_a_second_writer_is_told_who_writes_and_may_wait(store):
         with store.writing():
             pass
     waiting = python(
-        "import sys; from pathlib import Path; from rerank.store import Store\n"
+        "import sys; from pathlib import Path; from rerank.store.database import Store\n"
         "with Store(Path(sys.argv[1]), wait_s=60).writing() as s:\n"
         "    print(s.rows('t', 'SELECT listing_id FROM listings ORDER BY 1'))",
         store.path,
