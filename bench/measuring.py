@@ -709,6 +709,7 @@ def scoring_hooks() -> list[Hook]:
     import pyarrow.parquet as pq
 
     from rerank import resolver
+    from rerank.answers import RegistryColumns
     from rerank.features.candidates import CandidateFeatures
     from rerank.features.cues import CueReader
     from rerank.features.offers import OfferFeatures
@@ -734,7 +735,7 @@ def scoring_hooks() -> list[Hook]:
         Hook("offers, calibration", OfferFeatures, "compute"),
         Hook("offers, calibration", RerankModel, "probability"),
         Hook("answers", resolver, "answers_of"),
-        Hook("answers", resolver.Resolver, "answer_table"),
+        Hook("answers", RegistryColumns, "table"),
         Hook("writing", pq.ParquetWriter, "write_table"),
         Hook("writing", pq.ParquetWriter, "close"),
     ]

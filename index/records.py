@@ -54,13 +54,42 @@ class GpuRecord:
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """What a seller wrote; ``vendor`` is the brand field, often a board partner or a shop."""
+    """What a seller wrote; ``vendor`` is the brand field, often a board partner or a shop.
 
-    listing_id: str
-    title: str
+    None and NaN, as tables have them where nothing stands, are empty: a text "", a price None.
+
+    :raises TypeError: if a field is something else than it should be.
+    """
+
+    listing_id: str = ""
+    title: str = ""
     vendor: str = ""
     description: str = ""
     price: float | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("listing_id", "title", "vendor", "description"):
+            value = getattr(self, name)
+            if type(value) is str:
+                continue
+            if _is_missing(value):
+                object.__setattr__(self, name, "")
+            elif not isinstance(value, str):
+                kind = type(value).__name__
+                raise TypeError(f"Listing({name}=...): pass a text (str) or None, got {kind}")
+        if self.price is not None:
+            if _is_missing(self.price):
+                object.__setattr__(self, "price", None)
+            elif not hasattr(self.price, "__float__"):
+                kind = type(self.price).__name__
+                raise TypeError(f"Listing(price=...): pass a number or None, got {kind}")
+
+
+def _is_missing(value: object) -> bool:
+    """Tell whether a value is None, NaN, or what pandas has in their place."""
+    if isinstance(value, float | np.floating):
+        return bool(value != value)
+    return value is None or type(value).__name__ in ("NAType", "NaTType")
 
 
 _ROOT = Path(__file__).resolve().parent.parent

@@ -5,7 +5,9 @@ All search by cosine: vectors are unit length and compared by inner product.
 
 from __future__ import annotations
 
+import os
 from enum import Enum
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -69,8 +71,20 @@ class ExactIndex:
         return _best_first(similarity, np.tile(np.arange(len(self)), (len(queries), 1)), k)
 
 
+@cache
+def _faiss() -> Any:
+    """Import FAISS, here only, and let it live on in processes that are forked off.
+
+    There GNU OpenMP would wait for ever for threads that only the parent has; one needs no others.
+    """
+    import faiss
+
+    os.register_at_fork(after_in_child=partial(faiss.omp_set_num_threads, 1))
+    return faiss
+
+
 class FaissIndex:
-    """A FAISS index. The only place where faiss is imported."""
+    """A FAISS index."""
 
     def __init__(self, index: Any) -> None:
         self._index = index
@@ -81,7 +95,7 @@ class FaissIndex:
 
         :raises InputError: if there are no vectors for IVF to learn its lists from.
         """
-        import faiss
+        faiss = _faiss()
 
         dimension = vectors.shape[1]
         if kind is IndexKind.FLAT:
@@ -108,7 +122,7 @@ class FaissIndex:
 
         :raises ArtifactError: if FAISS cannot read it.
         """
-        import faiss
+        faiss = _faiss()
 
         try:
             return cls(faiss.read_index(str(path)))
@@ -117,7 +131,7 @@ class FaissIndex:
 
     def save(self, path: Path) -> None:
         """Write the index in FAISS's own binary format."""
-        import faiss
+        faiss = _faiss()
 
         faiss.write_index(self._index, str(path))
 

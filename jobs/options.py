@@ -58,7 +58,7 @@ top_k_option: Decorator = click.option(
     type=click.IntRange(1, 1000),
     default=N_CANDIDATES,
     show_default=True,
-    help="Candidates written for each listing.",
+    help=f"Candidates written for each listing: of the {N_CANDIDATES} that decide, the best.",
 )
 
 candidate_set_option: Decorator = click.option(

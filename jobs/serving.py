@@ -8,9 +8,10 @@ import shutil
 import threading
 import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -53,12 +54,21 @@ def open_resolver(
     :param home: the workspace; by default ``RERANK_HOME``, else ``.rerank``.
     :param ranker: what orders the candidates; None for the champion, whatever it is.
     :param cascade: let the workspace's cross-encoder rescore the first few of uncertain listings.
+    :raises TypeError: if the workspace is no path.
     :raises ArtifactError: if the index or a model is damaged, or was never trained.
     :raises MismatchError: if index and model do not belong together.
     """
-    workspace = Workspace(Path(home or os.environ.get("RERANK_HOME") or DEFAULT_HOME))
+    workspace = _workspace(home)
     retriever, index = open_retriever(workspace)
     return resolver_over(workspace, retriever, index, ranker=ranker, cascade=cascade)
+
+
+def _workspace(home: Path | str | None) -> Workspace:
+    if home is not None and not isinstance(home, str | os.PathLike):
+        raise TypeError(
+            f"expected a workspace: pass its folder (str or Path), got {type(home).__name__}"
+        )
+    return Workspace(Path(home or os.environ.get("RERANK_HOME") or DEFAULT_HOME))
 
 
 def resolver_over(
@@ -76,28 +86,13 @@ def resolver_over(
 
     :raises ArtifactError: if neither can serve; it tells of the champion.
     """
-    versions = workspace.serving_versions(ranker)
-    resolver = _first_sound(workspace, versions, retriever, index)
-    if not cascade:
-        return resolver
-    from rerank.features.cues import CueReader
-    from rerank.resolver import Resolver
-
-    cues = CueReader.load(shipped("cues.yaml"))
-    model = with_cascade(resolver.model, workspace.cross_encoder_folder, cues)
-    return Resolver(retriever, model, cues, index_version=index.fingerprint)
-
-
-def _first_sound(
-    workspace: Workspace, versions: Sequence[VersionRef], retriever: Retriever, index: Manifest
-) -> Resolver:
-    champion, *others = versions
+    champion, *others = workspace.serving_versions(ranker)
     try:
-        return version_over(workspace, champion, retriever, index)
+        return version_over(workspace, champion, retriever, index, cascade=cascade)
     except ArtifactError as exc:
         for other in others:
             with suppress(ArtifactError):
-                resolver = version_over(workspace, other, retriever, index)
+                resolver = version_over(workspace, other, retriever, index, cascade=cascade)
                 warnings.warn(
                     f"{exc}; until then {other}, which was champion before, serves in its place",
                     RerankWarning,
@@ -125,13 +120,13 @@ def with_cascade(model: RerankModel, folder: Path, cues: CueReader) -> RerankMod
 _CHECKED_OF_A_CROSS_ENCODER = 2  # listings of the reference: each takes it some 0.1 s
 
 
-def open_version(workspace: Workspace, ref: VersionRef) -> Resolver:
+def open_version(workspace: Workspace, ref: VersionRef, *, cascade: bool = False) -> Resolver:
     """Return the resolver of a version on the index that serves.
 
     :raises ArtifactError: if the version or the index is missing or damaged.
     :raises MismatchError: if they do not belong together, or it answers otherwise than it should.
     """
-    return version_over(workspace, ref, *open_retriever(workspace))
+    return version_over(workspace, ref, *open_retriever(workspace), cascade=cascade)
 
 
 def version_over(
@@ -141,6 +136,7 @@ def version_over(
     index: Manifest,
     *,
     thorough: bool = False,
+    cascade: bool = False,
 ) -> Resolver:
     """Put a version on a retriever that was loaded from an index.
 
@@ -148,18 +144,10 @@ def version_over(
     its reference.
 
     :param thorough: ask a cross-encoder all of these listings, not just a few.
+    :param cascade: put the workspace's cross-encoder behind its ranker.
     :raises ArtifactError: if the version is missing, damaged or cannot be read.
     :raises MismatchError: if it does not fit the index, its card or this release.
     """
-    try:
-        return _checked_version(workspace, ref, retriever, index, thorough)
-    except OSError as exc:
-        raise ArtifactError(os_error_text(exc)) from exc
-
-
-def _checked_version(
-    workspace: Workspace, ref: VersionRef, retriever: Retriever, index: Manifest, thorough: bool
-) -> Resolver:
     from rerank.features.cues import CueReader
     from rerank.model import RerankModel
     from rerank.resolver import Resolver
@@ -170,14 +158,25 @@ def _checked_version(
             f"{workspace.pointer_path}: points at {folder}, which does not exist; run "
             f"`{remedy_of(ref.kind)}`, or `rerank models rollback`"
         )
-    model = RerankModel.load(folder, remedy=remedy_of(ref.kind))
-    check_fit(model, folder, index, workspace.active_index())
-    cues = CueReader.load(shipped("cues.yaml"))
-    resolver = Resolver(retriever, model, cues, index_version=index.fingerprint)
-    card = VersionCard.read(folder)
+    try:
+        model = RerankModel.load(folder, remedy=remedy_of(ref.kind))
+        check_fit(model, folder, index, workspace.active_index())
+        card = VersionCard.read(folder)
+        cues = CueReader.load(shipped("cues.yaml"))
+    except OSError as exc:
+        raise ArtifactError(os_error_text(exc)) from exc
+
+    def over(model: RerankModel) -> Resolver:
+        own = Workspace(workspace.home.absolute())
+        reopen = partial(open_version, own, ref, cascade=cascade)
+        return Resolver(retriever, model, cues, index_version=index.fingerprint, reopen=reopen)
+
+    resolver = over(model)
     if card is not None:
         check_card(card, ref, folder, resolver, thorough=thorough)
-    return resolver
+    if not cascade:
+        return resolver
+    return over(with_cascade(model, workspace.cross_encoder_folder, cues))
 
 
 def check_fit(model: RerankModel, folder: Path, index: Manifest, index_folder: Path) -> None:
@@ -217,20 +216,14 @@ def check_card(
             f"({card.feature_schema.get('missing')!r} where one is missing), this release computes "
             f"{own['sha256']:.12} ({own['missing']!r}); train again"
         )
-    if card.reference is not None:
-        slow = card.kind == "cross-encoder" and not thorough
-        limit = _CHECKED_OF_A_CROSS_ENCODER if slow else None
-        _check_answers(card.reference, folder, resolver, limit)
-
-
-def _check_answers(
-    content: dict[str, Any], folder: Path, resolver: Resolver, limit: int | None
-) -> None:
+    if card.reference is None:
+        return
     from rerank.lifecycle.parity import ReferenceAnswers, check_reference
 
-    reference = ReferenceAnswers.from_dict(content)
+    slow = card.kind == "cross-encoder" and not thorough
+    limit = _CHECKED_OF_A_CROSS_ENCODER if slow else None
     try:
-        check_reference(resolver, reference, limit=limit)
+        check_reference(resolver, ReferenceAnswers.from_dict(card.reference), limit=limit)
     except MismatchError as exc:
         raise MismatchError(f"{folder}: {exc}") from exc
 
@@ -271,7 +264,7 @@ class LiveResolver:
         :param retry_s: after how many seconds that is tried again if nothing has changed.
         :raises ArtifactError: if nothing of the workspace can serve.
         """
-        self._workspace = Workspace(Path(home or os.environ.get("RERANK_HOME") or DEFAULT_HOME))
+        self._workspace = _workspace(home)
         self._on_fault = on_fault or logger.warning
         self._retry_s = retry_s
         self._loading = threading.Lock()
@@ -297,14 +290,14 @@ class LiveResolver:
                 self._loading.release()
         return self._resolver
 
-    def resolve(self, listing: Listing, *, top_k: int = N_CANDIDATES) -> Resolution:
-        """Resolve one listing."""
+    def resolve(self, listing: Listing | str, *, top_k: int = N_CANDIDATES) -> Resolution:
+        """Resolve one listing, or a title alone."""
         return self.current.resolve(listing, top_k=top_k)
 
     def resolve_many(
-        self, listings: Sequence[Listing], *, top_k: int = N_CANDIDATES
+        self, listings: Iterable[Listing | str], *, top_k: int = N_CANDIDATES
     ) -> list[Resolution]:
-        """Resolve listings, all by one version; answers come in the order of the listings.
+        """Resolve listings or titles, all by one version; answers come in their order.
 
         :raises InputError: if ``top_k`` is below 1.
         """

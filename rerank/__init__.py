@@ -6,10 +6,11 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    __version__: str
     from rerank.index.records import GpuRecord, Listing
     from rerank.jobs.serving import open_resolver
     from rerank.resolution import Decision, Resolution, ScoredCandidate
-    from rerank.resolver import Resolver
+    from rerank.resolver import Resolver, predict_match_score
     from rerank.workspace import Workspace
 
 __all__ = [
@@ -21,13 +22,14 @@ __all__ = [
     "ScoredCandidate",
     "Workspace",
     "open_resolver",
+    "predict_match_score",
 ]
 
 _HOMES = {
     "rerank.index.records": ("GpuRecord", "Listing"),
     "rerank.jobs.serving": ("open_resolver",),
     "rerank.resolution": ("Decision", "Resolution", "ScoredCandidate"),
-    "rerank.resolver": ("Resolver",),
+    "rerank.resolver": ("Resolver", "predict_match_score"),
     "rerank.workspace": ("Workspace",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
@@ -35,6 +37,12 @@ _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 def __getattr__(name: str) -> Any:
     """Import a public name when it is first asked for, so that `import rerank` costs nothing."""
+    if name == "__version__":
+        from importlib.metadata import version
+
+        from rerank.index.errors import DISTRIBUTION
+
+        return version(DISTRIBUTION)
     if name not in _HOME_OF:
         raise AttributeError(f"module 'rerank' has no attribute {name!r}")
     value = getattr(importlib.import_module(_HOME_OF[name]), name)

@@ -15,12 +15,10 @@ from numpy.typing import NDArray
 
 from rerank.features.candidates import CANDIDATE_FEATURES
 from rerank.features.offers import OFFER_FEATURES
-from rerank.index.records import N_CANDIDATES, Listing
 
 if TYPE_CHECKING:
     from rerank.model import RerankModel
     from rerank.ranking import Evidence, ModelTable
-    from rerank.resolver import Resolver
 
 
 Ints = NDArray[np.int64]
@@ -64,32 +62,25 @@ NOTHING = Explanation(None, None, (), ())
 """Of a listing without candidates."""
 
 
-def explain(
-    resolver: Resolver, listing: Listing, *, n_candidates: int = N_CANDIDATES
-) -> Explanation:
-    """Explain what `Resolver.resolve` answers for one listing; importing LightGBM takes 2 s."""
-    return explain_many(resolver, [listing], n_candidates=n_candidates)[0]
+def explained(evidence: Evidence, model: RerankModel, table: ModelTable) -> list[Explanation]:
+    """Explain what is decided on evidence, a listing each; some 200 a second, LightGBM loads 2 s.
 
-
-def explain_many(
-    resolver: Resolver, listings: Sequence[Listing], *, n_candidates: int = N_CANDIDATES
-) -> list[Explanation]:
-    """Explain what `Resolver.resolve_many` answers, in order; some 200 listings a second."""
+    :param model: that scored the candidates.
+    """
     from rerank.training.trees import contributions
 
-    evidence = resolver.evidence(listings, n_candidates=n_candidates)
-    best, rival = leaders(evidence, resolver.table)
+    best, rival = leaders(evidence, table)
     found = np.flatnonzero(best >= 0)
-    explanations = [NOTHING] * len(listings)
+    explanations = [NOTHING] * len(best)
     if not len(found):
         return explanations
     rivalled = rival >= 0
     rows = np.unique(np.concatenate([best[found], rival[rivalled]]))
     shares = np.zeros((len(evidence.features), evidence.features.shape[1]))
-    shares[rows] = ranking_shares(resolver.model, evidence.features[rows])
+    shares[rows] = ranking_shares(model, evidence.features[rows])
     offers = np.zeros(evidence.offers.shape)
-    offers[found] = contributions(resolver.model.offer_text, evidence.offers[found])[:, :-1]
-    models = [resolver.table.records[row].model for row in evidence.candidates.record.tolist()]
+    offers[found] = contributions(model.offer_text, evidence.offers[found])[:, :-1]
+    models = [table.records[row].model for row in evidence.candidates.record.tolist()]
     for at in found.tolist():
         first, second = int(best[at]), int(rival[at]) if rivalled[at] else None
         lead = shares[first] if second is None else shares[first] - shares[second]

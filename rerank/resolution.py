@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import Enum
+from enum import StrEnum
+from html import escape
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,8 +20,8 @@ class Thresholds:
     precision: float
 
 
-class Decision(Enum):
-    """What to do with a listing."""
+class Decision(StrEnum):
+    """What to do with a listing; each is equal to its text."""
 
     MATCH = "match"
     REVIEW = "review"
@@ -48,9 +49,15 @@ class ScoredCandidate:
     probability: float
 
 
-@dataclass(frozen=True, slots=True)
+_SHOWN = 5  # candidates of a notebook's table
+
+
+@dataclass(frozen=True, slots=True, repr=False)
 class Resolution:
-    """The answer for one listing; the columns `rerank score` adds, in this order."""
+    """The answer for one listing; the columns `rerank score` adds, in this order.
+
+    :param candidates: best first, as many as were asked for; the others are decided on as well.
+    """
 
     gpu_id: str | None
     model: str | None
@@ -58,8 +65,27 @@ class Resolution:
     form_factor: str | None
     match_probability: float
     margin: float
-    decision: str
+    decision: Decision
     reason: str
     candidates: tuple[ScoredCandidate, ...]
     model_version: str
     index_version: str
+
+    def __repr__(self) -> str:
+        return f"<{self._headline()}; {len(self.candidates)} candidates>"
+
+    def _repr_html_(self) -> str:
+        """Return a table for notebooks: the answer, and its best candidates."""
+        rows = "".join(
+            f"<tr><td>{escape(each.model)}</td><td>{each.memory_gb:g} GB</td>"
+            f"<td>{escape(each.form_factor)}</td><td>{each.probability:.3f}</td></tr>"
+            for each in self.candidates[:_SHOWN]
+        )
+        head = "<tr><th>candidate</th><th>memory</th><th>form</th><th>probability</th></tr>"
+        return f"<p><b>{escape(self._headline())}</b></p><table>{head}{rows}</table>"
+
+    def _headline(self) -> str:
+        best = f"{self.model} {self.memory_gb:g} GB {self.form_factor}" if self.model else "no GPU"
+        guess = "best guess " if self.model and self.decision != Decision.MATCH else ""
+        decided = f"{self.decision.replace('_', ' ')}: {guess}{best}"
+        return f"{decided}, probability {self.match_probability:.3f}; {self.reason}"

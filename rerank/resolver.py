@@ -5,16 +5,25 @@ Retriever -> candidates -> features -> ranker -> offer features -> probability -
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from rerank.answers import CANDIDATE_SET_FIELD, Answers, RegistryColumns, answers_of, joined
+from rerank.answers import (
+    CANDIDATE_SET_FIELD,
+    EXPLANATION_FIELD,
+    Answers,
+    RegistryColumns,
+    answers_of,
+    joined,
+)
 from rerank.conformal import DEFAULT_COVERAGE, outcome_probabilities
+from rerank.explanation import Explanation, explained
 from rerank.features.candidates import CandidateFeatures
 from rerank.features.cues import CueReader
 from rerank.features.offers import OfferFeatures
@@ -26,13 +35,28 @@ from rerank.ranking import Candidates, CandidateSource, Evidence, ModelTable, Ra
 from rerank.resolution import Resolution
 
 _BLOCK = 1024  # listings resolved at once: larger arrays leave the cache and cost page faults
+_NO_FAULTS: Mapping[int, str] = {}
 
 
 class Resolver:
-    """Resolves listings with a retriever and a trained model. Cheap to call, heavy to make once."""
+    """Resolves listings with a retriever and a trained model. Cheap to call, heavy to make once.
+
+    Every listing is decided on the same number of candidates, those its model learnt on;
+    ``top_k`` says how many of them an answer shows. A listing without a title, or with a fault, is
+    no match and says why. Threads may share a resolver. `rerank.open_resolver` makes one that can
+    be pickled, copied and forked with: the copy reads the same version from its folders again.
+
+    :param reopen: makes the same resolver anew; None for one that was put together by hand.
+    """
 
     def __init__(
-        self, retriever: CandidateSource, model: RerankModel, cues: CueReader, *, index_version: str
+        self,
+        retriever: CandidateSource,
+        model: RerankModel,
+        cues: CueReader,
+        *,
+        index_version: str,
+        reopen: Callable[[], Resolver] | None = None,
     ) -> None:
         self._retriever = retriever
         self._model = model
@@ -41,6 +65,18 @@ class Resolver:
         self._table = retriever.table
         self._candidate_features = CandidateFeatures(self._table)
         self._offer_features = OfferFeatures()
+        self._reopen = reopen
+        self._process = os.getpid()
+
+    def __repr__(self) -> str:
+        return f"<Resolver of model {self._model.version}, index {self._index_version}>"
+
+    def __reduce__(self) -> tuple[Callable[[], Resolver], tuple[()]]:
+        if self._reopen is None:
+            raise TypeError(
+                "a Resolver put together by hand cannot be copied; make it with open_resolver"
+            )
+        return self._reopen, ()
 
     @property
     def model(self) -> RerankModel:
@@ -57,43 +93,103 @@ class Resolver:
         """The models candidates come from."""
         return self._table
 
-    def resolve(self, listing: Listing, *, top_k: int = N_CANDIDATES) -> Resolution:
-        """Resolve one listing."""
-        return self.resolve_many([listing], top_k=top_k)[0]
+    def resolve(self, listing: Listing | str, *, top_k: int = N_CANDIDATES) -> Resolution:
+        """Resolve one listing, or a title alone.
+
+        :param top_k: candidates shown, at least 1.
+        :raises TypeError: if it is neither.
+        :raises InputError: if ``top_k`` is below 1.
+        """
+        return self.resolve_many([_listing(listing, "resolve")], top_k=top_k)[0]
 
     def resolve_many(
-        self, listings: Sequence[Listing], *, top_k: int = N_CANDIDATES
+        self,
+        listings: Iterable[Listing | str],
+        *,
+        top_k: int = N_CANDIDATES,
+        faults: Mapping[int, str] = _NO_FAULTS,
     ) -> list[Resolution]:
-        """Resolve listings; answers come in the order of the listings.
+        """Resolve listings or titles; answers come in their order.
 
-        :param top_k: candidates considered and returned for each listing, at least 1.
+        :param top_k: candidates shown of each listing, at least 1; there are no more than decide.
+        :param faults: what is wrong with a listing, by its number; such are not resolved.
+        :raises TypeError: if something else is among them.
         :raises InputError: if ``top_k`` is below 1.
         """
-        return self.resolutions(self.answers(listings, top_k=top_k))
+        _check_top_k(top_k)
+        return self.resolutions(self.answers(listings, faults=faults).cut(top_k))
 
-    def resolve_table(self, listings: Sequence[Listing], *, top_k: int = N_CANDIDATES) -> pa.Table:
-        """Resolve listings into the columns of `OUTPUT_SCHEMA`; what `resolve_many` answers.
+    def resolve_table(
+        self,
+        listings: Iterable[Listing | str],
+        *,
+        top_k: int = N_CANDIDATES,
+        faults: Mapping[int, str] = _NO_FAULTS,
+        coverage: float | None = None,
+        explain: bool = False,
+    ) -> pa.Table:
+        """Resolve listings into a row of `OUTPUT_SCHEMA` each; what `resolve_many` answers.
 
-        :raises InputError: if ``top_k`` is below 1.
+        :param coverage: of candidate sets, then in the column `CANDIDATE_SET_FIELD`; None for none.
+        :param explain: add the features that decided, in the column `EXPLANATION_FIELD`.
+        :raises InputError: if ``top_k`` is below 1, or sets cannot promise this coverage.
+        :raises ArtifactError: if candidate sets are asked for and the model has none.
         """
-        return self.answer_table(self.answers(listings, top_k=top_k))
+        _check_top_k(top_k)
+        answers = self.answers(listings, faults=faults, explain=explain)
+        table = self._registry_columns.table(
+            answers.cut(top_k),
+            model_version=self._model.version,
+            index_version=self._index_version,
+        )
+        if coverage is not None:
+            found = self.resolutions(answers)
+            sets = [list(self.candidate_set(each, coverage=coverage)) for each in found]
+            table = table.append_column(
+                CANDIDATE_SET_FIELD, pa.array(sets, CANDIDATE_SET_FIELD.type)
+            )
+        if explain:
+            why = [asdict(each) for each in answers.explanations]
+            table = table.append_column(EXPLANATION_FIELD, pa.array(why, EXPLANATION_FIELD.type))
+        return table
 
-    def answers(self, listings: Sequence[Listing], *, top_k: int = N_CANDIDATES) -> Answers:
-        """Resolve listings into arrays; listings of equal text are resolved once.
+    def explain(self, listing: Listing | str) -> Explanation:
+        """Explain what `resolve` answers; the first time takes 2 s, for LightGBM to load."""
+        return self.answers([_listing(listing, "explain")], explain=True).explanations[0]
 
-        :raises InputError: if ``top_k`` is below 1.
+    def answers(
+        self,
+        listings: Iterable[Listing | str],
+        *,
+        faults: Mapping[int, str] = _NO_FAULTS,
+        explain: bool = False,
+    ) -> Answers:
+        """Resolve listings into arrays, all candidates with them; equal texts are resolved once.
+
+        :param explain: explain each answer as well.
+        :raises TypeError: if something is among them that is no listing and no title.
         """
-        if top_k < 1:
-            raise InputError(f"top_k must be at least 1, got {top_k}")
+        given = _listings(listings)
         places: dict[tuple[str, str, str], int] = {}
-        place = [
-            places.setdefault((each.title, each.vendor, each.description), len(places))
-            for each in listings
-        ]
-        if len(places) == len(listings):
-            return self._answers(listings, top_k)
-        first = np.unique(place, return_index=True)[1].tolist()
-        return self._answers([listings[at] for at in first], top_k).take(np.array(place))
+        place = np.full(len(given), -1)
+        distinct: list[Listing] = []
+        for at, listing in enumerate(given):
+            if at in faults or not normalise(listing.title):
+                continue
+            key = (listing.title, listing.vendor, listing.description)
+            place[at] = places.setdefault(key, len(places))
+            if len(places) > len(distinct):
+                distinct.append(listing)
+        answers = self._resolved(distinct, explain=explain)
+        if len(distinct) < len(given):
+            answers = answers.take(place)
+        reasons = list(answers.reason)
+        for at, listing in enumerate(given):
+            if place[at] < 0:
+                reasons[at] = faults.get(at, "no title")
+            elif len(listing.title) > MAX_TITLE_CHARS:
+                reasons[at] = f"{reasons[at]}; title cut at {MAX_TITLE_CHARS} characters"
+        return replace(answers, reason=reasons)
 
     def resolutions(self, answers: Answers) -> list[Resolution]:
         """Return answers as objects."""
@@ -101,23 +197,18 @@ class Resolver:
             self._table, model_version=self._model.version, index_version=self._index_version
         )
 
-    def answer_table(self, answers: Answers) -> pa.Table:
-        """Return answers as the columns of `OUTPUT_SCHEMA`."""
-        return self._registry_columns.table(
-            answers, model_version=self._model.version, index_version=self._index_version
-        )
-
     @cached_property
     def _registry_columns(self) -> RegistryColumns:
         return RegistryColumns.of(self._table)
 
-    def _answers(self, listings: Sequence[Listing], top_k: int) -> Answers:
-        blocks = [listings[at : at + _BLOCK] for at in range(0, len(listings), _BLOCK)] or [[]]
+    def _resolved(self, listings: Sequence[Listing], *, explain: bool) -> Answers:
         parts = []
-        for block in blocks:
-            evidence = self.evidence(block, n_candidates=top_k)
-            probability = self._model.probability(evidence.offers)
-            parts.append(answers_of(evidence, probability, self._model.thresholds, self._table))
+        for at in range(0, len(listings), _BLOCK) or [0]:
+            evidence = self.evidence(listings[at : at + _BLOCK], n_candidates=N_CANDIDATES)
+            model, table = self._model, self._table
+            why = explained(evidence, model, table) if explain else ()
+            probability = model.probability(evidence.offers)
+            parts.append(answers_of(evidence, probability, model.thresholds, table, why))
         return joined(parts)
 
     def candidate_set(
@@ -129,7 +220,7 @@ class Resolver:
         calibrated on, the set holds the truth for at least a share of ``coverage``.
 
         :param resolution: as `resolve_many` returned it with the default ``top_k``: the set is
-            calibrated for these candidates, neither cut nor more.
+            calibrated for all candidates.
         :raises InputError: if ``coverage`` is outside (0, 1) or higher than can be promised.
         :raises ArtifactError: if the model was trained before there were candidate sets.
         """
@@ -146,6 +237,9 @@ class Resolver:
         self, listings: Sequence[Listing], *, n_candidates: int = N_CANDIDATES
     ) -> Evidence:
         """Retrieve, rank and describe; what the decision is then made from."""
+        if self._reopen is not None and os.getpid() != self._process:
+            # a process that was forked off has none of the threads that libraries count on
+            self.__dict__.update(self._reopen().__dict__)
         candidates = self._retriever.retrieve(listings, n_candidates=n_candidates)
         return self.judge(listings, candidates)
 
@@ -157,6 +251,36 @@ class Resolver:
         scores = self._model.ranker.score(batch)
         offers, best = self._offer_features.compute(candidates, self._table, features, scores, cues)
         return Evidence(candidates, features, scores, offers, best, cues)
+
+
+def _check_top_k(top_k: int) -> None:
+    if not isinstance(top_k, int | np.integer):
+        raise TypeError(f"top_k: pass a whole number from 1, got {type(top_k).__name__}")
+    if top_k < 1:
+        raise InputError(f"top_k must be at least 1, got {top_k}")
+
+
+def _listings(given: Iterable[Listing | str]) -> list[Listing]:
+    """Return listings and titles as listings.
+
+    :raises TypeError: if it is no list of such; a table would give the names of its columns.
+    """
+    single = isinstance(given, str | bytes | Listing | Mapping) or hasattr(given, "columns")
+    if single or not isinstance(given, Iterable):
+        kind = type(given).__name__
+        raise TypeError(f"expected listings: pass a list of titles (str) or Listings, got {kind}")
+    return [
+        each if type(each) is Listing else _listing(each, f"listing {at}")
+        for at, each in enumerate(given)
+    ]
+
+
+def _listing(given: Listing | str, what: str) -> Listing:
+    if isinstance(given, str):
+        return Listing(title=given)
+    if isinstance(given, Listing):
+        return given
+    raise TypeError(f"{what}: pass a title (str) or a Listing, got {type(given).__name__}")
 
 
 def predict_match_score(
@@ -177,101 +301,3 @@ def predict_match_score(
     cosine = (rows @ query) / np.where(norms == 0, 1, norms)
     order = np.argsort(-cosine, kind="stable")
     return [(int(row), float(cosine[row])) for row in order]
-
-
-_NO_FAULTS: Mapping[int, str] = {}
-
-
-def resolve_listings(
-    resolver: Resolver,
-    listings: Sequence[Listing],
-    *,
-    top_k: int = N_CANDIDATES,
-    faults: Mapping[int, str] = _NO_FAULTS,
-) -> list[Resolution]:
-    """Resolve listings in order; one without a title, or with a fault, is no match and says why.
-
-    :param top_k: candidates returned for each listing.
-    :param faults: what is wrong with a row, by its number; such rows are not resolved.
-    """
-    return resolver.resolutions(_presented(resolver, listings, top_k, faults))
-
-
-def resolve_with_sets(
-    resolver: Resolver,
-    listings: Sequence[Listing],
-    *,
-    coverage: float,
-    top_k: int = N_CANDIDATES,
-    faults: Mapping[int, str] = _NO_FAULTS,
-) -> tuple[list[Resolution], list[tuple[str, ...]]]:
-    """Resolve as `resolve_listings` does, and return each listing's candidate set as well.
-
-    The sets come from the candidates they were calibrated for, however many are returned.
-
-    :param coverage: of the candidate sets, between 0 and 1.
-    :raises InputError: if candidate sets cannot promise this coverage.
-    :raises ArtifactError: if the model has no candidate sets.
-    """
-    answers, sets = _presented_with_sets(resolver, listings, coverage, top_k, faults)
-    return resolver.resolutions(answers), sets
-
-
-def resolve_to_table(
-    resolver: Resolver,
-    listings: Sequence[Listing],
-    *,
-    top_k: int = N_CANDIDATES,
-    coverage: float | None = None,
-    faults: Mapping[int, str] = _NO_FAULTS,
-) -> pa.Table:
-    """Return what `resolve_listings` answers as a table of `OUTPUT_SCHEMA`, one row a listing.
-
-    :param coverage: of candidate sets, which then are one more column, `CANDIDATE_SET_FIELD`;
-        None for none.
-    :raises InputError: if candidate sets cannot promise this coverage.
-    :raises ArtifactError: if candidate sets are asked for and the model has none.
-    """
-    if coverage is None:
-        return resolver.answer_table(_presented(resolver, listings, top_k, faults))
-    answers, sets = _presented_with_sets(resolver, listings, coverage, top_k, faults)
-    column = pa.array([list(models) for models in sets], CANDIDATE_SET_FIELD.type)
-    return resolver.answer_table(answers).append_column(CANDIDATE_SET_FIELD, column)
-
-
-def _presented(
-    resolver: Resolver, listings: Sequence[Listing], top_k: int, faults: Mapping[int, str]
-) -> Answers:
-    """Resolve what can be resolved; say of the other rows, and of titles that were cut, why."""
-    good = [
-        at for at, listing in enumerate(listings) if at not in faults and normalise(listing.title)
-    ]
-    answers = resolver.answers([listings[at] for at in good], top_k=max(top_k, N_CANDIDATES))
-    if len(good) < len(listings):
-        place = np.full(len(listings), -1)
-        place[good] = np.arange(len(good))
-        answers = answers.take(place)
-    reasons = list(answers.reason)
-    for at in set(range(len(listings))).difference(good):
-        reasons[at] = faults.get(at, "no title")
-    for at in good:
-        if len(listings[at].title) > MAX_TITLE_CHARS:
-            reasons[at] = f"{reasons[at]}; title cut at {MAX_TITLE_CHARS} characters"
-    return replace(answers, reason=reasons).cut(top_k)
-
-
-def _presented_with_sets(
-    resolver: Resolver,
-    listings: Sequence[Listing],
-    coverage: float,
-    top_k: int,
-    faults: Mapping[int, str],
-) -> tuple[Answers, list[tuple[str, ...]]]:
-    considered = _presented(resolver, listings, N_CANDIDATES, faults)
-    sets = [
-        resolver.candidate_set(answer, coverage=coverage)
-        for answer in resolver.resolutions(considered)
-    ]
-    if top_k > N_CANDIDATES:
-        return _presented(resolver, listings, top_k, faults), sets
-    return considered.cut(top_k), sets

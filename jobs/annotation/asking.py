@@ -31,7 +31,6 @@ from rerank.jobs.options import progress_bar
 from rerank.jobs.serving import resolver_over
 from rerank.jobs.tables import WIDTH, cut, table
 from rerank.jobs.training import scaled
-from rerank.resolver import resolve_listings
 from rerank.store.database import Store, utc_now
 from rerank.store.importing import LISTING_COLUMNS, OnConflict, import_listings
 from rerank.store.names import GpuNames
@@ -213,7 +212,7 @@ def queue_items(
     items: list[QueueItem] = []
     for start in range(0, len(listings), _BATCH):
         batch = listings[start : start + _BATCH]
-        answers = resolve_listings(resolver, batch)
+        answers = resolver.resolve_many(batch)
         covered = coverage.rank([listing.title for listing in batch], 1)
         for listing, shop, answer, (rule,) in zip(
             batch, shops[start : start + _BATCH], answers, covered, strict=True
@@ -309,7 +308,7 @@ def find_suspects(
     resolved: dict[str, Resolution] = {}
     for start in range(0, len(listings), _BATCH):
         chunk = listings[start : start + _BATCH]
-        answers = resolve_listings(resolver, chunk)
+        answers = resolver.resolve_many(chunk)
         resolved.update(zip((item.listing_id for item in chunk), answers, strict=True))
         progress((start + len(chunk)) / len(listings))
     judged = [

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import click
 
-from rerank.explanation import Explanation, explain
+from rerank.explanation import Explanation
 from rerank.index.records import Listing, Route
 from rerank.jobs.options import candidate_set_option, format_option, home_option, ranker_options
 from rerank.jobs.serving import open_resolver, search
 from rerank.jobs.tables import explanation_text, hits_text, resolution_text
 from rerank.rankers.kinds import RankerKind
 from rerank.resolution import Resolution
-from rerank.resolver import Resolver, resolve_listings, resolve_with_sets
 from rerank.workspace import Workspace, open_retriever
 
 
@@ -56,8 +55,11 @@ def resolve_command(
     """
     resolver = open_resolver(home, ranker=ranker, cascade=cascade)
     for number, listing in enumerate(_listings(title, vendor)):
-        answer, models = _answer(resolver, listing, top_k, coverage)
-        why = explain(resolver, listing) if explained and answer.candidates else None
+        answers = resolver.answers([listing], explain=explained)
+        (whole,) = resolver.resolutions(answers)
+        models = None if coverage is None else resolver.candidate_set(whole, coverage=coverage)
+        why = answers.explanations[0] if explained and whole.candidates else None
+        answer = replace(whole, candidates=whole.candidates[:top_k])
         if number and output_format == "table":
             click.echo()
         click.echo(_SHOWN_AS[output_format](listing, answer, models, why))
@@ -68,16 +70,6 @@ def _listings(title: str, vendor: str) -> Iterable[Listing]:
         return [Listing("", title, vendor)]
     lines = click.open_file("-", encoding="utf-8", errors="replace")
     return (Listing("", line.rstrip("\r\n"), vendor) for line in lines)
-
-
-def _answer(
-    resolver: Resolver, listing: Listing, top_k: int, coverage: float | None
-) -> tuple[Resolution, tuple[str, ...] | None]:
-    if coverage is None:
-        (answer,) = resolve_listings(resolver, [listing], top_k=top_k)
-        return answer, None
-    (answer,), (models,) = resolve_with_sets(resolver, [listing], coverage=coverage, top_k=top_k)
-    return answer, models
 
 
 def _json(

@@ -20,7 +20,6 @@ from rerank.jobs.tables import WIDTH, cut, table
 from rerank.lifecycle.drift import SMALL_BATCH, Level, Movement, advice, has_moved, movements
 from rerank.lifecycle.model_registry import ModelRegistry
 from rerank.lifecycle.versions import VersionCard
-from rerank.resolver import resolve_to_table
 from rerank.workspace import Workspace, open_retriever
 
 if TYPE_CHECKING:
@@ -154,7 +153,7 @@ def _resolved(
         parts = []
         for batch in open_listings(place_of(str(source)), columns).batches():
             listings = batch.listings()
-            answers = resolve_to_table(resolver, listings, top_k=1, faults=batch.faults)
+            answers = resolver.resolve_table(listings, top_k=1, faults=batch.faults)
             titles = pa.array([listing.title for listing in listings], pa.string())
             parts.append(answers.select(list(_READ)).append_column("title", titles))
         rows = pa.concat_tables(parts) if parts else pa.table({})

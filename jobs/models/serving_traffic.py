@@ -49,7 +49,6 @@ from rerank.lifecycle.traffic_log import (
 )
 from rerank.lifecycle.versions import CHALLENGER, CHAMPION, DECISION_KINDS, Pointer, VersionRef
 from rerank.resolution import DECISIONS, Decision
-from rerank.resolver import resolve_to_table
 from rerank.store.database import Store
 from rerank.workspace import open_retriever
 
@@ -79,9 +78,7 @@ class Side:
         """Return a resolver as a side."""
         return cls(
             resolver.model.version,
-            lambda listings, faults: resolve_to_table(
-                resolver, listings, top_k=top_k, faults=faults
-            ),
+            lambda listings, faults: resolver.resolve_table(listings, top_k=top_k, faults=faults),
         )
 
 

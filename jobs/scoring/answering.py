@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -12,16 +12,13 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import pyarrow as pa
 
-from rerank.answers import CANDIDATE_SET_FIELD, OUTPUT_SCHEMA
-from rerank.explanation import NOTHING, explain_many
+from rerank.answers import CANDIDATE_SET_FIELD, EXPLANATION_FIELD, OUTPUT_SCHEMA
 from rerank.index.errors import MismatchError
 from rerank.index.records import N_CANDIDATES, Listing
-from rerank.index.text import normalise
 from rerank.jobs.files.listings import OUR_NAMES, ColumnNames, ListingBatch
 from rerank.jobs.serving import open_resolver
 from rerank.jobs.workers import collecting_seldom, working
 from rerank.rankers.kinds import RankerKind
-from rerank.resolver import resolve_to_table
 
 if TYPE_CHECKING:
     from rerank.resolver import Resolver
@@ -103,21 +100,17 @@ class ResolverAnswerer(InTurn):
         self.index_version: str = resolver.index_version
         self._resolver = resolver
         if self.options.coverage is not None:  # out of reach for one row is so for all
-            resolve_to_table(resolver, [Listing("", "")], coverage=self.options.coverage)
+            resolver.resolve_table([Listing()], coverage=self.options.coverage)
 
     def answer(self, batch: ListingBatch) -> pa.Table:
         """Resolve the listings of a batch."""
-        listings = batch.listings()
-        answers = resolve_to_table(
-            self._resolver,
-            listings,
+        answers = self._resolver.resolve_table(
+            batch.listings(),
             top_k=self.options.top_k,
-            coverage=self.options.coverage,
             faults=batch.faults,
+            coverage=self.options.coverage,
+            explain=self.options.explained,
         )
-        if self.options.explained:
-            column = explanation_column(self._resolver, listings, faults=batch.faults)
-            answers = answers.append_column(EXPLANATION_FIELD, column)
         return pa.Table.from_arrays(
             [answers.column(name) for name in self.schema.names], schema=self.schema
         )
@@ -234,43 +227,3 @@ def output_schema(source: pa.Schema, added: pa.Schema = OUTPUT_SCHEMA) -> pa.Sch
     renamed = renamed_columns(source.names, added)
     kept = [column.with_name(renamed.get(column.name, column.name)) for column in source]
     return pa.schema([*kept, *added])
-
-
-_CONTRIBUTION = pa.struct(
-    [
-        ("feature", pa.string()),
-        ("words", pa.string()),
-        ("contribution", pa.float64()),
-        ("value", pa.float64()),
-        ("rival", pa.float64()),
-    ]
-)
-EXPLANATION_FIELD = pa.field(
-    "explanation",
-    pa.struct(
-        [
-            ("best", pa.string()),
-            ("rival", pa.string()),
-            ("ranking", pa.list_(_CONTRIBUTION)),
-            ("offer", pa.list_(_CONTRIBUTION)),
-        ]
-    ),
-)
-"""The fields of `rerank.explanation.Explanation`."""
-
-
-def explanation_column(
-    resolver: Resolver, listings: Sequence[Listing], *, faults: Mapping[int, str]
-) -> pa.Array:
-    """Explain the answer to each listing; those that are not resolved get an empty explanation.
-
-    :param faults: what is wrong with a row, by its number.
-    """
-    explained = [NOTHING] * len(listings)
-    good = [
-        at for at, listing in enumerate(listings) if at not in faults and normalise(listing.title)
-    ]
-    found = explain_many(resolver, [listings[at] for at in good])
-    for at, explanation in zip(good, found, strict=True):
-        explained[at] = explanation
-    return pa.array([asdict(each) for each in explained], EXPLANATION_FIELD.type)

@@ -14,13 +14,16 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from rerank.bootstrap.generator import LabelledListing, generate
 from rerank.conformal import NO_MATCH
 from rerank.index.errors import FaultsError, InputError, not_utf8_text
 from rerank.index.records import GpuRecord, Listing
 from rerank.index.text import normalise
 from rerank.splits import Split, models_of
+
+if TYPE_CHECKING:
+    from rerank.bootstrap.generator import LabelledListing
 
 COLUMNS = (
     "listing_id",
@@ -130,6 +133,8 @@ def bootstrap_gold(records: Sequence[GpuRecord], n: int, seed: int) -> list[Gold
 
     :raises InputError: if no model of the registry falls into the test split.
     """
+    from rerank.bootstrap.generator import generate
+
     models = models_of(records, Split.TEST)
     if not models:
         known = len({record.model for record in records})

@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
-from rerank.bootstrap.generator import generate
 from rerank.features.candidates import CANDIDATE_FEATURES
 from rerank.features.offers import OFFER_FEATURES
 from rerank.index.errors import ArtifactError, MismatchError
@@ -114,6 +113,8 @@ def make_reference(
     n: int = REFERENCE_LISTINGS,
 ) -> ReferenceAnswers:
     """Generate listings from a registry, 35 % of them no match, and keep what is answered."""
+    from rerank.bootstrap.generator import generate
+
     listings = [item.listing for item in generate(records, n, seed=seed, nil_share=NIL_SHARE)]
     answers = tuple(
         _kept(listing, answer)

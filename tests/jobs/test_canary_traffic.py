@@ -21,7 +21,6 @@ from rerank.jobs.scoring.answering import ScoreOptions
 from rerank.lifecycle.canary import CanarySettings, arm_of
 from rerank.lifecycle.model_registry import AliasChange, ModelRegistry
 from rerank.lifecycle.versions import VersionRef
-from rerank.resolver import resolve_to_table
 from rerank.settings import settings_of
 from rerank.workspace import Workspace
 
@@ -46,7 +45,7 @@ def side(resolver, version, clock, *, seconds=1.0, edit=lambda table: table):
 
     def ask(rows, faults):
         clock.now += seconds
-        answers = resolve_to_table(resolver, rows, faults=faults, top_k=1)
+        answers = resolver.resolve_table(rows, faults=faults, top_k=1)
         at = answers.column_names.index("model_version")
         named = pa.array([version] * len(rows))
         return edit(answers.set_column(at, answers.schema.field(at), named))

@@ -17,7 +17,6 @@ from rerank.index.records import Listing, shipped
 from rerank.jobs.scoring.answering import renamed_columns
 from rerank.jobs.tables import resolution_text
 from rerank.lifecycle.versions import CARD, Pointer, VersionRef, replace_pointer
-from rerank.resolver import resolve_listings, resolve_with_sets
 from rerank.workspace import Workspace
 
 # Held for review: two cards are named, one may be sold.
@@ -58,7 +57,7 @@ def test_resolve_shows_the_set_at_a_coverage(run, shipped_resolver):
     result = run("resolve", UNSURE, "--candidate-set", 0.95)
     assert result.exit_code == 0
     (line,) = [line for line in result.output.splitlines() if "candidate set" in line]
-    (answer,) = resolve_listings(shipped_resolver, [Listing("", UNSURE)])
+    (answer,) = shipped_resolver.resolve_many([Listing("", UNSURE)])
     found = shipped_resolver.candidate_set(answer, coverage=0.95)
     assert answer.decision == "review"
     assert set(found) == {"GeForce GTX 1060", NO_MATCH}
@@ -124,10 +123,13 @@ def test_a_coverage_out_of_reach_is_one_error(command, run, write_listings, tmp_
 @pytest.mark.parametrize("top_k", [1, 3, 20, 60])
 def test_the_number_shown_does_not_change_the_set(top_k, shipped_resolver):
     listings = [Listing(row["listing_id"], row["title"]) for row in ROWS]
-    _, expected = resolve_with_sets(shipped_resolver, listings, coverage=0.99)
-    answers, sets = resolve_with_sets(shipped_resolver, listings, coverage=0.99, top_k=top_k)
-    assert sets == expected
-    assert answers == resolve_listings(shipped_resolver, listings, top_k=top_k)
+    whole = shipped_resolver.resolve_many(listings)
+    expected = [list(shipped_resolver.candidate_set(each, coverage=0.99)) for each in whole]
+    table = shipped_resolver.resolve_table(listings, coverage=0.99, top_k=top_k)
+    assert table.column("candidate_set").to_pylist() == expected
+    assert table.drop_columns("candidate_set").equals(
+        shipped_resolver.resolve_table(listings, top_k=top_k)
+    )
 
 
 # --- score ---
@@ -178,7 +180,7 @@ def test_an_older_model_answers_and_says_what_to_do_for_sets(run, home):
 def test_what_ships_reaches_its_coverage_on_unseen_models(shipped_resolver):
     """1,500 generated listings of models that nothing was trained or calibrated on."""
     gold = bootstrap_gold(shipped_resolver.table.records, 1500, 20)
-    answers = resolve_listings(shipped_resolver, [item.listing for item in gold])
+    answers = shipped_resolver.resolve_many([item.listing for item in gold])
     sizes = {}
     for level in (0.9, 0.95, 0.99):
         sets = [shipped_resolver.candidate_set(answer, coverage=level) for answer in answers]

@@ -8,7 +8,6 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from rerank.explanation import explain, explain_many
 from rerank.index.records import Listing
 from rerank.jobs.serving import open_resolver
 from rerank.lifecycle.versions import SHIPPED_MODEL
@@ -156,7 +155,7 @@ def test_score_explains_each_listing_as_resolve_does(run, tmp_path, listings, sh
     table = pq.read_table(out)
     assert table.column_names[-1] == "explanation"
     for title, row in zip(TITLES, table.to_pylist()[: len(TITLES)], strict=True):
-        expected = explain(shipped_resolver, Listing("", title))
+        expected = shipped_resolver.explain(Listing("", title))
         found = row["explanation"]
         assert (found["best"], found["rival"]) == (expected.best, expected.rival)
         assert [each["feature"] for each in found["ranking"]] == [
@@ -171,9 +170,9 @@ def test_score_explains_each_listing_as_resolve_does(run, tmp_path, listings, sh
 
 def test_a_batch_is_explained_as_each_listing_by_itself(shipped_resolver):
     listings = [Listing(str(at), title) for at, title in enumerate(TITLES)]
-    alone = [explain(shipped_resolver, listing) for listing in listings]
-    assert explain_many(shipped_resolver, listings) == alone
-    assert explain_many(shipped_resolver, []) == []
+    alone = [shipped_resolver.explain(listing) for listing in listings]
+    assert shipped_resolver.answers(listings, explain=True).explanations == alone
+    assert shipped_resolver.answers([], explain=True).explanations == []
 
 
 def test_ranker_kinds_are_what_the_command_line_names():

@@ -7,13 +7,12 @@ from dataclasses import fields
 
 import pytest
 
-from rerank.explanation import explain, words_of
+from rerank.explanation import words_of
 from rerank.features.candidates import CANDIDATE_FEATURES
 from rerank.features.offers import OFFER_FEATURES
 from rerank.index.records import Listing
 from rerank.index.text import MAX_TITLE_CHARS
 from rerank.resolution import Resolution
-from rerank.resolver import resolve_listings
 
 TITLE = "gigabyte RTX5070Ti windforce sff 16g"
 
@@ -72,7 +71,7 @@ def test_explains_in_a_table_of_80_columns(run):
 
 def test_explanation_gives_the_best_candidate_of_the_answer(shipped_resolver):
     listing = Listing("1", "Sapphire Nitro+ RX6700XT 12G")
-    assert explain(shipped_resolver, listing).best == shipped_resolver.resolve(listing).model
+    assert shipped_resolver.explain(listing).best == shipped_resolver.resolve(listing).model
 
 
 def test_feature_names_read_as_words():
@@ -83,22 +82,22 @@ def test_feature_names_read_as_words():
 
 def test_fewer_candidates_shown_is_the_same_answer(shipped_resolver):
     listing = Listing("1", TITLE)
-    (few,) = resolve_listings(shipped_resolver, [listing], top_k=2)
-    (many,) = resolve_listings(shipped_resolver, [listing], top_k=20)
+    (few,) = shipped_resolver.resolve_many([listing], top_k=2)
+    (many,) = shipped_resolver.resolve_many([listing], top_k=20)
     assert few.candidates == many.candidates[:2]
     assert few.match_probability == many.match_probability
 
 
 def test_a_long_title_is_cut_and_says_so(shipped_resolver):
     listing = Listing("1", TITLE + " free shipping" * 10_000)
-    (answer,) = resolve_listings(shipped_resolver, [listing])
+    (answer,) = shipped_resolver.resolve_many([listing])
     assert answer.reason.endswith(f"; title cut at {MAX_TITLE_CHARS} characters")
     assert answer.model == "GeForce RTX 5070 Ti"
 
 
 @pytest.mark.parametrize("title", ["", "   ", "<b></b>", "\n"])
 def test_no_title_is_no_match(shipped_resolver, title):
-    (answer,) = resolve_listings(shipped_resolver, [Listing("1", title)])
+    (answer,) = shipped_resolver.resolve_many([Listing("1", title)])
     assert (answer.decision, answer.reason, answer.match_probability) == (
         "no_match",
         "no title",

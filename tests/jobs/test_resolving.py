@@ -9,7 +9,7 @@ from rerank.answers import CANDIDATE_SET_FIELD, OUTPUT_SCHEMA, answer_columns
 from rerank.index.errors import InputError
 from rerank.index.records import Listing
 from rerank.index.text import MAX_TITLE_CHARS
-from rerank.resolver import Resolver, resolve_listings, resolve_to_table, resolve_with_sets
+from rerank.resolver import Resolver
 
 LISTINGS = [
     Listing("1", "Palit RTX 4070 Ti Super 16GB"),
@@ -27,8 +27,8 @@ FAULTS = {3: "bad row: 2 fields, expected 3"}
 
 @pytest.mark.parametrize("top_k", [1, 5, 20, 33])
 def test_the_table_equals_the_objects(top_k: int, shipped_resolver: Resolver) -> None:
-    answers = resolve_listings(shipped_resolver, LISTINGS, top_k=top_k, faults=FAULTS)
-    table = resolve_to_table(shipped_resolver, LISTINGS, top_k=top_k, faults=FAULTS)
+    answers = shipped_resolver.resolve_many(LISTINGS, top_k=top_k, faults=FAULTS)
+    table = shipped_resolver.resolve_table(LISTINGS, top_k=top_k, faults=FAULTS)
     assert table.equals(pa.Table.from_arrays(answer_columns(answers), schema=OUTPUT_SCHEMA))
     sizes = [min(len(found), 20) for found in table.column("candidates").to_pylist()]
     full = min(top_k, 20)  # beyond 20, few titles have as many candidates as are asked for
@@ -36,7 +36,7 @@ def test_the_table_equals_the_objects(top_k: int, shipped_resolver: Resolver) ->
 
 
 def test_rows_that_cannot_be_resolved_say_why(shipped_resolver: Resolver) -> None:
-    table = resolve_to_table(shipped_resolver, LISTINGS, faults=FAULTS)
+    table = shipped_resolver.resolve_table(LISTINGS, faults=FAULTS)
     reasons, decisions = table.column("reason").to_pylist(), table.column("decision").to_pylist()
     assert reasons[1] == reasons[7] == "no title"
     assert reasons[3] == FAULTS[3]
@@ -48,17 +48,17 @@ def test_rows_that_cannot_be_resolved_say_why(shipped_resolver: Resolver) -> Non
 def test_equal_texts_get_equal_answers_but_keep_their_own_faults(
     shipped_resolver: Resolver,
 ) -> None:
-    rows = resolve_to_table(shipped_resolver, LISTINGS, faults={0: "twice"}).to_pylist()
+    rows = shipped_resolver.resolve_table(LISTINGS, faults={0: "twice"}).to_pylist()
     assert rows[4] == rows[8]
     assert (rows[0]["reason"], rows[0]["candidates"]) == ("twice", [])
     assert rows[4]["gpu_id"] == "geforce-rtx-4070-ti-super-16gb-gddr6x"
 
 
 def test_candidate_sets_are_one_more_column(shipped_resolver: Resolver) -> None:
-    answers, sets = resolve_with_sets(
-        shipped_resolver, LISTINGS, coverage=0.95, top_k=3, faults=FAULTS
-    )
-    table = resolve_to_table(shipped_resolver, LISTINGS, coverage=0.95, top_k=3, faults=FAULTS)
+    answers = shipped_resolver.resolve_many(LISTINGS, top_k=3, faults=FAULTS)
+    whole = shipped_resolver.resolve_many(LISTINGS, faults=FAULTS)
+    sets = [shipped_resolver.candidate_set(each, coverage=0.95) for each in whole]
+    table = shipped_resolver.resolve_table(LISTINGS, coverage=0.95, top_k=3, faults=FAULTS)
     assert table.schema.names == [*OUTPUT_SCHEMA.names, CANDIDATE_SET_FIELD.name]
     assert table.column("candidate_set").to_pylist() == [list(models) for models in sets]
     plain = table.drop_columns([CANDIDATE_SET_FIELD.name])
@@ -67,8 +67,8 @@ def test_candidate_sets_are_one_more_column(shipped_resolver: Resolver) -> None:
 
 def test_a_coverage_out_of_reach_is_an_error(shipped_resolver: Resolver) -> None:
     with pytest.raises(InputError, match=r"coverage 0\.9999 is out of reach"):
-        resolve_to_table(shipped_resolver, LISTINGS, coverage=0.9999)
+        shipped_resolver.resolve_table(LISTINGS, coverage=0.9999)
 
 
 def test_no_listings_make_an_empty_table(shipped_resolver: Resolver) -> None:
-    assert resolve_to_table(shipped_resolver, []).equals(OUTPUT_SCHEMA.empty_table())
+    assert shipped_resolver.resolve_table([]).equals(OUTPUT_SCHEMA.empty_table())

@@ -91,7 +91,7 @@ def test_a_batch_answers_each_listing_as_if_it_were_alone(
     assert resolver.resolve_many(listings, top_k=top_k) == alone
 
 
-@pytest.mark.parametrize("title", TITLES)
+@pytest.mark.parametrize("title", [title for title in TITLES if title])
 def test_probabilities_and_order_equal_plain_python(title: str, resolver: Resolver) -> None:
     evidence = resolver.evidence([Listing("1", title)])
     found = resolver.resolve(Listing("1", title))
@@ -167,7 +167,7 @@ def test_another_vendor_or_description_is_another_text(resolver: Resolver) -> No
 def test_taking_and_cutting_equal_the_same_on_objects(
     data: st.DataObject, resolver: Resolver
 ) -> None:
-    answers = resolver.answers(as_listings(TITLES), top_k=7)
+    answers = resolver.answers(as_listings(TITLES)).cut(7)
     objects = resolver.resolutions(answers)
     places = data.draw(st.lists(st.integers(-1, len(TITLES) - 1), max_size=8))
     top_k = data.draw(st.integers(1, 9))

@@ -20,6 +20,7 @@ from rerank.features.offers import OFFER_FEATURES
 from rerank.index.errors import InputError
 from rerank.index.records import Listing
 from rerank.index.retriever import Retriever
+from rerank.index.text import normalise
 from rerank.model import OnnxTrees, RerankModel
 from rerank.ranking import FeatureRanker
 from rerank.resolution import Decision, Resolution, Thresholds
@@ -115,7 +116,7 @@ def listings() -> list[Listing]:
         ("RTX 3080 laptop", "no_match", 0.125, None, "whole laptop: laptop"),
         ("holder", "no_match", 0.0, None, "accessory: holder"),
         ("see photos", "no_match", 0.125, None, "names no GPU of the registry"),
-        ("", "no_match", 0.125, None, "names no GPU of the registry"),
+        ("", "no_match", 0.0, None, "no title"),
     ],
 )
 def test_decisions(
@@ -153,6 +154,9 @@ def test_every_resolution_keeps_the_contract(resolver: Resolver) -> None:
         assert found.decision in {decision.value for decision in Decision}
         assert (found.gpu_id is None) == (found.decision == "no_match")
         assert 0 <= found.match_probability <= 1
+        if found.reason == "no title":
+            assert (found.candidates, found.model, found.margin) == ((), None, 0)
+            continue
         assert found.candidates
         best = found.candidates[0]
         assert (found.model, found.memory_gb, found.form_factor) == (
@@ -222,8 +226,8 @@ def test_top_k_limits_the_candidates(resolver: Resolver) -> None:
         found = resolver.resolve(Listing("1", "RTX 3080"), top_k=top_k)
         assert len(found.candidates) == top_k
         assert found.model == "GeForce RTX 3080"
-    one = resolver.resolve(Listing("1", "RTX 3080"), top_k=1)
-    assert one.margin == one.match_probability
+    one, all_of_them = (resolver.resolve("RTX 3080", top_k=top_k) for top_k in (1, 20))
+    assert one.margin == all_of_them.margin < one.match_probability
 
 
 def test_the_columns_are_those_of_the_design() -> None:
@@ -247,7 +251,7 @@ def test_the_columns_are_those_of_the_design() -> None:
 def test_any_title_is_answered(title: str, resolver: Resolver) -> None:
     found = resolver.resolve(Listing("1", title))
     assert 0 <= found.match_probability <= 1
-    assert found.candidates
+    assert bool(found.candidates) == (found.reason != "no title") == bool(normalise(title))
 
 
 def test_equal_scores_come_by_gpu_id(undecided: Resolver) -> None:
