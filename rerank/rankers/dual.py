@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from rerank.rankers.inputs import (
     doubt_of_first,
     gap_to_best,
 )
-from rerank.rankers.networks import MemberOutputs, OnnxEnsemble
+from rerank.rankers.networks import OnnxNetwork
 from rerank.rankers.parameters import DualConfig
 from rerank.rankers.scored import ScoredSet
 from rerank.ranking import RankingBatch
@@ -37,6 +37,8 @@ DUAL_FORMAT = 1
 DUAL_KIND = "dual ranker"
 DUAL_REMEDY = "rerank train-dual"
 FILES = ("ensemble.onnx", "calibrators.json")
+HEADS = ("scores", "conflict_log_odds")
+"""What the graph says of ``inputs``, for each member."""
 _LIBRARIES = ("torch", "onnx", "onnxruntime", "optuna", "numpy")
 
 
@@ -70,7 +72,7 @@ class DualModel:
     schema: InputSchema
     label: DualLabel
     onnx: bytes
-    network: OnnxEnsemble
+    network: OnnxNetwork
     conflict_calibrator: Calibrator
     error_calibrator: Calibrator
     config: DualConfig
@@ -112,7 +114,7 @@ class DualModel:
             schema=InputSchema.from_dict(own["schema"]),
             label=_label_of(own["label"]),
             onnx=onnx,
-            network=OnnxEnsemble(onnx),
+            network=served(onnx, str(folder / "ensemble.onnx")),
             conflict_calibrator=_calibrator_of(knots["conflict"]),
             error_calibrator=_calibrator_of(knots["error"]),
             config=settings_of(DualConfig, own["config"], where=f"{folder}: config"),
@@ -153,23 +155,31 @@ class DualModel:
             )
 
 
+def served(onnx: bytes, where: str) -> OnnxNetwork:
+    """Return what runs an exported ensemble.
+
+    :param where: what messages name.
+    :raises ArtifactError: if it is none.
+    """
+    return OnnxNetwork(onnx, where=where, remedy=DUAL_REMEDY)
+
+
 def scores_of(
-    outputs: MemberOutputs,
+    outputs: Sequence[Inputs],
     offsets: Ints,
     conflict_calibrator: Calibrator,
     error_calibrator: Calibrator,
 ) -> DualScores:
-    """Put the members' outputs together."""
-    centred = centred_on_query(outputs.scores, offsets)
-    conflict = conflict_calibrator(mean_log_odds(outputs))
+    """Put the members' outputs together.
+
+    :param outputs: of the `HEADS`, each of shape (members, candidates).
+    """
+    scores, log_odds = outputs
+    centred = centred_on_query(scores, offsets)
+    conflict = conflict_calibrator(log_odds.mean(axis=0, dtype=np.float64))
     doubt = doubt_of_first(centred, offsets)
     error = np.where(np.diff(offsets) > 0, error_calibrator(doubt), 1.0)
     return DualScores(centred.mean(axis=0), conflict, doubt, error)
-
-
-def mean_log_odds(outputs: MemberOutputs) -> Doubles:
-    """Return the members' mean log-odds of a conflict, shape (candidates,)."""
-    return np.asarray(outputs.conflict_log_odds.mean(axis=0, dtype=np.float64), np.float64)
 
 
 def centred_on_query(scores: NDArray[np.floating[Any]], offsets: Ints) -> Doubles:

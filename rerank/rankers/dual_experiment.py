@@ -39,18 +39,27 @@ from rerank.index.errors import ArtifactError, InputError, MismatchError, Missin
 from rerank.model import check_replaceable
 from rerank.rankers.dual import (
     DUAL_KIND,
+    HEADS,
     NO_ROW,
     DualModel,
     DualScores,
     centred_on_query,
     first_rows,
     in_places,
-    mean_log_odds,
     ranked_rows,
     scores_of,
+    served,
 )
-from rerank.rankers.inputs import DualLabel, Input, InputKind, InputSchema, doubt_of_first
-from rerank.rankers.networks import LabelledRows, OnnxEnsemble, TrainedEnsemble, train_ensemble
+from rerank.rankers.inputs import (
+    CLIP,
+    DualLabel,
+    Input,
+    InputKind,
+    InputSchema,
+    Scaling,
+    doubt_of_first,
+)
+from rerank.rankers.networks import LabelledRows, Network, OnnxNetwork, exported, fit_queries
 from rerank.rankers.parameters import DualConfig, NetworkSettings, TrainingSettings
 from rerank.rankers.scored import ReadLines, ScoredSet, SplitSet, split_by_canonical_id
 from rerank.settings import as_content
@@ -102,7 +111,7 @@ def train_dual(
         "steps": ablation_report(steps, resamplings),
         **_of_model(model, data.splits.test, data.rows.test, resamplings),
     }
-    losses = [round(loss, 6) for loss in steps[-1].system.trained.losses]
+    losses = [round(loss, 6) for loss in steps[-1].system.losses]
     seconds = time.perf_counter() - started  # with the steps of the ablation
     manifest = model.save(folder / MODEL_FOLDER, {"validation_losses": losses}, seconds=seconds)
     report["model_version"] = manifest.fingerprint
@@ -197,7 +206,7 @@ def _model_of(data: DualData, config: DualConfig, last: AblatedStep) -> DualMode
     return DualModel(
         schema=data.schema,
         label=data.label,
-        onnx=system.trained.onnx,
+        onnx=system.onnx,
         network=system.network,
         conflict_calibrator=system.conflict_calibrator,
         error_calibrator=system.error_calibrator,
@@ -312,7 +321,7 @@ def _failure(
             rows.inputs[chosen],
             rows.inputs[best],
             model.schema.inputs,
-            lambda inputs: model.network.outputs(inputs).scores.mean(axis=0),
+            lambda inputs: model.network.outputs(inputs)[0].mean(axis=0),
         )
     probability = 0.0 if none else float(scores.conflict_probability[chosen])
     conflicts = not none and rows.conflict[chosen] >= CONFLICT_FROM > rows.conflict[best]
@@ -603,11 +612,13 @@ class FittedSystem:
     """A trained ensemble over some of the inputs, with its calibrators.
 
     :param columns: numbers of the inputs it reads.
+    :param losses: validation loss after each epoch; the weights are of the lowest.
     """
 
     columns: NDArray[np.int64]
-    trained: TrainedEnsemble
-    network: OnnxEnsemble
+    losses: Sequence[float]
+    onnx: bytes
+    network: OnnxNetwork
     conflict_calibrator: Calibrator
     error_calibrator: Calibrator
 
@@ -628,19 +639,30 @@ def fit_system(
 ) -> FittedSystem:
     """Train on the training split, calibrate on the validation split; the test split is unread."""
     train, validation, _ = (part._replace(inputs=part.inputs[:, columns]) for part in data.rows)
-    trained = train_ensemble(train, validation, network, training, seed=seed, progress=progress)
-    served = OnnxEnsemble(trained.onnx)
-    outputs = served.outputs(validation.inputs)
-    centred = centred_on_query(outputs.scores, validation.offsets)
+    scaling = Scaling.fit(train.inputs, limit=CLIP, least=1e-6, constant=1.0, divides=True)
+    fitted = fit_queries(
+        train._replace(inputs=scaling.apply(train.inputs)),
+        validation._replace(inputs=scaling.apply(validation.inputs)),
+        network,
+        training,
+        seed=seed,
+        progress=progress,
+    )
+    ensemble = Network(scaling, fitted.layers)
+    onnx = exported(ensemble, train.inputs, inputs=("inputs",), outputs=HEADS).graph
+    serving = served(onnx, "exported ensemble")
+    scores, log_odds = serving.outputs(validation.inputs)
+    centred = centred_on_query(scores, validation.offsets)
     wrong = is_error(data.splits.validation, centred.mean(axis=0), validation.label)
     filled = np.diff(validation.offsets) > 0
     doubt = doubt_of_first(centred, validation.offsets)
     return FittedSystem(
         columns=columns,
-        trained=trained,
-        network=served,
+        losses=fitted.validation_losses,
+        onnx=onnx,
+        network=serving,
         conflict_calibrator=_calibrator(
-            mean_log_odds(outputs), validation.conflict >= CONFLICT_FROM
+            log_odds.mean(axis=0, dtype=np.float64), validation.conflict >= CONFLICT_FROM
         ),
         error_calibrator=_calibrator(doubt[filled], wrong[filled]),
     )
@@ -746,7 +768,7 @@ def ablation_report(steps: Sequence[AblatedStep], resamplings: Resamplings) -> l
             "label": each.step.label,
             "inputs": len(each.system.columns),
             "linear": each.step.linear,
-            "epochs": len(each.system.trained.losses),
+            "epochs": len(each.system.losses),
             "metrics": {
                 name: figure.as_dict()
                 for name, figure in resamplings.figures(each.outcomes).items()

@@ -1,11 +1,8 @@
-"""What a pairwise network reads of an item: its embedding and its metrics, in a fixed order.
+"""What networks read: raw rows, NaN where something is missing, and how they are scaled.
 
-A raw row is the embedding followed by the metrics, NaN where something is missing. Prepared, every
-column is standardised with the training items' mean and deviation, what is missing is 0, which is
-the mean, and a column each says which of the things that training items lacked are missing here.
-The columns of an embedding are divided by the root of their number besides: as a whole it varies as
-much as one metric, and does not drown a handful of them where pairs are few.
-The exported graph takes raw rows and prepares them itself (`rerank.pairwise.graphs`).
+A pairwise network reads an item's embedding and its metrics, in a fixed order (`FeatureSpace`); the
+dual one how a candidate's embeddings and features compare with its query's (`InputSchema`). Both
+rows are scaled alike (`Scaling`), which the exported graph does itself.
 """
 
 from __future__ import annotations
@@ -14,7 +11,7 @@ import fnmatch
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from enum import Enum
 from itertools import combinations
 from typing import Any, NamedTuple
@@ -28,31 +25,88 @@ from rerank.rankers.scored import ScoredSet
 
 Floats = NDArray[np.float32]
 
-MOST_DEVIATIONS = 8.0
-"""Prepared values are cut off there: what is far outside of the training data is only far."""
-
-_LARGEST = 1e30  # beyond, differences overflow float32: no measurement, so treated as missing
-_LEAST_SPREAD = 1e-30
+MOST_DEVIATIONS, CLIP = 8.0, 6.0
+"""Where the inputs of a pairwise and of a dual network are cut off."""
 
 EMBEDDING = "embedding"
+
+_LARGEST = 1e30  # beyond, differences overflow float32: no measurement, so treated as missing
+_LEAST_SHARE = 1e-6  # of a mean, that a deviation is above where it is more than float32's rounding
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Scaling:
+    """How raw rows become a network's inputs: every column is standardised with the mean and the
+    deviation of training rows and cut off, for what is far outside of the training data is only
+    far; what is missing is 0, which is the mean; indicators follow.
+
+    :param mean: shape (columns,).
+    :param inverse_scale: shape (columns,), what a deviation from the mean is multiplied with;
+        float64 where products are to be rounded as float32 rounds quotients.
+    :param indicators: raw columns whose absence is an input of its own, ascending.
+    :param limit: standard deviations at which inputs are cut off.
+    """
+
+    mean: Floats
+    inverse_scale: NDArray[np.floating[Any]]
+    indicators: tuple[int, ...]
+    limit: float
+
+    @classmethod
+    def fit(
+        cls, raw: Floats, *, limit: float, least: float, constant: float, divides: bool = False
+    ) -> Scaling:
+        """Learn from training rows; what is missing in some of them gets an indicator.
+
+        :param least: a column whose deviation is below is constant.
+        :param constant: the inverse scale of such columns, and of what is always missing; 0
+            neutralises them.
+        :param divides: whether rows are scaled as if by division through deviations of float32.
+        """
+        there = ~np.isnan(raw)
+        count = np.maximum(there.sum(axis=0), 1)
+        values = np.where(there, raw, 0.0).astype(np.float64)
+        mean = values.sum(axis=0) / count
+        spread = np.sqrt((np.where(there, values - mean, 0.0) ** 2).sum(axis=0) / count)
+        varied = spread >= np.maximum(least, _LEAST_SHARE * np.abs(mean))
+        if divides:
+            spread = spread.astype(np.float32).astype(np.float64)
+        inverse = np.divide(1.0, spread, out=np.full_like(spread, constant), where=varied)
+        return cls(
+            mean.astype(np.float32),
+            inverse if divides else inverse.astype(np.float32),
+            tuple(np.flatnonzero(~there.all(axis=0)).tolist()),
+            limit,
+        )
+
+    @property
+    def n_inputs(self) -> int:
+        """Columns of a scaled row: what the network takes."""
+        return len(self.mean) + len(self.indicators)
+
+    def apply(self, raw: Floats) -> Floats:
+        """Return scaled rows, shape (rows, n_inputs), all finite."""
+        missing = np.isnan(raw)
+        with np.errstate(over="ignore"):
+            scaled = np.clip((raw - self.mean) * self.inverse_scale, -self.limit, self.limit)
+        filled = np.where(missing, 0.0, scaled).astype(np.float32)
+        return np.concatenate([filled, missing[:, list(self.indicators)]], axis=1, dtype=np.float32)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FeatureSpace:
-    """Columns of items and how they are prepared.
+    """Columns of items, an embedding followed by metrics, and how they are scaled.
 
-    :param indicators: raw columns whose absence is an input of its own, ascending; column 0 stands
-        for the whole embedding.
-    :param mean: shape (width,), of the training items.
-    :param inverse_scale: shape (width,), what a deviation from the mean is multiplied with; 0
-        neutralises a column that is constant or always missing.
+    The columns of an embedding are divided by the root of their number besides: as a whole it
+    varies as much as one metric, and does not drown a handful of them where pairs are few.
+
+    :param scaling: column 0 among its indicators stands for the whole embedding; a column that is
+        constant or always missing is neutralised.
     """
 
     metric_names: tuple[str, ...]
     embedding_dim: int
-    indicators: tuple[int, ...]
-    mean: Floats
-    inverse_scale: Floats
+    scaling: Scaling
 
     @classmethod
     def fit(cls, items: Sequence[PairItem], embedding_dim: int) -> FeatureSpace:
@@ -68,15 +122,15 @@ class FeatureSpace:
                 "--index-embeddings"
             )
         raw = raw_rows(items, names, embedding_dim)
-        mean, inverse_scale = _standardisation(raw)
-        inverse_scale[:embedding_dim] /= max(1.0, embedding_dim**0.5)
+        scaling = Scaling.fit(raw, limit=MOST_DEVIATIONS, least=1e-30, constant=0.0)
+        scaling.inverse_scale[:embedding_dim] /= max(1.0, embedding_dim**0.5)
         missing = np.isnan(raw)
         partly = np.asarray(missing.any(axis=0) & ~missing.all(axis=0))
         lacking = [item.embedding is None for item in items]
         partly[:embedding_dim] = False
         partly[:1] |= embedding_dim > 0 and any(lacking) and not all(lacking)
-        indicators = np.flatnonzero(partly)
-        return cls(names, embedding_dim, tuple(indicators.tolist()), mean, inverse_scale)
+        indicators = tuple(np.flatnonzero(partly).tolist())
+        return cls(names, embedding_dim, replace(scaling, indicators=indicators))
 
     @property
     def width(self) -> int:
@@ -84,15 +138,10 @@ class FeatureSpace:
         return self.embedding_dim + len(self.metric_names)
 
     @property
-    def n_inputs(self) -> int:
-        """Columns of a prepared row: what the network takes."""
-        return self.width + len(self.indicators)
-
-    @property
     def indicator_names(self) -> list[str]:
         """What each indicator says is missing."""
         at = self.embedding_dim
-        return [EMBEDDING if i < at else self.metric_names[i - at] for i in self.indicators]
+        return [EMBEDDING if i < at else self.metric_names[i - at] for i in self.scaling.indicators]
 
     def raw(self, items: Sequence[PairItem]) -> Floats:
         """Return raw rows of shape (items, width); other metrics than the space's are left out.
@@ -100,15 +149,6 @@ class FeatureSpace:
         :raises InputError: if an embedding has another length.
         """
         return raw_rows(items, self.metric_names, self.embedding_dim)
-
-    def prepared(self, raw: Floats) -> Floats:
-        """Return rows of shape (rows, n_inputs) as the network takes them; all finite."""
-        missing = np.isnan(raw)
-        with np.errstate(over="ignore"):
-            scaled = (raw - self.mean) * self.inverse_scale
-        scaled = np.clip(scaled, -MOST_DEVIATIONS, MOST_DEVIATIONS)
-        said = missing[:, list(self.indicators)].astype(np.float32)
-        return np.concatenate([np.where(missing, np.float32(0), scaled), said], axis=1)
 
     def report(self, items: Sequence[PairItem]) -> dict[str, Any]:
         """Return what was odd about items: values missing, not finite, or always the same."""
@@ -122,7 +162,7 @@ class FeatureSpace:
         )
         vectors = [item.embedding for item in items if item.embedding is not None]
         at = self.embedding_dim
-        still = self.inverse_scale == 0
+        still = self.scaling.inverse_scale == 0
         return {
             "missing": {
                 n: len(items) - present[n] for n in self.metric_names if present[n] < len(items)
@@ -156,21 +196,6 @@ def raw_rows(items: Sequence[PairItem], names: Sequence[str], embedding_dim: int
                 rows[at, embedding_dim:] = [item.metrics.get(name, nan) for name in names]
     rows[~(np.abs(rows) < _LARGEST)] = np.nan
     return rows
-
-
-def _standardisation(raw: Floats) -> tuple[Floats, Floats]:
-    """Return each column's mean and 1 / deviation, over what is not missing."""
-    there = ~np.isnan(raw)
-    count = np.maximum(there.sum(axis=0), 1)
-    values = np.where(there, raw, 0.0).astype(np.float64)
-    mean = values.sum(axis=0) / count
-    spread = np.sqrt((np.where(there, values - mean, 0.0) ** 2).sum(axis=0) / count)
-    low = np.where(there, raw, np.inf).min(axis=0)
-    high = np.where(there, raw, -np.inf).max(axis=0)
-    # By rounding, a constant's deviation may be above 0.
-    varied = (high > low) & (spread > _LEAST_SPREAD)
-    inverse = np.divide(1.0, spread, out=np.zeros_like(spread), where=varied)
-    return mean.astype(np.float32), inverse.astype(np.float32)
 
 
 Ints = NDArray[np.int64]

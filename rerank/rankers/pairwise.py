@@ -33,16 +33,15 @@ from rerank.evaluation.intervals import Resampling
 from rerank.features.candidates import CANDIDATE_FEATURES
 from rerank.index.artifacts import MANIFEST, read_manifest, write_manifest, writing_folder
 from rerank.index.errors import ArtifactError, InputError, MismatchError
-from rerank.rankers.inputs import EMBEDDING, FeatureSpace, raw_rows
+from rerank.rankers.inputs import EMBEDDING, MOST_DEVIATIONS, FeatureSpace, Scaling, raw_rows
 from rerank.rankers.networks import (
     INVERSE_SCALE,
-    LAYERS,
     MEAN,
-    PAIRWISE_REMEDY,
-    OnnxScorer,
-    Weights,
-    export,
-    fit_network,
+    Layers,
+    Network,
+    OnnxNetwork,
+    exported,
+    fit_pairs,
     load_state,
     save_state,
 )
@@ -61,6 +60,7 @@ from rerank.ranking import RankingBatch
 
 PAIRWISE_FORMAT = 1
 PAIRWISE_KIND = "pairwise ranker"
+PAIRWISE_REMEDY = "rerank train-pairwise"
 ACTIVE = "active_model.json"
 LIBRARIES = ("numpy", "onnx", "onnxruntime", "torch")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
@@ -97,16 +97,6 @@ class PairwiseLayout:
     def files(self) -> tuple[str, ...]:
         """All of them."""
         return self.network, self.comparer, self.scorer, self.metadata
-
-
-@dataclass(frozen=True, slots=True)
-class RankerFiles:
-    """The content of a ranker's files."""
-
-    state: Weights
-    comparer: bytes
-    scorer: bytes
-    metadata: dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,27 +139,28 @@ def check_target(folder: Path) -> None:
     _manifest(folder)
 
 
-def write_ranker(folder: Path, name: str, files: RankerFiles) -> None:
+def write_ranker(
+    folder: Path, name: str, network: Network, graphs: tuple[bytes, bytes], metadata: dict[str, Any]
+) -> None:
     """Write a ranker and let it serve; rankers of other names in the folder stay.
 
+    :param graphs: that of single items, and that of pairs.
     :raises InputError: if the folder holds anything else.
     """
     check_name(name)
     check_target(folder)
-    others = _others(folder, name)
+    known = _manifest(folder) if (folder / MANIFEST).exists() else {}
+    others = {other: said for other, said in known.items() if other != name}
     layout = PairwiseLayout(name)
     with writing_folder(folder) as draft:
         for file in (file for other in others for file in PairwiseLayout(other).files):
             shutil.copy2(folder / file, draft / file)
-        save_state(draft / layout.network, files.state)
-        (draft / layout.comparer).write_bytes(files.comparer)
-        (draft / layout.scorer).write_bytes(files.scorer)
-        text = json.dumps(files.metadata, indent=2, allow_nan=False) + "\n"
+        save_state(draft / layout.network, network)
+        for file, graph in zip((layout.scorer, layout.comparer), graphs, strict=True):
+            (draft / file).write_bytes(graph)
+        text = json.dumps(metadata, indent=2, allow_nan=False) + "\n"
         (draft / layout.metadata).write_text(text, encoding="utf-8")
-        described = {
-            "feature_names": files.metadata["feature_names"],
-            "configuration": files.metadata["configuration"],
-        }
+        described = {key: metadata[key] for key in ("feature_names", "configuration")}
         write_manifest(
             draft,
             kind=PAIRWISE_KIND,
@@ -239,11 +230,6 @@ def _manifest(folder: Path) -> dict[str, Any]:
     return rankers
 
 
-def _others(folder: Path, name: str) -> dict[str, Any]:
-    known = _manifest(folder) if (folder / MANIFEST).exists() else {}
-    return {other: said for other, said in known.items() if other != name}
-
-
 Floats = NDArray[np.float32]
 
 
@@ -284,8 +270,9 @@ class PairwiseCandidateRanker:
         """
         if self._ranker.trained is None:
             return heuristic_candidate_scores(features)
-        rows = features if self._columns is None else features[:, self._columns]
-        return self._ranker.trained.scorer.score(rows)
+        return self._ranker.trained.score(
+            features if self._columns is None else features[:, self._columns]
+        )
 
 
 def _columns(trained: TrainedScorer) -> NDArray[np.int64] | None:
@@ -311,11 +298,11 @@ def _columns(trained: TrainedScorer) -> NDArray[np.int64] | None:
 class Continued:
     """A network to go on from.
 
-    :param space: its columns; their scaling stays, because the weights are in its units.
+    :param space: its columns; their scaling stays, because the layers are in its units.
     :param described: which file it was: name and sha256.
     """
 
-    weights: Weights
+    layers: Layers
     space: FeatureSpace
     described: dict[str, str]
 
@@ -342,17 +329,16 @@ class Continued:
                 f"{beside}: expected the metadata of {path.name}, found something else "
                 f"({type(exc).__name__}: {exc}); keep the two files together"
             ) from exc
-        state = load_state(path)
-        mean, inverse_scale = state.pop(MEAN), state.pop(INVERSE_SCALE)
-        space = FeatureSpace(names, dim, tuple(columns), mean, inverse_scale)
-        takes = state[f"{LAYERS[0]}.weight"].shape[1]
-        if len(mean) != space.width or takes != space.n_inputs:
+        state, layers = load_state(path)
+        scaling = Scaling(state[MEAN], state[INVERSE_SCALE], tuple(columns), MOST_DEVIATIONS)
+        space, takes = FeatureSpace(names, dim, scaling), len(layers[0][0])
+        if len(scaling.mean) != space.width or takes != scaling.n_inputs:
             raise ArtifactError(
-                f"{path}: a network of {takes} inputs, {space.n_inputs} by its metadata; keep the "
-                "two files together"
+                f"{path}: a network of {takes} inputs, {scaling.n_inputs} by its metadata; keep "
+                "the two files together"
             )
         sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
-        return cls(state, space, {"name": path.stem, "sha256": sha256})
+        return cls(layers, space, {"name": path.stem, "sha256": sha256})
 
     def space_for(
         self, items: Sequence[PairItem], embedding_dim: int, parameters: PairwiseParameters
@@ -362,7 +348,7 @@ class Continued:
         :raises MismatchError: if they have other metrics or embeddings than it reads, or it has
             another hidden layer than asked for.
         """
-        hidden_dim = len(self.weights[f"{LAYERS[0]}.bias"])
+        _, biases = self.layers[0]
         unknown = {
             name: None
             for item in items
@@ -380,9 +366,9 @@ class Continued:
             ),
             (
                 "a hidden layer of",
-                hidden_dim,
+                len(biases),
                 parameters.hidden_dim,
-                f"give --hidden-dim {hidden_dim}, or {anew}",
+                f"give --hidden-dim {len(biases)}, or {anew}",
             ),
             ("unknown metrics", 0, len(unknown), anew),
         ):
@@ -605,11 +591,16 @@ class TrainedScorer:
     """
 
     name: str
-    scorer: OnnxScorer
+    network: OnnxNetwork
     metric_names: tuple[str, ...]
     embedding_dim: int
     preference: Preference
     metadata: Mapping[str, Any]
+
+    def score(self, rows: Floats) -> Floats:
+        """Return scores of raw rows, shape (rows,)."""
+        (scores,) = self.network.outputs(rows)
+        return scores
 
 
 class PairwiseRanker:
@@ -653,12 +644,13 @@ class PairwiseRanker:
             why = "onnxruntime is not installed"
             logger.warning("%s: the heuristic serves in place of %s", why, stored.name)
             return cls(why_heuristic=why)
-        scorer = OnnxScorer(stored.scorer, where=f"{folder}: ranker {stored.name}")
+        where = f"{folder}: ranker {stored.name}"
+        network = OnnxNetwork(stored.scorer, where=where, remedy=PAIRWISE_REMEDY)
         said = stored.metadata
         try:
             trained = TrainedScorer(
                 stored.name,
-                scorer,
+                network,
                 tuple(said["feature_names"]),
                 int(said["embedding_dim"]),
                 Preference(**said["preference"]),
@@ -694,7 +686,7 @@ class PairwiseRanker:
         read = [item.resolved(self._embeddings) for item in read]
         self._check(read, self.trained)
         rows = raw_rows(read, self.trained.metric_names, self.trained.embedding_dim)
-        return self.trained.scorer.score(rows)
+        return self.trained.score(rows)
 
     def compare(self, a: AnyItem, b: AnyItem) -> PairPreference:
         """Say which of two items is better.
@@ -794,28 +786,34 @@ def train_pairwise(
     started = time.perf_counter()
     task = _Task.prepare(dataset, plan)
     raw = task.space.raw(task.dataset.items)
-    fitted = fit_network(
-        task.space.prepared(raw),
+    fitted = fit_pairs(
+        task.space.scaling.apply(raw),
         task.training,
         task.validation,
         plan.parameters,
-        start=None if task.continued is None else task.continued.weights,
+        start=None if task.continued is None else task.continued.layers,
         progress=progress,
     )
-    exported = export(task.space, fitted.weights, raw)
-    scores = OnnxScorer(exported.scorer, where="exported scorer").score(raw)
+    network = Network(task.space.scaling, fitted.layers)
+    scorer = exported(network, raw, inputs=("input",), outputs=("score",))
+    pair = exported(network, raw, inputs=("input_a", "input_b"), outputs=("score_diff",))
+    served = OnnxNetwork(scorer.graph, where="exported scorer", remedy=PAIRWISE_REMEDY)
+    (scores,) = served.outputs(raw)
     metadata = {
         **task.described(plan),
         "loss_history": _rounded(fitted.losses),
         "validation_loss_history": _rounded(fitted.validation_losses),
         "best_epoch": fitted.best_epoch,
         **_judged(task.dataset, task.split, scores, plan.parameters.seed),
-        "parity": exported.parity,
+        "parity": {
+            "score": scorer.worst,
+            "score_diff": pair.worst,
+            "tolerance": scorer.tolerance,
+            "largest_score": scorer.largest,
+        },
         "training_time": round(time.perf_counter() - started, 3),
     }
-    state = {MEAN: task.space.mean, INVERSE_SCALE: task.space.inverse_scale, **fitted.weights}
-    files = RankerFiles(state, exported.comparer, exported.scorer, metadata)
-    write_ranker(plan.folder, plan.name, files)
+    write_ranker(plan.folder, plan.name, network, (scorer.graph, pair.graph), metadata)
     return metadata
 
 
@@ -895,7 +893,7 @@ def _described_space(space: FeatureSpace) -> dict[str, Any]:
         "embedding_dim": space.embedding_dim,
         "metric_dim": len(space.metric_names),
         "input_dim": space.width,
-        "network_input_dim": space.n_inputs,
+        "network_input_dim": space.scaling.n_inputs,
         "indicators": space.indicator_names,
     }
 

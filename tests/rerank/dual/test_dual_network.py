@@ -8,14 +8,9 @@ import numpy as np
 import pytest
 
 from rerank.index.errors import InputError
-from rerank.rankers.networks import (
-    CLIP,
-    Ensemble,
-    InputScaling,
-    LabelledRows,
-    OnnxEnsemble,
-    train_ensemble,
-)
+from rerank.rankers.dual import HEADS
+from rerank.rankers.inputs import CLIP, Scaling
+from rerank.rankers.networks import LabelledRows, Network, OnnxNetwork, exported, fit_queries
 from rerank.rankers.parameters import NetworkSettings, TrainingSettings
 
 NAN = np.nan
@@ -31,22 +26,61 @@ def rows_of(queries: int, seed: int, *, width: int = 3) -> LabelledRows:
     return LabelledRows(inputs, label, conflict, np.arange(queries + 1, dtype=np.int64) * 6)
 
 
-def random_ensemble(widths: tuple[int, ...], scaling: InputScaling) -> Ensemble:
+def scaling_of(inputs: np.ndarray) -> Scaling:
+    return Scaling.fit(inputs, limit=CLIP, least=1e-6, constant=1.0, divides=True)
+
+
+def trained_on(
+    train: LabelledRows,
+    validation: LabelledRows,
+    network: NetworkSettings,
+    training: TrainingSettings,
+    *,
+    seed: int,
+) -> tuple[Network, bytes, list[float]]:
+    """A network of rows as they are, its graph and its validation losses."""
+    scaling = scaling_of(train.inputs)
+    scaled = (rows._replace(inputs=scaling.apply(rows.inputs)) for rows in (train, validation))
+    fitted = fit_queries(*scaled, network, training, seed=seed)
+    found = Network(scaling, fitted.layers)
+    return found, graph_of(found, train.inputs), fitted.validation_losses
+
+
+def graph_of(network: Network, rows: np.ndarray) -> bytes:
+    return exported(network, rows, inputs=["inputs"], outputs=HEADS).graph
+
+
+def served(graph: bytes, rows: np.ndarray) -> list[np.ndarray]:
+    """What the graph says of rows: scores and log-odds of conflicts."""
+    return OnnxNetwork(graph, where="test", remedy="").outputs(rows)
+
+
+def random_ensemble(widths: tuple[int, ...], scaling: Scaling) -> Network:
     rng = np.random.default_rng(0)
-    shapes = zip((scaling.width, *widths), (*widths, 2), strict=True)
+    shapes = zip((scaling.n_inputs, *widths), (*widths, 2), strict=True)
     layers = [
         (rng.normal(size=(4, a, b)).astype(np.float32), rng.normal(size=(4, 1, b)).astype("f4"))
         for a, b in shapes
     ]
-    return Ensemble(scaling, layers)
+    return Network(scaling, layers)
+
+
+def computed(network: Network, rows: np.ndarray) -> np.ndarray:
+    """What NumPy computes: slow, and independent of torch and the graph."""
+    values = network.scaling.apply(rows)[None]
+    for number, (weights, biases) in enumerate(network.layers, 1):
+        values = values @ weights + biases
+        if number < len(network.layers):
+            values = np.maximum(values, 0.0)
+    return values
 
 
 def test_scaling_leaves_missing_values_out_and_marks_them():
     inputs = np.array([[1, 7, NAN, 0], [3, 7, NAN, NAN]], np.float32)
-    scaling = InputScaling.fit(inputs)
+    scaling = scaling_of(inputs)
     assert scaling.mean.tolist() == [2, 7, 0, 0]
-    assert scaling.scale.tolist() == [1, 1, 1, 1]  # constant or never there: 1
-    assert scaling.indicated.tolist() == [2, 3]
+    assert scaling.inverse_scale.tolist() == [1, 1, 1, 1]  # constant or never there: 1
+    assert scaling.indicators == (2, 3)
     found = scaling.apply(np.array([[100, 8, NAN, NAN]], np.float32))
     assert found.tolist() == [[CLIP, 1, 0, 0, 1, 1]]
 
@@ -54,42 +88,43 @@ def test_scaling_leaves_missing_values_out_and_marks_them():
 @pytest.mark.parametrize("widths", [(), (5,), (7, 3)])
 def test_the_exported_graph_computes_what_numpy_does(widths):
     inputs = rows_of(20, 1).inputs * 3
-    ensemble = random_ensemble(widths, InputScaling.fit(inputs))
-    exact, served = ensemble.outputs(inputs), OnnxEnsemble(ensemble.to_onnx()).outputs(inputs)
-    assert served.scores.shape == (4, 120)
-    np.testing.assert_allclose(served.scores, exact.scores, atol=1e-4)
-    np.testing.assert_allclose(served.conflict_log_odds, exact.conflict_log_odds, atol=1e-4)
+    ensemble = random_ensemble(widths, scaling_of(inputs))
+    exact, (scores, log_odds) = (
+        computed(ensemble, inputs),
+        served(graph_of(ensemble, inputs), inputs),
+    )
+    assert scores.shape == (4, 120)
+    np.testing.assert_allclose(scores, exact[..., 0], atol=1e-4)
+    np.testing.assert_allclose(log_odds, exact[..., 1], atol=1e-4)
+    np.testing.assert_allclose(ensemble.outputs(inputs), exact, atol=1e-4)
 
 
 def test_no_rows_have_no_outputs():
-    ensemble = random_ensemble((), InputScaling.fit(rows_of(2, 1).inputs))
-    found = OnnxEnsemble(ensemble.to_onnx()).outputs(np.zeros((0, 3), np.float32))
-    assert found.scores.shape == (4, 0)
+    rows = rows_of(2, 1).inputs
+    found, _ = served(graph_of(random_ensemble((), scaling_of(rows)), rows), rows[:0])
+    assert found.shape == (4, 0)
 
 
 def test_training_learns_both_objectives_and_agrees_with_what_serves():
     shape, settings = NetworkSettings(hidden=16, layers=1, members=2), TrainingSettings(epochs=15)
-    trained = train_ensemble(
+    network, graph, losses = trained_on(
         rows_of(150, 1), rows_of(60, 2), shape, replace(settings, learning_rate=0.02), seed=4
     )
     test = rows_of(60, 3)
-    found = OnnxEnsemble(trained.onnx).outputs(test.inputs)
-    exact = trained.ensemble.outputs(test.inputs)
-    np.testing.assert_allclose(found.scores, exact.scores, atol=1e-5)
-    best = found.scores.mean(axis=0).reshape(60, 6).argmax(axis=1)
+    scores, log_odds = served(graph, test.inputs)
+    np.testing.assert_allclose(scores, computed(network, test.inputs)[..., 0], atol=1e-5)
+    best = scores.mean(axis=0).reshape(60, 6).argmax(axis=1)
     right = test.label.reshape(60, 6).argmax(axis=1)
     assert (best == right).mean() > 0.8
-    says = found.conflict_log_odds.mean(axis=0) > 0
+    says = log_odds.mean(axis=0) > 0
     assert (says == (test.conflict > 0.5)).mean() > 0.9
-    assert trained.losses[-1] < trained.losses[0]
+    assert losses[-1] < losses[0]
 
 
 def test_one_seed_gives_one_network_another_seed_another():
     shape, settings = NetworkSettings(hidden=8, members=2), TrainingSettings(epochs=2)
     rows = rows_of(40, 1), rows_of(20, 2)
-    one, same, other = (
-        train_ensemble(*rows, shape, settings, seed=seed).onnx for seed in (5, 5, 6)
-    )
+    one, same, other = (trained_on(*rows, shape, settings, seed=seed)[1] for seed in (5, 5, 6))
     assert one == same
     assert one != other
 
@@ -97,14 +132,14 @@ def test_one_seed_gives_one_network_another_seed_another():
 def test_labels_that_do_not_differ_are_nothing_to_rank():
     rows = rows_of(10, 1)._replace(label=np.ones(60))
     with pytest.raises(InputError, match=r"no query has candidates whose labels differ by 0\.02"):
-        train_ensemble(rows, rows, NetworkSettings(), TrainingSettings(), seed=1)
+        fit_queries(rows, rows, NetworkSettings(), TrainingSettings(), seed=1)
 
 
 def test_a_loss_that_grows_without_bounds_is_named():
     rows = rows_of(10, 1)
     settings = TrainingSettings(learning_rate=1e30, epochs=20, patience=20)
     with pytest.raises(InputError, match="training diverged: the loss is not finite"):
-        train_ensemble(rows, rows, NetworkSettings(), settings, seed=1)
+        fit_queries(rows, rows, NetworkSettings(), settings, seed=1)
 
 
 def test_a_linear_model_orders_by_its_one_input_after_a_single_epoch():
@@ -114,6 +149,6 @@ def test_a_linear_model_orders_by_its_one_input_after_a_single_epoch():
     rows = LabelledRows(inputs, label, 1 - label, np.arange(41, dtype=np.int64) * 6)
     linear = NetworkSettings(layers=0, members=5)
     for seed in range(5):
-        trained = train_ensemble(rows, rows, linear, TrainingSettings(epochs=1), seed=seed)
-        scores = OnnxEnsemble(trained.onnx).outputs(inputs).scores.mean(axis=0)
+        _, graph, _ = trained_on(rows, rows, linear, TrainingSettings(epochs=1), seed=seed)
+        scores = served(graph, inputs)[0].mean(axis=0)
         np.testing.assert_array_equal(np.argsort(scores), np.argsort(inputs[:, 0]))

@@ -7,14 +7,7 @@ import pytest
 
 from rerank.index.errors import ArtifactError, InputError
 from rerank.rankers.inputs import FeatureSpace
-from rerank.rankers.networks import (
-    LAYERS,
-    OnnxScorer,
-    comparer_graph,
-    score_differences,
-    scorer_graph,
-    scores_of,
-)
+from rerank.rankers.networks import Network, OnnxNetwork, exported
 from rerank.rankers.pairs import PairItem
 
 NAN = float("nan")
@@ -37,7 +30,7 @@ def test_metrics_are_the_union_of_names_and_are_standardised():
     np.testing.assert_array_equal(raw, [[1, NAN], [3, 5], [5, 9]])
     deviation = (8 / 3) ** 0.5
     expected = [[-2 / deviation, 0, 1], [0, -1, 0], [2 / deviation, 1, 0]]
-    np.testing.assert_allclose(space.prepared(raw), expected, rtol=1e-6)
+    np.testing.assert_allclose(space.scaling.apply(raw), expected, rtol=1e-6)
 
 
 def test_constant_missing_and_infinite_metrics_are_neutralised_and_reported():
@@ -47,7 +40,7 @@ def test_constant_missing_and_infinite_metrics_are_neutralised_and_reported():
         {"year": 0.1, "size": 4},
     )
     space = FeatureSpace.fit(items, 0)
-    prepared = space.prepared(space.raw(items))
+    prepared = space.scaling.apply(space.raw(items))
     assert np.isfinite(prepared).all()
     assert (prepared[:, [0, 2]] == 0).all()
     assert space.report(items) == {
@@ -63,17 +56,19 @@ def test_constant_missing_and_infinite_metrics_are_neutralised_and_reported():
 def test_a_missing_embedding_is_its_mean_and_an_indicator_says_so():
     items = items_of({}, {}, {}, embeddings=[[1, 7, 2], None, [3, 7, 6]])
     space = FeatureSpace.fit(items, 3)
-    assert (space.width, space.n_inputs, space.indicator_names) == (3, 4, ["embedding"])
+    assert (space.width, space.scaling.n_inputs, space.indicator_names) == (3, 4, ["embedding"])
     root = 3**0.5  # an embedding as a whole varies as much as one metric
     expected = [[-1 / root, 0, -1 / root, 0], [0, 0, 0, 1], [1 / root, 0, 1 / root, 0]]
-    np.testing.assert_allclose(space.prepared(space.raw(items)), expected, rtol=1e-6)
+    np.testing.assert_allclose(space.scaling.apply(space.raw(items)), expected, rtol=1e-6)
     assert space.report(items)["embeddings_missing"] == 1
     assert space.report(items)["embedding_columns_constant"] == 1
 
 
 def test_what_lies_far_outside_of_the_training_data_is_cut_off():
     space = FeatureSpace.fit(items_of({"size": 0.0}, {"size": 2.0}), 0)
-    prepared = space.prepared(space.raw(items_of({"size": 1e29}, {"size": -1e29}, {"size": 1e300})))
+    prepared = space.scaling.apply(
+        space.raw(items_of({"size": 1e29}, {"size": -1e29}, {"size": 1e300}))
+    )
     assert prepared.ravel().tolist() == [8.0, -8.0, 0.0]
 
 
@@ -99,22 +94,35 @@ def test_graphs_score_raw_rows_as_torch_scores_prepared_ones(with_holes):
         *(dict(zip("abcd", row[2:].tolist(), strict=True)) for row in raw), embeddings=vectors
     )
     space = FeatureSpace.fit(items, 2)
-    shapes = [(8, space.n_inputs), (4, 8), (1, 4)]
-    weights = {}
-    for layer, shape in zip(LAYERS, shapes, strict=True):
-        weights[f"{layer}.weight"] = rng.normal(size=shape).astype(np.float32)
-        weights[f"{layer}.bias"] = rng.normal(size=shape[0]).astype(np.float32)
+    layers = [
+        (rng.normal(size=shape).astype(np.float32), rng.normal(size=shape[1]).astype(np.float32))
+        for shape in [(space.scaling.n_inputs, 8), (8, 4), (4, 1)]
+    ]
     rows = space.raw(items)
-    expected = scores_of(weights, space.prepared(rows))
-    scorer = OnnxScorer(scorer_graph(space, weights), where="test")
-    np.testing.assert_allclose(scorer.score(rows), expected, atol=1e-5)
-    found = score_differences(comparer_graph(space, weights), rows, rows[::-1].copy(), where="test")
+    network = Network(space.scaling, layers)
+    values = space.scaling.apply(rows)
+    for number, (weights, biases) in enumerate(layers, 1):
+        values = values @ weights + biases
+        values = np.maximum(values, 0) if number < 3 else values
+    expected = values[:, 0]
+    np.testing.assert_allclose(network.outputs(rows)[:, 0], expected, atol=1e-5)
+
+    def served(inputs, output, *fed):
+        graph = exported(network, rows, inputs=inputs, outputs=[output]).graph
+        (found,) = OnnxNetwork(graph, where="test", remedy="").outputs(*fed)
+        return found
+
+    def score(some):
+        return served(["input"], "score", some)
+
+    np.testing.assert_allclose(score(rows), expected, atol=1e-5)
+    found = served(["input_a", "input_b"], "score_diff", rows, rows[::-1])
     np.testing.assert_allclose(found, expected - expected[::-1], atol=2e-5)
-    alone = np.concatenate([scorer.score(rows[at : at + 1]) for at in range(len(rows))])
-    np.testing.assert_allclose(alone, scorer.score(rows), atol=1e-6)
-    assert scorer.score(rows[:0]).shape == (0,)
+    alone = np.concatenate([score(rows[at : at + 1]) for at in range(len(rows))])
+    np.testing.assert_allclose(alone, score(rows), atol=1e-6)
+    assert score(rows[:0]).shape == (0,)
 
 
 def test_what_is_no_graph_is_an_artifact_error():
     with pytest.raises(ArtifactError, match="NAME: expected an ONNX graph, found something"):
-        OnnxScorer(b"no graph", where="NAME")
+        OnnxNetwork(b"no graph", where="NAME", remedy="rerank train-pairwise")
