@@ -1,10 +1,11 @@
-"""Lay out answers as text of at most 80 columns."""
+"""Write figures, shares and durations, and lay out answers as text of at most 80 columns."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from textwrap import fill
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 from unicodedata import east_asian_width
 
 from rerank.evaluation.baselines import BASELINE_LABELS
@@ -17,6 +18,101 @@ if TYPE_CHECKING:
 
 
 WIDTH = 80
+MISSING = "–"
+"""What a page writes for a figure that nobody could measure; a terminal writes `-`."""
+
+
+class ReportFigure(NamedTuple):
+    """A value with its 95 % interval over ``n`` cases; None is what nobody could measure."""
+
+    value: float | None
+    low: float | None = None
+    high: float | None = None
+    n: int | None = None
+
+    @classmethod
+    def read(cls, content: Mapping[str, Any] | None, key: str = "value") -> ReportFigure:
+        """Return a record's number under a key, its ``ci95`` and ``n``; None for what is odd."""
+        content = content or {}
+        bounds = content.get("ci95")
+        low, high = (
+            bounds if isinstance(bounds, list | tuple) and len(bounds) == 2 else (None, None)
+        )
+        return cls(number(content.get(key)), number(low), number(high), count(content.get("n")))
+
+    @property
+    def bounds(self) -> tuple[float, float] | None:
+        """Both ends of the interval, or None."""
+        return None if self.low is None or self.high is None else (self.low, self.high)
+
+
+def number(value: Any) -> float | None:
+    """Return a finite number, None for anything else."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return float(value) if math.isfinite(value) else None
+
+
+def count(value: Any) -> int | None:
+    """Return a whole number, None for anything else."""
+    found = number(value)
+    return None if found is None else round(found)
+
+
+def decimal(value: float | None, places: int = 3, *, signed: bool = False) -> str:
+    """Write a number for a terminal: ``0.973``, ``+0.660``, ``-``."""
+    return "-" if value is None else f"{value:{'+' if signed else ''}.{places}f}"
+
+
+def decimals(found: ReportFigure, places: int = 3, *, signed: bool = False, to: str = "-") -> str:
+    """Write an interval for a terminal: ``0.947-0.993``, ``-``."""
+    if found.bounds is None:
+        return "-"
+    return to.join(decimal(bound, places, signed=signed) for bound in found.bounds)
+
+
+def share(value: float | None, *, signed: bool = False) -> str:
+    """Write a share with three places and without the zero in front: ``.973``, ``+.660``."""
+    if value is None:
+        return MISSING
+    digits = f"{abs(value):.3f}"
+    digits = digits[1:] if digits.startswith("0.") else digits
+    if value < 0 and digits.strip(".0"):
+        return f"\N{MINUS SIGN}{digits}"
+    return f"+{digits}" if signed and digits.strip(".0") else digits
+
+
+def interval(found: ReportFigure, *, signed: bool = False) -> str:
+    """Write the interval alone: ``[.947–.993]``, empty if there is none."""
+    if found.bounds is None:
+        return ""
+    bounds = (share(bound, signed=signed) for bound in found.bounds)
+    return f"[{(' to ' if signed else '–').join(bounds)}]"
+
+
+def with_interval(found: ReportFigure, *, signed: bool = False) -> str:
+    """Write a figure with its interval: ``.973 [.947–.993]``."""
+    return f"{share(found.value, signed=signed)} {interval(found, signed=signed)}".rstrip()
+
+
+def whole(value: int | None) -> str:
+    """Write a count with commas between thousands."""
+    return MISSING if value is None else f"{value:,}"
+
+
+def percent(value: float) -> str:
+    """Write a share as a percentage with one place; none and all have none."""
+    return f"{100 * value:.{0 if value in (0, 1) else 1}f}\N{NO-BREAK SPACE}%"
+
+
+def p_text(value: float | None) -> str:
+    """Write a p-value; below .001 no digits are worth their place."""
+    return "<\N{NO-BREAK SPACE}.001" if value is not None and value < 0.001 else share(value)
+
+
+def plural(n: int, one: str) -> str:
+    """Write a count with its noun."""
+    return f"{n:,} {one if n == 1 else one + 's'}"
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]], *, left: Sequence[int]) -> str:
@@ -214,12 +310,11 @@ def baselines_text(content: dict[str, Any]) -> str:
     keys = ("precision_at_1", "recall_at_3", "recall_at_10", "mrr")
     rows = [["rerank", *(_value(content["metrics"].get(key)) for key in keys), ""]]
     for name, figures in content["baselines"].items():
-        gain = figures.get("gain_precision_at_1")
         rows.append(
             [
                 BASELINE_LABELS.get(name, name),
                 *(_value(figures.get(key)) for key in keys),
-                f"{gain['value']:+.3f}" if gain and gain["value"] is not None else "-",
+                decimal(ReportFigure.read(figures.get("gain_precision_at_1")).value, signed=True),
             ]
         )
     header = ("", "precision@1", "recall@3", "recall@10", "MRR", "gain")
@@ -240,14 +335,13 @@ def _cutoff(key: str) -> int:
     return int(key.rpartition("_")[2])
 
 
-def _cells(figure: dict[str, Any]) -> list[str]:
-    low, high = figure["ci95"]
-    interval = "-" if low is None else f"{low:.3f}-{high:.3f}"
-    return [_value(figure), interval, str(figure["n"])]
+def _cells(figure: Mapping[str, Any]) -> list[str]:
+    found = ReportFigure.read(figure)
+    return [decimal(found.value), decimals(found), str(figure["n"])]
 
 
-def _value(figure: dict[str, Any] | None) -> str:
-    return "-" if figure is None or figure["value"] is None else f"{figure['value']:.3f}"
+def _value(figure: Mapping[str, Any] | None) -> str:
+    return decimal(ReportFigure.read(figure).value)
 
 
 def findings_text(findings: Sequence[Finding]) -> str:
@@ -330,10 +424,9 @@ def _set_text(name: str, content: Mapping[str, Any], report: Mapping[str, Any]) 
 
 
 def _cell(own: Mapping[str, Any], metric: str) -> str:
-    figure = own["metrics"].get(metric)
-    if figure is None or figure["value"] is None:
+    found = ReportFigure.read(own["metrics"].get(metric))
+    if found.value is None:
         return "- "
-    low, high = figure["ci95"]
     p_adjusted = own["differences"].get(metric, {}).get("p_adjusted")
     mark = "*" if p_adjusted is not None and p_adjusted < _SIGNIFICANT else " "
-    return f"{figure['value']:.3f} {low:.3f}-{high:.3f}{mark}"
+    return f"{decimal(found.value)} {decimals(found)}{mark}"

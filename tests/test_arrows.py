@@ -31,6 +31,7 @@ HOMES = {
     "duckdb": {"rerank/store/database.py"},
     "faiss": {"index/vector_index.py"},
     "filelock": {"index/artifacts.py"},
+    "jinja2": {"jobs/report/page.py"},
     "lightgbm": {"rerank/training/trees.py"},
     "onnxmltools": {"rerank/training/trees.py"},
     "bitsandbytes": {"rerank/cross_encoder/base_model.py"},

@@ -9,20 +9,12 @@ from typing import Any
 
 import pytest
 from invented_reports import invented_ablation, invented_report, invented_set
+from markupsafe import Markup
 
-from rerank.jobs.report.blocks import (
-    Markup,
-    ReportFigure,
-    element,
-    escaped,
-    number,
-    p_text,
-    percent,
-    share,
-    with_interval,
-)
 from rerank.jobs.report.page import render_report
-from rerank.jobs.report.plots import axis_over
+from rerank.jobs.report.plots import axis_over, element
+from rerank.jobs.report.reading import escaped
+from rerank.jobs.tables import ReportFigure, number, p_text, percent, share, with_interval
 
 VOID = {"br", "col", "hr", "meta", "link", "img", "input"}
 
@@ -448,11 +440,12 @@ def test_axes_hold_their_values_on_round_ticks_within_the_limits(
 
 
 def test_strings_are_escaped_and_markup_is_not() -> None:
-    assert element("p", "a<b", Markup("<br>"), title='"x"') == (
-        '<p title="&quot;x&quot;">a&lt;b<br></p>'
+    assert element("text", "a<b", Markup("<br>"), title='"x"') == (
+        '<text title="&quot;x&quot;">a&lt;b<br></text>'
     )
-    assert element("td", None, class_="text", hidden=True, id=None) == (
-        '<td class="text" hidden></td>'
+    assert element("text", None, class_="label", x=1.04, text_anchor=None) == (
+        '<text class="label" x="1"></text>'
     )
-    assert element("br") == "<br>"
+    assert escaped(Markup("<br>")) == "<br>"
+    assert escaped(None) == ""
     assert escaped("x" * 600) == "x" * 500 + "… (600 characters)"
