@@ -7,43 +7,56 @@ import os
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from difflib import get_close_matches
 from typing import Any
 
 import click
+from click.exceptions import NoSuchCommand
 
 from rerank.index.errors import DISTRIBUTION, RerankError, RerankWarning, os_error_text
 
-COMMANDS = {
-    "resolve": "Name the GPU a title sells.",
-    "score": "Resolve a file of listings into a parquet file.",
-    "nightly": "Score the day's listings and report, as cron runs it.",
-    "search": "Show the candidates a title retrieves.",
-    "build-index": "Build the FAISS index of a registry, or add GPUs to it.",
-    "bootstrap": "Write generated, labelled listings.",
-    "dual-data": "Write scored queries to train a dual-objective ranker on.",
-    "train-embedder": "Train the default embedder on generated pairs.",
-    "train-ltr": "Train the ranker, the offer classifier and the calibrator.",
-    "train-pairwise": "Train a ranker on pairs of items, by which is better.",
-    "train-dual": "Train a ranker for compliance and against conflicts at once.",
-    "train-cross-encoder": "Train a cross-encoder by LoRA or QLoRA.",
-    "train-decision": "Train what decides on the scores of one of these three.",
-    "evaluate": "Measure the model against gold listings and baselines.",
-    "compare-rankers": "Measure all rankers of the workspace beside each other.",
-    "evaluate-dual": "Measure a dual-objective ranker on scored queries.",
-    "ablate": "Measure what each feature group earns.",
-    "annotate": "Say what listings sell, the most useful ones first.",
-    "annotations": "Agreement of annotators, disputes and suspected label errors.",
-    "pairs": "Collect and export pairwise preferences.",
-    "store": "Import, export and query what people said and what was measured.",
-    "simulate-queue": "Measure what the annotation queue earns over random order.",
-    "check-registry": "Compare the registry with a table of facts.",
-    "models": "Versions, what serves of them, promotion and rollback.",
-    "monitor": "Say what moved in a batch of listings, and what to do.",
-    "status": "Show what serves, and what there is to train on.",
-    "smoke": "Run one inference of each piece, and say what made it.",
-    "demo": "Build, train, evaluate and score the shipped sample, all in one.",
+GROUPS = {
+    "Use: name the GPU that listings sell": {
+        "resolve": "Name the GPU that a listing's title sells.",
+        "score": "Resolve a file or folder of listings into parquet.",
+        "nightly": "Score the day's listings and report: for cron.",
+        "search": "Show the GPUs found for a title, before ranking.",
+        "demo": "Build, train, evaluate and score the shipped sample.",
+    },
+    "Build: what answers are looked up in": {
+        "build-index": "Build the search index of the known GPUs, or add GPUs.",
+        "check-registry": "Compare the known GPUs with a table of facts.",
+        "bootstrap": "Generate labelled listings of every known GPU.",
+        "dual-data": "Generate the data that `train-dual` reads.",
+        "store": "Import, export and query listings, answers, measurements.",
+    },
+    "Train: make a new model": {
+        "train-ltr": "Train the standard model and its probabilities.",
+        "train-embedder": "Train what turns words into the index's vectors.",
+        "train-pairwise": "Train a ranker on pairs: which of two is better.",
+        "train-dual": "Train a ranker on agreement and contradictions at once.",
+        "train-cross-encoder": "Train a language model on pairs of title and GPU.",
+        "train-decision": "Teach one of these three when to accept its best guess.",
+    },
+    "Judge: measure models, label listings": {
+        "evaluate": "Measure the model on labelled listings: a report.",
+        "compare-rankers": "Measure all rankers on the same listings.",
+        "evaluate-dual": "Measure what `train-dual` made.",
+        "ablate": "Measure what each group of features is worth.",
+        "annotate": "Label listings by hand, the most useful ones first.",
+        "annotations": "Find where annotators, or labels and model, differ.",
+        "pairs": "Collect and export which of two items is better.",
+        "simulate-queue": "Measure how much labelling `annotate` saves.",
+    },
+    "Operate: keep it running": {
+        "status": "Show what serves, and what there is to train on.",
+        "smoke": "Try every part once, and say whether it works.",
+        "models": "List model versions; let one serve, or go back.",
+        "monitor": "Say what changed in a batch of listings, and what to do.",
+    },
 }
-"""Each command with its line in `rerank --help`, which must not import them to print it."""
+"""Commands with their lines in `rerank --help`, which must not import them to print it."""
+COMMANDS = {name: line for group in GROUPS.values() for name, line in group.items()}
 
 
 _MODULES = {
@@ -71,47 +84,15 @@ INTERRUPTED = 130
 """The exit code after Ctrl-C: 128 and the number of the signal, as shells have it."""
 
 
-class LazyGroup(click.Group):
-    """A group that knows its commands by name and imports one when it is called.
+class ExplainedCommand(click.Command):
+    """A command whose faults are one line.
 
-    :param lines: each command with its line in the group's help.
-    :param modules: the modules of `rerank.jobs.commands`, each with the commands it holds as
-        NAME_command.
-    :param prefix: of their names there.
+    What is wrong with its input or the disk becomes a line and exit code 1; so does Ctrl-C where
+    the command itself does not see to it, with its own exit code.
     """
 
-    def __init__(
-        self,
-        *args: Any,
-        lines: Mapping[str, str],
-        modules: Mapping[str, Sequence[str]],
-        prefix: str = "",
-        **settings: Any,
-    ) -> None:
-        super().__init__(*args, **settings)
-        self._lines, self._prefix = lines, prefix
-        self._module_of = {name: module for module, names in modules.items() for name in names}
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(self._lines)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in self._lines:
-            return None
-        module = importlib.import_module(f"rerank.jobs.commands.{self._module_of[cmd_name]}")
-        name = f"{self._prefix}{cmd_name}_command".replace("-", "_")
-        command: click.Command = getattr(module, name)
-        return command
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl(list(self._lines.items()))
-
     def invoke(self, ctx: click.Context) -> Any:
-        """Run a command; what is wrong with its input or the disk becomes one line, exit code 1.
-
-        So does Ctrl-C where the command itself does not see to it, with its own exit code.
-        """
+        """Run the command."""
         try:
             with _warnings_on_stderr():
                 return super().invoke(ctx)
@@ -124,6 +105,61 @@ class LazyGroup(click.Group):
         except KeyboardInterrupt:
             click.echo("Stopped", err=True)
             ctx.exit(INTERRUPTED)
+
+
+class LazyGroup(ExplainedCommand, click.Group):
+    """A group that knows its commands by name and imports one when it is called.
+
+    :param groups: each heading of the group's help with its commands and their lines.
+    :param modules: the modules of `rerank.jobs.commands`, each with the commands it holds as
+        NAME_command.
+    :param prefix: of their names there.
+    :param elsewhere: what is no command here, with where to find it.
+    """
+
+    def __init__(
+        self,
+        *args: Any,
+        groups: Mapping[str, Mapping[str, str]],
+        modules: Mapping[str, Sequence[str]],
+        prefix: str = "",
+        elsewhere: Mapping[str, str] | None = None,
+        **settings: Any,
+    ) -> None:
+        super().__init__(*args, **settings)
+        self._groups, self._prefix, self._elsewhere = groups, prefix, elsewhere or {}
+        self._module_of = {name: module for module, names in modules.items() for name in names}
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return [name for group in self._groups.values() for name in group]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in self._module_of:
+            return None
+        module = importlib.import_module(f"rerank.jobs.commands.{self._module_of[cmd_name]}")
+        name = f"{self._prefix}{cmd_name}_command".replace("-", "_")
+        command: click.Command = getattr(module, name)
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Return the command that arguments call.
+
+        :raises click.UsageError: if there is none, with the name nearest to what was typed.
+        """
+        if told := self._elsewhere.get(args[0]):
+            raise click.UsageError(told, ctx)
+        try:
+            return super().resolve_command(ctx, args)
+        except NoSuchCommand as exc:
+            nearest = get_close_matches(args[0], self._module_of, n=1)
+            raise NoSuchCommand(args[0], possibilities=nearest, ctx=ctx) from exc
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        for heading, lines in self._groups.items():
+            with formatter.section(heading):
+                formatter.write_dl(list(lines.items()))
 
 
 @contextmanager
@@ -143,7 +179,12 @@ def _warnings_on_stderr() -> Iterator[None]:
         yield
 
 
-@click.group(cls=LazyGroup, lines=COMMANDS, modules=_MODULES)
+@click.group(
+    cls=LazyGroup,
+    groups=GROUPS,
+    modules=_MODULES,
+    elsewhere={"bench": "Benchmarks are run from a checkout of the repository: `make bench`."},
+)
 @click.version_option(package_name=DISTRIBUTION)
 def main() -> None:
     """Resolve listings of graphics cards to canonical GPUs.
@@ -153,6 +194,13 @@ def main() -> None:
       rerank resolve "gigabyte RTX5070Ti windforce sff 16g"
       rerank score listings.csv resolved.parquet
     """
-    # OpenMP threads that spin while they wait make training 13 times slower on a machine whose
-    # cores are shared; read when the libraries are loaded, so before any command is imported.
+    keep_threads_quiet()
+
+
+def keep_threads_quiet() -> None:
+    """Let OpenMP threads sleep while they wait, where nobody has set otherwise.
+
+    Spinning makes training 13 times slower on a machine whose cores are shared. It is read when
+    the libraries are loaded: call it before they are imported.
+    """
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")

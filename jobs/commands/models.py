@@ -71,7 +71,13 @@ _MODULES = {
 }
 
 
-@click.group("models", cls=LazyGroup, lines=SUBCOMMANDS, modules=_MODULES, prefix="models_")
+@click.group(
+    "models",
+    cls=LazyGroup,
+    groups={"Commands": SUBCOMMANDS},
+    modules=_MODULES,
+    prefix="models_",
+)
 def models_command() -> None:
     """Versions of what decides, and which of them serves.
 

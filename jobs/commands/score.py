@@ -1,4 +1,4 @@
-"""`rerank score`."""
+"""`rerank score` and `nightly`, and the options and the run that all share who resolve a feed."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field, fields
 from datetime import date
+from functools import wraps
 from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
@@ -18,12 +20,18 @@ import click
 from rerank.index.errors import RerankError
 from rerank.jobs.cli import INTERRUPTED
 from rerank.jobs.files.listings import OPTIONAL, REQUIRED, ColumnNames, read_column_names
-from rerank.jobs.files.places import place_of
+from rerank.jobs.files.places import Place, place_of
 from rerank.jobs.files.selection import Selection, select_files
-from rerank.jobs.options import candidate_set_option, home_option, ranker_options, top_k_option
+from rerank.jobs.options import (
+    Decorator,
+    candidate_set_option,
+    home_option,
+    ranker_options,
+    top_k_option,
+)
 from rerank.jobs.scoring.answering import ScoreOptions
 from rerank.jobs.scoring.nightly import Night, nightly_text, run_night
-from rerank.jobs.scoring.plan import Existing, plan_score
+from rerank.jobs.scoring.plan import Existing, ScorePlan, plan_score
 from rerank.jobs.scoring.run import (
     Engine,
     EngineKind,
@@ -32,8 +40,8 @@ from rerank.jobs.scoring.run import (
     run_scoring,
     write_summary,
 )
+from rerank.jobs.scoring.worker import ScoreSummary
 from rerank.jobs.workers import WorkerEndedError
-from rerank.rankers.kinds import RankerKind
 from rerank.workspace import Workspace
 
 _WORDS = {
@@ -74,18 +82,6 @@ def column_names_of(columns_file: Path | None, named: dict[str, str | None]) -> 
     return columns
 
 
-def existing_of(*, overwrite: bool, resume: bool) -> Existing:
-    """Return what to do with outputs that are there.
-
-    :raises click.UsageError: if both were asked for.
-    """
-    if overwrite and resume:
-        raise click.UsageError("--overwrite and --resume exclude each other: give one of them")
-    if overwrite:
-        return Existing.OVERWRITE
-    return Existing.RESUME if resume else Existing.REFUSE
-
-
 def selected(
     context: click.Context, argument: click.Parameter, value: str | None
 ) -> Selection | None:
@@ -111,45 +107,6 @@ class FilesCommand(click.Command):
                 raise
             text = f'{exc.message.rstrip(".")}; quote a glob, as in "feeds/*.csv"'
             raise click.UsageError(text, ctx) from exc
-
-
-def engine_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add ``--engine``, ``--ray-address`` and ``--workers``; `engine_of` reads them."""
-    for option in (
-        click.option(
-            "--workers",
-            type=click.IntRange(1, 256),
-            default=1,
-            show_default=True,
-            help="Processes that resolve; two pay from some 20,000 listings.",
-        ),
-        click.option(
-            "--ray-address",
-            metavar="ADDRESS",
-            help="Of a Ray cluster, HOST:PORT or auto; default: RAY_ADDRESS, else this machine.",
-        ),
-        click.option(
-            "--engine",
-            "engine_name",
-            default=EngineKind.LOCAL.value,
-            show_default=True,
-            type=click.Choice([kind.value for kind in EngineKind]),
-            help="What spreads the work: this process, or Ray, a file to each worker.",
-        ),
-    ):
-        command = option(command)
-    return command
-
-
-def engine_of(engine_name: str, workers: int, ray_address: str | None) -> Engine:
-    """Return the engine that was asked for.
-
-    :raises click.UsageError: if an address was given to an engine that has none.
-    """
-    kind = EngineKind(engine_name)
-    if ray_address is not None and kind is not EngineKind.RAY:
-        raise click.UsageError("--ray-address needs --engine ray: add it, or drop the address")
-    return Engine(kind, workers, ray_address)
 
 
 @contextmanager
@@ -207,73 +164,171 @@ def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
     raise KeyboardInterrupt
 
 
-def warn_of_left_out(source: Selection, line: ProgressLine) -> None:
-    """Name files of a folder that are not read."""
-    names = ", ".join(source.left_out[:3]) + (", ..." if len(source.left_out) > 3 else "")
-    if names:
-        line.say(f"Warning: {len(source.left_out)} files of other endings are left out: {names}")
+@dataclass(frozen=True, slots=True)
+class Feed:
+    """What every command that resolves a feed of listings was asked: from where, to where, how."""
+
+    source: Selection
+    out: Place
+    home: Path
+    options: ScoreOptions
+    existing: Existing
+    engine: Engine
+    line: ProgressLine = field(default_factory=lambda: ProgressLine(sys.stderr))
+
+    def plan(self) -> ScorePlan:
+        """Return what is to be written.
+
+        :raises InputError: if something may not be.
+        """
+        return plan_score(self.source, self.out, existing=self.existing)
+
+    @contextmanager
+    def running(self, n_files: int, remedy: str) -> Iterator[dict[str, Callable[[Any], None]]]:
+        """Yield who takes progress and warnings; name files that are left out, see to Ctrl-C.
+
+        :param remedy: what to do to go on after it was stopped.
+        """
+        names = ", ".join(self.source.left_out[:3])
+        names += ", ..." if len(self.source.left_out) > 3 else ""
+        if names:
+            self.line.say(
+                f"Warning: {len(self.source.left_out)} files of other endings are left out: {names}"
+            )
+        with interruptible(click.get_current_context(), self.line, n_files=n_files, remedy=remedy):
+            yield {"progress": self.line.show, "say": self.line.say}
+
+    def end(self, summary: ScoreSummary, *told: str, file: Path | None = None) -> NoReturn:
+        """Say what came of it and end the command: with exit code 1 if files failed.
+
+        :param file: to write the summary to as JSON.
+        """
+        self.line.say(summary.line())
+        write_summary(summary, file)
+        for text in told:
+            click.echo(text)
+        click.get_current_context().exit(1 if summary.failures else 0)
 
 
-@click.command("score", cls=FilesCommand)
-@click.argument("source", callback=selected)
-@click.argument("target", metavar="OUT")
-@column_options
-@top_k_option
-@ranker_options
-@click.option(
-    "--explain",
-    "explained",
-    is_flag=True,
-    help="Add the features that decided; some 200 listings a second.",
+overwrite_option = click.option("--overwrite", is_flag=True, help="Replace outputs that exist.")
+_answer_options = (
+    click.option("--only-decisions", is_flag=True, help="Leave the list of candidates out."),
+    candidate_set_option,
+    click.option(
+        "--engine",
+        "engine_name",
+        default=EngineKind.LOCAL.value,
+        show_default=True,
+        type=click.Choice([kind.value for kind in EngineKind]),
+        help="What spreads the work: this process, or Ray, a file to each worker.",
+    ),
+    click.option(
+        "--ray-address",
+        metavar="ADDRESS",
+        help="Of a Ray cluster, HOST:PORT or auto; default: RAY_ADDRESS, else this machine.",
+    ),
+    click.option(
+        "--workers",
+        type=click.IntRange(1, 256),
+        default=1,
+        show_default=True,
+        help="Processes that resolve; two pay from some 20,000 listings.",
+    ),
 )
-@click.option("--only-decisions", is_flag=True, help="Leave the list of candidates out.")
-@candidate_set_option
-@click.option("--overwrite", is_flag=True, help="Replace outputs that exist.")
-@click.option(
-    "--resume",
-    is_flag=True,
-    help="Go on with a run that was stopped: keep what it finished, if the input, the "
-    "options, the model and the index are still the same.",
+
+
+def feed_command(
+    name: str, *more: Decorator, source: str = "LISTINGS", within: Any = click, **settings: Any
+) -> Callable[[Callable[..., None]], click.Command]:
+    """Make a command of a function that takes a `Feed`, and by name what else was asked.
+
+    :param more: options that not every feed has; those that a `Feed` holds go into it.
+    :param source: what the help calls the listings that are read.
+    :param within: the group that the command is added to, where that is no `LazyGroup`.
+    """
+    options = (
+        click.argument("source", metavar=source, callback=selected),
+        click.argument("target", metavar="OUT"),
+        *more,
+        column_options,
+        top_k_option,
+        home_option,
+    )
+
+    def decorated(function: Callable[..., None]) -> click.Command:
+        @wraps(function)
+        def called(**given: Any) -> None:
+            feed = _feed_of(given)
+            function(feed, **given)
+
+        command: Any = called
+        for option in reversed(options):
+            command = option(command)
+        made: click.Command = within.command(name, cls=FilesCommand, **settings)(command)
+        return made
+
+    return decorated
+
+
+def _feed_of(given: dict[str, Any]) -> Feed:
+    """Take out of what was given on the command line what a `Feed` holds.
+
+    :raises click.UsageError: if options exclude each other.
+    """
+    named = {key: given.pop(key) for key in list(given) if key.endswith("_column")}
+    overwrite, resume = given.pop("overwrite", False), given.pop("resume", False)
+    if overwrite and resume:
+        raise click.UsageError("--overwrite and --resume exclude each other: give one of them")
+    kind = EngineKind(given.pop("engine_name", EngineKind.LOCAL))
+    engine = Engine(kind, given.pop("workers", 1), given.pop("ray_address", None))
+    if engine.address is not None and kind is not EngineKind.RAY:
+        raise click.UsageError("--ray-address needs --engine ray: add it, or drop the address")
+    columns = column_names_of(given.pop("columns_file"), named)
+    asked = {each.name for each in fields(ScoreOptions)} & given.keys()
+    return Feed(
+        given.pop("source"),
+        place_of(given.pop("target")),
+        given.pop("home"),
+        ScoreOptions(columns=columns, **{name: given.pop(name) for name in asked}),
+        Existing.OVERWRITE if overwrite else Existing.RESUME if resume else Existing.REFUSE,
+        engine,
+    )
+
+
+@feed_command(
+    "score",
+    ranker_options,
+    click.option(
+        "--explain",
+        "explained",
+        is_flag=True,
+        help="Add the features that decided; some 200 listings a second.",
+    ),
+    *_answer_options,
+    overwrite_option,
+    click.option(
+        "--resume",
+        is_flag=True,
+        help="Go on with a run that was stopped: keep what it finished, if the input, the "
+        "options, the model and the index are still the same.",
+    ),
+    click.option(
+        "--since",
+        callback=selected,
+        metavar="EARLIER",
+        help="An earlier output, a file or folder: listings that have not changed keep the "
+        "answer they got there from the same model, index and options.",
+    ),
+    click.option(
+        "--summary",
+        "summary_file",
+        type=click.Path(path_type=Path),
+        metavar="FILE.json",
+        help="Write the counts, the rate and the files set aside as JSON.",
+    ),
+    source="SOURCE",
 )
-@click.option(
-    "--since",
-    callback=selected,
-    metavar="EARLIER",
-    help="An earlier output, a file or folder: listings that have not changed keep the "
-    "answer they got there from the same model, index and options.",
-)
-@engine_options
-@click.option(
-    "--summary",
-    "summary_file",
-    type=click.Path(path_type=Path),
-    metavar="FILE.json",
-    help="Write the counts, the rate and the files set aside as JSON.",
-)
-@home_option
-@click.pass_context
-def score_command(
-    context: click.Context,
-    /,
-    source: Selection,
-    target: str,
-    columns_file: Path | None,
-    top_k: int,
-    ranker: RankerKind | None,
-    cascade: bool,
-    explained: bool,
-    only_decisions: bool,
-    coverage: float | None,
-    overwrite: bool,
-    resume: bool,
-    since: Selection | None,
-    engine_name: str,
-    ray_address: str | None,
-    workers: int,
-    summary_file: Path | None,
-    home: Path,
-    **named_columns: str | None,
-) -> None:
+def score_command(feed: Feed, *, since: Selection | None, summary_file: Path | None) -> None:
     """Resolve listings, parquet, CSV or JSONL, into parquet: a file, a folder or a glob.
 
     SOURCE needs an id and a title; vendor, description and price help if they are there. Every
@@ -290,21 +345,11 @@ def score_command(
       rerank score --title-column name --id-column sku "feeds/*.csv" resolved/
       rerank score --candidate-set 0.95 listings.csv resolved.parquet
     """
-    existing = existing_of(overwrite=overwrite, resume=resume)
-    engine = engine_of(engine_name, workers, ray_address)
-    columns = column_names_of(columns_file, named_columns)
-    plan = plan_score(source, place_of(target), existing=existing)
-    check_summary(summary_file, plan, source, since)
-    line = ProgressLine(sys.stderr)
-    warn_of_left_out(source, line)
-    options = ScoreOptions(top_k, coverage, only_decisions, columns, explained, ranker, cascade)
-    with interruptible(context, line, n_files=plan.n_files, remedy="go on with --resume"):
-        summary = run_scoring(
-            home, plan, options, engine, since=since, progress=line.show, say=line.say
-        )
-    line.say(summary.line())
-    write_summary(summary, summary_file)
-    context.exit(1 if summary.failures else 0)
+    plan = feed.plan()
+    check_summary(summary_file, plan, feed.source, since)
+    with feed.running(plan.n_files, "go on with --resume") as heard:
+        summary = run_scoring(feed.home, plan, feed.options, feed.engine, since=since, **heard)
+    feed.end(summary, file=summary_file)
 
 
 class Day(click.ParamType[date]):
@@ -329,46 +374,24 @@ class Day(click.ParamType[date]):
             self.fail(f"expected a day of the calendar, got {value}: no such day", param, ctx)
 
 
-@click.command("nightly", cls=FilesCommand)
-@click.argument("listings", callback=selected)
-@click.argument("out")
-@click.option(
-    "--registry",
-    type=click.Path(exists=True, path_type=Path),
-    help="Rebuild the index if this registry's content changed: YAML, CSV or parquet, or "
-    "a folder of YAML. Without it the index stays as it is.",
+@feed_command(
+    "nightly",
+    click.option(
+        "--registry",
+        type=click.Path(exists=True, path_type=Path),
+        help="Rebuild the index if this registry's content changed: YAML, CSV or parquet, or "
+        "a folder of YAML. Without it the index stays as it is.",
+    ),
+    click.option(
+        "--date",
+        "day",
+        type=Day(),
+        metavar="YYYY-MM-DD",
+        help="The day, which names the folder; default: today.",
+    ),
+    *_answer_options,
 )
-@click.option(
-    "--date",
-    "day",
-    type=Day(),
-    metavar="YYYY-MM-DD",
-    help="The day, which names the folder; default: today.",
-)
-@column_options
-@top_k_option
-@click.option("--only-decisions", is_flag=True, help="Leave the list of candidates out.")
-@candidate_set_option
-@engine_options
-@home_option
-@click.pass_context
-def nightly_command(
-    context: click.Context,
-    /,
-    listings: Selection,
-    out: str,
-    registry: Path | None,
-    day: date | None,
-    columns_file: Path | None,
-    top_k: int,
-    only_decisions: bool,
-    coverage: float | None,
-    engine_name: str,
-    ray_address: str | None,
-    workers: int,
-    home: Path,
-    **named_columns: str | None,
-) -> None:
+def nightly_command(feed: Feed, *, registry: Path | None, day: date | None) -> None:
     """Score the day's listings into OUT/YYYY-MM-DD and report, as cron runs it.
 
     Rebuilds the index if the registry changed, keeps the answers of listings that have not changed
@@ -381,21 +404,17 @@ def nightly_command(
       rerank nightly --registry gpus.csv --workers 2 feeds/ resolved/
       rerank nightly --date 2026-01-31 "feeds/*.parquet" resolved/
     """
-    line = ProgressLine(sys.stderr)
-    columns = column_names_of(columns_file, named_columns)
     night = Night(
-        Workspace(home),
-        listings,
-        place_of(out),
+        Workspace(feed.home),
+        feed.source,
+        feed.out,
         day or date.today(),
         registry,
-        ScoreOptions(top_k, coverage, only_decisions, columns),
-        engine_of(engine_name, workers, ray_address),
+        feed.options,
+        feed.engine,
     )
-    warn_of_left_out(listings, line)
-    with interruptible(
-        context, line, n_files=len(listings.places()) + len(listings.faults), remedy="run it again"
-    ):
-        content = run_night(night, progress=line.show, say=line.say)
+    n_files = len(feed.source.places()) + len(feed.source.faults)
+    with feed.running(n_files, "run it again") as heard:
+        content = run_night(night, **heard)
     click.echo(nightly_text(content))
-    context.exit(1 if content["failures"] else 0)
+    click.get_current_context().exit(1 if content["failures"] else 0)

@@ -1,23 +1,19 @@
-"""`rerank models ab`."""
+"""`rerank models ab`, `models canary` and `monitor`."""
 
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 
 import click
 
 from rerank.jobs.commands.score import (
+    Feed,
     column_names_of,
     column_options,
-    existing_of,
-    interruptible,
-    selected,
-    warn_of_left_out,
+    feed_command,
+    overwrite_option,
 )
-from rerank.jobs.files.places import place_of
-from rerank.jobs.files.selection import Selection
 from rerank.jobs.models.monitoring import monitor
 from rerank.jobs.models.serving_traffic import (
     TrafficSplit,
@@ -29,59 +25,43 @@ from rerank.jobs.models.serving_traffic import (
     status_text,
     stop_canary,
 )
-from rerank.jobs.options import NumberRange, existing_file, format_option, home_option, top_k_option
-from rerank.jobs.scoring.answering import ScoreOptions
-from rerank.jobs.scoring.plan import plan_score
-from rerank.jobs.scoring.run import ProgressLine
+from rerank.jobs.options import NumberRange, existing_file, format_option, home_option
 from rerank.lifecycle.canary import CanarySettings
 from rerank.lifecycle.model_registry import ModelRegistry
 from rerank.settings import read_settings
 from rerank.workspace import Workspace
 
 
-@click.command("ab")
-@click.argument("source", metavar="LISTINGS", callback=selected)
-@click.argument("target", metavar="OUT")
-@click.option(
-    "--challenger",
-    required=True,
-    metavar="VERSION",
-    help="A version, the beginning of one, or an alias.",
+@feed_command(
+    "ab",
+    click.option(
+        "--challenger",
+        required=True,
+        metavar="VERSION",
+        help="A version, the beginning of one, or an alias.",
+    ),
+    click.option(
+        "--share",
+        type=NumberRange(0, 1, min_open=True),
+        default=0.5,
+        show_default=True,
+        help="Of the listings, that the challenger answers.",
+    ),
+    click.option(
+        "--salt",
+        default="ab",
+        show_default=True,
+        help="Another salt splits the listings another way.",
+    ),
+    click.option(
+        "--log-both",
+        is_flag=True,
+        help="Let both models answer every listing, not the challenger's share alone.",
+    ),
+    overwrite_option,
 )
-@click.option(
-    "--share",
-    type=NumberRange(0, 1, min_open=True),
-    default=0.5,
-    show_default=True,
-    help="Of the listings, that the challenger answers.",
-)
-@click.option(
-    "--salt", default="ab", show_default=True, help="Another salt splits the listings another way."
-)
-@click.option(
-    "--log-both",
-    is_flag=True,
-    help="Let both models answer every listing, not the challenger's share alone.",
-)
-@column_options
-@top_k_option
-@click.option("--overwrite", is_flag=True, help="Replace outputs that exist.")
-@home_option
-@click.pass_context
 def models_ab_command(
-    context: click.Context,
-    /,
-    source: Selection,
-    target: str,
-    challenger: str,
-    share: float,
-    salt: str,
-    log_both: bool,
-    columns_file: Path | None,
-    top_k: int,
-    overwrite: bool,
-    home: Path,
-    **named_columns: str | None,
+    feed: Feed, *, challenger: str, share: float, salt: str, log_both: bool
 ) -> None:
     """Split listings between the champion and a challenger, by their ids.
 
@@ -95,26 +75,13 @@ def models_ab_command(
       rerank models ab listings.parquet answers.parquet --challenger 8e22
       rerank models ab feeds/ answers/ --challenger challenger --share 0.1
     """
-    registry = ModelRegistry(Workspace(home))
-    plan = plan_score(
-        source, place_of(target), existing=existing_of(overwrite=overwrite, resume=False)
-    )
-    options = ScoreOptions(top_k, columns=column_names_of(columns_file, named_columns))
-    line = ProgressLine(sys.stderr)
-    warn_of_left_out(source, line)
-    with interruptible(context, line, n_files=len(plan.tasks), remedy="run it again"):
+    registry, plan = ModelRegistry(Workspace(feed.home)), feed.plan()
+    with feed.running(len(plan.tasks), "run it again") as heard:
+        split = TrafficSplit(share, salt, log_both)
         summary, answerer = run_split(
-            registry,
-            registry.find(challenger),
-            TrafficSplit(share, salt, log_both),
-            plan,
-            options,
-            progress=line.show,
-            say=line.say,
+            registry, registry.find(challenger), split, plan, feed.options, **heard
         )
-    line.say(summary.line())
-    click.echo(answerer.text())
-    context.exit(1 if summary.failures else 0)
+    feed.end(summary, answerer.text())
 
 
 @click.group("canary")
@@ -161,25 +128,13 @@ def start(version: str, settings_file: Path | None, salt: str | None, why: str, 
     click.echo(status_text(state))
 
 
-@models_canary_command.command("run", short_help="Serve listings, judge, and move on.")
-@click.argument("source", metavar="LISTINGS", callback=selected)
-@click.argument("target", metavar="OUT")
-@column_options
-@top_k_option
-@click.option("--overwrite", is_flag=True, help="Replace outputs that exist.")
-@home_option
-@click.pass_context
-def run(
-    context: click.Context,
-    /,
-    source: Selection,
-    target: str,
-    columns_file: Path | None,
-    top_k: int,
-    overwrite: bool,
-    home: Path,
-    **named_columns: str | None,
-) -> None:
+@feed_command(
+    "run",
+    overwrite_option,
+    within=models_canary_command,
+    short_help="Serve listings, judge, and move on.",
+)
+def run(feed: Feed) -> None:
     """Resolve listings as `rerank score` does, the canary's share by the challenger.
 
     Call it in place of `rerank score` or `nightly`, every night: it goes on where it was. Without
@@ -189,20 +144,12 @@ def run(
     Example:
       rerank models canary run feeds/ resolved/
     """
-    registry = ModelRegistry(Workspace(home))
-    plan = plan_score(
-        source, place_of(target), existing=existing_of(overwrite=overwrite, resume=False)
-    )
-    options = ScoreOptions(top_k, columns=column_names_of(columns_file, named_columns))
-    line = ProgressLine(sys.stderr)
-    warn_of_left_out(source, line)
-    with interruptible(context, line, n_files=len(plan.tasks), remedy="run it again"):
-        summary = run_canary_night(registry, plan, options, progress=line.show, say=line.say)
-    line.say(summary.line())
+    registry, plan = ModelRegistry(Workspace(feed.home)), feed.plan()
+    with feed.running(len(plan.tasks), "run it again") as heard:
+        summary = run_canary_night(registry, plan, feed.options, **heard)
     pointer = registry.pointer()
-    click.echo(f"{pointer.champion} is champion")
-    click.echo(status_text(running_canary(pointer)))
-    context.exit(1 if summary.failures else 0)
+    told = f"{pointer.champion} is champion"
+    feed.end(summary, told, status_text(running_canary(pointer)))
 
 
 @models_canary_command.command("status", short_help="How far it is.")

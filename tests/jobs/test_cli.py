@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import subprocess
 import sys
@@ -73,13 +72,14 @@ def test_command_stands_in_the_readme(name):
     assert f"`rerank {name}" in readme
 
 
-def test_command_files_and_the_list_of_commands_agree():
-    files = {path.stem.replace("_", "-") for path in (ROOT / "jobs/commands").glob("[a-z]*.py")}
-    of_models = {f"models-{name}" for name in SUBCOMMANDS}
-    assert files == {*COMMANDS, *of_models}
-    for name in files:
-        module = importlib.import_module(f"jobs.commands.{name.replace('-', '_')}")
-        assert module.command.name == (name[len("models-") :] if name in of_models else name)
+@pytest.mark.parametrize("names", [(), ("models",)], ids=["rerank", "models"])
+def test_commands_and_the_modules_that_hold_them_agree(names):
+    group = main
+    for name in names:
+        group = group.get_command(click.Context(group), name)
+    listed = group.list_commands(click.Context(group))
+    assert len(listed) == len(set(listed))
+    assert {group.get_command(click.Context(group), name).name for name in listed} == {*listed}
 
 
 @pytest.mark.parametrize("name", SUBCOMMANDS)
@@ -98,10 +98,39 @@ def test_help_lists_every_command(run):
         assert line.split()[0] in result.output
 
 
-def test_unknown_command_is_a_usage_error(run):
-    result = run("resolv")
+def test_help_groups_the_commands_under_headings(run):
+    lines = run("--help").output.splitlines()
+    headings = [line.partition(":")[0] for line in lines if line[:1].isupper() and line[-1] == ":"]
+    assert headings == ["Options", "Use", "Build", "Train", "Judge", "Operate"]
+
+
+@pytest.mark.parametrize(
+    ("typed", "nearest"),
+    [
+        (["scroe"], "command 'scroe'. Did you mean 'score'?"),
+        (["resolv", "rtx 3080"], "command 'resolv'. Did you mean 'resolve'?"),
+        (["models", "promte"], "command 'promte'. Did you mean 'promote'?"),
+        (["store", "imprt"], "command 'imprt'. Did you mean 'import'?"),
+        (["pairs", "exprot"], "command 'exprot'. Did you mean 'export'?"),
+        (["annotations", "suspcts"], "command 'suspcts'. Did you mean 'suspects'?"),
+        (["models", "list", "--knd", "ltr"], "option '--knd'. Did you mean '--kind'?"),
+        (["zzzz"], "command 'zzzz'."),
+    ],
+)
+def test_a_typo_is_a_usage_error_that_names_what_is_nearest(run, typed, nearest):
+    result = run(*typed)
     assert result.exit_code == 2
-    assert "No such command" in result.output
+    assert result.output.rstrip().endswith(f"No such {nearest}")
+
+
+def test_where_benchmarks_are_is_said(run):
+    result = run("bench", "--quick")
+    assert result.exit_code == 2
+    assert "Benchmarks are run from a checkout of the repository: `make bench`" in result.output
+
+
+def test_without_arguments_help_is_shown(run):
+    assert run().output == run("--help").output
 
 
 def test_version(run):
@@ -133,8 +162,10 @@ def test_help_imports_nothing_heavy(tmp_path):
     assert not _loaded_by(code, tmp_path) & set(HEAVY)
 
 
-def test_importing_jobs_imports_nothing_heavy(tmp_path):
-    assert not _loaded_by("from jobs import open_resolver", tmp_path) & set(HEAVY)
+def test_importing_the_front_door_imports_nothing_heavy(tmp_path):
+    assert not _loaded_by("import rerank", tmp_path) & set(HEAVY)
+    loaded = _loaded_by("from rerank import open_resolver", tmp_path)
+    assert not loaded & (set(HEAVY) - {"numpy", "pyarrow"})
 
 
 @pytest.mark.smoke
