@@ -105,6 +105,13 @@ def os_error_text(exc: OSError) -> str:
     return f"{where}{words}; {remedy}"
 
 
+def os_error_words(exc: OSError) -> str:
+    """Return the same without the path, which the caller names."""
+    if exc.errno is None:
+        return " ".join(str(exc).split())
+    return os_error_text(OSError(exc.errno, os.strerror(exc.errno)))
+
+
 def not_utf8_text(path: Path) -> str:
     """Return where a file that is no UTF-8 is so first: its path, the line and the byte."""
     with path.open("rb") as file:

@@ -15,7 +15,6 @@ A table (CSV, parquet) has one variant a row with the columns of `TABLE_COLUMNS`
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import json
 import math
@@ -28,9 +27,9 @@ from typing import Any
 
 import yaml
 
-from rerank.index.errors import FaultsError, InputError, not_utf8_text
+from rerank.index.errors import FaultsError, InputError
 from rerank.index.records import DEFAULT_FORM_FACTOR, FORM_FACTORS, GpuRecord
-from rerank.index.rows import FastSafeLoader, csv_rows
+from rerank.index.rows import FastSafeLoader, read_csv, read_parquet
 from rerank.index.text import normalise, runs
 
 _YAML = (".yaml", ".yml")
@@ -270,28 +269,15 @@ def read_table(path: Path, reading: RegistryReading) -> None:
 
 
 def _csv_rows(path: Path) -> Cells:
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            rows = csv_rows(file)
-            yield f"{path}", next(rows, (0, []))[1]
-            for line, cells in rows:
-                yield f"{path}:{line}", cells
-    except UnicodeDecodeError as exc:
-        raise InputError(f"registry {not_utf8_text(path)}") from exc
-    except csv.Error as exc:
-        raise InputError(f"registry {path}: not readable as CSV: {exc}") from exc
+    rows = read_csv(path)
+    yield f"{path}", next(rows, (0, []))[1]
+    for line, cells in rows:
+        yield f"{path}:{line}", cells
 
 
 def _parquet_rows(path: Path) -> Cells:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        table = pq.read_table(path)
-        table.validate(full=True)
-    except (pa.ArrowException, OSError) as exc:
-        raise InputError(f"registry {path}: not readable as parquet: {exc}") from exc
-    yield f"{path}", table.column_names
+    columns, table = read_parquet(path)
+    yield f"{path}", columns
     values = [column.to_pylist() for column in table.columns]
     for number, cells in enumerate(zip(*values, strict=True), 1):
         yield f"{path}: row {number}", cells

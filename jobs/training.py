@@ -31,6 +31,7 @@ from rerank.index.embedder import descriptor, listing_text
 from rerank.index.embedder_training import EmbedderParameters, train_embedder
 from rerank.index.errors import ArtifactError, InputError, MissingExtraError
 from rerank.index.records import GpuRecord, Listing, shipped
+from rerank.index.rows import first_faults
 from rerank.jobs.models.making import Learnt, take_place, trained_card
 from rerank.jobs.tables import WIDTH, cut, table
 from rerank.lifecycle.model_registry import ModelRegistry
@@ -43,7 +44,6 @@ from rerank.rankers.pairs import (
     PairDataset,
     read_dataset,
     read_embeddings,
-    shown_faults,
 )
 from rerank.rankers.pairwise import TrainingPlan, train_pairwise
 from rerank.rankers.scored import ScoredLines
@@ -296,7 +296,7 @@ def train_pairwise_ranker(
     """
     plan.check()
     dataset = read_dataset(source.dataset, max_bad_share=source.max_bad_share)
-    for fault in shown_faults(dataset.malformed):
+    for fault in first_faults(dataset.malformed):
         warn(f"left out: {fault}")
     if plan.embedding_dim != 0:
         dataset = _with_embeddings(workspace, source, dataset, warn)

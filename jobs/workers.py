@@ -21,7 +21,7 @@ from importlib.abc import MetaPathFinder
 from types import ModuleType
 from typing import Any, TypeVar
 
-from rerank.index.errors import FaultsError, InputError, RerankError
+from rerank.index.errors import InputError, RerankError
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -140,11 +140,7 @@ class _Worker:
 
 
 def _apply(make: Callable[[], Callable[[Item], Result]], item: Item) -> Result:
-    try:
-        result: Result = _own_function(make)(item)
-    except FaultsError as exc:  # cannot be sent: it is not made of its message
-        raise InputError(str(exc)) from exc
-    return result
+    return _own_function(make)(item)
 
 
 def _prepare(make: Callable[[], Callable[[Item], Result]]) -> None:

@@ -5,15 +5,13 @@ Whatever the format, a batch is a pyarrow table of one fixed schema.
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields, replace
 from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -21,8 +19,8 @@ import yaml
 
 from rerank.index.errors import FaultsError, InputError
 from rerank.index.records import Listing
-from rerank.index.rows import FastSafeLoader, csv_rows
-from rerank.jobs.files.places import Place, place_of
+from rerank.index.rows import FastSafeLoader, Row, csv_rows, unreadable
+from rerank.jobs.files.places import Fetched, Place, place_of
 
 REQUIRED = ("listing_id", "title")
 OPTIONAL = ("vendor", "description", "price")
@@ -198,16 +196,6 @@ class ListingBatch:
         ]
 
 
-class ListingFile(Protocol):
-    """A checked file of listings: how many, and the columns of every batch."""
-
-    n_rows: int
-    schema: pa.Schema
-
-    def batches(self, rows: int = BATCH_ROWS) -> Iterator[ListingBatch]:
-        """Yield the listings in file order."""
-
-
 def taken(table: pa.Table, rows: Sequence[int]) -> pa.Table:
     """Return some rows of a table, whatever its types."""
     try:
@@ -222,12 +210,6 @@ def number(value: Any) -> float | None:
         return None if value in (None, "") else float(value)
     except (TypeError, ValueError):
         return None
-
-
-def unreadable(place: object, kind: str, exc: Exception) -> InputError:
-    """Return the error for a file that is not what its name says."""
-    first_line = str(exc).splitlines()[0] if str(exc) else type(exc).__name__
-    return InputError(f"{place}: not readable as {kind} ({first_line}); write the file again")
 
 
 def _is_of_times(kind: pa.DataType) -> bool:
@@ -248,106 +230,64 @@ def chunks(items: Iterator[T], size: int) -> Iterator[list[T]]:
         yield chunk
 
 
-class _Row(NamedTuple):
-    """A row; ``fault`` is None, or what is no UTF-8 in it."""
+@dataclass(frozen=True, slots=True)
+class TextListings:
+    """Rows of text, read a second time for what they hold.
 
-    cells: list[str]
-    fault: str | None
+    :param rows: yields the cells of each row, as the schema has columns, and what is wrong with it.
+    """
+
+    n_rows: int
+    schema: pa.Schema
+    columns: ColumnNames
+    rows: Callable[[], Iterator[tuple[Sequence[Any], Fault | None]]]
+
+    def batches(self, rows: int = BATCH_ROWS) -> Iterator[ListingBatch]:
+        """Yield the listings in file order."""
+        for chunk in chunks(self.rows(), rows):
+            bad_rows = {at: fault for at, (_, fault) in enumerate(chunk) if fault is not None}
+            columns = zip(*(cells for cells, _ in chunk), strict=True)
+            arrays = [
+                pa.array([_as_type(value, kind) for value in column], kind)
+                for column, kind in zip(columns, self.schema.types, strict=True)
+            ]
+            table = pa.Table.from_arrays(arrays, schema=self.schema)
+            yield ListingBatch(table, self.columns, bad_rows)
 
 
-class CsvListings:
-    """A CSV file of listings in UTF-8, with a header; a row that is no UTF-8 is a bad row.
+def csv_listings(source: Place | Fetched, columns: ColumnNames) -> TextListings:
+    """Check a CSV file of listings in UTF-8, with a header; a row that is no UTF-8 is a bad row.
 
     :raises InputError: if it cannot be read, no row of it is UTF-8, or it lacks a column.
     """
-
-    def __init__(self, place: Place, columns: ColumnNames) -> None:
-        self._place = place
-        self._columns = columns
-        self.n_rows, price_is_number = 0, True
-        rows = self._rows()
-        header, fault = next(rows, _Row([], None))
-        self._check_text(fault)
-        columns.check(place, header)
-        self._width = len(header)
-        price = header.index(columns.price) if columns.price in header else -1
-        n_bad, first_fault = 0, None
-        for row, fault in rows:
-            self.n_rows += 1
-            if fault is not None:
-                n_bad, first_fault = n_bad + 1, first_fault or fault
-                continue
-            if 0 <= price < len(row) and row[price] and number(row[price]) is None:
-                price_is_number = False
-        self._check_text(first_fault if n_bad == self.n_rows else None)
-        kinds = {columns.price: pa.float64()} if price_is_number else {}
-        self.schema = pa.schema([(name, kinds.get(name, pa.string())) for name in header])
-
-    def batches(self, rows: int = BATCH_ROWS) -> Iterator[ListingBatch]:
-        source = self._rows()
-        next(source)
-        yield from map(self._batch, chunks(source, rows))
-
-    def _check_text(self, fault: str | None) -> None:
+    read = csv_rows(source.stream(), source)
+    _, header, first_fault = next(read, Row(0, []))
+    if first_fault is None:
+        columns.check(source, header)
+    width = len(header)
+    kinds = dict.fromkeys(header, pa.string())
+    price = header.index(columns.price) if columns.price in header else width
+    price_kind, n_rows, n_bad = pa.float64(), 0, 0
+    for _, cells, fault in read if first_fault is None else ():
+        n_rows += 1
         if fault is not None:
-            raise InputError(f"{self._place}: {fault}; save the file as UTF-8")
+            first_fault, n_bad = first_fault or fault, n_bad + 1
+        elif price < len(cells) and cells[price] and number(cells[price]) is None:
+            price_kind = pa.string()
+    if first_fault is not None and n_bad == n_rows:
+        raise InputError(f"{source}: {first_fault}; save the file as UTF-8")
+    if price < width:
+        kinds[columns.price] = price_kind
 
-    def _batch(self, read: Sequence[_Row]) -> ListingBatch:
-        rows = [row.cells for row in read]
-        bad_rows = {
-            at: Fault(f"bad row: {fault or f'{len(row)} fields, expected {self._width}'}", row)
-            for at, (row, fault) in enumerate(read)
-            if fault is not None or len(row) != self._width
-        }
-        columns = []
-        for at, kind in enumerate(self.schema.types):
-            values: list[Any] = [row[at] if at < len(row) else None for row in rows]
-            if kind == pa.float64():
-                values = [number(value) for value in values]
-            columns.append(pa.array(values, kind))
-        table = pa.Table.from_arrays(columns, schema=self.schema)
-        return ListingBatch(table, self._columns, bad_rows)
+    def rows() -> Iterator[tuple[Sequence[Any], Fault | None]]:
+        for _, cells, fault in islice(csv_rows(source.stream(), source), 1, None):
+            reason = fault
+            if len(cells) != width:
+                reason = fault or f"{len(cells)} fields, expected {width}"
+            padded = [*cells, *[None] * (width - len(cells))][:width]
+            yield padded, None if reason is None else Fault(f"bad row: {reason}", cells)
 
-    def _rows(self) -> Iterator[_Row]:
-        place = self._place
-        try:
-            with (
-                place.filesystem.open_input_stream(place.path, compression=None) as stream,
-                # a byte that is no UTF-8 becomes half a surrogate pair, which UTF-8 cannot hold
-                io.TextIOWrapper(
-                    stream, encoding="utf-8-sig", errors="surrogateescape", newline=""
-                ) as lines,
-            ):
-                for line, row in csv_rows(lines):
-                    yield _Row(row, None) if _is_text(row) else _without_bytes(row, line)
-        except csv.Error as exc:
-            raise unreadable(place, "CSV", exc) from exc
-
-
-def _is_text(row: Sequence[str]) -> bool:
-    text = "".join(row)
-    if text.isascii():
-        return True
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-def _without_bytes(row: Sequence[str], line: int) -> _Row:
-    """Return a row that is no UTF-8 with replacement characters, and what is wrong with it.
-
-    :param line: that it ends on, from 1.
-    """
-    raw = [cell.encode("utf-8", "surrogateescape") for cell in row]
-    try:
-        b",".join(raw).decode()
-        found = ""
-    except UnicodeDecodeError as exc:
-        found = f", found {exc.object[exc.start]:#04x}"
-    cells = [cell.decode("utf-8", "replace") for cell in raw]
-    return _Row(cells, f"line {line}: expected UTF-8 text{found}")
+    return TextListings(n_rows, pa.schema(kinds), columns, rows)
 
 
 _INT64 = range(-(2**63), 2**63)
@@ -362,99 +302,68 @@ _KINDS = {
 }
 
 
-class JsonLinesListings:
-    """A JSON lines file of listings; a line that is no JSON object is a bad row.
+def json_listings(source: Place | Fetched, columns: ColumnNames) -> TextListings:
+    """Check a JSON lines file of listings; a line that is no JSON object is a bad row.
 
     :raises InputError: if no line is a JSON object, or a column is missing.
     """
+    kinds: dict[str, pa.DataType | None] = {}
+    first, n_rows, n_bad = None, 0, 0
+    for row in _json_rows(source):
+        n_rows += 1
+        if row.fault is not None:
+            first, n_bad = first or row, n_bad + 1
+            continue
+        for name, value in row.content.items():
+            kinds[name] = _common_type(kinds.get(name), value)
+    if n_rows == 0:
+        raise InputError(f"{source}: expected one JSON object a line, found only blank lines")
+    if first is not None and n_bad == n_rows:
+        raise InputError(
+            f"{source}:{first.line}: expected a JSON object a line, found {first.fault}; write the "
+            "file again"
+        )
+    columns.check(source, list(kinds))
+    kinds[columns.title] = pa.string()
 
-    def __init__(self, place: Place, columns: ColumnNames) -> None:
-        self._place = place
-        self._columns = columns
-        self.n_rows = 0
-        kinds: dict[str, pa.DataType | None] = {}
-        first_fault: _BadLine | None = None
-        n_bad = 0
-        for row in self._rows():
-            self.n_rows += 1
-            if isinstance(row, _BadLine):
-                first_fault, n_bad = first_fault or row, n_bad + 1
-                continue
-            for name, value in row.items():
-                kinds[name] = _common_type(kinds.get(name), value)
-        if self.n_rows == 0:
-            raise InputError(f"{place}: expected one JSON object a line, found only blank lines")
-        if first_fault is not None and n_bad == self.n_rows:
-            raise InputError(
-                f"{place}:{first_fault.number}: expected a JSON object a line, found "
-                f"{first_fault.found}; write the file again"
-            )
-        columns.check(place, list(kinds))
-        kinds[columns.title] = pa.string()
-        self.schema = pa.schema([(name, kind or pa.null()) for name, kind in kinds.items()])
+    def rows() -> Iterator[tuple[Sequence[Any], Fault | None]]:
+        for line, content, fault in _json_rows(source):
+            if fault is None:
+                title = content.get(columns.title)
+                found = _KINDS.get(type(title), "an object")
+                wrong = f"{columns.title} is {found}, expected text"
+                reason = None if isinstance(title, str | None) else wrong
+                cells = [content.get(name) for name in kinds]
+            else:
+                cells = [None] * len(kinds)
+                reason = f"line {line}: expected a JSON object, found {fault}"
+            yield cells, None if reason is None else Fault(f"bad row: {reason}", content)
 
-    def batches(self, rows: int = BATCH_ROWS) -> Iterator[ListingBatch]:
-        yield from map(self._batch, chunks(self._rows(), rows))
-
-    def _batch(self, lines: Sequence[dict[str, Any] | _BadLine]) -> ListingBatch:
-        faults = ((at, self._fault(line)) for at, line in enumerate(lines))
-        bad_rows = {at: fault for at, fault in faults if fault is not None}
-        rows = [{} if isinstance(line, _BadLine) else line for line in lines]
-        columns = [
-            pa.array([_as_type(row.get(column.name), column.type) for row in rows], column.type)
-            for column in self.schema
-        ]
-        table = pa.Table.from_arrays(columns, schema=self.schema)
-        return ListingBatch(table, self._columns, bad_rows)
-
-    def _fault(self, line: dict[str, Any] | _BadLine) -> Fault | None:
-        if isinstance(line, _BadLine):
-            found = f"line {line.number}: expected a JSON object, found {line.found}"
-            return Fault(f"bad row: {found}", line.text)
-        title = line.get(self._columns.title)
-        if isinstance(title, str | None):
-            return None
-        found = _KINDS.get(type(title), "an object")
-        return Fault(f"bad row: {self._columns.title} is {found}, expected text", line)
-
-    def _rows(self) -> Iterator[dict[str, Any] | _BadLine]:
-        place = self._place
-        with (
-            place.filesystem.open_input_stream(place.path, compression=None) as stream,
-            io.BufferedReader(stream) as lines,
-        ):
-            for number, line in enumerate(lines, 1):
-                if line.strip():
-                    yield _object(number, line)
+    schema = pa.schema([(name, kind or pa.null()) for name, kind in kinds.items()])
+    return TextListings(n_rows, schema, columns, rows)
 
 
-class _BadLine(NamedTuple):
-    """A line that is no JSON object.
-
-    :param number: of the line, from 1.
-    :param found: what it is, in words.
-    :param text: the line, with replacement characters where it is no UTF-8.
-    """
-
-    number: int
-    found: str
-    text: str
+def _json_rows(source: Place | Fetched) -> Iterator[Row]:
+    with source.stream() as lines:
+        for number, line in enumerate(lines, 1):
+            if line.strip():
+                yield _json_row(number, line)
 
 
-def _object(number: int, line: bytes) -> dict[str, Any] | _BadLine:
+def _json_row(number: int, line: bytes) -> Row:
     try:
         row = json.loads(line.strip().decode("utf-8-sig" if number == 1 else "utf-8"))
-        found = "" if isinstance(row, dict) else _KINDS[type(row)]
+        if isinstance(row, dict):
+            return Row(number, {key.encode("utf-8", "replace").decode(): row[key] for key in row})
+        found = _KINDS[type(row)]
     except UnicodeDecodeError as exc:
         found = f"text that is no UTF-8 ({exc.object[exc.start]:#04x} at byte {exc.start + 1})"
     except json.JSONDecodeError as exc:
         found = f"what is no JSON (character {exc.pos + 1}: {exc.msg.removesuffix(' at')})"
     except (ValueError, RecursionError):
         found = "a number too long, or lists too deep, to be read"
-    if found:
-        text = line.decode("utf-8", "replace").strip()
-        return _BadLine(number, f"{found}: {text[:_SHOWN]}", text)
-    return {name.encode("utf-8", "replace").decode(): row[name] for name in row}
+    text = line.decode("utf-8", "replace").strip()
+    return Row(number, text, f"{found}: {text[:_SHOWN]}")
 
 
 def _common_type(known: pa.DataType | None, value: Any) -> pa.DataType | None:
@@ -473,9 +382,11 @@ def _common_type(known: pa.DataType | None, value: Any) -> pa.DataType | None:
 
 
 def _as_type(value: Any, kind: pa.DataType) -> Any:
-    """Return a JSON value as the type of its column; what is not text becomes JSON text."""
+    """Return a value as the type of its column; what is not text becomes JSON text."""
+    if kind == pa.float64():
+        return number(value)
     if value is None or kind != pa.string():
-        return float(value) if value is not None and kind == pa.float64() else value
+        return value
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
     return text.encode("utf-8", "replace").decode()  # JSON may hold half a surrogate pair
 
@@ -490,26 +401,26 @@ class ParquetListings:
     :raises InputError: if it cannot be read, or lacks a column, or one is of a wrong type.
     """
 
-    def __init__(self, place: Place, columns: ColumnNames) -> None:
-        self._place = place
-        self._columns = columns
+    def __init__(self, source: Place | Fetched, columns: ColumnNames) -> None:
+        self._source, self._columns = source, columns
         with self._opened() as file:
             self.n_rows: int = file.metadata.num_rows
             self.schema: pa.Schema = file.schema_arrow.remove_metadata()
-        columns.check(place, self.schema.names)
+        columns.check(source, self.schema.names)
         key = self.schema.field(columns.listing_id).type
         if pa.types.is_temporal(key):
             raise InputError(
-                f"{place}: expected text or numbers in column {columns.listing_id!r}, found "
+                f"{source}: expected text or numbers in column {columns.listing_id!r}, found "
                 f"{key}; convert it"
             )
         kind = self.schema.field(columns.title).type
-        if not _is_text_parquet_listings(kind):
+        if not _is_text(kind):
             raise InputError(
-                f"{place}: expected text in column {columns.title!r}, found {kind}; convert it"
+                f"{source}: expected text in column {columns.title!r}, found {kind}; convert it"
             )
 
     def batches(self, rows: int = BATCH_ROWS) -> Iterator[ListingBatch]:
+        """Yield the listings in file order."""
         with self._opened() as file:
             groups = file.iter_batches(rows)
             while True:
@@ -524,7 +435,7 @@ class ParquetListings:
     @contextmanager
     def _opened(self) -> Iterator[pq.ParquetFile]:
         with self._named():
-            stream = self._place.filesystem.open_input_file(self._place.path)
+            stream = self._source.file()
         with stream:
             with self._named():
                 file = pq.ParquetFile(stream, buffer_size=_BUFFER_BYTES, pre_buffer=False)
@@ -536,10 +447,10 @@ class ParquetListings:
         try:
             yield
         except (pa.ArrowException, OSError) as exc:
-            raise unreadable(self._place, "parquet", exc) from exc
+            raise unreadable(self._source, "parquet", exc) from exc
 
 
-def _is_text_parquet_listings(kind: pa.DataType) -> bool:
+def _is_text(kind: pa.DataType) -> bool:
     if pa.types.is_dictionary(kind):
         kind = kind.value_type
     return bool(
@@ -550,22 +461,26 @@ def _is_text_parquet_listings(kind: pa.DataType) -> bool:
     )
 
 
-_READERS: dict[str, Callable[[Place, ColumnNames], ListingFile]] = {
+ListingFile = TextListings | ParquetListings
+"""A checked file of listings: how many, and the columns of every batch."""
+
+_READERS: dict[str, Callable[[Place | Fetched, ColumnNames], ListingFile]] = {
     ".parquet": ParquetListings,
-    ".csv": CsvListings,
-    ".jsonl": JsonLinesListings,
+    ".csv": csv_listings,
+    ".jsonl": json_listings,
 }
 ENDINGS = tuple(_READERS)
 """What the name of a file of listings may end in."""
 
 
-def open_listings(source: Path | Place, columns: ColumnNames = OUR_NAMES) -> ListingFile:
+def open_listings(source: Path | Place | Fetched, columns: ColumnNames = OUR_NAMES) -> ListingFile:
     """Check a file of listings and return its reader.
 
     :param columns: the user's names of the columns that are read; by default ours.
     :raises InputError: if the file is not what its name says or lacks a column.
     """
-    place = source if isinstance(source, Place) else place_of(source)
+    opened = place_of(source) if isinstance(source, Path) else source
+    place = opened.place if isinstance(opened, Fetched) else opened
     reader = _READERS.get(place.suffix)
     if reader is None:
         raise InputError(
@@ -574,4 +489,4 @@ def open_listings(source: Path | Place, columns: ColumnNames = OUR_NAMES) -> Lis
         )
     if place.size() == 0 and place.exists():
         raise InputError(f"{place}: expected listings, found a file of 0 bytes; write it again")
-    return reader(place, columns)
+    return reader(opened, columns)

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
 import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePath, PurePosixPath
+from typing import IO, Any
 
 import pyarrow as pa
 from pyarrow import fs
 
-from rerank.index.errors import InputError
+from rerank.index.errors import InputError, os_error_words
 
 _OBJECT_STORES = ("s3", "gcs", "abfs")
+_BLOCK_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +75,15 @@ class Place:
         """Return the bytes of the file that is here, 0 if there is none."""
         return self.info().size or 0
 
+    def stream(self) -> io.BufferedReader:
+        """Open the file that is here, to be read from its start."""
+        return io.BufferedReader(self.filesystem.open_input_stream(self.path, compression=None))
+
+    def file(self) -> IO[bytes]:
+        """Open the file that is here, to be read anywhere."""
+        found: IO[bytes] = self.filesystem.open_input_file(self.path)
+        return found
+
     def child(self, relative: str) -> Place:
         """Return a place under this folder.
 
@@ -107,6 +123,96 @@ class Place:
             os.makedirs(parent, exist_ok=True)
         else:
             self.filesystem.create_dir(parent, recursive=True)
+
+
+class Fetched:
+    """A file whose content leaves its place once, to be read as often as one likes.
+
+    It is hashed while it is read first. What comes from another machine is kept in a temporary
+    file until the context ends; what lies on this one is read there again.
+    """
+
+    def __init__(self, place: Place) -> None:
+        self.place = place
+        self.known: dict[str, Any] | None = None
+        """What `fingerprint` returns, once the content was read to its end."""
+        self.copy = None if place.local else tempfile.NamedTemporaryFile(prefix="rerank-")
+
+    def __enter__(self) -> Fetched:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        if self.copy is not None:
+            self.copy.close()
+
+    def __str__(self) -> str:
+        return str(self.place)
+
+    def fingerprint(self) -> dict[str, Any]:
+        """Return size and sha256 of the content, which is read unless it was.
+
+        :raises InputError: if it cannot be read.
+        """
+        if self.known is None:
+            with self.stream() as stream:
+                while stream.read(_BLOCK_BYTES):
+                    pass
+        return self.known or {}
+
+    def stream(self) -> io.BufferedReader:
+        """Open the content, to be read from its start.
+
+        :raises InputError: if it cannot be read.
+        """
+        if self.known is None:
+            return io.BufferedReader(_Hashed(self), _BLOCK_BYTES)
+        return self.place.stream() if self.copy is None else Path(self.copy.name).open("rb")
+
+    def file(self) -> IO[bytes]:
+        """Open the content, to be read anywhere."""
+        if self.copy is None or self.known is None:
+            return self.place.file()
+        return Path(self.copy.name).open("rb")
+
+
+class _Hashed(io.RawIOBase):
+    """Content on its way from its place."""
+
+    def __init__(self, content: Fetched) -> None:
+        self._content, self._digest, self._size = content, hashlib.sha256(), 0
+        with _naming(content.place):
+            self._source = content.place.stream()
+        if content.copy is not None:
+            content.copy.seek(0)
+            content.copy.truncate()
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        content = self._content
+        with _naming(content.place):
+            size = self._source.readinto(buffer)
+            self._digest.update(buffer[:size])
+            self._size += size
+            if content.copy is not None:
+                content.copy.write(buffer[:size])
+                content.copy.flush()
+        if not size:
+            content.known = {"bytes": self._size, "sha256": self._digest.hexdigest()}
+        return size
+
+    def close(self) -> None:
+        self._source.close()
+        super().close()
+
+
+@contextmanager
+def _naming(place: Place) -> Iterator[None]:
+    try:
+        yield
+    except OSError as exc:
+        raise InputError(f"{place}: cannot be read: {os_error_words(exc)}") from exc
 
 
 def place_of(text: str | Path) -> Place:

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from pyarrow import fs
 
-from rerank.index.errors import FaultsError, InputError, os_error_text
+from rerank.index.errors import FaultsError, InputError, os_error_words
 from rerank.jobs.files.listings import ENDINGS
 from rerank.jobs.files.places import Place, is_uri, place_of
 
@@ -232,7 +232,7 @@ def _walked(root: Path, *, deep: bool) -> FolderContent:
         except OSError as exc:
             if not name:
                 raise
-            content.closed[name] = _words(exc)
+            content.closed[name] = os_error_words(exc)
             continue
         for entry in entries:
             if not entry.name.startswith(_HIDDEN):
@@ -266,7 +266,7 @@ def _fault(entry: os.DirEntry[str]) -> str | None:
     except OSError as exc:
         if entry.is_symlink() and not isinstance(exc, PermissionError):
             return "expected a file, found a link to nothing; mend or remove it"
-        return _words(exc)
+        return os_error_words(exc)
     if stat.S_ISREG(mode):
         return None
     return "expected a file, found a pipe, socket or device; write the listings to a file"
@@ -282,8 +282,3 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
 def _identity(folder: Path) -> tuple[int, int]:
     status = os.stat(folder)
     return status.st_dev, status.st_ino
-
-
-def _words(exc: OSError) -> str:
-    """Return what is wrong without the path, which the caller names."""
-    return os_error_text(OSError(exc.errno, exc.strerror))

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from enum import Enum
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from textwrap import wrap
 from typing import Any
@@ -25,10 +25,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from rerank.index.artifacts import writing_file
-from rerank.index.errors import InputError, StoreError, not_utf8_text, undecodable
+from rerank.index.errors import InputError, StoreError
 from rerank.index.registry import registry_fingerprint
 from rerank.index.retriever import index_records
-from rerank.index.rows import csv_rows
+from rerank.index.rows import json_objects, read_csv, read_parquet, shortened
 from rerank.jobs.tables import WIDTH, cut, table, width_of
 from rerank.store.database import Store
 from rerank.store.importing import (
@@ -49,16 +49,25 @@ from rerank.store.tables import TABLES
 from rerank.workspace import Workspace
 
 _CHUNK_ROWS = 65_536
+_CRLF = "\r\n"
+_HALF_A_PAIR = re.compile("[\ud800-\udfff]")
+_TYPES: dict[ColumnKind, tuple[type, ...]] = {
+    ColumnKind.KEY: (str, int),
+    ColumnKind.TEXT: (str,),
+    ColumnKind.NUMBER: (int, float, str),
+    ColumnKind.TIME: (str,),
+    ColumnKind.LIST: (list, str),
+}
 Cells = Sequence[str | None]
 
 
 def read_incoming(path: Path, columns: Mapping[str, ColumnKind]) -> Incoming:
     """Read a file for the store.
 
-    :param columns: those that mean something; others are named in the result, and not read.
     Rows that cannot be read as the others are come with it as faults, so that they can be reported
     with all others.
 
+    :param columns: those that mean something; others are named in the result, and not read.
     :raises InputError: if the file is not what its name says.
     """
     reader: Callable[..., Incoming] = _by_ending(
@@ -91,6 +100,16 @@ def write_table(table: pa.Table, path: Path, *, overwrite: bool) -> None:
         writer(table, draft)
 
 
+def _write_csv(table: pa.Table, path: Path) -> None:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        file.writelines(f"{line}{_CRLF}" for line in _csv_lines(table, _CRLF))
+
+
+def _write_json_lines(table: pa.Table, path: Path) -> None:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        file.writelines(f"{line}\n" for line in _jsonl_lines(table))
+
+
 def csv_text(value: Any) -> str:
     """Return a value as a cell of CSV: null is empty, lists and structs are JSON.
 
@@ -115,60 +134,79 @@ def _by_ending(path: Path, choices: Mapping[str, Callable[..., Any]]) -> Callabl
 
 
 def _read_parquet(path: Path, columns: Mapping[str, ColumnKind]) -> Incoming:
-    try:
-        with pq.ParquetFile(path) as file:
-            names = file.schema_arrow.names
-            _check_names(path, names)
-            known = [name for name in names if name in columns]
-            # file order: a folder of row groups is read as one, so the row number says where
-            table = file.read(columns=known).select(known).replace_schema_metadata()
-        table.validate(full=True)  # text that is no UTF-8, wherever it stands
-    except (pa.ArrowException, OSError, UnicodeDecodeError) as exc:
-        raise _unreadable(path, "parquet", exc) from exc
+    names, table = read_parquet(path, columns)
+    _check_names(path, names)
     numbers = pa.array(range(1, table.num_rows + 1), pa.int64())
     unread = tuple(name for name in names if name not in columns)
     return Incoming(str(path), table.append_column(PLACE, numbers), "row", unread)
 
 
 def _read_csv(path: Path, columns: Mapping[str, ColumnKind]) -> Incoming:
-    faults: list[tuple[int, str]] = []
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            rows = csv_rows(file)
-            _, header = next(rows, (0, []))
-            _check_names(path, header)
-            known = [name for name in header if name in columns]
-            at = [header.index(name) for name in known]
+    rows, faults = read_csv(path), list[tuple[int, str]]()
+    _, header = next(rows, (0, []))
+    _check_names(path, header)
+    known = {name: at for at, name in enumerate(header) if name in columns}
 
-            def cells() -> Iterator[tuple[int, Cells]]:
-                for line, row in rows:
-                    if len(row) != len(header):
-                        faults.append((line, f"{len(row)} fields, expected {len(header)}"))
-                    else:
-                        yield line, [row[number] for number in at]
+    def cells() -> Iterator[tuple[int, Cells]]:
+        for line, row in rows:
+            if len(row) != len(header):
+                faults.append((line, f"{len(row)} fields, expected {len(header)}"))
+            else:
+                yield line, [row[at] for at in known.values()]
 
-            table = _table(known, cells())
-    except UnicodeDecodeError as exc:
-        raise InputError(not_utf8_text(path)) from exc
-    except csv.Error as exc:
-        raise _unreadable(path, "CSV", exc) from exc
+    table = _table(list(known), cells())
     unread = tuple(name for name in header if name not in columns)
     return Incoming(str(path), table, "line", unread, tuple(faults))
 
 
 def _read_json_lines(path: Path, columns: Mapping[str, ColumnKind]) -> Incoming:
-    rows = JsonRows(path, columns)
-    table = _table(list(columns), iter(rows))
-    absent = [name for name in columns if name not in rows.names]
-    unread = (n.encode("utf-8", "replace").decode() for n in rows.names if n not in columns)
-    return Incoming(
-        str(path),
-        table.drop_columns(absent),
-        "line",
-        tuple(unread),
-        tuple(rows.faults),
-        tuple(rows.null_cells),
-    )
+    names: dict[str, None] = {}  # in the order of their first use
+    faults: list[tuple[int, str]] = []
+    null_cells: list[tuple[int, str]] = []
+
+    def cell(line: int, name: str, value: Any) -> str | None:
+        text, wrong = _json_cell(name, columns[name], value)
+        if wrong:
+            faults.append((line, wrong))
+            null_cells.append((line, name))
+        return text
+
+    def cells() -> Iterator[tuple[int, Cells]]:
+        with path.open("rb") as stream:
+            for line, row in json_objects(stream, _object_of_different_keys):
+                if isinstance(row, InputError):
+                    faults.append((line, str(row)))
+                else:
+                    names.update(dict.fromkeys(row))
+                    yield line, [cell(line, name, row.get(name)) for name in columns]
+
+    table = _table(list(columns), cells())
+    absent = [name for name in columns if name not in names]
+    unread = tuple(n.encode("utf-8", "replace").decode() for n in names if n not in columns)
+    rows = table.drop_columns(absent)
+    return Incoming(str(path), rows, "line", unread, tuple(faults), tuple(null_cells))
+
+
+def _json_cell(name: str, kind: ColumnKind, value: Any) -> tuple[str | None, str]:
+    """Return a value as text, None if it is null or faulty, and what is wrong with it."""
+    if value is None:
+        return None, ""
+    is_list = isinstance(value, list)
+    text = json.dumps(value, ensure_ascii=False) if is_list else str(value)
+    fits = isinstance(value, _TYPES[kind]) and not isinstance(value, bool)
+    fits &= not is_list or all(isinstance(part, str) for part in value)
+    if fits and not _HALF_A_PAIR.search(text):
+        return text, ""
+    half = "holds half of a surrogate pair, which is no text:"
+    told = half if fits else f"must be {kind.one}, got"
+    return None, f"{name} {told} {shortened(json.dumps(value, ensure_ascii=True))}"
+
+
+def _object_of_different_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    names = [name for name, _ in pairs]
+    if len(set(names)) < len(names):
+        raise ValueError(f"a key stands there twice: {max(names, key=names.count)!r}")
+    return dict(pairs)
 
 
 def _table(names: Sequence[str], rows: Iterator[tuple[int, Cells]]) -> pa.Table:
@@ -191,123 +229,6 @@ def _check_names(path: Path, names: Sequence[str]) -> None:
             f"{path}: expected each column once, found twice {', '.join(map(repr, twice))}; "
             "rename one"
         )
-
-
-def _unreadable(path: Path, kind: str, exc: Exception) -> InputError:
-    first_line = str(exc).splitlines()[0] if str(exc) else type(exc).__name__
-    return InputError(f"{path}: not readable as {kind} ({first_line}); write the file again")
-
-
-def _write_csv(table: pa.Table, path: Path) -> None:
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(table.column_names)
-        for batch in table.to_batches(_CHUNK_ROWS):
-            columns = [map(csv_text, column.to_pylist()) for column in batch.columns]
-            writer.writerows(zip(*columns, strict=True))
-
-
-def _write_json_lines(table: pa.Table, path: Path) -> None:
-    with path.open("w", encoding="utf-8") as file:
-        for batch in table.to_batches(_CHUNK_ROWS):
-            for row in batch.to_pylist():
-                line = {name: plain(value) for name, value in row.items()}
-                file.write(json.dumps(line, ensure_ascii=False) + "\n")
-
-
-_TYPES: dict[ColumnKind, tuple[type, ...]] = {
-    ColumnKind.KEY: (str, int),
-    ColumnKind.TEXT: (str,),
-    ColumnKind.NUMBER: (int, float, str),
-    ColumnKind.TIME: (str,),
-    ColumnKind.LIST: (list, str),
-}
-_SHOWN_CHARS = 60
-
-
-class JsonRows:
-    """The rows of a file of JSON lines, read once.
-
-    :param columns: those that mean something.
-    """
-
-    def __init__(self, path: Path, columns: Mapping[str, ColumnKind]) -> None:
-        self._path = path
-        self._columns = columns
-        self.names: dict[str, None] = {}
-        """All keys, in the order of their first use; there once the rows were read."""
-        self.faults: list[tuple[int, str]] = []
-        """(line, what is wrong), of rows that are left out and of values that are null."""
-        self.null_cells: list[tuple[int, str]] = []
-        """(line, column) of values that are null because they are faulty."""
-
-    def __iter__(self) -> Iterator[tuple[int, Sequence[str | None]]]:
-        """Yield the line of each row and its values, in the order of the columns."""
-        with self._path.open("rb") as file:
-            for line, content in enumerate(file, 1):
-                row = self._row(line, content)
-                if row is not None:
-                    self.names.update(dict.fromkeys(row))
-                    yield line, [self._cell(line, name, row.get(name)) for name in self._columns]
-
-    def _row(self, line: int, content: bytes) -> dict[str, Any] | None:
-        if not content.strip():
-            return None
-        try:
-            text = content.decode("utf-8-sig" if line == 1 else "utf-8")
-            row = json.loads(text, object_pairs_hook=_object_of_different_keys)
-        except UnicodeDecodeError as exc:
-            self.faults.append((line, undecodable(exc)))
-            return None
-        except (ValueError, RecursionError) as exc:
-            self.faults.append((line, f"expected a JSON object, found {_cut(text)!r} ({exc})"))
-            return None
-        if not isinstance(row, dict):
-            self.faults.append((line, f"expected a JSON object, found {_cut(text)!r}"))
-            return None
-        return row
-
-    def _cell(self, line: int, name: str, value: Any) -> str | None:
-        if value is None:
-            return None
-        text = json.dumps(value, ensure_ascii=False) if isinstance(value, list) else str(value)
-        if not _fits(value, self._columns[name]):
-            shown = _cut(json.dumps(value, ensure_ascii=True))
-            wrong = f"{name} must be {self._columns[name].one}, got {shown}"
-        elif not _is_unicode(text):
-            shown = _cut(json.dumps(value, ensure_ascii=True))
-            wrong = f"{name} holds half of a surrogate pair, which is no text: {shown}"
-        else:
-            return text
-        self.faults.append((line, wrong))
-        self.null_cells.append((line, name))
-        return None
-
-
-def _fits(value: Any, kind: ColumnKind) -> bool:
-    if isinstance(value, list) and kind is ColumnKind.LIST:
-        return all(isinstance(part, str) for part in value)
-    return isinstance(value, _TYPES[kind]) and not isinstance(value, bool)
-
-
-def _is_unicode(text: str) -> bool:
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-def _object_of_different_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    names = [name for name, _ in pairs]
-    if len(set(names)) < len(names):
-        raise ValueError(f"a key stands there twice: {max(names, key=names.count)!r}")
-    return dict(pairs)
-
-
-def _cut(text: str) -> str:
-    text = text.strip()
-    return text if len(text) <= _SHOWN_CHARS else f"{text[:_SHOWN_CHARS]}..."
 
 
 _MICROSECOND = 1_000  # nanoseconds
@@ -432,7 +353,7 @@ def _first_words(exc: StoreError) -> str:
 
 
 def _rows(rows: pa.Table) -> Iterator[list[Any]]:
-    for batch in rows.to_batches():
+    for batch in rows.to_batches(_CHUNK_ROWS):
         columns = [column.to_pylist() for column in batch.columns]
         for values in zip(*columns, strict=True):
             yield list(values)
@@ -449,12 +370,12 @@ def _json_lines(rows: pa.Table) -> Iterator[str]:
     yield "[" + ",\n ".join(_jsonl_lines(rows)) + "]"
 
 
-def _csv_lines(rows: pa.Table) -> Iterator[str]:
+def _csv_lines(rows: pa.Table, end: str = "\n") -> Iterator[str]:
     buffer = io.StringIO(newline="")
-    writer = csv.writer(buffer, lineterminator="\n")
-    for values in (_different(rows.column_names), *_rows(rows)):
-        writer.writerow([csv_text(value) for value in values])
-        yield buffer.getvalue().removesuffix("\n")
+    writer = csv.writer(buffer, lineterminator=end)
+    for values in chain([_different(rows.column_names)], _rows(rows)):
+        writer.writerow(map(csv_text, values))
+        yield buffer.getvalue().removesuffix(end)
         buffer.seek(0)
         buffer.truncate()
 

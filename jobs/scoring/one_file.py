@@ -25,9 +25,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from rerank.index.artifacts import locked, sync_folder
-from rerank.index.errors import InputError, os_error_text
+from rerank.index.errors import InputError, os_error_words
 from rerank.jobs.files.listings import BATCH_ROWS, ListingBatch, ListingFile, open_listings, taken
-from rerank.jobs.files.places import Place
+from rerank.jobs.files.places import Fetched, Place
 from rerank.jobs.scoring.answering import Answerer, output_schema, renamed_columns
 from rerank.jobs.scoring.plan import (
     MARK_KEY,
@@ -244,43 +244,32 @@ def score_task(
     known = answerer.n_reused
     try:
         before = task.source.info()
-        record = _making(task.source, answerer)
-        if resume:
-            kept = _finished(task, record, columns, say)
-            if kept is not None:
-                return FileOutcome("kept", kept)
-        listings = open_listings(task.source, answerer.options.columns)
-        columns.check(task.source, column_types(listings.schema))
-        for old, new in renamed_columns(listings.schema.names, answerer.schema).items():
-            say(f"Warning: your column {old!r} is kept as {new!r}")
 
         def check_source() -> None:
             after = task.source.info()
             if (before.size, before.mtime_ns) != (after.size, after.mtime_ns):
                 raise InputError(f"{task.source}: changed while it was read; run again")
 
-        counts = score_one(
-            listings,
-            task.target,
-            answerer,
-            record=record,
-            check_source=check_source,
-            progress=lambda rows: progress(rows / max(listings.n_rows, rows), rows),
-        )
+        with Fetched(task.source) as content:
+            if resume and (kept := _finished(task, making(content, answerer), columns, say)):
+                return FileOutcome("kept", kept)
+            if task.source.suffix == ".parquet":
+                content.fingerprint()  # rows of text are hashed while they are counted
+            listings = open_listings(content, answerer.options.columns)
+            columns.check(task.source, column_types(listings.schema))
+            for old, new in renamed_columns(listings.schema.names, answerer.schema).items():
+                say(f"Warning: your column {old!r} is kept as {new!r}")
+            counts = score_one(
+                listings,
+                task.target,
+                answerer,
+                record=making(content, answerer),
+                check_source=check_source,
+                progress=lambda rows: progress(rows / max(listings.n_rows, rows), rows),
+            )
     except FILE_FAULTS as exc:
         return FileOutcome("failed", error=_message(task, exc))
     return FileOutcome("scored", counts, n_reused=answerer.n_reused - known)
-
-
-def _making(source: Place, answerer: Answerer) -> dict[str, Any]:
-    """Return how a file's output is made; reads the file, so that it is known to be readable.
-
-    :raises InputError: if it is not.
-    """
-    try:
-        return making(source, answerer)
-    except OSError as exc:
-        raise InputError(f"{source}: cannot be read: {_words(exc)}") from exc
 
 
 def _finished(
@@ -304,14 +293,8 @@ def _message(task: Task, exc: Exception) -> str:
     """Return an error's text with the file: a full disk names none."""
     if isinstance(exc, InputError):
         return str(exc)
-    return f"{task.source}: not scored into {task.target.resolved}: {_words(exc)}"
-
-
-def _words(exc: Exception) -> str:
-    """Return what is wrong and what to do, without a path: that of a draft is nobody's."""
-    if isinstance(exc, OSError) and exc.errno is not None:
-        return os_error_text(OSError(exc.errno, os.strerror(exc.errno)))
-    return " ".join(str(exc).split())
+    words = os_error_words(exc) if isinstance(exc, OSError) else " ".join(str(exc).split())
+    return f"{task.source}: not scored into {task.target.resolved}: {words}"
 
 
 _ENDING = ".scoring"

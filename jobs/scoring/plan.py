@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import re
@@ -19,7 +18,7 @@ import pyarrow.parquet as pq
 from pyarrow import fs
 
 from rerank.index.errors import DISTRIBUTION, FaultsError, InputError
-from rerank.jobs.files.places import Place
+from rerank.jobs.files.places import Fetched, Place
 from rerank.jobs.files.selection import REJECTS_ENDING, Selection
 from rerank.jobs.scoring.answering import Answerer
 
@@ -253,7 +252,6 @@ def agree(one: str, other: str) -> bool:
 RECORD_KEY = "rerank.score"
 """The key of the record among the parquet file's key-value metadata; the value is JSON."""
 _FORMAT = 1
-_BLOCK_BYTES = 1 << 20
 _SAID = {
     "input": "the input changed",
     "options": "the options changed",
@@ -264,12 +262,12 @@ _SAID = {
 }
 
 
-def making(source: Place, answerer: Answerer) -> dict[str, Any]:
+def making(content: Fetched, answerer: Answerer) -> dict[str, Any]:
     """Return all that decides what a scored file holds: input, options, versions.
 
-    :raises OSError: if the input cannot be read.
+    :raises InputError: if the input cannot be read.
     """
-    return {"input": _fingerprint(source), **expectation(answerer)}
+    return {"input": content.fingerprint(), **expectation(answerer)}
 
 
 def expectation(answerer: Answerer) -> dict[str, Any]:
@@ -317,15 +315,6 @@ def differences(
 
     said = [_SAID[name] for name in expected if of(record, name) != of(expected, name)]
     return list(dict.fromkeys(said))
-
-
-def _fingerprint(source: Place) -> dict[str, Any]:
-    digest, size = hashlib.sha256(), 0
-    with source.filesystem.open_input_stream(source.path, compression=None) as stream:
-        while block := stream.read(_BLOCK_BYTES):
-            digest.update(block)
-            size += len(block)
-    return {"bytes": size, "sha256": digest.hexdigest()}
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,22 +12,26 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, TypeGuard
+from typing import Any, NamedTuple, TypeGuard
 
 import numpy as np
 
 from rerank.bootstrap.generator import LabelledListing
 from rerank.cross_encoder.hyperparameters import SamplingSettings
 from rerank.cross_encoder.ranker import gpu_text, query_text
-from rerank.index.errors import FaultsError, InputError
+from rerank.index.errors import InputError
+from rerank.index.rows import read_json_lines
 from rerank.resolver import Resolver
 from rerank.splits import Split, split_of
 from rerank.training.evidence import relevance_of
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
+_TOO_MANY_BAD = (
+    "{bad} of {lines} lines are no query pack, more than the share of {share:g} that is passed over"
+)
 _KEYS = ("query_text", "positives", "negatives", "source_chunk", "meta")
 
 
@@ -50,8 +54,7 @@ class QueryPack:
     meta: dict[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class PacksRead:
+class PacksRead(NamedTuple):
     """The packs of a file and what is wrong with its other lines.
 
     :param malformed: a fault for each line that is no pack, with its number.
@@ -73,21 +76,16 @@ def read_packs(path: Path, *, max_malformed_share: float) -> PacksRead:
             f"{path}: expected a file of query packs, found none; write one with `rerank pairs "
             "export --format query-packs`"
         )
-    packs, faults = [], []
-    for number, line in _lines(path):
-        try:
-            packs.append(pack_of(json.loads(line.decode("utf-8-sig"))))
-        except (ValueError, RecursionError, InputError) as exc:  # no JSON, or no UTF-8
-            faults.append(f"line {number}: {exc}")
-    if len(faults) > max_malformed_share * (len(faults) + len(packs)):
-        raise FaultsError(
-            f"{path}: {len(faults)} of {len(faults) + len(packs)} lines are no query pack, more "
-            f"than the share of {max_malformed_share:g} that is passed over",
-            faults,
-        )
+    packs: list[QueryPack] = []
+    read = read_json_lines(
+        path,
+        lambda content: packs.append(pack_of(content)),
+        bad_share=max_malformed_share,
+        told=_TOO_MANY_BAD,
+    )
     if not packs:
         raise InputError(f"{path}: expected query packs, found no line")
-    return PacksRead(packs, tuple(faults))
+    return PacksRead(packs, read.faults)
 
 
 def write_packs(packs: Iterable[QueryPack], path: Path) -> None:
@@ -97,14 +95,12 @@ def write_packs(packs: Iterable[QueryPack], path: Path) -> None:
             file.write(json.dumps(asdict(pack), ensure_ascii=False, allow_nan=False) + "\n")
 
 
-def pack_of(content: Any) -> QueryPack:
+def pack_of(content: Mapping[str, Any]) -> QueryPack:
     """Return a pack out of a line's content.
 
     :raises InputError: if a key is missing or unknown or a value is of another type, if there is
         no positive, or if a document stands twice with other texts or on both sides.
     """
-    if not isinstance(content, dict):
-        raise InputError(f"expected a JSON object, found {content!r:.60}")
     unknown = sorted(set(content) - set(_KEYS))
     if unknown:
         raise InputError(f"unknown key {unknown[0]!r:.60}; expected {', '.join(_KEYS)}")
@@ -120,13 +116,6 @@ def pack_of(content: Any) -> QueryPack:
     if not isinstance(source, str) or not isinstance(meta, dict):
         raise InputError("source_chunk, meta: expected text and a JSON object")
     return QueryPack(query, positives, negatives, source, meta)
-
-
-def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
-    with path.open("rb") as file:
-        for number, line in enumerate(file, 1):
-            if line.strip():
-                yield number, line
 
 
 def _documents(content: Any, name: str) -> tuple[Document, ...]:

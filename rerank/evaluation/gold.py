@@ -8,17 +8,17 @@ columns are ignored.
 
 from __future__ import annotations
 
-import csv
 import re
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rerank.conformal import NO_MATCH
-from rerank.index.errors import FaultsError, InputError, not_utf8_text
+from rerank.index.errors import FaultsError, InputError
 from rerank.index.records import GpuRecord, Listing
+from rerank.index.rows import read_csv
 from rerank.index.text import normalise
 from rerank.splits import Split, models_of
 
@@ -34,6 +34,7 @@ COLUMNS = (
     "gold_memory_gb",
     "gold_form",
 )
+OPTIONAL_COLUMNS = ("description", "shop", "language", "listing_group")
 NIL_SHARE = 0.35
 _OTHER_FORMATS = (".parquet", ".jsonl", ".json", ".xlsx")
 
@@ -107,12 +108,17 @@ def read_gold(path: Path) -> list[GoldListing]:
     :raises FaultsError: if rows are faulty; all of them are reported, each with its line.
     """
     rows = _rows(path)
+    header = _checked_header(next(rows, (0, []))[1], path)
     faults: list[str] = []
     gold: list[GoldListing] = []
     lines: dict[str, int] = {}
-    for line, row in rows:
-        wrong = list(_faults(row))
-        listing_id = row.get("listing_id") or ""
+    for line, cells in rows:
+        row = dict(zip(header, cells, strict=False))
+        if len(cells) != len(header):
+            wrong = ["has another number of fields than the header"]
+        else:
+            wrong = list(_faults(row))
+        listing_id = row.get("listing_id", "")
         if listing_id in lines:
             wrong.append(f"listing_id {listing_id!r} stands in line {lines[listing_id]} already")
         lines.setdefault(listing_id, line)
@@ -161,40 +167,29 @@ def _of_generated(item: LabelledListing, truth: GpuRecord | None) -> GoldListing
     )
 
 
-def _rows(path: Path) -> list[tuple[int, dict[str | None, str | None]]]:
-    """Read all rows with their line numbers; columns are checked before any row is."""
+def _rows(path: Path) -> Iterator[tuple[int, list[str]]]:
     if path.suffix.lower() in _OTHER_FORMATS:
         raise InputError(
             f"{path}: gold files are CSV, found a name ending in {path.suffix}; write the rows as "
             f"CSV with the columns {', '.join(COLUMNS)}"
         )
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file)
-            missing = [name for name in COLUMNS if name not in (reader.fieldnames or ())]
-            if missing:
-                found = ", ".join(reader.fieldnames or ()) or "nothing"
-                raise InputError(
-                    f"{path}: expected the columns {', '.join(COLUMNS)}; missing "
-                    f"{', '.join(missing)}; found {found}"
-                )
-            names = list(reader.fieldnames or ())
-            twice = sorted({name for name in names if names.count(name) > 1})
-            if twice:
-                raise InputError(f"{path}: columns there twice: {', '.join(twice)}; drop one")
-            return [(reader.line_num, dict(row)) for row in reader]
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise InputError(f"{not_utf8_text(path)}") from error
-    except csv.Error as error:
-        raise InputError(f"{path}: expected CSV, found {error}") from error
+    return read_csv(path)
 
 
-def _faults(row: dict[str | None, str | None]) -> Iterator[str]:
-    if None in row or None in row.values():
-        yield "has another number of fields than the header"
-        return
+def _checked_header(names: list[str], path: Path) -> list[str]:
+    missing = [name for name in COLUMNS if name not in names]
+    if missing:
+        raise InputError(
+            f"{path}: expected the columns {', '.join(COLUMNS)}; missing {', '.join(missing)}; "
+            f"found {', '.join(names) or 'nothing'}"
+        )
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise InputError(f"{path}: columns there twice: {', '.join(twice)}; drop one")
+    return names
+
+
+def _faults(row: Mapping[str, str]) -> Iterator[str]:
     if not row["listing_id"]:
         yield "listing_id is empty"
     kind = row["kind"]
@@ -218,25 +213,22 @@ def _is_positive(text: str) -> bool:
         return False
 
 
-def _models(row: dict[str | None, str | None]) -> tuple[str, ...]:
-    return tuple(name.strip() for name in (row["gold_models"] or "").split(";") if name.strip())
+def _models(row: Mapping[str, str]) -> tuple[str, ...]:
+    return tuple(name.strip() for name in row["gold_models"].split(";") if name.strip())
 
 
-def _listing(row: dict[str | None, str | None]) -> GoldListing:
-    cell = {name: value or "" for name, value in row.items() if name is not None}
-    memory = cell["gold_memory_gb"]
+def _listing(row: Mapping[str, str]) -> GoldListing:
+    memory = row["gold_memory_gb"]
+    optional: dict[str, Any] = {name: row.get(name, "") for name in OPTIONAL_COLUMNS}
     return GoldListing(
-        cell["listing_id"],
-        cell["title"],
-        cell["vendor"],
-        GoldKind(cell["kind"]),
+        row["listing_id"],
+        row["title"],
+        row["vendor"],
+        GoldKind(row["kind"]),
         _models(row),
         float(memory) if memory else None,
-        cell["gold_form"].strip(),
-        cell.get("description", ""),
-        cell.get("shop", ""),
-        cell.get("language", ""),
-        cell.get("listing_group", ""),
+        row["gold_form"].strip(),
+        **optional,
     )
 
 

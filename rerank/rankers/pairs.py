@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -14,24 +12,18 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from rerank.index.errors import FaultsError, InputError
+from rerank.index.errors import InputError
+from rerank.index.rows import read_json_lines
 
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]
 
 DEFAULT_BAD_SHARE = 0.05
 _LABELS = (-1, 0, 1)
-_MOST_SHOWN = 5
-
-
-class LineFault(NamedTuple):
-    """A line that is no pair."""
-
-    line: int
-    fault: str
-
-    def __str__(self) -> str:
-        return f"line {self.line}: {self.fault}"
+_TOO_MANY_BAD = (
+    "{bad} of {lines} lines are no pairs, more than the share of {share:g} that --max-bad-share "
+    "allows"
+)
 
 
 class Pairs(NamedTuple):
@@ -55,14 +47,14 @@ class PairDataset:
 
     :param items: each once, unless lines say different things of it.
     :param lines: lines that are not blank.
-    :param malformed: those that are no pair, and were left out.
+    :param malformed: what is wrong with those that are no pair and were left out, with their line.
     :param sha256: of the file.
     """
 
     items: tuple[PairItem, ...]
     pairs: Pairs
     lines: int
-    malformed: tuple[LineFault, ...]
+    malformed: tuple[str, ...]
     sha256: str
 
     @property
@@ -109,79 +101,38 @@ def read_dataset(path: Path, *, max_bad_share: float = DEFAULT_BAD_SHARE) -> Pai
     :raises FaultsError: if more of them are not.
     :raises InputError: if there are no pairs, or all of them are of equals.
     """
-    draft = _Draft()
-    digest, lines = hashlib.sha256(), 0
-    with path.open("rb") as file:
-        for number, line in enumerate(file, 1):
-            digest.update(line)
-            if line.strip():
-                lines += 1
-                draft.take(number, line)
-    bad = draft.malformed
-    if lines and len(bad) > max_bad_share * lines:
-        raise FaultsError(
-            f"{path}: {len(bad)} of {lines} lines are no pairs, more than the share of "
-            f"{max_bad_share:g} that --max-bad-share allows",
-            [str(fault) for fault in bad],
-        )
-    if not draft.label:
-        raise InputError(f"{path}: expected a pair of items a line, found no pairs")
-    if not any(draft.label):
-        raise InputError(
-            f"{path}: all {len(draft.label)} pairs have the label 0: expected some with 1 or -1, "
-            "from which an order can be learnt"
-        )
-    columns = (np.array(column, np.int64) for column in (draft.a, draft.b, draft.label))
-    return PairDataset(tuple(draft.items), Pairs(*columns), lines, tuple(bad), digest.hexdigest())
+    items: list[PairItem] = []
+    latest: dict[tuple[str, str], int] = {}
+    pairs: list[tuple[int, int, int]] = []
 
-
-def shown_faults(malformed: tuple[LineFault, ...] | list[LineFault]) -> list[str]:
-    """Return the first few faults as text."""
-    shown = [str(fault) for fault in malformed[:_MOST_SHOWN]]
-    rest = len(malformed) - len(shown)
-    return [*shown, f"and {rest} more such lines"] if rest else shown
-
-
-@dataclass(slots=True)
-class _Draft:
-    """Pairs as they are read."""
-
-    items: list[PairItem] = field(default_factory=list)
-    a: list[int] = field(default_factory=list)
-    b: list[int] = field(default_factory=list)
-    label: list[int] = field(default_factory=list)
-    malformed: list[LineFault] = field(default_factory=list)
-    _rows: dict[tuple[str, str], int] = field(default_factory=dict)
-
-    def take(self, number: int, line: bytes) -> None:
-        try:
-            a, b, label = _parsed(line, first=number == 1)
-        except InputError as exc:
-            self.malformed.append(LineFault(number, str(exc)))
-            return
-        self.a.append(self._row(a))
-        self.b.append(self._row(b))
-        self.label.append(label)
-
-    def _row(self, item: PairItem) -> int:
-        row = self._rows.get(item.key)
-        if row is None or not self.items[row].is_same_as(item):
-            row = self._rows[item.key] = len(self.items)
-            self.items.append(item)
+    def row_of(item: PairItem) -> int:
+        row = latest.get(item.key)
+        if row is None or not items[row].is_same_as(item):
+            row = latest[item.key] = len(items)
+            items.append(item)
         return row
 
+    def take(content: dict[str, Any]) -> None:
+        a, b, label = _pair(content)
+        pairs.append((row_of(a), row_of(b), label))
 
-def _parsed(line: bytes, *, first: bool) -> tuple[PairItem, PairItem, int]:
+    read = read_json_lines(path, take, bad_share=max_bad_share, told=_TOO_MANY_BAD)
+    if not pairs:
+        raise InputError(f"{path}: expected a pair of items a line, found no pairs")
+    if not any(label for _, _, label in pairs):
+        raise InputError(
+            f"{path}: all {len(pairs)} pairs have the label 0: expected some with 1 or -1, "
+            "from which an order can be learnt"
+        )
+    columns = Pairs(*np.array(pairs, np.int64).T.copy())
+    return PairDataset(tuple(items), columns, read.lines, read.faults, read.sha256)
+
+
+def _pair(row: Mapping[str, Any]) -> tuple[PairItem, PairItem, int]:
     """Return a line's items and label.
 
     :raises InputError: if the line is no pair.
     """
-    try:
-        row = json.loads(line.decode("utf-8-sig" if first else "utf-8"))
-    except (ValueError, RecursionError) as exc:
-        raise InputError(f"expected a JSON object, found {line[:40]!r} ({exc})") from exc
-    if not isinstance(row, dict):
-        raise InputError(f"expected a JSON object, found {type(row).__name__}")
     missing = [name for name in ("item_a", "item_b", "label") if name not in row]
     if missing:
         raise InputError(f"lacks {' and '.join(missing)}")
@@ -290,35 +241,19 @@ def read_embeddings(path: Path) -> dict[str, Floats]:
     :raises InputError: if there are none.
     """
     found: dict[str, Floats] = {}
-    faults: list[str] = []
-    with path.open("rb") as file:
-        for number, line in enumerate(file, 1):
-            if not line.strip():
-                continue
-            try:
-                embedding_id, vector = _parsed_embedding_file(line)
-            except InputError as exc:
-                faults.append(f"line {number}: {exc}")
-                continue
-            if embedding_id in found:
-                faults.append(f"line {number}: {embedding_id!r:.80} stands in an earlier line")
-            found[embedding_id] = vector
-    if faults:
-        raise FaultsError(f"{path}", faults)
+
+    def take(content: dict[str, Any]) -> None:
+        item = item_of(content)
+        if item.embedding_id is None or item.embedding is None:
+            raise InputError("expected an object with embedding_id and embedding")
+        if item.embedding_id in found:
+            raise InputError(f"{item.embedding_id!r:.80} stands in an earlier line")
+        found[item.embedding_id] = item.embedding
+
+    read_json_lines(path, take)
     if not found:
         raise InputError(f"{path}: expected an embedding a line, found none")
     return found
-
-
-def _parsed_embedding_file(line: bytes) -> tuple[str, Floats]:
-    try:
-        row = json.loads(line.decode("utf-8-sig"))
-    except (ValueError, RecursionError) as exc:
-        raise InputError(f"expected a JSON object, found {line[:40]!r} ({exc})") from exc
-    item = item_of(row)
-    if item.embedding_id is None or item.embedding is None:
-        raise InputError("expected an object with embedding_id and embedding")
-    return item.embedding_id, item.embedding
 
 
 @dataclass(frozen=True, slots=True, eq=False)

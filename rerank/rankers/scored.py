@@ -5,23 +5,24 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rerank.index.errors import FaultsError, InputError
+from rerank.index.errors import InputError
+from rerank.index.rows import read_json_lines
 from rerank.splits import percent_of
 
 Floats = NDArray[np.float32]
 
 DEFAULT_MAX_BAD_SHARE = 0.01
+_TOO_MANY_BAD = "of {lines} lines at most {share:.2%} may be faulty"
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class ReadLines:
+class ReadLines(NamedTuple):
     """What a file held.
 
     :param lines: lines that are not blank.
@@ -33,13 +34,6 @@ class ReadLines:
     faults: tuple[str, ...]
 
 
-@dataclass(slots=True)
-class _Query:
-    first: QueryLine
-    vectors: dict[str, Vector] = field(default_factory=dict)
-    candidates: dict[str, CandidateLine] = field(default_factory=dict)
-
-
 def read_scored(path: Path, *, max_bad_share: float = DEFAULT_MAX_BAD_SHARE) -> ReadLines:
     """Read scored JSONL, as `rerank.rankers.scored` describes its lines.
 
@@ -49,93 +43,11 @@ def read_scored(path: Path, *, max_bad_share: float = DEFAULT_MAX_BAD_SHARE) -> 
     :raises FaultsError: if more of them are faulty; names each with its line number.
     :raises InputError: if the file cannot be read or no sound line is left.
     """
-    parser, queries = LineParser(), dict[str, _Query]()
-    faults: list[str] = []
-    lines = 0
-    for number, line in _lines(path):
-        lines += 1
-        try:
-            found = parser.parse(_decoded(line))
-            if found is not None:
-                _add(queries, found)
-        except InputError as exc:
-            faults.append(f"line {number}: {exc}")
-    if lines and len(faults) > max_bad_share * lines:
-        raise FaultsError(
-            f"{path}: of {lines} lines at most {max_bad_share:.2%} may be faulty", faults
-        )
-    if not queries:
+    queries = _Queries()
+    read = read_json_lines(path, queries.take, bad_share=max_bad_share, told=_TOO_MANY_BAD)
+    if not queries.by_id:
         raise InputError(f"{path}: expected scored queries, one JSON object a line, found none")
-    return ReadLines(_assembled(list(queries.values())), lines, tuple(faults))
-
-
-def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
-    try:
-        with path.open("rb") as file:
-            for number, line in enumerate(file, 1):
-                if line.strip():
-                    yield number, line
-    except OSError as exc:
-        raise InputError(f"{path}: cannot be read: {exc.strerror}") from exc
-
-
-def _decoded(line: bytes) -> object:
-    try:
-        return json.loads(line.decode("utf-8-sig"))
-    except (ValueError, RecursionError) as exc:
-        raise InputError(f"expected a JSON object, found {line[:30]!r} ({exc})") from exc
-
-
-def _add(queries: dict[str, _Query], line: QueryLine) -> None:
-    known = queries.get(line.query_id)
-    first = line if known is None else known.first
-    if (first.canonical_id, first.domain) != (line.canonical_id, line.domain):
-        raise InputError(
-            f"query {line.query_id!r} has canonical_id and domain {first.canonical_id!r}, "
-            f"{first.domain!r} in a line before, here {line.canonical_id!r}, {line.domain!r}"
-        )
-    ids = [candidate.candidate_id for candidate in line.candidates]
-    held = set() if known is None else set(known.candidates)
-    twice = [name for at, name in enumerate(ids) if name in held or name in ids[:at]]
-    if twice:
-        raise InputError(f"query {line.query_id!r} has the candidate {twice[0]!r} twice")
-    query = queries.setdefault(line.query_id, _Query(line))
-    query.vectors.update(line.vectors)
-    query.candidates.update(zip(ids, line.candidates, strict=True))
-
-
-def _assembled(queries: Sequence[_Query]) -> ScoredSet:
-    rows = [candidate for query in queries for candidate in query.candidates.values()]
-    names = tuple(sorted({name for row in rows for name in row.features}))
-    column = {name: at for at, name in enumerate(names)}
-    features = np.full((len(rows), len(names)), np.nan, np.float32)
-    for at, row in enumerate(rows):
-        for name, value in row.features.items():
-            features[at, column[name]] = value
-    return ScoredSet(
-        query_id=tuple(query.first.query_id for query in queries),
-        canonical_id=tuple(query.first.canonical_id for query in queries),
-        domain=tuple(query.first.domain for query in queries),
-        text=tuple(query.first.text for query in queries),
-        offsets=np.cumsum([0, *(len(query.candidates) for query in queries)]).astype(np.int64),
-        candidate_id=tuple(row.candidate_id for row in rows),
-        compliance=np.array([row.compliance for row in rows], np.float64),
-        conflict=np.array([row.conflict for row in rows], np.float64),
-        feature_names=names,
-        features=features,
-        query_vectors=_stacked([query.vectors for query in queries]),
-        candidate_vectors=_stacked([dict(row.vectors) for row in rows]),
-    )
-
-
-def _stacked(rows: Sequence[dict[str, Vector]]) -> dict[str, Floats]:
-    found: dict[str, Floats] = {}
-    for at, row in enumerate(rows):
-        for name, vector in row.items():
-            if name not in found:
-                found[name] = np.full((len(rows), len(vector)), np.nan, np.float32)
-            found[name][at] = vector
-    return dict(sorted(found.items()))
+    return ReadLines(queries.assembled(), read.lines, read.faults)
 
 
 Vector = NDArray[np.float32]
@@ -149,79 +61,88 @@ _QUERY_KEYS = frozenset(["query_id", "canonical_id", "domain", "text", "query_em
 _CANDIDATE_KEYS = frozenset(["candidate_id", "compliance", "conflict", "features", "embeddings"])
 
 
-@dataclass(frozen=True, slots=True)
-class CandidateLine:
+class _Candidate(NamedTuple):
     """A candidate as it was written; a missing feature or vector is not in its mapping."""
 
     candidate_id: str
     compliance: float
     conflict: float
-    features: Mapping[str, float]
-    vectors: Mapping[str, Vector]
+    features: dict[str, float]
+    vectors: dict[str, Vector]
 
 
-@dataclass(frozen=True, slots=True)
-class QueryLine:
-    """A query with the candidates of one line."""
+class _Query(NamedTuple):
+    """A query with the candidates of its lines so far."""
 
     query_id: str
     canonical_id: str
     domain: str
     text: str
-    vectors: Mapping[str, Vector]
-    candidates: tuple[CandidateLine, ...]
+    vectors: dict[str, Vector]
+    candidates: dict[str, _Candidate]
 
 
-class LineParser:
-    """Parses lines in turn; remembers named vectors and the width of each embedding."""
+class _Queries:
+    """Takes lines in turn; remembers named vectors and the width of each embedding."""
 
     def __init__(self) -> None:
+        self.by_id: dict[str, _Query] = {}
         self._named: dict[str, Vector] = {}
         self._widths: dict[str, int] = {}
 
-    def parse(self, content: Any) -> QueryLine | None:
-        """Return a query with its candidates; None of a line that names a vector.
+    def take(self, content: dict[str, Any]) -> None:
+        """Take a query with its candidates, one of them, or a named vector.
 
-        :raises InputError: if the line is not of the format; nothing of it is remembered.
+        :raises InputError: if the line is not of the format; nothing of it is kept.
         """
-        if not isinstance(content, dict):
-            raise InputError(f"expected a JSON object, found {type(content).__name__}")
         if "vector_id" in content:
             _check_keys(content, _VECTOR_KEYS, _VECTOR_KEYS)
             self._named[_text(content, "vector_id")] = _numbers("vector", content["vector"])
-            return None
-        widths = dict(self._widths)
-        found = self._query(content, widths)
-        self._widths = widths
-        return found
-
-    def _query(self, content: dict[str, Any], widths: dict[str, int]) -> QueryLine:
+            return
         whole = "candidates" in content
         known = _QUERY_KEYS | ({"candidates"} if whole else _CANDIDATE_KEYS)
         _check_keys(content, known, {"query_id", "canonical_id"})
-        if whole:
-            rows = content["candidates"]
-            if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-                raise InputError("candidates: expected a list of objects")
-            for row in rows:
-                _check_keys(row, _CANDIDATE_KEYS, {"candidate_id", "compliance", "conflict"})
-        else:
-            rows = [content]
-        return QueryLine(
+        rows = content["candidates"] if whole else [content]
+        if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+            raise InputError("candidates: expected a list of objects")
+        for row in rows if whole else ():
+            _check_keys(row, _CANDIDATE_KEYS, {"candidate_id", "compliance", "conflict"})
+        widths = dict(self._widths)
+        query = _Query(
             query_id=_text(content, "query_id"),
             canonical_id=_text(content, "canonical_id"),
             domain=_text(content, "domain", DEFAULT_DOMAIN),
             text=str(content.get("text") or ""),
             vectors=self._vectors("query", content.get("query_embeddings"), widths),
-            candidates=tuple(self._candidate(row, widths) for row in rows),
+            candidates={},
         )
+        candidates = [self._candidate(row, widths) for row in rows]
+        self._widths = widths
+        self._add(query, candidates)
 
-    def _candidate(self, row: dict[str, Any], widths: dict[str, int]) -> CandidateLine:
+    def _add(self, line: _Query, candidates: Sequence[_Candidate]) -> None:
+        query = self.by_id.get(line.query_id, line)
+        if (query.canonical_id, query.domain) != (line.canonical_id, line.domain):
+            raise InputError(
+                f"query {line.query_id!r} has canonical_id and domain {query.canonical_id!r}, "
+                f"{query.domain!r} in a line before, here {line.canonical_id!r}, {line.domain!r}"
+            )
+        added: dict[str, _Candidate] = {}
+        for candidate in candidates:
+            name = candidate.candidate_id
+            if name in query.candidates or name in added:
+                raise InputError(f"query {line.query_id!r} has the candidate {name!r} twice")
+            added[name] = candidate
+        self.by_id[line.query_id] = query
+        query.vectors.update(line.vectors)
+        query.candidates.update(added)
+
+    def _candidate(self, row: dict[str, Any], widths: dict[str, int]) -> _Candidate:
         features = row.get("features") or {}
         if not isinstance(features, dict):
             raise InputError("features: expected an object of names and numbers")
         numbers = {name: _feature(name, value) for name, value in features.items()}
-        return CandidateLine(
+        return _Candidate(
             candidate_id=_text(row, "candidate_id"),
             compliance=_share(row, "compliance"),
             conflict=_share(row, "conflict"),
@@ -254,6 +175,40 @@ class LineParser:
         if value not in self._named:
             raise InputError(f"embedding {name}: no line before has the vector_id {value!r}")
         return self._named[value]
+
+    def assembled(self) -> ScoredSet:
+        """Return all that was taken."""
+        queries = list(self.by_id.values())
+        rows = [candidate for query in queries for candidate in query.candidates.values()]
+        names = tuple(sorted({name for row in rows for name in row.features}))
+        query_id, canonical_id, domain, text, query_vectors, candidates = zip(*queries, strict=True)
+        columns = list(zip(*rows, strict=True)) or [()] * len(_Candidate._fields)
+        candidate_id, compliance, conflict, _, vectors = columns
+        values = (row.features.get(name, math.nan) for row in rows for name in names)
+        return ScoredSet(
+            query_id=query_id,
+            canonical_id=canonical_id,
+            domain=domain,
+            text=text,
+            offsets=np.cumsum([0, *map(len, candidates)]).astype(np.int64),
+            candidate_id=candidate_id,
+            compliance=np.array(compliance, np.float64),
+            conflict=np.array(conflict, np.float64),
+            feature_names=names,
+            features=np.fromiter(values, np.float32).reshape(len(rows), len(names)),
+            query_vectors=_stacked(query_vectors),
+            candidate_vectors=_stacked(vectors),
+        )
+
+
+def _stacked(rows: Sequence[dict[str, Vector]]) -> dict[str, Floats]:
+    found: dict[str, Floats] = {}
+    for at, row in enumerate(rows):
+        for name, vector in row.items():
+            if name not in found:
+                found[name] = np.full((len(rows), len(vector)), np.nan, np.float32)
+            found[name][at] = vector
+    return dict(sorted(found.items()))
 
 
 def _check_keys(content: Mapping[str, Any], known: Iterable[str], required: Iterable[str]) -> None:

@@ -465,27 +465,20 @@ LIST = "a JSON list of text"
 
 
 class ColumnKind(Enum):
-    """What a column holds. ``KEY``: text or whole numbers; ``LIST``: texts, in text as JSON."""
+    """What a column holds, and what one cell of it does.
 
-    KEY = "text or whole numbers"
-    TEXT = "text"
-    NUMBER = "numbers"
-    TIME = "times, or text such as 2026-01-31T12:00:00Z"
-    LIST = "lists of text, or text that holds a JSON list"
+    ``KEY``: text or whole numbers; ``LIST``: texts, in text as JSON.
+    """
 
-    @property
-    def one(self) -> str:
-        """What one cell holds."""
-        return _ONE[self]
+    KEY = "text or whole numbers", "text or a whole number"
+    TEXT = "text", "text"
+    NUMBER = "numbers", NUMBER
+    TIME = "times, or text such as 2026-01-31T12:00:00Z", TIME
+    LIST = "lists of text, or text that holds a JSON list", LIST
 
+    def __init__(self, many: str, one: str) -> None:
+        self.many, self.one = many, one
 
-_ONE = {
-    ColumnKind.KEY: "text or a whole number",
-    ColumnKind.TEXT: "text",
-    ColumnKind.NUMBER: NUMBER,
-    ColumnKind.TIME: TIME,
-    ColumnKind.LIST: LIST,
-}
 
 LISTING_COLUMNS = {
     "listing_id": ColumnKind.KEY,
@@ -576,9 +569,9 @@ def as_text(incoming: Incoming, columns: dict[str, ColumnKind]) -> tuple[pa.Tabl
             if _fits(column.type, kind):
                 arrays[name] = _text_of(column, kind)
             else:
-                faults[name] = f"expected {kind.value}, found {column.type}"
+                faults[name] = f"expected {kind.many}, found {column.type}"
         except pa.ArrowInvalid as exc:
-            faults[name] = f"expected {kind.value}, found {exc}"
+            faults[name] = f"expected {kind.many}, found {exc}"
     return pa.table(arrays), faults
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import errno
 import os
+import pickle
 from pathlib import Path
 
 import pytest
 
 from rerank.index.artifacts import writing_file, writing_folder
-from rerank.index.errors import not_utf8_text, os_error_text
+from rerank.index.errors import FaultsError, not_utf8_text, os_error_text
 
 
 def test_the_first_line_that_is_no_utf8_is_named_with_its_byte(tmp_path: Path):
@@ -62,3 +63,9 @@ def test_errors_name_the_folder_that_was_asked_for_and_not_its_draft(tmp_path: P
         with writing_folder(tmp_path / "model") as draft:
             (draft / "absent" / "x").write_text("x")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_faults_come_out_of_another_process_as_they_are():
+    error = FaultsError("x.csv", [f"line {number}: no title" for number in range(30)])
+    found = pickle.loads(pickle.dumps(error))
+    assert (type(found), str(found), found.faults) == (FaultsError, str(error), error.faults)

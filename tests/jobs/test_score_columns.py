@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
+import json
+import tempfile
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from echo_answerer import EchoAnswerer
@@ -14,7 +18,7 @@ from rerank.index.errors import FaultsError, InputError
 from rerank.jobs.files.listings import ColumnNames, open_listings, read_column_names
 from rerank.jobs.files.places import Place, place_of
 from rerank.jobs.files.selection import Selection, select_files, select_matching
-from rerank.jobs.scoring.plan import Existing, plan_score
+from rerank.jobs.scoring.plan import Existing, plan_score, read_record
 from rerank.jobs.scoring.run import ProgressLine, progress_text, run_plan
 from rerank.jobs.scoring.worker import Progress
 
@@ -154,6 +158,91 @@ def test_a_folder_of_another_file_system_is_mirrored(bucket, tmp_path):
         plan_score(select_files(source), target, existing=Existing.RESUME), EchoAnswerer()
     )
     assert again.files == {"scored": 0, "kept": 2, "failed": 0}
+
+
+class CountingHandler(fs.FSSpecHandler):
+    """Notes which files were opened to read their content."""
+
+    def __init__(self, filesystem):
+        super().__init__(filesystem)
+        self.opened = []
+
+    def open_input_stream(self, path):
+        self.opened.append(path)
+        return super().open_input_stream(path)
+
+    def open_input_file(self, path):
+        self.opened.append(path)
+        return super().open_input_file(path)
+
+
+@pytest.fixture
+def counted(bucket, tmp_path, monkeypatch):
+    """A file system that counts, and a folder for temporary files that is empty in the end."""
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    handler = CountingHandler(MemoryFileSystem())
+    yield fs.PyFileSystem(handler), handler.opened
+    assert list(folder.iterdir()) == []
+
+
+MANY = [{"listing_id": str(n), "title": f"rtx {n} 10gb", "price": f"{n}.5"} for n in range(5000)]
+TEXTS = {
+    "x.csv": "listing_id,title,price\n" + "".join(",".join(row.values()) + "\n" for row in MANY),
+    "x.jsonl": "".join(json.dumps(row) + "\n" for row in MANY),
+}
+
+
+@pytest.mark.parametrize("name", TEXTS)
+def test_a_file_of_another_file_system_is_read_once_a_run(counted, tmp_path, name):
+    filesystem, opened = counted
+    put(filesystem, f"b/{name}", TEXTS[name])
+    (tmp_path / name).write_bytes(TEXTS[name].encode())
+    source = Selection(Place(filesystem, f"b/{name}", f"memory://b/{name}"))
+    target, local = place_of(tmp_path / "out.parquet"), place_of(tmp_path / "local.parquet")
+    run_plan(plan_score(source, target), EchoAnswerer())
+    assert opened.count(f"b/{name}") == 1
+    run_plan(plan_score(select_files(str(tmp_path / name)), local), EchoAnswerer())
+    assert (tmp_path / "out.parquet").read_bytes() == (tmp_path / "local.parquet").read_bytes()
+    expected = {
+        "bytes": len(TEXTS[name].encode()),
+        "sha256": hashlib.sha256(TEXTS[name].encode()).hexdigest(),
+    }
+    assert read_record(target)["input"] == read_record(local)["input"] == expected
+
+
+def test_a_run_that_goes_on_reads_what_is_kept_and_what_is_scored_again_once(counted, tmp_path):
+    filesystem, opened = counted
+    source = Selection(Place(filesystem, "b/x.csv", "memory://b/x.csv"))
+    put(filesystem, "b/x.csv", TEXTS["x.csv"])
+    target = place_of(tmp_path / "out.parquet")
+    run_plan(plan_score(source, target), EchoAnswerer())
+    for text, outcome in ((TEXTS["x.csv"], "kept"), (TEXTS["x.csv"] + "7,gtx,1\n", "scored")):
+        put(filesystem, "b/x.csv", text)
+        opened.clear()
+        again = run_plan(plan_score(source, target, existing=Existing.RESUME), EchoAnswerer())
+        assert again.files[outcome] == 1
+        assert opened == ["b/x.csv"]
+
+
+def test_a_file_that_fails_leaves_no_copy_of_it(counted, tmp_path):
+    filesystem, opened = counted
+    put(filesystem, "b/x.csv", "listing_id,name\n1,rtx\n")
+    source = Selection(Place(filesystem, "b/x.csv", "memory://b/x.csv"))
+    with pytest.raises(InputError, match="missing title"):
+        run_plan(plan_score(source, place_of(tmp_path / "out.parquet")), EchoAnswerer())
+    assert opened == ["b/x.csv"]
+
+
+def test_parquet_of_another_file_system_is_read_once_and_from_its_copy(counted, tmp_path):
+    filesystem, opened = counted
+    with filesystem.open_output_stream("b/x.parquet") as stream:
+        pq.write_table(pa.Table.from_pylist(MANY), stream)
+    source = Selection(Place(filesystem, "b/x.parquet", "memory://b/x.parquet"))
+    summary = run_plan(plan_score(source, place_of(tmp_path / "out.parquet")), EchoAnswerer())
+    assert summary.rows == len(MANY)
+    assert opened == ["b/x.parquet"]
 
 
 def test_both_file_systems_give_the_same_bytes(bucket, tmp_path):

@@ -93,7 +93,7 @@ def test_too_many_malformed_lines_stop_the_run(run, home, dataset):
     result = run("train-pairwise", "--input", dataset, *quick())
     assert result.exit_code == 1
     assert "10 of 70 lines are no pairs, more than the share of 0.05" in result.stderr
-    assert "line 61: expected a JSON object, found list" in result.stderr
+    assert "line 61: expected a JSON object, found '[]'" in result.stderr
     assert not home.exists()
     allowed = run("train-pairwise", "--input", dataset, *quick("--max-bad-share", 0.2))
     assert allowed.exit_code == 0, allowed.output

@@ -133,6 +133,14 @@ def test_all_faults_are_reported_at_once_with_their_lines(tmp_path: Path):
     )
 
 
+def test_a_quote_that_is_never_closed_swallows_no_rows(tmp_path: Path):
+    path = write(tmp_path, '1,"RTX 3080,,nil,,,', "2,x,,nil,,,")
+    with pytest.raises(
+        InputError, match=r"not readable as CSV \(a quote opened on line 2 is never"
+    ):
+        read_gold(path)
+
+
 def test_missing_columns_are_named(tmp_path: Path):
     path = write(tmp_path, "1,x", header="listing_id,title")
     message = r"missing vendor, kind, gold_models, .*; found listing_id, title"

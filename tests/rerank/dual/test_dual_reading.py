@@ -64,8 +64,8 @@ def test_vectors_stand_in_place_or_under_a_name_and_may_be_missing(tmp_path):
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("{not json", "expected a JSON object, found b'{not json"),
-        ([1], "expected a JSON object, found list"),
+        ("{not json", "expected a JSON object, found '{not json' (Expecting"),
+        ([1], "expected a JSON object, found '[1]'"),
         ({"query_id": "q"}, "lacks canonical_id"),
         (query("q", colour="red"), "unknown key 'colour'"),
         (query("q", candidate(compliance=1.5)), "compliance: expected a number from 0 to 1"),

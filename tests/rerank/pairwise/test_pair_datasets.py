@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from rerank.index.errors import FaultsError, InputError
+from rerank.index.rows import first_faults
 from rerank.rankers.pairs import (
     KeptTogether,
     PairItem,
@@ -15,7 +16,6 @@ from rerank.rankers.pairs import (
     item_of,
     read_dataset,
     read_embeddings,
-    shown_faults,
     split_pairs,
 )
 
@@ -50,7 +50,7 @@ def test_an_item_of_which_lines_say_different_things_is_kept_both_ways(write_row
     ("bad", "fault"),
     [
         ("{", "expected a JSON object"),
-        ("[1]", "expected a JSON object, found list"),
+        ("[1]", r"expected a JSON object, found '\[1\]'"),
         ({"item_a": {}, "label": 1}, "lacks item_b"),
         ({**line(), "label": 2}, "expected the label 1, 0 or -1, found 2"),
         ({**line(), "label": True}, "expected the label 1, 0 or -1, found True"),
@@ -68,14 +68,14 @@ def test_a_line_that_is_no_pair_is_left_out_or_stops_the_reading(write_rows, bad
     path = write_rows([line(), line("p1", "p3"), bad])
     dataset = read_dataset(path, max_bad_share=0.5)
     assert len(dataset.pairs.label) == 2
-    assert [each.line for each in dataset.malformed] == [3]
+    assert [each.split(":")[0] for each in dataset.malformed] == ["line 3"]
     with pytest.raises(FaultsError, match=rf"1 of 3 lines are no pairs(.|\n)*line 3: .*{fault}"):
         read_dataset(path)
 
 
 def test_only_the_first_faults_are_shown(write_rows):
     dataset = read_dataset(write_rows([line(), *["{"] * 8]), max_bad_share=1)
-    shown = shown_faults(dataset.malformed)
+    shown = first_faults(dataset.malformed)
     assert len(shown) == 6
     assert shown[0].startswith("line 2: ")
     assert shown[-1] == "and 3 more such lines"
@@ -85,7 +85,8 @@ def test_text_that_is_no_utf8_is_a_fault_of_its_line(tmp_path):
     path = tmp_path / "dataset.jsonl"
     path.write_bytes(b"\xef\xbb\xbf" + json.dumps(line()).encode() + b"\n\xff\n")
     dataset = read_dataset(path, max_bad_share=0.5)
-    assert (len(dataset.pairs.label), dataset.malformed[0].line) == (1, 2)
+    assert len(dataset.pairs.label) == 1
+    assert dataset.malformed == ("line 2: expected UTF-8 text, found 0xff; save the file as UTF-8",)
 
 
 @pytest.mark.parametrize(
