@@ -29,7 +29,7 @@ _SHOWN_CHARS = 60
 Hook = Callable[[list[tuple[str, Any]]], Any]
 
 
-class Row(NamedTuple):
+class PlacedRow(NamedTuple):
     """A row that is not blank: its place, what it holds, and what is wrong with it.
 
     :param line: that it ends on, from 1.
@@ -42,7 +42,7 @@ class Row(NamedTuple):
     fault: str | None = None
 
 
-def csv_rows(stream: IO[bytes], source: object) -> Iterator[Row]:
+def csv_rows(stream: IO[bytes], source: object) -> Iterator[PlacedRow]:
     """Yield the rows of CSV, the header among them.
 
     Stray quotes inside a cell are text: sellers write 24" and "new". A quote that opens a cell
@@ -68,7 +68,7 @@ def csv_rows(stream: IO[bytes], source: object) -> Iterator[Row]:
             last = held.copy()
             held.clear()
             if row:
-                yield _checked(Row(reader.line_num, row))
+                yield _checked(PlacedRow(reader.line_num, row))
         if len(last) > 1 and _stays_open(last):
             opened = reader.line_num - len(last) + 1
             raise csv.Error(f"a quote opened on line {opened} is never closed")
@@ -84,7 +84,7 @@ def _stays_open(lines: list[str]) -> bool:
     return False
 
 
-def _checked(row: Row) -> Row:
+def _checked(row: PlacedRow) -> PlacedRow:
     """Return a row with replacement characters and its fault, if it is no UTF-8."""
     text = "".join(row.content)
     try:
@@ -99,7 +99,7 @@ def _checked(row: Row) -> Row:
     except UnicodeDecodeError as exc:
         found = f", found {exc.object[exc.start]:#04x}"
     cells = [cell.decode("utf-8", "replace") for cell in raw]
-    return Row(row.line, cells, f"line {row.line}: expected UTF-8 text{found}")
+    return PlacedRow(row.line, cells, f"line {row.line}: expected UTF-8 text{found}")
 
 
 def read_csv(path: Path) -> Iterator[tuple[int, list[str]]]:

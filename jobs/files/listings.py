@@ -19,7 +19,7 @@ import yaml
 
 from rerank.index.errors import FaultsError, InputError
 from rerank.index.records import Listing
-from rerank.index.rows import FastSafeLoader, Row, csv_rows, unreadable
+from rerank.index.rows import FastSafeLoader, PlacedRow, csv_rows, unreadable
 from rerank.jobs.files.places import Fetched, Place, place_of
 
 REQUIRED = ("listing_id", "title")
@@ -261,7 +261,7 @@ def csv_listings(source: Place | Fetched, columns: ColumnNames) -> TextListings:
     :raises InputError: if it cannot be read, no row of it is UTF-8, or it lacks a column.
     """
     read = csv_rows(source.stream(), source)
-    _, header, first_fault = next(read, Row(0, []))
+    _, header, first_fault = next(read, PlacedRow(0, []))
     if first_fault is None:
         columns.check(source, header)
     width = len(header)
@@ -343,18 +343,20 @@ def json_listings(source: Place | Fetched, columns: ColumnNames) -> TextListings
     return TextListings(n_rows, schema, columns, rows)
 
 
-def _json_rows(source: Place | Fetched) -> Iterator[Row]:
+def _json_rows(source: Place | Fetched) -> Iterator[PlacedRow]:
     with source.stream() as lines:
         for number, line in enumerate(lines, 1):
             if line.strip():
                 yield _json_row(number, line)
 
 
-def _json_row(number: int, line: bytes) -> Row:
+def _json_row(number: int, line: bytes) -> PlacedRow:
     try:
         row = json.loads(line.strip().decode("utf-8-sig" if number == 1 else "utf-8"))
         if isinstance(row, dict):
-            return Row(number, {key.encode("utf-8", "replace").decode(): row[key] for key in row})
+            return PlacedRow(
+                number, {key.encode("utf-8", "replace").decode(): row[key] for key in row}
+            )
         found = _KINDS[type(row)]
     except UnicodeDecodeError as exc:
         found = f"text that is no UTF-8 ({exc.object[exc.start]:#04x} at byte {exc.start + 1})"
@@ -363,7 +365,7 @@ def _json_row(number: int, line: bytes) -> Row:
     except (ValueError, RecursionError):
         found = "a number too long, or lists too deep, to be read"
     text = line.decode("utf-8", "replace").strip()
-    return Row(number, text, f"{found}: {text[:_SHOWN]}")
+    return PlacedRow(number, text, f"{found}: {text[:_SHOWN]}")
 
 
 def _common_type(known: pa.DataType | None, value: Any) -> pa.DataType | None:
@@ -391,7 +393,7 @@ def _as_type(value: Any, kind: pa.DataType) -> Any:
     return text.encode("utf-8", "replace").decode()  # JSON may hold half a surrogate pair
 
 
-# Row groups may be of any size: buffered whole, one of a million rows takes hundreds of MB.
+# PlacedRow groups may be of any size: buffered whole, one of a million rows takes hundreds of MB.
 _BUFFER_BYTES = 1 << 20
 
 
