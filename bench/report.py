@@ -49,7 +49,7 @@ def _origin(report: Content) -> str:
     machine, registry = report["machine"], report["registry"]
     libraries = ", ".join(f"{name} {version}" for name, version in report["libraries"].items())
     return (
-        f"Made by `rerank bench` from its own JSON: nothing here is written by hand. Machine: "
+        f"Made by `make bench` from its own JSON: nothing here is written by hand. Machine: "
         f"{machine['cpu']}, {machine['cores']} cores, {machine['memory_gib']} GiB; Python "
         f"{machine['python']}; {libraries}. Registry of {registry['gpus']:,} variants of "
         f"{registry['models']:,} models, index {registry['kind']}; listings generated with seed "
@@ -89,9 +89,9 @@ _RATIOS = (
 )
 _HOW = """```sh
 make bench                                   # all but the longest: some 12 minutes on 2 cores
-.venv/bin/rerank bench --quick               # a first look, tiny sizes
-.venv/bin/rerank bench --full                # adds 1,000,000 listings and vectors, and 5,000,000
-.venv/bin/rerank bench --only floor,stages   # some parts; the others stay as they were measured
+.venv/bin/python -m bench --quick            # a first look, tiny sizes
+.venv/bin/python -m bench --full             # adds 1,000,000 listings and vectors, and 5,000,000
+.venv/bin/python -m bench --only floor,stages   # some parts; the others stay as they were measured
 ```
 
 Nothing else should run meanwhile."""
@@ -416,11 +416,13 @@ def read_report(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as exc:
-        raise ArtifactError(f"{path}: expected a report of `rerank bench`, found no JSON") from exc
+        raise ArtifactError(
+            f"{path}: expected a report of `python -m bench`, found no JSON"
+        ) from exc
     parts = ("parts", "failures", "comparisons")
     if not isinstance(content, dict) or any(name not in content for name in parts):
         raise ArtifactError(
-            f"{path}: expected a report of `rerank bench`, found other JSON; give another --out"
+            f"{path}: expected a report of `python -m bench`, found other JSON; give another --out"
         )
     return content
 

@@ -475,7 +475,7 @@ def _check_libraries(settings: CrossEncoderSettings) -> None:
     if missing:
         raise MissingExtraError(
             f"training a cross-encoder needs {' and '.join(missing)}; install "
-            "`pip install 'rerank[neural]'`"
+            "`pip install 'listing-rerank[neural]'`"
         )
 
 

@@ -57,7 +57,7 @@ def import_ray() -> Any:
     except ImportError as exc:
         raise MissingExtraError(
             f"--engine ray needs Ray Data, which cannot be imported ({exc}); install it with "
-            "`pip install 'rerank[ray]'`"
+            "`pip install 'listing-rerank[ray]'`"
         ) from exc
     return ray
 

@@ -885,8 +885,8 @@ def _study(journal: Path, data: DualData, config: DualConfig) -> Any:
         import optuna
     except ImportError as exc:
         raise MissingExtraError(
-            "searching settings needs Optuna: install it with `pip install 'rerank[neural]'`, or "
-            "set search.trials and search.minutes to 0"
+            "searching settings needs Optuna: install it with "
+            "`pip install 'listing-rerank[neural]'`, or set search.trials and search.minutes to 0"
         ) from exc
     optuna.logging.set_verbosity(logging.WARNING)
     study = _opened(journal)

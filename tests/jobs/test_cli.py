@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -180,3 +181,20 @@ def test_resolving_and_scoring_import_neither_torch_nor_lightgbm(tmp_path, write
     loaded = _loaded_by(code, tmp_path)
     assert "faiss" in loaded
     assert not loaded & {"torch", "lightgbm", "sklearn", "transformers", "sentence_transformers"}
+
+
+def test_no_text_tells_to_install_the_package_of_a_stranger():
+    """`rerank` on the index is not ours: ours is `listing-rerank`."""
+    extra = r"rerank\[(?:annotate|dev|neural|ray|train)\b"
+    wrong = re.compile(rf"(?<![-\w]){extra}|pip install (?:-\S+ )*[\"']?rerank\b(?![-./])")
+    texts = [path for end in ("py", "md", "toml") for path in ROOT.glob(f"*/**/*.{end}")]
+    texts += [path for end in ("py", "md", "toml") for path in ROOT.glob(f"*.{end}")]
+    ours = [path for path in texts if not path.relative_to(ROOT).parts[0].startswith(".")]
+    assert {ROOT / "README.md", ROOT / "pyproject.toml", ROOT / "jobs/cli.py"} < set(ours)
+    found = [
+        path.relative_to(ROOT).as_posix()
+        for path in ours
+        if path != Path(__file__).resolve()
+        and wrong.search(" ".join(path.read_text(encoding="utf-8").split()))
+    ]
+    assert found == []

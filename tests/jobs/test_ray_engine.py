@@ -81,7 +81,7 @@ def test_without_ray_one_line_says_how_to_install_it(run, feeds, tmp_path, monke
     monkeypatch.setitem(sys.modules, hidden, None)
     result = run("score", "--engine", "ray", feeds, tmp_path / "out")
     assert result.exit_code == 1
-    assert "install it with `pip install 'rerank[ray]'`" in result.stderr
+    assert "install it with `pip install 'listing-rerank[ray]'`" in result.stderr
     assert len(result.stderr.splitlines()) == 1
     assert not (tmp_path / "out").exists()
 

@@ -1,10 +1,13 @@
-"""`rerank bench`: feeds, merging, parts that fail, and one tiny run of everything."""
+"""`python -m bench`: feeds, merging, parts that fail, and one tiny run of everything."""
 
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections import Counter
 from dataclasses import replace
+from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
@@ -149,17 +152,31 @@ def test_what_is_no_report_is_refused(tmp_path):
 
 
 def test_options_that_exclude_each_other_and_unknown_parts_are_refused(run):
-    result = run("bench", "--quick", "--full")
+    result = run("--quick", "--full")
     assert (result.exit_code, "--quick and --full exclude" in result.stderr) == (2, True)
-    result = run("bench", "--only", "speed")
+    result = run("--only", "speed")
     assert (result.exit_code, "found speed" in result.stderr) == (1, True)
+    assert result.stderr.startswith("Error: ")
+
+
+def test_the_benchmarks_run_from_a_checkout():
+    done = subprocess.run(
+        [sys.executable, "-m", "bench", "--help"],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=Path(__file__).resolve().parents[2],
+    )
+    assert done.stdout.startswith("Usage: python -m bench [OPTIONS]\n")
+    assert "python -m bench --quick\n" in done.stdout
+    assert "rerank bench" not in done.stdout
 
 
 @pytest.mark.slow
 def test_one_part_is_measured_and_another_merged_in(run, home, tmp_path):
     out = tmp_path / "bench.json"
     for part in ("registry", "stages"):
-        result = run("bench", "--quick", "--only", part, "--out", out, "--format", "json")
+        result = run("--quick", "--only", part, "--out", out, "--format", "json")
         assert result.exit_code == 0, result.stderr
     report = json.loads(out.read_text())
     assert json.loads(result.stdout) == report
