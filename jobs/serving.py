@@ -117,9 +117,6 @@ def with_cascade(model: RerankModel, folder: Path, cues: CueReader) -> RerankMod
     return replace(model, ranker=ranker, version=f"{model.version}+{scorer.version}")
 
 
-_CHECKED_OF_A_CROSS_ENCODER = 2  # listings of the reference: each takes it some 0.1 s
-
-
 def open_version(workspace: Workspace, ref: VersionRef, *, cascade: bool = False) -> Resolver:
     """Return the resolver of a version on the index that serves.
 
@@ -137,12 +134,14 @@ def version_over(
     *,
     thorough: bool = False,
     cascade: bool = False,
+    ask: bool = True,
 ) -> Resolver:
     """Put a version on a retriever that was loaded from an index.
 
     What its card says must hold here: its name, its features, and its answers to the listings of
     its reference.
 
+    :param ask: False leaves these answers to the caller, who is going to judge them.
     :param thorough: ask a cross-encoder all of these listings, not just a few.
     :param cascade: put the workspace's cross-encoder behind its ranker.
     :raises ArtifactError: if the version is missing, damaged or cannot be read.
@@ -173,7 +172,9 @@ def version_over(
 
     resolver = over(model)
     if card is not None:
-        check_card(card, ref, folder, resolver, thorough=thorough)
+        check_card(card, ref, folder, resolver)
+        if ask and card.reference is not None:
+            _check_answers(card, folder, resolver, thorough)
     if not cascade:
         return resolver
     return over(with_cascade(model, workspace.cross_encoder_folder, cues))
@@ -196,12 +197,10 @@ def check_fit(model: RerankModel, folder: Path, index: Manifest, index_folder: P
         )
 
 
-def check_card(
-    card: VersionCard, ref: VersionRef, folder: Path, resolver: Resolver, *, thorough: bool = False
-) -> None:
-    """Check a version against its card.
+def check_card(card: VersionCard, ref: VersionRef, folder: Path, resolver: Resolver) -> None:
+    """Check a version against its card, but for its answers.
 
-    :raises MismatchError: if it is another version's, or features or answers differ.
+    :raises MismatchError: if it is another version's, or features differ.
     """
     model = resolver.model
     if card.version != model.version or ref.version not in (SHIPPED, card.version):
@@ -216,14 +215,19 @@ def check_card(
             f"({card.feature_schema.get('missing')!r} where one is missing), this release computes "
             f"{own['sha256']:.12} ({own['missing']!r}); train again"
         )
-    if card.reference is None:
-        return
-    from rerank.lifecycle.parity import ReferenceAnswers, check_reference
+
+
+def _check_answers(card: VersionCard, folder: Path, resolver: Resolver, thorough: bool) -> None:
+    from rerank.lifecycle.parity import (
+        CHECKED_OF_A_CROSS_ENCODER,
+        ReferenceAnswers,
+        check_reference,
+    )
 
     slow = card.kind == "cross-encoder" and not thorough
-    limit = _CHECKED_OF_A_CROSS_ENCODER if slow else None
+    limit = CHECKED_OF_A_CROSS_ENCODER if slow else None
     try:
-        check_reference(resolver, ReferenceAnswers.from_dict(card.reference), limit=limit)
+        check_reference(resolver, ReferenceAnswers.from_dict(card.reference or {}), limit=limit)
     except MismatchError as exc:
         raise MismatchError(f"{folder}: {exc}") from exc
 

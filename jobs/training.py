@@ -123,10 +123,7 @@ class TrainedVersion:
         fate = (
             "it serves"
             if self.serves
-            else (
-                "it is the challenger: `rerank models compare champion challenger`, `rerank models "
-                "promote challenger`"
-            )
+            else "it is the challenger; let it serve with `rerank models promote challenger`"
         )
         return (
             f"model {self.ref.version} in {self.folder}: match from {chosen['match']:.3f}, review "

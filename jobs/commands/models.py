@@ -16,12 +16,12 @@ from rerank.jobs.cli import LazyGroup
 from rerank.jobs.models.comparing import ModelComparisonPlan, compare_versions
 from rerank.jobs.models.making import PARTS
 from rerank.jobs.models.promoting import (
-    Judged,
     Switch,
     judged_by_gates,
     name_version,
     promote,
     rollback,
+    verdict_text,
     version_before,
 )
 from rerank.jobs.models.showing import (
@@ -36,6 +36,7 @@ from rerank.jobs.models.showing import (
     version_rows,
 )
 from rerank.jobs.options import NumberRange, format_option, home_option, stage_progress
+from rerank.lifecycle.gates import GateVerdict
 from rerank.lifecycle.model_registry import ModelRegistry
 from rerank.lifecycle.versions import KINDS, SHIPPED, VersionRef
 from rerank.workspace import Workspace
@@ -286,8 +287,9 @@ def models_history_command(day: datetime | None, output_format: str, home: Path)
 def models_list_command(kind: str | None, output_format: str, home: Path) -> None:
     """List the versions, what names them and which serves.
 
-    Versions that ship are listed while they serve. The figure is precision@1 on generated listings
-    of models that training never saw, with its 95 % interval.
+    The shipped model is one of them; a shipped index or embedder is listed while it serves. The
+    figure is precision@1 on generated listings of models that training never saw, with its 95 %
+    interval.
 
     \b
     Example:
@@ -337,14 +339,14 @@ def models_promote_command(
     registry = ModelRegistry(Workspace(home))
     pointer = registry.pointer()
     to = registry.find(version)
-    judged = Judged()
+    verdict = GateVerdict(())
     if to.kind not in PARTS and to != pointer.champion:
         with stage_progress() as progress:
-            text, judged = judged_by_gates(
+            verdict = judged_by_gates(
                 registry.workspace, to, pointer.champion, settings, gold, progress
             )
-        click.echo(text)
-    promote(registry, Switch(to, pointer, why, force), judged)
+        click.echo(verdict_text(verdict))
+    promote(registry, Switch(to, pointer, why, force), verdict)
     click.echo(f"{to} serves")
 
 

@@ -274,9 +274,9 @@ def train_ltr_command(
 
     On generated listings and what `rerank annotate` collected. A model's listings are all on one
     side: those of models kept for calibration or for tests teach no ranker. Disputed and unsure
-    answers are left out. Writes HOME/models/ltr/VERSION; older versions stay. It serves if the
-    shipped model served before, or what serves does not fit the index; else it is the challenger,
-    for `rerank models promote`.
+    answers are left out. Writes HOME/models/ltr/VERSION; older versions stay. It is the challenger
+    of what serves, be that the shipped model: `rerank models promote challenger` lets it serve. It
+    serves at once only if what serves does not fit the index.
 
     \b
     Example:

@@ -162,9 +162,8 @@ def _data(parameters: Mapping[str, Any], learnt: Learnt) -> dict[str, Any]:
 def take_place(registry: ModelRegistry, ref: VersionRef, index: Manifest, *, serve: bool) -> bool:
     """Give a new version its names; return whether it serves.
 
-    It serves at once if asked to, if what serves cannot on this index, and, if it is a LambdaRank
-    model, if the shipped one serves: that is what training is for. Else it becomes the challenger,
-    which gates compare with the champion.
+    It serves at once if asked to, or if what serves cannot on this index. Else it becomes the
+    challenger, which gates compare with the champion, be that the shipped model or another.
 
     :raises RefusedError: if another change came in between.
     """
@@ -174,7 +173,7 @@ def take_place(registry: ModelRegistry, ref: VersionRef, index: Manifest, *, ser
         return True
     if serve:
         change = AliasChange(action="serve", alias=CHAMPION, to=ref, why="train --serve", also=also)
-    elif why := _why_first(registry, pointer, ref, index):
+    elif why := _why_first(registry, pointer, index):
         change = AliasChange(action="first", alias=CHAMPION, to=ref, why=why, also=also)
     elif pointer.named(CHALLENGER) == ref and pointer.named(ref.kind) == ref:
         return False
@@ -184,11 +183,9 @@ def take_place(registry: ModelRegistry, ref: VersionRef, index: Manifest, *, ser
     return change.alias == CHAMPION
 
 
-def _why_first(registry: ModelRegistry, pointer: Pointer, ref: VersionRef, index: Manifest) -> str:
+def _why_first(registry: ModelRegistry, pointer: Pointer, index: Manifest) -> str:
     """Return why a new version serves without being asked to, in words; empty if it does not."""
     champion = pointer.champion
-    if champion.version == SHIPPED and ref.kind == champion.kind:
-        return "the shipped model served before"
     try:
         trained = registry.folders.manifest(champion).parameters.get("index", {})
     except ArtifactError as exc:

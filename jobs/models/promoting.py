@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain, product
 from pathlib import Path
@@ -49,7 +49,7 @@ from rerank.lifecycle.gates import (
     slice_gates,
 )
 from rerank.lifecycle.model_registry import AliasChange, ModelRegistry, Transition
-from rerank.lifecycle.parity import ReferenceAnswers, check_reference
+from rerank.lifecycle.parity import CHECKED_OF_A_CROSS_ENCODER, ReferenceAnswers, ask_reference
 from rerank.lifecycle.versions import (
     CHAMPION,
     SHIPPED,
@@ -72,18 +72,6 @@ _SHOWN = 3  # of the gates that failed, in the error; all of them stand above it
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
-    """What the gates say of a version, as the history keeps it.
-
-    :param failed: names of the gates that were not passed.
-    """
-
-    gates: Sequence[Any] = ()
-    metrics: dict[str, Any] = field(default_factory=dict)
-    failed: Sequence[str] = ()
-
-
-@dataclass(frozen=True, slots=True)
 class Switch:
     """A change of what serves that is to be made.
 
@@ -101,10 +89,11 @@ class Switch:
         return self.to.kind if self.to.kind in PARTS else CHAMPION
 
 
-def promote(registry: ModelRegistry, switch: Switch, judged: Judged) -> Pointer:
+def promote(registry: ModelRegistry, switch: Switch, verdict: GateVerdict) -> Pointer:
     """Let a version serve.
 
-    :param judged: what the gates say; for an index or an embedder there are none.
+    :param verdict: what the gates say; of an index or an embedder, and of a version that was not
+        judged, there are none, and it is opened here.
     :raises RefusedError: if it serves already, a gate failed and is not overruled, or another
         change came in between.
     :raises ArtifactError: if it is damaged or does not fit what else serves.
@@ -113,14 +102,15 @@ def promote(registry: ModelRegistry, switch: Switch, judged: Judged) -> Pointer:
         raise InputError("a promotion against the gates needs a reason: give it with --why")
     if _serves(registry, switch):
         raise RefusedError(f"{switch.to} serves already; nothing was changed")
-    if judged.failed and not switch.force:
-        more = "" if len(judged.failed) <= _SHOWN else f" and {len(judged.failed) - _SHOWN} more"
+    failed = verdict.failed
+    if failed and not switch.force:
+        more = "" if len(failed) <= _SHOWN else f" and {len(failed) - _SHOWN} more"
         raise RefusedError(
-            f"{switch.to} stays out: {len(judged.failed)} of {len(judged.gates)} gates failed "
-            f"({', '.join(judged.failed[:_SHOWN])}{more}); nothing was changed; overrule them with "
+            f"{switch.to} stays out: {len(failed)} of {len(verdict.gates)} gates failed "
+            f"({', '.join(failed[:_SHOWN])}{more}); nothing was changed; overrule them with "
             "--force --why"
         )
-    return _made(registry, "promote", switch, judged, previous=...)
+    return _made(registry, "promote", switch, verdict, previous=...)
 
 
 def rollback(registry: ModelRegistry, switch: Switch) -> Pointer:
@@ -134,7 +124,7 @@ def rollback(registry: ModelRegistry, switch: Switch) -> Pointer:
     previous = before_that(registry.history(), switch.alias, switch.to)
     if previous is None and switch.to != SHIPPED_MODEL:
         previous = SHIPPED_MODEL
-    return _made(registry, "rollback", switch, Judged(), previous=previous)
+    return _made(registry, "rollback", switch, GateVerdict(()), previous=previous)
 
 
 def version_before(registry: ModelRegistry, pointer: Pointer, kind: str | None) -> VersionRef:
@@ -209,7 +199,7 @@ def _serves(registry: ModelRegistry, switch: Switch) -> bool:
 
 
 def _made(
-    registry: ModelRegistry, action: str, switch: Switch, judged: Judged, *, previous: Any
+    registry: ModelRegistry, action: str, switch: Switch, verdict: GateVerdict, *, previous: Any
 ) -> Pointer:
     workspace, to = registry.workspace, switch.to
     change = AliasChange(
@@ -217,14 +207,15 @@ def _made(
         alias=switch.alias,
         to=to,
         why=switch.why,
-        gates=judged.gates,
-        metrics=judged.metrics,
-        forced=switch.force and bool(judged.failed),
+        gates=[gate.as_dict() for gate in verdict.gates],
+        metrics=verdict.metrics,
+        forced=switch.force and bool(verdict.failed),
         previous=previous if switch.alias == CHAMPION else ...,
     )
     generation = switch.pointer.generation
     if switch.alias == CHAMPION:
-        open_version(workspace, to)
+        if not verdict.gates or {FITS, PARITY} & {*verdict.failed}:
+            open_version(workspace, to)  # no force lets something serve that would not open
         return registry.change(change, expected_generation=generation)
     if not switch.force:
         _check_part(workspace, to, switch.pointer.champion)
@@ -264,7 +255,6 @@ FITS, PARITY, CHAMPION_GATE = "fits the index", "reference answers", "champion t
 
 Progress = Callable[[str, float], None]
 
-_CHECKED_OF_A_CROSS_ENCODER = 2
 _KEPT_SLICES = 10  # of those judged, in the history: the worst
 _KEPT_METRICS = tuple(dict.fromkeys(chain.from_iterable(DEFAULT_FLOORS.values())))
 
@@ -298,11 +288,11 @@ def judge(
     """
     progress("loading", 0.0)
     retriever, index = open_retriever(workspace)
-    opened = _opened(workspace, candidate, retriever, index)
+    opened = _opened(workspace, candidate, retriever, index, ask=False)
     if isinstance(opened, ArtifactError):
         return GateVerdict((Gate(FITS, False, words=str(opened)),))
     fits = Gate(FITS, True, words="files whole; embedder, features and card agree with it")
-    other = _opened(workspace, champion, retriever, index)
+    other = _opened(workspace, champion, retriever, index, ask=True)
     gates = [fits, _parity_gate(opened, settings)]
     if isinstance(other, ArtifactError):
         gates.append(Gate(CHAMPION_GATE, True, words=f"none, it cannot serve here: {other}"))
@@ -368,10 +358,10 @@ def judge_on(
 
 
 def _opened(
-    workspace: Workspace, ref: VersionRef, retriever: Retriever, index: Manifest
+    workspace: Workspace, ref: VersionRef, retriever: Retriever, index: Manifest, *, ask: bool
 ) -> Contender | ArtifactError:
     try:
-        resolver = version_over(workspace, ref, retriever, index)
+        resolver = version_over(workspace, ref, retriever, index, ask=ask)
     except ArtifactError as exc:
         return exc
     return Contender(workspace.version_folder(ref), ref.kind, resolver)
@@ -382,14 +372,14 @@ def _parity_gate(candidate: Contender, settings: PromotionSettings) -> Gate:
     if card is None or card.reference is None:
         words = "none were kept when the model was made"
         return Gate(PARITY, not settings.parity, words=words)
-    limit = _CHECKED_OF_A_CROSS_ENCODER if candidate.kind == "cross-encoder" else None
+    limit = CHECKED_OF_A_CROSS_ENCODER if candidate.kind == "cross-encoder" else None
     try:
-        words = check_reference(
-            candidate.resolver, ReferenceAnswers.from_dict(card.reference), limit=limit
-        )
+        reference = ReferenceAnswers.from_dict(card.reference)
+        found = ask_reference(candidate.resolver, reference, limit=limit)
     except ArtifactError as exc:
         return Gate(PARITY, False, words=str(exc))
-    return Gate(PARITY, True, words=words)
+    figure = Figure(float(found.differing), None, found.asked) if found.asked else None
+    return Gate(PARITY, not found.differing, figure, 0.0 if figure else None, True, found.words)
 
 
 def _sets(
@@ -464,8 +454,8 @@ def judged_by_gates(
     settings: Path | None,
     gold: Sequence[Path],
     progress: Callable[[str, float], None],
-) -> tuple[str, Judged]:
-    """Return the gates with their figures as text, and what the history keeps of them.
+) -> GateVerdict:
+    """Judge by the settings of a file.
 
     :param settings: None for the workspace's own, without them the defaults.
     :raises ArtifactError: if the candidate is damaged or does not fit the index.
@@ -475,9 +465,7 @@ def judged_by_gates(
 
     path = settings or workspace.settings_file("promotion")
     chosen = PromotionSettings() if path is None else read_promotion_settings(path)
-    verdict = judge(workspace, candidate, champion, chosen, gold=gold, progress=progress)
-    gates = [gate.as_dict() for gate in verdict.gates]
-    return verdict_text(verdict), Judged(gates, verdict.metrics, verdict.failed)
+    return judge(workspace, candidate, champion, chosen, gold=gold, progress=progress)
 
 
 _NAME_WIDTH = 36

@@ -210,13 +210,15 @@ _DAMAGED, _MISSING = "damaged card", "missing"
 
 
 def version_rows(registry: ModelRegistry, kind: str | None = None) -> list[dict[str, Any]]:
-    """Return the versions, each with its names; of what ships only what serves or has a name.
+    """Return the versions, the shipped model among them, each with its names.
+
+    Of a shipped index or embedder it tells while it serves or has a name.
 
     A version that has a name but no folder any more is among them, as ``missing``.
     """
     pointer = registry.pointer()
     serving = [_serving_part(registry, part) for part in PARTS]
-    named = [pointer.champion, *pointer.aliases.values(), *(ref for ref in serving if ref)]
+    named = [SHIPPED_MODEL, pointer.champion, *pointer.aliases.values(), *filter(None, serving)]
     first = [ref for ref in named if kind in (None, ref.kind)]
     wanted = sorted(
         dict.fromkeys([*first, *registry.versions(kind)]),

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from rerank.features.candidates import CANDIDATE_FEATURES
 from rerank.features.offers import OFFER_FEATURES
@@ -23,6 +23,7 @@ NIL_SHARE = 0.35
 # Trees agree to the last digit; networks differ by some 1e-5 between processors.
 PROBABILITY_TOLERANCE = 1e-4
 SCORE_TOLERANCE = 1e-3
+CHECKED_OF_A_CROSS_ENCODER = 2  # when it is loaded or judged: each takes it some 0.1 s
 _SHOWN = 3
 
 
@@ -123,24 +124,51 @@ def make_reference(
     return ReferenceAnswers(seed, resolver.index_version, _own_features(), answers)
 
 
+class ReferenceCheck(NamedTuple):
+    """What came of asking a reference.
+
+    :param asked: listings; 0 over another index, where answers cannot be compared.
+    :param differing: of these, answered otherwise.
+    :param words: what was checked, or the first three differences and what to do.
+    """
+
+    asked: int
+    differing: int
+    words: str
+
+
 def check_reference(
     resolver: ReferenceAnswerer, reference: ReferenceAnswers, limit: int | None = None
 ) -> str:
-    """Ask a model what it was asked when it was made; return in words what was checked.
+    """Ask a reference as `ask_reference` does; return in words what was checked.
+
+    :raises MismatchError: if features or answers differ; names the first three.
+    """
+    found = ask_reference(resolver, reference, limit)
+    if found.differing:
+        raise MismatchError(found.words)
+    return found.words
+
+
+def ask_reference(
+    resolver: ReferenceAnswerer, reference: ReferenceAnswers, limit: int | None = None
+) -> ReferenceCheck:
+    """Ask a model what it was asked when it was made.
 
     The first candidate must be the same, or as good to within 0.001 of its score; its score within
     0.001, the probability within 0.0001; the decision the same, unless the probability lies that
     close to a threshold. Over another index candidates differ: then only features are compared.
 
     :param limit: how many listings to ask, the first ones; None for all.
-    :raises MismatchError: if features or answers differ; names the first three.
+    :raises MismatchError: if features differ.
     """
     _check_features(reference.features)
     if reference.index_version != resolver.index_version:
-        return (
+        words = (
             f"made over index {reference.index_version}, this is {resolver.index_version}: only "
             "the features' names were compared"
         )
+        return ReferenceCheck(0, 0, words)
     asked = reference.answers[:limit]
     answers = resolver.resolve_many([kept.listing for kept in asked])
     thresholds = (resolver.model.thresholds.match, resolver.model.thresholds.review)
@@ -149,14 +177,15 @@ def check_reference(
         for kept, answer in zip(asked, answers, strict=True)
         if (difference := _difference(kept, answer, thresholds))
     ]
+    words = f"{len(asked)} reference listings are answered as when the model was made"
     if found:
         shown = "; ".join(found[:_SHOWN])
-        raise MismatchError(
+        words = (
             f"{len(found)} of {len(asked)} reference listings are answered otherwise than when the "
             f"model was made: {shown}; restore the model, or compare the installed libraries with "
             "those of its manifest"
         )
-    return f"{len(asked)} reference listings are answered as when the model was made"
+    return ReferenceCheck(len(asked), len(found), words)
 
 
 def _own_features() -> tuple[str, ...]:

@@ -174,6 +174,7 @@ def test_a_workspace_trains_from_nothing_and_serves(run, home):
     assert trained.exit_code == 0, trained.output
     stale = run("train-ltr", "--scale", 0.02)
     assert stale.exit_code == 0, stale.output  # the shipped index has the shipped embedder
+    assert "let it serve with `rerank models promote challenger`" in stale.stdout
     assert run("build-index").exit_code == 0
     refused = run("resolve", "rtx 3080")
     assert refused.exit_code == 1
@@ -195,8 +196,12 @@ def test_a_workspace_trains_from_nothing_and_serves(run, home):
 def _check_versions(run, home, pointer):
     """What was trained and built is registered, each with a card that says what it came from."""
     rows = json.loads(run("models", "list", "--format", "json").stdout)
-    assert [(each["kind"], each["names"]) for each in rows if each["names"]] == [
+    assert sorted((each["kind"], each["names"]) for each in rows if each["kind"] == "ltr") == [
+        ("ltr", []),  # what ships
+        ("ltr", ["challenger"]),  # over the shipped embedder
         ("ltr", ["champion", "ltr"]),
+    ]
+    assert [(each["kind"], each["names"]) for each in rows if "serves" in each["names"]] == [
         ("index", ["serves"]),
         ("embedder", ["serves"]),
     ]
@@ -215,7 +220,7 @@ def _check_versions(run, home, pointer):
     history = json.loads(run("models", "history", "--format", "json").stdout)
     assert [(each["action"], each["alias"]) for each in history] == [
         ("train", "embedder"),
-        ("first", "champion"),
+        ("train", "challenger"),
         ("train", "index"),
         ("first", "champion"),
     ]

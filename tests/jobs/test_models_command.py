@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections import Counter
+from dataclasses import replace
 
 import pytest
 from invented_versions import flip, hollow_version, make_champion, working_version
 
+import rerank.index.retriever
 from rerank.index.artifacts import write_manifest
 from rerank.index.errors import MismatchError, RefusedError, RerankWarning
 from rerank.index.records import shipped
@@ -18,10 +21,14 @@ from rerank.jobs.models.making import (
     serving_part,
     take_place,
 )
-from rerank.jobs.models.promoting import Judged, Switch, name_version, promote
-from rerank.jobs.serving import open_resolver
+from rerank.jobs.models.promoting import Switch, name_version, promote
+from rerank.jobs.serving import open_resolver, open_version
+from rerank.lifecycle.gates import GateVerdict
 from rerank.lifecycle.model_registry import ModelRegistry, verified_manifest
+from rerank.lifecycle.parity import make_reference
 from rerank.lifecycle.versions import SHIPPED_MODEL, VersionCard, VersionRef
+from rerank.model import RerankModel
+from rerank.resolver import Resolver
 from rerank.workspace import Workspace
 
 QUICK_GATES = "sets: {generated: 100}\nsamples: 20\nlatency: {listings: 0}\nfloors: {}\n"
@@ -82,7 +89,8 @@ def test_versions_are_listed_with_their_names_and_figures(run, registry):
     ref = hollow_version(registry, 1, metrics={"figures": {"precision_at_1": figure}})
     make_champion(registry, ref)
     lines = run("models", "list").stdout.splitlines()
-    assert lines[1].split() == [
+    assert lines[1].split()[:2] == ["ltr", "shipped"]  # it may be gone back to
+    assert lines[2].split() == [
         "ltr",
         ref.version,
         "champion",
@@ -92,8 +100,11 @@ def test_versions_are_listed_with_their_names_and_figures(run, registry):
     ]
     assert max(map(len, lines)) <= 80
     rows = json.loads(run("models", "list", "--format", "json", "--kind", "ltr").stdout)
-    assert [(row["version"], row["names"]) for row in rows] == [(ref.version, ["champion"])]
-    assert rows[0]["precision_at_1"] == figure
+    assert [(row["version"], row["names"]) for row in rows] == [
+        ("shipped", []),
+        (ref.version, ["champion"]),
+    ]
+    assert rows[1]["precision_at_1"] == figure
 
 
 def test_a_row_says_which_model_decided_it(run, home, registry):
@@ -126,6 +137,7 @@ def test_a_damaged_card_hides_no_other_version(run, registry, home):
     (home / "store.duckdb").unlink()  # all of it is mended but for that card
     rows = json.loads(run("models", "list", "--kind", "ltr", "--format", "json").stdout)
     assert {row["version"]: row["names"] for row in rows} == {
+        "shipped": [],
         one.version: ["champion"],
         other.version: ["damaged card"],
     }
@@ -154,6 +166,7 @@ def test_a_champion_whose_folder_is_gone_is_listed_shown_and_found_missing(run, 
         shutil.rmtree(registry.folder(ref))
     rows = json.loads(run("models", "list", "--kind", "ltr", "--format", "json").stdout)
     assert {row["version"]: row["names"] for row in rows} == {
+        "shipped": [],
         champion.version: ["champion", "missing"],
         kept.version: [],
         aside.version: ["aside", "missing"],
@@ -311,6 +324,60 @@ def test_an_equal_version_passes_the_gates_and_a_rollback_undoes_it(run, registr
     assert registry.pointer().previous == SHIPPED_MODEL
 
 
+def test_a_promotion_opens_each_version_once_and_asks_its_reference_once(
+    run, registry, gates, monkeypatch
+):
+    ref = working_version(registry, 0.25)
+    resolver = open_version(registry.workspace, ref)
+    reference = make_reference(resolver, resolver.table.records, seed=11)
+    card = registry.card(ref)
+    assert card is not None
+    replace(card, reference=reference.as_dict()).write(registry.folder(ref))
+    done = Counter()
+    load, resolve_many = RerankModel.load, Resolver.resolve_many
+    load_index = rerank.index.retriever.load_retriever
+
+    def loading(folder, **options):
+        done[f"model {folder.name}"] += 1
+        return load(folder, **options)
+
+    def loading_index(*parts):
+        done["index"] += 1
+        return load_index(*parts)
+
+    def asking(self, listings, **options):
+        of_reference = [each.title for each in listings] == [each.title for each in asked]
+        done[f"reference {self.model.version}"] += of_reference
+        return resolve_many(self, listings, **options)
+
+    asked = reference.answers
+    monkeypatch.setattr(RerankModel, "load", loading)
+    monkeypatch.setattr(rerank.index.retriever, "load_retriever", loading_index)
+    monkeypatch.setattr(Resolver, "resolve_many", asking)
+    result = run("models", "promote", ref.version, "--config", gates)
+    assert result.exit_code == 0, result.output
+    assert registry.pointer().champion == ref
+    once = {f"model {ref.version}": 1, "model model": 1, "index": 1}
+    assert +done == once | {f"reference {ref.version}": 1}
+
+
+def test_answers_that_changed_refuse_a_promotion_and_no_force_overrules_that(run, registry, gates):
+    reference = dict(VersionCard.read(shipped("model")).reference)
+    first, *others = reference["answers"]
+    reference["answers"] = [{**first, "match_probability": 0.123}, *others]
+    ref = working_version(registry, 0.25, reference=reference)
+    refused = run("models", "promote", ref.version, "--config", gates)
+    assert refused.exit_code == 1
+    assert "stays out: 1 of " in refused.stderr
+    assert "(reference answers); nothing was changed" in refused.stderr
+    line = next(line for line in refused.stdout.splitlines() if "reference answers" in line)
+    assert line.split()[2:] == ["1", "<=", "0", "FAIL"]
+    forced = run("models", "promote", ref.version, "--config", gates, "--force", "--why", "must")
+    assert forced.exit_code == 1
+    assert "1 of 100 reference listings are answered otherwise" in forced.stderr
+    assert registry.pointer().champion == SHIPPED_MODEL
+
+
 def test_a_worse_version_is_refused_with_the_gates_and_forced_with_a_reason(
     run, registry, gates, home, tmp_path, monkeypatch
 ):
@@ -434,7 +501,7 @@ def test_an_index_that_the_champion_does_not_fit_is_refused(registry, home):
     other_index(home, 2)
     switch = Switch(VersionRef("index", odd.fingerprint), registry.pointer())
     with pytest.raises(MismatchError, match="0123456789abcdef"):
-        promote(registry, switch, Judged())
+        promote(registry, switch, GateVerdict(()))
     assert serving_part(registry.workspace, "index").version != odd.fingerprint
 
 
@@ -476,24 +543,38 @@ def test_a_damaged_index_is_not_put_back(run, registry, home):
 # what becomes of a version that was just trained
 
 
-def test_a_new_version_is_first_after_the_shipped_then_challenger_unless_it_is_to_serve(registry):
+def test_a_new_version_is_the_challenger_of_what_serves_unless_it_is_to_serve(registry):
     index = verified_manifest(shipped("index"), "index")
     one, two, three = (working_version(registry, review) for review in (0.2, 0.25, 0.35))
-    assert take_place(registry, one, index, serve=False)
+    assert not take_place(registry, one, index, serve=False)
+    pointer = registry.pointer()
+    assert (pointer.champion, pointer.named("challenger")) == (SHIPPED_MODEL, one)
+    make_champion(registry, one)
     assert not take_place(registry, two, index, serve=False)
     assert not take_place(registry, two, index, serve=False)  # the same again changes nothing
     pointer = registry.pointer()
-    assert (pointer.champion, pointer.named("challenger"), pointer.generation) == (one, two, 2)
+    assert (pointer.champion, pointer.named("challenger"), pointer.generation) == (one, two, 3)
     assert pointer.named("ltr") == two
     assert take_place(registry, three, index, serve=True)
     assert take_place(registry, three, index, serve=False)  # champion already
     pointer = registry.pointer()
-    assert (pointer.champion, pointer.previous, pointer.generation) == (three, one, 3)
+    assert (pointer.champion, pointer.previous, pointer.generation) == (three, one, 4)
     assert [(each.action, each.why) for each in registry.history()] == [
-        ("first", "the shipped model served before"),
+        ("train", ""),
+        ("promote", ""),
         ("train", ""),
         ("serve", "train --serve"),
     ]
+
+
+def test_a_rollback_to_the_shipped_model_stands_when_something_is_trained(run, registry):
+    index = verified_manifest(shipped("index"), "index")
+    one, two = (working_version(registry, review) for review in (0.2, 0.25))
+    make_champion(registry, one)
+    assert run("models", "rollback", "--to", "shipped").exit_code == 0
+    assert not take_place(registry, two, index, serve=False)
+    pointer = registry.pointer()
+    assert (pointer.champion, pointer.named("challenger")) == (SHIPPED_MODEL, two)
 
 
 def test_a_ranker_of_another_kind_waits_as_challenger_of_the_shipped_model(registry):
@@ -522,4 +603,4 @@ def test_a_promotion_decided_on_what_is_past_is_refused(registry):
     seen = registry.pointer()
     make_champion(registry, one)
     with pytest.raises(RefusedError, match="another change came in between"):
-        promote(registry, Switch(two, seen), Judged())
+        promote(registry, Switch(two, seen), GateVerdict(()))

@@ -114,9 +114,15 @@ def test_a_calibrator_that_was_changed_is_caught_by_floor_and_reference(home, do
     plain = judge(workspace, doctored(scale=0.7), SHIPPED_MODEL, QUICK)
     assert {"bootstrap_test: ECE", "gain in share accepted"} <= set(plain.failed)
     with_card = judge(workspace, doctored(scale=0.8, reference=reference), SHIPPED_MODEL, QUICK)
-    (gate,) = with_card.gates
-    assert (gate.name, gate.passed) == (FITS, False)
+    gates = {gate.name: gate for gate in with_card.gates}
+    assert gates[FITS].passed
+    gate = gates[PARITY]
+    assert not gate.passed
     assert "reference listings are answered otherwise than when the model was made" in gate.words
+    assert gate.figure is not None
+    assert (gate.figure.n, gate.bound, gate.at_most) == (100, 0.0, True)
+    assert gate.words.startswith(f"{gate.figure.value:.0f} of 100 reference listings")
+    assert {"bootstrap_test: ECE", "gain in share accepted"} <= set(with_card.failed)
 
 
 def test_reference_answers_can_be_required(home, doctored):

@@ -35,8 +35,9 @@ def annotate(
 
 
 def parameters_of(home: Path) -> dict:
-    active = json.loads((home / "models" / "active_model.json").read_text())
-    folder = home / "models" / "ltr" / active["version"]
+    """Return what the newest version says it was made with."""
+    pointer = json.loads((home / "models" / "active_model.json").read_text())
+    folder = home / "models" / "ltr" / pointer["aliases"]["ltr"]["version"]
     return json.loads((folder / "manifest.json").read_text())["parameters"]
 
 
