@@ -31,7 +31,7 @@ $(BIN)/python:
 
 # Stamps: an installation is repeated only when what it is made from has changed.
 .venv/installed: pyproject.toml constraints.txt | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable .
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[train]'
 	touch $@
 
 .venv/installed-dev: pyproject.toml constraints.txt | $(BIN)/python

@@ -18,6 +18,7 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 
 _MAX_FAULTS_SHOWN = 20
@@ -25,6 +26,15 @@ _MAX_FAULTS_SHOWN = 20
 
 DISTRIBUTION = "listing-rerank"
 """The name it is installed by; it is imported, and typed, as `rerank`."""
+
+
+_TRAINING = ("lightgbm", "onnxmltools", "sentence_transformers", "sklearn", "torch")
+EXTRAS = {
+    "train": _TRAINING,
+    "neural": (*_TRAINING, "accelerate", "bitsandbytes", "onnxscript", "optuna", "peft"),
+    "ray": ("ray",),
+}
+"""What each extra of the distribution brings, by the names that are imported."""
 
 
 class RerankError(Exception):
@@ -77,6 +87,26 @@ class MissingExtraError(RerankError):
 
 class RerankWarning(UserWarning):
     """Something is wrong, and work goes on: says what, and what is done instead."""
+
+
+def require(extra: str, purpose: str, *libraries: str) -> None:
+    """Make sure that what an extra brings can be imported; imports nothing.
+
+    :param purpose: what needs it, as the message begins.
+    :param libraries: those of the extra that are needed; all, if none is named.
+    :raises MissingExtraError: if one is not installed; says what to install.
+    """
+    for name in libraries or EXTRAS[extra]:
+        if find_spec(name) is None:
+            raise MissingExtraError(
+                f"{purpose} needs {name}, which is not installed: "
+                f"`pip install '{DISTRIBUTION}[{extra}]'`"
+            )
+
+
+def extra_of(library: str) -> str | None:
+    """Return the smallest extra that brings a library, None if none does."""
+    return next((extra for extra, names in EXTRAS.items() if library in names), None)
 
 
 FULL = {errno.ENOSPC: "the disk is full", errno.EDQUOT: "the disk quota is used up"}

@@ -13,7 +13,7 @@ from typing import Any
 import click
 from click.exceptions import NoSuchCommand
 
-from rerank.index.errors import DISTRIBUTION, RerankError, RerankWarning, os_error_text
+from rerank.index.errors import DISTRIBUTION, RerankError, RerankWarning, extra_of, os_error_text
 
 GROUPS = {
     "Use: name the GPU that listings sell": {
@@ -102,6 +102,12 @@ class ExplainedCommand(click.Command):
             raise  # whoever read our output has seen enough: click ends without a word
         except OSError as exc:
             raise click.ClickException(os_error_text(exc)) from exc
+        except ModuleNotFoundError as exc:
+            extra = extra_of((exc.name or "").partition(".")[0])
+            if extra is None:
+                raise
+            missing = f"{exc.name} is not installed: `pip install '{DISTRIBUTION}[{extra}]'`"
+            raise click.ClickException(f"{missing} brings it") from exc
         except KeyboardInterrupt:
             click.echo("Stopped", err=True)
             ctx.exit(INTERRUPTED)

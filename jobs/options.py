@@ -5,13 +5,15 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import wraps
 from pathlib import Path
 from typing import Any
 
 import click
 
-from rerank.index.records import N_CANDIDATES
+from rerank.index.errors import ArtifactError, require
+from rerank.index.records import N_CANDIDATES, shipped
 from rerank.rankers.kinds import RankerKind
 from rerank.workspace import DEFAULT_HOME
 
@@ -106,6 +108,34 @@ serve_option: Decorator = click.option(
 def existing_file(name: str) -> Decorator:
     """Return an argument that must be a readable file."""
     return click.argument(name, type=click.Path(exists=True, dir_okay=False, path_type=Path))
+
+
+class ConfigFile(click.Path):
+    """A settings file, or one that travels with the package, by its name in `configs/`."""
+
+    def __init__(self) -> None:
+        super().__init__(exists=True, dir_okay=False, path_type=Path)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        path = Path(value)
+        if not path.exists() and path.parent in (Path("configs"), Path()):
+            with suppress(ArtifactError):
+                value = shipped(f"configs/{path.name}")
+        return super().convert(value, param, ctx)
+
+
+def needs(extra: str) -> Decorator:
+    """Return a decorator of a command that runs with an extra only: without it, a line says so."""
+
+    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+        @wraps(function)
+        def checked(*args: Any, **options: Any) -> Any:
+            require(extra, f"rerank {click.get_current_context().info_name}")
+            return function(*args, **options)
+
+        return checked
+
+    return decorate
 
 
 wait_option: Decorator = click.option(

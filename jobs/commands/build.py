@@ -17,6 +17,7 @@ from rerank.jobs.models.making import keeping_part
 from rerank.jobs.options import (
     existing_file,
     home_option,
+    needs,
     progress_bar,
     registry_option,
     seed_option,
@@ -104,6 +105,7 @@ def _added(workspace: Workspace, added: Path) -> Manifest:
 @seed_option
 @registry_option
 @home_option
+@needs("train")
 def train_embedder_command(
     listings: int, epochs: int, dimension: int, seed: int, registry: Path | None, home: Path
 ) -> None:

@@ -29,6 +29,7 @@ from rerank.jobs.options import (
     NumberRange,
     format_option,
     home_option,
+    needs,
     ranker_options,
     seed_option,
     stage_progress,
@@ -135,6 +136,7 @@ def evaluate_command(output_format: str, home: Path, wait_s: float, **options: A
 @seed_option
 @format_option
 @home_option
+@needs("train")
 def ablate_command(
     gold: tuple[Path, ...],
     scale: float,
@@ -392,6 +394,7 @@ def evaluate_dual_command(
 @format_option
 @seed_option
 @home_option
+@needs("train")
 def simulate_queue_command(
     gold: tuple[Path, ...],
     answers: tuple[int, ...],

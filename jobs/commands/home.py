@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from rerank.jobs.options import NumberRange, format_option, home_option, stage_progress
+from rerank.jobs.options import NumberRange, format_option, home_option, needs, stage_progress
 from rerank.jobs.status import (
     SmokeTest,
     demo_text,
@@ -30,6 +30,7 @@ from rerank.workspace import Workspace
     help="Training listings, as a multiple of the default 80,000.",
 )
 @home_option
+@needs("train")
 def demo_command(scale: float, home: Path) -> None:
     """Build the index, train, evaluate and score the shipped sample: a tour in minutes.
 

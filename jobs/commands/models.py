@@ -35,7 +35,7 @@ from rerank.jobs.models.showing import (
     version_facts,
     version_rows,
 )
-from rerank.jobs.options import NumberRange, format_option, home_option, stage_progress
+from rerank.jobs.options import ConfigFile, NumberRange, format_option, home_option, stage_progress
 from rerank.lifecycle.gates import GateVerdict
 from rerank.lifecycle.model_registry import ModelRegistry
 from rerank.lifecycle.versions import KINDS, SHIPPED, VersionRef
@@ -305,7 +305,7 @@ def models_list_command(kind: str | None, output_format: str, home: Path) -> Non
 @click.option(
     "--config",
     "settings",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    type=ConfigFile(),
     metavar="FILE",
     help="Gates; default: promotion.yaml in the workspace, without it those that it ships with.",
 )

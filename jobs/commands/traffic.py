@@ -25,7 +25,7 @@ from rerank.jobs.models.serving_traffic import (
     status_text,
     stop_canary,
 )
-from rerank.jobs.options import NumberRange, existing_file, format_option, home_option
+from rerank.jobs.options import ConfigFile, NumberRange, existing_file, format_option, home_option
 from rerank.lifecycle.canary import CanarySettings
 from rerank.lifecycle.model_registry import ModelRegistry
 from rerank.settings import read_settings
@@ -106,7 +106,7 @@ def models_canary_command() -> None:
     "--config",
     "settings_file",
     metavar="FILE",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    type=ConfigFile(),
     help="Steps and guardrails; default: canary.yaml in the workspace, without it those that "
     "it ships with.",
 )

@@ -15,9 +15,11 @@ from rerank.index.errors import InputError
 from rerank.index.records import shipped
 from rerank.index.registry import load_registry
 from rerank.jobs.options import (
+    ConfigFile,
     NumberRange,
     format_option,
     home_option,
+    needs,
     progress_bar,
     registry_option,
     seed_option,
@@ -52,7 +54,7 @@ from rerank.workspace import Workspace
 @click.command("train-cross-encoder")
 @click.option(
     "--config",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    type=ConfigFile(),
     required=True,
     help="YAML file; its keys are in docs/cross-encoder.md.",
 )
@@ -64,6 +66,7 @@ from rerank.workspace import Workspace
 )
 @click.option("--resume", is_flag=True, help="Go on with a run that was stopped, if there is one.")
 @home_option
+@needs("neural")
 def train_cross_encoder_command(
     config: Path, output: Path | None, resume: bool, home: Path
 ) -> None:
@@ -130,6 +133,7 @@ _KINDS = [kind.value for kind in RankerKind if kind is not RankerKind.LTR]
 @serve_option
 @seed_option
 @home_option
+@needs("train")
 def train_decision_command(
     kind: str,
     trained: Path | None,
@@ -170,7 +174,7 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 @click.option(
     "--config",
     "settings",
-    type=_FILE,
+    type=ConfigFile(),
     required=True,
     metavar="FILE",
     help="YAML: label, inputs, split, network, training, search.",
@@ -193,6 +197,7 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 @click.option("--minutes", type=NumberRange(0), metavar="M", help="Begin no trial after M minutes.")
 @format_option
 @home_option
+@needs("train")
 def train_dual_command(
     settings: Path,
     data: Path | None,
@@ -261,6 +266,7 @@ def train_dual_command(
 @serve_option
 @seed_option
 @home_option
+@needs("train")
 def train_ltr_command(
     scale: float,
     precision: float,
@@ -406,6 +412,7 @@ def train_ltr_command(
 @seed_option
 @format_option
 @home_option
+@needs("train")
 def train_pairwise_command(
     dataset: Path,
     folder: Path | None,

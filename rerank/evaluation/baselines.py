@@ -9,6 +9,7 @@ import math
 import os
 import platform
 import time
+import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import pairwise
@@ -20,7 +21,7 @@ from numpy.typing import NDArray
 
 from rerank.evaluation.gold import GoldListing
 from rerank.evaluation.outcomes import rank_of_models
-from rerank.index.errors import InputError
+from rerank.index.errors import InputError, MissingExtraError, RerankWarning, require
 from rerank.index.records import N_CANDIDATES, GpuRecord, Listing, Route
 from rerank.index.text import normalise, runs
 from rerank.ranking import Candidates, ModelTable
@@ -52,16 +53,23 @@ class Baseline(Protocol):
 
 
 def default_baselines(records: Iterable[GpuRecord]) -> list[Baseline]:
-    """Return the four baselines of an evaluation over the models of a registry."""
+    """Return the four baselines of an evaluation over the models of a registry.
+
+    Without scikit-learn, which the base install lacks, three: a warning says so.
+    """
     from rapidfuzz import fuzz
 
     models = sorted({record.model for record in records})
-    return [
+    baselines: list[Baseline] = [
         FuzzyNames("rapidfuzz_token_set_ratio", models, fuzz.token_set_ratio),
         FuzzyNames("rapidfuzz_wratio", models, fuzz.WRatio),
-        NgramCosine(models),
-        TokenCoverage(models),
     ]
+    try:
+        require("train", f"the baseline {BASELINE_LABELS[NgramCosine.name]!r}", "sklearn")
+        baselines.append(NgramCosine(models))
+    except MissingExtraError as exc:
+        warnings.warn(f"{exc}: left out", RerankWarning, stacklevel=2)
+    return [*baselines, TokenCoverage(models)]
 
 
 class FuzzyNames:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from rerank.evaluation.gold import GoldKind, GoldListing, canonical_key
 from rerank.evaluation.metrics import TOP_GRADE
 from rerank.evaluation.outcomes import errors_of, grade, lost_to
-from rerank.explanation import ranking_shares, strongest, words_of
+from rerank.explanation import contributions, ranking_shares, strongest, words_of
 from rerank.features.candidates import CANDIDATE_FEATURES
 from rerank.features.offers import OFFER_FEATURES
 from rerank.index.errors import InputError
@@ -308,8 +308,6 @@ def offer_shares(
 
     In log-odds, shape (offer features,). One call explains all rows.
     """
-    from rerank.training.trees import contributions
-
     numbers = [case.number for case in cases if case.is_decision]
     if not numbers:
         return {}

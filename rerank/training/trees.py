@@ -107,14 +107,6 @@ def train_classifier(
     return _train(settings, data, features, names, parameters, progress)
 
 
-def contributions(text: str, features: Floats) -> NDArray[np.float64]:
-    """Return SHAP values of shape (rows, features + 1) (TreeSHAP, Lundberg 2018); last the bias."""
-    import lightgbm as lgb
-
-    booster = lgb.Booster(model_str=text)
-    return np.asarray(booster.predict(features, pred_contrib=True), np.float64)
-
-
 def predictor(text: str, *, threads: int) -> Callable[[Floats], NDArray[np.float64]]:
     """Return LightGBM's own raw scores as a function of features: what serving is measured by."""
     import lightgbm as lgb

@@ -12,7 +12,25 @@ from pathlib import Path
 
 import pytest
 
+from rerank.index.errors import EXTRAS
+
 ROOT = Path(__file__).resolve().parents[2]
+EXTRA = {name for names in EXTRAS.values() for name in names} | {
+    "onnx",
+    "pandas",
+    "scikit_learn",
+    "scipy",
+    "skl2onnx",
+    "transformers",
+}
+FOLDERS = {
+    "rerank": Path("rerank"),
+    "index": Path("rerank/index"),
+    "jobs": Path("rerank/jobs"),
+    "data": Path("rerank/data"),
+    "configs": Path("rerank/data/configs"),
+    "docs": Path("rerank/data/docs"),
+}
 
 
 @pytest.fixture(scope="module")
@@ -20,8 +38,12 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("wheel")
     source = folder / "source"
     source.mkdir()
-    files = ["index", "rerank", "jobs", "data", "pyproject.toml", "README.md", "LICENSE"]
+    files = ["index", "rerank", "jobs", "data", "configs", "docs"]
+    files += ["pyproject.toml", "README.md", "LICENSE"]
     subprocess.run(["cp", "-r", *(str(ROOT / name) for name in files), str(source)], check=True)
+    for link in source.rglob("*"):  # as a checkout without links has it: the mapping is enough
+        if link.is_symlink():
+            link.unlink()
     subprocess.run(
         [
             sys.executable,
@@ -37,33 +59,24 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
         check=True,
         capture_output=True,
     )
-    (found,) = folder.glob("rerank-*.whl")
+    (found,) = folder.glob("listing_rerank-*.whl")
     return found
 
 
 @pytest.mark.slow
 def test_the_wheel_holds_the_shipped_data_and_nothing_else(wheel):
-    names = zipfile.ZipFile(wheel).namelist()
-    assert {name.split("/")[0].split("-")[0] for name in names} == {
-        "index",
-        "rerank",
-        "jobs",
-        "rerank_data",
-    }
-    shipped = {name.removeprefix("rerank_data/") for name in names if "rerank_data/" in name}
+    names = set(zipfile.ZipFile(wheel).namelist())
+    assert {name.split("/")[0].split("-")[0] for name in names} == {"rerank", "listing_rerank"}
     expected = {
-        path.relative_to(ROOT / "data").as_posix()
-        for path in (ROOT / "data").rglob("*")
+        (target / path.relative_to(ROOT / folder)).as_posix()
+        for folder, target in FOLDERS.items()
+        for path in (ROOT / folder).rglob("*")
         if path.is_file() and "__pycache__" not in path.parts
     }
-    assert shipped == expected
-    assert {"cues.yaml", "hard_set.csv", "demo_listings.parquet", "model/ranker.onnx"} <= shipped
-    code = {
-        path.relative_to(ROOT).as_posix()
-        for name in ("index", "rerank", "jobs")
-        for path in (ROOT / name).rglob("*.py")
-    }
-    assert code <= set(names)
+    assert {name for name in names if name.startswith("rerank/")} == expected
+    assert "rerank/data/model/ranker.onnx" in names
+    assert "rerank/data/configs/train_lora.yaml" in names
+    assert "rerank/data/docs/score.md" in names
 
 
 @pytest.mark.slow
@@ -76,13 +89,14 @@ def test_the_installed_wheel_resolves_outside_the_checkout(wheel, tmp_path):
         check=True,
         capture_output=True,
     )
-    # The dependencies of the test's own environment, without its editable checkout: installing
-    # torch again would take minutes.
+    # The dependencies of the test's own environment, without its editable checkout and what only
+    # extras bring: installing them again would take minutes.
     (packages,) = (environment / "lib").glob("python*/site-packages")
     dependencies = tmp_path / "dependencies"
     dependencies.mkdir()
     for path in Path(sysconfig.get_path("purelib")).iterdir():
-        if "rerank" not in path.name and path.suffix != ".pth":
+        name = path.name.partition("-")[0].partition(".")[0].lower()
+        if "rerank" not in name and path.suffix != ".pth" and name not in EXTRA:
             (dependencies / path.name).symlink_to(path)
     (packages / "dependencies.pth").write_text(f"{dependencies}\n")
     done = subprocess.run(
@@ -102,4 +116,26 @@ def test_the_installed_wheel_resolves_outside_the_checkout(wheel, tmp_path):
         check=True,
         cwd=tmp_path,
     ).stdout
-    assert where.strip() == str(packages / "rerank_data" / "model")
+    assert where.strip() == str(packages / "rerank" / "data" / "model")
+
+    def said(*words: str) -> tuple[int, str]:
+        done = subprocess.run(
+            [environment / "bin" / "rerank", *words],
+            capture_output=True,
+            text=True,
+            cwd=tmp_path,
+            env={k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "RERANK"))},
+        )
+        return done.returncode, done.stdout + done.stderr
+
+    # Without any extra: explained, and told in one line what to install.
+    code, text = said("resolve", "--explain", "rtx 3080 10gb")
+    assert (code, "GeForce RTX 3080" in text) == (0, True), text
+    assert said("train-ltr") == (
+        1,
+        "Error: rerank train-ltr needs lightgbm, which is not installed: "
+        "`pip install 'listing-rerank[train]'`\n",
+    )
+    code, text = said("train-cross-encoder", "--config", "configs/train_lora.yaml")
+    assert (code, text.count("\n")) == (1, 1), text
+    assert "pip install 'listing-rerank[neural]'" in text

@@ -24,6 +24,7 @@ from rerank.evaluation.failures import (
 )
 from rerank.evaluation.gold import GoldKind, GoldListing
 from rerank.evaluation.outcomes import errors_of
+from rerank.explanation import contributions
 from rerank.features.candidates import CANDIDATE_FEATURES
 from rerank.features.cues import CueReader
 from rerank.features.offers import OFFER_FEATURES
@@ -35,7 +36,6 @@ from rerank.index.retriever import load_retriever
 from rerank.model import RerankModel
 from rerank.resolution import Resolution
 from rerank.resolver import Resolver
-from rerank.training.trees import contributions
 
 
 def gold(listing_id: str, title: str, *models: str, memory: float | None = None) -> GoldListing:
