@@ -214,8 +214,8 @@ def _paths(text: str) -> tuple[list[_Paths], float]:
     for leaves in by_length.values():
         feature = np.array([list(way) for way, _ in leaves])
         limits = np.array([list(way.values()) for way, _ in leaves])
-        value = np.array([value for _, value in leaves])
-        groups.append(_Paths(feature, limits[..., 0], limits[..., 1], limits[..., 2], value))
+        values = np.array([value for _, value in leaves])
+        groups.append(_Paths(feature, limits[..., 0], limits[..., 1], limits[..., 2], values))
     return groups, bias
 
 

@@ -82,6 +82,7 @@ def test_the_wheel_holds_the_shipped_data_and_nothing_else(wheel):
 @pytest.mark.slow
 def test_the_installed_wheel_resolves_outside_the_checkout(wheel, tmp_path):
     environment = tmp_path / "env"
+    outside = {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "RERANK"))}
     subprocess.run([sys.executable, "-m", "venv", str(environment)], check=True)
     python = environment / "bin" / "python"
     subprocess.run(
@@ -104,7 +105,7 @@ def test_the_installed_wheel_resolves_outside_the_checkout(wheel, tmp_path):
         capture_output=True,
         text=True,
         cwd=tmp_path,
-        env={k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "RERANK"))},
+        env=outside,
     )
     assert done.returncode == 0, done.stderr
     row = json.loads(done.stdout)
@@ -115,6 +116,7 @@ def test_the_installed_wheel_resolves_outside_the_checkout(wheel, tmp_path):
         text=True,
         check=True,
         cwd=tmp_path,
+        env=outside,
     ).stdout
     assert where.strip() == str(packages / "rerank" / "data" / "model")
 
@@ -124,7 +126,7 @@ def test_the_installed_wheel_resolves_outside_the_checkout(wheel, tmp_path):
             capture_output=True,
             text=True,
             cwd=tmp_path,
-            env={k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "RERANK"))},
+            env=outside,
         )
         return done.returncode, done.stdout + done.stderr
 
