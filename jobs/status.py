@@ -24,10 +24,12 @@ from rerank.index.records import Listing, shipped
 from rerank.index.registry import load_registry
 from rerank.index.retriever import build_index
 from rerank.jobs.evaluating import EvaluationPlan, evaluate_workspace
-from rerank.jobs.files.listings import open_listings
+from rerank.jobs.files.places import place_of
+from rerank.jobs.files.selection import select_files
 from rerank.jobs.models.making import keeping_part
-from rerank.jobs.scoring.run import score_file
-from rerank.jobs.scoring.worker import ScoreSummary
+from rerank.jobs.scoring.answering import ResolverAnswerer
+from rerank.jobs.scoring.plan import Existing, plan_score
+from rerank.jobs.scoring.run import ScoreSummary, run_plan
 from rerank.jobs.serving import open_resolver
 from rerank.jobs.tables import WIDTH, baselines_text, cut, memory, table
 from rerank.jobs.training import train_workspace_model
@@ -382,8 +384,9 @@ def run_demo(
     report = evaluate_workspace(workspace, EvaluationPlan(bootstrap=bootstrap), progress=progress)
     progress("scoring the shipped listings", 0.0)
     scored = workspace.home / "demo_resolved.parquet"
-    listings = open_listings(shipped("demo_listings.parquet"))
-    summary = score_file(listings, scored, open_resolver(workspace.home))
+    listings = select_files(str(shipped("demo_listings.parquet")))
+    plan = plan_score(listings, place_of(scored), existing=Existing.OVERWRITE)
+    summary = run_plan(plan, ResolverAnswerer(open_resolver(workspace.home)))
     return DemoResult(report, summary, scored, trained.folder)
 
 

@@ -21,10 +21,9 @@ from rerank.index.artifacts import locked
 from rerank.index.errors import ArtifactError, InputError, RefusedError, StoreError
 from rerank.index.records import Listing
 from rerank.jobs.files.listings import ListingBatch
-from rerank.jobs.scoring.answering import InTurn, ResolverAnswerer, ScoreOptions, answer_schema
+from rerank.jobs.scoring.answering import Answerer, ResolverAnswerer, ScoreOptions, answer_schema
 from rerank.jobs.scoring.plan import ScorePlan
-from rerank.jobs.scoring.run import run_plan
-from rerank.jobs.scoring.worker import Progress, ScoreSummary
+from rerank.jobs.scoring.run import Progress, ScoreSummary, run_plan
 from rerank.jobs.serving import open_version, resolver_over, version_over
 from rerank.jobs.tables import table
 from rerank.lifecycle.canary import (
@@ -589,7 +588,7 @@ def _cells(figure: GuardrailFigure) -> tuple[str, str]:
     return f"{factor * figure.figure:+.2f} %", f"{factor * figure.limit:+g} %"
 
 
-class CanaryAnswerer(InTurn):
+class CanaryAnswerer(Answerer):
     """Answers batches; closes windows as their listings come, and follows what comes of them.
 
     After a breach the champion answers all that is left, after the last step the challenger.
@@ -705,7 +704,7 @@ class SplitCounts:
     failed: int = 0
 
 
-class SplitAnswerer(InTurn):
+class SplitAnswerer(Answerer):
     """Answers each row with its arm's model and logs what both models decide."""
 
     def __init__(

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
@@ -49,40 +49,50 @@ class ScoreOptions:
         return asdict(self)
 
 
-class Answerer(Protocol):
+AppliesToBatches = Callable[[Iterable[ListingBatch]], Iterator[tuple[ListingBatch, pa.Table]]]
+
+
+class Answerer(ABC):
     """Answers batches, each row by itself: a row's answer does not depend on its batch.
 
     :param n_reused: rows answered so far that an earlier output had the answer of.
+    :param pool: what `rerank.jobs.workers.working` gives for `batch_answerer`; None answers in
+        this process.
     """
 
     options: ScoreOptions
     schema: pa.Schema
     model_version: str
     index_version: str
-    n_reused: int
+    n_reused = 0
+    pool: AppliesToBatches | None = None
 
+    @abstractmethod
     def answer(self, batch: ListingBatch) -> pa.Table:
         """Return a row of ``schema`` for every row of the batch, in its order."""
 
     def answers(self, batches: Iterable[ListingBatch]) -> Iterator[tuple[ListingBatch, pa.Table]]:
-        """Yield batches with their answers, in their order."""
+        """Yield batches with their answers, in their order; in a pool, some are answered ahead.
+
+        :raises MismatchError: if a worker has another model or index than this process: they load
+            what serves themselves.
+        """
+        if self.pool is None:
+            return ((batch, self.answer(batch)) for batch in batches)
+        return map(self._checked, self.pool(batches))
+
+    def _checked(self, answered: tuple[ListingBatch, pa.Table]) -> tuple[ListingBatch, pa.Table]:
+        for what, own in (("model", self.model_version), ("index", self.index_version)):
+            found = answered[1].column(f"{what}_version").slice(0, 1).to_pylist()
+            if found not in ([own], []):
+                raise MismatchError(
+                    f"expected answers of {what} {own}, found a worker with {found[0]}: another "
+                    "was put in its place when the run began; run again"
+                )
+        return answered
 
 
-class InTurn(ABC):
-    """What answers a stream of batches one after the other."""
-
-    n_reused = 0
-
-    @abstractmethod
-    def answer(self, batch: ListingBatch) -> pa.Table:
-        """Answer a batch."""
-
-    def answers(self, batches: Iterable[ListingBatch]) -> Iterator[tuple[ListingBatch, pa.Table]]:
-        """Yield batches with their answers, in their order."""
-        return ((batch, self.answer(batch)) for batch in batches)
-
-
-class ResolverAnswerer(InTurn):
+class ResolverAnswerer(Answerer):
     """Answers with a resolver.
 
     :raises InputError: if candidate sets cannot promise the coverage asked for.
@@ -116,51 +126,6 @@ class ResolverAnswerer(InTurn):
         )
 
 
-class PooledAnswerer:
-    """Answers in worker processes, as the answerer of this process would.
-
-    The workers load what serves themselves: if another model or index was put in its place
-    meanwhile, theirs is not that of this process.
-
-    :param apply: what `rerank.jobs.workers.working` gives for `batch_answerer`.
-    """
-
-    def __init__(self, alike: Answerer, apply: AppliesToBatches) -> None:
-        self.options, self.schema = alike.options, alike.schema
-        self.model_version, self.index_version = alike.model_version, alike.index_version
-        self.n_reused = 0
-        self._apply = apply
-
-    def answer(self, batch: ListingBatch) -> pa.Table:
-        """Answer a batch in one of the workers.
-
-        :raises MismatchError: if that has another model or index than this process.
-        """
-        ((_, answers),) = self.answers([batch])
-        return answers
-
-    def answers(self, batches: Iterable[ListingBatch]) -> Iterator[tuple[ListingBatch, pa.Table]]:
-        """Yield batches with their answers, in their order; some are answered ahead.
-
-        :raises MismatchError: if a worker has another model or index than this process.
-        """
-        for batch, answers in self._apply(batches):
-            self._check_versions(answers)
-            yield batch, answers
-
-    def _check_versions(self, answers: pa.Table) -> None:
-        for what, own in (("model", self.model_version), ("index", self.index_version)):
-            found = answers.column(f"{what}_version").slice(0, 1).to_pylist()
-            if found not in ([own], []):
-                raise MismatchError(
-                    f"expected answers of {what} {own}, found a worker with {found[0]}: another "
-                    "was put in its place when the run began; run again"
-                )
-
-
-AppliesToBatches = Callable[[Iterable[ListingBatch]], Iterator[tuple[ListingBatch, pa.Table]]]
-
-
 @contextmanager
 def answering(home: Path, options: ScoreOptions, *, workers: int) -> Iterator[Answerer]:
     """Yield what answers with the resolver of a workspace.
@@ -173,8 +138,10 @@ def answering(home: Path, options: ScoreOptions, *, workers: int) -> Iterator[An
         with collecting_seldom():
             yield own
         return
-    with working(workers, partial(batch_answerer, home, options)) as apply:
-        yield PooledAnswerer(resolver_answerer(home, options), apply)
+    with working(workers, partial(batch_answerer, home, options)) as pool:
+        own = resolver_answerer(home, options)  # while the workers load theirs
+        own.pool = pool
+        yield own
 
 
 def resolver_answerer(home: Path, options: ScoreOptions) -> ResolverAnswerer:

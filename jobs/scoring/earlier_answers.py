@@ -57,7 +57,7 @@ class _Kept(NamedTuple):
         return pa.concat_tables([*self.answers, fresh]).take(pa.array(order))
 
 
-class RememberingAnswerer:
+class RememberingAnswerer(Answerer):
     """Answers from earlier outputs what has not changed, and asks another answerer for the rest.
 
     :param outputs: files that `rerank score` wrote; those made in another way are passed over.
@@ -74,7 +74,6 @@ class RememberingAnswerer:
         self._say = say
         self.options, self.schema = fresh.options, fresh.schema
         self.model_version, self.index_version = fresh.model_version, fresh.index_version
-        self.n_reused = 0
         self._fresh = fresh
         self._groups: list[_Group] = []
         self._damaged: set[int] = set()

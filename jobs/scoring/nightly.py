@@ -26,9 +26,9 @@ from rerank.jobs.files.selection import Selection, select_files
 from rerank.jobs.scoring.answering import ScoreOptions
 from rerank.jobs.scoring.one_file import drafting, exclusive, remove_left_overs
 from rerank.jobs.scoring.plan import REJECTS_FOLDER, Existing, ScorePlan, plan_score, read_record
-from rerank.jobs.scoring.run import Engine, run_scoring
-from rerank.jobs.scoring.worker import DECISIONS, Progress, ScoreSummary
+from rerank.jobs.scoring.run import Engine, Progress, ScoreSummary, run_scoring
 from rerank.jobs.tables import table
+from rerank.resolution import Decision
 from rerank.workspace import Workspace
 
 
@@ -407,7 +407,7 @@ def nightly_text(content: Mapping[str, Any]) -> str:
 def shares_of(content: Mapping[str, Any]) -> dict[str, float]:
     """Return the share of rows with each decision, 0 to 1; 0 where there are no rows."""
     total = max(content["rows"], 1)
-    return {name: round(content["decisions"][name] / total, 6) for name in DECISIONS}
+    return {name: round(content["decisions"][name] / total, 6) for name in Decision}
 
 
 def _decisions_table(content: Mapping[str, Any]) -> str:
@@ -416,12 +416,12 @@ def _decisions_table(content: Mapping[str, Any]) -> str:
     rows = [["rows", *(f"{day['rows']:,}" for day in days)]]
     rows += [
         [name.replace("_", " "), *(f"{day['shares'][name]:.1%}" for day in days)]
-        for name in DECISIONS
+        for name in Decision
     ]
     header = ["", *(day["date"] for day in days)]
     if previous is not None:
         header.append("change")
         rows[0].append(f"{content['rows'] - previous['rows']:+,}")
-        for row, name in zip(rows[1:], DECISIONS, strict=True):
+        for row, name in zip(rows[1:], Decision, strict=True):
             row.append(f"{100 * previous['changes'][name]:+.1f} pp")
     return table(header, rows, left=(0,))

@@ -13,25 +13,12 @@ import subprocess
 import sys
 import threading
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout
 from typing import Any
 
 from rerank.index.errors import MissingExtraError, RerankError
-from rerank.jobs.scoring.answering import Answerer
-from rerank.jobs.scoring.one_file import SharedColumns, alone_in
-from rerank.jobs.scoring.plan import ScorePlan, expectation
-from rerank.jobs.scoring.worker import (
-    FileWorker,
-    MakesAnswerer,
-    Progress,
-    ScoreSummary,
-    Tally,
-    columns_before,
-    count_reports,
-    unfinished_files,
-)
-from rerank.jobs.workers import ONE_THREAD, WorkerEndedError
+from rerank.jobs.workers import ONE_THREAD, Item, Result, WorkerEndedError
 
 REACH_S = 30.0
 """How long a cluster may take to answer; Ray itself goes on trying for minutes."""
@@ -175,82 +162,66 @@ def _last_line(text: str) -> str:
 
 # A file whose worker dies is done again by another, but not for ever: it may be the file's fault.
 _RETRIES = 2
-_ONE_FILE = (
-    "Ray spreads files over workers: one file goes to one worker, others of --workers have nothing "
-    "to do"
-)
 
 
-class RayFileWorker:
-    """What an actor does: scores files of a plan, by their numbers; made as `FileWorker` is.
+class RayWorker:
+    """An actor: applies a function, made once in it, to items by their numbers.
 
-    :param columns: for each file, those of the files before it.
+    :param items: all items.
     """
 
-    def __init__(self, columns: Sequence[SharedColumns], *arguments: Any) -> None:
-        self._columns = columns
-        self._worker = FileWorker(*arguments)
-
-    def __call__(self, rows: Mapping[str, Any]) -> dict[str, list[Any]]:
-        """Score the files of some rows.
-
-        :param rows: the column ``number``; what comes back has ``report``, JSON text, beside it.
-        """
+    def __init__(self, items: Sequence[Any], make: Callable[[], Callable[[Any], Any]]) -> None:
+        self._items = items
         for name, value in ({"OMP_WAIT_POLICY": "PASSIVE"} | ONE_THREAD).items():
             os.environ.setdefault(name, value)
+        self._function = make()
+
+    def __call__(self, rows: Mapping[str, Any]) -> dict[str, list[Any]]:
+        """Apply the function to the items of some rows.
+
+        :param rows: the column ``number``; what comes back has ``result``, JSON text, beside it.
+        """
         numbers = [int(number) for number in rows["number"]]
-        reports = [self._worker.report(number, self._columns[number]) for number in numbers]
-        return {"number": numbers, "report": [json.dumps(report) for report in reports]}
+        results = [self._function(self._items[number]) for number in numbers]
+        return {"number": numbers, "result": [json.dumps(result) for result in results]}
 
 
-def run_on_ray(
-    plan: ScorePlan,
-    alike: Answerer,
-    make: MakesAnswerer,
-    *,
-    workers: int,
-    address: str | None = None,
-    progress: Callable[[Progress], None] = lambda progress: None,
-    say: Callable[[str], None] = lambda text: None,
-) -> ScoreSummary:
-    """Score every file of a plan as `run_plan` does, in actors of Ray.
+@contextmanager
+def working_on_ray(
+    count: int, make: Callable[[], Callable[[Item], Result]], *, address: str | None = None
+) -> Iterator[Callable[[Iterable[Item]], Iterator[tuple[Item, Result]]]]:
+    """Do what `rerank.jobs.workers.working` does in actors of Ray, in whatever order they end.
 
-    :param alike: an answerer of this process; those of the workers must have its versions.
-    :param make: makes a worker's answerer; it is sent to the workers.
-    :param workers: actors, each with one processor.
-    :param address: of a running cluster; without one, one of this machine serves this run.
-    :raises InputError: if the plan is one file and that fails, or another run is in the folder.
+    :param count: actors, each with one processor.
+    :param make: makes the function; its results are plain values.
+    :param address: of a running cluster; without one, one of this machine serves this block.
     :raises MissingExtraError: if Ray is not installed.
-    :raises RerankError: if the cluster cannot be reached, or a worker answers otherwise than this
-        process.
+    :raises RerankError: if the cluster cannot be reached, or no worker can be started.
     :raises WorkerEndedError: if workers die again and again.
     """
-    if plan.folder is None:
-        say(_ONE_FILE)
-    with (
-        alone_in(plan),
-        unfinished_files(plan) as unfinished,
-        connected(address, workers=workers),
-    ):
-        tally = Tally(plan, alike, progress=progress, say=say)
-        columns = list(columns_before(plan, alike))
-        worker = (columns, plan, make, expectation(alike), "Ray worker")
-        return count_reports(_reports(len(plan.tasks), workers, worker), tally, unfinished)
+
+    def apply(items: Iterable[Item]) -> Iterator[tuple[Item, Result]]:
+        every = list(items)
+        for number, text in _results(len(every), count, (every, make)):
+            yield every[number], json.loads(text)
+
+    with connected(address, workers=count):
+        yield apply
 
 
-def _reports(n_files: int, workers: int, worker: tuple[Any, ...]) -> Iterator[tuple[int, Any]]:
-    """Yield the numbers of files with the workers' reports, as they come.
+def _results(n_items: int, workers: int, worker: tuple[Any, ...]) -> Iterator[tuple[int, str]]:
+    """Yield the numbers of items with the workers' results, as they come.
 
     :param worker: what a worker is made of.
     """
     data, died = ray_data()
-    files = data.from_items([{"number": n} for n in range(n_files)], override_num_blocks=n_files)
-    pool = data.ActorPoolStrategy(size=min(workers, n_files), max_tasks_in_flight_per_actor=1)
+    items = data.from_items([{"number": n} for n in range(n_items)], override_num_blocks=n_items)
+    pool = data.ActorPoolStrategy(size=min(workers, n_items), max_tasks_in_flight_per_actor=1)
     with warnings.catch_warnings():
         # Ray 2.60 calls its own way to limit retries deprecated and names no other
         warnings.filterwarnings("ignore", "`ray_remote_args` is deprecated")
-        reports = files.map_batches(
-            RayFileWorker,
+        results = items.map_batches(
+            RayWorker,
             fn_constructor_args=worker,
             batch_size=1,
             compute=pool,
@@ -259,8 +230,8 @@ def _reports(n_files: int, workers: int, worker: tuple[Any, ...]) -> Iterator[tu
             max_task_retries=_RETRIES,
         )
     try:
-        for row in reports.iter_rows():
-            yield row["number"], json.loads(row["report"])
+        for row in results.iter_rows():
+            yield row["number"], row["result"]
     except died as exc:
         raise _death(str(exc)) from exc
 

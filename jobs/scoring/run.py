@@ -1,45 +1,37 @@
-"""Where files are scored: in this process with workers of its own, or on Ray."""
+"""Score the files of a plan: in this process, in workers of its own, or in actors of Ray."""
 
 from __future__ import annotations
 
 import json
+import socket
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, suppress
+from dataclasses import dataclass, field
 from enum import Enum
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import Any, NamedTuple, TextIO
 
 from rerank.index.artifacts import writing_file
-from rerank.index.errors import InputError
-from rerank.jobs.files.listings import ListingFile
+from rerank.index.errors import InputError, MismatchError, RerankError
+from rerank.jobs.files.listings import open_listings
 from rerank.jobs.files.places import Place, place_of
-from rerank.jobs.files.selection import REJECTS_ENDING, Selection
-from rerank.jobs.scoring.answering import (
-    Answerer,
-    ResolverAnswerer,
-    ScoreOptions,
-    answering,
-    resolver_answerer,
-)
+from rerank.jobs.files.selection import Selection
+from rerank.jobs.scoring.answering import Answerer, ScoreOptions, answering, resolver_answerer
 from rerank.jobs.scoring.earlier_answers import RememberingAnswerer, count_answers
-from rerank.jobs.scoring.one_file import SharedColumns, alone_in, score_one, score_task
-from rerank.jobs.scoring.plan import Existing, ScorePlan, Target, expectation, read_record
-from rerank.jobs.scoring.worker import (
-    FileWorker,
-    MakesAnswerer,
-    Progress,
-    ScoreSummary,
-    Tally,
-    columns_before,
-    count_reports,
-    unfinished_files,
+from rerank.jobs.scoring.one_file import (
+    FILE_FAULTS,
+    FileOutcome,
+    SharedColumns,
+    alone_in,
+    remove_left_overs,
+    score_task,
 )
-from rerank.jobs.workers import working
-
-if TYPE_CHECKING:
-    from rerank.resolver import Resolver
+from rerank.jobs.scoring.plan import Existing, ScorePlan, column_types, expectation, read_record
+from rerank.jobs.workers import Item, Result, working
+from rerank.resolution import Decision
 
 
 class EngineKind(Enum):
@@ -83,9 +75,9 @@ def run_scoring(
     outputs = _earlier_outputs(plan, since, say)
     is_local = engine.kind is EngineKind.LOCAL
     if is_local and not is_worth_spreading(plan, engine.workers):
-        with answering(home, options, workers=engine.workers) as fresh:
-            answerer = RememberingAnswerer(fresh, outputs, say=say)
+        with answering(home, options, workers=engine.workers) as answerer:
             if since is not None:
+                answerer = RememberingAnswerer(answerer, outputs, say=say)
                 _say_known(answerer.n_known, say)
             return run_plan(plan, answerer, progress=progress, say=say)
     if not is_local:
@@ -96,29 +88,18 @@ def run_scoring(
     if since is not None:
         _say_known(count_answers(outputs, alike), say)
     make = partial(remembering_resolver, home.absolute(), options, outputs)
-    if is_local:
-        return run_spread(plan, alike, make, workers=engine.workers, progress=progress, say=say)
-    from rerank.jobs.scoring.ray_engine import run_on_ray
-
-    return run_on_ray(
-        plan,
-        alike,
-        make,
-        workers=engine.workers,
-        address=engine.address,
-        progress=progress,
-        say=say,
-    )
+    return run_spread(plan, alike, make, engine, progress=progress, say=say)
 
 
 def remembering_resolver(
     home: Path, options: ScoreOptions, outputs: Sequence[Place], say: Callable[[str], None]
-) -> RememberingAnswerer:
+) -> Answerer:
     """Load a workspace's resolver, with the answers of earlier outputs before it.
 
     :param say: takes warnings of outputs that are damaged.
     """
-    return RememberingAnswerer(resolver_answerer(home, options), outputs, say=say)
+    fresh = resolver_answerer(home, options)
+    return RememberingAnswerer(fresh, outputs, say=say) if outputs else fresh
 
 
 def _earlier_outputs(
@@ -157,6 +138,270 @@ def _say_known(n_known: int, say: Callable[[str], None]) -> None:
         say("Warning: no earlier answers of this model, index and options: all is answered anew")
 
 
+MakesAnswerer = Callable[[Callable[[str], None]], Answerer]
+"""Makes a worker's answerer, of what takes its warnings."""
+_ANSWERERS = {"model_version": "model", "index_version": "index", "release": "release"}
+
+
+class FileWorker:
+    """The function of a worker process, or of an actor of Ray: scores a file of a plan.
+
+    :param make: makes the answerer when the first file comes, of what takes its warnings; its
+        errors then reach the caller.
+    :param expected: what decides answers in the process that started the run.
+    :param name: what the worker is called in errors.
+    """
+
+    def __init__(
+        self,
+        plan: ScorePlan,
+        make: MakesAnswerer,
+        expected: Mapping[str, Any],
+        name: str,
+    ) -> None:
+        self._plan, self._make, self._expected, self._name = plan, make, expected, name
+        self._answerer: Answerer | None = None
+        self._said: list[str] = []
+
+    def __call__(self, item: tuple[int, SharedColumns]) -> dict[str, Any]:
+        """Score a file and return its ``outcome`` and what was ``said``, or the worker's fault.
+
+        :param item: its number, and the columns of the files before it in the plan.
+        """
+        number, columns = item
+        self._said.clear()
+        try:
+            self._answerer = self._answerer or self._checked_answerer()
+        except RerankError as exc:
+            return {"fault": f"the {self._name} on {socket.gethostname()} cannot answer: {exc}"}
+        outcome = score_task(
+            self._plan.tasks[number],
+            self._answerer,
+            columns.copy(),
+            resume=self._plan.existing is Existing.RESUME,
+            say=self._said.append,
+        )
+        return {"outcome": outcome.as_json(), "said": list(self._said)}
+
+    def _checked_answerer(self) -> Answerer:
+        """Load what answers.
+
+        :raises MismatchError: if it would answer otherwise than where the run was started.
+        """
+        answerer = self._make(self._said.append)
+        found = expectation(answerer)
+        odd = [name for name in _ANSWERERS if found[name] != self._expected[name]]
+        if odd:
+            said = ", ".join(
+                f"{_ANSWERERS[name]} {self._expected[name]}, found {found[name]}" for name in odd
+            )
+            raise MismatchError(
+                f"expected {said}; run again if another was put in its place meanwhile, else "
+                "install the same release there and let the workspace (--home) be reachable at the "
+                "same path"
+            )
+        return answerer
+
+
+def columns_before(plan: ScorePlan, answerer: Answerer) -> Iterator[SharedColumns]:
+    """Yield, for each file of a plan, the columns that the files before it demand.
+
+    So each file is judged as if all were done one after the other. Files are opened until no
+    further one can add to what is demanded: most often that is the first alone. Readers of CSV and
+    JSON lines read a file through to open it. What is yielded is the same object as before where
+    nothing was added.
+    """
+    columns = SharedColumns()
+    for task in plan.tasks:
+        yield columns
+        if not columns.are_settled:
+            columns = columns.copy()
+            with suppress(*FILE_FAULTS):  # the worker that takes this file reports it
+                listings = open_listings(task.source, answerer.options.columns)
+                columns.check(task.source, column_types(listings.schema))
+
+
+@contextmanager
+def unfinished_files(plan: ScorePlan) -> Iterator[set[int]]:
+    """Yield the numbers of all files; in the end, remove what was left of those still in there."""
+    unfinished = set(range(len(plan.tasks)))
+    try:
+        yield unfinished
+    finally:
+        for number in unfinished:
+            target = plan.tasks[number].target
+            remove_left_overs(target.resolved)
+            remove_left_overs(target.rejects)
+
+
+class Progress(NamedTuple):
+    """How far a run is.
+
+    :param share: of the bytes to read, 0 to 1.
+    :param rows: scored so far in this run.
+    :param files: finished or set aside so far.
+    """
+
+    share: float
+    rows: int
+    files: int
+    n_files: int
+
+
+class Tally:
+    """Counts the outcomes of a plan's files, in any order, and tells how far the run is.
+
+    :param answerer: whose versions the summary names.
+    """
+
+    def __init__(
+        self,
+        plan: ScorePlan,
+        answerer: Answerer,
+        *,
+        progress: Callable[[Progress], None],
+        say: Callable[[str], None],
+    ) -> None:
+        self._plan, self._answerer, self._progress, self._say = plan, answerer, progress, say
+        self._started = time.perf_counter()
+        self._said: set[str] = set()
+        self._decisions: Counter[str] = Counter()
+        self._rows: Counter[str] = Counter()
+        self._files = {"scored": 0, "kept": 0, "failed": len(plan.faults)}
+        self._failures: dict[int, str] = {}
+        self._rejects = self._reused = 0
+        # kept files take no time: without them in either, the time left is told from the share
+        self._bytes_left = self._bytes = sum(task.n_bytes for task in plan.tasks)
+        for error in plan.faults.values():
+            self._say(f"Set aside: {error}")
+
+    def say(self, text: str) -> None:
+        """Pass on what was said of a file; what all files have in common is said once."""
+        if text not in self._said:
+            self._said.add(text)
+            self._say(text)
+
+    def tell(self, number: int, share: float, rows: int) -> None:
+        """Tell how far the run is with a file of which a share, so many rows, is done.
+
+        :param number: of the file in the plan.
+        """
+        done = self._bytes - self._bytes_left + share * self._plan.tasks[number].n_bytes
+        self._progress(
+            Progress(
+                min(1.0, max(0.0, done / max(self._bytes, 1))),
+                self._rows["scored"] + rows,
+                sum(self._files.values()),
+                self._plan.n_files,
+            )
+        )
+
+    def add(self, number: int, outcome: FileOutcome) -> None:
+        """Count a file that is done.
+
+        :param number: of the file in the plan.
+        :raises InputError: if it failed and is the only one.
+        """
+        task = self._plan.tasks[number]
+        self._files[outcome.kind] += 1
+        if outcome.counts is None:
+            if self._plan.folder is None:
+                raise InputError(outcome.error)
+            self._say(f"Set aside: {outcome.error}")
+            self._failures[number] = outcome.error
+        else:
+            self._rows[outcome.kind] += outcome.counts.rows
+            self._rejects += outcome.counts.rejects
+            self._reused += outcome.n_reused
+            self._decisions.update(outcome.counts.decisions)
+        if outcome.kind == "kept":
+            self._bytes -= task.n_bytes
+        self._bytes_left -= task.n_bytes
+        self.tell(number, 0.0, 0)
+
+    def summary(self) -> ScoreSummary:
+        """Return what came out of all files."""
+        failures = dict(self._plan.faults) | {
+            str(self._plan.tasks[number].source): self._failures[number]
+            for number in sorted(self._failures)
+        }
+        return ScoreSummary(
+            rows=self._rows.total(),
+            decisions=dict(self._decisions),
+            seconds=time.perf_counter() - self._started,
+            rejects=self._rejects,
+            kept_rows=self._rows["kept"],
+            reused_rows=self._reused,
+            model_version=self._answerer.model_version,
+            index_version=self._answerer.index_version,
+            files=self._files,
+            failures=failures,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreSummary:
+    """What came out of a run.
+
+    :param rows: of all finished files, those that an earlier run had finished included.
+    :param decisions: how many rows got each decision.
+    :param seconds: spent on the rows scored now.
+    :param kept_rows: rows of files that an earlier run had finished.
+    :param reused_rows: rows scored now whose answer an earlier output already had.
+    :param files: how many were ``scored``, ``kept`` or ``failed``.
+    :param failures: of files that were set aside: the message by the name of the file.
+    """
+
+    rows: int
+    decisions: Mapping[str, int]
+    seconds: float
+    rejects: int = 0
+    kept_rows: int = 0
+    reused_rows: int = 0
+    model_version: str = ""
+    index_version: str = ""
+    files: Mapping[str, int] = field(default_factory=dict)
+    failures: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def rows_per_second(self) -> float:
+        """Rows scored in this run, by the second."""
+        return (self.rows - self.kept_rows) / max(self.seconds, 1e-9)
+
+    def line(self) -> str:
+        """Return the one line that is shown at the end."""
+        said = ", ".join(f"{self.decisions.get(name, 0)} {name}" for name in Decision)
+        parts = [
+            f"{self.rows} rows: {said}; {self.seconds:.1f} s, {self.rows_per_second:,.0f} rows/s"
+        ]
+        if self.rejects:
+            parts.append(f"{self.rejects} rejects")
+        if self.kept_rows:
+            parts.append(f"{self.kept_rows} rows kept from an earlier run")
+        if self.reused_rows:
+            parts.append(f"{self.reused_rows} answers reused")
+        if sum(self.files.values()) > 1:
+            parts.append(", ".join(f"{n} files {what}" for what, n in self.files.items() if n))
+        parts.append(f"model {self.model_version}, index {self.index_version}")
+        return "; ".join(parts)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the same as plain values."""
+        return {
+            "rows": self.rows,
+            "decisions": {name: self.decisions.get(name, 0) for name in Decision},
+            "rejects": self.rejects,
+            "kept_rows": self.kept_rows,
+            "reused_rows": self.reused_rows,
+            "seconds": round(self.seconds, 3),
+            "rows_per_second": round(self.rows_per_second, 1),
+            "model_version": self.model_version,
+            "index_version": self.index_version,
+            "files": dict(self.files),
+            "failures": [{"file": file, "error": text} for file, text in self.failures.items()],
+        }
+
+
 def run_plan(
     plan: ScorePlan,
     answerer: Answerer,
@@ -185,41 +430,6 @@ def run_plan(
         return tally.summary()
 
 
-def score_file(
-    source: ListingFile,
-    target: Path,
-    resolver: Resolver,
-    *,
-    options: ScoreOptions | None = None,
-    progress: Callable[[float], None] = lambda share: None,
-) -> ScoreSummary:
-    """Resolve every listing of an open file into a parquet file that appears when it is complete.
-
-    A file that is there is replaced. What is written lacks the input's fingerprint, so that no run
-    can be resumed over it.
-
-    :param progress: takes the share of rows done, 0 to 1.
-    :raises InputError: if candidate sets cannot promise the coverage asked for.
-    """
-    answerer, started = ResolverAnswerer(resolver, options), time.perf_counter()
-    place = place_of(target)
-    counts = score_one(
-        source,
-        Target(place, place.sibling(target.stem + REJECTS_ENDING)),
-        answerer,
-        record={},
-        progress=lambda rows: progress(rows / max(source.n_rows, rows)),
-    )
-    return ScoreSummary(
-        counts.rows,
-        counts.decisions,
-        time.perf_counter() - started,
-        counts.rejects,
-        model_version=answerer.model_version,
-        index_version=answerer.index_version,
-    )
-
-
 _SMALL_BYTES = 1 << 20  # some 10,000 to 30,000 listings: seconds, which Ctrl-C has to wait for
 _FILES_A_WORKER = 2  # at least, or the last ones leave workers without anything to do
 
@@ -233,37 +443,56 @@ def is_worth_spreading(plan: ScorePlan, workers: int) -> bool:
     )
 
 
+_ONE_FILE = (
+    "Ray spreads files over workers: one file goes to one worker, others of --workers have nothing "
+    "to do"
+)
+
+
 def run_spread(
     plan: ScorePlan,
     alike: Answerer,
     make: MakesAnswerer,
+    engine: Engine,
     *,
-    workers: int,
     progress: Callable[[Progress], None] = lambda progress: None,
     say: Callable[[str], None] = lambda text: None,
 ) -> ScoreSummary:
-    """Score every file of a plan as `run_plan` does, the files spread over worker processes.
+    """Score every file of a plan as `run_plan` does, the files spread over workers.
 
     :param alike: an answerer of this process; those of the workers must have its versions.
     :param make: makes a worker's answerer; it is sent to the workers.
-    :raises InputError: if another run is in the folder.
-    :raises RerankError: if a worker answers otherwise than this process.
-    :raises WorkerEndedError: if a worker ends unexpectedly.
+    :raises InputError: if another run is in the folder, or the plan is one file and that fails.
+    :raises RerankError: if a worker cannot answer, or answers otherwise than this process.
+    :raises WorkerEndedError: if a worker ends unexpectedly; on Ray, again and again.
     """
-    with alone_in(plan), unfinished_files(plan) as unfinished:
+    on_ray = engine.kind is EngineKind.RAY
+    if on_ray and plan.folder is None:
+        say(_ONE_FILE)
+    name = "Ray worker" if on_ray else "worker"
+    worker = partial(FileWorker, plan, make, expectation(alike), name)
+    with alone_in(plan), unfinished_files(plan) as unfinished, _workers(engine, worker) as apply:
         tally = Tally(plan, alike, progress=progress, say=say)
-        reporter = partial(file_reporter, plan, make, expectation(alike), "worker")
-        with working(workers, reporter) as apply:
-            reports = apply(enumerate(columns_before(plan, alike)))
-            return count_reports(
-                ((number, report) for (number, _), report in reports), tally, unfinished
-            )
+        for (number, _), report in apply(enumerate(columns_before(plan, alike))):
+            if "fault" in report:
+                raise RerankError(report["fault"])
+            for text in report["said"]:
+                tally.say(text)
+            unfinished.remove(number)
+            tally.add(number, FileOutcome.from_json(report["outcome"]))
+        if unfinished:
+            raise AssertionError(f"{len(unfinished)} files without outcome")
+        return tally.summary()
 
 
-def file_reporter(*arguments: Any) -> Callable[[tuple[int, SharedColumns]], dict[str, Any]]:
-    """Make a worker and return what scores a file by its number and the columns before it."""
-    worker = FileWorker(*arguments)
-    return lambda item: worker.report(*item)
+def _workers(
+    engine: Engine, make: Callable[[], Callable[[Item], Result]]
+) -> AbstractContextManager[Callable[[Iterable[Item]], Iterator[tuple[Item, Result]]]]:
+    if engine.kind is EngineKind.LOCAL:
+        return working(engine.workers, make)
+    from rerank.jobs.scoring.ray_engine import working_on_ray
+
+    return working_on_ray(engine.workers, make, address=engine.address)
 
 
 _TERMINAL_S = 0.2

@@ -14,12 +14,12 @@ import pyarrow as pa
 
 from rerank.jobs.files.places import place_of
 from rerank.jobs.files.selection import select_files
-from rerank.jobs.scoring.answering import InTurn, ScoreOptions, answer_schema
+from rerank.jobs.scoring.answering import Answerer, ScoreOptions, answer_schema
 from rerank.jobs.scoring.plan import Existing, plan_score
 from rerank.jobs.scoring.run import run_plan
 
 
-class EchoAnswerer(InTurn):
+class EchoAnswerer(Answerer):
     """Answers every listing with its own title, as a match; without a title as no match."""
 
     def __init__(self, options=None, *, model_version="m1", index_version="i1", pause_s=0.0):

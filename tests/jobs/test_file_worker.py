@@ -17,8 +17,13 @@ from rerank.jobs.files.selection import select_files
 from rerank.jobs.scoring.earlier_answers import RememberingAnswerer
 from rerank.jobs.scoring.one_file import FileOutcome, SharedColumns
 from rerank.jobs.scoring.plan import Existing, expectation, plan_score
-from rerank.jobs.scoring.run import is_worth_spreading, run_spread
-from rerank.jobs.scoring.worker import FileWorker, columns_before
+from rerank.jobs.scoring.run import (
+    Engine,
+    FileWorker,
+    columns_before,
+    is_worth_spreading,
+    run_spread,
+)
 from rerank.jobs.workers import WorkerEndedError
 
 
@@ -34,7 +39,7 @@ def worker(feeds, out, answerer, *, existing=Existing.REFUSE, expected=None):
 
 
 def reports_of(worker, numbers=(0, 1, 2)):
-    return {number: worker.report(number, SharedColumns()) for number in numbers}
+    return {number: worker((number, SharedColumns())) for number in numbers}
 
 
 def test_a_worker_scores_files_as_the_local_engine_does(feeds, tmp_path):
@@ -81,7 +86,7 @@ def test_a_worker_counts_the_answers_that_were_reused(feeds, tmp_path):
 def test_a_worker_with_another_model_answers_nothing(feeds, tmp_path):
     other = EchoAnswerer(model_version="m2")
     report = worker(feeds, tmp_path / "out", other, expected=EchoAnswerer())
-    report = report.report(0, SharedColumns())
+    report = report((0, SharedColumns()))
     assert report == {
         "fault": f"the Ray worker on {socket.gethostname()} cannot answer: expected model m1, "
         "found m2; run again if another was put in its place meanwhile, else install the same "
@@ -106,7 +111,7 @@ def deadly(say):
 
 def spread(feeds, out, make=echoing, *, existing=Existing.REFUSE, **callbacks):
     plan = plan_score(select_files(str(feeds)), place_of(out), existing=existing)
-    return run_spread(plan, EchoAnswerer(), make, workers=2, **callbacks)
+    return run_spread(plan, EchoAnswerer(), make, Engine(workers=2), **callbacks)
 
 
 def test_files_spread_over_workers_become_the_same_bytes(feeds, tmp_path):

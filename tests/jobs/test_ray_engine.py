@@ -26,7 +26,8 @@ from rerank.jobs.commands.score import interrupted_once
 from rerank.jobs.files.places import place_of
 from rerank.jobs.files.selection import select_files
 from rerank.jobs.scoring.plan import plan_score
-from rerank.jobs.scoring.ray_engine import connected, run_on_ray
+from rerank.jobs.scoring.ray_engine import connected
+from rerank.jobs.scoring.run import Engine, EngineKind, run_spread
 
 HERE = Path(__file__).parent
 
@@ -172,18 +173,19 @@ def test_workers_load_neither_torch_nor_lightgbm(feeds, tmp_path):
         "import sys\nfrom functools import partial\nfrom pathlib import Path\nimport ray.data\n"
         "from rerank.jobs.files.selection import select_files\n"
         "from rerank.jobs.files.places import place_of\n"
-        "from jobs.scoring import ScoreOptions, plan_score\n"
-        "from rerank.jobs.scoring.run import remembering_resolver\n"
+        "from rerank.jobs.scoring.answering import ScoreOptions\n"
+        "from rerank.jobs.scoring.plan import plan_score\n"
+        "from rerank.jobs.scoring.run import FileWorker, remembering_resolver\n"
         "from rerank.jobs.scoring.plan import expectation\n"
-        "from rerank.jobs.scoring.ray_engine import RayFileWorker\n"
+        "from rerank.jobs.scoring.ray_engine import RayWorker\n"
         "from rerank.jobs.scoring.one_file import SharedColumns\n"
         f"home = Path({str(tmp_path / 'home')!r})\n"
         "make = partial(remembering_resolver, home, ScoreOptions(), [])\n"
         f"plan = plan_score(select_files({str(feeds)!r}), place_of({str(tmp_path / 'out')!r}))\n"
-        "worker = RayFileWorker([SharedColumns()], plan, make, expectation(make(print)), "
-        "'worker')\n"
+        "score = partial(FileWorker, plan, make, expectation(make(print)), 'worker')\n"
+        "worker = RayWorker([(0, SharedColumns())], score)\n"
         "done = worker({'number': [0]})\n"
-        "print(done['report'][0])\nprint(sorted({'torch', 'lightgbm', 'faiss'} & set(sys.modules)))"
+        "print(done['result'][0])\nprint(sorted({'torch', 'lightgbm', 'faiss'} & set(sys.modules)))"
     )
     done = subprocess.run(
         [sys.executable, "-c", code],
@@ -243,7 +245,8 @@ if __name__ == "__main__":
     plan = plan_score(select_files(source), place_of(target))
     try:
         with interrupted_once():
-            summary = run_on_ray(plan, EchoAnswerer(), make, workers=2, say=print)
+            engine = Engine(EngineKind.RAY, workers=2)
+            summary = run_spread(plan, EchoAnswerer(), make, engine, say=print)
     except KeyboardInterrupt:
         sys.stdout.write("interrupted\n")
         sys.exit(130)

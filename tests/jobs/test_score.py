@@ -12,8 +12,11 @@ import pytest
 from rerank.answers import OUTPUT_SCHEMA
 from rerank.index.records import Listing
 from rerank.jobs.files.listings import open_listings
-from rerank.jobs.scoring.answering import renamed_columns
-from rerank.jobs.scoring.run import score_file
+from rerank.jobs.files.places import place_of
+from rerank.jobs.files.selection import select_files
+from rerank.jobs.scoring.answering import ResolverAnswerer, renamed_columns
+from rerank.jobs.scoring.plan import plan_score
+from rerank.jobs.scoring.run import run_plan
 
 ROWS = [
     dict(zip(("listing_id", "title", "vendor", "price", "shop"), row, strict=True))
@@ -208,13 +211,19 @@ def test_a_price_that_is_not_always_a_number_stays_text(write_listings):
 
 def test_batches_keep_order_and_answers(write_listings, tmp_path, shipped_resolver):
     rows = [{"listing_id": str(n), "title": f"GTX {n} 8gb"} for n in range(950, 1090, 10)]
-    source = open_listings(write_listings("in.csv", rows))
+    path = write_listings("in.csv", rows)
+    source = open_listings(path)
     assert source.n_rows == len(rows)
     sizes = [batch.table.num_rows for batch in source.batches(5)]
     assert sizes == [5, 5, 4]
     shares: list[float] = []
-    summary = score_file(source, tmp_path / "o.parquet", shipped_resolver, progress=shares.append)
-    assert (summary.rows, shares) == (14, [1.0])
+    plan = plan_score(select_files(str(path)), place_of(tmp_path / "o.parquet"))
+    summary = run_plan(
+        plan,
+        ResolverAnswerer(shipped_resolver),
+        progress=lambda progress: shares.append(progress.share),
+    )
+    assert (summary.rows, shares) == (14, [1.0, 1.0])
     table = pq.read_table(tmp_path / "o.parquet")
     assert table.column("listing_id").to_pylist() == [row["listing_id"] for row in rows]
     alone = shipped_resolver.resolve(Listing("x", "GTX 1080 8gb"))

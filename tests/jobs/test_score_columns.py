@@ -19,8 +19,7 @@ from rerank.jobs.files.listings import ColumnNames, open_listings, read_column_n
 from rerank.jobs.files.places import Place, place_of
 from rerank.jobs.files.selection import Selection, select_files, select_matching
 from rerank.jobs.scoring.plan import Existing, plan_score, read_record
-from rerank.jobs.scoring.run import ProgressLine, progress_text, run_plan
-from rerank.jobs.scoring.worker import Progress
+from rerank.jobs.scoring.run import Progress, ProgressLine, progress_text, run_plan
 
 ROW = {"sku": 7, "name": "rtx 3080 10gb", "title": "shop window", "maker": "EVGA", "cost": "12.5"}
 

@@ -20,8 +20,7 @@ from click.testing import CliRunner
 from rerank.index.errors import RerankError
 from rerank.jobs.cli import LazyGroup
 from rerank.jobs.commands.score import interruptible
-from rerank.jobs.scoring.run import ProgressLine
-from rerank.jobs.scoring.worker import Progress
+from rerank.jobs.scoring.run import Progress, ProgressLine
 from rerank.jobs.workers import WorkerEndedError
 
 

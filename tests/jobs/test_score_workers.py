@@ -13,7 +13,6 @@ from small_feeds import write_feed
 from rerank.index.errors import MismatchError
 from rerank.index.records import shipped
 from rerank.jobs.files.places import place_of
-from rerank.jobs.scoring.answering import PooledAnswerer
 from rerank.jobs.workers import working
 
 
@@ -41,8 +40,8 @@ def test_two_workers_write_the_same_rows_in_the_same_order(run, tmp_path):
 )
 def test_a_worker_that_answers_with_another_model_ends_the_run(tmp_path, other, said):
     write_feed(tmp_path / "in.parquet", ["RTX 3080 10GB"])
-    with working(2, partial(answer_of, other)) as apply:
-        pooled = PooledAnswerer(EchoAnswerer(), apply)
+    pooled = EchoAnswerer()
+    with working(2, partial(answer_of, other)) as pooled.pool:
         with pytest.raises(MismatchError, match=said):
             score_all(
                 str(tmp_path / "in.parquet"), place_of(tmp_path / "o.parquet"), answerer=pooled
