@@ -117,11 +117,8 @@ def _mention_rows(lexicon: Lexicon, readings: Sequence[TitleReading]) -> tuple[I
     mention = np.repeat(np.arange(len(flat)), repeats)
     within = np.arange(len(mention)) - np.repeat(np.cumsum(repeats) - repeats, repeats)
     model = members[offsets[key][mention] + within].astype(np.int64)
-
-    def mask(column: int) -> NDArray[np.uint64]:
-        return lexicon.mask_words(columns[column])[mention]
-
-    before, after, nearest, words = mask(2), mask(3), mask(7), mask(10)
+    masks = lexicon.mask_words([mask for column in (2, 3, 7, 10) for mask in columns[column]])
+    before, after, nearest, words = masks.reshape(4, len(flat), -1)[:, mention]
     prefixes = np.array(columns[4], np.uint64)[mention]
     glued, whole = np.array(columns[5])[mention], np.array(columns[6])[mention]
     own_before, own_after = lexicon.before_mask[model], lexicon.after_mask[model]

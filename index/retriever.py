@@ -46,6 +46,7 @@ class CandidateBatch:
     :param record: shape (rows,), row of each candidate in the registry.
     :param similarity: shape (rows,), cosine between listing and GPU, -1 to 1.
     :param shortlist: shape (rows,), the score that chose and ordered the candidates.
+    :param listing: shape (rows,), the listing each candidate belongs to.
     """
 
     readings: list[TitleReading]
@@ -54,11 +55,7 @@ class CandidateBatch:
     record: Ints
     similarity: Floats
     shortlist: Floats
-
-    @property
-    def listing(self) -> Ints:
-        """Shape (rows,): the listing each candidate belongs to."""
-        return np.repeat(np.arange(len(self.offsets) - 1), np.diff(self.offsets))
+    listing: Ints
 
 
 class Retriever:
@@ -118,6 +115,7 @@ class Retriever:
             record[kept],
             similarity[kept],
             shortlist[kept],
+            listing[kept],
         )
 
     def _similarity(self, queries: Floats, listing: Ints, record: Ints) -> Floats:

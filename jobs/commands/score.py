@@ -36,11 +36,11 @@ from rerank.jobs.scoring.run import (
     Engine,
     EngineKind,
     ProgressLine,
+    ScoreSummary,
     check_summary,
     run_scoring,
     write_summary,
 )
-from rerank.jobs.scoring.worker import ScoreSummary
 from rerank.jobs.workers import WorkerEndedError
 from rerank.workspace import Workspace
 

@@ -272,6 +272,7 @@ class Tally:
         self._rejects = self._reused = 0
         # kept files take no time: without them in either, the time left is told from the share
         self._bytes_left = self._bytes = sum(task.n_bytes for task in plan.tasks)
+        self._n_files = plan.n_files
         for error in plan.faults.values():
             self._say(f"Set aside: {error}")
 
@@ -292,7 +293,7 @@ class Tally:
                 min(1.0, max(0.0, done / max(self._bytes, 1))),
                 self._rows["scored"] + rows,
                 sum(self._files.values()),
-                self._plan.n_files,
+                self._n_files,
             )
         )
 

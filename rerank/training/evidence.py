@@ -230,6 +230,7 @@ def _without_truth(
         record=batch.record[kept],
         similarity=batch.similarity[kept],
         shortlist=batch.shortlist[kept],
+        listing=listing[kept],
         names=replace(
             names,
             listing=names.listing[named],

@@ -257,6 +257,7 @@ def shuffled(batch: CandidateBatch, seed: int) -> tuple[CandidateBatch, NDArray[
         record=batch.record[order],
         similarity=batch.similarity[order],
         shortlist=batch.shortlist[order],
+        listing=batch.listing[order],
     )
     return mixed, order
 
@@ -291,6 +292,7 @@ def without_candidates(
         record=batch.record[kept],
         similarity=batch.similarity[kept],
         shortlist=batch.shortlist[kept],
+        listing=batch.listing[kept],
     )
 
 

@@ -135,6 +135,7 @@ def test_a_batch_without_candidates_has_no_scores(scored, tmp_path):
         record=np.zeros(0, np.int64),
         similarity=np.zeros(0, np.float32),
         shortlist=np.zeros(0, np.float32),
+        listing=np.zeros(0, np.int64),
     )
     batch = RankingBatch([labelled[0].listing], empty, prepared.features[:0], preparer.table)
     found_scores = DualCandidateRanker.load(tmp_path / "model").judge(batch)
