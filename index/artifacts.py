@@ -27,19 +27,13 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from types import UnionType
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 from rerank.index.errors import FULL, ArtifactError
 
 MANIFEST = "manifest.json"
-_FIELD_TYPES: dict[str, type] = {
-    "kind": str,
-    "format_version": int,
-    "parameters": dict,
-    "libraries": dict,
-    "files": dict,
-    "fingerprint": str,
-}
+Record = TypeVar("Record")
 # <linux/fs.h> and <fcntl.h>; glibc has the call since 2.28
 _RENAME_EXCHANGE, _AT_FDCWD = 2, -100
 _CANNOT_EXCHANGE = (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP)
@@ -214,7 +208,7 @@ def read_manifest(folder: Path, *, kind: str, format_version: int, remedy: str) 
     if not folder.is_dir():
         raise ArtifactError(f"{folder}: no {kind} here; make one with `{remedy}`")
     try:
-        manifest = _parse(path.read_text(encoding="utf-8"))
+        manifest = typed_record(Manifest, json.loads(path.read_text(encoding="utf-8")))
     except FileNotFoundError:
         raise ArtifactError(
             f"{folder}: expected {MANIFEST}, found none: not a complete {kind}; run `{remedy}`"
@@ -232,26 +226,32 @@ def read_manifest(folder: Path, *, kind: str, format_version: int, remedy: str) 
     return manifest
 
 
-def _parse(text: str) -> Manifest:
-    """Read a manifest whose fields have their types.
+def typed_record(kind: type[Record], content: Any) -> Record:
+    """Return a dataclass of JSON values, each of the type that its field states.
 
-    :raises ValueError: if one has not.
-    :raises TypeError: if there are other fields than a manifest's.
+    pydantic would do this too, but takes longer to import than the rest of `rerank resolve` may.
+
+    :raises TypeError: if a field is unknown, missing or of another type.
     """
-    content = json.loads(text)
     if not isinstance(content, dict):
         raise TypeError(f"expected a JSON object, found {type(content).__name__}")
-    manifest = Manifest(**content)
-    for name, kind in _FIELD_TYPES.items():
-        value = getattr(manifest, name)
-        if not isinstance(value, kind):
-            raise TypeError(f"{name}: expected {kind.__name__}, found {value!r:.40}")
-    if not isinstance(manifest.seconds, float | int | None):
-        raise TypeError(f"seconds: expected a number, found {manifest.seconds!r:.40}")
-    odd = [name for name, digest in manifest.files.items() if not isinstance(digest, str)]
-    if odd:
-        raise TypeError(f"files: expected a sha256 for {odd[0]}, found {manifest.files[odd[0]]!r}")
-    return manifest
+    record = kind(**content)
+    for name, wanted in get_type_hints(kind).items():
+        _check_type(name, getattr(record, name), wanted)
+    return record
+
+
+def _check_type(name: str, value: Any, wanted: Any) -> None:
+    options = get_args(wanted) if isinstance(wanted, UnionType) else (wanted,)
+    kinds = [get_origin(each) or each for each in options]
+    if Any in kinds or (type(value) is int and float in kinds):  # JSON writes 3 for 3.0
+        return
+    if type(value) not in kinds:
+        expected = "a number" if kinds[0] is float else kinds[0].__name__
+        raise TypeError(f"{name}: expected {expected}, found {value!r:.40}")
+    if isinstance(value, dict):
+        for key, each in value.items():
+            _check_type(f"{name}: {key}", each, get_args(options[0])[1])
 
 
 def _verify(folder: Path, manifest: Manifest, remedy: str) -> None:

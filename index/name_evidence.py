@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -185,8 +186,11 @@ def _best_rows(listing: Ints, model: Ints, values: Floats) -> NameEvidence:
     return NameEvidence(listing[starts], model[starts], best)
 
 
-# Sizes of one model differ by 8 % at least; 1280 MB is written 1.25 and 1.28 GB.
-_SAME_SIZE = 0.02
+_SAME_SIZE = 0.02  # the closest sizes of one model, the H100's 94 and 96 GB, are 2.1 % apart
+_IN_MB_BELOW = 2.0
+
+
+_Sizes = NDArray[np.floating[Any]] | np.float32 | float
 
 
 def stated_sizes(readings: Sequence[TitleReading]) -> Floats:
@@ -203,9 +207,18 @@ def padded(rows: Sequence[Sequence[float]]) -> Floats:
     return out
 
 
-def same_size(stated: Floats, own: Floats | np.float32) -> NDArray[np.bool_]:
+def same_size(stated: _Sizes, own: _Sizes) -> NDArray[np.bool_]:
     """Return where a stated size is a GPU's own, within 2 % of it; NaN is no size."""
     return np.asarray(np.abs(stated - own) < _SAME_SIZE * own, np.bool_)
+
+
+def same_size_by_hand(written: float, own: float) -> bool:
+    """Return whether a size that a person wrote down is a GPU's own.
+
+    Old cards have sizes in MB, which people turn into GB by 1000 too: 1280 MB is 1.25 and 1.28.
+    """
+    in_thousands = written < _IN_MB_BELOW and same_size(written / 1.024, own)
+    return bool(same_size(written, own) or in_thousands)
 
 
 def agreement(agrees: NDArray[np.bool_], said: NDArray[np.bool_]) -> Floats:

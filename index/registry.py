@@ -19,7 +19,7 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -190,42 +190,39 @@ def texts(value: Any) -> tuple[str, ...]:
     return (str(value),)
 
 
-def vendor_faults(vendor: Any) -> list[str]:
-    """Return what is wrong with a chip vendor."""
-    if vendor in VENDORS:
-        return []
-    return [f"vendor must be one of {', '.join(VENDORS)}, got {vendor!r}"]
+_RULES: dict[str, tuple[Callable[[Any], object], str]] = {
+    "memory_gb": (lambda gb: 0 < gb < _MOST_MEMORY_GB, "be above 0 and in GB"),
+    "release_year": (
+        lambda year: type(year) is int and year in _YEARS,  # not True
+        f"be {_YEARS[0]}-{_YEARS[-1]}",
+    ),
+    "vendor": (lambda vendor: vendor in VENDORS, f"be one of {', '.join(VENDORS)}"),
+    "model": (squash, "hold letters or digits"),
+    "form_factor": (lambda form: form in FORM_FACTORS, f"be one of {', '.join(FORM_FACTORS)}"),
+    "alias": (squash, "hold letters or digits"),
+}
 
 
-def name_faults(name: str, what: str) -> list[str]:
-    """Return what is wrong with a name in the column or key ``what``."""
-    return [] if squash(name) else [f"{what} must hold letters or digits, got {name!r}"]
+def faults_of(fields: Mapping[str, Any], **called: str) -> list[str]:
+    """Return what is wrong with fields of a record, those that are there.
+
+    :param called: what the source calls a field, where not by its name.
+    """
+    aliases = [*fields.get("aliases", ()), *fields.get("part_numbers", ())]
+    return [
+        f"{called.get(name, name)} must {words}, got {value!r}"
+        for name, (sound, words) in _RULES.items()
+        for value in (aliases if name == "alias" else [fields[name]] if name in fields else [])
+        if not sound(value)
+    ]
 
 
-def year_faults(year: Any, what: str) -> list[str]:
-    """Return what is wrong with a release year."""
-    if type(year) is int and year in _YEARS:  # not True
-        return []
-    return [f"{what} must be {_YEARS[0]}-{_YEARS[-1]}, got {year!r}"]
-
-
-def memory_faults(memory_gb: float) -> list[str]:
-    """Return what is wrong with a memory size."""
-    if 0 < memory_gb < _MOST_MEMORY_GB:
-        return []
-    return [f"memory_gb must be above 0 and in GB, got {memory_gb!r}"]
-
-
-def form_faults(form: Any) -> list[str]:
-    """Return what is wrong with a form factor."""
-    if form in FORM_FACTORS:
-        return []
-    return [f"form_factor must be one of {', '.join(FORM_FACTORS)}, got {form!r}"]
-
-
-def alias_faults(aliases: Sequence[str]) -> list[str]:
-    """Return what is wrong with aliases and part numbers, other models left aside."""
-    return [fault for alias in aliases for fault in name_faults(alias, "alias")]
+def _record(fields: dict[str, Any]) -> GpuRecord:
+    """Return the record of fields without faults; gpu_id may be lacking."""
+    slug = {name: fields[name] for name in ("memory_gb", "memory_type", "form_factor")}
+    return GpuRecord(
+        **{**fields, "gpu_id": fields.get("gpu_id") or gpu_slug(fields["model"], **slug)}
+    )
 
 
 REQUIRED_COLUMNS = ("model", "vendor", "memory_gb", "memory_type")
@@ -240,6 +237,9 @@ TABLE_COLUMNS = (
     "aliases",
     "part_numbers",
 )
+
+_NUMBERS = ("memory_gb", "release_year")
+_LISTS = ("codenames", "aliases", "part_numbers")
 
 Row = dict[str, Any]
 Cells = Generator[tuple[str, Sequence[Any]], None, None]  # with their place; column names first
@@ -257,14 +257,8 @@ def read_table(path: Path, reading: RegistryReading) -> None:
             return
         for place, cells in source:
             if len(cells) > len(columns):
-                reading.blame(
-                    place,
-                    [
-                        f"{len(cells)} cells, expected {len(columns)}: "
-                        f"{cells[len(columns)]!r:.40} is "
-                        "in no column"
-                    ],
-                )
+                stray = f"{cells[len(columns)]!r:.40} is in no column"
+                reading.blame(place, [f"{len(cells)} cells, expected {len(columns)}: {stray}"])
             _read_row(dict(zip(columns, map(_cell, cells), strict=False)), place, reading)
 
 
@@ -302,75 +296,30 @@ def _check_columns(columns: list[str], path: Path, reading: RegistryReading) -> 
 
 
 def _read_row(row: Row, place: str, reading: RegistryReading) -> None:
-    faults, record = _row_faults(row), _record(row)
+    given = {name: value for name, value in row.items() if value is not None}
+    missing = [name for name in REQUIRED_COLUMNS if name not in given]
+    faults = [f"missing {', '.join(missing)}"] if missing else []
+    fields: dict[str, Any] = {
+        name: texts(given.get(name)) if name in _LISTS else _text(given[name])
+        for name in TABLE_COLUMNS
+        if name in given or name in _LISTS
+    }
+    fields.setdefault("form_factor", DEFAULT_FORM_FACTOR)
+    for name in _NUMBERS:
+        try:
+            fields |= {name: float(given[name])} if name in given else {}
+        except (TypeError, ValueError, OverflowError):
+            del fields[name]
+            faults.append(f"{name} must be a number, got {given[name]!r:.40}")
+    year = fields.pop("release_year", 0)
+    if year:  # 0 says that it is not known; pandas makes 2020.0 of years where one is missing
+        fields["release_year"] = int(year) if year.is_integer() else year
+    faults += faults_of(fields)
     reading.blame(place, faults)
-    if record is not None:
-        reading.add(record, place)
-
-
-def _row_faults(row: Row) -> list[str]:
-    empty = [name for name in REQUIRED_COLUMNS if row.get(name) is None]
-    faults = [f"missing {', '.join(empty)}"] if empty else []
-    if row.get("memory_gb") is not None:
-        faults += _memory_faults(row)
-    if row.get("release_year") is not None:
-        faults += _release_year_faults(row)
-    if row.get("vendor") is not None:
-        faults += vendor_faults(row["vendor"])
-    if row.get("model") is not None:
-        faults += name_faults(_text(row["model"]), "model")
-    faults += form_faults(row.get("form_factor") or DEFAULT_FORM_FACTOR)
-    return faults + alias_faults([*texts(row.get("aliases")), *texts(row.get("part_numbers"))])
-
-
-def _record(row: Row) -> GpuRecord | None:
-    """Return the record of a row, None if it lacks what makes one."""
-    model, memory_type = _text(row.get("model")), _text(row.get("memory_type"))
-    memory_gb, year = _number(row.get("memory_gb")), _number(row.get("release_year"))
-    if name_faults(model, "model") or not memory_type or not memory_gb or memory_faults(memory_gb):
-        return None
-    form = _text(row.get("form_factor")) or DEFAULT_FORM_FACTOR
-    return GpuRecord(
-        gpu_id=_text(row.get("gpu_id"))
-        or gpu_slug(model, memory_gb=memory_gb, memory_type=memory_type, form_factor=form),
-        model=model,
-        vendor=_text(row.get("vendor")),
-        line=_text(row.get("line")),
-        generation=_text(row.get("generation")),
-        memory_gb=memory_gb,
-        memory_type=memory_type,
-        form_factor=form,
-        release_year=int(year) if year and math.isfinite(year) else 0,
-        codenames=texts(row.get("codenames")),
-        aliases=texts(row.get("aliases")),
-        part_numbers=texts(row.get("part_numbers")),
-    )
-
-
-def _memory_faults(row: Row) -> list[str]:
-    memory_gb = _number(row["memory_gb"])
-    return _not_a_number(row, "memory_gb") if memory_gb is None else memory_faults(memory_gb)
-
-
-def _release_year_faults(row: Row) -> list[str]:
-    """Return what is wrong with a year that is given; 0 says that it is not known."""
-    year = _number(row["release_year"])
-    if year is None:
-        return _not_a_number(row, "release_year")
-    whole = math.isfinite(year) and year == int(year)
-    return year_faults(int(year) if whole else year, "release_year") if year else []
-
-
-def _not_a_number(row: Row, name: str) -> list[str]:
-    return [f"{name} must be a number, got {row[name]!r:.40}"]
-
-
-def _number(value: Any) -> float | None:
-    """Return a number, 2020.0 too: what pandas makes of years where one is missing."""
-    try:
-        return float(value)
-    except (TypeError, ValueError, OverflowError):
-        return None
+    made = {"vendor": "", "line": "", "generation": "", "release_year": 0, **fields}
+    needed = [made[name] for name in ("model", "memory_gb", "memory_type") if name in made]
+    if len(needed) == 3 and not faults_of({"model": made["model"], "memory_gb": made["memory_gb"]}):
+        reading.add(_record(made), place)
 
 
 def _cell(value: Any) -> Any:
@@ -428,7 +377,7 @@ def read_yaml(path: Path, reading: RegistryReading) -> None:
         reading.blame(f"{path}", ["expected the keys 'vendor' and 'families' (a list)"])
         return
     _check_keys(content, _FILE_KEYS, f"{path}", reading)
-    reading.blame(f"{path}", vendor_faults(content.get("vendor")))
+    reading.blame(f"{path}", faults_of({"vendor": content.get("vendor")}))
     for family in content["families"]:
         _read_family(family, str(content.get("vendor")), path, reading)
 
@@ -462,37 +411,34 @@ def _read_model(
 ) -> None:
     _check_keys(model, _MODEL_KEYS, place, reading, required=("name", "year", "variants"))
     name, year, variants = model.get("name"), model.get("year"), model.get("variants")
-    aliases, part_numbers = texts(model.get("aliases")), texts(model.get("part_numbers"))
-    if year is not None:
-        reading.blame(place, year_faults(year, "year"))
-    reading.blame(place, alias_faults([*aliases, *part_numbers]))
+    fields = {
+        "aliases": texts(model.get("aliases")),
+        "part_numbers": texts(model.get("part_numbers")),
+        **({} if year is None else {"release_year": year}),
+        **({"model": name} if isinstance(name, str) and name else {}),
+    }
+    faults = faults_of(fields, release_year="year", model="name")
+    if name not in (None, "") and not isinstance(name, str):
+        faults.append(f"name must be text, got {_shown(name)}")
     if variants not in (None, "") and not (isinstance(variants, list) and variants):
-        reading.blame(place, ["'variants' must be a list with at least one entry"])
+        faults.append("'variants' must be a list with at least one entry")
+    reading.blame(place, faults)
     memories = _read_variants(variants if isinstance(variants, list) else [], place, reading)
-    if name in (None, ""):
-        return
-    if not isinstance(name, str):
-        reading.blame(place, [f"name must be text, got {_shown(name)}"])
-        return
-    if faults := name_faults(name, "name"):
-        reading.blame(place, faults)
+    if not squash(str(fields.get("model", ""))):
         return
     for memory_gb, memory_type, form in memories:
-        record = GpuRecord(
-            gpu_id=gpu_slug(name, memory_gb=memory_gb, memory_type=memory_type, form_factor=form),
-            model=name,
-            vendor=vendor,
-            line=str(family.get("line", "")),
-            generation=str(family.get("generation", "")),
-            memory_gb=memory_gb,
-            memory_type=memory_type,
-            form_factor=form,
-            release_year=year if isinstance(year, int) else 0,
-            codenames=texts(model.get("chip")),
-            aliases=aliases,
-            part_numbers=part_numbers,
-        )
-        reading.add(record, place)
+        made = {
+            "release_year": 0,
+            **fields,
+            "vendor": vendor,
+            "line": str(family.get("line", "")),
+            "generation": str(family.get("generation", "")),
+            "memory_gb": memory_gb,
+            "memory_type": memory_type,
+            "form_factor": form,
+            "codenames": texts(model.get("chip")),
+        }
+        reading.add(_record(made), place)
 
 
 def _read_variants(
@@ -513,7 +459,7 @@ def _read_variants(
             )
             continue
         memory_gb = float(match[1]) / (1024 if match[2] == "MB" else 1)
-        faults = memory_faults(memory_gb)
+        faults = faults_of({"memory_gb": memory_gb})
         reading.blame(place, [f"variant {variant!r}: {fault}" for fault in faults])
         if not faults:
             read.append((memory_gb, match[3], form))

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from rerank.index.errors import InputError
 from rerank.index.lexicon import CodeFound, Lexicon, TitleReading
+from rerank.index.name_evidence import same_size
 from rerank.index.records import DEFAULT_FORM_FACTOR, Listing
 from rerank.index.text import normalise, runs
 from rerank.resolution import Resolution, ScoredCandidate
@@ -273,8 +274,6 @@ def _codes(values: Sequence[str]) -> Ints:
     return np.array([places.setdefault(value, len(places)) for value in values], np.int64)
 
 
-# Two sizes are the same memory within this share: 11 GB is sold as 11.0 and as 11,264 MB.
-_SAME_MEMORY = 0.02
 _NUMBER_AND_LETTERS = re.compile(r"\b(\d{3,})([A-Za-z]+)\b")
 _LEFT_OUT = frozenset(["GeForce", "Radeon"])  # sellers leave them out: that is no evidence
 _FORM_WORDS = {
@@ -361,14 +360,10 @@ def _memory(
     if not stated:
         sizes = {sibling.memory_gb for sibling in siblings if sibling.model == candidate.model}
         return "memory unsaid" if len(sizes) > 1 else ""
-    if any(_same(candidate.memory_gb, size) for size in stated):
-        alike = all(_same(candidate.memory_gb, sibling.memory_gb) for sibling in siblings)
+    if any(same_size(size, candidate.memory_gb) for size in stated):
+        alike = all(same_size(sibling.memory_gb, candidate.memory_gb) for sibling in siblings)
         return "" if alike else "memory as stated"
     return f"title states {' and '.join(f'{size:g}' for size in stated)} GB"
-
-
-def _same(one_gb: float, other_gb: float) -> bool:
-    return abs(one_gb - other_gb) < _SAME_MEMORY * max(one_gb, other_gb)
 
 
 def _form(

@@ -12,14 +12,13 @@ from numpy.typing import NDArray
 
 from rerank.evaluation.gold import GoldKind, GoldListing, canonical_key
 from rerank.evaluation.metrics import TOP_GRADE
+from rerank.index.name_evidence import same_size_by_hand
 from rerank.resolution import Decision, Resolution, ScoredCandidate
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 
 GRADED_PLACES = 10
-# The closest sizes of one model differ by 8 % (11 and 12 GB); 1280 MB is written 1.25 and 1.28.
-_MEMORY_TOLERANCE = 0.05
 
 
 class ErrorKind(Enum):
@@ -198,7 +197,7 @@ def _keys(gold: GoldListing) -> set[str]:
 
 def _memory_agrees(gold: GoldListing, candidate: ScoredCandidate) -> bool:
     wanted = gold.gold_memory_gb
-    return wanted is None or abs(candidate.memory_gb - wanted) <= _MEMORY_TOLERANCE * wanted
+    return wanted is None or same_size_by_hand(wanted, candidate.memory_gb)
 
 
 def _is_judged(gold: GoldListing) -> bool:

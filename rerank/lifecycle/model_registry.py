@@ -21,7 +21,14 @@ from pathlib import Path
 from types import EllipsisType
 from typing import Any
 
-from rerank.index.artifacts import MANIFEST, Manifest, locked, read_manifest, writing_folder
+from rerank.index.artifacts import (
+    MANIFEST,
+    Manifest,
+    locked,
+    read_manifest,
+    typed_record,
+    writing_folder,
+)
 from rerank.index.errors import (
     ArtifactError,
     InputError,
@@ -560,17 +567,6 @@ _COLUMNS = (
 )
 
 
-_TYPES = {
-    "id": str,
-    "generation": int,
-    "action": str,
-    "alias": str,
-    "who": str,
-    "why": str,
-    "forced": bool,
-    "gates": list,
-    "metrics": dict,
-}
 _PLAIN_COLUMNS = ("generation", "action", "alias", "who", "why", "forced")
 
 
@@ -615,12 +611,10 @@ class Transition:
         :raises ArtifactError: if it is something else.
         """
         try:
-            plain = {name: value for name, value in content.items() if name not in ("from", "to")}
-            found = cls(**plain, before=_named(content["from"]), to=_named(content["to"]))
+            plain = {name: value for name, value in content.items() if name != "from"}
+            named = {"before": _named(content["from"]), "to": _named(content["to"])}
+            found = typed_record(cls, {**plain, **named})
             _moment(found.at)
-            odd = [name for name, kind in _TYPES.items() if type(getattr(found, name)) is not kind]
-            if odd:
-                raise TypeError(f"{odd[0]}: found {getattr(found, odd[0])!r:.40}")
         except (KeyError, TypeError, ValueError, AttributeError) as exc:
             raise ArtifactError(
                 f"transition: expected the last change, found something else "

@@ -18,7 +18,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from rerank.index.artifacts import write_json, writing_file
+from rerank.index.artifacts import typed_record, write_json, writing_file
 from rerank.index.errors import DISTRIBUTION, ArtifactError, InputError, os_error_text
 from rerank.index.records import shipped
 
@@ -33,21 +33,6 @@ MISSING_VALUES = "never NaN: 0 where a listing says nothing, -1 where a title na
 """What features hold where nothing is known; what is trained by one rule serves by no other."""
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_+-]{0,63}", re.ASCII)
-_FIELD_TYPES: dict[str, tuple[type, ...]] = {
-    "kind": (str,),
-    "version": (str,),
-    "created_at": (str,),
-    "created_by": (str,),
-    "code_version": (str, type(None)),
-    "parent": (str, type(None)),
-    "parameters": (dict,),
-    "data": (dict,),
-    "feature_schema": (dict,),
-    "metrics": (dict,),
-    "files": (dict,),
-    "reference": (dict, type(None)),
-    "distribution": (dict, type(None)),
-}
 
 
 class VersionRef(NamedTuple):
@@ -137,10 +122,7 @@ class VersionCard:
             found = content.pop("sha256")
             if found != (expected := _digest(content)):
                 raise ValueError(f"expected sha256 {expected[:12]}, found {found!r:.20}")
-            card = cls(**content)
-            for name, kinds in _FIELD_TYPES.items():
-                if not isinstance(value := getattr(card, name), kinds):
-                    raise TypeError(f"{name}: found {value!r:.40}")
+            return typed_record(cls, content)
         except FileNotFoundError:
             return None
         except OSError as exc:
@@ -150,7 +132,6 @@ class VersionCard:
                 f"{path}: damaged card ({exc}); the version may be sound, but nothing says what "
                 "it was made from: train it again, or restore this file"
             ) from exc
-        return card
 
 
 def feature_schema(names: Mapping[str, Sequence[str]]) -> dict[str, Any]:

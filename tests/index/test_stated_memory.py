@@ -6,7 +6,13 @@ import numpy as np
 import pytest
 
 from rerank.index.lexicon import Lexicon
-from rerank.index.name_evidence import memory_agreement, padded, same_size, stated_sizes
+from rerank.index.name_evidence import (
+    memory_agreement,
+    padded,
+    same_size,
+    same_size_by_hand,
+    stated_sizes,
+)
 from rerank.index.records import GpuRecord
 
 
@@ -21,10 +27,26 @@ def test_memory_agreement(tiny_registry: list[GpuRecord]) -> None:
 
 @pytest.mark.parametrize(
     ("stated", "own", "expected"),
-    [(8, 8, True), (1.25, 1.28, False), (12, 11, False), (7.9, 8, True), (np.nan, 8, False)],
+    [
+        (8, 8, True),
+        (1.25, 1.28, False),
+        (94, 96, False),
+        (96, 94, False),
+        (12, 11, False),
+        (7.9, 8, True),
+        (np.nan, 8, False),
+    ],
 )
 def test_sizes_are_the_same_within_two_percent(stated: float, own: float, expected: bool) -> None:
     assert same_size(np.float32([stated]), np.float32(own)).tolist() == [expected]
+
+
+@pytest.mark.parametrize(
+    ("written", "own", "expected"),
+    [(1.28, 1.25, True), (0.512, 0.5, True), (1.25, 1.25, True), (96, 94, False), (94, 96, False)],
+)
+def test_people_turn_mb_into_gb_by_1000_too(written: float, own: float, expected: bool) -> None:
+    assert same_size_by_hand(written, own) is expected
 
 
 def test_ragged_rows_are_filled_with_nan() -> None:

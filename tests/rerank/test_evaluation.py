@@ -229,6 +229,7 @@ def test_variants_and_spellings_of_a_model_count_once():
         (1.28, "", card("RTX A2000", 1.25), 2),
         (0.5, "", card("RTX A2000", 0.25), 1),
         (12, "", card("RTX A2000", 11), 1),
+        (94, "", card("RTX A2000", 96), 1),
         (None, "mobile", card("RTX A2000", 6, "mobile"), 2),
         (None, "MOBILE", card("RTX A2000", 6, "mobile"), 2),
         (None, "mobile", card("RTX A2000", 6, "PCIe"), 1),
