@@ -42,7 +42,7 @@ from rerank.jobs.tables import table
 from rerank.jobs.training import scaled
 from rerank.model import MODEL_FORMAT, MODEL_REMEDY, RerankModel, ranker_in
 from rerank.rankers.dual import DUAL_FORMAT, DUAL_KIND, DUAL_REMEDY, FILES
-from rerank.rankers.kinds import RankerFolder, RankerKind
+from rerank.rankers.kinds import RankerFolder, RankerKind, ranker_kinds
 from rerank.rankers.pairwise import PairwiseLayout, heuristic_candidate_scores, read_ranker
 from rerank.ranking import RankingBatch
 from rerank.resolution import Decision
@@ -400,7 +400,7 @@ def entrants_of(
     """
     own = [
         workspace.model_of(kind)
-        for kind in _LABELS
+        for kind in ranker_kinds()
         if kind is RankerKind.LTR or workspace.served_folder(kind).is_dir()
     ]
     named = [*((folder, "") for folder in own), *((also[name], name) for name in also)]
@@ -424,8 +424,9 @@ def _orderings() -> Iterator[Entrant]:
 
 def _served(name: str, model: RerankModel, costs: RankerCosts) -> Entrant:
     """Return a ranker that serves, by what it is if it has no name."""
-    name = name or f"{_LABELS[costs.kind]} {costs.variant}".rstrip()
-    words = f"{_WORDS[costs.kind]}{f', {costs.variant}' if costs.variant else ''}"
+    name = name or f"{_LABELS.get(costs.kind, costs.kind)} {costs.variant}".rstrip()
+    words = _WORDS.get(costs.kind, "of an installed package")
+    words += f", {costs.variant}" if costs.variant else ""
     return Entrant(
         Competitor(name, model.ranker, model),
         words,
@@ -707,6 +708,8 @@ def _of_folder(ranker: RankerFolder) -> tuple[list[Path], float | None, str]:
             folder, kind=DUAL_KIND, format_version=DUAL_FORMAT, remedy=DUAL_REMEDY
         )
         return [folder / name for name in FILES], manifest.seconds, ""
+    if ranker.kind is not RankerKind.CROSS_ENCODER:
+        return [path for path in folder.rglob("*") if path.is_file()], None, ""
     manifest = read_manifest(
         folder,
         kind=CROSS_ENCODER_KIND,

@@ -14,7 +14,7 @@ import click
 
 from rerank.index.errors import ArtifactError, require
 from rerank.index.records import N_CANDIDATES, shipped
-from rerank.rankers.kinds import RankerKind
+from rerank.rankers.kinds import RankerKind, ranker_kinds
 from rerank.workspace import DEFAULT_HOME
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
@@ -74,7 +74,7 @@ candidate_set_option: Decorator = click.option(
 
 _ranker_option: Decorator = click.option(
     "--ranker",
-    type=click.Choice([kind.value for kind in RankerKind]),
+    type=click.Choice([kind.value for kind in ranker_kinds()]),
     callback=lambda context, parameter, value: None if value is None else RankerKind(value),
     help="What orders the candidates: the newest version of this ranker; default: the champion of "
     "`rerank models`.",

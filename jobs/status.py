@@ -36,7 +36,7 @@ from rerank.jobs.training import train_workspace_model
 from rerank.lifecycle.model_registry import verified_manifest
 from rerank.lifecycle.versions import VersionRef
 from rerank.model import MODEL_FORMAT, ranker_in
-from rerank.rankers.kinds import RankerFolder, RankerKind
+from rerank.rankers.kinds import RankerFolder, RankerKind, ranker_kinds
 from rerank.rankers.pairs import PairItem
 from rerank.rankers.pairwise import PairwiseCandidateRanker, PairwiseRanker, TrainedScorer
 from rerank.ranking import RankingBatch
@@ -140,7 +140,7 @@ def _ranker_in(workspace: Workspace, ref: VersionRef) -> dict[str, Any]:
 def _served(workspace: Workspace) -> dict[str, str]:
     """Return the version of each ranker that `rerank train-decision` made serve, by kind."""
     versions = {}
-    for kind in (kind for kind in RankerKind if kind is not RankerKind.LTR):
+    for kind in (kind for kind in ranker_kinds() if kind is not RankerKind.LTR):
         if workspace.served_folder(kind).is_dir():
             versions[kind.value] = read_manifest(
                 workspace.model_of(kind),
@@ -250,7 +250,7 @@ class SmokeTest:
         """Return what `--ranker` and `--cascade` can choose here."""
         kinds = [
             kind
-            for kind in RankerKind
+            for kind in ranker_kinds()
             if kind is not RankerKind.LTR and self._workspace.served_folder(kind).is_dir()
         ]
         pieces: dict[str, Callable[[], tuple[str, str]]] = {

@@ -183,7 +183,7 @@ def train_workspace_decision(
     if not trained.folder.is_dir():
         raise ArtifactError(
             f"{trained.folder}: no trained {trained.kind.value} ranker here; make one with "
-            f"`rerank train-{trained.kind.value}`, or name its folder with --from"
+            f"{trained.kind.maker}, or name its folder with --from"
         )
     retriever, manifest = open_retriever(workspace)
     cues = CueReader.load(shipped("cues.yaml"))

@@ -115,7 +115,7 @@ class Workspace:
             RankerKind.DUAL: self.dual_folder / "model",
             RankerKind.CROSS_ENCODER: self.cross_encoder_folder,
         }
-        return RankerFolder(kind, folders[kind])
+        return RankerFolder(kind, folders.get(kind, self.models_folder / kind.value))
 
     def serving_versions(self, kind: RankerKind | None = None) -> list[VersionRef]:
         """Return what is to serve, best first: what follows serves if what precedes is damaged.
@@ -134,7 +134,7 @@ class Workspace:
         if named is None:
             raise ArtifactError(
                 f"{self.versions_folder(kind.value)}: no {kind.value} ranker serves here; train "
-                f"one with `rerank train-{kind.value}`, then what decides on its scores with "
+                f"one with {kind.maker}, then what decides on its scores with "
                 f"`rerank train-decision {kind.value}`"
             )
         return [named]

@@ -41,7 +41,7 @@ from rerank.jobs.training import (
     write_synthetic,
 )
 from rerank.rankers.dual_experiment import check_output, train_dual
-from rerank.rankers.kinds import RankerFolder, RankerKind
+from rerank.rankers.kinds import RankerFolder, RankerKind, ranker_kinds
 from rerank.rankers.pairs import DEFAULT_BAD_SHARE
 from rerank.rankers.pairwise import DEFAULT_NAME, TrainingPlan
 from rerank.rankers.parameters import DualConfig, Loss, PairwiseParameters, with_bounds
@@ -104,7 +104,7 @@ def train_cross_encoder_command(
     )
 
 
-_KINDS = [kind.value for kind in RankerKind if kind is not RankerKind.LTR]
+_KINDS = [kind.value for kind in ranker_kinds() if kind is not RankerKind.LTR]
 
 
 @click.command("train-decision")

@@ -21,9 +21,10 @@ from typing import Any, NamedTuple
 from rerank.index.artifacts import typed_record, write_json, writing_file
 from rerank.index.errors import DISTRIBUTION, ArtifactError, InputError, os_error_text
 from rerank.index.records import shipped
+from rerank.rankers.kinds import ranker_kinds
 
 CARD = "version.json"
-DECISION_KINDS = ("ltr", "pairwise", "dual", "cross-encoder")
+DECISION_KINDS = tuple(kind.value for kind in ranker_kinds())
 """Kinds of which a version decides by itself: a ranker with all that was made on its scores."""
 KINDS = (*DECISION_KINDS, "index", "embedder")
 SHIPPED = "shipped"
