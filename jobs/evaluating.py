@@ -700,7 +700,7 @@ def _of_folder(ranker: RankerFolder) -> tuple[list[Path], float | None, str]:
     folder = ranker.folder
     if ranker.kind is RankerKind.PAIRWISE:
         stored = read_ranker(folder)
-        layout = PairwiseLayout(stored.name)
+        layout = PairwiseLayout.of(stored.name)
         files = [folder / layout.scorer, folder / layout.metadata]
         return files, stored.metadata.get("training_time"), ""
     if ranker.kind is RankerKind.DUAL:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -62,19 +62,43 @@ class DualScores:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class DualModel:
-    """A trained ensemble with its calibrators.
+class DualEnsemble:
+    """A trained ensemble with its calibrators, as it serves.
 
+    :param network: of ``onnx``; its outputs are the `HEADS`, each of shape (members, candidates).
     :param conflict_calibrator: from the members' mean log-odds of a conflict.
     :param error_calibrator: from `doubt_of_first` to the chance of an error.
     """
 
-    schema: InputSchema
-    label: DualLabel
     onnx: bytes
     network: OnnxNetwork
     conflict_calibrator: Calibrator
     error_calibrator: Calibrator
+
+    def score(self, inputs: Inputs, offsets: Ints) -> DualScores:
+        """Score rows of inputs in one call of ONNX Runtime.
+
+        :param inputs: shape (candidates, inputs), NaN where missing.
+        :param offsets: shape (queries + 1,), rows of each query.
+        """
+        scores, log_odds = self.network.outputs(inputs)
+        centred = centred_on_query(scores, offsets)
+        doubt = doubt_of_first(centred, offsets)
+        return DualScores(
+            centred.mean(axis=0),
+            self.conflict_calibrator(log_odds.mean(axis=0, dtype=np.float64)),
+            doubt,
+            np.where(np.diff(offsets) > 0, self.error_calibrator(doubt), 1.0),
+        )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class DualModel:
+    """A trained ensemble with what it reads and was taught."""
+
+    schema: InputSchema
+    label: DualLabel
+    ensemble: DualEnsemble
     config: DualConfig
     version: str = ""
 
@@ -83,17 +107,7 @@ class DualModel:
 
         :raises InputError: if a feature or an embedding is lacking or of another width.
         """
-        return self.score_inputs(self.schema.compute(scored), scored.offsets)
-
-    def score_inputs(self, inputs: Inputs, offsets: Ints) -> DualScores:
-        """Score rows of inputs in one call of ONNX Runtime.
-
-        :param inputs: shape (candidates, len(schema.inputs)), NaN where missing.
-        :param offsets: shape (queries + 1,), rows of each query.
-        """
-        return scores_of(
-            self.network.outputs(inputs), offsets, self.conflict_calibrator, self.error_calibrator
-        )
+        return self.ensemble.score(self.schema.compute(scored), scored.offsets)
 
     @classmethod
     def load(cls, folder: Path) -> DualModel:
@@ -109,14 +123,16 @@ class DualModel:
             raise ArtifactError(f"{folder}: lacks {', '.join(absent)}; run `{DUAL_REMEDY}`")
         onnx = (folder / "ensemble.onnx").read_bytes()
         knots = json.loads((folder / "calibrators.json").read_text(encoding="utf-8"))
+        calibrators = (
+            Calibrator(tuple(knots[of]["log_odds"]), tuple(knots[of]["probability"]))
+            for of in ("conflict", "error")
+        )
         own = manifest.parameters
+        ranges = {name: (low, high) for name, (low, high) in own["label"]["ranges"].items()}
         return cls(
             schema=InputSchema.from_dict(own["schema"]),
-            label=_label_of(own["label"]),
-            onnx=onnx,
-            network=served(onnx, str(folder / "ensemble.onnx")),
-            conflict_calibrator=_calibrator_of(knots["conflict"]),
-            error_calibrator=_calibrator_of(knots["error"]),
+            label=DualLabel(own["label"]["compliance_weight"], ranges),
+            ensemble=DualEnsemble(onnx, served(onnx, str(folder / "ensemble.onnx")), *calibrators),
             config=settings_of(DualConfig, own["config"], where=f"{folder}: config"),
             version=manifest.fingerprint,
         )
@@ -130,10 +146,10 @@ class DualModel:
         :param seconds: that training took.
         """
         with writing_folder(folder) as draft:
-            (draft / "ensemble.onnx").write_bytes(self.onnx)
+            (draft / "ensemble.onnx").write_bytes(self.ensemble.onnx)
             knots = {
-                "conflict": asdict(self.conflict_calibrator),
-                "error": asdict(self.error_calibrator),
+                "conflict": asdict(self.ensemble.conflict_calibrator),
+                "error": asdict(self.ensemble.error_calibrator),
             }
             text = json.dumps(knots, indent=1)
             (draft / "calibrators.json").write_text(text + "\n", encoding="utf-8")
@@ -164,24 +180,6 @@ def served(onnx: bytes, where: str) -> OnnxNetwork:
     return OnnxNetwork(onnx, where=where, remedy=DUAL_REMEDY)
 
 
-def scores_of(
-    outputs: Sequence[Inputs],
-    offsets: Ints,
-    conflict_calibrator: Calibrator,
-    error_calibrator: Calibrator,
-) -> DualScores:
-    """Put the members' outputs together.
-
-    :param outputs: of the `HEADS`, each of shape (members, candidates).
-    """
-    scores, log_odds = outputs
-    centred = centred_on_query(scores, offsets)
-    conflict = conflict_calibrator(log_odds.mean(axis=0, dtype=np.float64))
-    doubt = doubt_of_first(centred, offsets)
-    error = np.where(np.diff(offsets) > 0, error_calibrator(doubt), 1.0)
-    return DualScores(centred.mean(axis=0), conflict, doubt, error)
-
-
 def centred_on_query(scores: NDArray[np.floating[Any]], offsets: Ints) -> Doubles:
     """Return scores of shape (members, candidates) less each member's mean over the query.
 
@@ -193,15 +191,6 @@ def centred_on_query(scores: NDArray[np.floating[Any]], offsets: Ints) -> Double
     values = scores.astype(np.float64)
     sums = np.stack([np.bincount(query, own, len(sizes)) for own in values])
     return np.asarray(values - (sums / np.maximum(sizes, 1))[:, query], np.float64)
-
-
-def _label_of(content: Mapping[str, Any]) -> DualLabel:
-    ranges = {name: (low, high) for name, (low, high) in content["ranges"].items()}
-    return DualLabel(content["compliance_weight"], ranges)
-
-
-def _calibrator_of(content: Mapping[str, Any]) -> Calibrator:
-    return Calibrator(tuple(content["log_odds"]), tuple(content["probability"]))
 
 
 Floats = NDArray[np.float32]
@@ -220,7 +209,7 @@ class DualCandidateRanker:
     """
 
     def __init__(self, model: DualModel) -> None:
-        self._model = model
+        self._ensemble = model.ensemble
         self._columns = [_reader(each.name) for each in model.schema.inputs]
 
     @classmethod
@@ -240,7 +229,7 @@ class DualCandidateRanker:
         inputs = np.empty((len(batch.features), len(self._columns)), np.float32)
         for at, read in enumerate(self._columns):
             inputs[:, at] = read(batch)
-        return self._model.score_inputs(inputs, batch.candidates.offsets)
+        return self._ensemble.score(inputs, batch.candidates.offsets)
 
 
 def _reader(name: str) -> Callable[[RankingBatch], Floats]:

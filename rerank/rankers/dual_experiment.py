@@ -41,13 +41,13 @@ from rerank.rankers.dual import (
     DUAL_KIND,
     HEADS,
     NO_ROW,
+    DualEnsemble,
     DualModel,
     DualScores,
     centred_on_query,
     first_rows,
     in_places,
     ranked_rows,
-    scores_of,
     served,
 )
 from rerank.rankers.inputs import (
@@ -59,7 +59,7 @@ from rerank.rankers.inputs import (
     Scaling,
     doubt_of_first,
 )
-from rerank.rankers.networks import LabelledRows, Network, OnnxNetwork, exported, fit_queries
+from rerank.rankers.networks import LabelledRows, Network, exported, fit_queries
 from rerank.rankers.parameters import DualConfig, NetworkSettings, TrainingSettings
 from rerank.rankers.scored import ReadLines, ScoredSet, SplitSet, split_by_canonical_id
 from rerank.settings import as_content
@@ -67,7 +67,6 @@ from rerank.settings import as_content
 Progress = Callable[[str, float], None]
 
 MODEL_FOLDER, REPORT = "model", "report.json"
-RERANKER = "reranker"
 
 
 def train_dual(
@@ -98,7 +97,8 @@ def train_dual(
     resamplings = Resamplings.draw(
         data.splits.test, seed=config.seed, samples=config.evaluation.samples
     )
-    model = _model_of(data, config, steps[-1])
+    last = steps[-1].system
+    model = DualModel(data.schema, data.label, last.ensemble, config)
     report = {
         "seed": config.seed,
         "samples": config.evaluation.samples,
@@ -111,7 +111,7 @@ def train_dual(
         "steps": ablation_report(steps, resamplings),
         **_of_model(model, data.splits.test, data.rows.test, resamplings),
     }
-    losses = [round(loss, 6) for loss in steps[-1].system.losses]
+    losses = [round(loss, 6) for loss in last.losses]
     seconds = time.perf_counter() - started  # with the steps of the ablation
     manifest = model.save(folder / MODEL_FOLDER, {"validation_losses": losses}, seconds=seconds)
     report["model_version"] = manifest.fingerprint
@@ -145,19 +145,19 @@ def evaluate_dual(
     """
     rows = rows_of(scored, model.schema, model.label)
     resamplings = Resamplings.draw(scored, seed=seed, samples=samples)
-    scores = model.score_inputs(rows.inputs, rows.offsets)
-    systems = {RERANKER: outcomes_of(scored, scores.score, rows.label, scores.conflict_probability)}
+    scores = model.ensemble.score(rows.inputs, rows.offsets)
+    systems = {FULL: outcomes_of(scored, scores.score, rows.label, scores.conflict_probability)}
     cosine = mean_cosine(model.schema, rows)
     if cosine is not None:
         systems = {EMBEDDING_ONLY: outcomes_of(scored, cosine, rows.label, None), **systems}
-    gains = gains_over(resamplings.queries, systems, baseline=next(iter(systems)))
+    labels = {EMBEDDING_ONLY: {"label": "cosine"}, FULL: {"label": "dual ranker"}}
     return {
         "seed": seed,
         "samples": samples,
         "model_version": model.version,
         "queries": scored.n_queries,
         "candidates": len(scored.candidate_id),
-        "steps": [_step(name, own, resamplings, gains) for name, own in systems.items()],
+        "steps": step_figures(systems, labels, resamplings),
         **_of_model(model, scored, rows, resamplings),
     }
 
@@ -177,19 +177,11 @@ def mean_cosine(schema: InputSchema, rows: LabelledRows) -> np.ndarray[Any, Any]
     return np.where(there.any(axis=1), sums / np.maximum(there.sum(axis=1), 1), -1.0)
 
 
-def _step(
-    name: str, outcomes: RankedOutcomes, resamplings: Resamplings, gains: dict[str, Any]
-) -> dict[str, Any]:
-    label = "cosine" if name == EMBEDDING_ONLY else "dual ranker"
-    figures = {key: figure.as_dict() for key, figure in resamplings.figures(outcomes).items()}
-    return {"name": name, "label": label, "metrics": figures, "gain": gains.get(name, {})}
-
-
 def _of_model(
     model: DualModel, scored: ScoredSet, rows: LabelledRows, resamplings: Resamplings
 ) -> dict[str, Any]:
     """Return what is told of the model alone: its doubt and its failures."""
-    scores = model.score_inputs(rows.inputs, rows.offsets)
+    scores = model.ensemble.score(rows.inputs, rows.offsets)
     outcomes = outcomes_of(scored, scores.score, rows.label, scores.conflict_probability)
     found = failures_of(scored, rows, model, scores)
     return {
@@ -197,21 +189,8 @@ def _of_model(
             resamplings.queries, scores.doubt, scores.error_probability, outcomes.error
         ),
         "failure_causes": causes(found),
-        "failures": [failure.as_dict() for failure in found],
+        "failures": found,
     }
-
-
-def _model_of(data: DualData, config: DualConfig, last: AblatedStep) -> DualModel:
-    system = last.system
-    return DualModel(
-        schema=data.schema,
-        label=data.label,
-        onnx=system.onnx,
-        network=system.network,
-        conflict_calibrator=system.conflict_calibrator,
-        error_calibrator=system.error_calibrator,
-        config=config,
-    )
 
 
 def _described(scored: ScoredSet, data: DualData) -> dict[str, Any]:
@@ -251,12 +230,11 @@ class OrderFault(Enum):
     EVIDENCE = "the chosen one complies less; a numeric feature speaks for it most"
 
 
-@dataclass(frozen=True, slots=True)
-class Deciding:
+class Deciding(NamedTuple):
     """An input that spoke for the chosen candidate.
 
-    :param chosen: its value there, None if missing; ``best`` the same of the best candidate.
-    :param effect: what the chosen one's score loses when it is given the best one's value.
+    ``chosen`` is its value there, None if missing, ``best`` the same of the best candidate;
+    ``effect`` is what the chosen one's score loses when it is given the best one's value.
     """
 
     name: str
@@ -265,44 +243,24 @@ class Deciding:
     effect: float
 
 
-@dataclass(frozen=True, slots=True)
-class DualFailure:
-    """A query whose first candidate is not the best."""
-
-    query_id: str
-    text: str
-    domain: str
-    cause: str
-    chosen: str | None
-    chosen_compliance: float | None
-    chosen_conflict: float | None
-    chosen_conflict_probability: float | None
-    best: str | None
-    best_compliance: float | None
-    error_probability: float
-    deciding: tuple[Deciding, ...]
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return plain values for JSON."""
-        return {**asdict(self), "deciding": [asdict(each) for each in self.deciding]}
-
-
 def failures_of(
     scored: ScoredSet, rows: LabelledRows, model: DualModel, scores: DualScores
-) -> list[DualFailure]:
-    """Describe every failure of a model on a set, the most certain errors first."""
+) -> list[dict[str, Any]]:
+    """Describe every query whose first candidate is not the best, the most certain errors first,
+    as plain values.
+    """
     wrong = np.flatnonzero(is_error(scored, scores.score, rows.label))
     first, best = first_rows(scored, scores.score), first_rows(scored, rows.label)
     found = [
         _failure(scored, rows, model, scores, (number, int(first[number]), int(best[number])))
         for number in wrong.tolist()
     ]
-    return sorted(found, key=lambda item: (item.error_probability, item.query_id))
+    return sorted(found, key=lambda item: (item["error_probability"], item["query_id"]))
 
 
-def causes(found: Iterable[DualFailure]) -> dict[str, int]:
+def causes(found: Iterable[Mapping[str, Any]]) -> dict[str, int]:
     """Count failures by cause, the most frequent first."""
-    counts = Counter(failure.cause for failure in found)
+    counts = Counter(failure["cause"] for failure in found)
     return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
 
 
@@ -312,35 +270,31 @@ def _failure(
     model: DualModel,
     scores: DualScores,
     at: tuple[int, int, int],
-) -> DualFailure:
+) -> dict[str, Any]:
     number, chosen, best = at
-    none = chosen == NO_ROW
-    deciding: Sequence[Deciding] = ()
-    if not none:
-        deciding = decided_by(
-            rows.inputs[chosen],
-            rows.inputs[best],
-            model.schema.inputs,
-            lambda inputs: model.network.outputs(inputs)[0].mean(axis=0),
-        )
-    probability = 0.0 if none else float(scores.conflict_probability[chosen])
-    conflicts = not none and rows.conflict[chosen] >= CONFLICT_FROM > rows.conflict[best]
-    pair = None if none else (rows.inputs[chosen], rows.inputs[best])
-    cause = _cause(pair, conflicts, probability, deciding, model.schema.inputs)
-    return DualFailure(
-        query_id=scored.query_id[number],
-        text=scored.text[number],
-        domain=scored.domain[number],
-        cause=cause.value,
-        chosen=None if none else scored.candidate_id[chosen],
-        chosen_compliance=None if none else rounded(float(scored.compliance[chosen])),
-        chosen_conflict=None if none else rounded(float(scored.conflict[chosen])),
-        chosen_conflict_probability=None if none else rounded(probability),
-        best=None if none else scored.candidate_id[best],
-        best_compliance=None if none else rounded(float(scored.compliance[best])),
-        error_probability=round(float(scores.error_probability[number]), 4),
-        deciding=tuple(deciding),
-    )
+    if chosen == NO_ROW:
+        cause, deciding = OrderFault.NO_CANDIDATES, list[Deciding]()
+    else:
+        cause, deciding = _cause(rows, model, float(scores.conflict_probability[chosen]), at)
+
+    def of(column: Floats, row: int) -> float | None:
+        return None if row == NO_ROW else rounded(float(column[row]))
+
+    ids = [None if row == NO_ROW else scored.candidate_id[row] for row in (chosen, best)]
+    return {
+        "query_id": scored.query_id[number],
+        "text": scored.text[number],
+        "domain": scored.domain[number],
+        "cause": cause.value,
+        "chosen": ids[0],
+        "chosen_compliance": of(scored.compliance, chosen),
+        "chosen_conflict": of(scored.conflict, chosen),
+        "chosen_conflict_probability": of(scores.conflict_probability, chosen),
+        "best": ids[1],
+        "best_compliance": of(scored.compliance, best),
+        "error_probability": rounded(float(scores.error_probability[number])),
+        "deciding": [each._asdict() for each in deciding],
+    }
 
 
 def decided_by(
@@ -372,25 +326,30 @@ def decided_by(
 
 
 def _cause(
-    pair: tuple[Row, Row] | None,
-    conflicts: bool,
-    probability: float,
-    deciding: Sequence[Deciding],
-    inputs: Sequence[Input],
-) -> OrderFault:
-    if pair is None:
-        return OrderFault.NO_CANDIDATES
-    chosen, best = pair
+    rows: LabelledRows, model: DualModel, probability: float, at: tuple[int, int, int]
+) -> tuple[OrderFault, list[Deciding]]:
+    """Return why a query's chosen row came before its best, and what decided."""
+    _, first, other = at
+    chosen, best = rows.inputs[first], rows.inputs[other]
+    deciding = decided_by(
+        chosen,
+        best,
+        model.schema.inputs,
+        lambda inputs: model.ensemble.network.outputs(inputs)[0].mean(axis=0),
+    )
+    embeddings = {each.name for each in model.schema.inputs if each.kind is InputKind.EMBEDDING}
     if np.allclose(chosen, best, rtol=0, atol=1e-7, equal_nan=True):
-        return OrderFault.NO_DIFFERENCE
-    if (np.isnan(best) & ~np.isnan(chosen)).any():
-        return OrderFault.MISSING
-    if conflicts:
+        cause = OrderFault.NO_DIFFERENCE
+    elif (np.isnan(best) & ~np.isnan(chosen)).any():
+        cause = OrderFault.MISSING
+    elif rows.conflict[first] >= CONFLICT_FROM > rows.conflict[other]:
         seen = probability >= CONFLICT_FROM
-        return OrderFault.CONFLICT_OUTWEIGHED if seen else OrderFault.CONFLICT_NOT_SEEN
-    embeddings = {each.name for each in inputs if each.kind is InputKind.EMBEDDING}
-    strongest = deciding[0].name if deciding else ""
-    return OrderFault.EMBEDDING if strongest in embeddings else OrderFault.EVIDENCE
+        cause = OrderFault.CONFLICT_OUTWEIGHED if seen else OrderFault.CONFLICT_NOT_SEEN
+    elif deciding and deciding[0].name in embeddings:
+        cause = OrderFault.EMBEDDING
+    else:
+        cause = OrderFault.EVIDENCE
+    return cause, deciding
 
 
 def _plain(value: float) -> float | None:
@@ -617,15 +576,11 @@ class FittedSystem:
 
     columns: NDArray[np.int64]
     losses: Sequence[float]
-    onnx: bytes
-    network: OnnxNetwork
-    conflict_calibrator: Calibrator
-    error_calibrator: Calibrator
+    ensemble: DualEnsemble
 
     def score(self, rows: LabelledRows) -> DualScores:
         """Score rows of all inputs, by ONNX Runtime as it will serve."""
-        outputs = self.network.outputs(rows.inputs[:, self.columns])
-        return scores_of(outputs, rows.offsets, self.conflict_calibrator, self.error_calibrator)
+        return self.ensemble.score(rows.inputs[:, self.columns], rows.offsets)
 
 
 def fit_system(
@@ -656,15 +611,13 @@ def fit_system(
     wrong = is_error(data.splits.validation, centred.mean(axis=0), validation.label)
     filled = np.diff(validation.offsets) > 0
     doubt = doubt_of_first(centred, validation.offsets)
+    mean_log_odds = log_odds.mean(axis=0, dtype=np.float64)
+    calibrators = (
+        _calibrator(mean_log_odds, validation.conflict >= CONFLICT_FROM),
+        _calibrator(doubt[filled], wrong[filled]),
+    )
     return FittedSystem(
-        columns=columns,
-        losses=fitted.validation_losses,
-        onnx=onnx,
-        network=serving,
-        conflict_calibrator=_calibrator(
-            log_odds.mean(axis=0, dtype=np.float64), validation.conflict >= CONFLICT_FROM
-        ),
-        error_calibrator=_calibrator(doubt[filled], wrong[filled]),
+        columns, fitted.validation_losses, DualEnsemble(onnx, serving, *calibrators)
     )
 
 
@@ -757,25 +710,33 @@ def run_steps(
 
 def ablation_report(steps: Sequence[AblatedStep], resamplings: Resamplings) -> list[dict[str, Any]]:
     """Return each step's figures, and its gains over the first step, as plain values."""
-    gains = gains_over(
-        resamplings.queries,
-        {each.step.name: each.outcomes for each in steps},
-        baseline=steps[0].step.name,
-    )
-    return [
-        {
-            "name": each.step.name,
+    described = {
+        each.step.name: {
             "label": each.step.label,
             "inputs": len(each.system.columns),
             "linear": each.step.linear,
             "epochs": len(each.system.losses),
-            "metrics": {
-                name: figure.as_dict()
-                for name, figure in resamplings.figures(each.outcomes).items()
-            },
-            "gain": gains.get(each.step.name, {}),
         }
         for each in steps
+    }
+    return step_figures({each.step.name: each.outcomes for each in steps}, described, resamplings)
+
+
+def step_figures(
+    systems: Mapping[str, RankedOutcomes],
+    described: Mapping[str, Mapping[str, Any]],
+    resamplings: Resamplings,
+) -> list[dict[str, Any]]:
+    """Return each system's figures, and its gains over the first one, as plain values."""
+    gains = gains_over(resamplings.queries, systems, baseline=next(iter(systems)))
+    return [
+        {
+            "name": name,
+            **described[name],
+            "metrics": {key: each.as_dict() for key, each in resamplings.figures(own).items()},
+            "gain": gains.get(name, {}),
+        }
+        for name, own in systems.items()
     ]
 
 

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -73,31 +73,15 @@ class Fitted:
     best_epoch: int
 
 
-class Lesson(Protocol):
-    """What a network is taught.
-
-    ``size``: how many examples there are, of which each step takes ``batch_size``.
-    ``rate_name``: what messages call the learning rate.
-    """
-
-    size: int
-    batch_size: int
-    rate_name: str
-
-    def loss(self, layers: Layers, examples: Any) -> Any:
-        """Return the mean loss of examples, by their numbers, with dropout."""
-
-    def validation(self, layers: Layers) -> list[float]:
-        """Return the loss on what is not taught, nothing if there is nothing."""
-
-
 def _fit(
-    lesson: Lesson,
+    lesson: _PairLesson | _QueryLesson,
     layers: Layers,
     settings: PairwiseParameters | TrainingSettings,
     progress: Progress,
 ) -> Fitted:
     """Teach layers until the validation loss has not fallen for ``patience`` epochs.
+
+    :param lesson: examples with their mean loss, and the loss on what is not taught.
 
     :raises InputError: if the loss is no longer a number.
     """

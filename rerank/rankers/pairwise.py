@@ -67,36 +67,21 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _SCORER = "_scorer"
 
 
-@dataclass(frozen=True, slots=True)
-class PairwiseLayout:
-    """The files of one ranker."""
+class PairwiseLayout(NamedTuple):
+    """The files of one ranker: state dict, graph of pairs, graph of single items, and what it is
+    and how good.
+    """
 
-    name: str
+    network: str
+    comparer: str
+    scorer: str
+    metadata: str
 
-    @property
-    def network(self) -> str:
-        """The state dict."""
-        return f"{self.name}.pth"
-
-    @property
-    def comparer(self) -> str:
-        """The graph of pairs."""
-        return f"{self.name}.onnx"
-
-    @property
-    def scorer(self) -> str:
-        """The graph of single items."""
-        return f"{self.name}{_SCORER}.onnx"
-
-    @property
-    def metadata(self) -> str:
-        """What it is and how good."""
-        return f"{self.name}_metadata.json"
-
-    @property
-    def files(self) -> tuple[str, ...]:
-        """All of them."""
-        return self.network, self.comparer, self.scorer, self.metadata
+    @classmethod
+    def of(cls, name: str) -> PairwiseLayout:
+        """Return the files of a ranker of this name."""
+        endings = (".pth", ".onnx", f"{_SCORER}.onnx", "_metadata.json")
+        return cls(*(name + ending for ending in endings))
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,13 +132,12 @@ def write_ranker(
     :param graphs: that of single items, and that of pairs.
     :raises InputError: if the folder holds anything else.
     """
-    check_name(name)
     check_target(folder)
     known = _manifest(folder) if (folder / MANIFEST).exists() else {}
     others = {other: said for other, said in known.items() if other != name}
-    layout = PairwiseLayout(name)
+    layout = PairwiseLayout.of(name)
     with writing_folder(folder) as draft:
-        for file in (file for other in others for file in PairwiseLayout(other).files):
+        for file in (file for other in others for file in PairwiseLayout.of(other)):
             shutil.copy2(folder / file, draft / file)
         save_state(draft / layout.network, network)
         for file, graph in zip((layout.scorer, layout.comparer), graphs, strict=True):
@@ -191,7 +175,7 @@ def read_ranker(folder: Path, name: str | None = None) -> StoredRanker:
             f"{folder}: expected one of the rankers {', '.join(sorted(known))}, got {name!r:.80}; "
             f"correct {ACTIVE} or the name, or run `{PAIRWISE_REMEDY}`"
         )
-    layout = PairwiseLayout(name)
+    layout = PairwiseLayout.of(name)
     try:
         metadata = json.loads((folder / layout.metadata).read_text(encoding="utf-8"))
     except ValueError as exc:
@@ -220,10 +204,7 @@ def _manifest(folder: Path) -> dict[str, Any]:
     if not isinstance(rankers, dict):
         raise ArtifactError(f"{folder / MANIFEST}: lacks its rankers; run `{PAIRWISE_REMEDY}`")
     absent = [
-        file
-        for name in rankers
-        for file in PairwiseLayout(name).files
-        if file not in manifest.files
+        file for name in rankers for file in PairwiseLayout.of(name) if file not in manifest.files
     ]
     if absent:
         raise ArtifactError(f"{folder}: lacks {', '.join(absent)}; run `{PAIRWISE_REMEDY}`")
@@ -315,7 +296,7 @@ class Continued:
         """
         if path.suffix != ".pth":
             raise InputError(f"{path}: expected the NAME.pth of a pairwise ranker to go on from")
-        beside = path.with_name(PairwiseLayout(path.stem).metadata)
+        beside = path.with_name(PairwiseLayout.of(path.stem).metadata)
         try:
             said: dict[str, Any] = json.loads(beside.read_text(encoding="utf-8"))
             names = tuple(said["feature_names"])
@@ -414,12 +395,6 @@ def heuristic_candidate_scores(features: Floats) -> Floats:
     :param features: shape (rows, len(CANDIDATE_FEATURES)).
     """
     return np.asarray(features @ _CANDIDATE_COLUMN, np.float32)
-
-
-def heuristic_confidence_scale(item: PairItem) -> float:
-    """Return the log-odds of a preference for a difference of 1 in score."""
-    is_candidate = item.item_type == CANDIDATE_TYPE
-    return CANDIDATE_CONFIDENCE if is_candidate else PROFILE_CONFIDENCE
 
 
 def _score(item: PairItem) -> float:
@@ -698,7 +673,8 @@ class PairwiseRanker:
         if self.trained is not None:
             preference = self.trained.preference
         else:
-            preference = Preference(scale=heuristic_confidence_scale(first))
+            is_candidate = first.item_type == CANDIDATE_TYPE
+            preference = Preference(CANDIDATE_CONFIDENCE if is_candidate else PROFILE_CONFIDENCE)
         difference = a_score - b_score
         return PairPreference(
             a_score,
@@ -801,8 +777,8 @@ def train_pairwise(
     (scores,) = served.outputs(raw)
     metadata = {
         **task.described(plan),
-        "loss_history": _rounded(fitted.losses),
-        "validation_loss_history": _rounded(fitted.validation_losses),
+        "loss_history": [round(loss, 6) for loss in fitted.losses],
+        "validation_loss_history": [round(loss, 6) for loss in fitted.validation_losses],
         "best_epoch": fitted.best_epoch,
         **_judged(task.dataset, task.split, scores, plan.parameters.seed),
         "parity": {
@@ -823,6 +799,8 @@ class _Task:
 
     dataset: PairDataset
     split: PairSplit
+    training: Pairs
+    validation: Pairs
     taught: list[PairItem]
     space: FeatureSpace
     continued: Continued | None
@@ -839,20 +817,14 @@ class _Task:
                 f"expected training pairs with a label of 1 or -1, found none among "
                 f"{len(training.label)}; lower --validation-share or collect more pairs"
             )
-        taught = _items_of(dataset.items, training)
+        rows = np.unique(np.concatenate([training.a, training.b]))
+        taught = [dataset.items[row] for row in rows.tolist()]
         if continued is None:
             space = FeatureSpace.fit(taught, embedding_dim)
         else:
             space = continued.space_for(dataset.items, embedding_dim, plan.parameters)
-        return cls(dataset, split, taught, space, continued)
-
-    @property
-    def training(self) -> Pairs:
-        return self.dataset.pairs.at(~self.split.validation)
-
-    @property
-    def validation(self) -> Pairs:
-        return self.dataset.pairs.at(self.split.validation)
+        validation = dataset.pairs.at(split.validation)
+        return cls(dataset, split, training, validation, taught, space, continued)
 
     def described(self, plan: TrainingPlan) -> dict[str, Any]:
         return {
@@ -880,11 +852,6 @@ def _with_embedding_dim(dataset: PairDataset, expected: int | None) -> tuple[Pai
             "leave --embedding-dim out to take what the data have, or give 0 to read no embeddings"
         )
     return dataset, found
-
-
-def _items_of(items: Sequence[PairItem], pairs: Pairs) -> list[PairItem]:
-    rows = np.unique(np.concatenate([pairs.a, pairs.b]))
-    return [items[row] for row in rows.tolist()]
 
 
 def _described_space(space: FeatureSpace) -> dict[str, Any]:
@@ -935,7 +902,3 @@ def _judged(dataset: PairDataset, split: PairSplit, scores: Floats, seed: int) -
         "metrics": {"training": figures(~unseen), "validation": figures(unseen)},
         "preference": {"scale": preference.scale, "equal_within": preference.equal_within},
     }
-
-
-def _rounded(losses: Sequence[float]) -> list[float]:
-    return [round(loss, 6) for loss in losses]
