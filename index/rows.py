@@ -26,6 +26,8 @@ else:
     FastSafeLoader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 _SHOWN_CHARS = 60
+TEXT_TYPES = ("null", "string", "large_string", "string_view")
+"""The types of Arrow that hold text or nothing, in words."""
 Hook = Callable[[list[tuple[str, Any]]], Any]
 
 
@@ -176,7 +178,7 @@ def shortened(text: str) -> str:
     return text if len(text) <= _SHOWN_CHARS else f"{text[:_SHOWN_CHARS]}..."
 
 
-class LinesRead(NamedTuple):
+class LinesTaken(NamedTuple):
     """What there was in a file beside the objects that were taken.
 
     :param lines: those that are not blank.
@@ -197,7 +199,7 @@ def first_faults(faults: Sequence[str], most: int = 5) -> list[str]:
 
 def read_json_lines(
     path: Path, take: Callable[[dict[str, Any]], None], *, bad_share: float = 0.0, told: str = ""
-) -> LinesRead:
+) -> LinesTaken:
     """Hand each line's object over; lines that hold none, or are not taken, are left out.
 
     :param take: raises an InputError for an object that is not what it takes.
@@ -228,4 +230,4 @@ def read_json_lines(
     if len(faults) > bad_share * lines:
         words = told.format(bad=len(faults), lines=lines, share=bad_share)
         raise FaultsError(f"{path}: {words}" if words else str(path), faults)
-    return LinesRead(lines, tuple(faults), digest.hexdigest())
+    return LinesTaken(lines, tuple(faults), digest.hexdigest())

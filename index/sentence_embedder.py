@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rerank.index.artifacts import open_session, writing_folder
+from rerank.index.artifacts import open_session, write_json, writing_folder
 from rerank.index.embedder import unit_rows
 from rerank.index.errors import ArtifactError, InputError
 
@@ -163,8 +163,8 @@ def export_onnx(source: str, folder: Path) -> Path:
         (draft / _ONNX).parent.mkdir()
         (draft / _POOLING).parent.mkdir()
         model.tokenizer.backend_tokenizer.save(str(draft / _TOKENIZER))
-        _write_json(draft / _SETTINGS, {"max_seq_length": model.max_seq_length})
-        _write_json(draft / _POOLING, model[1].get_config_dict())
+        write_json({"max_seq_length": model.max_seq_length}, draft / _SETTINGS)
+        write_json(model[1].get_config_dict(), draft / _POOLING)
         _pooling(draft)
         _export(transformer, draft / _ONNX)
     return folder
@@ -249,7 +249,3 @@ def _digest(parts: Iterable[bytes]) -> str:
     for part in parts:
         digest.update(part)
     return digest.hexdigest()[:16]
-
-
-def _write_json(path: Path, content: dict[str, Any]) -> None:
-    path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")

@@ -372,7 +372,6 @@ def _with_embeddings(
 
 
 CHECKPOINT_SUFFIX = ".checkpoint"
-_MALFORMED_SHOWN = 5
 
 Warn = Callable[[str], None]
 Progress = Callable[[str, float], None]
@@ -457,12 +456,8 @@ def read_sets(settings: CrossEncoderSettings, warn: Warn) -> PackSets:
 def _packs(name: str, settings: CrossEncoderSettings, warn: Warn) -> list[QueryPack]:
     read = read_packs(Path(name), max_malformed_share=settings.data.max_malformed_share)
     if read.malformed:
-        shown = "; ".join(read.malformed[:_MALFORMED_SHOWN])
-        more = len(read.malformed) - _MALFORMED_SHOWN
-        warn(
-            f"{name}: passed over {len(read.malformed)} malformed lines: {shown}"
-            + (f"; and {more} more" if more > 0 else "")
-        )
+        shown = "; ".join(first_faults(read.malformed))
+        warn(f"{name}: passed over {len(read.malformed)} malformed lines: {shown}")
     return read.packs
 
 

@@ -119,14 +119,22 @@ def read_settings(kind: type[Kind], path: Path) -> Kind:
         twice, or if it holds no keys.
     :raises FaultsError: with all unknown and missing keys and all values that cannot be.
     """
+    return settings_of(kind, read_yaml(path), where=str(path))
+
+
+def read_yaml(path: Path) -> object:
+    """Return what a YAML file holds; no key stands there twice.
+
+    :raises InputError: if it cannot be read, or as something else than YAML only.
+    """
     try:
-        content = yaml.load(path.read_text(encoding="utf-8"), Loader=_StrictLoader)
+        content: object = yaml.load(path.read_text(encoding="utf-8"), Loader=_StrictLoader)
     except OSError as exc:
         raise InputError(f"{path}: cannot be read: {exc.strerror}") from exc
     except (yaml.YAMLError, ValueError) as exc:  # a date such as 2020-99-99 too
         problem = " ".join(str(exc).split())
         raise InputError(f"{path}: expected YAML, found something else: {problem}") from exc
-    return settings_of(kind, content, where=str(path))
+    return content
 
 
 def settings_of(kind: type[Kind], content: object, *, where: str = "settings") -> Kind:

@@ -489,8 +489,6 @@ def _annotated(
     """Return what annotators settled on, as labelled listings; none without a store."""
     from rerank.annotation.agreement import consensus
     from rerank.annotation.labelling import labelled_of
-    from rerank.store.database import Store
-    from rerank.store.rows import read_annotations, read_listings
 
     if not workspace.store_path.exists():
         return []

@@ -14,7 +14,7 @@ from rerank.annotation.simulation import Halving, SimulationPlan
 from rerank.conformal import DEFAULT_COVERAGE
 from rerank.evaluation.evaluate import DEFAULT_SEED
 from rerank.evaluation.intervals import DEFAULT_SAMPLES
-from rerank.index.artifacts import write_json, writing_file
+from rerank.index.artifacts import write_json
 from rerank.jobs.annotation.asking import simulate_queues, simulation_text
 from rerank.jobs.evaluating import (
     BOOTSTRAP_LISTINGS,
@@ -431,8 +431,7 @@ def simulate_queue_command(
     with stage_progress() as progress:
         report = simulate_queues(Workspace(home), gold, plan, scale=scale, progress=progress)
     if out is not None:
-        with writing_file(out) as path:
-            path.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+        write_json(report, out)
     click.echo(json.dumps(report) if output_format == "json" else simulation_text(report))
 
 

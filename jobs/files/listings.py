@@ -8,35 +8,34 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, replace
 from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Annotated, Any, NamedTuple, TypeVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-import yaml
 
-from rerank.index.errors import FaultsError, InputError
+from rerank.index.errors import InputError
 from rerank.index.records import Listing
-from rerank.index.rows import FastSafeLoader, PlacedRow, csv_rows, unreadable
+from rerank.index.rows import TEXT_TYPES, PlacedRow, csv_rows, unreadable
 from rerank.jobs.files.places import Fetched, Place, place_of
+from rerank.settings import TEXT, Settings, read_yaml, settings_of
 
 REQUIRED = ("listing_id", "title")
 OPTIONAL = ("vendor", "description", "price")
 _COLUMNS_SHOWN = 20
-_WHAT = {type(None): "nothing", dict: "no lines", list: "a list", str: "text"}
 
 
 @dataclass(frozen=True, slots=True)
-class ColumnNames:
+class ColumnNames(Settings):
     """The user's name of each column that is read; by default ours."""
 
-    listing_id: str = "listing_id"
-    title: str = "title"
-    vendor: str = "vendor"
-    description: str = "description"
-    price: str = "price"
+    listing_id: Annotated[str, TEXT] = "listing_id"
+    title: Annotated[str, TEXT] = "title"
+    vendor: Annotated[str, TEXT] = "vendor"
+    description: Annotated[str, TEXT] = "description"
+    price: Annotated[str, TEXT] = "price"
 
     def renamed(self, names: Mapping[str, str]) -> ColumnNames:
         """Return these with some of them replaced, by our name."""
@@ -105,39 +104,14 @@ def read_column_names(path: Path) -> ColumnNames:
     :raises InputError: if the file is no YAML mapping, or has nothing in it.
     :raises FaultsError: if it names columns that are not read, or gives something but text.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-        content = yaml.load(text, Loader=FastSafeLoader)
-        node = yaml.compose(text, Loader=FastSafeLoader)
-    except (yaml.YAMLError, ValueError) as exc:
-        first_line = str(exc).splitlines()[0]
-        raise InputError(f"{path}: not readable as YAML ({first_line}); correct it") from exc
-    known = [field.name for field in fields(ColumnNames)]
-    if not isinstance(content, dict) or not content:
+    content = read_yaml(path)
+    if not content:
         raise InputError(
             f"{path}: expected lines such as `title: product_name`, found "
-            f"{_WHAT.get(type(content), 'a value')}; columns to name: {', '.join(known)}"
+            f"{'nothing' if content is None else 'no lines'}; columns to name: "
+            f"{', '.join((*REQUIRED, *OPTIONAL))}"
         )
-    # a mapping keeps the last of a key given twice; its node has both
-    keys = [key.value for key, _ in node.value] if isinstance(node, yaml.MappingNode) else []
-    faults = [
-        f"{ours}: given twice; keep one of the lines"
-        for ours in dict.fromkeys(keys)
-        if keys.count(ours) > 1
-    ]
-    faults += [
-        f"{ours!r}: not a column that is read; expected one of {', '.join(known)}"
-        for ours in content
-        if ours not in known
-    ]
-    faults += [
-        f"{ours}: expected the name of a column, found {theirs!r}"
-        for ours, theirs in content.items()
-        if not isinstance(theirs, str) or not theirs
-    ]
-    if faults:
-        raise FaultsError(str(path), faults)
-    return ColumnNames(**content)
+    return settings_of(ColumnNames, content, where=str(path))
 
 
 BATCH_ROWS = 2048
@@ -393,7 +367,7 @@ def _as_type(value: Any, kind: pa.DataType) -> Any:
     return text.encode("utf-8", "replace").decode()  # JSON may hold half a surrogate pair
 
 
-# PlacedRow groups may be of any size: buffered whole, one of a million rows takes hundreds of MB.
+# Row groups may be of any size: buffered whole, one of a million rows takes hundreds of MB.
 _BUFFER_BYTES = 1 << 20
 
 
@@ -416,7 +390,8 @@ class ParquetListings:
                 f"{key}; convert it"
             )
         kind = self.schema.field(columns.title).type
-        if not _is_text(kind):
+        values = kind.value_type if pa.types.is_dictionary(kind) else kind
+        if str(values) not in TEXT_TYPES:
             raise InputError(
                 f"{source}: expected text in column {columns.title!r}, found {kind}; convert it"
             )
@@ -450,17 +425,6 @@ class ParquetListings:
             yield
         except (pa.ArrowException, OSError) as exc:
             raise unreadable(self._source, "parquet", exc) from exc
-
-
-def _is_text(kind: pa.DataType) -> bool:
-    if pa.types.is_dictionary(kind):
-        kind = kind.value_type
-    return bool(
-        pa.types.is_string(kind)
-        or pa.types.is_large_string(kind)
-        or pa.types.is_null(kind)
-        or pa.types.is_string_view(kind)
-    )
 
 
 ListingFile = TextListings | ParquetListings

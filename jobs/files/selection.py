@@ -154,26 +154,20 @@ def _nothing(expected: str, remedy: str, faults: Mapping[str, str]) -> InputErro
     return InputError(f"{expected}; {remedy}")
 
 
+_GLOB = re.compile(r"\*\*/|\*\*|\[(?P<negated>!?)(?P<chars>[^\]]+)\]|.", re.DOTALL)
+_GLOB_PARTS = {"**/": "(?:[^/]+/)*", "**": ".*", "*": "[^/]*", "?": "[^/]"}
+
+
 def _as_regex(pattern: str) -> re.Pattern[str]:
     """Translate a glob: ``*`` and ``?`` stay within a name, ``**/`` is any folders or none."""
-    parts, at = [], 0
-    while at < len(pattern):
-        bracket = re.match(r"\[(!?)([^\]]+)\]", pattern[at:])
-        if pattern.startswith("**/", at):
-            parts.append("(?:[^/]+/)*")
-            at += 3
-        elif pattern.startswith("**", at):
-            parts.append(".*")
-            at += 2
-        elif bracket:
-            negated, chars = bracket.groups()
-            kept = re.escape(chars).replace(r"\-", "-")
-            parts.append(f"[{'^' if negated else ''}{kept}]")
-            at += bracket.end()
-        else:
-            parts.append({"*": "[^/]*", "?": "[^/]"}.get(pattern[at], re.escape(pattern[at])))
-            at += 1
-    return re.compile("".join(parts))
+
+    def translated(part: re.Match[str]) -> str:
+        if part["chars"]:
+            kept = re.escape(part["chars"]).replace(r"\-", "-")
+            return f"[{'^' if part['negated'] else ''}{kept}]"
+        return _GLOB_PARTS.get(part[0], re.escape(part[0]))
+
+    return re.compile(_GLOB.sub(translated, pattern))
 
 
 _HIDDEN = (".", "_")

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from rerank.index.errors import FaultsError, InputError
+from rerank.index.rows import read_parquet
 from rerank.jobs.files.listings import ColumnNames, open_listings
 from rerank.jobs.files.places import place_of
 from rerank.jobs.serving import resolver_over
@@ -169,14 +168,9 @@ def _answered(source: Path, columns: ColumnNames) -> pa.Table | None:
     """
     if source.suffix != ".parquet":
         return None
-    try:
-        with closing(pq.ParquetFile(source)) as file:
-            names = file.schema_arrow.names
-            if columns.title not in names or not set(_ANSWERS) <= set(names):
-                return None
-            rows = file.read([columns.title, *(name for name in _READ if name in names)])
-    except pa.ArrowException as exc:
-        raise InputError(f"{source}: not readable as parquet ({exc}); write it again") from exc
+    names, rows = read_parquet(source, {columns.title, *_READ})
+    if columns.title not in names or not set(_ANSWERS) <= set(names):
+        return None
     renamed = ["title" if name == columns.title else name for name in rows.column_names]
     return _typed(rows.rename_columns(renamed), source)
 

@@ -6,7 +6,7 @@ is set-wise: a million rows are a handful of queries.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
@@ -15,6 +15,7 @@ import pyarrow as pa
 from rerank.evaluation.gold import GoldKind
 from rerank.index.errors import FaultsError, InputError
 from rerank.index.records import GpuRecord
+from rerank.index.rows import TEXT_TYPES
 from rerank.store.database import Session, Store, scratch, utc_now
 from rerank.store.names import GpuNames, NamedGpu
 from rerank.store.rows import Verdict, save_registry
@@ -575,26 +576,19 @@ def as_text(incoming: Incoming, columns: dict[str, ColumnKind]) -> tuple[pa.Tabl
     return pa.table(arrays), faults
 
 
+_OTHERS: dict[ColumnKind, tuple[Callable[[pa.DataType], bool], ...]] = {
+    ColumnKind.KEY: (pa.types.is_integer,),
+    ColumnKind.TEXT: (),
+    ColumnKind.NUMBER: (pa.types.is_integer, pa.types.is_floating, pa.types.is_decimal),
+    ColumnKind.TIME: (pa.types.is_timestamp, pa.types.is_date),
+    ColumnKind.LIST: (lambda kind: _is_list(kind) and str(kind.value_type) in TEXT_TYPES,),
+}
+
+
 def _fits(found: pa.DataType, kind: ColumnKind) -> bool:
-    types = pa.types
-    if types.is_dictionary(found):
+    if pa.types.is_dictionary(found):
         found = found.value_type
-    if types.is_null(found) or _is_text(found):
-        return True
-    if kind is ColumnKind.KEY:
-        return bool(types.is_integer(found))
-    if kind is ColumnKind.NUMBER:
-        return bool(types.is_integer(found) or types.is_floating(found) or types.is_decimal(found))
-    if kind is ColumnKind.TIME:
-        return bool(types.is_timestamp(found) or types.is_date(found))
-    return kind is ColumnKind.LIST and _is_list(found) and _is_text(found.value_type)
-
-
-def _is_text(found: pa.DataType) -> bool:
-    types = pa.types
-    return bool(types.is_string(found) or types.is_large_string(found)) or bool(
-        types.is_string_view(found)
-    )
+    return str(found) in TEXT_TYPES or any(test(found) for test in _OTHERS[kind])
 
 
 def _is_list(found: pa.DataType) -> bool:
