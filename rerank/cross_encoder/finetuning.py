@@ -6,11 +6,15 @@ import hashlib
 import json
 import logging
 import math
+import random
 import shutil
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -43,6 +47,7 @@ from rerank.cross_encoder.ranker import (
     TextPair,
     graph_scores,
     open_graph,
+    scored_by_length,
 )
 from rerank.index.artifacts import read_manifest, write_manifest, writing_folder
 from rerank.index.errors import ArtifactError, InputError, MismatchError
@@ -50,19 +55,37 @@ from rerank.settings import settings_of
 
 Progress = Callable[[str, float], None]
 _OF_NO_CONSEQUENCE = ("output", "export")  # settings that a stopped run may go on without
+CHECKPOINT_FORMAT = 2
+CHECKPOINT_KIND = "cross-encoder checkpoint"
+_PROGRESS, _BEST = "progress.json", "best.safetensors"
+
+
+@dataclass(slots=True)
+class TrainingProgress:
+    """How far a run is.
+
+    :param recent_loss: sum of the losses of the steps since the last validation.
+    :param history: an entry for each validation: step, epoch, training loss, figures.
+    :param best: None before the first validation.
+    :param best_step: the step whose weights validated best.
+    """
+
+    steps: int = 0
+    recent_loss: float = 0.0
+    history: list[dict[str, Any]] = field(default_factory=list)
+    best: ValidationFigures | None = None
+    best_step: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Trained:
     """A run's result.
 
-    :param learner: with the weights that validated best.
+    :param scorer: with the weights that validated best.
     :param identity: settings, and fingerprints of the data and the base model.
-    :param history: an entry for each validation: step, epoch, training loss, figures.
     """
 
-    learner: Learner
-    encoder: PairEncoder
+    scorer: TorchScorer
     identity: Mapping[str, Any]
     history: list[dict[str, Any]]
     best: ValidationFigures
@@ -84,32 +107,31 @@ def train(
     :param base_folder: the model that ``settings.model.name`` means.
     :param checkpoints: the checkpoint's folder.
     :param resume: go on from the checkpoint, if there is one.
-    :raises InputError: if model, settings and data do not fit, memory runs out, or a checkpoint
-        is in the way.
+    :raises InputError: if model, settings and data do not fit, memory runs out, the loss is no
+        finite number, or a checkpoint is in the way.
     :raises MismatchError: if the checkpoint is of another run.
     """
-    if checkpoints.exists() and not resume:
+    started = checkpoints.exists()
+    if started and not resume:
         raise InputError(
             f"{checkpoints}: holds the checkpoint of a run that was stopped; go on with --resume, "
             "or remove the folder"
         )
-    import torch
-
-    with memory_faults(), torch.random.fork_rng(devices=[]):
+    with memory_faults(), _own_random_numbers(), TemporaryDirectory() as scratch, quiet_libraries():
         progress("loading the model", 0.0)
-        learner, encoder = prepare(base_folder, settings)
-        identity = identity_of(base_folder, sets, settings)
-        run = _Run(learner, sets, settings, checkpoints, identity)
-        if checkpoints.exists():
-            run.go_on(load_checkpoint(checkpoints, identity))
-        run.to_the_end(progress)
-        done = run.done
-        learner.set_weights(run.best_weights)
+        scorer = prepare(base_folder, settings)
+        run = _Run(scorer, sets, settings, identity_of(base_folder, sets, settings))
+        if started:
+            run.take_up(checkpoints)
+        trainer = _trainer(run, Path(scratch), checkpoints, progress)
+        trainer.train(resume_from_checkpoint=str(checkpoints) if started else None)
+        scorer.set_weights(run.best_weights)
+    done = run.done
     best = done.best or ValidationFigures(0.0, 0.0, 0.0, 0.0, 0)
-    return Trained(learner, encoder, identity, done.history, best, done.best_step, done.steps)
+    return Trained(scorer, run.identity, done.history, best, done.best_step, done.steps)
 
 
-def prepare(base_folder: Path, settings: CrossEncoderSettings) -> tuple[Learner, PairEncoder]:
+def prepare(base_folder: Path, settings: CrossEncoderSettings) -> TorchScorer:
     """Load the base model, put new adapters on it and make the encoder of its pairs.
 
     :raises InputError: if it cannot be loaded, is too short for the pairs, or the tokenizer is of
@@ -127,7 +149,7 @@ def prepare(base_folder: Path, settings: CrossEncoderSettings) -> tuple[Learner,
     check_vocabulary(base, tokenizer_json)
     if base.config.pad_token_id is None:  # decoders find a text's end by it
         base.config.pad_token_id = pad_id
-    return Learner(with_adapter(base, settings), encoder, settings), encoder
+    return TorchScorer(with_adapter(base, settings), encoder)
 
 
 def identity_of(
@@ -143,11 +165,6 @@ def identity_of(
     }
 
 
-def remove_checkpoint(folder: Path) -> None:
-    """Remove a checkpoint that is not needed any more."""
-    shutil.rmtree(folder, ignore_errors=True)
-
-
 def _fingerprint(packs: Iterable[QueryPack]) -> str:
     digest = hashlib.sha256()
     for pack in packs:
@@ -155,287 +172,218 @@ def _fingerprint(packs: Iterable[QueryPack]) -> str:
     return digest.hexdigest()[:16]
 
 
+@contextmanager
+def _own_random_numbers() -> Iterator[None]:
+    """Keep the caller's random numbers from the seed that transformers sets everywhere."""
+    import torch
+
+    python, numpy = random.getstate(), np.random.get_state()  # noqa: NPY002
+    try:
+        with torch.random.fork_rng(devices=[]):
+            yield
+    finally:
+        random.setstate(python)
+        np.random.set_state(numpy)  # noqa: NPY002
+
+
 class _Run:
-    """The steps of a run, with validations and checkpoints between them."""
+    """What a run does beside its steps: validate, keep the best weights, write checkpoints."""
 
     def __init__(
         self,
-        learner: Learner,
+        scorer: TorchScorer,
         sets: PackSets,
         settings: CrossEncoderSettings,
-        checkpoints: Path,
         identity: Mapping[str, Any],
     ) -> None:
-        self._learner, self._sets, self._settings = learner, sets, settings
-        self._checkpoints, self._identity = checkpoints, identity
-        self._sampler = NegativeSampler(sets.train, settings.sampling, seed=settings.seed)
-        self._order: tuple[int, list[int]] = (-1, [])
-        steps = settings.steps
-        self._step_queries = steps.batch_queries * steps.accumulate
-        self._epoch_steps = math.ceil(len(sets.train) / self._step_queries)
-        planned = steps.epochs * self._epoch_steps
-        self._n_steps = min(planned, steps.max_steps) if steps.max_steps else planned
+        self.scorer, self.sets, self.settings, self.identity = scorer, sets, settings, identity
         self.done = TrainingProgress()
-        self.best_weights: Mapping[str, Any] = {}
+        self.best_weights: dict[str, Any] = {}
 
-    def go_on(self, checkpoint: Checkpoint) -> None:
-        """Take up a run where it was stopped."""
-        self.done, self.best_weights = checkpoint.progress, checkpoint.best_weights
-        self._learner.set_state(checkpoint.state, steps_done=self.done.steps)
-
-    def to_the_end(self, progress: Progress) -> None:
-        """Do the steps that are left."""
+    def validate(self, epoch: float) -> None:
+        """Measure the present weights, and keep them if they are the best so far."""
         done = self.done
-        while done.steps < self._n_steps:
-            progress("training the cross-encoder", done.steps / self._n_steps)
-            factor = rate_factor(done.steps, self._n_steps, self._settings.schedule)
-            loss = self._learner.step(done.steps, self._queries(done.steps), rate_factor=factor)
-            done.steps += 1
-            done.recent_loss += loss
-            done.recent_steps += 1
-            last = done.steps == self._n_steps
-            every = self._settings.steps.validate_every or self._epoch_steps
-            if last or done.steps % every == 0:
-                self._validate()
-            if last or done.steps % self._settings.steps.checkpoint_every == 0:
-                self._save()
-
-    def _queries(self, step: int) -> list[Any]:
-        epoch, place = divmod(step, self._epoch_steps)
-        if self._order[0] != epoch:
-            self._order = (epoch, self._sampler.order(epoch))
-        numbers = self._order[1][place * self._step_queries : (place + 1) * self._step_queries]
-        return [self._sampler.draw(number, epoch) for number in numbers]
-
-    def _validate(self) -> None:
-        done = self.done
-        margin = self._settings.loss.margin
-        figures = validate(self._sets.valid, self._learner.scorer.score, margin=margin)
-        done.history.append(
-            {
-                "step": done.steps,
-                "epoch": done.steps / self._epoch_steps,
-                "training_loss": done.recent_loss / done.recent_steps,
-                **asdict(figures),
-            }
-        )
-        done.recent_loss, done.recent_steps = 0.0, 0
+        figures = validate(self.sets.valid, self.scorer.score, margin=self.settings.loss.margin)
+        steps = done.steps - (done.history[-1]["step"] if done.history else 0)
+        entry = {"step": done.steps, "epoch": epoch, "training_loss": done.recent_loss / steps}
+        done.history.append(entry | asdict(figures))
+        done.recent_loss = 0.0
         if figures.is_better_than(done.best):
             done.best, done.best_step = figures, done.steps
-            self.best_weights = self._learner.weights()
+            self.best_weights = self.scorer.weights()
 
-    def _save(self) -> None:
-        checkpoint = Checkpoint(self.done, self._learner.state(), self.best_weights)
-        save_checkpoint(self._checkpoints, checkpoint, self._identity)
+    def save(self, written: Path, folder: Path) -> None:
+        """Put what transformers wrote of a step in the place of an earlier one, in one step."""
+        from safetensors.torch import save_file
 
-
-_DROPOUT_STRIDE = 1_000_003  # a prime: runs of neighbouring seeds share no step's seed
-_FIRST, _SECOND, _WEIGHTS = "exp_avg", "exp_avg_sq", "weights"
-
-
-class Learner:
-    """Weights and optimiser. All that a step does follows from them, its number and its queries.
-
-    ``scorer`` scores pairs with the present weights.
-    """
-
-    def __init__(self, model: Any, encoder: PairEncoder, settings: CrossEncoderSettings) -> None:
-        import torch
-
-        self.scorer = TorchScorer(model, encoder)
-        self._model, self._settings = model, settings
-        self._parameters = trained_parameters(model)
-        self._optimizer: Any = torch.optim.AdamW(
-            list(self._parameters.values()),
-            lr=settings.optimizer.learning_rate,
-            weight_decay=settings.optimizer.weight_decay,
-        )
-
-    def step(self, number: int, queries: Sequence[DrawnQuery], *, rate_factor: float) -> float:
-        """Change the weights once; return the loss, a mean over queries, before the change.
-
-        :param number: of the step; dropout is drawn from it and the seed.
-        :param rate_factor: what the learning rate is multiplied with.
-        :raises InputError: if the loss is no finite number.
-        """
-        import torch
-
-        torch.manual_seed(self._settings.seed * _DROPOUT_STRIDE + number)
-        self._model.train()
-        self._optimizer.zero_grad()
-        size, total = self._settings.steps.batch_queries, 0.0
-        for start in range(0, len(queries), size):
-            part = [query for query in queries[start : start + size] if query.negatives]
-            if part:
-                loss = self._loss(part) / len(queries)
-                loss.backward()
-                total += float(loss.detach())
-        if not math.isfinite(total):
-            raise InputError(
-                f"step {number + 1}: the loss is {total}; lower optimizer.learning_rate, found "
-                f"{self._settings.optimizer.learning_rate:g}"
+        with writing_folder(folder) as draft:
+            shutil.copytree(written, draft, dirs_exist_ok=True)
+            save_file(self.best_weights, str(draft / _BEST))
+            text = json.dumps(asdict(self.done), indent=1)
+            (draft / _PROGRESS).write_text(text + "\n", encoding="utf-8")
+            write_manifest(
+                draft,
+                kind=CHECKPOINT_KIND,
+                format_version=CHECKPOINT_FORMAT,
+                parameters=dict(self.identity),
+                libraries=("torch", "transformers", "peft", "safetensors"),
             )
-        chosen = self._settings.optimizer
-        torch.nn.utils.clip_grad_norm_(list(self._parameters.values()), chosen.max_grad_norm)
-        for group in self._optimizer.param_groups:
-            group["lr"] = chosen.learning_rate * rate_factor
-        self._optimizer.step()
-        return total
 
-    def weights(self) -> dict[str, Any]:
-        """Return a copy of the weights that are trained, by name."""
-        return {name: each.detach().clone() for name, each in self._parameters.items()}
+    def take_up(self, folder: Path) -> None:
+        """Go on from a checkpoint of the same run.
 
-    def set_weights(self, weights: Mapping[str, Any]) -> None:
-        """Put saved weights in the place of the present ones."""
-        import torch
+        :raises ArtifactError: if it is missing or damaged.
+        :raises MismatchError: if it was made with other settings, data or another base model.
+        """
+        from safetensors.torch import load_file
 
-        with torch.no_grad():
-            for name, parameter in self._parameters.items():
-                parameter.copy_(weights[name])
-
-    def state(self) -> dict[str, Any]:
-        """Return all tensors that the next step depends on, by name."""
-        tensors = {f"{_WEIGHTS}/{name}": each for name, each in self.weights().items()}
-        for name, parameter in self._parameters.items():
-            moments = self._optimizer.state.get(parameter, {})
-            for kind in (_FIRST, _SECOND):
-                if kind in moments:
-                    tensors[f"{kind}/{name}"] = moments[kind].clone()
-        return tensors
-
-    def set_state(self, tensors: Mapping[str, Any], *, steps_done: int) -> None:
-        """Go on from what `state` returned after a number of steps."""
-        import torch
-
-        self.set_weights({name: tensors[f"{_WEIGHTS}/{name}"] for name in self._parameters})
-        for name, parameter in self._parameters.items():
-            if f"{_FIRST}/{name}" in tensors:
-                self._optimizer.state[parameter] = {
-                    "step": torch.tensor(float(steps_done)),
-                    _FIRST: tensors[f"{_FIRST}/{name}"].clone(),
-                    _SECOND: tensors[f"{_SECOND}/{name}"].clone(),
-                }
-
-    def _loss(self, queries: Sequence[DrawnQuery]) -> Any:
-        """Return the sum over queries of the mean margin loss over their pairs."""
-        import torch
-
-        texts = [
-            TextPair(query.query_text, text)
-            for query in queries
-            for text in (*query.positives, *query.negatives)
-        ]
-        with torch.autocast("cpu", torch.bfloat16, enabled=self._settings.precision == "bf16"):
-            scores = self.scorer.forward(texts).float()
-        sizes = [len(query.positives) + len(query.negatives) for query in queries]
-        losses = []
-        for query, own in zip(queries, scores.split(sizes), strict=True):
-            positives, negatives = own.split([len(query.positives), len(query.negatives)])
-            gaps = positives[:, None] - negatives[None, :]
-            losses.append(torch.relu(self._settings.loss.margin - gaps).mean())
-        return torch.stack(losses).sum()
-
-
-CHECKPOINT_FORMAT = 1
-CHECKPOINT_KIND = "cross-encoder checkpoint"
-_TENSORS, _PROGRESS = "state.safetensors", "progress.json"
-_BEST = "best/"
-_REMEDY = "rerank train-cross-encoder"
-
-
-@dataclass(slots=True)
-class TrainingProgress:
-    """How far a run is.
-
-    :param steps: steps done.
-    :param recent_loss: sum of the losses of the steps since the last validation.
-    :param recent_steps: how many these are.
-    :param history: an entry for each validation.
-    :param best_step: the step whose weights validated best, 0 before the first validation.
-    """
-
-    steps: int = 0
-    recent_loss: float = 0.0
-    recent_steps: int = 0
-    history: list[dict[str, Any]] = field(default_factory=list)
-    best: ValidationFigures | None = None
-    best_step: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Checkpoint:
-    """What was saved: how far the run was, the learner's tensors and the best weights so far."""
-
-    progress: TrainingProgress
-    state: Mapping[str, Any]
-    best_weights: Mapping[str, Any]
-
-
-def save_checkpoint(folder: Path, checkpoint: Checkpoint, identity: Mapping[str, Any]) -> None:
-    """Write a checkpoint in the place of an earlier one, in one step.
-
-    :param identity: what decides the course of the run; compared when it goes on.
-    """
-    from safetensors.torch import save_file
-
-    tensors = {**checkpoint.state}
-    tensors |= {f"{_BEST}{name}": each for name, each in checkpoint.best_weights.items()}
-    with writing_folder(folder) as draft:
-        save_file(tensors, str(draft / _TENSORS))
-        text = json.dumps(asdict(checkpoint.progress), indent=1)
-        (draft / _PROGRESS).write_text(text + "\n", encoding="utf-8")
-        write_manifest(
-            draft,
+        manifest = read_manifest(
+            folder,
             kind=CHECKPOINT_KIND,
             format_version=CHECKPOINT_FORMAT,
-            parameters=dict(identity),
-            libraries=("torch", "safetensors"),
+            remedy=CROSS_ENCODER_REMEDY,
         )
+        own = dict(_flat(json.loads(json.dumps(self.identity))))
+        stored = dict(_flat(manifest.parameters))
+        differing = sorted(key for key in {*own, *stored} if own.get(key) != stored.get(key))
+        if differing:
+            shown = "; ".join(
+                f"{key}: {stored.get(key)!r:.40} then, {own.get(key)!r:.40} now"
+                for key in differing[:5]
+            )
+            raise MismatchError(
+                f"{folder}: the checkpoint is of a run with other settings or data ({shown}); go "
+                "on with the same ones, or remove the folder and start anew"
+            )
+        content = json.loads((folder / _PROGRESS).read_text(encoding="utf-8"))
+        best = content.pop("best")
+        self.done = TrainingProgress(**content, best=ValidationFigures(**best) if best else None)
+        self.best_weights = load_file(str(folder / _BEST))
 
 
-def load_checkpoint(folder: Path, identity: Mapping[str, Any]) -> Checkpoint:
-    """Read a checkpoint of the same run.
-
-    :raises ArtifactError: if it is missing or damaged.
-    :raises MismatchError: if it was made with other settings, data or another base model.
-    """
-    from safetensors.torch import load_file
-
-    manifest = read_manifest(
-        folder, kind=CHECKPOINT_KIND, format_version=CHECKPOINT_FORMAT, remedy=_REMEDY
-    )
-    own = _flat(json.loads(json.dumps(dict(identity))))
-    stored = _flat(manifest.parameters)
-    differing = sorted(key for key in {*own, *stored} if own.get(key) != stored.get(key))
-    if differing:
-        shown = "; ".join(
-            f"{key}: {stored.get(key)!r:.40} then, {own.get(key)!r:.40} now"
-            for key in differing[:5]
-        )
-        raise MismatchError(
-            f"{folder}: the checkpoint is of a run with other settings or data ({shown}); go on "
-            "with the same ones, or remove the folder and start anew"
-        )
-    content = json.loads((folder / _PROGRESS).read_text(encoding="utf-8"))
-    best = content.pop("best")
-    progress = TrainingProgress(**content, best=ValidationFigures(**best) if best else None)
-    tensors = load_file(str(folder / _TENSORS))
-    return Checkpoint(
-        progress,
-        {name: each for name, each in tensors.items() if not name.startswith(_BEST)},
-        {n.removeprefix(_BEST): each for n, each in tensors.items() if n.startswith(_BEST)},
-    )
-
-
-def _flat(content: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
+def _flat(content: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
     for key, value in content.items():
         if isinstance(value, dict):
-            flat |= _flat(value, f"{prefix}{key}.")
+            yield from _flat(value, f"{prefix}{key}.")
         else:
-            flat[prefix + key] = value
-    return flat
+            yield prefix + key, value
+
+
+def _trainer(run: _Run, scratch: Path, checkpoints: Path, progress: Progress) -> Any:
+    """Return what does the steps of a run, from its first or from where it was taken up.
+
+    :param scratch: where transformers writes what `_Run.save` takes over.
+    """
+    import torch
+    from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
+
+    settings, scorer, steps = run.settings, run.scorer, run.settings.steps
+    queries = NegativeSampler(run.sets.train, settings.sampling, seed=settings.seed)
+    epoch_steps = math.ceil(len(queries) / (steps.batch_queries * steps.accumulate))
+    planned = steps.epochs * epoch_steps
+    n_steps = min(planned, steps.max_steps) if steps.max_steps else planned
+
+    class QueryTrainer(Trainer):  # type: ignore[misc, unused-ignore]
+        loss_is_scaled_for_ga = True  # each query counts the same, however many a pass holds
+
+        def get_batch_samples(self, *arguments: Any) -> tuple[list[Any], int]:
+            batches, _ = super().get_batch_samples(*arguments)
+            return batches, sum(len(batch["queries"]) for batch in batches)
+
+        def compute_loss(
+            self,
+            model: Any,
+            inputs: dict[str, Any],
+            return_outputs: bool = False,
+            num_items_in_batch: Any = None,
+        ) -> Any:
+            with torch.autocast("cpu", torch.bfloat16, enabled=settings.precision == "bf16"):
+                loss = _margin_loss(scorer, inputs["queries"], settings.loss.margin)
+            loss = loss / num_items_in_batch
+            if not math.isfinite(loss):
+                raise InputError(
+                    f"step {self.state.global_step + 1}: the loss is {float(loss)}; lower "
+                    f"optimizer.learning_rate, found {settings.optimizer.learning_rate:g}"
+                )
+            run.done.recent_loss += float(loss.detach())
+            return loss
+
+        control: Any
+
+        def evaluate(self, *arguments: Any, **options: Any) -> dict[str, float]:
+            run.validate(self.state.epoch)
+            self.control = self.callback_handler.on_evaluate(
+                self.args, self.state, self.control, {}
+            )
+            return {}
+
+        def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
+            save_adapter(self.model, Path(output_dir or scratch))
+
+    class Follower(TrainerCallback):  # type: ignore[misc, unused-ignore]
+        def on_step_begin(self, args: Any, state: Any, control: Any, **found: Any) -> None:
+            progress("training the cross-encoder", state.global_step / n_steps)
+
+        def on_step_end(self, args: Any, state: Any, control: Any, **found: Any) -> None:
+            run.done.steps = state.global_step
+
+        def on_save(self, args: Any, state: Any, control: Any, **found: Any) -> None:
+            run.save(scratch / f"checkpoint-{state.global_step}", checkpoints)
+
+    optimizer = torch.optim.AdamW(
+        list(trained_parameters(scorer.model).values()),
+        lr=settings.optimizer.learning_rate,
+        weight_decay=settings.optimizer.weight_decay,
+    )
+    factor = partial(rate_factor, n_steps=n_steps, settings=settings.schedule)
+    trainer = QueryTrainer(
+        scorer.model,
+        TrainingArguments(
+            str(scratch),
+            seed=settings.seed,
+            max_steps=n_steps,
+            per_device_train_batch_size=steps.batch_queries,
+            gradient_accumulation_steps=steps.accumulate,
+            max_grad_norm=settings.optimizer.max_grad_norm,
+            train_sampling_strategy="sequential",  # the sampler itself shuffles
+            eval_strategy="steps",
+            eval_steps=steps.validate_every or epoch_steps,
+            save_strategy="steps",
+            save_steps=steps.checkpoint_every,
+            save_total_limit=1,
+            logging_strategy="no",
+            report_to="none",
+            disable_tqdm=True,
+            use_cpu=True,
+            dataloader_pin_memory=False,
+            remove_unused_columns=False,
+        ),
+        data_collator=lambda drawn: {"queries": drawn},
+        train_dataset=queries,
+        eval_dataset=run.sets.valid,
+        callbacks=[Follower()],
+        optimizers=(optimizer, torch.optim.lr_scheduler.LambdaLR(optimizer, factor)),
+    )
+    trainer.remove_callback(PrinterCallback)
+    return trainer
+
+
+def _margin_loss(scorer: TorchScorer, queries: Sequence[DrawnQuery], margin: float) -> Any:
+    """Return the sum over queries of the mean margin loss over their pairs, 0 without negatives."""
+    import torch
+
+    texts = [
+        TextPair(query.query_text, text)
+        for query in queries
+        for text in (*query.positives, *query.negatives)
+    ]
+    sizes = [len(each) for query in queries for each in (query.positives, query.negatives)]
+    sides = scorer.forward(texts).float().split(sizes)
+    gaps = [
+        (positives[:, None] - negatives[None, :]).reshape(-1)
+        for positives, negatives in zip(sides[::2], sides[1::2], strict=True)
+    ]
+    return torch.stack([torch.relu(margin - each).sum() / max(1, len(each)) for each in gaps]).sum()
 
 
 def rate_factor(step: int, n_steps: int, settings: ScheduleSettings) -> float:
@@ -558,17 +506,17 @@ def save_trained(
     :raises ArtifactError: if the graph does not score as torch does.
     """
     pairs = _compared(sets)
-    expected = trained.learner.scorer.score(pairs)
+    expected = trained.scorer.score(pairs)
     with writing_folder(folder) as draft:
-        save_adapter(trained.learner.scorer.model, draft / LAYOUT.adapter)
-        tokenizer_json = trained.encoder.tokenizer_json
+        save_adapter(trained.scorer.model, draft / LAYOUT.adapter)
+        tokenizer_json = trained.scorer.encoder.tokenizer_json
         (draft / LAYOUT.tokenizer).write_text(tokenizer_json, encoding="utf-8")
         history = json.dumps(trained.history, indent=1) + "\n"
         (draft / LAYOUT.history).write_text(history, encoding="utf-8")
         export_onnx(
             plain_model(base_folder, draft / LAYOUT.adapter, settings), draft / LAYOUT.graph
         )
-        parity = _difference(draft / LAYOUT.graph, trained.encoder, pairs, expected)
+        parity = _difference(draft / LAYOUT.graph, trained.scorer.encoder, pairs, expected)
         if parity > PARITY:
             raise ArtifactError(
                 f"the exported graph's scores differ from torch's by up to {parity:.2g}, more "
@@ -578,7 +526,7 @@ def save_trained(
         if settings.export.int8:
             quantise_graph(draft / LAYOUT.graph, draft / LAYOUT.int8_graph)
             int8_difference = _difference(
-                draft / LAYOUT.int8_graph, trained.encoder, pairs, expected
+                draft / LAYOUT.int8_graph, trained.scorer.encoder, pairs, expected
             )
         manifest = write_manifest(
             draft,
@@ -604,7 +552,7 @@ def _described(
     return {
         **trained.identity,
         "settings": asdict(settings),
-        "encoding": trained.encoder.parameters(),
+        "encoding": trained.scorer.encoder.parameters(),
         "seed": settings.seed,
         "queries": {"train": len(sets.train), "valid": len(sets.valid)},
         "steps": trained.steps,
@@ -724,21 +672,18 @@ def quantise_graph(source: Path, target: Path) -> None:
         root.setLevel(before)
 
 
-_BATCH = 64
-
-
 class TorchScorer:
     """A model with the encoder of its pairs."""
 
     def __init__(self, model: Any, encoder: PairEncoder) -> None:
-        self.model, self._encoder = model, encoder
+        self.model, self.encoder = model, encoder
         self._token_types = reads_token_types(model)
 
     def forward(self, pairs: Sequence[TextPair]) -> Any:
         """Return a tensor of scores, shape (pairs,), in the mode and precision that are set."""
         import torch
 
-        arrays = dict(self._encoder.encode(pairs))
+        arrays = dict(self.encoder.encode(pairs))
         if not self._token_types:
             del arrays["token_type_ids"]
         feed = {name: torch.from_numpy(array) for name, array in arrays.items()}
@@ -749,10 +694,14 @@ class TorchScorer:
         import torch
 
         self.model.eval()
-        scores = np.zeros(len(pairs), np.float32)
-        order = sorted(range(len(pairs)), key=lambda at: sum(map(len, pairs[at])))
         with torch.no_grad():
-            for start in range(0, len(pairs), _BATCH):
-                rows = order[start : start + _BATCH]
-                scores[rows] = self.forward([pairs[row] for row in rows]).numpy()
-        return scores
+            return scored_by_length(pairs, lambda some: self.forward(some).numpy())
+
+    def weights(self) -> dict[str, Any]:
+        """Return a copy of the weights that are trained, by name."""
+        found = trained_parameters(self.model).items()
+        return {name: each.detach().clone() for name, each in found}
+
+    def set_weights(self, weights: Mapping[str, Any]) -> None:
+        """Put others in the place of the weights that are trained."""
+        self.model.load_state_dict(weights, strict=False)

@@ -261,6 +261,18 @@ class NegativeSampler:
         self._packs, self._settings, self._seed = packs, settings, seed
         by_text = {item.text: item for pack in packs for item in (*pack.positives, *pack.negatives)}
         self._pool = list(by_text.values())
+        self.set_epoch(0)
+
+    def __len__(self) -> int:
+        return len(self._packs)
+
+    def __getitem__(self, place: int) -> DrawnQuery:
+        """Draw for the query at a place in the order of the epoch that `set_epoch` chose."""
+        return self.draw(self._order[place], self._epoch)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch; the first is 0."""
+        self._epoch, self._order = epoch, self.order(epoch)
 
     def order(self, epoch: int) -> list[int]:
         """Return the numbers of all queries in the order of an epoch."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -102,16 +102,25 @@ def open_graph(path: Path, *, threads: int = 0) -> Any:
 
 
 def graph_scores(session: Any, encoder: PairEncoder, pairs: Sequence[TextPair]) -> Floats:
-    """Score pairs with an open graph, shape (pairs,); those of like length together."""
+    """Score pairs with an open graph, shape (pairs,)."""
     inputs = {entry.name for entry in session.get_inputs()}
+
+    def score(some: Sequence[TextPair]) -> Floats:
+        feed = {name: array for name, array in encoder.encode(some).items() if name in inputs}
+        return np.asarray(session.run(None, feed)[0], np.float32).reshape(-1)
+
+    return scored_by_length(pairs, score)
+
+
+def scored_by_length(
+    pairs: Sequence[TextPair], score: Callable[[Sequence[TextPair]], Floats]
+) -> Floats:
+    """Score pairs some at a time, those of like length together; shape (pairs,)."""
     order = sorted(range(len(pairs)), key=lambda at: sum(map(len, pairs[at])))
     found = np.zeros(len(pairs), np.float32)
     for start in range(0, len(pairs), _BATCH):
         rows = order[start : start + _BATCH]
-        arrays = encoder.encode([pairs[row] for row in rows])
-        feed = {name: array for name, array in arrays.items() if name in inputs}
-        (scores,) = session.run(None, feed)
-        found[rows] = np.asarray(scores, np.float32).reshape(-1)
+        found[rows] = score([pairs[row] for row in rows])
     return found
 
 

@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -42,7 +43,7 @@ class Made:
         self.base, self.settings, self.folder = base, settings, folder
         self.trained = train(base, sets, settings, folder.with_name("checkpoint"))
         self.saved = save_trained(self.trained, base, sets, settings, folder)
-        self.scores = self.trained.learner.scorer.score(PAIRS)
+        self.scores = self.trained.scorer.score(PAIRS)
 
 
 @pytest.fixture(scope="module")
@@ -120,7 +121,7 @@ def test_opened_in_a_fresh_process_it_scores_the_same(made):
 
 
 def test_merged_and_as_onnx_it_scores_the_same_within_the_parity(made):
-    encoder = made.trained.encoder
+    encoder = made.trained.scorer.encoder
     plain = plain_model(made.base, made.folder / "adapter", made.settings)
     assert not [name for name, _ in plain.named_parameters() if "lora" in name]
     np.testing.assert_allclose(TorchScorer(plain, encoder).score(PAIRS), made.scores, atol=1e-5)
@@ -196,18 +197,14 @@ def test_another_base_model_is_refused(made, tmp_path):
 
 
 def test_nothing_is_saved_if_the_graph_scores_otherwise(made, number_sets, tmp_path):
-    class Crooked:
-        model = made.trained.learner.scorer.model
-
+    class Crooked(TorchScorer):
         def score(self, pairs):
-            return made.trained.learner.scorer.score(pairs) + 0.01
+            return super().score(pairs) + 0.01
 
-    class CrookedRun:
-        learner = type("L", (), {"scorer": Crooked()})()
-        encoder, history, identity = made.trained.encoder, [], made.trained.identity
-
+    sound = made.trained.scorer
+    crooked = replace(made.trained, scorer=Crooked(sound.model, sound.encoder))
     with pytest.raises(ArtifactError, match=r"scores differ from torch's by up to 0\.01"):
-        save_trained(CrookedRun(), made.base, number_sets, made.settings, tmp_path / "m")
+        save_trained(crooked, made.base, number_sets, made.settings, tmp_path / "m")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -224,7 +221,7 @@ def quantised(tiny_bert, number_sets, make_settings, tmp_path_factory):
 def test_qlora_quantises_the_encoder_and_not_the_head(quantised):
     from bitsandbytes.nn import Linear4bit
 
-    model = quantised.trained.learner.scorer.model
+    model = quantised.trained.scorer.model
     four_bit = [name for name, each in model.named_modules() if isinstance(each, Linear4bit)]
     assert len(four_bit) == 12
     assert not [name for name in four_bit if "pooler" in name or "classifier" in name]
@@ -299,7 +296,7 @@ def test_a_folder_is_taken_as_it_is_if_it_holds_a_model(tiny_bert, tmp_path):
 
 
 def test_an_encoder_is_made_again_from_its_parameters(made):
-    encoder = made.trained.encoder
+    encoder = made.trained.scorer.encoder
     again = PairEncoder(encoder.tokenizer_json, **encoder.parameters())
     for name, values in encoder.encode(PAIRS).items():
         np.testing.assert_array_equal(again.encode(PAIRS)[name], values)

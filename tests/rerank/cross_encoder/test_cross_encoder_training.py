@@ -8,6 +8,7 @@ import shutil
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from rerank.cross_encoder.base_model import (
     encoder_linears,
@@ -17,7 +18,7 @@ from rerank.cross_encoder.base_model import (
     with_adapter,
 )
 from rerank.cross_encoder.finetuning import prepare, train
-from rerank.cross_encoder.packs import Document, NegativeSampler, QueryPack, split_by_query
+from rerank.cross_encoder.packs import Document, PackSets, QueryPack, split_by_query
 from rerank.index.errors import ArtifactError, InputError, MismatchError
 
 
@@ -36,7 +37,7 @@ def stopping_at(step: int, n_steps: int):
 
 
 def weights_of(trained):
-    return {name: each.numpy() for name, each in trained.learner.weights().items()}
+    return {name: each.numpy() for name, each in trained.scorer.weights().items()}
 
 
 def assert_same(one, other):
@@ -120,25 +121,28 @@ def test_a_checkpoint_of_another_run_or_a_damaged_one_is_refused(
         train(tiny_bert, number_sets, settings, tmp_path / "c", resume=True)
 
 
-def test_accumulated_passes_make_the_same_step_as_one(tiny_bert, number_sets, make_settings):
+def test_accumulated_passes_make_the_same_step_as_one(
+    tiny_bert, number_sets, make_settings, tmp_path
+):
+    sure = shutil.copytree(tiny_bert, tmp_path / "bert")
+    config = json.loads((sure / "config.json").read_text())
+    config |= {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
+    (sure / "config.json").write_text(json.dumps(config))
     steps = []
-    for batch, accumulate in ((6, 1), (2, 3)):
+    for batch, accumulate in ((6, 1), (2, 3), (5, 2)):
         settings = make_settings(
-            steps={"batch_queries": batch, "accumulate": accumulate}, lora={"dropout": 0}
+            steps={"batch_queries": batch, "accumulate": accumulate, "max_steps": 1},
+            lora={"dropout": 0},
         )
-        learner, _ = prepare(tiny_bert, settings)
-        for module in learner.scorer.model.modules():
-            if isinstance(module, torch.nn.Dropout):
-                module.p = 0.0
-        sampler = NegativeSampler(number_sets.train, settings.sampling, seed=1)
-        drawn = [sampler.draw(at, 0) for at in range(6)]
-        loss = learner.step(0, drawn, rate_factor=1.0)
-        steps.append((loss, learner.weights()))
-    assert steps[0][0] == pytest.approx(steps[1][0], abs=1e-6)
-    for name, values in steps[0][1].items():
-        if not name.endswith("classifier.modules_to_save.default.bias"):  # its gradient is 0
-            # The rate is 0.01, and a first step of Adam goes by the gradient's sign.
-            assert float((values - steps[1][1][name]).abs().mean()) < 2e-4, name
+        sets = PackSets(number_sets.train[:6], number_sets.valid)
+        trained = train(sure, sets, settings, tmp_path / f"{batch}")
+        steps.append((trained.history[0]["training_loss"], trained.scorer.weights()))
+    for loss, weights in steps[1:]:
+        assert loss == pytest.approx(steps[0][0], abs=1e-6)
+        for name, values in steps[0][1].items():
+            if not name.endswith("classifier.modules_to_save.default.bias"):  # its gradient is 0
+                # The rate is 0.01, and a first step of Adam goes by the gradient's sign.
+                assert float((values - weights[name]).abs().mean()) < 2e-4, name
 
 
 def test_only_adapters_and_head_are_trained(tiny_bert, make_settings):
@@ -166,12 +170,13 @@ def test_pairs_longer_than_the_model_reads_are_refused(tiny_bert, make_settings)
 
 
 def test_a_loss_that_is_no_number_ends_the_run(tiny_bert, number_sets, make_settings, tmp_path):
-    settings = make_settings(optimizer={"learning_rate": 1.0, "max_grad_norm": 1000})
-    learner, _ = prepare(tiny_bert, settings)
-    learner.set_weights({n: each * float("inf") for n, each in learner.weights().items()})
-    drawn = NegativeSampler(number_sets.train, settings.sampling, seed=1).draw(0, 0)
-    with pytest.raises(InputError, match=r"step 4: the loss is nan; lower optimizer"):
-        learner.step(3, [drawn], rate_factor=1.0)
+    broken = shutil.copytree(tiny_bert, tmp_path / "bert")
+    weights = load_file(broken / "model.safetensors")
+    weights["embeddings.word_embeddings.weight"] *= float("inf")
+    save_file(weights, broken / "model.safetensors", {"format": "pt"})
+    settings = make_settings(optimizer={"learning_rate": 1.0})
+    with pytest.raises(InputError, match=r"step 1: the loss is nan; lower optimizer.* found 1$"):
+        train(broken, number_sets, settings, tmp_path / "c")
 
 
 def test_a_folder_that_is_no_model_is_an_input_error(tmp_path, make_settings):
