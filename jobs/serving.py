@@ -108,12 +108,12 @@ def with_cascade(model: RerankModel, folder: Path, cues: CueReader) -> RerankMod
     :param folder: the cross-encoder's.
     :raises ArtifactError: if it is missing or damaged.
     """
-    from rerank.cross_encoder.cascade import AnyOf, Cascade, CloseScores, HeldForReview
+    from rerank.cross_encoder.cascade import Cascade, CloseScores, HeldForReview
     from rerank.cross_encoder.ranker import CrossEncoderRanker, CrossEncoderScorer
 
     scorer = CrossEncoderScorer.load(folder)
-    uncertain = AnyOf(CloseScores(_CLOSE_SCORES), HeldForReview(model, cues))
-    ranker = Cascade(model.ranker, CrossEncoderRanker(scorer), uncertain)
+    uncertain = (CloseScores(_CLOSE_SCORES), HeldForReview(model, cues))
+    ranker = Cascade(model.ranker, CrossEncoderRanker(scorer), *uncertain)
     return replace(model, ranker=ranker, version=f"{model.version}+{scorer.version}")
 
 

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from rerank.annotation.candidate_items import INDEX_PREFIX
 from rerank.bootstrap.generator import LabelledListing, generate
-from rerank.cross_encoder.finetuning import ValidationFigures
+from rerank.cross_encoder.finetuning import Saved, Trained
 from rerank.cross_encoder.hyperparameters import CrossEncoderSettings
 from rerank.cross_encoder.packs import PackSets, QueryPack, given_sets, read_packs, split_by_query
 from rerank.cross_encoder.ranker import CROSS_ENCODER_KIND
@@ -381,17 +381,12 @@ Progress = Callable[[str, float], None]
 class TrainingReport:
     """What a run made, for people.
 
-    :param parity: the largest difference between scores of the saved graph and of torch.
     :param seconds: that training took, of this call.
     """
 
     folder: Path
-    version: str
-    best: ValidationFigures
-    best_step: int
-    steps: int
-    parity: float
-    int8_difference: float | None
+    trained: Trained
+    saved: Saved
     seconds: float
 
 
@@ -429,16 +424,7 @@ def train_cross_encoder(
     progress("saving", 0.0)
     saved = save_trained(trained, base, sets, settings, target, seconds=None if resume else seconds)
     shutil.rmtree(checkpoints, ignore_errors=True)
-    return TrainingReport(
-        target,
-        saved.version,
-        trained.best,
-        trained.best_step,
-        trained.steps,
-        saved.parity,
-        saved.int8_difference,
-        seconds,
-    )
+    return TrainingReport(target, trained, saved, seconds)
 
 
 def read_sets(settings: CrossEncoderSettings, warn: Warn) -> PackSets:

@@ -90,17 +90,17 @@ def train_cross_encoder_command(
             warn=lambda message: click.echo(f"warning: {message}", err=True),
             progress=progress,
         )
-    best = report.best
+    trained, saved, best = report.trained, report.saved, report.trained.best
     click.echo(
-        f"{report.steps} steps in {report.seconds:.0f} s; step {report.best_step} validated best, "
-        f"on {best.queries} queries: precision@1 {best.precision_at_1:.3f}, MRR {best.mrr:.3f}, "
-        f"loss {best.loss:.3f}",
+        f"{trained.steps} steps in {report.seconds:.0f} s; step {trained.best_step} validated "
+        f"best, on {best.queries} queries: precision@1 {best.precision_at_1:.3f}, "
+        f"MRR {best.mrr:.3f}, loss {best.loss:.3f}",
         err=True,
     )
-    int8 = "" if report.int8_difference is None else f", of 8 bits {report.int8_difference:.1g}"
+    int8 = "" if saved.int8_difference is None else f", of 8 bits {saved.int8_difference:.1g}"
     click.echo(
-        f"cross-encoder {report.version} in {report.folder}: graph and torch differ by at most "
-        f"{report.parity:.1g}{int8}"
+        f"cross-encoder {saved.version} in {report.folder}: graph and torch differ by at most "
+        f"{saved.parity:.1g}{int8}"
     )
 
 

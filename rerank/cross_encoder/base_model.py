@@ -43,21 +43,17 @@ def load_base(folder: Path, *, quantization: str, seed: int) -> Any:
     options: dict[str, Any] = {"dtype": torch.float32}
     if quantised:
         options |= {"quantization_config": _nf4(head), "device_map": {"": "cpu"}}
-    with quiet_libraries(), torch.random.fork_rng(devices=[]):
-        from safetensors import SafetensorError
+    with _loading(folder), torch.random.fork_rng(devices=[]):
         from transformers import AutoModelForSequenceClassification
 
         torch.manual_seed(seed)
-        try:
-            model = AutoModelForSequenceClassification.from_pretrained(
-                str(folder),
-                num_labels=1,
-                ignore_mismatched_sizes=True,
-                local_files_only=True,
-                **options,
-            )
-        except (OSError, ValueError, KeyError, RuntimeError, ImportError, SafetensorError) as exc:
-            raise _unreadable(folder, exc) from exc
+        model = AutoModelForSequenceClassification.from_pretrained(
+            str(folder),
+            num_labels=1,
+            ignore_mismatched_sizes=True,
+            local_files_only=True,
+            **options,
+        )
     if quantised:
         _compute_as_trained(model)
     return model.eval()
@@ -69,13 +65,10 @@ def load_tokenizer_json(folder: Path) -> tuple[str, int]:
     :raises InputError: if it has no fast tokenizer, or none at all, for which transformers makes
         one that knows no word.
     """
-    with quiet_libraries():
+    with _loading(folder):
         from transformers import AutoTokenizer
 
-        try:
-            tokenizer = AutoTokenizer.from_pretrained(str(folder), local_files_only=True)
-        except (OSError, ValueError, KeyError, ImportError) as exc:
-            raise _unreadable(folder, exc) from exc
+        tokenizer = AutoTokenizer.from_pretrained(str(folder), local_files_only=True)
     backend = getattr(tokenizer, "backend_tokenizer", None)
     if backend is None or tokenizer.pad_token_id is None:
         raise InputError(
@@ -181,15 +174,11 @@ def _skeleton(folder: Path) -> Any:
     """Return the model without weights: what its layers are called and how large they are."""
     import torch
 
-    with quiet_libraries():
+    with _loading(folder), torch.device("meta"):
         from transformers import AutoConfig, AutoModelForSequenceClassification
 
-        try:
-            config = AutoConfig.from_pretrained(str(folder), num_labels=1, local_files_only=True)
-            with torch.device("meta"):
-                return AutoModelForSequenceClassification.from_config(config)
-        except (OSError, ValueError, KeyError, RuntimeError, ImportError) as exc:
-            raise _unreadable(folder, exc) from exc
+        config = AutoConfig.from_pretrained(str(folder), num_labels=1, local_files_only=True)
+        return AutoModelForSequenceClassification.from_config(config)
 
 
 def _linear_names(model: Any) -> list[str]:
@@ -224,12 +213,20 @@ def _compute_as_trained(model: Any) -> None:
             layer.support_avx512bf16_for_cpu = False
 
 
-def _unreadable(folder: Path, exc: Exception) -> InputError:
-    reason = (str(exc).splitlines() or [type(exc).__name__])[0]
-    return InputError(
-        f"{folder}: expected a model that transformers can give a head for sequence "
-        f"classification, with its tokenizer; loading it failed ({reason})"
-    )
+@contextmanager
+def _loading(folder: Path) -> Iterator[None]:
+    """Turn what the libraries raise of a folder they cannot load into one clear error."""
+    from safetensors import SafetensorError
+
+    try:
+        with quiet_libraries():
+            yield
+    except (OSError, ValueError, KeyError, RuntimeError, ImportError, SafetensorError) as exc:
+        reason = (str(exc).splitlines() or [type(exc).__name__])[0]
+        raise InputError(
+            f"{folder}: expected a model that transformers can give a head for sequence "
+            f"classification, with its tokenizer; loading it failed ({reason})"
+        ) from exc
 
 
 _PROBE_S = 10.0
@@ -361,12 +358,6 @@ def load_adapter(base: Any, folder: Path) -> Any:
         from peft import PeftModel
 
         return PeftModel.from_pretrained(base, str(folder)).eval()
-
-
-def merged(model: Any) -> Any:
-    """Return the plain model that a model with adapters on unquantised weights amounts to."""
-    with quiet_libraries():
-        return model.merge_and_unload().eval()
 
 
 def trained_parameters(model: Any) -> dict[str, Any]:

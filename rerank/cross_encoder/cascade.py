@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,14 +21,9 @@ Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 
 
-class Uncertain(Protocol):
-    """Tells where the first ranker's order is not to be trusted."""
-
-    def __call__(self, batch: RankingBatch, scores: Floats) -> Bools:
-        """Return whether each listing is uncertain, shape (listings,).
-
-        :param scores: shape (candidates,), the first ranker's.
-        """
+# Tells of each listing, shape (listings,), whether the first ranker's order is not to be trusted;
+# reads the batch and that ranker's scores, shape (candidates,).
+Uncertain = Callable[[RankingBatch, Floats], Bools]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +59,8 @@ class Cascade:
     order: they stay above the rest, and what reads the scores' size and gaps, as the offer
     classifier does, finds what it was trained on. Equal scores are told apart by the smallest step.
 
-    :param top: how many candidates of a listing are rescored.
+    :param uncertain: a listing is rescored where one of these says so.
+    :param top: how many of its candidates are.
     :param second_weight: the new order is that of first + second_weight * second score.
     :raises InputError: if ``top`` is below 2 or the weight not above 0.
     """
@@ -74,8 +69,7 @@ class Cascade:
         self,
         first: Ranker,
         second: Ranker,
-        uncertain: Uncertain,
-        *,
+        *uncertain: Uncertain,
         top: int = 5,
         second_weight: float = 1.0,
     ) -> None:
@@ -90,7 +84,7 @@ class Cascade:
     def score(self, batch: RankingBatch) -> Floats:
         scores = np.asarray(self._first.score(batch), np.float32)
         listing, ties = batch.candidates.listing, batch.table.tie_rank[batch.candidates.record]
-        unsure = self._uncertain(batch, scores)
+        unsure = np.any([doubts(batch, scores) for doubts in self._uncertain], axis=0)
         order = np.lexsort((ties, -scores, listing))
         place = np.arange(len(order)) - batch.candidates.offsets[listing[order]]
         chosen = order[unsure[listing[order]] & (place < self._top)]  # best first in each listing
@@ -174,16 +168,3 @@ class HeldForReview:
         limits = self._model.thresholds
         held = (probability >= limits.review) & (probability < limits.match)
         return np.asarray(held & (best >= 0), np.bool_)
-
-
-class AnyOf:
-    """Uncertain where one of several says so."""
-
-    def __init__(self, *reasons: Uncertain) -> None:
-        self._reasons = reasons
-
-    def __call__(self, batch: RankingBatch, scores: Floats) -> Bools:
-        found = np.zeros(len(batch.candidates.offsets) - 1, np.bool_)
-        for reason in self._reasons:
-            found |= reason(batch, scores)
-        return found

@@ -28,7 +28,6 @@ from rerank.cross_encoder.base_model import (
     load_base,
     load_tokenizer_json,
     memory_faults,
-    merged,
     quiet_libraries,
     reads_token_types,
     save_adapter,
@@ -37,7 +36,7 @@ from rerank.cross_encoder.base_model import (
     with_adapter,
 )
 from rerank.cross_encoder.hyperparameters import CrossEncoderSettings, ScheduleSettings
-from rerank.cross_encoder.packs import DrawnQuery, NegativeSampler, PackSets, QueryPack
+from rerank.cross_encoder.packs import NegativeSampler, PackSets, QueryPack, pairs_of
 from rerank.cross_encoder.ranker import (
     CROSS_ENCODER_FORMAT,
     CROSS_ENCODER_KIND,
@@ -200,22 +199,23 @@ class _Run:
         self.done = TrainingProgress()
         self.best_weights: dict[str, Any] = {}
 
-    def validate(self, epoch: float) -> None:
-        """Measure the present weights, and keep them if they are the best so far."""
+    def validate(self, step: int, epoch: float) -> None:
+        """Measure the weights after a step, and keep them if they are the best so far."""
         done = self.done
         figures = validate(self.sets.valid, self.scorer.score, margin=self.settings.loss.margin)
-        steps = done.steps - (done.history[-1]["step"] if done.history else 0)
-        entry = {"step": done.steps, "epoch": epoch, "training_loss": done.recent_loss / steps}
+        steps = step - (done.history[-1]["step"] if done.history else 0)
+        entry = {"step": step, "epoch": epoch, "training_loss": done.recent_loss / steps}
         done.history.append(entry | asdict(figures))
         done.recent_loss = 0.0
         if figures.is_better_than(done.best):
-            done.best, done.best_step = figures, done.steps
+            done.best, done.best_step = figures, step
             self.best_weights = self.scorer.weights()
 
-    def save(self, written: Path, folder: Path) -> None:
-        """Put what transformers wrote of a step in the place of an earlier one, in one step."""
+    def save(self, step: int, written: Path, folder: Path) -> None:
+        """Put what transformers wrote after a step in the place of an earlier one, as a whole."""
         from safetensors.torch import save_file
 
+        self.done.steps = step
         with writing_folder(folder) as draft:
             shutil.copytree(written, draft, dirs_exist_ok=True)
             save_file(self.best_weights, str(draft / _BEST))
@@ -275,18 +275,67 @@ def _trainer(run: _Run, scratch: Path, checkpoints: Path, progress: Progress) ->
     :param scratch: where transformers writes what `_Run.save` takes over.
     """
     import torch
-    from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
+    from transformers import PrinterCallback, TrainerCallback, TrainingArguments
 
-    settings, scorer, steps = run.settings, run.scorer, run.settings.steps
+    settings, steps, model = run.settings, run.settings.steps, run.scorer.model
     queries = NegativeSampler(run.sets.train, settings.sampling, seed=settings.seed)
     epoch_steps = math.ceil(len(queries) / (steps.batch_queries * steps.accumulate))
-    planned = steps.epochs * epoch_steps
-    n_steps = min(planned, steps.max_steps) if steps.max_steps else planned
+    n_steps = min(steps.epochs * epoch_steps, steps.max_steps or steps.epochs * epoch_steps)
+    arguments = TrainingArguments(
+        str(scratch),
+        seed=settings.seed,
+        max_steps=n_steps,
+        per_device_train_batch_size=steps.batch_queries,
+        gradient_accumulation_steps=steps.accumulate,
+        max_grad_norm=settings.optimizer.max_grad_norm,
+        train_sampling_strategy="sequential",  # the sampler itself shuffles
+        eval_strategy="steps",
+        eval_steps=steps.validate_every or epoch_steps,
+        save_strategy="steps",
+        save_steps=steps.checkpoint_every,
+        save_total_limit=1,
+        logging_strategy="no",
+        report_to="none",
+        disable_tqdm=True,
+        use_cpu=True,
+        dataloader_pin_memory=False,
+        remove_unused_columns=False,
+    )
+
+    class Keeper(TrainerCallback):  # type: ignore[misc, unused-ignore]
+        def on_save(self, args: Any, state: Any, control: Any, **found: Any) -> None:
+            run.save(state.global_step, scratch / f"checkpoint-{state.global_step}", checkpoints)
+
+    weights = list(trained_parameters(model).values())
+    chosen = settings.optimizer
+    optimizer = torch.optim.AdamW(weights, chosen.learning_rate, weight_decay=chosen.weight_decay)
+    factor = partial(rate_factor, n_steps=n_steps, settings=settings.schedule)
+    trainer = _query_trainer(run, progress)(
+        model,
+        arguments,
+        data_collator=lambda drawn: {"queries": drawn},
+        train_dataset=queries,
+        eval_dataset=run.sets.valid,
+        callbacks=[Keeper()],
+        optimizers=(optimizer, torch.optim.lr_scheduler.LambdaLR(optimizer, factor)),
+    )
+    trainer.remove_callback(PrinterCallback)
+    return trainer
+
+
+def _query_trainer(run: _Run, progress: Progress) -> Any:
+    """Return the class of what trains a run: its loss, its validation and what a checkpoint is."""
+    import torch
+    from transformers import Trainer
+
+    settings = run.settings
 
     class QueryTrainer(Trainer):  # type: ignore[misc, unused-ignore]
         loss_is_scaled_for_ga = True  # each query counts the same, however many a pass holds
+        control: Any
 
         def get_batch_samples(self, *arguments: Any) -> tuple[list[Any], int]:
+            progress("training the cross-encoder", self.state.global_step / self.state.max_steps)
             batches, _ = super().get_batch_samples(*arguments)
             return batches, sum(len(batch["queries"]) for batch in batches)
 
@@ -298,7 +347,7 @@ def _trainer(run: _Run, scratch: Path, checkpoints: Path, progress: Progress) ->
             num_items_in_batch: Any = None,
         ) -> Any:
             with torch.autocast("cpu", torch.bfloat16, enabled=settings.precision == "bf16"):
-                loss = _margin_loss(scorer, inputs["queries"], settings.loss.margin)
+                loss = _margin_loss(run.scorer, inputs["queries"], settings.loss.margin)
             loss = loss / num_items_in_batch
             if not math.isfinite(loss):
                 raise InputError(
@@ -308,77 +357,24 @@ def _trainer(run: _Run, scratch: Path, checkpoints: Path, progress: Progress) ->
             run.done.recent_loss += float(loss.detach())
             return loss
 
-        control: Any
-
         def evaluate(self, *arguments: Any, **options: Any) -> dict[str, float]:
-            run.validate(self.state.epoch)
-            self.control = self.callback_handler.on_evaluate(
-                self.args, self.state, self.control, {}
-            )
+            run.validate(self.state.global_step, self.state.epoch)
+            tell = self.callback_handler.on_evaluate  # or it would validate again at once
+            self.control = tell(self.args, self.state, self.control, {})
             return {}
 
         def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
-            save_adapter(self.model, Path(output_dir or scratch))
+            save_adapter(self.model, Path(output_dir or self.args.output_dir))
 
-    class Follower(TrainerCallback):  # type: ignore[misc, unused-ignore]
-        def on_step_begin(self, args: Any, state: Any, control: Any, **found: Any) -> None:
-            progress("training the cross-encoder", state.global_step / n_steps)
-
-        def on_step_end(self, args: Any, state: Any, control: Any, **found: Any) -> None:
-            run.done.steps = state.global_step
-
-        def on_save(self, args: Any, state: Any, control: Any, **found: Any) -> None:
-            run.save(scratch / f"checkpoint-{state.global_step}", checkpoints)
-
-    optimizer = torch.optim.AdamW(
-        list(trained_parameters(scorer.model).values()),
-        lr=settings.optimizer.learning_rate,
-        weight_decay=settings.optimizer.weight_decay,
-    )
-    factor = partial(rate_factor, n_steps=n_steps, settings=settings.schedule)
-    trainer = QueryTrainer(
-        scorer.model,
-        TrainingArguments(
-            str(scratch),
-            seed=settings.seed,
-            max_steps=n_steps,
-            per_device_train_batch_size=steps.batch_queries,
-            gradient_accumulation_steps=steps.accumulate,
-            max_grad_norm=settings.optimizer.max_grad_norm,
-            train_sampling_strategy="sequential",  # the sampler itself shuffles
-            eval_strategy="steps",
-            eval_steps=steps.validate_every or epoch_steps,
-            save_strategy="steps",
-            save_steps=steps.checkpoint_every,
-            save_total_limit=1,
-            logging_strategy="no",
-            report_to="none",
-            disable_tqdm=True,
-            use_cpu=True,
-            dataloader_pin_memory=False,
-            remove_unused_columns=False,
-        ),
-        data_collator=lambda drawn: {"queries": drawn},
-        train_dataset=queries,
-        eval_dataset=run.sets.valid,
-        callbacks=[Follower()],
-        optimizers=(optimizer, torch.optim.lr_scheduler.LambdaLR(optimizer, factor)),
-    )
-    trainer.remove_callback(PrinterCallback)
-    return trainer
+    return QueryTrainer
 
 
-def _margin_loss(scorer: TorchScorer, queries: Sequence[DrawnQuery], margin: float) -> Any:
+def _margin_loss(scorer: TorchScorer, queries: Sequence[QueryPack], margin: float) -> Any:
     """Return the sum over queries of the mean margin loss over their pairs, 0 without negatives."""
     import torch
 
-    texts = [
-        TextPair(query.query_text, text)
-        for query in queries
-        for text in (*query.positives, *query.negatives)
-    ]
     sizes = [len(each) for query in queries for each in (query.positives, query.negatives)]
-    sides = scorer.forward(texts).float().split(sizes)
+    sides = scorer.forward(pairs_of(queries)).float().split(sizes)
     gaps = [
         (positives[:, None] - negatives[None, :]).reshape(-1)
         for positives, negatives in zip(sides[::2], sides[1::2], strict=True)
@@ -433,11 +429,7 @@ class ValidationFigures:
 def validate(packs: Sequence[QueryPack], score: ScorePairs, *, margin: float) -> ValidationFigures:
     """Score every document of every query and measure; zeros if no query has a negative."""
     measured = [pack for pack in packs if pack.negatives]
-    pairs = [
-        TextPair(pack.query_text, item.text)
-        for pack in measured
-        for item in (*pack.positives, *pack.negatives)
-    ]
+    pairs = pairs_of(measured)
     scores = np.asarray(score(pairs), np.float64) if pairs else np.zeros(0)
     rows, start = [], 0
     for pack in measured:
@@ -505,7 +497,7 @@ def save_trained(
     :param seconds: that training took; None if it was stopped and went on.
     :raises ArtifactError: if the graph does not score as torch does.
     """
-    pairs = _compared(sets)
+    pairs = pairs_of((*sets.valid, *sets.train))[:_COMPARED_PAIRS]
     expected = trained.scorer.score(pairs)
     with writing_folder(folder) as draft:
         save_adapter(trained.scorer.model, draft / LAYOUT.adapter)
@@ -601,16 +593,9 @@ def plain_model(base_folder: Path, adapter: Path, settings: CrossEncoderSettings
     base = load_base(base_folder, quantization=settings.quantization, seed=settings.seed)
     if settings.quantization == "nf4":
         base = dequantised(base)
-    return merged(load_adapter(base, adapter))
-
-
-def _compared(sets: PackSets) -> list[TextPair]:
-    pairs = [
-        TextPair(pack.query_text, item.text)
-        for pack in (*sets.valid, *sets.train)
-        for item in (*pack.positives, *pack.negatives)
-    ]
-    return pairs[:_COMPARED_PAIRS]
+    model = load_adapter(base, adapter)
+    with quiet_libraries():
+        return model.merge_and_unload().eval()
 
 
 def _difference(

@@ -21,7 +21,7 @@ import numpy as np
 
 from rerank.bootstrap.generator import LabelledListing
 from rerank.cross_encoder.hyperparameters import SamplingSettings
-from rerank.cross_encoder.ranker import gpu_text, query_text
+from rerank.cross_encoder.ranker import TextPair, gpu_text, query_text
 from rerank.index.errors import InputError
 from rerank.index.rows import read_json_lines
 from rerank.resolver import Resolver
@@ -52,6 +52,15 @@ class QueryPack:
     negatives: tuple[Document, ...]
     source_chunk: str = ""
     meta: dict[str, Any] = field(default_factory=dict)
+
+
+def pairs_of(packs: Iterable[QueryPack]) -> list[TextPair]:
+    """Return each query beside each of its documents, positives first."""
+    return [
+        TextPair(pack.query_text, item.text)
+        for pack in packs
+        for item in (*pack.positives, *pack.negatives)
+    ]
 
 
 class PacksRead(NamedTuple):
@@ -169,7 +178,7 @@ def split_by_query(packs: Sequence[QueryPack], *, valid_share: float, seed: int)
             f"expected at least two different queries, one of them to validate on, found "
             f"{len(merged)}"
         )
-    ranks = [_rank(pack.query_text, seed) for pack in merged]
+    ranks = [_rank(_key(pack), seed) for pack in merged]
     n_valid = min(len(merged) - 1, max(1, round(valid_share * len(merged))))
     bound = sorted(ranks)[n_valid - 1]
     train = [pack for pack, rank in zip(merged, ranks, strict=True) if rank > bound]
@@ -235,21 +244,11 @@ def _key(pack: QueryPack) -> str:
     return " ".join(pack.query_text.lower().split())
 
 
-def _rank(query: str, seed: int) -> str:
-    key = " ".join(query.lower().split())
+def _rank(key: str, seed: int) -> str:
     return hashlib.sha256(f"{seed}\0{key}".encode()).hexdigest()
 
 
 _TRIES = 4  # random documents looked at for each one wanted; a hit on the query's own is passed by
-
-
-@dataclass(frozen=True, slots=True)
-class DrawnQuery:
-    """A query with the texts that it is trained on in one epoch."""
-
-    query_text: str
-    positives: tuple[str, ...]
-    negatives: tuple[str, ...]
 
 
 class NegativeSampler:
@@ -266,7 +265,7 @@ class NegativeSampler:
     def __len__(self) -> int:
         return len(self._packs)
 
-    def __getitem__(self, place: int) -> DrawnQuery:
+    def __getitem__(self, place: int) -> QueryPack:
         """Draw for the query at a place in the order of the epoch that `set_epoch` chose."""
         return self.draw(self._order[place], self._epoch)
 
@@ -279,8 +278,8 @@ class NegativeSampler:
         rng = np.random.default_rng([self._seed, epoch])
         return [int(at) for at in rng.permutation(len(self._packs))]
 
-    def draw(self, number: int, epoch: int) -> DrawnQuery:
-        """Draw documents for a query in an epoch.
+    def draw(self, number: int, epoch: int) -> QueryPack:
+        """Return a query with the documents that it is trained on in an epoch.
 
         Where there are too few hard negatives, random ones take their place, and the other way
         round. No positive of the query is among the negatives.
@@ -292,12 +291,8 @@ class NegativeSampler:
         n_hard = min(len(hard), round(wanted * self._settings.hard_share))
         strange = self._strange(pack, wanted - n_hard, rng)
         n_hard = min(len(hard), wanted - len(strange))
-        negatives = [*hard[:n_hard], *strange]
-        return DrawnQuery(
-            pack.query_text,
-            tuple(item.text for item in positives),
-            tuple(item.text for item in negatives),
-        )
+        negatives = (*hard[:n_hard], *strange)
+        return replace(pack, positives=tuple(positives), negatives=negatives)
 
     def _strange(self, pack: QueryPack, wanted: int, rng: np.random.Generator) -> list[Document]:
         """Return documents of other queries, each once, none of this query's own."""

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from rerank.calibration import Calibrator
-from rerank.cross_encoder.cascade import AnyOf, Cascade, CloseScores, HeldForReview
+from rerank.cross_encoder.cascade import Cascade, CloseScores, HeldForReview
 from rerank.cross_encoder.ranker import CrossEncoderRanker, gpu_text, query_text
 from rerank.features.candidates import CANDIDATE_FEATURES
 from rerank.features.cues import CueReader
@@ -139,7 +139,7 @@ def test_scores_are_close_only_between_models(batch):
             assert bool(found[at]) is (equals or (close and len(mixed[at]) > 1))
 
 
-def test_held_for_review_and_any_of(batch, linear_scorer):
+def test_held_for_review(batch, linear_scorer):
     def model(bias: float) -> RerankModel:
         return RerankModel(
             ranker_text="",
@@ -157,8 +157,12 @@ def test_held_for_review_and_any_of(batch, linear_scorer):
     for bias, held in ((0.0, True), (4.0, False), (-4.0, False)):
         found = HeldForReview(model(bias), cues)(batch, scores)
         np.testing.assert_array_equal(found, there & held)
-    either = AnyOf(HeldForReview(model(4.0), cues), always(1))
-    np.testing.assert_array_equal(either(batch, scores), [False, True, False, False])
+
+
+def test_a_listing_is_rescored_if_one_of_several_reasons_says_so(batch):
+    first, second = Given(lambda at, record: -float(record)), Given(lambda at, record: 0)
+    Cascade(first, second, always(), always(0), always(2)).score(batch)
+    assert {at for at, _ in second.seen} == {0, 2}
 
 
 def test_texts_of_listings_and_gpus(make_gpu):
