@@ -79,7 +79,7 @@ def test_all_faults_of_a_file_are_shown_and_nothing_is_written(run, home, write_
     result = run("train-cross-encoder", "--config", config)
     assert result.exit_code == 1
     assert "config.yaml: 3 faults" in result.output
-    assert "sead: unknown key; did you mean seed?" in result.output
+    assert "sead: unknown key; did you mean 'seed'?" in result.output
     assert "quantization: expected one of none, nf4, found 'nf4 '" in result.output
     assert not home.exists()
 

@@ -223,7 +223,7 @@ def test_two_layers_learn_which_word_a_positive_has(tiny_bert, make_settings, tm
         for at in range(10, 50)
     ]
     settings = make_settings(
-        steps={"epochs": 5, "batch_queries": 10, "validate_every": 5}, precision=precision
+        steps={"epochs": 8, "batch_queries": 10, "validate_every": 8}, precision=precision
     )
     sets = split_by_query(packs, valid_share=0.25, seed=1)
     trained = train(tiny_bert, sets, settings, tmp_path / "c")
