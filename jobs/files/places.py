@@ -8,7 +8,7 @@ import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path, PurePath, PurePosixPath
 from typing import IO, Any
 
@@ -27,29 +27,26 @@ class Place:
 
     :param path: as the file system writes it; absolute if it is this machine's.
     :param shown: as the user wrote it; what messages name.
+    :param local: the path, if it is of this machine.
+    :param name: the last part of the path.
+    :param suffix: the ending of the name with its point, in small letters.
     """
 
     filesystem: fs.FileSystem
     path: str
     shown: str
+    local: Path | None = field(init=False, repr=False, compare=False)
+    name: str = field(init=False, repr=False, compare=False)
+    suffix: str = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        posix, is_local = PurePosixPath(self.path), self.filesystem.type_name == "local"
+        object.__setattr__(self, "local", Path(self.path) if is_local else None)
+        object.__setattr__(self, "name", posix.name)
+        object.__setattr__(self, "suffix", posix.suffix.lower())
 
     def __str__(self) -> str:
         return self.shown
-
-    @property
-    def local(self) -> Path | None:
-        """The path, if it is of this machine."""
-        return Path(self.path) if self.filesystem.type_name == "local" else None
-
-    @property
-    def name(self) -> str:
-        """The last part of the path."""
-        return PurePosixPath(self.path).name
-
-    @property
-    def suffix(self) -> str:
-        """The ending of the name with its point, in small letters."""
-        return PurePosixPath(self.path).suffix.lower()
 
     def info(self) -> fs.FileInfo:
         """Ask the file system what is here, links followed.

@@ -2,26 +2,37 @@
 
 from __future__ import annotations
 
+import json
 from abc import ABC, abstractmethod
+from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
+from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from rerank.answers import CANDIDATE_SET_FIELD, EXPLANATION_FIELD, OUTPUT_SCHEMA
-from rerank.index.errors import MismatchError
+from rerank.index.errors import DISTRIBUTION, MismatchError
 from rerank.index.records import N_CANDIDATES, Listing
-from rerank.jobs.files.listings import OUR_NAMES, ColumnNames, ListingBatch
+from rerank.jobs.files.listings import OUR_NAMES, ColumnNames, ListingBatch, taken
+from rerank.jobs.files.places import Place
+from rerank.jobs.scoring.plan import differences, read_record
 from rerank.jobs.serving import open_resolver
 from rerank.jobs.workers import collecting_seldom, working
 from rerank.rankers.kinds import RankerKind
 
 if TYPE_CHECKING:
     from rerank.resolver import Resolver
+
+
+_FORMAT = 1  # of the record in the footer of an output
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,10 +55,6 @@ class ScoreOptions:
     ranker: RankerKind | None = None
     cascade: bool = False
 
-    def as_json(self) -> dict[str, Any]:
-        """Return the options as plain values."""
-        return asdict(self)
-
 
 AppliesToBatches = Callable[[Iterable[ListingBatch]], Iterator[tuple[ListingBatch, pa.Table]]]
 
@@ -66,6 +73,16 @@ class Answerer(ABC):
     index_version: str
     n_reused = 0
     pool: AppliesToBatches | None = None
+
+    def expectation(self) -> dict[str, Any]:
+        """Return all that decides the answer for a listing: options and versions."""
+        return {
+            "format": _FORMAT,
+            "release": version(DISTRIBUTION),
+            "options": json.loads(json.dumps(asdict(self.options))),
+            "model_version": self.model_version,
+            "index_version": self.index_version,
+        }
 
     @abstractmethod
     def answer(self, batch: ListingBatch) -> pa.Table:
@@ -194,3 +211,245 @@ def output_schema(source: pa.Schema, added: pa.Schema = OUTPUT_SCHEMA) -> pa.Sch
     renamed = renamed_columns(source.names, added)
     kept = [column.with_name(renamed.get(column.name, column.name)) for column in source]
     return pa.schema([*kept, *added])
+
+
+Ints = NDArray[np.int64]
+
+_GROUPS_HELD = 4  # some 60 MB each
+# Reading a row group takes as long as resolving about a fiftieth of its rows.
+_SMALLEST_SHARE = 1 / 50
+_BAD_ROW = "bad row"
+
+
+class _Group(NamedTuple):
+    """A row group of an earlier output, and what its key columns are called."""
+
+    place: Place
+    number: int
+    columns: ColumnNames
+
+
+class _Kept(NamedTuple):
+    """What is known of a batch: its rows in the order of the answers, and the rows that are not."""
+
+    rows: Ints
+    rest: Ints
+    answers: list[pa.Table]
+
+    def joined(self, fresh: pa.Table) -> pa.Table:
+        """Return all answers in the order of the batch.
+
+        :param fresh: answers of the rest.
+        """
+        if not len(self.rows):
+            return fresh
+        order = np.argsort(np.concatenate([self.rows, self.rest]), kind="stable")
+        return pa.concat_tables([*self.answers, fresh]).take(pa.array(order))
+
+
+class RememberingAnswerer(Answerer):
+    """Answers from earlier outputs what has not changed, and asks another answerer for the rest.
+
+    The earlier outputs are the cache: a listing of the same id, title, vendor and description keeps
+    its answer if the same release, model, index and options gave it. Nothing else has to be
+    maintained, and nothing can go stale. In memory are 24 bytes a listing and a few row groups.
+
+    :param outputs: files that `rerank score` wrote; those made in another way are passed over.
+    :param say: takes warnings: which of the files cannot be read, so that nothing is kept of them.
+    """
+
+    def __init__(
+        self,
+        fresh: Answerer,
+        outputs: Sequence[Place],
+        *,
+        say: Callable[[str], None] = lambda text: None,
+    ) -> None:
+        self._say = say
+        self.options, self.schema = fresh.options, fresh.schema
+        self.model_version, self.index_version = fresh.model_version, fresh.index_version
+        self._fresh = fresh
+        self._groups: list[_Group] = []
+        self._damaged: set[int] = set()
+        self._held: OrderedDict[int, tuple[list[Listing], pa.Table]] = OrderedDict()
+        hashes, sizes = [np.empty(0, np.int64)], [0]
+        for place in outputs:
+            for found in self._read_keys(place):
+                hashes.append(found)
+                sizes.append(len(found))
+        everything = np.concatenate(hashes)
+        self._starts: Ints = np.cumsum(sizes)[:-1]  # of each row group, counted over all files
+        self._sizes = sizes[1:]
+        self._order: Ints = np.argsort(everything, kind="stable")
+        self._hashes: Ints = everything[self._order]
+
+    @property
+    def n_known(self) -> int:
+        """How many earlier answers there are."""
+        return len(self._hashes)
+
+    def answer(self, batch: ListingBatch) -> pa.Table:
+        """Answer a batch; `n_reused` counts what was kept."""
+        ((_, answers),) = self.answers([batch])
+        return answers
+
+    def answers(self, batches: Iterable[ListingBatch]) -> Iterator[tuple[ListingBatch, pa.Table]]:
+        """Yield batches with their answers, in their order.
+
+        What is not known goes to the other answerer as one stream, so that it may work ahead.
+        """
+        if not len(self._hashes):
+            yield from self._fresh.answers(batches)
+            return
+        begun: deque[tuple[ListingBatch, _Kept]] = deque()
+        for _, fresh in self._fresh.answers(self._rests(batches, begun)):
+            batch, kept = begun.popleft()
+            self.n_reused += len(kept.rows)
+            yield batch, kept.joined(fresh)
+
+    def _rests(
+        self, batches: Iterable[ListingBatch], begun: deque[tuple[ListingBatch, _Kept]]
+    ) -> Iterator[ListingBatch]:
+        """Yield what is to be answered of each batch, which may be nothing.
+
+        :param begun: takes the batch with what is known of it.
+        """
+        for batch in batches:
+            known = self._known(batch)
+            rows = np.concatenate([np.empty(0, np.int64), *(at for at, _ in known)])
+            rest = np.setdiff1d(np.arange(batch.table.num_rows), rows)
+            begun.append((batch, _Kept(rows, rest, [answers for _, answers in known])))
+            yield _part(batch, rest)
+
+    def _known(self, batch: ListingBatch) -> list[tuple[Ints, pa.Table]]:
+        """Return rows of the batch with their earlier answers, a row group each."""
+        listings = batch.listings()
+        wanted = _hashes(listings)
+        at = np.minimum(np.searchsorted(self._hashes, wanted), len(self._hashes) - 1)
+        hit = self._hashes[at] == wanted
+        hit[list(batch.bad_rows)] = False
+        group = np.searchsorted(self._starts, self._order[at], side="right") - 1
+        found = []
+        for number in np.unique(group[hit]).tolist():
+            rows = np.flatnonzero(hit & (group == number))
+            within = self._order[at[rows]] - self._starts[number]
+            if not self._is_worth_reading(number, len(rows)):
+                continue
+            try:
+                earlier, answers = self._read_answers(number)
+            except (pa.ArrowException, OSError) as exc:
+                self._damaged.add(number)
+                self._warn(self._groups[number].place, exc)
+                continue
+            same = [
+                _key(listings[row]) == _key(earlier[old])
+                for row, old in zip(rows.tolist(), within.tolist(), strict=True)
+            ]
+            if any(same):
+                found.append((rows[same], answers.take(pa.array(within[same]))))
+        return found
+
+    def _is_worth_reading(self, number: int, n_hits: int) -> bool:
+        if number in self._damaged:
+            return False
+        return number in self._held or n_hits >= self._sizes[number] * _SMALLEST_SHARE
+
+    def _read_keys(self, place: Place) -> list[Ints]:
+        """Return the hashes of the listings of an earlier output, by row group."""
+        record = _fitting_record(place, self)
+        if record is None:
+            return []
+        names = _names_in_output(record, self._fresh)
+        try:
+            hashes = list(self._group_hashes(place, names))
+        except (pa.ArrowException, OSError) as exc:
+            self._warn(place, exc)
+            return []
+        self._groups += [_Group(place, number, names) for number in range(len(hashes))]
+        return hashes
+
+    def _warn(self, place: Place, exc: Exception) -> None:
+        said = " ".join(str(exc).split())
+        self._say(f"Warning: {place}: damaged, no earlier answers are kept from there ({said})")
+
+    def _group_hashes(self, place: Place, names: ColumnNames) -> Iterator[Ints]:
+        """Yield the hashes of the listings of each row group, -1 for rows that were not read."""
+        with place.filesystem.open_input_file(place.path) as stream:
+            file = pq.ParquetFile(stream)
+            columns = _key_columns(names, file.schema_arrow.names)
+            for number in range(file.num_row_groups):
+                table = file.read_row_group(number, [*columns, "reason"])
+                found = _hashes(ListingBatch(table, names).listings())
+                yield np.where(_is_bad(table.column("reason")), _NEVER, found)
+
+    def _read_answers(self, number: int) -> tuple[list[Listing], pa.Table]:
+        if number in self._held:
+            self._held.move_to_end(number)
+            return self._held[number]
+        place, at, names = self._groups[number]
+        with place.filesystem.open_input_file(place.path) as stream:
+            file = pq.ParquetFile(stream)
+            columns = _key_columns(names, file.schema_arrow.names)
+            table = file.read_row_group(at, [*columns, *self.schema.names])
+        answers = pa.Table.from_arrays(
+            [table.column(name) for name in self.schema.names], schema=self.schema
+        )
+        self._held[number] = ListingBatch(table, names).listings(), answers
+        while len(self._held) > _GROUPS_HELD:
+            self._held.popitem(last=False)
+        return self._held[number]
+
+
+def count_answers(outputs: Iterable[Place], answerer: Answerer) -> int:
+    """Count the answers in earlier outputs that are what an answerer would say now."""
+    records = (_fitting_record(place, answerer) for place in outputs)
+    return sum(record["counts"]["rows"] for record in records if record is not None)
+
+
+def _fitting_record(place: Place, answerer: Answerer) -> dict[str, Any] | None:
+    """Return the record of an earlier output made as an answerer would make it now, else None."""
+    record = read_record(place)
+    if record is None or differences(record, answerer.expectation(), apart_from_columns=True):
+        return None
+    return record
+
+
+_NEVER = np.int64(-1)  # Python's hash() never returns it
+
+
+def _key(listing: Listing) -> tuple[str, str, str, str]:
+    return listing.listing_id, listing.title, listing.vendor, listing.description
+
+
+def _hashes(listings: Sequence[Listing]) -> Ints:
+    return np.fromiter((hash(_key(listing)) for listing in listings), np.int64, len(listings))
+
+
+def _is_bad(reasons: pa.ChunkedArray) -> NDArray[np.bool_]:
+    return np.array([reason.startswith(_BAD_ROW) for reason in reasons.to_pylist()], bool)
+
+
+def _part(batch: ListingBatch, rows: Ints) -> ListingBatch:
+    """Return some rows of a batch, with what was wrong with them."""
+    if len(rows) == batch.table.num_rows:
+        return batch
+    bad_rows = {
+        new: batch.bad_rows[old] for new, old in enumerate(rows.tolist()) if old in batch.bad_rows
+    }
+    return replace(batch, table=taken(batch.table, rows.tolist()), bad_rows=bad_rows)
+
+
+def _names_in_output(record: dict[str, Any], answerer: Answerer) -> ColumnNames:
+    """Return what the key columns of an earlier input are called in its output."""
+    renamed = renamed_columns(list(record["columns"]), answerer.schema)
+    return ColumnNames(
+        **{
+            ours: renamed.get(theirs, theirs)
+            for ours, theirs in record["options"]["columns"].items()
+        }
+    )
+
+
+def _key_columns(names: ColumnNames, there: Sequence[str]) -> list[str]:
+    wanted = (names.listing_id, names.title, names.vendor, names.description)
+    return [name for name in dict.fromkeys(wanted) if name in there]

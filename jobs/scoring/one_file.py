@@ -31,17 +31,15 @@ from rerank.jobs.files.places import Fetched, Place
 from rerank.jobs.scoring.answering import Answerer, output_schema, renamed_columns
 from rerank.jobs.scoring.plan import (
     MARK_KEY,
-    NULL,
     RECORD_KEY,
     REJECTS_SCHEMA,
     ScorePlan,
+    SharedColumns,
     Target,
     Task,
-    agree,
     column_types,
     differences,
     is_rejects_file,
-    making,
     read_record,
 )
 
@@ -138,9 +136,6 @@ def _record_text(record: Mapping[str, Any], listings: ListingFile, counts: FileC
     return json.dumps(content, sort_keys=True)
 
 
-_DIFFERENCES_SHOWN = 5
-_SPARSE = ".jsonl"
-_MISSING = "missing"
 FILE_FAULTS = (InputError, OSError, pa.ArrowException)
 """What is wrong with a single file, or the disk; the files after it may do."""
 
@@ -170,62 +165,6 @@ class FileOutcome:
         return cls(**{**content, "counts": None if counts is None else FileCounts(**counts)})
 
 
-class SharedColumns:
-    """The columns all files of a run must have: those of the first one that can be opened.
-
-    Their types need not be the same, but of a kind (`column_kinds`). JSON lines have a key only
-    where there is a value: a column that such a file lacks counts as null.
-    """
-
-    def __init__(self) -> None:
-        self._first: Place | None = None
-        self._types: dict[str, str] = {}
-        self._only_sparse = True  # no file so far had to have all of its columns
-
-    @property
-    def are_settled(self) -> bool:
-        """Whether no further file can add to what is demanded of those after it."""
-        return not self._only_sparse and NULL not in self._types.values()
-
-    def copy(self) -> SharedColumns:
-        """Return the same columns, which do not change with these."""
-        other = SharedColumns()
-        other._first, other._only_sparse = self._first, self._only_sparse
-        other._types = dict(self._types)
-        return other
-
-    def check(self, source: Place, types: dict[str, str]) -> None:
-        """Check that a file has the columns of the first one: the outputs are read as one table.
-
-        :param types: in words, by the name of the column.
-        :raises InputError: if they differ.
-        """
-        sparse = source.suffix == _SPARSE
-        if self._first is None:
-            self._first = source
-        elif odd := self._odd(types, sparse=sparse):
-            more = ", ..." if len(odd) > _DIFFERENCES_SHOWN else ""
-            raise InputError(
-                f"{source}: expected the columns of {self._first}, found "
-                f"{', '.join(odd[:_DIFFERENCES_SHOWN])}{more}; make them alike, or score it apart"
-            )
-        self._only_sparse &= sparse
-        for name, words in types.items():
-            if self._types.get(name, NULL) == NULL:
-                self._types[name] = words
-
-    def _odd(self, types: dict[str, str], *, sparse: bool) -> list[str]:
-        """Return the columns that do not fit, in words."""
-        own = NULL if sparse else _MISSING
-        there = NULL if self._only_sparse else _MISSING
-        return [
-            f"{name} {types.get(name, _MISSING)} (there {self._types.get(name, _MISSING)})"
-            for name in dict.fromkeys([*self._types, *types])
-            if not agree(types.get(name, own), self._types.get(name, there))
-            or _MISSING in (types.get(name, own), self._types.get(name, there))
-        ]
-
-
 def score_task(
     task: Task,
     answerer: Answerer,
@@ -251,7 +190,7 @@ def score_task(
                 raise InputError(f"{task.source}: changed while it was read; run again")
 
         with Fetched(task.source) as content:
-            if resume and (kept := _finished(task, making(content, answerer), columns, say)):
+            if resume and (kept := _finished(task, _making(content, answerer), columns, say)):
                 return FileOutcome("kept", kept)
             if task.source.suffix == ".parquet":
                 content.fingerprint()  # rows of text are hashed while they are counted
@@ -263,13 +202,21 @@ def score_task(
                 listings,
                 task.target,
                 answerer,
-                record=making(content, answerer),
+                record=_making(content, answerer),
                 check_source=check_source,
                 progress=lambda rows: progress(rows / max(listings.n_rows, rows), rows),
             )
     except FILE_FAULTS as exc:
         return FileOutcome("failed", error=_message(task, exc))
     return FileOutcome("scored", counts, n_reused=answerer.n_reused - known)
+
+
+def _making(content: Fetched, answerer: Answerer) -> dict[str, Any]:
+    """Return all that decides what a scored file holds: input, options, versions.
+
+    :raises InputError: if the input cannot be read.
+    """
+    return {"input": content.fingerprint(), **answerer.expectation()}
 
 
 def _finished(

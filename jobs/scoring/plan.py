@@ -9,7 +9,6 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
-from importlib.metadata import version
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
@@ -17,10 +16,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pyarrow import fs
 
-from rerank.index.errors import DISTRIBUTION, FaultsError, InputError
-from rerank.jobs.files.places import Fetched, Place
+from rerank.index.errors import FaultsError, InputError
+from rerank.jobs.files.places import Place
 from rerank.jobs.files.selection import REJECTS_ENDING, Selection
-from rerank.jobs.scoring.answering import Answerer
 
 REJECTS_FOLDER = "_rejects"
 """Of an output folder: readers of folders of parquet pass over names with an underscore."""
@@ -249,9 +247,74 @@ def agree(one: str, other: str) -> bool:
     return len(kinds) == 1 or NULL in kinds
 
 
+_DIFFERENCES_SHOWN = 5
+_SPARSE = ".jsonl"
+_MISSING = "missing"
+
+
+def column_types(schema: pa.Schema) -> dict[str, str]:
+    """Return the types of a file's columns in words, by name."""
+    return {column.name: str(column.type) for column in schema}
+
+
+class SharedColumns:
+    """The columns all files of a run must have: those of the first one that can be opened.
+
+    Their types need not be the same, but of a kind (`column_kinds`). JSON lines have a key only
+    where there is a value: a column that such a file lacks counts as null.
+    """
+
+    def __init__(self) -> None:
+        self._first: Place | None = None
+        self._types: dict[str, str] = {}
+        self._only_sparse = True  # no file so far had to have all of its columns
+
+    @property
+    def are_settled(self) -> bool:
+        """Whether no further file can add to what is demanded of those after it."""
+        return not self._only_sparse and NULL not in self._types.values()
+
+    def copy(self) -> SharedColumns:
+        """Return the same columns, which do not change with these."""
+        other = SharedColumns()
+        other._first, other._only_sparse = self._first, self._only_sparse
+        other._types = dict(self._types)
+        return other
+
+    def check(self, source: Place, types: dict[str, str]) -> None:
+        """Check that a file has the columns of the first one: the outputs are read as one table.
+
+        :param types: in words, by the name of the column.
+        :raises InputError: if they differ.
+        """
+        sparse = source.suffix == _SPARSE
+        if self._first is None:
+            self._first = source
+        elif odd := self._odd(types, sparse=sparse):
+            more = ", ..." if len(odd) > _DIFFERENCES_SHOWN else ""
+            raise InputError(
+                f"{source}: expected the columns of {self._first}, found "
+                f"{', '.join(odd[:_DIFFERENCES_SHOWN])}{more}; make them alike, or score it apart"
+            )
+        self._only_sparse &= sparse
+        for name, words in types.items():
+            if self._types.get(name, NULL) == NULL:
+                self._types[name] = words
+
+    def _odd(self, types: dict[str, str], *, sparse: bool) -> list[str]:
+        """Return the columns that do not fit, in words."""
+        own = NULL if sparse else _MISSING
+        there = NULL if self._only_sparse else _MISSING
+        return [
+            f"{name} {types.get(name, _MISSING)} (there {self._types.get(name, _MISSING)})"
+            for name in dict.fromkeys([*self._types, *types])
+            if not agree(types.get(name, own), self._types.get(name, there))
+            or _MISSING in (types.get(name, own), self._types.get(name, there))
+        ]
+
+
 RECORD_KEY = "rerank.score"
 """The key of the record among the parquet file's key-value metadata; the value is JSON."""
-_FORMAT = 1
 _SAID = {
     "input": "the input changed",
     "options": "the options changed",
@@ -260,30 +323,6 @@ _SAID = {
     "release": "another release",
     "format": "another release",
 }
-
-
-def making(content: Fetched, answerer: Answerer) -> dict[str, Any]:
-    """Return all that decides what a scored file holds: input, options, versions.
-
-    :raises InputError: if the input cannot be read.
-    """
-    return {"input": content.fingerprint(), **expectation(answerer)}
-
-
-def expectation(answerer: Answerer) -> dict[str, Any]:
-    """Return all that decides the answer for a listing: options and versions."""
-    return {
-        "format": _FORMAT,
-        "release": version(DISTRIBUTION),
-        "options": json.loads(json.dumps(answerer.options.as_json())),
-        "model_version": answerer.model_version,
-        "index_version": answerer.index_version,
-    }
-
-
-def column_types(schema: pa.Schema) -> dict[str, str]:
-    """Return the types of a file's columns in words, by name."""
-    return {column.name: str(column.type) for column in schema}
 
 
 def read_record(target: Place) -> dict[str, Any] | None:

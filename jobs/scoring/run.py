@@ -19,17 +19,28 @@ from rerank.index.errors import InputError, MismatchError, RerankError
 from rerank.jobs.files.listings import open_listings
 from rerank.jobs.files.places import Place, place_of
 from rerank.jobs.files.selection import Selection
-from rerank.jobs.scoring.answering import Answerer, ScoreOptions, answering, resolver_answerer
-from rerank.jobs.scoring.earlier_answers import RememberingAnswerer, count_answers
+from rerank.jobs.scoring.answering import (
+    Answerer,
+    RememberingAnswerer,
+    ScoreOptions,
+    answering,
+    count_answers,
+    resolver_answerer,
+)
 from rerank.jobs.scoring.one_file import (
     FILE_FAULTS,
     FileOutcome,
-    SharedColumns,
     alone_in,
     remove_left_overs,
     score_task,
 )
-from rerank.jobs.scoring.plan import Existing, ScorePlan, column_types, expectation, read_record
+from rerank.jobs.scoring.plan import (
+    Existing,
+    ScorePlan,
+    SharedColumns,
+    column_types,
+    read_record,
+)
 from rerank.jobs.workers import Item, Result, working
 from rerank.resolution import Decision
 
@@ -189,7 +200,7 @@ class FileWorker:
         :raises MismatchError: if it would answer otherwise than where the run was started.
         """
         answerer = self._make(self._said.append)
-        found = expectation(answerer)
+        found = answerer.expectation()
         odd = [name for name in _ANSWERERS if found[name] != self._expected[name]]
         if odd:
             said = ", ".join(
@@ -471,7 +482,7 @@ def run_spread(
     if on_ray and plan.folder is None:
         say(_ONE_FILE)
     name = "Ray worker" if on_ray else "worker"
-    worker = partial(FileWorker, plan, make, expectation(alike), name)
+    worker = partial(FileWorker, plan, make, alike.expectation(), name)
     with alone_in(plan), unfinished_files(plan) as unfinished, _workers(engine, worker) as apply:
         tally = Tally(plan, alike, progress=progress, say=say)
         for (number, _), report in apply(enumerate(columns_before(plan, alike))):

@@ -147,6 +147,7 @@ class CandidateFeatures:
             [FORM_FAMILIES.index(form_family(record.form_factor)) for record in records], np.int64
         )
         self._stated_words = StatedWords(self._vendors)
+        self._n_models = table.n_models
         self._special = np.array([r.form_factor != "PCIe" for r in records], np.float32)
         self._variant_rank = table.variant_rank
         word_bits, self._idf = _word_weights(table)
@@ -199,7 +200,7 @@ class CandidateFeatures:
         return np.asarray(np.round(columns * _QUANTUM) / _QUANTUM, np.float32)
 
     def _name_columns(self, batch: Candidates, listing: Ints, model: Ints) -> Floats:
-        row = batch.names.find(listing, model, self._table.n_models)
+        row = batch.names.find(listing, model, self._n_models)
         values = np.full((len(model), len(NAME_FEATURES)), UNNAMED, np.float32)
         found = row >= 0
         values[found] = batch.names.values[row[found]]

@@ -14,9 +14,9 @@ from small_feeds import contents, write_feed, write_feeds
 from rerank.index.errors import InputError, RerankError
 from rerank.jobs.files.places import place_of
 from rerank.jobs.files.selection import select_files
-from rerank.jobs.scoring.earlier_answers import RememberingAnswerer
-from rerank.jobs.scoring.one_file import FileOutcome, SharedColumns
-from rerank.jobs.scoring.plan import Existing, expectation, plan_score
+from rerank.jobs.scoring.answering import RememberingAnswerer
+from rerank.jobs.scoring.one_file import FileOutcome
+from rerank.jobs.scoring.plan import Existing, SharedColumns, plan_score
 from rerank.jobs.scoring.run import (
     Engine,
     FileWorker,
@@ -34,7 +34,7 @@ def feeds(tmp_path):
 
 def worker(feeds, out, answerer, *, existing=Existing.REFUSE, expected=None):
     plan = plan_score(select_files(str(feeds)), place_of(out), existing=existing)
-    expected = expectation(expected or answerer)
+    expected = (expected or answerer).expectation()
     return FileWorker(plan, lambda say: answerer, expected, "Ray worker")
 
 

@@ -10,7 +10,7 @@ import pytest
 from echo_answerer import EchoAnswerer, score_all
 
 from rerank.jobs.files.places import place_of
-from rerank.jobs.scoring.earlier_answers import RememberingAnswerer
+from rerank.jobs.scoring.answering import RememberingAnswerer
 from rerank.jobs.scoring.one_file import json_values
 
 NS = 1_700_000_000_000_000_001

@@ -11,8 +11,7 @@ from echo_answerer import EchoAnswerer, score_all
 
 from rerank.jobs.files.listings import ColumnNames, ListingBatch
 from rerank.jobs.files.places import place_of
-from rerank.jobs.scoring.answering import ScoreOptions
-from rerank.jobs.scoring.earlier_answers import RememberingAnswerer
+from rerank.jobs.scoring.answering import RememberingAnswerer, ScoreOptions
 
 
 class Counting(EchoAnswerer):
