@@ -7,7 +7,7 @@ of each route and of both is reported by `rerank evaluate`.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -89,14 +89,46 @@ class Retriever:
         route: Route = Route.FUSED,
     ) -> CandidateBatch:
         """Return up to ``n_candidates`` variants of each listing, best first."""
+        return self.retrieve_routes(listings, [route], n_candidates=n_candidates)[route]
+
+    def retrieve_routes(
+        self,
+        listings: Sequence[Listing],
+        routes: Collection[Route] = tuple(Route),
+        *,
+        n_candidates: int = N_CANDIDATES,
+    ) -> dict[Route, CandidateBatch]:
+        """Return what `retrieve` does by each of several routes; titles are read once."""
         queries = self.embedder.encode([listing_text(listing) for listing in listings])
         readings = [self.lexicon.read(listing.title) for listing in listings]
         names = name_evidence(self.lexicon, readings)
-        pairs: list[tuple[Ints, Ints]] = []
-        if route is not Route.NAME:
-            pairs.append(self._by_vector(queries))
-        if route is not Route.VECTOR:
-            pairs.append(self._by_name(names))
+        found: dict[Route, tuple[Ints, Ints]] = {}
+        if {*routes} != {Route.NAME}:
+            found[Route.VECTOR] = self._by_vector(queries)
+        if {*routes} != {Route.VECTOR}:
+            found[Route.NAME] = self._by_name(names)
+        return {
+            route: self._chosen(
+                queries,
+                readings,
+                names,
+                [pair for by, pair in found.items() if route in (by, Route.FUSED)],
+                route,
+                n_candidates,
+            )
+            for route in routes
+        }
+
+    def _chosen(
+        self,
+        queries: Floats,
+        readings: list[TitleReading],
+        names: NameEvidence,
+        pairs: Sequence[tuple[Ints, Ints]],
+        route: Route,
+        n_candidates: int,
+    ) -> CandidateBatch:
+        """Score the candidates that a route found and keep the best of each listing."""
         listing = np.concatenate([pair[0] for pair in pairs])
         record = np.concatenate([pair[1] for pair in pairs])
         keys = np.sort(listing * len(self.records) + record)
@@ -107,7 +139,7 @@ class Retriever:
         if route is not Route.VECTOR:
             shortlist = shortlist + self._name_score(names, readings, listing, record)
         kept = self._keep_best(listing, record, shortlist, n_candidates)
-        offsets = np.searchsorted(listing[kept], np.arange(len(listings) + 1))
+        offsets = np.searchsorted(listing[kept], np.arange(len(readings) + 1))
         return CandidateBatch(
             readings,
             names,

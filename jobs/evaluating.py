@@ -24,13 +24,13 @@ from rerank.cross_encoder.ranker import (
     LAYOUT,
 )
 from rerank.evaluation.baselines import Latency, default_baselines, rate_of, this_machine
-from rerank.evaluation.evaluate import DEFAULT_SEED, Instruments, evaluate
+from rerank.evaluation.evaluate import DEFAULT_SEED, Instruments, evaluate, examine
 from rerank.evaluation.failures import failures
 from rerank.evaluation.gold import GoldKind, GoldListing, bootstrap_gold, covered, read_gold
 from rerank.evaluation.intervals import DEFAULT_SAMPLES, Resampling
 from rerank.evaluation.paired import Competitor, compare_on, drawn
 from rerank.evaluation.runs import EvaluationRun, record_ablation
-from rerank.evaluation.shortlists import GoldPreparer
+from rerank.evaluation.shortlists import prepare_gold
 from rerank.features.cues import CueReader
 from rerank.index.artifacts import Manifest, read_manifest, write_json, writing_file
 from rerank.index.errors import InputError
@@ -49,6 +49,7 @@ from rerank.resolution import Decision
 from rerank.resolver import Resolver
 from rerank.store.database import Store
 from rerank.store.rows import read_annotations, read_listings
+from rerank.training.evidence import Preparer
 from rerank.workspace import Workspace, open_retriever
 
 if TYPE_CHECKING:
@@ -168,7 +169,7 @@ def _instruments(plan: EvaluationPlan, retriever: Retriever, resolver: Resolver)
         records=retriever.records,
         registry_version=registry_fingerprint(retriever.records),
         baselines=default_baselines(retriever.records) if plan.baselines else (),
-        retriever=retriever,
+        examine=partial(examine, resolver, retriever),
         explain=partial(failures, resolver, limit=_ALL_FAILURES),
         candidate_sets=_ResolversSets(resolver, plan.coverage) if with_sets is not None else None,
     )
@@ -217,7 +218,6 @@ def ablate_workspace(
     :raises InputError: if gold files are faulty, share a name or hold no match.
     """
     from rerank.evaluation.ablation import ablate
-    from rerank.training.evidence import Preparer
     from rerank.training.sets import TrainingParameters
 
     progress("loading", 0.0)
@@ -479,7 +479,7 @@ class _Bench:
     retriever: Retriever
     index: Manifest
     cues: CueReader
-    preparer: GoldPreparer
+    preparer: Preparer
 
 
 def compare_rankers(
@@ -497,7 +497,7 @@ def compare_rankers(
     progress("loading", 0.0)
     retriever, index = open_retriever(workspace)
     cues = CueReader.load(shipped("cues.yaml"))
-    bench = _Bench(retriever, index, cues, GoldPreparer(retriever, cues))
+    bench = _Bench(retriever, index, cues, Preparer(retriever, cues))
     entrants = entrants_of(workspace, index, cues, plan.also)
     whole = _judged(_sets_measuring(plan, retriever))
     sets = {name: drawn(gold, plan.limit, seed=plan.seed) for name, gold in whole.items()}
@@ -549,7 +549,7 @@ def _measure(
     progress: Progress,
 ) -> dict[str, Any]:
     within = partial(_within, progress, name)
-    prepared = bench.preparer.prepare(gold, progress=partial(within, "features"))
+    prepared = prepare_gold(bench.preparer, gold, progress=partial(within, "features"))
     resampling = Resampling.draw(
         (item.group for item in gold), seed=plan.seed, samples=plan.samples
     )
@@ -608,13 +608,13 @@ Work = Callable[[], object]
 
 
 def ranking_rate(
-    competitor: Competitor, preparer: GoldPreparer, gold: Sequence[GoldListing]
+    competitor: Competitor, preparer: Preparer, gold: Sequence[GoldListing]
 ) -> dict[str, Any]:
     """Measure ranking and decision on candidates whose features are computed already."""
 
     def work_on(some: Sequence[GoldListing]) -> Work:
-        batch = preparer.batch(some)
-        return lambda: competitor.probability(batch, competitor.scores(batch))
+        batch = preparer.prepare(some)
+        return lambda: competitor.judged(batch, preparer.table)
 
     return _rate(work_on, gold)
 

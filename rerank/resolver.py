@@ -204,12 +204,16 @@ class Resolver:
     def _resolved(self, listings: Sequence[Listing], *, explain: bool) -> Answers:
         parts = []
         for at in range(0, len(listings), _BLOCK) or [0]:
-            evidence = self.evidence(listings[at : at + _BLOCK], n_candidates=N_CANDIDATES)
-            model, table = self._model, self._table
-            why = explained(evidence, model, table) if explain else ()
-            probability = model.probability(evidence.offers)
-            parts.append(answers_of(evidence, probability, model.thresholds, table, why))
+            block = listings[at : at + _BLOCK]
+            parts.append(self.decide(self.evidence(block), explain=explain))
         return joined(parts)
+
+    def decide(self, evidence: Evidence, *, explain: bool = False) -> Answers:
+        """Answer the listings that evidence was gathered of."""
+        model, table = self._model, self._table
+        why = explained(evidence, model, table) if explain else ()
+        probability = model.probability(evidence.offers)
+        return answers_of(evidence, probability, model.thresholds, table, why)
 
     def candidate_set(
         self, resolution: Resolution, *, coverage: float = DEFAULT_COVERAGE

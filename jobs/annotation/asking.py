@@ -24,6 +24,7 @@ from rerank.annotation.queue import QueueItem, QueueStrategy, order_queue
 from rerank.annotation.simulation import MEASURES
 from rerank.evaluation.gold import GoldListing, read_gold
 from rerank.evaluation.intervals import Figure
+from rerank.evaluation.metrics import Better
 from rerank.index.errors import InputError
 from rerank.index.records import Listing, shipped
 from rerank.jobs.files.store_files import plain, read_incoming
@@ -537,7 +538,8 @@ def simulation_text(report: dict[str, Any]) -> str:
     parts = [textwrap.fill(heading, WIDTH)]
     for measure in MEASURES:
         if measure.name in _SHOWN:
-            parts.append(_measure_text(report, measure.name, measure.label, measure.higher))
+            higher = measure.better is Better.HIGHER
+            parts.append(_measure_text(report, measure.name, measure.label, higher))
     return "\n\n".join(parts)
 
 

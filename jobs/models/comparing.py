@@ -17,17 +17,19 @@ from rerank.evaluation.intervals import DEFAULT_SAMPLES, LEVEL, POWER, Figure
 from rerank.evaluation.paired import (
     AnswerChange,
     Answered,
+    PairedMetric,
     Shown,
     agreement,
     changed,
     decision_counts,
+    paired_metrics,
 )
 from rerank.index.errors import InputError
 from rerank.jobs.evaluating import annotated_gold, read_gold_files
 from rerank.jobs.files.listings import open_listings
 from rerank.jobs.serving import version_over
 from rerank.jobs.tables import WIDTH, cut, table
-from rerank.lifecycle.canary import PairedMetric, arm_of, paired_metrics
+from rerank.lifecycle.canary import arm_of
 from rerank.lifecycle.versions import DECISION_KINDS, VersionRef
 from rerank.resolution import DECISIONS, Resolution
 from rerank.store.database import Store

@@ -125,10 +125,10 @@ def trained_card(
 def _measured(resolver: Resolver, kind: str) -> tuple[dict[str, Any], Sequence[Listing]]:
     """Return figures with 95 % intervals on generated listings of unseen models, and those."""
     from rerank.bootstrap.generator import generate
-    from rerank.evaluation.evaluate import figures_of
     from rerank.evaluation.gold import bootstrap_gold
     from rerank.evaluation.intervals import Resampling
     from rerank.evaluation.outcomes import judge
+    from rerank.evaluation.paired import PairedTable, plain
 
     n = _LISTINGS_OF_A_CROSS_ENCODER if kind == "cross-encoder" else _LISTINGS
     records = resolver.table.records
@@ -139,7 +139,7 @@ def _measured(resolver: Resolver, kind: str) -> tuple[dict[str, Any], Sequence[L
     listings = [item.listing for item in gold]
     outcomes = judge(gold, resolver.resolve_many(listings))
     resampling = Resampling.draw([item.group for item in gold], seed=_SEED, samples=_SAMPLES)
-    figures = {name: each.as_dict() for name, each in figures_of(outcomes, resampling).items()}
+    figures = plain(PairedTable({kind: outcomes}, resampling).figures(kind))
     measured_on = {"listings": n, "seed": _SEED, "of": "generated listings of unseen models"}
     return {"measured_on": measured_on, "figures": figures}, listings
 

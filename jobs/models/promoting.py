@@ -14,11 +14,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rerank.evaluation.baselines import LATENCY_WARM_UP, ResolvesOne
-from rerank.evaluation.evaluate import figures_of
+from rerank.evaluation.baselines import LATENCY_WARM_UP, Resolves
 from rerank.evaluation.intervals import Figure, estimate
 from rerank.evaluation.metrics import Metric, metric_named
-from rerank.evaluation.paired import Pairing, pair
+from rerank.evaluation.paired import CANDIDATE, SET_SLICE, PairedTable, pair, plain
 from rerank.index.errors import ArtifactError, InputError, MismatchError, RefusedError
 from rerank.index.records import Listing
 from rerank.jobs.evaluating import (
@@ -318,7 +317,7 @@ def judge_on(
     :raises InputError: if no set has a listing that is judged.
     """
     other = champion.resolver if champion is not None else None
-    pairing = pair(
+    table = pair(
         candidate.resolver,
         other,
         sets,
@@ -328,13 +327,16 @@ def judge_on(
         progress=progress,
     )
     progress("gates", 0.0)
+    in_set = table.sliced(SET_SLICE)
     gates = [
         gate
         for name, floors in settings.floors.items()
-        if (pairing.sets == name).any()
-        for gate in floor_gates(name, pairing.figures(name, _metrics(floors)), floors)
+        if name in in_set
+        for gate in floor_gates(
+            name, table.figures(CANDIDATE, _metrics(floors), where=in_set[name]), floors
+        )
     ]
-    gains, slices = gains_of(pairing, settings.gain), slice_gains_of(pairing, settings.slices)
+    gains, slices = gains_of(table, settings.gain), slice_gains_of(table, settings.slices)
     if champion is not None:
         gates += [*gain_gates(gains, settings.gain), *slice_gates(slices, settings.slices)]
     progress("latency", 0.0)
@@ -349,10 +351,10 @@ def judge_on(
     )
     gates += [*latency_gates(took, settings.latency), _size(candidate.folder, settings.size_mb)]
     metrics = {
-        "sets": _set_metrics(pairing),
+        "sets": _set_metrics(table),
         "gains": [each.as_dict() for each in gains],
         "slices": {"judged": len(slices), "worst": _worst(slices)},
-        "latency": {name: figure.as_dict() for name, figure in took.items()},
+        "latency": plain(took),
     }
     return GateVerdict(tuple(gates), metrics)
 
@@ -416,27 +418,20 @@ def _size(folder: Path, most: float) -> Gate:
     return size_gate(found / 1e6, most)
 
 
-def _set_metrics(pairing: Pairing) -> dict[str, Any]:
-    found = {}
-    for name in dict.fromkeys(pairing.sets.tolist()):
-        found[name] = {"candidate": _as_dict(pairing.figures(name, _metrics(_KEPT_METRICS)))}
-        if pairing.champion is not None:
-            theirs = figures_of(
-                pairing.champion,
-                pairing.resampling,
-                _metrics(_KEPT_METRICS),
-                where=pairing.sets == name,
-            )
-            found[name]["champion"] = _as_dict(theirs)
-    return found
+def _set_metrics(table: PairedTable) -> dict[str, Any]:
+    """Return each system's figures on each set, in the order of the sets."""
+    in_set = table.sliced(SET_SLICE)
+    return {
+        name: {
+            system: plain(table.figures(system, _metrics(_KEPT_METRICS), where=in_set[name]))
+            for system in table.systems
+        }
+        for name in dict.fromkeys(table.slices[SET_SLICE].tolist())
+    }
 
 
 def _metrics(names: Iterable[str]) -> list[Metric]:
     return [metric_named(name) for name in names]
-
-
-def _as_dict(figures: dict[str, Figure]) -> dict[str, Any]:
-    return {name: figure.as_dict() for name, figure in figures.items()}
 
 
 def _worst(slices: Sequence[SliceGain]) -> list[dict[str, Any]]:
@@ -513,8 +508,8 @@ QUANTILES = {"p50": 0.5, "p99": 0.99}
 
 
 def latency_figures(
-    candidate: ResolvesOne,
-    champion: ResolvesOne | None,
+    candidate: Resolves,
+    champion: Resolves | None,
     listings: Sequence[Listing],
     settings: LatencySettings,
     *,
@@ -551,7 +546,7 @@ def latency_figures(
 
 
 def _fastest(
-    models: Sequence[ResolvesOne],
+    models: Sequence[Resolves],
     listings: Sequence[Listing],
     runs: int,
     clock: Callable[[], int],

@@ -28,13 +28,17 @@ from rerank.bootstrap.generator import LabelledListing
 from rerank.evaluation.gold import GoldKind, GoldListing, canonical_key
 from rerank.evaluation.intervals import estimate
 from rerank.evaluation.metrics import (
-    accepted_share,
-    accepted_share_at_precision,
-    area_under_risk_coverage,
-    brier_score,
-    false_accept_rate,
-    precision_at_1,
-    precision_of_accepted,
+    ACCEPTED_SHARE,
+    AURC,
+    BRIER,
+    FALSE_ACCEPTS,
+    PRECISION_AT_1,
+    PRECISION_OF_ACCEPTED,
+    Better,
+    Bools,
+    Floats,
+    Metric,
+    share_at_precision,
 )
 from rerank.evaluation.outcomes import Outcomes, judge
 from rerank.features.cues import CueReader
@@ -240,19 +244,6 @@ _LEAST_PROBABILITY = 1e-3  # a certain error counts as one in a thousand, not as
 
 
 @dataclass(frozen=True, slots=True)
-class Measure:
-    """A metric of a simulation's rest.
-
-    :param higher: whether higher is better.
-    """
-
-    name: str
-    label: str
-    higher: bool
-    of: Callable[[Outcomes], float | None]
-
-
-@dataclass(frozen=True, slots=True)
 class SimulatedRun:
     """One model measured.
 
@@ -267,53 +258,37 @@ class SimulatedRun:
     values: dict[str, float | None]
 
 
-def log_loss(outcomes: Outcomes) -> float | None:
-    """How surprised the probabilities are by the outcomes.
-
-    Definition: mean of -log p of what came true, p held within [0.001, 0.999]. Range [0, 6.9],
-    lower is better. Empty: None. Source: Good, Rational Decisions, 1952.
-    """
-    p = np.clip(outcomes.probability, _LEAST_PROBABILITY, 1 - _LEAST_PROBABILITY)
-    if not len(p):
-        return None
-    return float(-np.log(np.where(outcomes.correct, p, 1 - p)).mean())
+def _surprise(probability: Floats, correct: Bools) -> Floats:
+    p = np.clip(probability, _LEAST_PROBABILITY, 1 - _LEAST_PROBABILITY)
+    return np.asarray(-np.log(np.where(correct, p, 1 - p)))
 
 
-MEASURES = (
-    Measure("precision_at_1", "precision@1", True, lambda o: precision_at_1(o.ranks[o.is_match])),
-    Measure("brier", "Brier score", False, lambda o: brier_score(o.probability, o.correct)),
-    Measure("log_loss", "log loss", False, log_loss),
-    Measure(
-        "aurc",
-        "risk-coverage",
-        False,
-        lambda o: area_under_risk_coverage(o.probability, o.correct),
-    ),
-    Measure(
-        "accepted_at_99",
-        "accepted at 99 %",
-        True,
-        lambda o: accepted_share_at_precision(o.probability, o.correct, 0.99),
-    ),
-    Measure("accepted_share", "accepted", True, lambda o: accepted_share(o.accepted[o.is_match])),
-    Measure(
-        "precision_of_accepted",
-        "precision of these",
-        True,
-        lambda o: precision_of_accepted(o.correct[o.accepted]),
-    ),
-    Measure(
-        "nil_false_match_rate",
-        "false matches",
-        False,
-        lambda o: false_accept_rate(o.accepted[o.is_nil]),
-    ),
+LOG_LOSS = Metric(
+    name="log_loss",
+    label="log loss",
+    definition="how surprised the probabilities are by the outcomes",
+    formula="mean of -log p of what came true, p held within [0.001, 0.999]",
+    source="Good, Rational Decisions, 1952",
+    better=Better.LOWER,
+    per_listing=_surprise,
+    highest=6.91,
 )
+MEASURES = (
+    PRECISION_AT_1,
+    BRIER,
+    LOG_LOSS,
+    replace(AURC, label="risk-coverage"),
+    replace(share_at_precision(), name="accepted_at_99", label="accepted at 99 %"),
+    replace(ACCEPTED_SHARE, label="accepted"),
+    replace(PRECISION_OF_ACCEPTED, label="precision of these"),
+    replace(FALSE_ACCEPTS, label="false matches"),
+)
+"""What is measured of a simulation's rest."""
 
 
 def measured(outcomes: Outcomes) -> dict[str, float | None]:
     """Return every measure of a model's outcomes by name."""
-    return {measure.name: measure.of(outcomes) for measure in MEASURES}
+    return {measure.name: outcomes.value(measure) for measure in MEASURES}
 
 
 def figures(runs: Sequence[SimulatedRun], *, seed: int) -> dict[str, Any]:

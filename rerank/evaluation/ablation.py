@@ -17,12 +17,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rerank.bootstrap.generator import LabelledListing
 from rerank.evaluation.baselines import this_machine
 from rerank.evaluation.gold import GoldKind, GoldListing
-from rerank.evaluation.intervals import DEFAULT_SAMPLES, Comparison, Resampling, adjusted, compare
+from rerank.evaluation.intervals import DEFAULT_SAMPLES, Comparison, Resampling
 from rerank.evaluation.metrics import MRR, NDCG_AT_10, PRECISION_AT_1, recall
-from rerank.evaluation.shortlists import RankedCandidates
+from rerank.evaluation.paired import PairedTable, plain
+from rerank.evaluation.shortlists import prepare_gold
 from rerank.features.candidates import CANDIDATE_DIRECTIONS, CANDIDATE_FEATURES
 from rerank.index.errors import InputError
 from rerank.index.name_evidence import NAME_FEATURES
@@ -170,18 +170,6 @@ Ranks = tuple[NDArray[np.float64], NDArray[np.float64]]
 METRICS = (PRECISION_AT_1, MRR, NDCG_AT_10, recall(3))
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _TestSet:
-    """A set's matches with their candidates.
-
-    :param columns: shape (candidates, len(COLUMNS)).
-    """
-
-    gold: Sequence[GoldListing]
-    candidates: RankedCandidates
-    columns: NDArray[np.float32]
-
-
 def ablate(
     preparer: Preparer,
     sets: Mapping[str, Sequence[GoldListing]],
@@ -207,16 +195,20 @@ def ablate(
     progress("features of training listings", 0.0)
     rows = training_rows(preparer, parameters, partial(progress, "features of training listings"))
     tests = {
-        name: _test_set(preparer, gold, partial(progress, f"features of {name}"))
+        name: prepare_gold(preparer, gold, progress=partial(progress, f"features of {name}"))
         for name, gold in chosen.items()
     }
-    ranked: dict[str, list[Ranks]] = {name: [] for name in tests}
+    columns = {
+        name: np.concatenate([columns_of(batch, preparer) for batch in test.batches])
+        for name, test in tests.items()
+    }
+    ranked: dict[str, dict[str, Ranks]] = {name: {} for name in tests}
     for system in systems:
         scorer = train_system(
             system, rows, parameters, partial(progress, f"training: {system.label}")
         )
         for name, test in tests.items():
-            ranked[name].append(test.candidates.outcomes(scorer(test.columns)))
+            ranked[name][system.name] = test.truth.outcomes(scorer(columns[name]))
     progress("metrics", 0.0)
     return {
         "seed": parameters.seed,
@@ -238,45 +230,23 @@ def _matches(name: str, gold: Sequence[GoldListing]) -> list[GoldListing]:
     return found
 
 
-def _test_set(
-    preparer: Preparer, gold: Sequence[GoldListing], progress: Callable[[float], None]
-) -> _TestSet:
-    bare = [_unlabelled(item) for item in gold]
-    columns, listings, records, done = [], [], [], 0
-    for prepared in preparer.batches(bare, progress=progress):
-        columns.append(columns_of(prepared, preparer))
-        listings.append(prepared.candidates.listing + done)
-        records.append(prepared.candidates.record)
-        done += len(prepared.labelled)
-    listing, record = np.concatenate(listings), np.concatenate(records)
-    candidates = RankedCandidates.of(gold, listing, record, preparer.table)
-    return _TestSet(gold, candidates, np.concatenate(columns))
-
-
-def _unlabelled(item: GoldListing) -> LabelledListing:
-    """Return a gold listing as a preparer takes it, which must not see the truth."""
-    return LabelledListing(
-        item.listing,
-        kind="match",
-        gpu_id=None,
-        model=None,
-        memory_stated=False,
-        form_stated=False,
-        mentions=None,
-        template="",
-    )
-
-
 def _steps(
     gold: Sequence[GoldListing],
     systems: Sequence[System],
-    ranked: Sequence[Ranks],
+    ranked: Mapping[str, Ranks],
     seed: int,
     samples: int,
 ) -> list[dict[str, Any]]:
-    resampling = Resampling.draw((item.group for item in gold), seed=seed, samples=samples)
-    columns = [{"ranks": ranks, "grades": grades} for ranks, grades in ranked]
-    compared = _compared(resampling, systems, columns)
+    """Measure all systems and compare the others with the full one."""
+    all_matches = np.ones(len(gold), np.bool_)
+    table = PairedTable(
+        {
+            name: {"ranks": ranks, "grades": grades, "is_match": all_matches}
+            for name, (ranks, grades) in ranked.items()
+        },
+        Resampling.draw((item.group for item in gold), seed=seed, samples=samples),
+    )
+    compared = [item for metric in METRICS for item in table.against(FULL, metric)]
     return [
         {
             "name": system.name,
@@ -284,44 +254,13 @@ def _steps(
             "group": system.part.value,
             "learner": system.learner.value,
             "features": list(system.shown),
-            "metrics": {
-                metric.name: resampling.figure(
-                    metric, *(own[name] for name in metric.columns)
-                ).as_dict()
-                for metric in METRICS
-            },
+            "metrics": plain(table.figures(system.name, METRICS)),
             "difference": {
                 item.metric: _difference(item) for item in compared if item.system == system.name
             },
         }
-        for system, own in zip(systems, columns, strict=True)
+        for system in systems
     ]
-
-
-def _compared(
-    resampling: Resampling,
-    systems: Sequence[System],
-    columns: Sequence[Mapping[str, NDArray[np.float64]]],
-) -> list[Comparison]:
-    """Compare every other system with the full one; Holm over the systems, for each metric."""
-    full = next(own for system, own in zip(systems, columns, strict=True) if system.name == FULL)
-    found: list[Comparison] = []
-    for metric in METRICS:
-        found += adjusted(
-            [
-                compare(
-                    resampling,
-                    metric,
-                    [own[name] for name in metric.columns],
-                    [full[name] for name in metric.columns],
-                    system=system.name,
-                    baseline=FULL,
-                )
-                for system, own in zip(systems, columns, strict=True)
-                if system.name != FULL
-            ]
-        )
-    return found
 
 
 def _difference(item: Comparison) -> dict[str, Any]:
@@ -359,7 +298,7 @@ def columns_of(prepared: Prepared, preparer: Preparer) -> Columns:
     """Return the candidates' features, then their cosine and token_set_ratio."""
     batch = prepared.candidates
     cosine = np.round(batch.similarity * _QUANTUM) / _QUANTUM
-    titles = [item.listing.title for item in prepared.labelled]
+    titles = [listing.title for listing in prepared.listings]
     models = [preparer.table.records[row].model for row in batch.record.tolist()]
     ratio = _token_set_ratios(titles, models, batch.listing.tolist())
     return np.column_stack([prepared.features, cosine, ratio]).astype(np.float32)

@@ -38,6 +38,18 @@ BASELINE_LABELS = {
 """What people call the default baselines, by `Baseline.name`."""
 
 
+class Resolves(Protocol):
+    """What is evaluated: `rerank.resolver.Resolver`, or anything that answers like it."""
+
+    def resolve(self, listing: Listing, *, top_k: int = N_CANDIDATES) -> Resolution:
+        """Resolve one listing."""
+
+    def resolve_many(
+        self, listings: Sequence[Listing], *, top_k: int = N_CANDIDATES
+    ) -> Sequence[Resolution]:
+        """Resolve listings, answers in their order."""
+
+
 class Baseline(Protocol):
     """Ranks model names for titles."""
 
@@ -168,7 +180,6 @@ def _tokens(text: str) -> frozenset[str]:
 
 
 ROUTE_CUTOFFS = (1, 3, 10, N_CANDIDATES)
-_BATCH = 500
 
 
 class RoutedRetriever(Protocol):
@@ -187,34 +198,27 @@ class RoutedRetriever(Protocol):
     ) -> Candidates:
         """Return up to ``n_candidates`` variants of each listing, best first."""
 
+    def retrieve_routes(self, listings: Sequence[Listing]) -> Mapping[Route, Candidates]:
+        """Return what `retrieve` does by each of the routes."""
+
 
 def route_ranks(
     retriever: RoutedRetriever, matches: Sequence[GoldListing], route: Route
 ) -> list[float]:
     """Return the place of the first right model of each listing, infinite if it is not found."""
-    ranks: list[float] = []
-    for start in range(0, len(matches), _BATCH):
-        chunk = matches[start : start + _BATCH]
-        batch = retriever.retrieve(
-            [item.listing for item in chunk], n_candidates=N_CANDIDATES, route=route
-        )
-        names = [retriever.table.records[row].model for row in batch.record.tolist()]
-        bounds = pairwise(batch.offsets.tolist())
-        ranks += [
-            rank_of_models(names[a:b], item) for (a, b), item in zip(bounds, chunk, strict=True)
-        ]
-    return ranks
+    found = retriever.retrieve([item.listing for item in matches], route=route)
+    models = models_in(found, retriever.table)
+    return [rank_of_models(own, item) for own, item in zip(models, matches, strict=True)]
+
+
+def models_in(found: Candidates, table: ModelTable) -> list[list[str]]:
+    """Return the models of each listing's candidates, in their order."""
+    names = [table.records[row].model for row in found.record.tolist()]
+    return [names[start:stop] for start, stop in pairwise(found.offsets.tolist())]
 
 
 LATENCY_LISTINGS = 300
 LATENCY_WARM_UP = 20
-
-
-class ResolvesOne(Protocol):
-    """What is timed."""
-
-    def resolve(self, listing: Listing, *, top_k: int = N_CANDIDATES) -> Resolution:
-        """Resolve one listing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,7 +234,7 @@ class Latency:
         return asdict(self)
 
 
-def latency_ms(resolver: ResolvesOne, listings: Sequence[Listing]) -> Latency:
+def latency_ms(resolver: Resolves, listings: Sequence[Listing]) -> Latency:
     """Time single listings after a warm-up: up to 300, spread evenly over all."""
     step = max(1, len(listings) // LATENCY_LISTINGS)
     timed = listings[::step][:LATENCY_LISTINGS]

@@ -1,7 +1,8 @@
-"""Evaluate a resolver on gold listings: answer, record, measure what was recorded, report.
+"""Evaluate a resolver on gold listings: answer, measure, record, report.
 
-Everything is written to the store first, listing by listing; every figure of the report is then a
-query over it, and is kept there beside what it was made from.
+Each listing is retrieved once: its routes, its answer and why that is wrong come from the same
+candidates. Figures are those of the answers in memory; the store keeps both, and counts what was
+lost where by joining them.
 """
 
 from __future__ import annotations
@@ -10,64 +11,150 @@ import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from itertools import chain
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
 from rerank.evaluation.baselines import (
     ROUTE_CUTOFFS,
     Baseline,
     Latency,
+    Resolves,
     RoutedRetriever,
     latency_ms,
-    route_ranks,
+    models_in,
     this_machine,
 )
 from rerank.evaluation.failures import Failure
 from rerank.evaluation.gold import GoldKind, GoldListing
-from rerank.evaluation.intervals import (
-    DEFAULT_SAMPLES,
-    Comparison,
-    Figure,
-    Resampling,
-    adjusted,
-    compare,
-    curves_of,
+from rerank.evaluation.intervals import DEFAULT_SAMPLES, Comparison, Figure, adjusted, curves_of
+from rerank.evaluation.metrics import AVERAGE, MRR, PRECISION_AT_1, metric_named, recall
+from rerank.evaluation.outcomes import is_judged, rank_of_models
+from rerank.evaluation.paired import (
+    SLICES,
+    UNKNOWN,
+    Columns,
+    Figures,
+    PairedTable,
+    Progress,
+    RegistryFacts,
+    batches_of,
+    judged_rows,
+    judged_table,
+    plain,
 )
-from rerank.evaluation.metrics import METRICS, MRR, PRECISION_AT_1, Metric, metric_named, recall
-from rerank.evaluation.outcomes import Outcomes, rank_of_models
 from rerank.evaluation.runs import (
     OWN_SYSTEM,
-    UNKNOWN,
     AnsweredSet,
     EvaluationRun,
-    JudgedSet,
-    Texts,
     cause_counts,
     confusions,
-    judged_set,
     loss_budget,
-    ranks_of,
     record_figures,
     record_run,
     record_set,
 )
 from rerank.index.errors import InputError
-from rerank.index.records import N_CANDIDATES, GpuRecord, Listing, Route
+from rerank.index.records import GpuRecord, Listing, Route
+from rerank.index.text import normalise
+from rerank.ranking import Evidence
 from rerank.resolution import Resolution
+from rerank.resolver import Resolver
 from rerank.store.database import Session, Store
 from rerank.store.rows import save_registry
-
-Progress = Callable[[str, float], None]
 
 EVALUATION_FORMAT = 2
 DEFAULT_SEED = 20
 _SHOWN_FAILURES = 200
+BASELINE_METRICS = (PRECISION_AT_1, recall(3), recall(10), MRR)
+ROUTE_METRICS = tuple(recall(cutoff) for cutoff in ROUTE_CUTOFFS)
+COMPARED_METRICS = (PRECISION_AT_1, MRR)
+SLICE_METRICS = tuple(
+    metric_named(name)
+    for name in (
+        "precision_at_1",
+        "accepted_share",
+        "precision_of_accepted",
+        "nil_false_match_rate",
+        "brier",
+    )
+)
+_LARGEST_SLICES = 60
+WHOLE = ("all", "all")
+# Baselines are slow (WRatio: some 200 titles/s) and their figures need no more.
+BASELINE_LISTINGS = 600
+BASELINE_DEPTH = 10
+ROUTE_SYSTEMS = {route: f"route {route.value}" for route in Route}
+
+
+class Examined(NamedTuple):
+    """What is seen of some listings on the way to their answers.
+
+    :param routes: of each route to candidates, each listing's models, best first.
+    :param evidence: what the answers were made from; None if it is not told.
+    """
+
+    answers: Sequence[Resolution]
+    routes: Mapping[Route, Sequence[Sequence[str]]]
+    evidence: Evidence | None = None
+
+
+def examine(
+    resolver: Resolver, retriever: RoutedRetriever, listings: Sequence[Listing]
+) -> Examined:
+    """Retrieve listings once, by each route, and answer from the candidates of all routes.
+
+    :param retriever: the resolver's own.
+    """
+    found = retriever.retrieve_routes(listings)
+    evidence = resolver.judge(listings, found[Route.FUSED])
+    answers = resolver.resolutions(resolver.decide(evidence))
+    for at, listing in enumerate(listings):
+        if not normalise(listing.title):  # what has no title is answered without candidates
+            answers[at] = resolver.resolve(listing)
+    routes = {route: models_in(each, retriever.table) for route, each in found.items()}
+    return Examined(answers, routes, evidence)
+
+
+class CandidateSetCoverage(Protocol):
+    """Makes candidate sets and holds them against the truth."""
+
+    @property
+    def level(self) -> float:
+        """The coverage they promise."""
+
+    def of(self, answer: Resolution) -> Sequence[str]:
+        """Return the outcomes in the set of an answer."""
+
+    def covers(self, found: Sequence[str], gold: GoldListing) -> bool:
+        """Tell whether a set holds the truth."""
+
+
+Explain = Callable[
+    [Sequence[GoldListing], Sequence[Resolution], Sequence[Evidence]], Sequence[Failure]
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Instruments:
+    """What an evaluation looks at besides the answers; each may be missing.
+
+    :param records: the registry, for facts about models; ``registry_version`` names it.
+    :param examine: answers listings in the resolver's place and tells what it saw; the routes to
+        candidates are then measured one by one.
+    :param explain: finds why answers are wrong, given gold, answers and the evidence of each batch.
+    """
+
+    records: Sequence[GpuRecord] = ()
+    registry_version: str = ""
+    baselines: Sequence[Baseline] = ()
+    examine: Callable[[Sequence[Listing]], Examined] | None = None
+    explain: Explain | None = None
+    candidate_sets: CandidateSetCoverage | None = None
 
 
 def evaluate(
@@ -91,17 +178,24 @@ def evaluate(
     if not any(sets.values()):
         raise InputError(f"expected listings to evaluate, got {len(sets)} sets without any")
     tools = instruments or Instruments()
+    facts = RegistryFacts(tools.records)
     with _kept(store) as kept:
         if tools.records:  # first, so that a store that cannot be written is found out at once
             with kept.writing() as session:
                 save_registry(session, tools.records, tools.registry_version)
-        answered, failures = _answer(resolver, sets, tools, seed, progress)
+        answered = {
+            name: answered_set(resolver, name, gold, tools, seed, partial(_within, progress, name))
+            for name, gold in sets.items()
+        }
         progress("latency", 0.0)
         listings = [item.listing for item in chain.from_iterable(sets.values())]
-        run = _run(answered, tools, latency_ms(resolver, listings), seed=seed, samples=samples)
-        _record(kept, run, answered, tools)
-        report: dict[str, Any] = {
-            name: _set_report(kept, run, item, failures[name], tools, progress)
+        run = _begun(answered, tools, latency_ms(resolver, listings), seed=seed, samples=samples)
+        with kept.writing() as session:
+            record_run(session, run)
+            for item in answered.values():
+                record_set(session, run, item, facts)
+        report = {
+            name: _set_report(kept, run, item, facts, tools, progress)
             for name, item in answered.items()
         }
     return {
@@ -119,30 +213,8 @@ def evaluate(
     }
 
 
-def _answer(
-    resolver: Resolves,
-    sets: Mapping[str, Sequence[GoldListing]],
-    tools: Instruments,
-    seed: int,
-    progress: Progress,
-) -> tuple[dict[str, AnsweredSet], dict[str, Sequence[Failure]]]:
-    """Return what was answered on each set, and what went wrong there."""
-    answered, failures = {}, {}
-    for name, gold in sets.items():
-        within = partial(_within, progress, name)
-        answers = resolve_all(resolver, gold, within)
-        failures[name] = tools.explain(gold, answers) if tools.explain else []
-        answered[name] = answered_set(name, gold, answers, failures[name], tools, seed, within)
-    return answered, failures
-
-
-def _run(
-    answered: Mapping[str, AnsweredSet],
-    tools: Instruments,
-    latency: Latency,
-    *,
-    seed: int,
-    samples: int,
+def _begun(
+    answered: Mapping[str, AnsweredSet], tools: Instruments, latency: Latency, **settings: int
 ) -> EvaluationRun:
     first = next(chain.from_iterable(item.answers for item in answered.values()))
     return EvaluationRun.begin(
@@ -150,10 +222,9 @@ def _run(
         model_version=first.model_version,
         index_version=first.index_version,
         registry_version=tools.registry_version,
-        seed=seed,
-        samples=samples,
         latency=latency,
         machine=this_machine(),
+        **settings,
     )
 
 
@@ -166,374 +237,61 @@ def _kept(store: Store | None) -> Iterator[Store]:
         yield Store(Path(folder) / "evaluation.duckdb")
 
 
-def _record(
-    store: Store, run: EvaluationRun, answered: Mapping[str, AnsweredSet], tools: Instruments
-) -> None:
-    with store.writing() as session:
-        record_run(session, run)
-        for item in answered.values():
-            record_set(session, run, item, tools.records)
-
-
-def _set_report(
-    store: Store,
-    run: EvaluationRun,
-    item: AnsweredSet,
-    failures: Sequence[Failure],
-    tools: Instruments,
-    progress: Progress,
-) -> dict[str, Any]:
-    progress(f"{item.name}: figures", 0.0)
-    routes = list(ROUTE_SYSTEMS.values()) if tools.retriever is not None else []
-    baselines = [baseline.name for baseline in tools.baselines]
-    with store.reading() as session:
-        judged = judged_set(session, run.run_id, item.name, OWN_SYSTEM)
-        ranks = {
-            name: ranks_of(session, run.run_id, item.name, name) for name in (*baselines, *routes)
-        }
-        counted = _counted(session, run.run_id, item.name)
-    measured = measure(
-        judged,
-        {name: ranks[name] for name in baselines},
-        {name: ranks[name] for name in routes},
-        seed=run.seed,
-        samples=run.samples,
-    )
-    with store.writing() as session:
-        record_figures(session, run.run_id, item.name, measured.by_slice(), measured.comparisons)
-    kinds = Counter(listing.kind for listing in item.gold)
-    level = tools.candidate_sets.level if tools.candidate_sets else None
-    return {
-        "n": len(judged.listing_ids),
-        "kinds": {kind.value: kinds[kind] for kind in GoldKind},
-        **_figures_report(measured, baselines, level),
-        **counted,
-        "failures": [failure.as_dict() for failure in failures[:_SHOWN_FAILURES]],
-    }
-
-
-def _counted(session: Session, run_id: str, set_name: str) -> dict[str, Any]:
-    keys = (session, run_id, set_name, OWN_SYSTEM)
-    return {
-        "loss_budget": loss_budget(*keys),
-        "confusions": confusions(*keys),
-        "causes": cause_counts(*keys),
-    }
-
-
-def _figures_report(
-    measured: Measured, baselines: Sequence[str], level: float | None
-) -> dict[str, Any]:
-    sets = measured.candidate_sets
-    return {
-        "metrics": _as_dict(measured.own),
-        "baselines": {
-            name: {
-                **_as_dict(measured.others[name]),
-                "gain_precision_at_1": measured.gains[name].as_dict(),
-            }
-            for name in baselines
-        },
-        "routes": {
-            route.value: _as_dict(measured.others[system])
-            for route, system in ROUTE_SYSTEMS.items()
-            if system in measured.others
-        },
-        "comparisons": [item.as_dict() for item in measured.comparisons],
-        "curves": dict(measured.curves),
-        "candidate_sets": {
-            "level": level,
-            "coverage": sets["candidate_set_coverage"].as_dict(),
-            "mean_size": sets["candidate_set_size"].as_dict(),
-        }
-        if sets
-        else None,
-        "slices": {
-            name: {value: _as_dict(figures) for value, figures in values.items()}
-            for name, values in measured.slices.items()
-        },
-    }
-
-
 def _within(progress: Progress, name: str, stage: str, share: float) -> None:
     progress(f"{name}: {stage}", share)
 
 
-def _as_dict(figures: Figures) -> dict[str, Any]:
-    return {name: figure.as_dict() for name, figure in figures.items()}
-
-
-Ranks = tuple[Texts, NDArray[np.float64]]
-Figures = dict[str, Figure]
-
-WHOLE = ("all", "all")
-BASELINE_METRICS = (PRECISION_AT_1, recall(3), recall(10), MRR)
-ROUTE_METRICS = tuple(recall(cutoff) for cutoff in ROUTE_CUTOFFS)
-COMPARED_METRICS = (PRECISION_AT_1, MRR)
-SLICE_METRICS = tuple(
-    metric_named(name)
-    for name in (
-        "precision_at_1",
-        "accepted_share",
-        "precision_of_accepted",
-        "nil_false_match_rate",
-        "brier",
-    )
-)
-_LARGEST_SLICES = 60
-
-
-@dataclass(frozen=True, slots=True)
-class Measured:
-    """The figures of one set.
-
-    :param own: our figures over the whole set.
-    :param others: of each other system, on the listings it was measured on.
-    :param gains: of each baseline, our precision@1 less its own on the same listings.
-    :param slices: of each slice, of each value, figures; a slice with one value is left out.
-    """
-
-    own: Figures
-    others: Mapping[str, Figures]
-    gains: Figures
-    comparisons: Sequence[Comparison]
-    slices: Mapping[str, Mapping[str, Figures]]
-    curves: Mapping[str, Any]
-    candidate_sets: Figures = field(default_factory=dict)
-
-    def by_slice(self) -> dict[tuple[str, str, str], Figures]:
-        """Return all figures by (system, slice, slice value), as the store keeps them."""
-        return {
-            (OWN_SYSTEM, *WHOLE): {**self.own, **self.candidate_sets},
-            **{(system, *WHOLE): figures for system, figures in self.others.items()},
-            **{
-                (OWN_SYSTEM, name, value): figures
-                for name, values in self.slices.items()
-                for value, figures in values.items()
-            },
-        }
-
-
-def measure(
-    judged: JudgedSet,
-    baselines: Mapping[str, Ranks],
-    routes: Mapping[str, Ranks],
-    *,
-    seed: int,
-    samples: int,
-) -> Measured:
-    """Measure a set: everything over the same resamples of its listing groups."""
-    resampling = Resampling.draw(judged.groups, seed=seed, samples=samples)
-    o = judged.outcomes
-    placed = {name: _on_rows(judged.listing_ids, ranks) for name, ranks in baselines.items()}
-    on_routes = {name: _on_rows(judged.listing_ids, ranks) for name, ranks in routes.items()}
-    others = {
-        **{name: _rank_figures(resampling, BASELINE_METRICS, r) for name, r in placed.items()},
-        **{name: _rank_figures(resampling, ROUTE_METRICS, r) for name, r in on_routes.items()},
-    }
-    compared = [
-        compare(
-            resampling,
-            metric,
-            [o.ranks],
-            [np.nan_to_num(ranks, nan=np.inf)],
-            system=OWN_SYSTEM,
-            baseline=name,
-            where=~np.isnan(ranks),
-        )
-        for name, ranks in placed.items()
-        for metric in COMPARED_METRICS
-    ]
-    return Measured(
-        own=figures_of(o, resampling),
-        others=others,
-        gains=_gains(compared),
-        comparisons=adjusted(compared),
-        slices=_slices(judged, resampling),
-        curves=curves_of(resampling, o.probability, o.correct),
-        candidate_sets=_candidate_sets(judged, resampling),
-    )
-
-
-def figures_of(
-    outcomes: Outcomes,
-    resampling: Resampling,
-    metrics: Sequence[Metric] = METRICS,
-    where: NDArray[np.bool_] | None = None,
-) -> Figures:
-    """Return metrics of outcomes with their intervals, over the listings of ``where``."""
-    mask = np.ones(len(outcomes.ranks), np.bool_) if where is None else where
-    return {
-        metric.name: resampling.figure(
-            metric,
-            *(getattr(outcomes, name) for name in metric.columns),
-            where=mask if metric.over is None else mask & getattr(outcomes, metric.over),
-        )
-        for metric in metrics
-    }
-
-
-def _rank_figures(
-    resampling: Resampling, metrics: Sequence[Metric], ranks: NDArray[np.float64]
-) -> Figures:
-    """Measure ranks on the listings that have one; NaN means that a listing was not asked."""
-    asked = ~np.isnan(ranks)
-    filled = np.nan_to_num(ranks, nan=np.inf, posinf=np.inf)
-    return {metric.name: resampling.figure(metric, filled, where=asked) for metric in metrics}
-
-
-def _gains(comparisons: Sequence[Comparison]) -> Figures:
-    return {
-        item.baseline: Figure(item.difference, item.ci95, item.n)
-        for item in comparisons
-        if item.metric == PRECISION_AT_1.name
-    }
-
-
-def _on_rows(listing_ids: Texts, ranks: Ranks) -> NDArray[np.float64]:
-    """Spread another system's ranks over the rows of a set; NaN where it was not measured."""
-    place = {listing_id: at for at, listing_id in enumerate(listing_ids)}
-    column = np.full(len(listing_ids), np.nan)
-    for listing_id, rank in zip(*ranks, strict=True):
-        column[place[listing_id]] = rank
-    return column
-
-
-def _slices(judged: JudgedSet, resampling: Resampling) -> dict[str, dict[str, Figures]]:
-    found = {}
-    for name, column in judged.slices.items():
-        values, counts = np.unique(column.astype(str), return_counts=True)
-        if len(values) < 2:
-            continue
-        largest = sorted(zip(-counts, values.tolist(), strict=True))[:_LARGEST_SLICES]
-        found[name] = {
-            value or UNKNOWN: figures_of(
-                judged.outcomes, resampling, SLICE_METRICS, where=column == value
-            )
-            for _, value in largest
-        }
-    return found
-
-
-def _candidate_sets(judged: JudgedSet, resampling: Resampling) -> Figures:
-    if not len(judged.set_covers):
-        return {}
-    return {
-        "candidate_set_coverage": resampling.figure(_mean, judged.set_covers),
-        "candidate_set_size": resampling.figure(_mean, judged.set_size),
-    }
-
-
-def _mean(values: NDArray[Any]) -> float | None:
-    return float(values.mean()) if len(values) else None
-
-
-# Baselines are slow (WRatio: some 200 titles/s) and their figures need no more.
-BASELINE_LISTINGS = 600
-BASELINE_DEPTH = 10
-ROUTE_SYSTEMS = {route: f"route {route.value}" for route in Route}
-_BATCH = 500
-
-
-class Resolves(Protocol):
-    """What is evaluated: `rerank.resolver.Resolver`, or anything that answers like it."""
-
-    def resolve(self, listing: Listing, *, top_k: int = N_CANDIDATES) -> Resolution:
-        """Resolve one listing."""
-
-    def resolve_many(
-        self, listings: Sequence[Listing], *, top_k: int = N_CANDIDATES
-    ) -> Sequence[Resolution]:
-        """Resolve listings, answers in their order."""
-
-
-class CandidateSetCoverage(Protocol):
-    """Makes candidate sets and holds them against the truth."""
-
-    @property
-    def level(self) -> float:
-        """The coverage they promise."""
-
-    def of(self, answer: Resolution) -> Sequence[str]:
-        """Return the outcomes in the set of an answer."""
-
-    def covers(self, found: Sequence[str], gold: GoldListing) -> bool:
-        """Tell whether a set holds the truth."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Instruments:
-    """What an evaluation looks at besides the answers; each may be missing.
-
-    :param records: the registry, for facts about models; ``registry_version`` names it.
-    :param retriever: its routes are measured one by one.
-    :param explain: finds why answers are wrong, given gold and answers.
-    """
-
-    records: Sequence[GpuRecord] = ()
-    registry_version: str = ""
-    baselines: Sequence[Baseline] = ()
-    retriever: RoutedRetriever | None = None
-    explain: Callable[[Sequence[GoldListing], Sequence[Resolution]], Sequence[Failure]] | None = (
-        None
-    )
-    candidate_sets: CandidateSetCoverage | None = None
-
-
-def resolve_all(
-    resolver: Resolves, gold: Sequence[GoldListing], progress: Progress
-) -> list[Resolution]:
-    """Resolve gold listings in batches, answers in their order."""
-    answers: list[Resolution] = []
-    for start in range(0, len(gold), _BATCH):
-        progress("resolving", start / len(gold))
-        chunk = [item.listing for item in gold[start : start + _BATCH]]
-        answers += resolver.resolve_many(chunk, top_k=N_CANDIDATES)
-    return answers
-
-
 def answered_set(
+    resolver: Resolves,
     name: str,
     gold: Sequence[GoldListing],
-    answers: Sequence[Resolution],
-    failures: Sequence[Failure],
     tools: Instruments,
     seed: int,
     progress: Progress,
 ) -> AnsweredSet:
-    """Put answers together with what baselines, routes and candidate sets make of the listings."""
-    matches = [item for item in gold if item.kind is GoldKind.MATCH]
-    ranks = _baseline_ranks(matches, tools.baselines, seed, progress)
-    if tools.retriever is not None:
-        for route, system in ROUTE_SYSTEMS.items():
-            found = route_ranks(tools.retriever, matches, route)
-            ranks[system] = {
-                item.listing_id: rank for item, rank in zip(matches, found, strict=True)
-            }
-    sets, covers = _candidate_sets_answering(gold, answers, tools.candidate_sets)
-    causes = {failure.listing_id: failure.cause.value for failure in failures}
-    return AnsweredSet(name, gold, answers, causes, sets, covers, ranks)
+    """Answer a set, with what baselines, routes and candidate sets make of its listings."""
+    answers: list[Resolution] = []
+    routes: dict[Route, list[Sequence[str]]] = {route: [] for route in Route}
+    evidence = []
+    for listings in batches_of(gold, partial(progress, "resolving")):
+        if tools.examine is None:
+            answers += resolver.resolve_many(listings)
+            continue
+        seen = tools.examine(listings)
+        answers += seen.answers
+        evidence += [] if seen.evidence is None else [seen.evidence]
+        for route, models in seen.routes.items():
+            routes[route] += models
+    failures = tools.explain(gold, answers, evidence) if tools.explain else []
+    ranks = _baseline_ranks(gold, tools.baselines, seed, progress)
+    for route, system in ROUTE_SYSTEMS.items() if tools.examine is not None else ():
+        ranks[system] = {
+            item.listing_id: rank_of_models(models, item)
+            for item, models in zip(gold, routes[route], strict=True)
+            if item.kind is GoldKind.MATCH
+        }
+    sets, covers = _candidate_sets(gold, answers, tools.candidate_sets)
+    return AnsweredSet(name, gold, answers, failures, sets, covers, ranks)
 
 
-def _candidate_sets_answering(
+def _candidate_sets(
     gold: Sequence[GoldListing], answers: Sequence[Resolution], maker: CandidateSetCoverage | None
 ) -> tuple[list[Sequence[str]], list[bool]]:
     """Return each listing's candidate set and whether it holds the truth; nothing without sets."""
     if maker is None:
         return [], []
     found = [maker.of(answer) for answer in answers]
-    judged = [item.kind is not GoldKind.AMBIGUOUS for item in gold]
-    covers = [
-        known and maker.covers(names, item)
-        for known, names, item in zip(judged, found, gold, strict=True)
+    return found, [
+        is_judged(item) and maker.covers(names, item)
+        for names, item in zip(found, gold, strict=True)
     ]
-    return found, covers
 
 
 def _baseline_ranks(
-    matches: Sequence[GoldListing], baselines: Sequence[Baseline], seed: int, progress: Progress
+    gold: Sequence[GoldListing], baselines: Sequence[Baseline], seed: int, progress: Progress
 ) -> dict[str, dict[str, float]]:
     """Ask the baselines about at most 600 of the matches, drawn once for all of them."""
+    matches = [item for item in gold if item.kind is GoldKind.MATCH]
     size = min(len(matches), BASELINE_LISTINGS)
     rng = np.random.default_rng(seed)
     drawn = np.sort(rng.choice(len(matches), size, replace=False)) if size else np.zeros(0, int)
@@ -547,3 +305,146 @@ def _baseline_ranks(
             for item, models in zip(asked, ranked, strict=True)
         }
     return ranks
+
+
+def _set_report(
+    store: Store,
+    run: EvaluationRun,
+    item: AnsweredSet,
+    facts: RegistryFacts,
+    tools: Instruments,
+    progress: Progress,
+) -> dict[str, Any]:
+    """Measure a set, everything over the same resamples of its listing groups, and record it."""
+    progress(f"{item.name}: figures", 0.0)
+    table = table_of(item, facts, seed=run.seed, samples=run.samples)
+    found = _measured(item, table, [baseline.name for baseline in tools.baselines])
+    with store.writing() as session:
+        record_figures(session, run.run_id, item.name, found.by_slice(), found.compared)
+        counted = _counted(session, run.run_id, item.name)
+    kinds = Counter(listing.kind for listing in item.gold)
+    judged = table.systems[OWN_SYSTEM]
+    sets = found.candidate_sets
+    return {
+        "n": table.resampling.n_rows,
+        "kinds": {kind.value: kinds[kind] for kind in GoldKind},
+        "metrics": plain(found.own),
+        "baselines": {
+            gain.baseline: {
+                **plain(found.others[gain.baseline]),
+                "gain_precision_at_1": Figure(gain.difference, gain.ci95, gain.n).as_dict(),
+            }
+            for gain in found.compared
+            if gain.metric == PRECISION_AT_1.name
+        },
+        "routes": {
+            route.value: plain(found.others[system])
+            for route, system in ROUTE_SYSTEMS.items()
+            if system in found.others
+        },
+        "comparisons": [each.as_dict() for each in found.compared],
+        "curves": curves_of(table.resampling, judged["probability"], judged["correct"]),
+        "candidate_sets": {"level": tools.candidate_sets.level, **plain(sets)}
+        if tools.candidate_sets and sets
+        else None,
+        "slices": {
+            name: {value: plain(own) for value, own in values.items()}
+            for name, values in found.slices.items()
+        },
+        **counted,
+        "failures": [failure.as_dict() for failure in item.failures[:_SHOWN_FAILURES]],
+    }
+
+
+class MeasuredSet(NamedTuple):
+    """The figures of one set.
+
+    :param others: of each other system, on the listings it was asked about.
+    :param slices: of each slice, of each value, our figures.
+    :param candidate_sets: coverage and mean size of our candidate sets; empty without any.
+    """
+
+    own: Figures
+    others: Mapping[str, Figures]
+    compared: Sequence[Comparison]
+    slices: Mapping[str, Mapping[str, Figures]]
+    candidate_sets: Figures
+
+    def by_slice(self) -> dict[tuple[str, str, str], Figures]:
+        """Return all figures by (system, slice, slice value), as the store keeps them."""
+        sets = {
+            f"candidate_set_{name.removeprefix('mean_')}": figure
+            for name, figure in self.candidate_sets.items()
+        }
+        return {
+            (OWN_SYSTEM, *WHOLE): {**self.own, **sets},
+            **{(system, *WHOLE): figures for system, figures in self.others.items()},
+            **{
+                (OWN_SYSTEM, name, value): figures
+                for name, values in self.slices.items()
+                for value, figures in values.items()
+            },
+        }
+
+
+def _measured(item: AnsweredSet, table: PairedTable, baselines: Sequence[str]) -> MeasuredSet:
+    pairs = [(name, metric) for name in baselines for metric in COMPARED_METRICS]
+    return MeasuredSet(
+        own=table.figures(OWN_SYSTEM),
+        others={
+            name: table.figures(name, BASELINE_METRICS if name in baselines else ROUTE_METRICS)
+            for name in item.other_ranks
+        },
+        compared=adjusted([table.compared(metric, OWN_SYSTEM, name) for name, metric in pairs]),
+        slices=_sliced(table),
+        candidate_sets=_set_figures(item, table),
+    )
+
+
+def table_of(item: AnsweredSet, facts: RegistryFacts, *, seed: int, samples: int) -> PairedTable:
+    """Return our answers to a set's judged listings beside the ranks of the other systems.
+
+    Another system was asked about the matches that it has a rank of.
+    """
+    answers = {OWN_SYSTEM: {item.name: item.answers}}
+    table = judged_table({item.name: item.gold}, answers, facts, seed=seed, samples=samples)
+    ids = [item.gold[at].listing_id for at in judged_rows(item.gold)]
+    systems: dict[str, Columns] = dict(table.systems)
+    for name, ranks in item.other_ranks.items():
+        found = np.array([ranks.get(listing_id, np.nan) for listing_id in ids], np.float64)
+        systems[name] = {"ranks": found, "is_match": ~np.isnan(found)}
+    return PairedTable(systems, table.resampling, table.slices)
+
+
+def _sliced(table: PairedTable) -> dict[str, dict[str, Figures]]:
+    """Return our figures on the largest values of each slice that has several."""
+    found = {}
+    for name in SLICES:
+        values = table.sliced(name)
+        if len(values) > 1:
+            largest = sorted(values.items(), key=lambda item: (-int(item[1].sum()), item[0]))
+            found[name] = {
+                value or UNKNOWN: table.figures(OWN_SYSTEM, SLICE_METRICS, where=where)
+                for value, where in largest[:_LARGEST_SLICES]
+            }
+    return found
+
+
+def _set_figures(item: AnsweredSet, table: PairedTable) -> Figures:
+    rows = judged_rows(item.gold)
+    if not item.candidate_sets or not rows:
+        return {}
+    columns = {
+        "coverage": [item.covers[at] for at in rows],
+        "mean_size": [len(item.candidate_sets[at]) for at in rows],
+    }
+    return {name: table.resampling.figure(AVERAGE, np.array(own)) for name, own in columns.items()}
+
+
+def _counted(session: Session, run_id: str, set_name: str) -> dict[str, Any]:
+    keys = (session, run_id, set_name, OWN_SYSTEM)
+    return {
+        "loss_budget": loss_budget(*keys),
+        "confusions": confusions(*keys),
+        "causes": cause_counts(*keys),
+    }

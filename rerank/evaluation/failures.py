@@ -22,7 +22,7 @@ from rerank.features.offers import OFFER_FEATURES
 from rerank.index.errors import InputError
 from rerank.index.lexicon import TitleReading
 from rerank.index.naming import parse_model
-from rerank.index.records import N_CANDIDATES, GpuRecord
+from rerank.index.records import GpuRecord
 from rerank.index.text import runs
 from rerank.ranking import Evidence, ModelTable
 from rerank.resolution import Resolution, ScoredCandidate
@@ -87,6 +87,7 @@ def failures(
     resolver: Resolver,
     gold: Sequence[GoldListing],
     answers: Sequence[Resolution],
+    evidence: Sequence[Evidence] = (),
     *,
     limit: int = 200,
 ) -> list[Failure]:
@@ -96,22 +97,25 @@ def failures(
 
     :param answers: of this resolver with as many candidates as it takes unasked, in the order of
         ``gold``.
+    :param evidence: of the answers, batch by batch; without any it is gathered again.
     :param limit: how many failures are analysed, from 0.
     :raises InputError: if the limit is negative or answers are not those of the resolver.
     """
     if limit < 0:
         raise InputError(f"limit must be at least 0, got {limit}")
-    cases, evidence = find_cases(resolver, gold, answers, limit=limit)
-    ranking = ranker_shares(resolver, evidence, cases)
-    offers = offer_shares(resolver, evidence, cases)
+    seen = evidence or [resolver.evidence([item.listing for item in gold])]
+    cases = find_cases(gold, answers, seen, resolver.table, limit=limit)
+    ranking, offers = ranker_shares(resolver, cases), offer_shares(resolver, cases)
     known, table = KnownModels(resolver.table), resolver.table
-    found = []
-    for case in cases:
-        shares = offers.get(case.number)
-        situation = _situation(case, evidence, known, table, shares)
-        gaps = _gaps(case, evidence, ranking.get(case.number), shares)
-        found.append(_failure(case, known, situation, gaps))
-    return found
+    return [
+        _failure(
+            case,
+            known,
+            _situation(case, known, table, offers.get(at)),
+            _gaps(case, ranking.get(at), offers.get(at)),
+        )
+        for at, case in enumerate(cases)
+    ]
 
 
 def causes(found: Iterable[Failure]) -> dict[str, int]:
@@ -140,12 +144,9 @@ def _failure(
 
 
 def _situation(
-    case: Case,
-    evidence: Evidence,
-    known: KnownModels,
-    table: ModelTable,
-    shares: Shares | None,
+    case: Case, known: KnownModels, table: ModelTable, shares: Shares | None
 ) -> Situation:
+    evidence = case.evidence
     return Situation(
         reading=evidence.candidates.readings[case.number],
         is_match=case.gold.kind is GoldKind.MATCH,
@@ -160,10 +161,9 @@ def _situation(
     )
 
 
-def _gaps(
-    case: Case, evidence: Evidence, ranking: Shares | None, offer: Shares | None
-) -> tuple[FeatureGap, ...]:
+def _gaps(case: Case, ranking: Shares | None, offer: Shares | None) -> tuple[FeatureGap, ...]:
     right: NDArray[np.float32] | None = None
+    evidence = case.evidence
     if offer is not None:
         names, shares, chosen = OFFER_FEATURES, offer, evidence.offers[case.number]
     elif ranking is not None:
@@ -205,6 +205,7 @@ class Case:
     """A wrong answer.
 
     :param error: what `errors_of` says of it.
+    :param evidence: of the batch its listing was answered in.
     :param number: its listing's place in the evidence.
     :param chosen: row of the first candidate in the evidence, -1 if there was no candidate.
     :param right: row of the best-ranked right candidate, -1 if there is none.
@@ -213,6 +214,7 @@ class Case:
     error: dict[str, Any]
     gold: GoldListing
     answer: Resolution
+    evidence: Evidence
     number: int
     chosen: int
     right: int
@@ -254,27 +256,27 @@ class KnownModels:
 
 
 def find_cases(
-    resolver: Resolver,
     gold: Sequence[GoldListing],
     answers: Sequence[Resolution],
+    evidence: Sequence[Evidence],
+    table: ModelTable,
     *,
     limit: int,
-) -> tuple[list[Case], Evidence]:
-    """Return the first ``limit`` wrong answers, costliest first, and the evidence of them alone.
+) -> list[Case]:
+    """Return the first ``limit`` wrong answers, costliest first.
 
-    :raises InputError: if answers are not those of the resolver.
+    :raises InputError: if answers are not made from this evidence.
     """
     # Ids may repeat where sets were put together; places do not.
     placed = [replace(item, listing_id=f"{at:09d}") for at, item in enumerate(gold)]
-    errors = errors_of(placed, answers)[:limit]
-    places = [int(error["listing_id"]) for error in errors]
-    listings = [gold[place].listing for place in places]
-    evidence = resolver.evidence(listings, n_candidates=N_CANDIDATES)
-    cases = [
-        _case(error, gold[place], answers[place], evidence, number, resolver.table)
-        for number, (error, place) in enumerate(zip(errors, places, strict=True))
-    ]
-    return cases, evidence
+    starts = np.cumsum([0, *(len(each.candidates.offsets) - 1 for each in evidence)])
+    cases = []
+    for error in errors_of(placed, answers)[:limit]:
+        place = int(error["listing_id"])
+        batch = int(np.searchsorted(starts, place, side="right")) - 1
+        number = place - int(starts[batch])
+        cases.append(_case(error, gold[place], answers[place], evidence[batch], number, table))
+    return cases
 
 
 def fits(gold: GoldListing, variant: GpuRecord | ScoredCandidate) -> bool:
@@ -283,36 +285,37 @@ def fits(gold: GoldListing, variant: GpuRecord | ScoredCandidate) -> bool:
     return grade(replace(gold, gold_form=""), bare) == TOP_GRADE
 
 
-def ranker_shares(
-    resolver: Resolver, evidence: Evidence, cases: Sequence[Case]
-) -> dict[int, Shares]:
+def ranker_shares(resolver: Resolver, cases: Sequence[Case]) -> dict[int, Shares]:
     """Return what each feature did for the chosen candidate, less for the right one if there is.
 
-    In units of the ranker's score, shape (features,), by the number of each case that is no mere
+    In units of the ranker's score, shape (features,), by the place of each case that is no mere
     wrong decision. One call explains all rows.
     """
-    ranked = [case for case in cases if not case.is_decision and case.chosen != NO_ROW]
-    rows = sorted({row for case in ranked for row in (case.chosen, case.right)} - {NO_ROW})
-    if not rows:
-        return {}
-    shares = ranking_shares(resolver.model, evidence.features[rows])
-    by_row = dict(zip(rows, shares, strict=True))
-    nothing = np.zeros(shares.shape[1])
-    return {case.number: by_row[case.chosen] - by_row.get(case.right, nothing) for case in ranked}
+    read = [
+        (at, sign, case.evidence.features[row])
+        for at, case in enumerate(cases)
+        for sign, row in ((1, case.chosen), (-1, case.right))
+        if row != NO_ROW and case.chosen != NO_ROW and not case.is_decision
+    ]
+    found: dict[int, Shares] = {}
+    if read:
+        shares = ranking_shares(resolver.model, np.stack([row for _, _, row in read]))
+        for (at, sign, _), own in zip(read, shares, strict=True):
+            found[at] = found.get(at, np.zeros(len(own))) + sign * own
+    return found
 
 
-def offer_shares(
-    resolver: Resolver, evidence: Evidence, cases: Sequence[Case]
-) -> dict[int, Shares]:
-    """Return what each feature did for accepting, by the number of each wrong decision.
+def offer_shares(resolver: Resolver, cases: Sequence[Case]) -> dict[int, Shares]:
+    """Return what each feature did for accepting, by the place of each wrong decision.
 
     In log-odds, shape (offer features,). One call explains all rows.
     """
-    numbers = [case.number for case in cases if case.is_decision]
-    if not numbers:
+    read = [at for at, case in enumerate(cases) if case.is_decision]
+    if not read:
         return {}
-    shares = contributions(resolver.model.offer_text, evidence.offers[numbers])[:, :-1]
-    return dict(zip(numbers, shares, strict=True))
+    offers = np.stack([cases[at].evidence.offers[cases[at].number] for at in read])
+    shares = contributions(resolver.model.offer_text, offers)[:, :-1]
+    return dict(zip(read, shares, strict=True))
 
 
 def _case(
@@ -337,6 +340,7 @@ def _case(
         error,
         gold,
         answer,
+        evidence,
         number,
         chosen=rows[answer.candidates[0].gpu_id] if answer.candidates else NO_ROW,
         right=NO_ROW if right is None else rows[right.gpu_id],

@@ -84,6 +84,17 @@ class Resampling:
                 sample[:] = np.bincount(rng.integers(0, size, size), minlength=size)
         return cls(group, np.ascontiguousarray(counts.T), seed)
 
+    @classmethod
+    def side_by_side(cls, parts: Sequence[Resampling]) -> Resampling:
+        """Join resamplings of separate sets: each sample holds one sample of every set.
+
+        :param parts: at least one, all of as many samples.
+        """
+        starts = np.cumsum([0, *(part.n_groups for part in parts)])
+        groups = [part.group + start for part, start in zip(parts, starts, strict=False)]
+        counts = [part.counts for part in parts]
+        return cls(np.concatenate(groups), np.concatenate(counts), parts[0].seed)
+
     @property
     def n_rows(self) -> int:
         """How many listings there are."""

@@ -11,14 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rerank.evaluation.gold import GoldKind, GoldListing, canonical_key
-from rerank.evaluation.metrics import TOP_GRADE
+from rerank.evaluation.metrics import GRADED_PLACES, TOP_GRADE, Metric
 from rerank.index.name_evidence import same_size_by_hand
 from rerank.resolution import Decision, Resolution, ScoredCandidate
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
-
-GRADED_PLACES = 10
 
 
 class ErrorKind(Enum):
@@ -57,6 +55,15 @@ class Outcomes:
     memory_agrees: Bools
     memory_judged: Bools
 
+    def __getitem__(self, column: str) -> NDArray[Any]:
+        """Return a column by its name, as metrics read it."""
+        return np.asarray(getattr(self, column))
+
+    def value(self, metric: Metric) -> float | None:
+        """Measure these outcomes; None where nothing is measured."""
+        rows = slice(None) if metric.over is None else self[metric.over]
+        return metric(*(self[column][rows] for column in metric.columns))
+
     @property
     def correct(self) -> Bools:
         """Whether the best candidate is what the listing sells; never so for nil."""
@@ -70,7 +77,7 @@ class Outcomes:
 
 def judge(gold: Sequence[GoldListing], resolutions: Sequence[Resolution]) -> Outcomes:
     """Hold resolutions against gold listings, which come in the same order."""
-    pairs = [(g, r) for g, r in zip(gold, resolutions, strict=True) if _is_judged(g)]
+    pairs = [(g, r) for g, r in zip(gold, resolutions, strict=True) if is_judged(g)]
     ranked = [_distinct(r.candidates) for _, r in pairs]
     ranks = np.array(
         [first_rank(top, g) for top, (g, _) in zip(ranked, pairs, strict=True)], np.float64
@@ -129,7 +136,7 @@ def errors_of(
     """
     found = []
     for listing, answer in zip(gold, resolutions, strict=True):
-        kind = _error_kind(listing, answer) if _is_judged(listing) else None
+        kind = _error_kind(listing, answer) if is_judged(listing) else None
         if kind is not None:
             wrong = kind is not ErrorKind.DECISION or listing.kind is GoldKind.NIL
             order = (not (_is_accepted(answer) and wrong), not wrong, -answer.match_probability)
@@ -200,7 +207,8 @@ def _memory_agrees(gold: GoldListing, candidate: ScoredCandidate) -> bool:
     return wanted is None or same_size_by_hand(wanted, candidate.memory_gb)
 
 
-def _is_judged(gold: GoldListing) -> bool:
+def is_judged(gold: GoldListing) -> bool:
+    """Say whether a listing has a truth to hold an answer against."""
     return gold.kind is not GoldKind.AMBIGUOUS
 
 

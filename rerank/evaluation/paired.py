@@ -1,58 +1,288 @@
-"""Rankers beside each other: what each makes of the same retrieved candidates of gold listings.
+"""Systems beside each other on the same listings: the one table that comparisons read.
 
-Candidates and features are computed once for a set, so that nothing but the ranker, and what
-decides on its scores, changes from one to the next.
+Whatever is compared, a model with baselines, rankers with each other, a version with the one that
+serves, a ranker with itself without some features: each listing is a row, each system has its
+columns, and all figures, differences and tests are over the same resamples of the listings' groups.
 """
 
 from __future__ import annotations
 
 import math
-import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
 from enum import Enum
-from pathlib import Path
-from typing import Any, NamedTuple
+from functools import partial
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rerank.evaluation.baselines import Latency, this_machine
-from rerank.evaluation.evaluate import Resolves, figures_of, resolve_all
-from rerank.evaluation.gold import GoldListing
-from rerank.evaluation.intervals import DEFAULT_SAMPLES, Figure, Resampling, adjusted, compare
+from rerank.evaluation.baselines import Resolves
+from rerank.evaluation.gold import GoldKind, GoldListing, canonical_key
+from rerank.evaluation.intervals import (
+    DEFAULT_PERMUTATIONS,
+    DEFAULT_SAMPLES,
+    Comparison,
+    Discordance,
+    Figure,
+    Resampling,
+    adjusted,
+    compare,
+    listings_needed,
+)
 from rerank.evaluation.metrics import (
     ACCEPTED_SHARE,
+    AVERAGE,
+    BRIER,
     ECE,
     FALSE_ACCEPTS,
+    METRICS,
     NDCG_AT_10,
     PRECISION_AT_1,
     PRECISION_OF_ACCEPTED,
+    Better,
     Metric,
+    metric_named,
 )
-from rerank.evaluation.outcomes import Outcomes
-from rerank.evaluation.runs import (
-    OWN_SYSTEM,
-    AnsweredSet,
-    EvaluationRun,
-    JudgedSet,
-    judged_set,
-    record_run,
-    record_set,
-)
-from rerank.evaluation.shortlists import PreparedBatch, PreparedGold
-from rerank.features.offers import OfferFeatures
+from rerank.evaluation.outcomes import Outcomes, is_judged, judge
+from rerank.evaluation.shortlists import PreparedGold
 from rerank.index.errors import InputError
 from rerank.index.records import GpuRecord, Listing
 from rerank.index.text import normalise
 from rerank.model import RerankModel
-from rerank.ranking import Ranker
+from rerank.ranking import ModelTable, Ranker
 from rerank.resolution import DECISIONS, Decision, Resolution
-from rerank.store.database import Store
-from rerank.store.rows import save_registry
+from rerank.splits import Split, split_of
+from rerank.training.evidence import Prepared, evidence_of
 
 Progress = Callable[[str, float], None]
+Figures = dict[str, Figure]
 Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
+Texts = NDArray[np.object_]
+
+
+class Columns(Protocol):
+    """What metrics read of a system, by name: `Outcomes`, or a mapping."""
+
+    def __getitem__(self, column: str, /) -> NDArray[Any]:
+        """Return a column, one entry a listing."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PairedTable:
+    """Listings by systems.
+
+    :param systems: what came of each system by name, all of the same listings in the same order.
+        A system that was asked about some matches only has those alone as its ``is_match``.
+    :param resampling: of these listings.
+    :param slices: of each slice the value of every listing, empty where it is unknown.
+    """
+
+    systems: Mapping[str, Columns]
+    resampling: Resampling
+    slices: Mapping[str, Texts] = field(default_factory=dict)
+
+    def counted(self, metric: Metric, *systems: str, where: Bools | None = None) -> Bools:
+        """Return which listings a metric counts of all these systems, shape (listings,)."""
+        mask = np.ones(self.resampling.n_rows, np.bool_) if where is None else where
+        for system in systems if metric.over is not None else ():
+            mask = mask & self.systems[system][str(metric.over)]
+        return np.asarray(mask, np.bool_)
+
+    def figures(
+        self, system: str, metrics: Iterable[Metric] = METRICS, *, where: Bools | None = None
+    ) -> Figures:
+        """Return a system's figures by metric, over the listings of ``where``."""
+        return {
+            metric.name: self.resampling.figure(
+                metric,
+                *self.read(metric, system),
+                where=self.counted(metric, system, where=where),
+            )
+            for metric in metrics
+        }
+
+    def compared(
+        self,
+        metric: Metric,
+        system: str,
+        baseline: str,
+        *,
+        where: Bools | None = None,
+        permutations: int = DEFAULT_PERMUTATIONS,
+    ) -> Comparison:
+        """Return a system's difference to another on the listings that both were asked."""
+        return compare(
+            self.resampling,
+            metric,
+            self.read(metric, system),
+            self.read(metric, baseline),
+            system=system,
+            baseline=baseline,
+            where=self.counted(metric, system, baseline, where=where),
+            permutations=permutations,
+        )
+
+    def against(
+        self, baseline: str, metric: Metric, systems: Iterable[str] | None = None
+    ) -> list[Comparison]:
+        """Compare systems with one of them; p-values corrected over them by Holm.
+
+        :param systems: None for all.
+        """
+        others = [name for name in (systems or self.systems) if name != baseline]
+        return adjusted([self.compared(metric, name, baseline) for name in others])
+
+    def sliced(self, name: str) -> dict[str, Bools]:
+        """Return which listings have each value of a slice, by value."""
+        column = self.slices[name].astype(str)
+        return {value: column == value for value in np.unique(column).tolist()}
+
+    def read(self, metric: Metric, system: str) -> list[NDArray[Any]]:
+        """Return the columns of a system that a metric reads."""
+        return [self.systems[system][column] for column in metric.columns]
+
+
+def plain(figures: Figures) -> dict[str, Any]:
+    """Return figures as plain values for JSON."""
+    return {name: figure.as_dict() for name, figure in figures.items()}
+
+
+def as_gain(compared: Comparison) -> Comparison:
+    """Return a comparison with its difference as a gain: above 0 where the first is better."""
+    if metric_named(compared.metric).better is Better.HIGHER or compared.difference is None:
+        return compared
+    turned = None if compared.ci95 is None else (-compared.ci95[1], -compared.ci95[0])
+    return replace(compared, difference=-compared.difference, ci95=turned)
+
+
+UNKNOWN = "unknown"
+NO_MATCH = "no match"
+SET_SLICE = "set"
+SLICES = ("chip vendor", "generation", "shop", "language", "model", "memory")
+"""What judged listings are sliced by, besides their set."""
+_UNSEEN = (Split.VALIDATION, Split.TEST)  # splits no tree was trained on
+
+
+class RegistryFacts:
+    """What a registry knows of the models that gold listings name."""
+
+    def __init__(self, records: Iterable[GpuRecord]) -> None:
+        self.names: dict[str, str] = {}
+        self._made: dict[str, tuple[str, str]] = {}
+        for record in records:
+            self.names[canonical_key(record.model)] = record.model
+            vendor, line = self._made.get(record.model, (record.vendor, record.generation))
+            self._made[record.model] = min(vendor, record.vendor), min(line, record.generation)
+
+    def model(self, gold: GoldListing) -> str | None:
+        """Return the first accepted name that the registry has; None if it has none."""
+        known = (self.names.get(canonical_key(model)) for model in gold.gold_models)
+        return next((name for name in known if name), None)
+
+    def is_unseen(self, gold: GoldListing) -> bool:
+        """Say whether no training step saw the model that a listing sells."""
+        model = self.model(gold)
+        return model is not None and split_of(model) in _UNSEEN
+
+    def slices(self, gold: GoldListing) -> tuple[str, ...]:
+        """Return a listing's value of each of `SLICES`, empty where it is unknown."""
+        if gold.kind is GoldKind.NIL:
+            return (NO_MATCH, NO_MATCH, gold.shop, gold.language, NO_MATCH, NO_MATCH)
+        return (
+            *self._made.get(self.model(gold) or "", ("", "")),
+            gold.shop,
+            gold.language,
+            "unseen in training" if self.is_unseen(gold) else "seen in training",
+            "not stated" if gold.gold_memory_gb is None else "stated",
+        )
+
+
+def judged_rows(gold: Sequence[GoldListing]) -> list[int]:
+    """Return the places of the listings that are judged, in the order of their ids."""
+    return sorted(
+        (at for at, item in enumerate(gold) if is_judged(item)), key=lambda at: gold[at].listing_id
+    )
+
+
+def judged_table(
+    sets: Mapping[str, Sequence[GoldListing]],
+    answers: Mapping[str, Mapping[str, Sequence[Resolution]]],
+    facts: RegistryFacts,
+    *,
+    seed: int,
+    samples: int,
+) -> PairedTable:
+    """Hold answers against the judged listings of all sets, set by set, by listing_id.
+
+    Each set is resampled by itself, so that it keeps its size in every sample.
+
+    :param sets: at least one.
+    :param answers: of each system, of each set, in the order of its listings.
+    :param seed: of the first set's resamples; each of the others has the one after.
+    """
+    rows = [(name, at) for name, gold in sets.items() for at in judged_rows(gold)]
+    judged = [sets[name][at] for name, at in rows]
+    drawn = [
+        Resampling.draw(
+            (gold[at].group for at in judged_rows(gold)), seed=seed + number, samples=samples
+        )
+        for number, gold in enumerate(sets.values())
+    ]  # a seed a set: sets of equal size would else be drawn alike
+    slices = np.array([facts.slices(item) for item in judged], object).reshape(-1, len(SLICES))
+    return PairedTable(
+        {name: judge(judged, [own[of][at] for of, at in rows]) for name, own in answers.items()},
+        Resampling.side_by_side(drawn),
+        {
+            SET_SLICE: np.array([name for name, _ in rows], object),
+            **dict(zip(SLICES, slices.T, strict=True)),
+        },
+    )
+
+
+CANDIDATE, CHAMPION = "candidate", "champion"
+_BATCH = 500
+
+
+def batches_of(
+    gold: Sequence[GoldListing], show: Callable[[float], None]
+) -> Iterator[list[Listing]]:
+    """Yield the listings of a set in batches, showing the share that is done."""
+    for start in range(0, len(gold), _BATCH):
+        show(start / len(gold))
+        yield [item.listing for item in gold[start : start + _BATCH]]
+
+
+def pair(
+    candidate: Resolves,
+    champion: Resolves | None,
+    sets: Mapping[str, Sequence[GoldListing]],
+    records: Sequence[GpuRecord],
+    *,
+    seed: int,
+    samples: int,
+    progress: Progress = lambda stage, share: None,
+) -> PairedTable:
+    """Let the model that may serve, and the one that does, answer the listings of all sets.
+
+    :param champion: None if it cannot be asked; then the table has the candidate alone.
+    :param records: the registry, for what listings are sliced by.
+    :param seed: of the resamples.
+    :raises InputError: if no set has a listing that is judged.
+    """
+    judged = {name: gold for name, gold in sets.items() if any(map(is_judged, gold))}
+    if not judged:
+        raise InputError(f"expected gold listings to judge on, got {len(sets)} sets without any")
+    models = {CANDIDATE: candidate} | ({} if champion is None else {CHAMPION: champion})
+    answers: dict[str, dict[str, list[Resolution]]] = {}
+    for label, resolver in models.items():
+        for name, gold in judged.items():
+            own = answers.setdefault(label, {}).setdefault(name, [])
+            for listings in batches_of(gold, partial(progress, f"{label}: {name}")):
+                own += resolver.resolve_many(listings)
+    return judged_table(judged, answers, RegistryFacts(records), seed=seed, samples=samples)
+
 
 ORDER_METRICS = (PRECISION_AT_1, NDCG_AT_10)
 DECISION_METRICS = (ECE, ACCEPTED_SHARE, PRECISION_OF_ACCEPTED, FALSE_ACCEPTS)
@@ -71,25 +301,37 @@ class Competitor:
     ranker: Ranker
     model: RerankModel | None = None
 
-    def scores(self, batch: PreparedBatch) -> NDArray[np.float32]:
-        """Return a score for each candidate of a batch."""
-        return self.ranker.score(batch.ranking)
-
-    def probability(self, batch: PreparedBatch, scores: NDArray[np.float32]) -> Floats:
-        """Return each listing's `match_probability`, shape (listings,); 0 without a candidate.
-
-        It has none if it orders only: NaN.
-        """
-        if self.model is None:
-            return np.full(len(batch.ranking.listings), np.nan)
-        offers, best = OfferFeatures().compute(
-            batch.ranking.candidates,
-            batch.ranking.table,
-            batch.ranking.features,
-            scores,
-            batch.cues,
+    def outcomes(self, prepared: PreparedGold, progress: Progress) -> Outcomes:
+        """Rank a set and decide; what only orders has no probability, NaN, and accepts nothing."""
+        scores, probability = [], []
+        for at, batch in enumerate(prepared.batches):
+            progress(self.name, at / len(prepared.batches))
+            own, sure = self.judged(batch, prepared.table)
+            scores.append(own)
+            probability.append(sure)
+        ranks, grades = prepared.truth.outcomes(np.concatenate(scores))
+        found = np.concatenate(probability)
+        unmeasured = np.zeros(len(ranks), np.bool_)
+        return Outcomes(
+            is_match=prepared.is_match,
+            ranks=ranks,
+            grades=grades,
+            probability=found,
+            accepted=found >= (np.inf if self.model is None else self.model.thresholds.match),
+            memory_agrees=unmeasured,
+            memory_judged=unmeasured,
         )
-        return np.where(best >= 0, self.model.probability(offers), 0.0)
+
+    def judged(self, batch: Prepared, table: ModelTable) -> tuple[NDArray[np.float32], Floats]:
+        """Return each candidate's score and each listing's `match_probability`.
+
+        It is 0 without a candidate, and NaN where the competitor orders only.
+        """
+        evidence = evidence_of(batch, self.ranker, table)
+        if self.model is None:
+            return evidence.scores, np.full(len(batch.labelled), np.nan)
+        sure = self.model.probability(evidence.offers)
+        return evidence.scores, np.where(evidence.best >= 0, sure, 0.0)
 
 
 def compare_on(
@@ -102,80 +344,28 @@ def compare_on(
 ) -> dict[str, dict[str, Any]]:
     """Return, by competitor, ``metrics`` with intervals and ``differences`` to one of them.
 
-    A difference is of `COMPARED_METRICS`, paired, with a p-value corrected over the competitors of
-    each metric by Holm; the one compared with has none, and one that orders only none of the ECE.
+    Candidates and features were computed once, so that nothing but the ranker, and what decides on
+    its scores, changes from one to the next. A difference is of `COMPARED_METRICS`, paired, with a
+    p-value corrected over the competitors of each metric by Holm; the one compared with has none,
+    and one that orders only none of the ECE.
 
     :param baseline: name of the competitor that others are compared with.
     :param resampling: of the set's listings.
     """
-    outcomes = {each.name: _outcomes(prepared, each, progress) for each in competitors}
-    deciding = {each.name for each in competitors if each.model is not None}
-    progress("metrics", 0.0)
-    differences = _differences(outcomes, deciding, baseline, resampling)
-    found: dict[str, dict[str, Any]] = {}
-    for name, own in outcomes.items():
-        measured = (*ORDER_METRICS, *(DECISION_METRICS if name in deciding else ()))
-        figures = figures_of(own, resampling, measured)
-        found[name] = {
-            "metrics": {metric: figure.as_dict() for metric, figure in figures.items()},
-            "differences": differences[name],
-        }
-    return found
-
-
-def _outcomes(prepared: PreparedGold, competitor: Competitor, progress: Progress) -> Outcomes:
-    scores, probability = [], []
-    for at, batch in enumerate(prepared.batches):
-        progress(competitor.name, at / len(prepared.batches))
-        own = competitor.scores(batch)
-        scores.append(own)
-        probability.append(competitor.probability(batch, own))
-    ranks, grades = prepared.truth.outcomes(np.concatenate(scores))
-    sure = np.concatenate(probability)
-    limit = np.inf if competitor.model is None else competitor.model.thresholds.match
-    unmeasured = np.zeros(len(ranks), np.bool_)
-    return Outcomes(
-        is_match=prepared.is_match,
-        ranks=ranks,
-        grades=grades,
-        probability=sure,
-        accepted=sure >= limit,
-        memory_agrees=unmeasured,
-        memory_judged=unmeasured,
+    table = PairedTable(
+        {each.name: each.outcomes(prepared, progress) for each in competitors}, resampling
     )
-
-
-def _differences(
-    outcomes: Mapping[str, Outcomes], deciding: set[str], baseline: str, resampling: Resampling
-) -> dict[str, dict[str, Any]]:
-    found: dict[str, dict[str, Any]] = {name: {} for name in outcomes}
+    deciding = [each.name for each in competitors if each.model is not None]
+    progress("metrics", 0.0)
+    found: dict[str, dict[str, Any]] = {}
+    for name in table.systems:
+        measured = (*ORDER_METRICS, *(DECISION_METRICS if name in deciding else ()))
+        found[name] = {"metrics": plain(table.figures(name, measured)), "differences": {}}
     for metric in COMPARED_METRICS:
-        others = [name for name in outcomes if name != baseline]
-        if metric in DECISION_METRICS:
-            others = [name for name in others if name in deciding and baseline in deciding]
-        columns = {name: list(_columns(metric, outcomes[name])) for name in (*others, baseline)}
-        where = None if metric.over is None else getattr(outcomes[baseline], metric.over)
-        compared = adjusted(
-            [
-                compare(
-                    resampling,
-                    metric,
-                    columns[name],
-                    columns[baseline],
-                    system=name,
-                    baseline=baseline,
-                    where=where,
-                )
-                for name in others
-            ]
-        )
-        for item in compared:
-            found[item.system][metric.name] = item.as_dict()
+        able = list(table.systems) if metric in ORDER_METRICS else deciding
+        for item in table.against(baseline, metric, able) if baseline in able else ():
+            found[item.system]["differences"][metric.name] = item.as_dict()
     return found
-
-
-def _columns(metric: Metric, outcomes: Outcomes) -> Iterator[NDArray[Any]]:
-    return (getattr(outcomes, name) for name in metric.columns)
 
 
 def drawn(gold: Sequence[GoldListing], limit: int | None, *, seed: int) -> list[GoldListing]:
@@ -184,140 +374,6 @@ def drawn(gold: Sequence[GoldListing], limit: int | None, *, seed: int) -> list[
         return list(gold)
     rows = np.sort(np.random.default_rng(seed).choice(len(gold), limit, replace=False))
     return [gold[row] for row in rows.tolist()]
-
-
-Bools = NDArray[np.bool_]
-Texts = NDArray[np.object_]
-
-_UNTIMED = Latency(None, None, 0)
-_VERSION = "as answered"  # of the registry in a store that nobody else reads
-
-
-@dataclass(frozen=True, slots=True)
-class Pairing:
-    """Outcomes of two models on the judged listings of all sets, row by row the same listing.
-
-    :param sets: the set of each listing.
-    :param slices: of each slice, the value of every listing, empty where it is unknown.
-    :param candidate: outcomes of the model that may serve.
-    :param champion: outcomes of the one that does; None if it cannot be asked.
-    :param resampling: of each set by itself, so that each keeps its size in every sample.
-    """
-
-    sets: Texts
-    slices: Mapping[str, Texts]
-    candidate: Outcomes
-    champion: Outcomes | None
-    resampling: Resampling
-
-    def figures(self, name: str, metrics: Sequence[Metric]) -> dict[str, Figure]:
-        """Return the candidate's figures on one set."""
-        return figures_of(self.candidate, self.resampling, metrics, where=self.sets == name)
-
-
-def pair(
-    candidate: Resolves,
-    champion: Resolves | None,
-    sets: Mapping[str, Sequence[GoldListing]],
-    records: Sequence[GpuRecord],
-    *,
-    seed: int,
-    samples: int,
-    progress: Progress = lambda stage, share: None,
-) -> Pairing:
-    """Let both models answer the listings of all sets.
-
-    :param records: the registry, for what listings are sliced by.
-    :param seed: of the resamples.
-    :raises InputError: if no set has a listing that is judged.
-    """
-    with tempfile.TemporaryDirectory() as folder:
-        store = Store(Path(folder) / "pairing.duckdb")
-        with store.writing() as session:
-            save_registry(session, records, _VERSION)
-        ours = _judged(store, "candidate", candidate, sets, records, seed, progress)
-        theirs = (
-            None
-            if champion is None
-            else _judged(store, "champion", champion, sets, records, seed, progress)
-        )
-    named = {name: judged for name, judged in ours.items() if len(judged.listing_ids)}
-    if not named:
-        raise InputError(f"expected gold listings to judge on, got {len(sets)} sets without any")
-    drawn = [
-        Resampling.draw(judged.groups, seed=seed + at, samples=samples)
-        for at, judged in enumerate(named.values())
-    ]  # a seed a set: sets of equal size would else be drawn alike
-    first = next(iter(named.values()))
-    return Pairing(
-        sets=_texts([np.full(len(each.listing_ids), name) for name, each in named.items()]),
-        slices={
-            name: _texts([each.slices[name] for each in named.values()]) for name in first.slices
-        },
-        candidate=_joined([each.outcomes for each in named.values()]),
-        champion=None if theirs is None else _joined([theirs[name].outcomes for name in named]),
-        resampling=_side_by_side(drawn),
-    )
-
-
-def _judged(
-    store: Store,
-    label: str,
-    resolver: Resolves,
-    sets: Mapping[str, Sequence[GoldListing]],
-    records: Sequence[GpuRecord],
-    seed: int,
-    progress: Progress,
-) -> dict[str, JudgedSet]:
-    run = EvaluationRun.begin(
-        "evaluate",
-        model_version=label,
-        index_version="",
-        registry_version=_VERSION,
-        seed=seed,
-        samples=1,
-        machine=this_machine(),
-        latency=_UNTIMED,
-    )
-    answered = {
-        name: resolve_all(resolver, gold, _within(progress, f"{label}: {name}"))
-        for name, gold in sets.items()
-    }
-    with store.writing() as session:
-        record_run(session, run)
-        for name, gold in sets.items():
-            record_set(session, run, _plain(name, gold, answered[name]), records)
-    with store.reading() as session:
-        return {name: judged_set(session, run.run_id, name, OWN_SYSTEM) for name in sets}
-
-
-def _plain(name: str, gold: Sequence[GoldListing], answers: Sequence[Resolution]) -> AnsweredSet:
-    return AnsweredSet(name, gold, answers, {}, [], [], {})
-
-
-def _within(progress: Progress, name: str) -> Progress:
-    return lambda stage, share: progress(name, share)
-
-
-def _texts(parts: Sequence[NDArray[Any]]) -> Texts:
-    return np.concatenate([part.astype(object) for part in parts])
-
-
-def _joined(parts: Sequence[Outcomes]) -> Outcomes:
-    columns = {
-        each.name: np.concatenate([getattr(part, each.name) for part in parts])
-        for each in fields(Outcomes)
-    }
-    return Outcomes(**columns)
-
-
-def _side_by_side(parts: Sequence[Resampling]) -> Resampling:
-    """Join resamplings of separate sets: each sample holds one sample of every set."""
-    starts = np.cumsum([0, *(part.n_groups for part in parts)])
-    groups = [part.group + start for part, start in zip(parts, starts, strict=False)]
-    return Resampling(
-        np.concatenate(groups), np.concatenate([part.counts for part in parts]), parts[0].seed
-    )
 
 
 EDGES = (0.01, 0.05, 0.2, 0.5, 0.8, 0.95, 0.99)
@@ -437,6 +493,83 @@ def _as_table(bins: NDArray[np.int64]) -> Table:
     return tuple(tuple(row) for row in bins.tolist())
 
 
+VERSION_METRICS = (PRECISION_AT_1, ACCEPTED_SHARE, FALSE_ACCEPTS, ECE, BRIER)
+COUNTED = (PRECISION_AT_1, ACCEPTED_SHARE, FALSE_ACCEPTS)
+"""Metrics that are right or wrong on each listing, so that McNemar's test applies."""
+
+
+@dataclass(frozen=True, slots=True)
+class PairedMetric:
+    """A metric of two models on the same listings.
+
+    :param gain: B's over A, above 0 where B is better, whichever way the metric runs; p-values
+        corrected over all metrics by Holm.
+    :param discordance: listings that only one has right; None if the metric is no count.
+    :param needed: how many listings would tell the two apart, see
+        `rerank.evaluation.intervals.listings_needed`; None if the metric is no count or they are
+        right equally often.
+    """
+
+    metric: Metric
+    first: Figure
+    second: Figure
+    gain: Comparison
+    discordance: Discordance | None
+    needed: int | None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain values for JSON."""
+        counts = self.discordance
+        return {
+            "metric": self.metric.name,
+            "a": self.first.as_dict(),
+            "b": self.second.as_dict(),
+            "gain": self.gain.as_dict(),
+            "only_b_right": counts.gained if counts else None,
+            "only_a_right": counts.lost if counts else None,
+            "listings_needed": self.needed,
+        }
+
+
+def paired_metrics(
+    gold: Sequence[GoldListing],
+    first: Sequence[Resolution],
+    second: Sequence[Resolution],
+    *,
+    seed: int,
+    samples: int,
+) -> list[PairedMetric]:
+    """Hold both models' answers against gold listings, which come in the same order.
+
+    Ambiguous listings are left out; a metric without a listing to measure it on is too.
+    """
+    groups = [item.group for item in gold if is_judged(item)]
+    table = PairedTable(
+        {"a": judge(gold, first), "b": judge(gold, second)},
+        Resampling.draw(groups, seed=seed, samples=samples),
+    )
+    own, others = (table.figures(name, VERSION_METRICS) for name in "ba")
+    measured = [metric for metric in VERSION_METRICS if own[metric.name].value is not None]
+    gains = adjusted([as_gain(table.compared(metric, "b", "a")) for metric in measured])
+    found = []
+    for metric, gain in zip(measured, gains, strict=True):
+        counts = _discordance(table, metric) if metric in COUNTED else None
+        needed = listings_needed(counts) if counts else None
+        found.append(
+            PairedMetric(metric, others[metric.name], own[metric.name], gain, counts, needed)
+        )
+    return found
+
+
+def _discordance(table: PairedTable, metric: Metric) -> Discordance:
+    where = table.counted(metric, "a", "b")
+    assert metric.per_listing is not None
+    a, b = (metric.per_listing(*table.read(metric, name))[where] > 0 for name in "ab")
+    if metric.better is Better.LOWER:
+        a, b = b, a
+    return Discordance(int((b & ~a).sum()), int((a & ~b).sum()), len(a))
+
+
 # Cells of (groups, samples) that are drawn: 100 MB.
 _MOST_CELLS = 100_000_000
 _FEWEST_SAMPLES = 100
@@ -517,7 +650,7 @@ def agreement(rows: Sequence[Answered], *, seed: int) -> dict[str, Figure]:
     resampling = Resampling.draw(titles, seed=seed, samples=samples)
     return {
         aspect: resampling.figure(
-            _share,
+            AVERAGE,
             np.array(
                 [getattr(row.first, aspect) == getattr(row.second, aspect) for row in rows],
                 np.bool_,
@@ -551,7 +684,3 @@ def changed(rows: Sequence[Answered]) -> list[Answered]:
             row.listing.listing_id,
         ),
     )
-
-
-def _share(values: NDArray[Any]) -> float | None:
-    return float(values.mean()) if len(values) else None

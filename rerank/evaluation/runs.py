@@ -1,30 +1,28 @@
-"""Write an evaluation run into the store: its listings, answers, outcomes and figures."""
+"""An evaluation run in the store: its listings, answers, outcomes and figures, and their joins."""
 
 from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
 from rerank.answers import OUTPUT_SCHEMA, answer_columns
 from rerank.evaluation.baselines import Latency
-from rerank.evaluation.gold import GoldKind, GoldListing, canonical_key
+from rerank.evaluation.failures import Failure
+from rerank.evaluation.gold import GoldListing
 from rerank.evaluation.intervals import Comparison, Figure
-from rerank.evaluation.outcomes import GRADED_PLACES, Outcomes, judge, lost_to
-from rerank.index.records import GpuRecord
+from rerank.evaluation.outcomes import judge, lost_to
+from rerank.evaluation.paired import RegistryFacts, judged_rows
 from rerank.resolution import Resolution
-from rerank.splits import Split, split_of
 from rerank.store.database import Session, utc_now
 
 OWN_SYSTEM = "rerank"
-_UNSEEN = (Split.VALIDATION, Split.TEST)  # splits no tree was trained on
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +55,7 @@ class EvaluationRun:
 class AnsweredSet:
     """A set of gold listings with what the systems made of it.
 
-    :param causes: why a listing went wrong, by listing_id; only wrong ones are in it.
+    :param failures: why listings went wrong.
     :param candidate_sets: the outcomes in each listing's set; empty if there are none.
     :param covers: whether each candidate set holds the truth; as long as ``candidate_sets``.
     :param other_ranks: of each other system, the rank by listing_id.
@@ -66,7 +64,7 @@ class AnsweredSet:
     name: str
     gold: Sequence[GoldListing]
     answers: Sequence[Resolution]
-    causes: Mapping[str, str]
+    failures: Sequence[Failure]
     candidate_sets: Sequence[Sequence[str]]
     covers: Sequence[bool]
     other_ranks: Mapping[str, Mapping[str, float]]
@@ -92,16 +90,14 @@ def record_run(session: Session, run: EvaluationRun) -> None:
 
 
 def record_set(
-    session: Session, run: EvaluationRun, answered: AnsweredSet, records: Sequence[GpuRecord]
+    session: Session, run: EvaluationRun, answered: AnsweredSet, facts: RegistryFacts
 ) -> None:
     """Write a set's listings, predictions and outcomes, ours and other systems'."""
-    names = {canonical_key(record.model): record.model for record in records}
     keys = {"run_id": run.run_id, "set_name": answered.name}
-    listings = [{**keys, **_listing_row(item, names)} for item in answered.gold]
+    listings = [{**keys, **_listing_row(item, facts)} for item in answered.gold]
     session.insert("record listings", "evaluation_listings", _rows(listings, _LISTING))
     session.insert("record predictions", "predictions", _predictions(run, answered))
-    known = names.keys() if records else None
-    outcomes = [{**keys, **row} for row in _own_outcomes(answered, known)]
+    outcomes = [{**keys, **row} for row in _own_outcomes(answered, facts.names or None)]
     outcomes += [
         {**keys, "system": system, "listing_id": key, "rank": _finite(rank), "grades": []}
         for system, ranks in answered.other_ranks.items()
@@ -194,22 +190,20 @@ def _figure(found: Mapping[str, Any]) -> Figure:
     return Figure(found["value"], None if low is None else (low, high), found["n"])
 
 
-def _listing_row(item: GoldListing, names: Mapping[str, str]) -> dict[str, Any]:
-    known = (names.get(canonical_key(model)) for model in item.gold_models)
-    model = next((name for name in known if name), None)
+def _listing_row(item: GoldListing, facts: RegistryFacts) -> dict[str, Any]:
     return {
         "listing_id": item.listing_id,
         "title": item.title,
         "vendor": item.vendor,
         "kind": item.kind.value,
         "gold_models": list(item.gold_models),
-        "gold_model": model,
+        "gold_model": facts.model(item),
         "gold_memory_gb": item.gold_memory_gb,
         "gold_form": item.gold_form,
         "listing_group": item.group,
         "shop": item.shop,
         "language": item.language,
-        "unseen": model is not None and split_of(model) in _UNSEEN,
+        "unseen": facts.is_unseen(item),
     }
 
 
@@ -228,33 +222,31 @@ def _predictions(run: EvaluationRun, answered: AnsweredSet) -> pa.Table:
     return table
 
 
-def _own_outcomes(answered: AnsweredSet, known_keys: Any) -> list[dict[str, Any]]:
-    judged = [at for at, item in enumerate(answered.gold) if item.kind is not GoldKind.AMBIGUOUS]
-    gold = [answered.gold[at] for at in judged]
-    answers = [answered.answers[at] for at in judged]
-    outcomes = judge(gold, answers)
-    rows = []
-    for row, (at, item, answer) in enumerate(zip(judged, gold, answers, strict=True)):
-        lost = lost_to(item, answer, known_keys)
-        has_set = bool(answered.candidate_sets)
-        rows.append(
-            {
-                "system": OWN_SYSTEM,
-                "listing_id": item.listing_id,
-                "rank": _finite(float(outcomes.ranks[row])),
-                "grades": outcomes.grades[row].astype(int).tolist(),
-                "probability": float(outcomes.probability[row]),
-                "accepted": bool(outcomes.accepted[row]),
-                "memory_agrees": (
-                    bool(outcomes.memory_agrees[row]) if outcomes.memory_judged[row] else None
-                ),
-                "lost_to": lost.value if lost else None,
-                "cause": answered.causes.get(item.listing_id),
-                "set_covers": bool(answered.covers[at]) if has_set else None,
-                "set_size": len(answered.candidate_sets[at]) if has_set else None,
-            }
-        )
-    return rows
+def _own_outcomes(
+    answered: AnsweredSet, known_keys: Container[str] | None
+) -> Iterator[dict[str, Any]]:
+    rows = judged_rows(answered.gold)
+    outcomes = judge([answered.gold[at] for at in rows], [answered.answers[at] for at in rows])
+    causes = {failure.listing_id: failure.cause.value for failure in answered.failures}
+    has_set = bool(answered.candidate_sets)
+    for row, at in enumerate(rows):
+        item = answered.gold[at]
+        lost = lost_to(item, answered.answers[at], known_keys)
+        yield {
+            "system": OWN_SYSTEM,
+            "listing_id": item.listing_id,
+            "rank": _finite(float(outcomes.ranks[row])),
+            "grades": outcomes.grades[row].astype(int).tolist(),
+            "probability": float(outcomes.probability[row]),
+            "accepted": bool(outcomes.accepted[row]),
+            "memory_agrees": (
+                bool(outcomes.memory_agrees[row]) if outcomes.memory_judged[row] else None
+            ),
+            "lost_to": lost.value if lost else None,
+            "cause": causes.get(item.listing_id),
+            "set_covers": bool(answered.covers[at]) if has_set else None,
+            "set_size": len(answered.candidate_sets[at]) if has_set else None,
+        }
 
 
 def _finite(rank: float) -> int | None:
@@ -306,45 +298,6 @@ _COMPARISON = _schema(
     **_INTERVAL,
 )
 
-Texts = NDArray[np.object_]
-
-UNKNOWN = "unknown"
-NO_MATCH = "no match"
-SLICES = {
-    "chip vendor": f"CASE WHEN l.kind = 'nil' THEN '{NO_MATCH}' ELSE coalesce(g.vendor, '') END",
-    "generation": f"CASE WHEN l.kind = 'nil' THEN '{NO_MATCH}' ELSE coalesce(g.generation, '') END",
-    "shop": "l.shop",
-    "language": "l.language",
-    "model": f"CASE WHEN l.kind = 'nil' THEN '{NO_MATCH}' "
-    "WHEN l.unseen THEN 'unseen in training' ELSE 'seen in training' END",
-    "memory": f"CASE WHEN l.kind = 'nil' THEN '{NO_MATCH}' "
-    "WHEN l.gold_memory_gb IS NULL THEN 'not stated' ELSE 'stated' END",
-}
-"""Each slice of the judged listings, as SQL over a listing ``l`` and its model's facts ``g``."""
-
-_OUTCOMES = """
-WITH models AS (
-    SELECT registry_version, model, min(vendor) AS vendor, min(generation) AS generation
-    FROM registry_gpus GROUP BY registry_version, model)
-SELECT l.listing_id, l.kind = 'match' AS is_match, l.listing_group,
-    coalesce(o.rank::DOUBLE, 'inf') AS rank, o.grades, o.probability, o.accepted,
-    coalesce(o.memory_agrees, false) AS memory_agrees,
-    o.memory_agrees IS NOT NULL AS memory_judged,
-    o.set_covers, o.set_size, {slices}
-FROM evaluation_outcomes AS o
-JOIN evaluation_listings AS l USING (run_id, set_name, listing_id)
-JOIN evaluation_runs AS r USING (run_id)
-LEFT JOIN models AS g ON g.registry_version = r.registry_version AND g.model = l.gold_model
-WHERE o.run_id = $run AND o.set_name = $set AND o.system = $system
-ORDER BY l.listing_id
-""".format(slices=", ".join(f'{sql} AS "{name}"' for name, sql in SLICES.items()))
-
-_RANKS = """
-SELECT o.listing_id, coalesce(o.rank::DOUBLE, 'inf') AS rank
-FROM evaluation_outcomes AS o
-WHERE o.run_id = $run AND o.set_name = $set AND o.system = $system ORDER BY o.listing_id
-"""
-
 _BUDGET = """
 SELECT count(*) AS listings, count(*) FILTER (lost_to IS NULL) AS "right",
     count(lost_to) AS errors, count(*) FILTER (lost_to = 'retrieval') AS retrieval,
@@ -373,58 +326,6 @@ GROUP BY cause ORDER BY n DESC, cause
 """
 
 
-@dataclass(frozen=True, slots=True)
-class JudgedSet:
-    """One system's outcomes on the judged listings of a set, ordered by listing_id.
-
-    :param groups: what is resampled as one.
-    :param slices: of each slice, the value of every listing; empty text where it is unknown.
-    :param set_covers: whether the candidate set holds the truth; empty if there are none.
-    :param set_size: outcomes in the candidate set; empty if there are none.
-    """
-
-    listing_ids: Texts
-    groups: Texts
-    outcomes: Outcomes
-    slices: Mapping[str, Texts]
-    set_covers: NDArray[np.bool_]
-    set_size: NDArray[np.float64]
-
-
-def judged_set(session: Session, run_id: str, set_name: str, system: str) -> JudgedSet:
-    """Read a system's outcomes with everything they can be sliced by."""
-    table = session.table("outcomes", _OUTCOMES, _keys(run_id, set_name, system))
-    column = {name: _array(table, name) for name in table.column_names if name != "grades"}
-    grades = table.column("grades").combine_chunks().flatten().to_numpy(zero_copy_only=False)
-    outcomes = Outcomes(
-        is_match=column["is_match"].astype(np.bool_),
-        ranks=column["rank"].astype(np.float64),
-        grades=np.asarray(grades, np.float64).reshape(-1, GRADED_PLACES),
-        probability=column["probability"].astype(np.float64),
-        accepted=column["accepted"].astype(np.bool_),
-        memory_agrees=column["memory_agrees"].astype(np.bool_),
-        memory_judged=column["memory_judged"].astype(np.bool_),
-    )
-    with_sets = table.column("set_covers").null_count == 0
-    empty = np.zeros(0)
-    return JudgedSet(
-        listing_ids=column["listing_id"],
-        groups=column["listing_group"],
-        outcomes=outcomes,
-        slices={name: column[name] for name in SLICES},
-        set_covers=(column["set_covers"] if with_sets else empty).astype(np.bool_),
-        set_size=(column["set_size"] if with_sets else empty).astype(np.float64),
-    )
-
-
-def ranks_of(
-    session: Session, run_id: str, set_name: str, system: str
-) -> tuple[Texts, NDArray[np.float64]]:
-    """Return the ids and ranks of the listings another system was measured on, ordered by id."""
-    found = session.columns("ranks", _RANKS, _keys(run_id, set_name, system))
-    return found["listing_id"].astype(object), found["rank"].astype(np.float64)
-
-
 def loss_budget(session: Session, run_id: str, set_name: str, system: str) -> dict[str, int]:
     """Return how many listings are right and how many each part lost; the parts sum to errors."""
     (row,) = session.table("loss budget", _BUDGET, _keys(run_id, set_name, system)).to_pylist()
@@ -446,7 +347,3 @@ def cause_counts(session: Session, run_id: str, set_name: str, system: str) -> d
 
 def _keys(run_id: str, set_name: str, system: str) -> dict[str, str]:
     return {"run": run_id, "set": set_name, "system": system}
-
-
-def _array(table: pa.Table, name: str) -> NDArray[Any]:
-    return np.asarray(table.column(name).to_numpy(zero_copy_only=False))

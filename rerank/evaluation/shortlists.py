@@ -9,13 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rerank.evaluation.gold import GoldKind, GoldListing, canonical_key
-from rerank.evaluation.outcomes import GRADED_PLACES, grade
-from rerank.features.candidates import CandidateFeatures
-from rerank.features.cues import CueHits, CueReader
+from rerank.evaluation.metrics import GRADED_PLACES
+from rerank.evaluation.outcomes import grade
 from rerank.index.errors import InputError
-from rerank.index.records import N_CANDIDATES
-from rerank.ranking import CandidateSource, ModelTable, RankingBatch
+from rerank.ranking import ModelTable
 from rerank.resolution import ScoredCandidate
+from rerank.training.evidence import Prepared, Preparer
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -94,24 +93,18 @@ _BATCH = 256  # a slow ranker shows progress from one to the next
 
 
 @dataclass(frozen=True, slots=True)
-class PreparedBatch:
-    """Listings with all that needs no trained ranker."""
-
-    ranking: RankingBatch
-    cues: CueHits
-
-
-@dataclass(frozen=True, slots=True)
 class PreparedGold:
-    """A set of judged gold listings, prepared.
+    """A set of gold listings with all that needs no trained ranker.
 
     :param batches: its listings in order, at least one batch.
     :param truth: candidates of all batches held against the gold.
+    :param table: the registry that candidates come from.
     """
 
     gold: Sequence[GoldListing]
-    batches: Sequence[PreparedBatch]
+    batches: Sequence[Prepared]
     truth: RankedCandidates
+    table: ModelTable
 
     @property
     def is_match(self) -> NDArray[np.bool_]:
@@ -119,43 +112,20 @@ class PreparedGold:
         return np.array([item.kind is GoldKind.MATCH for item in self.gold], np.bool_)
 
 
-class GoldPreparer:
-    """Retrieves candidates of listings and computes their features."""
+def prepare_gold(
+    preparer: Preparer,
+    gold: Sequence[GoldListing],
+    *,
+    progress: Callable[[float], None] = lambda share: None,
+) -> PreparedGold:
+    """Retrieve candidates of listings of kind match or nil and compute their features.
 
-    def __init__(self, retriever: CandidateSource, cues: CueReader) -> None:
-        self._retriever, self._cues = retriever, cues
-        self._features = CandidateFeatures(retriever.table)
-
-    def prepare(
-        self,
-        gold: Sequence[GoldListing],
-        *,
-        progress: Callable[[float], None] = lambda share: None,
-    ) -> PreparedGold:
-        """Prepare listings of kind match or nil.
-
-        :raises InputError: if there are none.
-        """
-        if not gold:
-            raise InputError("expected gold listings to rank, got none")
-        batches = []
-        for start in range(0, len(gold), _BATCH):
-            progress(start / len(gold))
-            batches.append(self.batch(gold[start : start + _BATCH]))
-        starts = np.cumsum([0, *(len(each.ranking.listings) for each in batches)])
-        listing = [
-            each.ranking.candidates.listing + start
-            for each, start in zip(batches, starts[:-1], strict=True)
-        ]
-        record = np.concatenate([each.ranking.candidates.record for each in batches])
-        truth = RankedCandidates.of(gold, np.concatenate(listing), record, self._retriever.table)
-        return PreparedGold(gold, batches, truth)
-
-    def batch(self, gold: Sequence[GoldListing]) -> PreparedBatch:
-        """Prepare listings as one batch."""
-        listings = [item.listing for item in gold]
-        candidates = self._retriever.retrieve(listings, n_candidates=N_CANDIDATES)
-        cues = self._cues.find([(reading.text, reading.runs) for reading in candidates.readings])
-        features = self._features.compute(listings, candidates, cues)
-        ranking = RankingBatch(listings, candidates, features, self._retriever.table)
-        return PreparedBatch(ranking, cues)
+    :raises InputError: if there are none.
+    """
+    if not gold:
+        raise InputError("expected gold listings to rank, got none")
+    batches = list(preparer.batches(gold, size=_BATCH, progress=progress))
+    listing = [each.candidates.listing + at * _BATCH for at, each in enumerate(batches)]
+    record = np.concatenate([each.candidates.record for each in batches])
+    truth = RankedCandidates.of(gold, np.concatenate(listing), record, preparer.table)
+    return PreparedGold(gold, batches, truth, preparer.table)

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from rerank.evaluation.intervals import DEFAULT_PERMUTATIONS, Comparison, Figure, adjusted, compare
-from rerank.evaluation.metrics import METRICS, Better, Metric, metric_named
-from rerank.evaluation.outcomes import Outcomes
-from rerank.evaluation.paired import Pairing
-from rerank.evaluation.runs import NO_MATCH, SLICES, UNKNOWN
+from rerank.evaluation.intervals import DEFAULT_PERMUTATIONS, Comparison, Figure, adjusted
+from rerank.evaluation.metrics import METRICS, Better, metric_named
+from rerank.evaluation.paired import (
+    CANDIDATE,
+    CHAMPION,
+    NO_MATCH,
+    SET_SLICE,
+    SLICES,
+    UNKNOWN,
+    PairedTable,
+    as_gain,
+)
 from rerank.settings import FLAG, TEXTS, Settings, between, one_of, read_settings
 
 
@@ -189,7 +193,6 @@ Bounds = Mapping[str, float]
 """Of metrics by name, the least value, or the greatest where lower is better."""
 
 HARD_SET, GENERATED, ANNOTATED = "hard_set", "bootstrap_test", "annotations"
-SET_SLICE = "set"  # the set a listing is from, guarded as any other slice
 GUARDED = (SET_SLICE, "chip vendor", "generation", "language", "model", "memory")
 # Two systems are paired over the same listings: not over those that each of them accepted.
 PAIRED_METRICS = tuple(
@@ -324,11 +327,6 @@ def read_promotion_settings(path: Path) -> PromotionSettings:
     return replace(settings, sets=replace(settings.sets, gold=gold))
 
 
-Bools = NDArray[np.bool_]
-
-SYSTEM, BASELINE = "candidate", "champion"
-
-
 @dataclass(frozen=True, slots=True)
 class SliceGain:
     """What the candidate gains on one slice, by one metric."""
@@ -343,92 +341,46 @@ class SliceGain:
         return f"{self.slice_name} {self.value}: {metric_named(self.gain.metric).label}"
 
 
-def gains_of(pairing: Pairing, settings: GainSettings) -> list[Comparison]:
+def gains_of(table: PairedTable, settings: GainSettings) -> list[Comparison]:
     """Compare on all sets together; none without a champion.
 
     :returns: of each metric the gain, p-values corrected over them by Holm.
     """
-    everywhere = np.ones(len(pairing.sets), np.bool_)
-    return adjusted(
-        [
-            gain
-            for name in settings.lowest
-            for gain in _compared(pairing, metric_named(name), everywhere, DEFAULT_PERMUTATIONS)
-        ]
-    )
+    if CHAMPION not in table.systems:
+        return []
+    metrics = map(metric_named, settings.lowest)
+    return adjusted([as_gain(table.compared(metric, CANDIDATE, CHAMPION)) for metric in metrics])
 
 
-def slice_gains_of(pairing: Pairing, settings: SliceSettings) -> list[SliceGain]:
+def slice_gains_of(table: PairedTable, settings: SliceSettings) -> list[SliceGain]:
     """Compare on each guarded slice with enough listings; none without a champion.
+
+    No-match listings are a value of most slices, the same ones each time: the sets guard them.
 
     :returns: p-values corrected over all slices and metrics by Holm, from so many permutations
         that the least of them can still pass.
     """
-    metrics = [metric_named(name) for name in settings.metrics]
+    if CHAMPION not in table.systems:
+        return []
+    sliced = {name: table.sliced(name) for name in settings.guarded}
     asked = [
         (name, value, metric, where)
-        for name, value, where in _slices(pairing, settings.guarded)
-        for metric in metrics
-        if int(_over(pairing.candidate, metric, where).sum()) >= settings.min_listings
+        for name, values in sliced.items()
+        for value, where in values.items()
+        if value != NO_MATCH and (name == SET_SLICE or len(values.keys() - {NO_MATCH}) > 1)
+        for metric in map(metric_named, settings.metrics)
+        if int(table.counted(metric, CANDIDATE, where=where).sum()) >= settings.min_listings
     ]
     permutations = max(DEFAULT_PERMUTATIONS, math.ceil(2 * len(asked) / settings.level))
-    found = [
-        SliceGain(name, value, gain)
-        for name, value, metric, where in asked
-        for gain in _compared(pairing, metric, where, permutations)
-    ]
-    corrected = adjusted([each.gain for each in found])
-    return [replace(each, gain=gain) for each, gain in zip(found, corrected, strict=True)]
-
-
-def as_gain(compared: Comparison) -> Comparison:
-    """Return a comparison with its difference as a gain: above 0 where the first is better."""
-    if metric_named(compared.metric).better is Better.HIGHER or compared.difference is None:
-        return compared
-    turned = None if compared.ci95 is None else (-compared.ci95[1], -compared.ci95[0])
-    return replace(compared, difference=-compared.difference, ci95=turned)
-
-
-def _compared(
-    pairing: Pairing, metric: Metric, where: Bools, permutations: int
-) -> Iterator[Comparison]:
-    if pairing.champion is None:
-        return
-    mask = _over(pairing.candidate, metric, where)
-    ours, theirs = (_columns(each, metric) for each in (pairing.candidate, pairing.champion))
-    yield as_gain(
-        compare(
-            pairing.resampling,
-            metric,
-            ours,
-            theirs,
-            system=SYSTEM,
-            baseline=BASELINE,
-            where=mask,
-            permutations=permutations,
-        )
+    gains = adjusted(
+        [
+            as_gain(
+                table.compared(metric, CANDIDATE, CHAMPION, where=where, permutations=permutations)
+            )
+            for _, _, metric, where in asked
+        ]
     )
-
-
-def _columns(outcomes: Outcomes, metric: Metric) -> list[NDArray[Any]]:
-    return [getattr(outcomes, name) for name in metric.columns]
-
-
-def _over(outcomes: Outcomes, metric: Metric, where: Bools) -> Bools:
-    if metric.over is None:
-        return where
-    return np.asarray(where & getattr(outcomes, metric.over), np.bool_)
-
-
-def _slices(pairing: Pairing, guarded: Sequence[str]) -> Iterator[tuple[str, str, Bools]]:
-    """Yield each slice's values with their listings.
-
-    No-match listings are a value of most slices, the same ones each time: the sets guard them.
-    """
-    for name in guarded:
-        column = (pairing.sets if name == SET_SLICE else pairing.slices[name]).astype(str)
-        values = [value for value in np.unique(column).tolist() if value != NO_MATCH]
-        if len(values) < 2 and name != SET_SLICE:
-            continue
-        for value in values:
-            yield name, value or UNKNOWN, column == value
+    return [
+        SliceGain(name, value or UNKNOWN, gain)
+        for (name, value, _, _), gain in zip(asked, gains, strict=True)
+    ]

@@ -27,13 +27,20 @@ from rerank.evaluation.intervals import (
     Comparison,
     Figure,
     Resampling,
-    adjusted,
-    compare,
     interval,
     rounded,
     wilson,
 )
-from rerank.evaluation.metrics import ECE, ROC_AUC, Better, Metric, mean_of, normalised_gain
+from rerank.evaluation.metrics import (
+    AVERAGE,
+    ECE,
+    ROC_AUC,
+    Better,
+    Metric,
+    as_numbers,
+    normalised_gain,
+)
+from rerank.evaluation.paired import PairedTable
 from rerank.index.artifacts import locked, write_json
 from rerank.index.errors import ArtifactError, InputError, MismatchError, MissingExtraError
 from rerank.model import check_replaceable
@@ -404,22 +411,12 @@ def _metric(name: str, label: str, definition: str, better: Better, source: str)
         name=name,
         label=label,
         definition=definition,
+        formula=f"mean of the column; {_OVER_QUERIES}",
         columns=(name,),
-        over=None,
         better=better,
         source=source,
-        function=_mean,
-        weighted=mean_of(_as_they_are),
-        per_listing=_as_they_are,
+        per_listing=as_numbers,
     )
-
-
-def _as_they_are(values: Floats) -> Floats:
-    return values
-
-
-def _mean(values: Floats) -> float | None:
-    return float(values.mean()) if len(values) else None
 
 
 def _compliance(cutoff: int) -> Metric:
@@ -501,7 +498,7 @@ def uncertainty_figures(
                 }
             )
     return {
-        "share_wrong": resampling.figure(_mean, error.astype(np.float64)).as_dict(),
+        "share_wrong": resampling.figure(AVERAGE, error).as_dict(),
         "auc": resampling.figure(ROC_AUC, doubt, error).as_dict(),
         "ece": resampling.figure(ECE, error_probability, error).as_dict(),
         "bins": bins,
@@ -748,26 +745,12 @@ def gains_over(
     ``difference`` with its interval and p-value (Holm over the systems), and ``relative``, the
     difference as a share of the baseline's value, with its interval, both resampled together.
     """
-    base = systems[baseline].by_query
-    others = [name for name in systems if name != baseline]
-    found: dict[str, dict[str, Any]] = {name: {} for name in others}
+    table = PairedTable({name: own.by_query for name, own in systems.items()}, resampling)
+    found: dict[str, dict[str, Any]] = {name: {} for name in systems if name != baseline}
     for metric in QUERY_METRICS:
-        compared = adjusted(
-            [
-                compare(
-                    resampling,
-                    metric,
-                    [systems[name].by_query[metric.name]],
-                    [base[metric.name]],
-                    system=name,
-                    baseline=baseline,
-                )
-                for name in others
-            ]
-        )
-        for item in compared:
-            ours = systems[item.system].by_query[metric.name]
-            relative = _relative(resampling, metric, ours, base[metric.name])
+        for item in table.against(baseline, metric):
+            columns = (systems[name].by_query[metric.name] for name in (item.system, baseline))
+            relative = _relative(resampling, metric, *columns)
             found[item.system][metric.name] = {**_difference(item), **relative}
     return found
 

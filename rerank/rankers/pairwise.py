@@ -30,6 +30,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rerank.evaluation.intervals import Resampling
+from rerank.evaluation.metrics import AVERAGE
 from rerank.features.candidates import CANDIDATE_FEATURES
 from rerank.index.artifacts import MANIFEST, read_manifest, write_manifest, writing_folder
 from rerank.index.errors import ArtifactError, InputError, MismatchError
@@ -465,7 +466,7 @@ def pair_figures(
     resampling = Resampling.draw(group[label != 0].tolist(), seed=seed)
 
     def figure(column: NDArray[np.float64]) -> dict[str, Any]:
-        return resampling.figure(_mean, column).as_dict()
+        return resampling.figure(AVERAGE, column).as_dict()
 
     equals = np.abs(difference[label == 0])
     return {
@@ -477,10 +478,6 @@ def pair_figures(
             "mean_difference": round(float(equals.mean()), 4) if len(equals) else None,
         },
     }
-
-
-def _mean(values: NDArray[np.float64]) -> float | None:
-    return float(values.mean()) if len(values) else None
 
 
 def _scale(difference: Floats, label: Ints) -> float:

@@ -13,6 +13,7 @@ from rerank.bootstrap.generator import LabelledListing
 from rerank.features.candidates import CandidateFeatures
 from rerank.features.cues import CueHits, CueReader
 from rerank.features.offers import OfferFeatures
+from rerank.index.records import Listing
 from rerank.model import OnnxTrees
 from rerank.ranking import Candidates, CandidateSource, Evidence, ModelTable, Ranker, RankingBatch
 
@@ -28,13 +29,19 @@ _NO_CANDIDATES = -20.0  # log-odds
 class Prepared:
     """Labelled listings with all that needs no trained model.
 
+    :param labelled: `LabelledListing` or `GoldListing`: what has a ``listing``.
     :param features: shape (candidates, candidate features).
     """
 
-    labelled: Sequence[LabelledListing]
+    labelled: Sequence[Any]
     candidates: Candidates
     cues: CueHits
     features: Floats
+
+    @property
+    def listings(self) -> list[Listing]:
+        """The listings alone."""
+        return [item.listing for item in self.labelled]
 
 
 class RankerRows(NamedTuple):
@@ -99,9 +106,7 @@ class Preparer:
         """The models candidates come from."""
         return self._retriever.table
 
-    def prepare(
-        self, labelled: Sequence[LabelledListing], *, held_out: Collection[int] = ()
-    ) -> Prepared:
+    def prepare(self, labelled: Sequence[Any], *, held_out: Collection[int] = ()) -> Prepared:
         """Prepare listings; those in ``held_out`` lose their true model's candidates."""
         plain = [item.listing for item in labelled]
         batch = self._retriever.retrieve(plain)
@@ -112,19 +117,20 @@ class Preparer:
 
     def batches(
         self,
-        labelled: Sequence[LabelledListing],
+        labelled: Sequence[Any],
         *,
         held_out: Bools | None = None,
+        size: int = _BATCH,
         progress: Callable[[float], None] = lambda share: None,
     ) -> Iterator[Prepared]:
-        """Prepare many listings, 2,000 at a time.
+        """Prepare many listings, ``size`` at a time.
 
         :param held_out: shape (listings,), which of them lose their truth; by default none.
         """
-        for start in range(0, len(labelled), _BATCH):
+        for start in range(0, len(labelled), size):
             progress(start / len(labelled))
-            chunk = labelled[start : start + _BATCH]
-            lost = () if held_out is None else np.flatnonzero(held_out[start : start + _BATCH])
+            chunk = labelled[start : start + size]
+            lost = () if held_out is None else np.flatnonzero(held_out[start : start + size])
             yield self.prepare(chunk, held_out={int(at) for at in lost})
 
 
@@ -163,8 +169,8 @@ def relevance_of(
 
 def evidence_of(prepared: Prepared, ranker: Ranker, table: ModelTable) -> Evidence:
     """Rank prepared listings and describe the best candidate of each, as a resolver does."""
-    listings = [item.listing for item in prepared.labelled]
-    scores = ranker.score(RankingBatch(listings, prepared.candidates, prepared.features, table))
+    batch = RankingBatch(prepared.listings, prepared.candidates, prepared.features, table)
+    scores = ranker.score(batch)
     offers, best = OfferFeatures().compute(
         prepared.candidates, table, prepared.features, scores, prepared.cues
     )

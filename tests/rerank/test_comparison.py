@@ -144,7 +144,7 @@ def test_p_of_a_curve_equals_the_permutation_test_of_scipy(seed: int):
     ours, theirs = correct * 0.3 + rng.random(10), rng.random(10)
 
     def gain(one: Any, other: Any) -> float:
-        difference = (metrics.roc_auc(one, correct), metrics.roc_auc(other, correct))
+        difference = (metrics.ROC_AUC(one, correct), metrics.ROC_AUC(other, correct))
         return float(difference[0]) - float(difference[1])  # type: ignore[arg-type]
 
     exact = permutation_test(
@@ -189,7 +189,7 @@ def test_sums_of_a_mean_and_its_weighted_form_give_one_p(metric: Metric):
     groups = rng.integers(0, 12, 30)
     short, general = (
         randomisation_test(each, *columns, groups, permutations=500, seed=SEED)
-        for each in (metric, replace(metric, per_listing=None))
+        for each in (metric, replace(metric, per_listing=None, of_samples=metric.weighted))
     )
     assert short == general
 

@@ -91,7 +91,7 @@ def test_bins_add_up_to_the_calibration_error(pairs: list[tuple[float, bool]]):
     probability, correct = columns(pairs)
     bins = reliability(each_alone(probability, 2), probability, correct)
     gaps = [b["n"] * abs(b["mean_probability"] - b["share_correct"]) for b in bins if b["n"]]
-    error = metrics.expected_calibration_error(probability, correct)
+    error = metrics.ECE(probability, correct)
     assert sum(gaps) / len(pairs) == pytest.approx(error, abs=2e-4)
 
 
@@ -141,7 +141,7 @@ def test_the_mean_risk_is_the_area_whatever_the_order(pairs: Any, random: Any):
         risk_coverage(each_alone(some, 2), *columns(some))["risk"] for some in (pairs, shuffled)
     ]
     assert curves[0] == pytest.approx(curves[1], abs=1e-4)
-    area = metrics.area_under_risk_coverage(*columns(pairs))
+    area = metrics.AURC(*columns(pairs))
     assert np.mean(curves[0]) == pytest.approx(area, abs=1e-4)
 
 
@@ -182,7 +182,7 @@ def test_precision_at_each_recall_equals_scikit_learn():
     assert len(found["recall"]) == correct.sum() < MAX_POINTS
     first_reached = [precision[np.isclose(recall, r, atol=1e-4)].max() for r in found["recall"]]
     assert found["precision"] == pytest.approx(first_reached, abs=1e-4)
-    average = metrics.average_precision(probability, correct)
+    average = metrics.PR_AUC(probability, correct)
     assert np.mean(found["precision"]) == pytest.approx(average, abs=1e-4)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import accumulate
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,11 +16,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rerank.evaluation.baselines import TokenCoverage, default_baselines, route_ranks
-from rerank.evaluation.evaluate import BASELINE_LISTINGS, Instruments, evaluate, figures_of
+from rerank.evaluation.baselines import TokenCoverage, default_baselines, models_in, route_ranks
+from rerank.evaluation.evaluate import (
+    BASELINE_LISTINGS,
+    Examined,
+    Instruments,
+    evaluate,
+    examine,
+)
 from rerank.evaluation.gold import GoldKind, GoldListing, bootstrap_gold, read_gold
 from rerank.evaluation.intervals import Resampling
 from rerank.evaluation.outcomes import ErrorKind, errors_of, grade, judge, lost_to, rank_of_models
+from rerank.evaluation.paired import PairedTable
 from rerank.features.cues import CueReader
 from rerank.index.embedder import StaticEmbedder
 from rerank.index.errors import ArtifactError, InputError
@@ -108,7 +116,7 @@ def outcomes() -> Any:
 
 def measured(found: Any, samples: int = 200) -> Any:
     resampling = Resampling.draw(range(len(found.ranks)), seed=SEED, samples=samples)
-    return figures_of(found, resampling)
+    return PairedTable({"own": found}, resampling).figures("own")
 
 
 # --- outcomes -------------------------------------------------------------------------------
@@ -324,7 +332,7 @@ REGISTRY = [
 def report(**options: Any) -> dict[str, Any]:
     tools = {
         name: options.pop(name)
-        for name in ("baselines", "retriever", "candidate_sets", "explain")
+        for name in ("baselines", "examine", "candidate_sets", "explain")
         if name in options
     }
     instruments = Instruments(records=REGISTRY, registry_version="r1", **tools)
@@ -605,7 +613,15 @@ def test_ranks_of_routes_by_hand():
 def test_routes_are_reported_when_a_retriever_is_given():
     rows = {Route.VECTOR: [0], Route.NAME: [1], Route.FUSED: [1, 0]}
     retriever = ScriptedRetriever(["GeForce RTX 3080", "Tesla T4"], rows)
-    sets = report(retriever=retriever)["sets"]
+
+    def seen(listings: Sequence[Listing]) -> Examined:
+        routes = {
+            route: models_in(retriever.retrieve(listings, route=route), retriever.table)
+            for route in Route
+        }
+        return Examined([ANSWERS[listing.title] for listing in listings], routes)
+
+    sets = report(examine=seen)["sets"]
     values = {
         route: [figures[f"recall_at_{k}"]["value"] for k in (1, 3, 10, 20)]
         for route, figures in sets["hand"]["routes"].items()
@@ -640,7 +656,7 @@ def shipped_report() -> dict[str, Any]:
     tools = Instruments(
         records=retriever.records,
         baselines=default_baselines(retriever.records),
-        retriever=retriever,
+        examine=partial(examine, resolver, retriever),
     )
     return evaluate(resolver, sets, instruments=tools)
 

@@ -10,13 +10,14 @@ import pytest
 from rerank.evaluation.gold import GoldKind, GoldListing
 from rerank.evaluation.intervals import Resampling
 from rerank.evaluation.paired import Competitor, compare_on, drawn
-from rerank.evaluation.shortlists import GoldPreparer, PreparedGold
+from rerank.evaluation.shortlists import PreparedGold, prepare_gold
 from rerank.features.cues import CueReader
 from rerank.index.errors import InputError
 from rerank.index.records import Listing, shipped
 from rerank.index.retriever import Retriever
 from rerank.model import RerankModel
 from rerank.ranking import RankingBatch
+from rerank.training.evidence import Preparer
 
 TITLES = {
     "ASUS Dual RTX 4060 Ti 16GB OC": ("GeForce RTX 4060 Ti", 16),
@@ -53,13 +54,13 @@ def gold_listings() -> list[GoldListing]:
 
 
 @pytest.fixture
-def preparer(tiny_retriever: Retriever) -> GoldPreparer:
-    return GoldPreparer(tiny_retriever, CueReader.load(shipped("cues.yaml")))
+def preparer(tiny_retriever: Retriever) -> Preparer:
+    return Preparer(tiny_retriever, CueReader.load(shipped("cues.yaml")))
 
 
 @pytest.fixture
-def prepared(preparer: GoldPreparer) -> PreparedGold:
-    return preparer.prepare(gold_listings())
+def prepared(preparer: Preparer) -> PreparedGold:
+    return prepare_gold(preparer, gold_listings())
 
 
 def measured(prepared: PreparedGold, competitors: Sequence[Competitor]) -> dict[str, dict]:
@@ -85,12 +86,12 @@ def test_what_puts_one_model_first_is_right_where_that_is_sold(prepared):
 
 def test_a_model_is_measured_as_the_resolver_answers(shipped_parts):
     retriever, model, resolver = shipped_parts
-    preparer = GoldPreparer(retriever, CueReader.load(shipped("cues.yaml")))
+    preparer = Preparer(retriever, CueReader.load(shipped("cues.yaml")))
     gold = gold_listings()
-    prepared = preparer.prepare(gold)
+    prepared = prepare_gold(preparer, gold)
     competitor = Competitor("LambdaRank", model.ranker, model)
     (batch,) = prepared.batches
-    probability = competitor.probability(batch, competitor.scores(batch))
+    _, probability = competitor.judged(batch, preparer.table)
     answers = resolver.resolve_many([item.listing for item in gold])
     assert probability.tolist() == [answer.match_probability for answer in answers]
     found = measured(prepared, [competitor, Competitor("again", model.ranker, model)])
@@ -115,10 +116,10 @@ def shipped_parts(tmp_path_factory: pytest.TempPathFactory):
 
 
 def test_batches_are_put_together_in_the_order_of_the_listings(preparer, monkeypatch):
-    whole = preparer.prepare(gold_listings())
+    whole = prepare_gold(preparer, gold_listings())
     monkeypatch.setattr("rerank.evaluation.shortlists._BATCH", 2)
-    parts = preparer.prepare(gold_listings())
-    assert [len(batch.ranking.listings) for batch in parts.batches] == [2, 2, 1]
+    parts = prepare_gold(preparer, gold_listings())
+    assert [len(batch.listings) for batch in parts.batches] == [2, 2, 1]
     assert parts.truth.listing.tolist() == whole.truth.listing.tolist()
     assert parts.truth.grade.tolist() == whole.truth.grade.tolist()
     assert parts.is_match.tolist() == [True, True, True, True, False]
@@ -126,7 +127,7 @@ def test_batches_are_put_together_in_the_order_of_the_listings(preparer, monkeyp
 
 def test_nothing_to_rank_is_an_error(preparer):
     with pytest.raises(InputError, match="expected gold listings to rank, got none"):
-        preparer.prepare([])
+        prepare_gold(preparer, [])
 
 
 def test_listings_are_drawn_by_the_seed_and_keep_their_order():
@@ -139,5 +140,5 @@ def test_listings_are_drawn_by_the_seed_and_keep_their_order():
 
 
 def test_a_listing_is_prepared_as_it_was_written(preparer):
-    batch = preparer.batch(gold_listings()[:1])
-    assert batch.ranking.listings == [Listing("0", "ASUS Dual RTX 4060 Ti 16GB OC", "", "")]
+    (batch,) = prepare_gold(preparer, gold_listings()[:1]).batches
+    assert batch.listings == [Listing("0", "ASUS Dual RTX 4060 Ti 16GB OC", "", "")]

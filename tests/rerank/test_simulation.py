@@ -9,6 +9,7 @@ import pytest
 
 from rerank.annotation.queue import QueueItem, QueueStrategy
 from rerank.annotation.simulation import (
+    LOG_LOSS,
     MEASURES,
     Halving,
     SimulatedRun,
@@ -17,7 +18,6 @@ from rerank.annotation.simulation import (
     answers_of,
     figures,
     halved,
-    log_loss,
     measured,
     teach_all,
 )
@@ -143,8 +143,8 @@ def test_measures_by_hand():
 
 
 def test_log_loss_of_a_certain_error_is_finite():
-    assert log_loss(outcomes([1.0], [2], [True])) == pytest.approx(np.log(1000))
-    assert log_loss(outcomes([], [], [])) is None
+    assert outcomes([1.0], [2], [True]).value(LOG_LOSS) == pytest.approx(np.log(1000))
+    assert outcomes([], [], []).value(LOG_LOSS) is None
 
 
 def run_of(repeat: int, queue: QueueStrategy | None, value: float | None) -> SimulatedRun:

@@ -5,14 +5,12 @@ from __future__ import annotations
 import pytest
 from scripted_models import Scripted, answer
 
-from rerank.evaluation.evaluate import figures_of
 from rerank.evaluation.gold import GoldKind, GoldListing
-from rerank.evaluation.intervals import Discordance, Resampling
-from rerank.evaluation.metrics import ACCEPTED_SHARE, PRECISION_AT_1
+from rerank.evaluation.intervals import Discordance, Figure, Resampling
+from rerank.evaluation.metrics import ACCEPTED_SHARE, PRECISION_AT_1, Metric
 from rerank.evaluation.outcomes import judge
-from rerank.evaluation.paired import pair
+from rerank.evaluation.paired import PairedTable, pair, paired_metrics
 from rerank.index.errors import InputError
-from rerank.lifecycle.canary import paired_metrics
 from rerank.lifecycle.gates import (
     GainSettings,
     SliceSettings,
@@ -59,13 +57,19 @@ def paired(candidate, champion, records, samples: int = 200):
     return pair(candidate, champion, SETS, records, seed=3, samples=samples)
 
 
+def figures(table: PairedTable, name: str, *metrics: Metric) -> dict[str, Figure]:
+    return table.figures("candidate", metrics, where=table.sliced("set")[name])
+
+
 def test_figures_of_a_set_are_those_of_an_evaluation(tiny_registry):
     lossy = without([f"amd-{at}" for at in range(5)])
-    found = paired(lossy, GOOD, tiny_registry).figures("one", (PRECISION_AT_1, ACCEPTED_SHARE))
+    both = paired(lossy, GOOD, tiny_registry)
+    found = figures(both, "one", PRECISION_AT_1, ACCEPTED_SHARE)
     gold = sorted(SETS["one"], key=lambda item: item.listing_id)
     outcomes = judge(gold, lossy.resolve_many([item.listing for item in gold]))
     resampling = Resampling.draw([item.group for item in gold], seed=3, samples=200)
-    assert found == figures_of(outcomes, resampling, (PRECISION_AT_1, ACCEPTED_SHARE))
+    alone = PairedTable({"candidate": outcomes}, resampling)
+    assert found == alone.figures("candidate", (PRECISION_AT_1, ACCEPTED_SHARE))
     assert found["precision_at_1"].n == 100
 
 
@@ -117,7 +121,7 @@ def test_without_a_champion_there_is_nothing_to_gain(tiny_registry):
     alone = paired(GOOD, None, tiny_registry)
     assert gains_of(alone, GainSettings()) == []
     assert slice_gains_of(alone, SliceSettings()) == []
-    assert alone.figures("two", (PRECISION_AT_1,))["precision_at_1"].value == 1.0
+    assert figures(alone, "two", PRECISION_AT_1)["precision_at_1"].value == 1.0
 
 
 def test_sets_without_a_judged_listing_are_refused(tiny_registry):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from rerank.evaluation.intervals import Comparison, Figure
+from rerank.evaluation.paired import as_gain
 from rerank.lifecycle.gates import (
     GainSettings,
     Gate,
@@ -12,7 +13,6 @@ from rerank.lifecycle.gates import (
     LatencySettings,
     SliceGain,
     SliceSettings,
-    as_gain,
     floor_gates,
     gain_gates,
     latency_gates,
