@@ -38,7 +38,7 @@ from rerank.index.records import GpuRecord, shipped
 from rerank.index.registry import registry_fingerprint
 from rerank.jobs.report.page import render_report
 from rerank.jobs.serving import check_fit, resolver_over, with_cascade
-from rerank.jobs.tables import table
+from rerank.jobs.tables import ReportFigure, decimal, decimals, table
 from rerank.jobs.training import scaled
 from rerank.model import MODEL_FORMAT, MODEL_REMEDY, RerankModel, ranker_in
 from rerank.rankers.dual import DUAL_FORMAT, DUAL_KIND, DUAL_REMEDY, FILES
@@ -259,17 +259,9 @@ def _set_text(name: str, content: Mapping[str, Any]) -> str:
 
 
 def _row(step: Mapping[str, Any]) -> list[str]:
-    metrics = step["metrics"]
-    first = metrics["precision_at_1"]
-    low, high = first["ci95"]
-    values = [f"{metrics[key]['value']:.3f}" for _, key in _SHOWN]
-    return [
-        step["label"],
-        f"{first['value']:.3f}",
-        f"{low:.3f}-{high:.3f}",
-        *values,
-        _change(step),
-    ]
+    first = ReportFigure.read(step["metrics"]["precision_at_1"])
+    values = [decimal(step["metrics"][key]["value"]) for _, key in _SHOWN]
+    return [step["label"], decimal(first.value), decimals(first), *values, _change(step)]
 
 
 def _change(step: Mapping[str, Any]) -> str:

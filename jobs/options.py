@@ -68,8 +68,8 @@ candidate_set_option: Decorator = click.option(
     "coverage",
     type=NumberRange(0, 1, min_open=True, max_open=True),
     metavar="COVERAGE",
-    help="Add the set of models the listing may sell; of listings like those calibrated on, this "
-    "share has the truth in its set. Usual: 0.95.",
+    help="Add all models that the listing could sell, so many that the right one is among them "
+    "for this share of listings. Usual: 0.95.",
 )
 
 _ranker_option: Decorator = click.option(
@@ -101,7 +101,7 @@ seed_option: Decorator = click.option(
 serve_option: Decorator = click.option(
     "--serve",
     is_flag=True,
-    help="Let the new version serve at once, without gates.",
+    help="Let the new version answer at once, without `rerank models promote` comparing it first.",
 )
 
 

@@ -31,7 +31,7 @@ from rerank.jobs.scoring.answering import ResolverAnswerer
 from rerank.jobs.scoring.plan import Existing, plan_score
 from rerank.jobs.scoring.run import ScoreSummary, run_plan
 from rerank.jobs.serving import open_resolver
-from rerank.jobs.tables import WIDTH, baselines_text, cut, memory, table
+from rerank.jobs.tables import WIDTH, baselines_text, cut, decimal, memory, table
 from rerank.jobs.training import train_workspace_model
 from rerank.lifecycle.model_registry import verified_manifest
 from rerank.lifecycle.versions import VersionRef
@@ -427,5 +427,5 @@ def _headlines_text(sets: dict[str, Any]) -> str:
     rows = []
     for label, key in _HEADLINES:
         figures = [content["metrics"][key]["value"] for content in sets.values()]
-        rows.append([label, *("-" if value is None else f"{value:.3f}" for value in figures)])
+        rows.append([label, *map(decimal, figures)])
     return table(("", *sets), rows, left=(0,))

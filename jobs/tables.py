@@ -71,6 +71,12 @@ def decimals(found: ReportFigure, places: int = 3, *, signed: bool = False, to: 
     return to.join(decimal(bound, places, signed=signed) for bound in found.bounds)
 
 
+def with_decimals(content: Mapping[str, Any] | None) -> str:
+    """Write a figure with its interval for a terminal: ``0.973 (0.947-0.993)``, ``-``."""
+    found = ReportFigure.read(content)
+    return "-" if found.value is None else f"{decimal(found.value)} ({decimals(found)})"
+
+
 def share(value: float | None, *, signed: bool = False) -> str:
     """Write a share with three places and without the zero in front: ``.973``, ``+.660``."""
     if value is None:

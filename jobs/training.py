@@ -33,7 +33,7 @@ from rerank.index.errors import ArtifactError, InputError, MissingExtraError
 from rerank.index.records import GpuRecord, Listing, shipped
 from rerank.index.rows import first_faults
 from rerank.jobs.models.making import Learnt, take_place, trained_card
-from rerank.jobs.tables import WIDTH, cut, table
+from rerank.jobs.tables import WIDTH, ReportFigure, cut, decimals, table, with_decimals
 from rerank.lifecycle.model_registry import ModelRegistry
 from rerank.lifecycle.versions import VersionRef
 from rerank.model import check_replaceable
@@ -526,21 +526,10 @@ def dual_text(report: Mapping[str, Any]) -> str:
 
 def _figures(steps: list[Mapping[str, Any]], columns: tuple[tuple[str, str], ...]) -> str:
     rows = [
-        [step["label"], *(_figure(step["metrics"].get(key)) for _, key in columns)]
+        [step["label"], *(with_decimals(step["metrics"].get(key)) for _, key in columns)]
         for step in steps
     ]
     return table(("", *(label for label, _ in columns)), rows, left=(0,))
-
-
-def _figure(figure: Mapping[str, Any] | None) -> str:
-    if figure is None or figure["value"] is None:
-        return "-"
-    return f"{figure['value']:.3f} ({_span(figure['ci95'])})"
-
-
-def _span(ci95: list[float]) -> str:
-    low, high = ci95
-    return f"{low:.3f}-{high:.3f}"
 
 
 def _gains(steps: list[Mapping[str, Any]]) -> str:
@@ -570,14 +559,15 @@ def _uncertainty(found: Mapping[str, Any]) -> str:
             f"{each['mean_doubt']:.3f}",
             f"{each['mean_error_probability']:.3f}",
             f"{each['share_wrong']:.3f}",
-            _span(each["ci95"]),
+            decimals(ReportFigure.read(each)),
         ]
         for number, each in enumerate(found["bins"], 1)
     ]
     header = ("quarter", "queries", "doubt", "stated errors", "share wrong", "95 %")
     return (
-        f"first candidate not the best: {_figure(found['share_wrong'])}\n"
-        f"AUC of doubt for that {_figure(found['auc'])}, ECE {_figure(found['ece'])}\n\n"
+        f"first candidate not the best: {with_decimals(found['share_wrong'])}\n"
+        f"AUC of doubt for that {with_decimals(found['auc'])}, "
+        f"ECE {with_decimals(found['ece'])}\n\n"
         f"{table(header, rows, left=())}"
     )
 

@@ -127,7 +127,7 @@ def annotate_command(
     wait_s: float,
     home: Path,
 ) -> None:
-    """Say what listings sell, the most useful ones first.
+    """Label listings by hand, in a terminal, the most useful ones first.
 
     Asks about the store's listings that NAME has not answered, one key an answer; each answer is
     saved at once. With LISTINGS_FILE (parquet, CSV or JSONL with listing_id and title, optionally
@@ -358,7 +358,7 @@ _replace_option = click.option("--replace", is_flag=True, help="Replace what is 
 
 @click.group("pairs")
 def pairs_command() -> None:
-    """Collect and export pairwise preferences.
+    """Collect and export preferences: which of two items is better.
 
     \b
     Example:

@@ -145,7 +145,7 @@ def ablate_command(
     output_format: str,
     home: Path,
 ) -> None:
-    """Measure what each kind of evidence and each feature group earns.
+    """Measure how much each kind of evidence and each group of features helps.
 
     Ranks the same candidates by fuzzy names, by cosine, by ever more evidence and by LambdaRank,
     then by LambdaRank without one feature group at a time. Each is trained anew on the same
@@ -244,11 +244,11 @@ def compare_rankers_command(
     output_format: str,
     home: Path,
 ) -> None:
-    """Measure all rankers that serve in the workspace beside each other.
+    """Measure all rankers of the workspace on the same listings: how right, how fast, how big.
 
-    LambdaRank, pairwise, dual and cross-encoder, as far as `rerank train-decision` made them
-    serve; LambdaRank with the cross-encoder behind it; the heuristic and the cosine as orders
-    only. All rank the same candidates of the shipped hard set, generated listings and gold files.
+    LambdaRank, and pairwise, dual and cross-encoder if `rerank train-decision` has prepared them;
+    LambdaRank with the cross-encoder behind it; plain rules and cosine similarity for comparison.
+    All rank the same candidates of the shipped hard set, generated listings and gold files.
 
     \b
     Example:
@@ -306,7 +306,7 @@ def evaluate_dual_command(
     output_format: str,
     home: Path,
 ) -> None:
-    """Measure a dual-objective ranker against the order by cosine.
+    """Measure what `train-dual` made against plain cosine similarity.
 
     Reads scored JSON lines, as `train-dual` does, and measures on the canonical ids that the
     model's training kept for testing.
@@ -408,7 +408,7 @@ def simulate_queue_command(
     seed: int,
     home: Path,
 ) -> None:
-    """Measure what the annotation queue earns over random order.
+    """Measure how much `rerank annotate` learns by asking in its order, not by chance.
 
     Labels of gold files are revealed as the queue asks for them, models are trained with them and
     measured on the rest. Nothing that is trained or asked is kept: neither the workspace nor its

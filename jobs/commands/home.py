@@ -51,11 +51,10 @@ def demo_command(scale: float, home: Path) -> None:
 @home_option
 @click.pass_context
 def smoke_command(ctx: click.Context, output_format: str, home: Path) -> None:
-    """Run one inference of each piece, and say what made it.
+    """Try every part once on a made-up listing, and say whether it works.
 
-    The resolver, the pairwise ranker, the pairwise ranker over the candidates of a listing, and
-    the resolver with each ranker that `--ranker` and `--cascade` can choose.
-    Exit code 1 if one of them fails; what is wrong stands in the answer.
+    The resolver, the pairwise ranker, and the resolver with each ranker that `--ranker` and
+    `--cascade` can choose. Exit code 1 if one of them fails, with what is wrong.
 
     \b
     Example:
@@ -75,11 +74,10 @@ def smoke_command(ctx: click.Context, output_format: str, home: Path) -> None:
 @format_option
 @home_option
 def status_command(output_format: str, home: Path) -> None:
-    """Show what serves, and what there is to train on.
+    """Show which index and models answer, and what there is to train on.
 
-    Index, ranker and pairwise ranker: of the workspace or shipped, a network (onnx) or the
-    heuristic; the rankers that `--ranker` and `--cascade` choose instead; and how many listings,
-    annotations and pairs the store holds.
+    Of each, whether it is the workspace's own or ships with rerank; which other rankers `--ranker`
+    and `--cascade` can choose; and how many listings, annotations and pairs the store holds.
 
     \b
     Example:

@@ -42,17 +42,17 @@ from rerank.lifecycle.versions import KINDS, SHIPPED, VersionRef
 from rerank.workspace import Workspace
 
 SUBCOMMANDS = {
-    "list": "The versions, what names them, and which serves.",
-    "show": "A version's card; from when to when it served.",
-    "diff": "What two versions differ in.",
-    "verify": "Check files, cards and answers of versions.",
-    "alias": "Name a version, or take a name away.",
-    "compare": "Let two versions answer the same listings.",
-    "promote": "Let a version serve, if it passes the gates.",
-    "rollback": "Let the version before serve again, or a named one.",
-    "history": "Every change: who, when, from, to, why.",
-    "ab": "Split listings between two versions.",
-    "canary": "Give a version a growing share of the listings.",
+    "list": "List the versions, their names, and which one answers.",
+    "show": "Show what a version was made from and when it answered.",
+    "diff": "Show what two versions differ in.",
+    "verify": "Check that versions are undamaged and answer as they did.",
+    "alias": "Give a version a name, or take the name away.",
+    "compare": "Let two versions answer the same listings, and compare.",
+    "promote": "Let a version answer, if it is no worse than the champion.",
+    "rollback": "Let the former version answer again, or any other.",
+    "history": "List every change: who, when, from, to, why.",
+    "ab": "Let each of two versions answer a share of the listings.",
+    "canary": "Let a version answer a growing share, watched.",
 }
 
 
@@ -80,10 +80,10 @@ _MODULES = {
     prefix="models_",
 )
 def models_command() -> None:
-    """Versions of what decides, and which of them serves.
+    """Versions of the model, and which of them answers.
 
-    Each training writes a version that never changes. `champion` is the one that serves,
-    `challenger` the one to compare with it. docs/lifecycle.md explains all of it.
+    Each training writes a version that never changes. `champion` names the one that answers,
+    `challenger` the newest one, which could take its place. docs/lifecycle.md explains all of it.
 
     \b
     Example:
@@ -322,11 +322,11 @@ def models_list_command(kind: str | None, output_format: str, home: Path) -> Non
 def models_promote_command(
     version: str, settings: Path | None, gold: tuple[Path, ...], force: bool, why: str, home: Path
 ) -> None:
-    """Let a version serve, if it passes the gates.
+    """Let a version answer from now on, if it is no worse than the champion.
 
-    Candidate and champion answer the same listings; each gate is shown with its figures. A gate
-    that fails refuses the promotion, exit code 1. An index or an embedder has no gates: it must
-    fit the champion. What runs picks the change up by itself.
+    Both answer the same listings, and each gate is shown: a figure that must not be worse, or
+    answers that must not change. A gate that fails refuses the promotion, exit code 1. An index or
+    an embedder has no gates: it must fit the champion. What runs picks the change up by itself.
 
     \b
     Example:
@@ -352,7 +352,7 @@ def models_promote_command(
 
 @click.command("rollback")
 @click.option(
-    "--to", "version", metavar="VERSION", help="What is to serve; default: the one before."
+    "--to", "version", metavar="VERSION", help="The version to go back to; default: the former one."
 )
 @click.option("--part", type=click.Choice(PARTS), help="Roll the index or the embedder back.")
 @click.option(
@@ -363,10 +363,10 @@ def models_promote_command(
 def models_rollback_command(
     version: str | None, part: str | None, force: bool, why: str, home: Path
 ) -> None:
-    """Let the version before serve again, or a named one.
+    """Let the version that answered before answer again, or one that you name.
 
-    No gates are judged, but a version that is damaged or fits no more is refused. What runs picks
-    the change up by itself. A second rollback goes one further back.
+    Nothing is compared, but a version that is damaged or does not fit the index is refused. What
+    runs picks the change up by itself. A second rollback goes back one version more.
 
     \b
     Example:

@@ -396,7 +396,7 @@ def nightly_command(feed: Feed, *, registry: Path | None, day: date | None) -> N
 
     Rebuilds the index if the registry changed, keeps the answers of listings that have not changed
     since the latest finished day without failures, and writes _summary.json into the day's folder.
-    Run again on the same day, it goes on where it was. One run at a time writes to OUT.
+    Run again on the same day, it does only what is missing. One run at a time writes to OUT.
 
     \b
     Example:

@@ -100,7 +100,7 @@ def models_canary_command() -> None:
     """
 
 
-@models_canary_command.command("start", short_help="Begin with a version.")
+@models_canary_command.command("start", short_help="Begin to give a version a share.")
 @click.argument("version")
 @click.option(
     "--config",
@@ -114,7 +114,7 @@ def models_canary_command() -> None:
 @click.option("--why", default="", help="The reason, for the history.")
 @home_option
 def start(version: str, settings_file: Path | None, salt: str | None, why: str, home: Path) -> None:
-    """Begin a canary; `canary run` then serves listings and judges.
+    """Begin to give a version a share of the listings; `canary run` then does so.
 
     \b
     Example:
@@ -132,13 +132,13 @@ def start(version: str, settings_file: Path | None, salt: str | None, why: str, 
     "run",
     overwrite_option,
     within=models_canary_command,
-    short_help="Serve listings, judge, and move on.",
+    short_help="Resolve listings, compare, raise the share.",
 )
 def run(feed: Feed) -> None:
     """Resolve listings as `rerank score` does, the canary's share by the challenger.
 
-    Call it in place of `rerank score` or `nightly`, every night: it goes on where it was. Without
-    a canary the champion answers everything.
+    Call it in place of `rerank score` or `nightly`, every night: each run goes on from the share
+    that the last one reached. Without a canary the champion answers everything.
 
     \b
     Example:
@@ -152,7 +152,7 @@ def run(feed: Feed) -> None:
     feed.end(summary, told, status_text(running_canary(pointer)))
 
 
-@models_canary_command.command("status", short_help="How far it is.")
+@models_canary_command.command("status", short_help="Show its share and how it compares.")
 @format_option
 @home_option
 def status(output_format: str, home: Path) -> None:
@@ -205,7 +205,7 @@ def monitor_command(
     home: Path,
     **named_columns: str | None,
 ) -> None:
-    """Say what moved between a batch of listings and a reference, and what to do.
+    """Say what changed between a batch of listings and an earlier one, and what to do.
 
     SOURCE is a file that `rerank score` wrote, or listings, which are resolved first. Probability,
     margin, decisions, chip vendors, stated memory, unknown words and models that the registry

@@ -70,11 +70,12 @@ from rerank.workspace import Workspace
 def train_cross_encoder_command(
     config: Path, output: Path | None, resume: bool, home: Path
 ) -> None:
-    """Train a cross-encoder on query packs, by LoRA or QLoRA.
+    """Train a language model that reads a title and a GPU together, by LoRA or QLoRA.
 
-    A run that was stopped leaves DIR.checkpoint beside DIR; with --resume it ends as it would
-    have ended. The folder holds adapter, head, and the merged model as ONNX. On the CPU.
-    `rerank pairs export --format query-packs` writes what it trains on.
+    It learns from query packs, listings with right and wrong GPUs, which `rerank pairs export
+    --format query-packs` writes. A run that was stopped leaves DIR.checkpoint beside DIR; with
+    --resume it ends as it would have ended. The folder holds adapter, head, and the merged model
+    as ONNX. On the CPU.
 
     \b
     Example:
@@ -143,12 +144,13 @@ def train_decision_command(
     seed: int,
     home: Path,
 ) -> None:
-    """Train what decides on the scores of a ranker that is no LambdaRank.
+    """Make a ranker's scores into decisions: match, review or no match.
 
-    The offer classifier, the calibrator, the thresholds and the candidate sets belong to one
-    ranker's scores. Copies the ranker beside them into HOME/models/served/KIND/VERSION, which
-    `--ranker KIND` then serves; it becomes the challenger, for `rerank models promote`. A
-    cross-encoder scores slowly: give it a small --scale.
+    A ranker that `train-pairwise`, `train-dual` or `train-cross-encoder` made only orders
+    candidates. This learns on generated listings how probable its first one is and when to accept
+    it. Afterwards `--ranker KIND` answers with it, from HOME/models/served/KIND/VERSION, and
+    `rerank models promote` can make it the standard. A cross-encoder is slow: give it a small
+    --scale.
 
     \b
     Example:
@@ -207,9 +209,9 @@ def train_dual_command(
     output_format: str,
     home: Path,
 ) -> None:
-    """Train a ranker for compliance and against conflicts at once.
+    """Train a ranker on two goals: agree with the query, and do not contradict it.
 
-    Learns y = lambda * compliance + (1 - lambda) * (1 - conflict) from pairs of each query's
+    Learns lambda * compliance + (1 - lambda) * (1 - conflict) from pairs of each query's
     candidates, measures what embeddings, attributes, conflict features and the network each
     earn on canonical ids that nothing was trained on, and writes DIR/model and
     DIR/report.json.
@@ -276,13 +278,12 @@ def train_ltr_command(
     seed: int,
     home: Path,
 ) -> None:
-    """Train the ranker, the offer classifier and the calibrator.
+    """Train the standard model: what orders candidates, and how sure it is of the first.
 
-    On generated listings and what `rerank annotate` collected. A model's listings are all on one
-    side: those of models kept for calibration or for tests teach no ranker. Disputed and unsure
-    answers are left out. Writes HOME/models/ltr/VERSION; older versions stay. It is the challenger
-    of what serves, be that the shipped model: `rerank models promote challenger` lets it serve. It
-    serves at once only if what serves does not fit the index.
+    On generated listings and what `rerank annotate` collected, without disputed and unsure
+    answers. GPUs that it is tested on teach it nothing. Writes HOME/models/ltr/VERSION; older
+    versions stay. It is the challenger of what serves, be that the shipped model: `rerank models
+    promote challenger` lets it serve. It serves at once only if what serves does not fit the index.
 
     \b
     Example:
@@ -489,7 +490,7 @@ def train_pairwise_command(
 def bootstrap_command(
     target: Path, n: int, nil_share: float, seed: int, registry: Path | None
 ) -> None:
-    """Write generated, labelled listings of every GPU of the registry.
+    """Generate labelled listings of every GPU of the registry.
 
     OUT ends in .parquet, .csv or .jsonl; an existing file is replaced.
 
@@ -522,7 +523,7 @@ def bootstrap_command(
 @seed_option
 @home_option
 def dual_data_command(target: Path, gpu: bool, n: int, seed: int, home: Path) -> None:
-    """Write scored queries: what `train-dual` reads.
+    """Generate queries with scored candidates, which `train-dual` reads.
 
     GPU candidates: compliance is agreement with what the listing states, conflict a
     contradiction of it, both from the record it was generated of. Photographs: vectors,

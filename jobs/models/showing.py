@@ -11,7 +11,7 @@ from rerank.index.artifacts import Manifest
 from rerank.index.errors import ArtifactError, InputError, MismatchError
 from rerank.jobs.models.making import PARTS, place_of_part, serving_part
 from rerank.jobs.serving import version_over
-from rerank.jobs.tables import WIDTH, cut, table
+from rerank.jobs.tables import WIDTH, cut, table, with_decimals
 from rerank.lifecycle.model_registry import ModelRegistry, Transition, served_by, verified_manifest
 from rerank.lifecycle.versions import (
     CHAMPION,
@@ -50,7 +50,7 @@ def list_text(rows: Sequence[Mapping[str, Any]]) -> str:
             row["version"],
             cut(", ".join(row["names"]), 22),
             (row["created_at"] or "-")[:10],
-            _figure_text(row["precision_at_1"]),
+            with_decimals(row["precision_at_1"]),
         ]
         for row in rows
     ]
@@ -136,7 +136,7 @@ def _figure_lines(metrics: Mapping[str, Any]) -> list[str]:
     if not figures:
         return []
     words = [
-        f"{words} {_figure_text(figures[name])}" for name, words in _HEADLINES if name in figures
+        f"{words} {with_decimals(figures[name])}" for name, words in _HEADLINES if name in figures
     ]
     return words if on is None else [*words, f"on {on['listings']:,} {on['of']}"]
 
@@ -172,13 +172,6 @@ def _listed(label: str, texts: Sequence[str]) -> list[str]:
     ]
 
 
-def _figure_text(figure: Mapping[str, Any] | None) -> str:
-    if not figure or figure.get("value") is None:
-        return "-"
-    low, high = figure["ci95"]
-    return f"{figure['value']:.3f} ({low:.3f}-{high:.3f})"
-
-
 def _flat(content: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     found: dict[str, Any] = {}
     for key, value in content.items():
@@ -194,7 +187,7 @@ def _flat(content: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 def _shown(value: Any) -> str:
     if isinstance(value, Mapping) and "ci95" in value:
-        return _figure_text(value)
+        return with_decimals(value)
     if isinstance(value, Mapping):
         return ", ".join(f"{key}={_shown(each)}" for key, each in value.items())
     return "-" if value is None else f"{value:g}" if isinstance(value, float) else str(value)

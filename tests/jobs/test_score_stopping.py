@@ -89,7 +89,8 @@ def test_a_worker_that_ended_is_told_with_what_is_finished_and_how_to_go_on():
 
 
 def test_ctrl_c_before_a_command_runs_is_one_line_as_well():
-    group = BrokenOff("rerank", lines={"score": "Resolve a file."})
+    lines = {"Use": {"score": "Resolve a file."}}
+    group = BrokenOff("rerank", groups=lines, modules={"score": ["score"]})
     result = CliRunner().invoke(group, ["score"])
     assert (result.exit_code, result.stderr, result.stdout) == (130, "Stopped\n", "")
 
