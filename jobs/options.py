@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from functools import wraps
 from pathlib import Path
 from typing import Any
@@ -154,49 +154,40 @@ registry_option: Decorator = click.option(
 )
 
 
+def _unheard(share: float) -> None:
+    """Take a share done that nobody is shown."""
+
+
 @contextmanager
-def progress_bar(label: str) -> Iterator[Callable[[float], None]]:
-    """Yield a function that takes the share done; a bar shows it if stderr is a terminal."""
+def progress_bar(label: str, *, told: bool = False) -> Iterator[Callable[[float], None]]:
+    """Yield a function that takes the share done; a bar shows it if stderr is a terminal.
+
+    :param told: name what begins in a line where there is no bar.
+    """
     if not sys.stderr.isatty():
-        yield lambda share: None
+        if told:
+            click.echo(f"{label.strip()} ...", err=True)
+        yield _unheard
         return
-    bar: Any = click.progressbar(length=1000, label=label, file=sys.stderr)
-    with bar:
+    bar: Any
+    with click.progressbar(length=1000, label=label, file=sys.stderr) as bar:
+        bar.render_progress()
         yield lambda share: bar.update(max(0, round(share * 1000) - bar.pos))
+        bar.update(bar.length - bar.pos)
 
 
 @contextmanager
 def stage_progress() -> Iterator[Callable[[str, float], None]]:
     """Yield a function that takes (stage, share done): a bar for each stage in turn."""
-    open_bar: Any = None
-    current = ""
+    stage = ""
+    advance: Callable[[float], None] = _unheard
 
-    def show(stage: str, share: float) -> None:
-        nonlocal open_bar, current
-        if stage != current:
-            current = stage
-            if open_bar is not None:
-                _finish(open_bar)
-            open_bar = _new_bar(stage)
-        if open_bar is not None:
-            open_bar.update(max(0, round(share * 1000) - open_bar.pos))
+    def show(name: str, share: float) -> None:
+        nonlocal stage, advance
+        if name != stage:
+            bars.close()
+            stage, advance = name, bars.enter_context(progress_bar(f"{name:36}", told=True))
+        advance(share)
 
-    try:
+    with ExitStack() as bars:
         yield show
-    finally:
-        if open_bar is not None:
-            _finish(open_bar)
-
-
-def _new_bar(stage: str) -> Any:
-    if not sys.stderr.isatty():
-        click.echo(f"{stage} ...", err=True)
-        return None
-    bar: Any = click.progressbar(length=1000, label=f"{stage:36}", file=sys.stderr)
-    bar.render_progress()
-    return bar
-
-
-def _finish(bar: Any) -> None:
-    bar.update(bar.length - bar.pos)
-    bar.render_finish()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -36,7 +36,7 @@ from rerank.jobs.training import train_workspace_model
 from rerank.lifecycle.model_registry import verified_manifest
 from rerank.lifecycle.versions import VersionRef
 from rerank.model import MODEL_FORMAT, ranker_in
-from rerank.rankers.kinds import RankerFolder, RankerKind, ranker_kinds
+from rerank.rankers.kinds import RankerFolder, RankerKind
 from rerank.rankers.pairs import PairItem
 from rerank.rankers.pairwise import PairwiseCandidateRanker, PairwiseRanker, TrainedScorer
 from rerank.ranking import RankingBatch
@@ -137,18 +137,23 @@ def _ranker_in(workspace: Workspace, ref: VersionRef) -> dict[str, Any]:
     return {"source": _source(workspace, folder), "name": name, "version": manifest.fingerprint}
 
 
+def _prepared(workspace: Workspace) -> list[RankerKind]:
+    """Return the rankers that `rerank train-decision` made ready for `--ranker`."""
+    others = (kind for kind in RankerKind if kind is not RankerKind.LTR)
+    return [kind for kind in others if workspace.served_folder(kind).is_dir()]
+
+
 def _served(workspace: Workspace) -> dict[str, str]:
-    """Return the version of each ranker that `rerank train-decision` made serve, by kind."""
-    versions = {}
-    for kind in (kind for kind in ranker_kinds() if kind is not RankerKind.LTR):
-        if workspace.served_folder(kind).is_dir():
-            versions[kind.value] = read_manifest(
-                workspace.model_of(kind),
-                kind="ranker",
-                format_version=MODEL_FORMAT,
-                remedy=f"rerank train-decision {kind.value}",
-            ).fingerprint
-    return versions
+    """Return the version of each ranker that `--ranker` can choose, by kind."""
+    return {
+        kind.value: read_manifest(
+            workspace.model_of(kind),
+            kind="ranker",
+            format_version=MODEL_FORMAT,
+            remedy=f"rerank train-decision {kind.value}",
+        ).fingerprint
+        for kind in _prepared(workspace)
+    }
 
 
 def _cascade(folder: Path) -> str | None:
@@ -223,70 +228,49 @@ class Tried(NamedTuple):
     said: str
 
 
-class SmokeTest:
-    """Tries the pieces of a workspace one after the other; one that fails stops no other."""
+Attempt = Callable[[], tuple[str, str]]
 
-    def __init__(self, workspace: Workspace) -> None:
-        self._workspace = workspace
 
-    @cached_property
-    def _served(self) -> Resolver:
-        return open_resolver(self._workspace.home)
+def smoke_test(workspace: Workspace) -> list[Tried]:
+    """Try the pieces of a workspace one after the other; one that fails stops no other."""
+    served = cache(partial(open_resolver, workspace.home))
+    pieces: dict[str, Attempt] = {
+        "resolver": lambda: _resolved(served()),
+        "pairwise ranker": lambda: _compared(workspace.pairwise_folder),
+        "candidate ranker": lambda: _ordered(workspace.pairwise_folder, served),
+    }
+    for kind in _prepared(workspace):
+        pieces[f"--ranker {kind.value}"] = partial(_chosen, workspace, ranker=kind)
+    if workspace.cross_encoder_folder.is_dir():
+        pieces["--cascade"] = partial(_chosen, workspace, cascade=True)
+    return [_tried(piece, attempt) for piece, attempt in pieces.items()]
 
-    def run(self) -> list[Tried]:
-        """Try all pieces."""
-        pieces: dict[str, Callable[[], tuple[str, str]]] = {
-            "resolver": self._resolver,
-            "pairwise ranker": self._pairwise,
-            "candidate ranker": self._candidates,
-            **self._chosen(),
-        }
-        return [_tried(piece, attempt) for piece, attempt in pieces.items()]
 
-    def _resolver(self) -> tuple[str, str]:
-        return _resolved(self._served)
+def _chosen(workspace: Workspace, **choice: Any) -> tuple[str, str]:
+    return _resolved(open_resolver(workspace.home, **choice))
 
-    def _chosen(self) -> dict[str, Callable[[], tuple[str, str]]]:
-        """Return what `--ranker` and `--cascade` can choose here."""
-        kinds = [
-            kind
-            for kind in ranker_kinds()
-            if kind is not RankerKind.LTR and self._workspace.served_folder(kind).is_dir()
-        ]
-        pieces: dict[str, Callable[[], tuple[str, str]]] = {
-            f"--ranker {kind.value}": partial(self._resolver_by, kind) for kind in kinds
-        }
-        if self._workspace.cross_encoder_folder.is_dir():
-            pieces["--cascade"] = self._cascade
-        return pieces
 
-    def _resolver_by(self, kind: RankerKind) -> tuple[str, str]:
-        return _resolved(open_resolver(self._workspace.home, ranker=kind))
+def _compared(folder: Path) -> tuple[str, str]:
+    ranker = PairwiseRanker.load(folder)
+    found = ranker.compare(*_items(ranker.trained))
+    _check_finite("scores", np.array([found.a_score, found.b_score]))
+    return ranker.provenance, f"prefers {found.preference:+d}, confidence {found.confidence:.2f}"
 
-    def _cascade(self) -> tuple[str, str]:
-        return _resolved(open_resolver(self._workspace.home, cascade=True))
 
-    def _pairwise(self) -> tuple[str, str]:
-        ranker = PairwiseRanker.load(self._workspace.pairwise_folder)
-        found = ranker.compare(*_items(ranker.trained))
-        _check_finite("scores", np.array([found.a_score, found.b_score]))
-        return ranker.provenance, (
-            f"prefers {found.preference:+d}, confidence {found.confidence:.2f}"
-        )
-
-    def _candidates(self) -> tuple[str, str]:
-        try:
-            ranker = PairwiseCandidateRanker.load(self._workspace.pairwise_folder)
-        except MismatchError:
-            return "-", "the pairwise ranker is not one of candidates"
-        resolver = self._served
-        listing = _listing(resolver)
-        evidence = resolver.evidence([listing])
-        batch = RankingBatch([listing], evidence.candidates, evidence.features, resolver.table)
-        scores = ranker.score(batch)
-        _check_finite("scores", scores)
-        best = resolver.table.records[int(evidence.candidates.record[int(np.argmax(scores))])]
-        return ranker.provenance, f"first of {len(scores)}: {best.model}"
+def _ordered(folder: Path, served: Callable[[], Resolver]) -> tuple[str, str]:
+    try:
+        ranker = PairwiseCandidateRanker.load(folder)
+    except MismatchError:
+        return "-", "the pairwise ranker is not one of candidates"
+    resolver = served()
+    listing = _listing(resolver)
+    evidence = resolver.evidence([listing])
+    scores = ranker.score(
+        RankingBatch([listing], evidence.candidates, evidence.features, resolver.table)
+    )
+    _check_finite("scores", scores)
+    best = resolver.table.records[int(evidence.candidates.record[int(np.argmax(scores))])]
+    return ranker.provenance, f"first of {len(scores)}: {best.model}"
 
 
 def smoke_text(tried: list[Tried]) -> str:
@@ -299,7 +283,7 @@ def smoke_text(tried: list[Tried]) -> str:
     return table(("piece", "", "provenance", "answer"), rows, left=(0, 1, 2, 3))
 
 
-def _tried(piece: str, attempt: Callable[[], tuple[str, str]]) -> Tried:
+def _tried(piece: str, attempt: Attempt) -> Tried:
     try:
         return Tried(piece, True, *attempt())
     except RerankError as exc:

@@ -9,10 +9,10 @@ import click
 
 from rerank.jobs.options import NumberRange, format_option, home_option, needs, stage_progress
 from rerank.jobs.status import (
-    SmokeTest,
     demo_text,
     run_demo,
     serving_status,
+    smoke_test,
     smoke_text,
     status_text,
 )
@@ -60,7 +60,7 @@ def smoke_command(ctx: click.Context, output_format: str, home: Path) -> None:
     Example:
       rerank smoke
     """
-    tried = SmokeTest(Workspace(home)).run()
+    tried = smoke_test(Workspace(home))
     rows = [each._asdict() for each in tried]
     click.echo(json.dumps(rows) if output_format == "json" else smoke_text(tried))
     for each in tried:
