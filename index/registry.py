@@ -19,8 +19,7 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
-from contextlib import closing
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -242,7 +241,6 @@ _NUMBERS = ("memory_gb", "release_year")
 _LISTS = ("codenames", "aliases", "part_numbers")
 
 Row = dict[str, Any]
-Cells = Generator[tuple[str, Sequence[Any]], None, None]  # with their place; column names first
 
 
 def read_table(path: Path, reading: RegistryReading) -> None:
@@ -250,31 +248,22 @@ def read_table(path: Path, reading: RegistryReading) -> None:
 
     :raises InputError: if it is no CSV in UTF-8 and no parquet file.
     """
-    source = _csv_rows(path) if path.suffix == ".csv" else _parquet_rows(path)
-    with closing(source):
-        columns = next(source)[1]
-        if not columns or not _check_columns(list(columns), path, reading):
-            return
-        for place, cells in source:
-            if len(cells) > len(columns):
-                stray = f"{cells[len(columns)]!r:.40} is in no column"
-                reading.blame(place, [f"{len(cells)} cells, expected {len(columns)}: {stray}"])
-            _read_row(dict(zip(columns, map(_cell, cells), strict=False)), place, reading)
-
-
-def _csv_rows(path: Path) -> Cells:
-    rows = read_csv(path)
-    yield f"{path}", next(rows, (0, []))[1]
-    for line, cells in rows:
-        yield f"{path}:{line}", cells
-
-
-def _parquet_rows(path: Path) -> Cells:
-    columns, table = read_parquet(path)
-    yield f"{path}", columns
-    values = [column.to_pylist() for column in table.columns]
-    for number, cells in enumerate(zip(*values, strict=True), 1):
-        yield f"{path}: row {number}", cells
+    placed: Iterable[tuple[str, Sequence[Any]]]
+    if path.suffix == ".csv":
+        lines = read_csv(path)
+        _, columns = next(lines, (0, []))
+        placed = ((f"{path}:{line}", cells) for line, cells in lines)
+    else:
+        columns, table = read_parquet(path)
+        rows = zip(*(column.to_pylist() for column in table.columns), strict=True)
+        placed = ((f"{path}: row {number}", cells) for number, cells in enumerate(rows, 1))
+    if not columns or not _check_columns(columns, path, reading):
+        return
+    for place, cells in placed:
+        if len(cells) > len(columns):
+            stray = f"{cells[len(columns)]!r:.40} is in no column"
+            reading.blame(place, [f"{len(cells)} cells, expected {len(columns)}: {stray}"])
+        _read_row(dict(zip(columns, map(_cell, cells), strict=False)), place, reading)
 
 
 def _check_columns(columns: list[str], path: Path, reading: RegistryReading) -> bool:

@@ -243,14 +243,11 @@ def _walked(root: Path, *, deep: bool) -> FolderContent:
 
 def _put(content: FolderContent, name: str, entry: os.DirEntry[str]) -> None:
     readable = os.fsencode(name).decode("utf-8", "replace")
-    if readable != name:
-        content.odd[readable] = "expected a name in UTF-8; rename it"
-        return
-    fault = _fault(entry)
+    fault = _fault(entry) if readable == name else "expected a name in UTF-8; rename it"
     if fault is None:
         content.files.append(name)
     else:
-        content.odd[name] = fault
+        content.odd[readable] = fault
 
 
 def _fault(entry: os.DirEntry[str]) -> str | None:

@@ -336,7 +336,7 @@ def result_lines(rows: pa.Table, output_format: str) -> Iterator[str]:
         "jsonl": _jsonl_lines,
         "csv": _csv_lines,
     }
-    return layouts[output_format](rows)
+    return layouts[output_format](rows.rename_columns(_different(rows.column_names)))
 
 
 def _first_words(exc: StoreError) -> str:
@@ -360,10 +360,10 @@ def _rows(rows: pa.Table) -> Iterator[list[Any]]:
 
 
 def _jsonl_lines(rows: pa.Table) -> Iterator[str]:
-    names = _different(rows.column_names)
-    for values in _rows(rows):
-        row = {name: plain(value) for name, value in zip(names, values, strict=True)}
-        yield json.dumps(row, ensure_ascii=False)
+    for batch in rows.to_batches(_CHUNK_ROWS):
+        for row in batch.to_pylist():
+            line = {name: plain(value) for name, value in row.items()}
+            yield json.dumps(line, ensure_ascii=False)
 
 
 def _json_lines(rows: pa.Table) -> Iterator[str]:
@@ -373,7 +373,7 @@ def _json_lines(rows: pa.Table) -> Iterator[str]:
 def _csv_lines(rows: pa.Table, end: str = "\n") -> Iterator[str]:
     buffer = io.StringIO(newline="")
     writer = csv.writer(buffer, lineterminator=end)
-    for values in chain([_different(rows.column_names)], _rows(rows)):
+    for values in chain([rows.column_names], _rows(rows)):
         writer.writerow(map(csv_text, values))
         yield buffer.getvalue().removesuffix(end)
         buffer.seek(0)
@@ -381,7 +381,7 @@ def _csv_lines(rows: pa.Table, end: str = "\n") -> Iterator[str]:
 
 
 def _table_lines(rows: pa.Table) -> Iterator[str]:
-    names = _different(rows.column_names)
+    names = rows.column_names
     cells = [[_cell(value) for value in row] for row in _rows(rows)]
     left = [at for at, kind in enumerate(rows.schema.types) if not _is_number(kind)]
     widths = _fitted(
