@@ -42,7 +42,7 @@ from rerank.evaluation.metrics import (
 )
 from rerank.evaluation.paired import PairedTable
 from rerank.index.artifacts import locked, write_json
-from rerank.index.errors import ArtifactError, InputError, MismatchError, MissingExtraError
+from rerank.index.errors import ArtifactError, InputError, MismatchError, require
 from rerank.model import check_replaceable
 from rerank.rankers.dual import (
     DUAL_KIND,
@@ -799,13 +799,20 @@ def search(
     :raises MismatchError: if it is of other data or another configuration.
     :raises MissingExtraError: if Optuna is not installed.
     """
-    study = _study(journal, data, config)
-    bounds = config.search
+    require("neural", "a search (search.trials or search.minutes above 0)", "optuna")
+    import optuna
+
+    optuna.logging.set_verbosity(logging.WARNING)
+    study, bounds = _study(journal, _fingerprint(data, config)), config.search
     ends = time.monotonic() + bounds.minutes * 60 if bounds.minutes else math.inf
     done = _completed(study)
     while (not bounds.trials or len(done) < bounds.trials) and time.monotonic() < ends:
         progress("searching settings", len(done) / (bounds.trials or len(done) + 1))
-        _try_settings(study, data, config, seed=config.seed + len(done))
+        # Trials come one after the other: one that still runs was killed, and tells nothing.
+        seed = config.seed + len(done)
+        study.sampler = optuna.samplers.TPESampler(seed=seed, constant_liar=False)
+        trial = study.ask()
+        study.tell(trial, _validation_gain(data, _suggested(trial, config)))
         done = _completed(study)
     report: dict[str, Any] = {"objective": _OBJECTIVE, "trials": len(done), "best": None}
     if not done:
@@ -815,30 +822,13 @@ def search(
     return _with(config, best.params), report
 
 
-def _try_settings(study: Any, data: DualData, config: DualConfig, *, seed: int) -> None:
-    import optuna
-
-    # Trials come one after the other: one that still runs was killed, and tells nothing.
-    study.sampler = optuna.samplers.TPESampler(seed=seed, constant_liar=False)
-    trial = study.ask()
-    study.tell(trial, _validation_gain(data, _suggested(trial, config)))
-
-
-def _study(journal: Path, data: DualData, config: DualConfig) -> Any:
-    try:
-        import optuna
-    except ImportError as exc:
-        raise MissingExtraError(
-            "searching settings needs Optuna: install it with "
-            "`pip install 'listing-rerank[neural]'`, or set search.trials and search.minutes to 0"
-        ) from exc
-    optuna.logging.set_verbosity(logging.WARNING)
+def _study(journal: Path, fingerprint: str) -> Any:
+    """Return the study of a journal, or a new one, if it is of this data and configuration."""
     study = _opened(journal)
-    fingerprint = _fingerprint(data, config)
-    known = study.user_attrs.get(_DATA)
-    if known is None:
+    if _DATA not in study.user_attrs:
         study.set_user_attr(_DATA, fingerprint)
-    elif known != fingerprint:
+    known = study.user_attrs[_DATA]
+    if known != fingerprint:
         raise MismatchError(
             f"{journal}: is a search over other data or another configuration ({known}, now "
             f"{fingerprint}); remove it or choose another output"

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from rerank.index.errors import InputError
+from rerank.index.errors import InputError, RerankError
 from rerank.rankers.dual import HEADS
 from rerank.rankers.inputs import CLIP, Scaling
 from rerank.rankers.networks import LabelledRows, Network, OnnxNetwork, exported, fit_queries
@@ -97,6 +97,16 @@ def test_the_exported_graph_computes_what_numpy_does(widths):
     np.testing.assert_allclose(scores, exact[..., 0], atol=1e-4)
     np.testing.assert_allclose(log_odds, exact[..., 1], atol=1e-4)
     np.testing.assert_allclose(ensemble.outputs(inputs), exact, atol=1e-4)
+
+
+def test_a_graph_that_computes_something_else_is_not_handed_out(monkeypatch):
+    inputs = rows_of(20, 1).inputs
+    ensemble, scaling = random_ensemble((5,), scaling_of(inputs)), scaling_of(inputs)
+    other = Network(scaling, [(one + 1e-3, two) for one, two in ensemble.layers])
+    graph = graph_of(other, inputs)
+    monkeypatch.setattr("rerank.rankers.networks._graph", lambda *arguments: graph)
+    with pytest.raises(RerankError, match=r"network differs from torch by .*; nothing was written"):
+        graph_of(ensemble, inputs)
 
 
 def test_no_rows_have_no_outputs():

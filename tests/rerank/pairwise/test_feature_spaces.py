@@ -53,6 +53,12 @@ def test_constant_missing_and_infinite_metrics_are_neutralised_and_reported():
     }
 
 
+def test_what_varies_by_less_than_float32_can_tell_is_constant():
+    items = items_of({"at": 1e9, "price": 1e-9}, {"at": 1e9 + 64, "price": 3e-9})
+    prepared = (space := FeatureSpace.fit(items, 0)).scaling.apply(space.raw(items))
+    np.testing.assert_allclose(prepared, [[0, -1], [0, 1]], rtol=1e-6)
+
+
 def test_a_missing_embedding_is_its_mean_and_an_indicator_says_so():
     items = items_of({}, {}, {}, embeddings=[[1, 7, 2], None, [3, 7, 6]])
     space = FeatureSpace.fit(items, 3)
