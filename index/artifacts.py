@@ -30,7 +30,7 @@ from pathlib import Path
 from types import UnionType
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
-from rerank.index.errors import FULL, ArtifactError
+from rerank.index.errors import FULL, ArtifactError, InputError
 
 MANIFEST = "manifest.json"
 Record = TypeVar("Record")
@@ -271,6 +271,39 @@ def _verify(folder: Path, manifest: Manifest, remedy: str) -> None:
                 f"{path}: damaged: expected sha256 {expected[:12]}, found {found[:12]}; "
                 f"run `{remedy}`"
             )
+
+
+def check_replaceable(folder: Path, *, kind: str) -> None:
+    """Check that a folder is absent, empty or an earlier artifact of the same kind.
+
+    What is damaged may be replaced as well, if its manifest still says what it was.
+
+    :param kind: that of its manifest.
+    :raises ArtifactError: if there is a file in its place.
+    :raises InputError: if it holds anything else.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise ArtifactError(f"{folder}: expected a folder, found a file; choose another place")
+    if not folder.is_dir() or not any(folder.iterdir()):
+        return
+    found = _kind_of(folder / MANIFEST)
+    if found != kind:
+        first = min(path.name for path in folder.iterdir())
+        odd = f"an artifact of kind {found!r}" if found else f"{first!r:.60}"
+        raise InputError(
+            f"{folder}: expected no folder, or that of an earlier {kind}, found {odd} in it; "
+            "choose another place with --output"
+        )
+
+
+def _kind_of(manifest: Path) -> str:
+    """Return what a manifest says its folder is; nothing if it is none of ours."""
+    try:
+        content = json.loads(manifest.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return ""
+    ours = isinstance(content, dict) and {"kind", "format_version", "files"} <= content.keys()
+    return str(content["kind"]) if ours else ""
 
 
 def _draft_beside(target: Path) -> Path:

@@ -26,7 +26,7 @@ from rerank.cross_encoder.hyperparameters import CrossEncoderSettings
 from rerank.cross_encoder.packs import PackSets, QueryPack, given_sets, read_packs, split_by_query
 from rerank.cross_encoder.ranker import CROSS_ENCODER_KIND
 from rerank.features.cues import CueReader
-from rerank.index.artifacts import writing_file
+from rerank.index.artifacts import check_replaceable, writing_file
 from rerank.index.embedder import descriptor, listing_text
 from rerank.index.embedder_training import EmbedderParameters, train_embedder
 from rerank.index.errors import ArtifactError, InputError, MissingExtraError
@@ -36,7 +36,6 @@ from rerank.jobs.models.making import Learnt, take_place, trained_card
 from rerank.jobs.tables import WIDTH, ReportFigure, cut, decimals, table, with_decimals
 from rerank.lifecycle.model_registry import ModelRegistry
 from rerank.lifecycle.versions import VersionRef
-from rerank.model import check_replaceable
 from rerank.rankers.kinds import RankerFolder, RankerKind
 from rerank.rankers.pairs import (
     CANDIDATE_TYPE,

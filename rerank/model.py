@@ -19,14 +19,13 @@ from rerank.conformal import CandidateSets
 from rerank.features.candidates import CANDIDATE_FEATURES
 from rerank.features.offers import OFFER_FEATURES
 from rerank.index.artifacts import (
-    MANIFEST,
     Manifest,
     open_session,
     read_manifest,
     write_manifest,
     writing_folder,
 )
-from rerank.index.errors import ArtifactError, InputError, MismatchError
+from rerank.index.errors import ArtifactError, MismatchError
 from rerank.rankers.kinds import RankerFolder, RankerKind
 from rerank.ranking import FeatureRanker, Ranker
 from rerank.resolution import Thresholds
@@ -233,39 +232,3 @@ def _by_bytes(rows: Floats) -> NDArray[np.int64]:
     """Return an order in which equal rows are neighbours and similar ones are near."""
     whole = np.dtype((np.void, rows.shape[1] * rows.itemsize))
     return np.argsort(np.ascontiguousarray(rows).view(whole).ravel())
-
-
-_SHOWN = 60
-
-
-def check_replaceable(folder: Path, *, kind: str) -> None:
-    """Check that a folder is absent, empty or an earlier artifact of the same kind.
-
-    What is damaged may be replaced as well, if its manifest still says what it was.
-
-    :param kind: that of its manifest.
-    :raises ArtifactError: if there is a file in its place.
-    :raises InputError: if it holds anything else.
-    """
-    if folder.exists() and not folder.is_dir():
-        raise ArtifactError(f"{folder}: expected a folder, found a file; choose another place")
-    if not folder.is_dir() or not any(folder.iterdir()):
-        return
-    found = _kind_of(folder / MANIFEST)
-    if found != kind:
-        first = min(path.name for path in folder.iterdir())
-        odd = f"an artifact of kind {found!r}" if found else f"{first!r:.{_SHOWN}}"
-        raise InputError(
-            f"{folder}: expected no folder, or that of an earlier {kind}, found {odd} in it; "
-            "choose another place with --output"
-        )
-
-
-def _kind_of(manifest: Path) -> str:
-    """Return what a manifest says its folder is; nothing if it is none of ours."""
-    try:
-        content = json.loads(manifest.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
-        return ""
-    ours = isinstance(content, dict) and {"kind", "format_version", "files"} <= content.keys()
-    return str(content["kind"]) if ours else ""

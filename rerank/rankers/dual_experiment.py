@@ -41,9 +41,8 @@ from rerank.evaluation.metrics import (
     normalised_gain,
 )
 from rerank.evaluation.paired import PairedTable
-from rerank.index.artifacts import locked, write_json
+from rerank.index.artifacts import check_replaceable, locked, write_json
 from rerank.index.errors import ArtifactError, InputError, MismatchError, require
-from rerank.model import check_replaceable
 from rerank.rankers.dual import (
     DUAL_KIND,
     HEADS,

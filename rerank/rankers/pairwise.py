@@ -32,7 +32,13 @@ from numpy.typing import NDArray
 from rerank.evaluation.intervals import Resampling
 from rerank.evaluation.metrics import AVERAGE
 from rerank.features.candidates import CANDIDATE_FEATURES
-from rerank.index.artifacts import MANIFEST, read_manifest, write_manifest, writing_folder
+from rerank.index.artifacts import (
+    MANIFEST,
+    check_replaceable,
+    read_manifest,
+    write_manifest,
+    writing_folder,
+)
 from rerank.index.errors import ArtifactError, InputError, MismatchError
 from rerank.rankers.inputs import EMBEDDING, MOST_DEVIATIONS, FeatureSpace, Scaling, raw_rows
 from rerank.rankers.networks import (
@@ -106,23 +112,15 @@ def check_name(name: str) -> None:
         )
 
 
-def check_target(folder: Path) -> None:
-    """Check that a ranker can be written into a folder, before it is trained.
+def check_target(folder: Path) -> dict[str, Any]:
+    """Check that a ranker can be written into a folder, before it is trained; return what the
+    manifest says of each ranker that is there, by name.
 
     :raises InputError: if the folder holds anything but pairwise rankers.
     :raises ArtifactError: if it is a file, or rankers in it are damaged.
     """
-    if folder.exists() and not folder.is_dir():
-        raise ArtifactError(f"{folder}: expected a folder, found a file; choose another place")
-    if not folder.is_dir() or not any(folder.iterdir()):
-        return
-    if not (folder / MANIFEST).exists():
-        odd = sorted(path.name for path in folder.iterdir())[0]
-        raise InputError(
-            f"{folder}: expected no folder, or one of pairwise rankers, found {odd!r:.60} in it; "
-            "choose another place"
-        )
-    _manifest(folder)
+    check_replaceable(folder, kind=PAIRWISE_KIND)
+    return _manifest(folder) if (folder / MANIFEST).exists() else {}
 
 
 def write_ranker(
@@ -133,9 +131,7 @@ def write_ranker(
     :param graphs: that of single items, and that of pairs.
     :raises InputError: if the folder holds anything else.
     """
-    check_target(folder)
-    known = _manifest(folder) if (folder / MANIFEST).exists() else {}
-    others = {other: said for other, said in known.items() if other != name}
+    others = {other: said for other, said in check_target(folder).items() if other != name}
     layout = PairwiseLayout.of(name)
     with writing_folder(folder) as draft:
         for file in (file for other in others for file in PairwiseLayout.of(other)):

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from rerank.index.artifacts import write_manifest, writing_folder
+from rerank.index.artifacts import check_replaceable, write_manifest, writing_folder
 from rerank.index.errors import ArtifactError, InputError
-from rerank.model import check_replaceable
 
 
 def write_artifact(folder, kind):

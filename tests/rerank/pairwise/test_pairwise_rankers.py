@@ -157,7 +157,7 @@ def test_a_folder_of_something_else_is_not_touched(tmp_path, write_rows, make_pr
     folder.mkdir()
     (folder / "todo.txt").write_text("mine")
     dataset = read_dataset(write_rows(make_projects(20)))
-    with pytest.raises(InputError, match=r"or one of pairwise rankers, found 'todo.txt' in it"):
+    with pytest.raises(InputError, match=r"of an earlier pairwise ranker, found 'todo\.txt' in it"):
         train_pairwise(dataset, TrainingPlan(folder=folder, parameters=SMALL))
     assert [path.name for path in folder.iterdir()] == ["todo.txt"]
 
