@@ -155,7 +155,7 @@ class LazyGroup(ExplainedCommand, click.Group):
         :raises click.UsageError: if there is none, with the name nearest to what was typed.
         """
         if told := self._elsewhere.get(args[0]):
-            raise click.UsageError(told, ctx)
+            raise click.UsageError(told)  # without usage: one line
         try:
             return super().resolve_command(ctx, args)
         except NoSuchCommand as exc:

@@ -33,7 +33,7 @@ from rerank.index.errors import ArtifactError, InputError, MissingExtraError
 from rerank.index.records import GpuRecord, Listing, shipped
 from rerank.index.rows import first_faults
 from rerank.jobs.models.making import Learnt, take_place, trained_card
-from rerank.jobs.tables import WIDTH, ReportFigure, cut, decimals, table, with_decimals
+from rerank.jobs.tables import WIDTH, ReportFigure, cut, decimal, decimals, table, with_decimals
 from rerank.lifecycle.model_registry import ModelRegistry
 from rerank.lifecycle.versions import VersionRef
 from rerank.rankers.kinds import RankerFolder, RankerKind
@@ -611,10 +611,8 @@ def ranker_text(metadata: Mapping[str, Any], folder: Path) -> str:
 
 
 def _cells(figure: Mapping[str, Any]) -> tuple[str, str]:
-    low, high = figure["ci95"]
-    if figure["value"] is None:
-        return "-", "-"
-    return f"{figure['value']:.3f}", f"{low:.3f} to {high:.3f}"
+    found = ReportFigure.read(figure)
+    return decimal(found.value), decimals(found, to=" to ")
 
 
 SCHEMA = pa.schema(

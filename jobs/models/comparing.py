@@ -28,7 +28,7 @@ from rerank.index.errors import InputError
 from rerank.jobs.evaluating import annotated_gold, read_gold_files
 from rerank.jobs.files.listings import open_listings
 from rerank.jobs.serving import version_over
-from rerank.jobs.tables import WIDTH, cut, table
+from rerank.jobs.tables import WIDTH, cut, decimal, table
 from rerank.lifecycle.canary import arm_of
 from rerank.lifecycle.versions import DECISION_KINDS, VersionRef
 from rerank.resolution import DECISIONS, Resolution
@@ -312,10 +312,10 @@ def _metrics_comparison_text(found: VersionComparison) -> str:
     rows = [
         [
             each.metric.label,
-            _value(each.first),
-            _value(each.second),
+            decimal(each.first.value, 4),
+            decimal(each.second.value, 4),
             f"{each.gain.difference:+.4f} {_interval(each.gain.ci95)}",
-            _p(each.gain.p_adjusted),
+            decimal(each.gain.p_adjusted),
         ]
         for each in found.metrics
     ]
@@ -341,16 +341,8 @@ def _needed(each: PairedMetric) -> list[str]:
 
 
 def _share(figure: Figure) -> str:
-    return f"{_value(figure)} {_interval(figure.ci95)}"
-
-
-def _value(figure: Figure) -> str:
-    return "-" if figure.value is None else f"{figure.value:.4f}"
+    return f"{decimal(figure.value, 4)} {_interval(figure.ci95)}"
 
 
 def _interval(bounds: tuple[float, float] | None) -> str:
     return "" if bounds is None else f"[{bounds[0]:.4f}, {bounds[1]:.4f}]"
-
-
-def _p(value: float | None) -> str:
-    return "-" if value is None else f"{value:.3f}"

@@ -127,7 +127,8 @@ def test_a_typo_is_a_usage_error_that_names_what_is_nearest(run, typed, nearest)
 def test_where_benchmarks_are_is_said(run):
     result = run("bench", "--quick")
     assert result.exit_code == 2
-    assert "Benchmarks are run from a checkout of the repository: `make bench`" in result.output
+    said = "Error: Benchmarks are run from a checkout of the repository: `make bench`.\n"
+    assert result.output == said
 
 
 def test_without_arguments_help_is_shown(run):

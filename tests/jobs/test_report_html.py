@@ -14,7 +14,17 @@ from markupsafe import Markup
 from rerank.jobs.report.page import render_report
 from rerank.jobs.report.plots import axis_over, element
 from rerank.jobs.report.reading import escaped
-from rerank.jobs.tables import ReportFigure, number, p_text, percent, share, with_interval
+from rerank.jobs.tables import (
+    ReportFigure,
+    decimal,
+    decimals,
+    number,
+    p_text,
+    percent,
+    share,
+    with_decimals,
+    with_interval,
+)
 
 VOID = {"br", "col", "hr", "meta", "link", "img", "input"}
 
@@ -143,7 +153,9 @@ def test_pictures_and_tables_say_what_they_are(html: str, page: Page) -> None:
         "right 271 (90.3\xa0%)",
         "3 · 10 %",
         "20 · 69 %",
-        "46.7\xa0%",
+        "46.7\xa0% [44.7\xa0% to 48.7\xa0%] of all listings could be accepted",
+        "in the order of their probability. 46.7",
+        "for 95.0\xa0% of listings. It does for 94.3\xa0%. A set holds 1.37 outcomes on average.",
         "all answered: .125",
         "1.37",
         "1.35–1.39",
@@ -393,6 +405,15 @@ def test_shares_are_written_with_three_places(
     value: float | None, signed: bool, written: str
 ) -> None:
     assert share(value, signed=signed) == written
+
+
+def test_figures_are_written_for_terminals_with_every_digit() -> None:
+    found = ReportFigure.read({"value": 0.973, "ci95": [0.947, 0.993], "n": 150})
+    assert found == ReportFigure(0.973, 0.947, 0.993, 150)
+    assert (decimal(found.value), decimal(-0.02, 4, signed=True)) == ("0.973", "-0.0200")
+    assert (decimals(found), decimals(found, 2, to=" to ")) == ("0.947-0.993", "0.95 to 0.99")
+    assert with_decimals({"value": 0.973, "ci95": [0.947, 0.993]}) == "0.973 (0.947-0.993)"
+    assert [decimal(None), decimals(ReportFigure(0.5)), with_decimals(None)] == ["-", "-", "-"]
 
 
 def test_figures_are_written_with_their_interval() -> None:
