@@ -346,7 +346,12 @@ def with_adapter(base: Any, settings: CrossEncoderSettings) -> Any:
 
 
 def save_adapter(model: Any, folder: Path) -> None:
-    """Write adapters and head: ``adapter_config.json`` and ``adapter_model.safetensors``."""
+    """Write adapters and head: ``adapter_config.json`` and ``adapter_model.safetensors``.
+
+    peft keeps layers as a set, whose order is another in each process: a model's version would be.
+    """
+    config = model.peft_config["default"]
+    config.target_modules = sorted(config.target_modules)
     with quiet_libraries():
         model.save_pretrained(str(folder), save_embedding_layers=False)
     (folder / _CARD).unlink(missing_ok=True)

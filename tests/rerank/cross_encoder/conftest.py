@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+import torch
 
 from rerank.cross_encoder.hyperparameters import CrossEncoderSettings
 from rerank.cross_encoder.packs import Document, PackSets, QueryPack, split_by_query
@@ -17,6 +18,15 @@ NUMBERS = [str(number) for number in range(10, 20)]
 
 def _document(number: str) -> Document:
     return Document(f"d{number}", f"geforce gtx {number}")
+
+
+@pytest.fixture(scope="package", autouse=True)
+def one_thread() -> Iterator[None]:
+    """So small models are slower on many threads, the more so where the machine is shared."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="session")

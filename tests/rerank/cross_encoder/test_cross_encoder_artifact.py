@@ -76,6 +76,8 @@ def test_the_folder_holds_what_its_manifest_says(made):
     assert manifest["fingerprint"] == made.saved.version
     adapter = json.loads((made.folder / "adapter" / "adapter_config.json").read_text())
     assert adapter["base_model_name_or_path"] == "tiny"
+    assert len(adapter["target_modules"]) == 12
+    assert adapter["target_modules"] == sorted(adapter["target_modules"])  # in every process
 
 
 def test_opened_again_it_scores_the_same(made):
