@@ -46,8 +46,7 @@ def load_registry(source: Path) -> list[GpuRecord]:
     for path in _registry_files(source):
         read = read_yaml if path.suffix in _YAML else read_table
         read(path, reading)
-    reading.faults += _duplicates(reading) + _spelling_collisions(reading)
-    reading.faults += _alias_collisions(reading)
+    reading.faults += _collisions(reading)
     if reading.faults:
         raise FaultsError(f"registry {source}", reading.faults)
     if not reading.records:
@@ -98,36 +97,27 @@ def _registry_files(source: Path) -> list[Path]:
     return [source]
 
 
-def _duplicates(reading: RegistryReading) -> list[str]:
-    seen: dict[str, str] = {}
-    faults = []
-    for record, place in zip(reading.records, reading.places, strict=True):
-        if record.gpu_id in seen:
-            first = seen[record.gpu_id]
-            faults.append(f"{place}: gpu_id {record.gpu_id!r} stands already at {first}")
-        seen.setdefault(record.gpu_id, place)
-    return faults
+def _collisions(reading: RegistryReading) -> list[str]:
+    """Find ids that stand twice, and names of two models.
 
-
-def _spelling_collisions(reading: RegistryReading) -> list[str]:
-    """Find models that differ in spaces, signs or case only: 4090D and 4090 D."""
-    first: dict[str, tuple[str, str]] = {}
-    faults: dict[str, str] = {}
-    for record, place in zip(reading.records, reading.places, strict=True):
-        model, where = first.setdefault(squash(record.model), (record.model, place))
-        if model != record.model:
-            fault = f"{place}: model {record.model!r} is spelled as {model!r} ({where})"
-            faults.setdefault(record.model, fault)
-    return list(faults.values())
-
-
-def _alias_collisions(reading: RegistryReading) -> list[str]:
-    """Find aliases and part numbers that equal another model's name, alias or part number."""
+    Models may not differ in spaces, signs or case only (4090D and 4090 D), and an alias or part
+    number may not equal another model's name, alias or part number.
+    """
+    ids: dict[str, str] = {}
     owner: dict[str, tuple[str, str]] = {}
-    for record, place in zip(reading.records, reading.places, strict=True):
-        owner.setdefault(squash(record.model), (record.model, place))
-    faults = []
-    for record, place in zip(reading.records, reading.places, strict=True):
+    faults: list[str] = []
+    spelled: dict[str, str] = {}  # a fault a model, not a variant
+    placed = list(zip(reading.records, reading.places, strict=True))
+    for record, place in placed:
+        gpu_id, model = record.gpu_id, record.model
+        if gpu_id in ids:
+            faults.append(f"{place}: gpu_id {gpu_id!r} stands already at {ids[gpu_id]}")
+        ids.setdefault(gpu_id, place)
+        first, where = owner.setdefault(squash(model), (model, place))
+        if first != model:
+            spelled.setdefault(model, f"{place}: model {model!r} is spelled as {first!r} ({where})")
+    faults += spelled.values()
+    for record, place in placed:
         for alias in filter(squash, (*record.aliases, *record.part_numbers)):
             model, where = owner.setdefault(squash(alias), (record.model, place))
             fault = f"{place}: alias {alias!r} of {record.model} belongs to {model} ({where})"

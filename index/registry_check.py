@@ -7,7 +7,6 @@ to models before they are compared, so the answer is a list to read, not a verdi
 
 from __future__ import annotations
 
-import csv
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -18,6 +17,7 @@ from pathlib import Path
 from rerank.index.errors import InputError
 from rerank.index.records import GpuRecord
 from rerank.index.registry import squash
+from rerank.index.rows import read_csv
 
 FACT_COLUMNS = ("name", "vendor", "release_date", "bus_interface", "memory_gb", "memory_type")
 
@@ -88,21 +88,23 @@ class Fact:
 def read_facts(path: Path) -> list[Fact]:
     """Read the rows that are graphics cards or modules people sell, from 2004 on.
 
-    :raises InputError: if columns are missing or a year or size is no number.
+    :raises InputError: if it is no CSV in UTF-8, a column is missing, or a year or size is no
+        number.
     """
     facts = []
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        reader = csv.DictReader(file)
-        missing = [name for name in FACT_COLUMNS if name not in (reader.fieldnames or ())]
-        if missing:
-            raise InputError(
-                f"{path}: expected columns {', '.join(FACT_COLUMNS)}, missing {', '.join(missing)}"
-            )
-        for number, row in enumerate(reader, 2):
-            try:
-                facts.append(_fact(row))
-            except ValueError as exc:
-                raise InputError(f"{path}:{number}: {exc}") from exc
+    rows = read_csv(path)
+    columns = next(rows, (0, list[str]()))[1]
+    missing = [name for name in FACT_COLUMNS if name not in columns]
+    if missing:
+        raise InputError(
+            f"{path}: expected columns {', '.join(FACT_COLUMNS)}, missing {', '.join(missing)}"
+        )
+    for line, cells in rows:
+        try:
+            row = dict.fromkeys(columns, "") | dict(zip(columns, cells, strict=False))
+            facts.append(_fact(row))
+        except ValueError as exc:
+            raise InputError(f"{path}:{line}: {exc}") from exc
     return [fact for fact in facts if fact is not None]
 
 
@@ -146,10 +148,10 @@ def folded(name: str) -> str:
 
 
 def _fact(row: dict[str, str]) -> Fact | None:
-    name, bus = row["name"], (row["bus_interface"] or "").lower()
-    vendor = _VENDORS.get((row["vendor"] or "").lower())
+    name, bus = row["name"], row["bus_interface"].lower()
+    vendor = _VENDORS.get(row["vendor"].lower())
     year = int(row["release_date"][:4] or 0)
-    memory_type = row["memory_type"] or ""
+    memory_type = row["memory_type"]
     integrated = "shared" in memory_type.lower() or bus in ("igp", "ring bus")
     if vendor is None or year < FIRST_YEAR or integrated or _NOT_SOLD_ALONE.search(name.lower()):
         return None

@@ -128,13 +128,12 @@ def read_yaml(path: Path) -> object:
     :raises InputError: if it cannot be read, or as something else than YAML only.
     """
     try:
-        content: object = yaml.load(path.read_text(encoding="utf-8"), Loader=_StrictLoader)
+        return cast(object, yaml.load(path.read_text(encoding="utf-8"), Loader=_StrictLoader))
     except OSError as exc:
         raise InputError(f"{path}: cannot be read: {exc.strerror}") from exc
     except (yaml.YAMLError, ValueError) as exc:  # a date such as 2020-99-99 too
         problem = " ".join(str(exc).split())
         raise InputError(f"{path}: expected YAML, found something else: {problem}") from exc
-    return content
 
 
 def settings_of(kind: type[Kind], content: object, *, where: str = "settings") -> Kind:
@@ -195,12 +194,9 @@ def _nearest(where: str, known: list[str]) -> str:
     """Return the key that is meant: of the same name elsewhere, else of a similar one."""
     last = where.rpartition(".")[2]
     elsewhere = [key for key in known if key.rpartition(".")[2] == last]
-    near = elsewhere or get_close_matches(where, [*known, *_sections(known)], 1)
+    sections = {key.partition(".")[0] for key in known}
+    near = elsewhere or get_close_matches(where, [*known, *sorted(sections)], 1)
     return f"; did you mean {near[0]!r}?" if near else f"; known: {', '.join(known)}"
-
-
-def _sections(known: list[str]) -> list[str]:
-    return sorted({key.partition(".")[0] for key in known})
 
 
 class _StrictLoader(FastSafeLoader):

@@ -192,17 +192,18 @@ def read_pointer(path: Path) -> Pointer:
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        return Pointer(
-            champion=_model(content),
-            previous=None if content.get("previous") is None else _model(content["previous"]),
-            aliases={
+        fields = {
+            "champion": _model(content),
+            "previous": None if content.get("previous") is None else _model(content["previous"]),
+            "aliases": {
                 checked_name(alias, "alias"): _ref(named, KINDS)
                 for alias, named in dict(content.get("aliases") or {}).items()
             },
-            generation=_generation(content.get("generation", 0)),
-            transition=_object(content.get("transition")),
-            canary=_object(content.get("canary")),
-        )
+            "generation": _generation(content.get("generation", 0)),
+            "transition": content.get("transition"),
+            "canary": content.get("canary"),
+        }
+        return typed_record(Pointer, fields)
     except FileNotFoundError:
         return Pointer()
     except (
@@ -252,12 +253,6 @@ def _ref(content: Any, kinds: tuple[str, ...]) -> VersionRef:
 def _generation(value: Any) -> int:
     if type(value) is not int or not 0 <= value <= _LARGEST_GENERATION:
         raise ValueError(f"generation: expected a whole number from 0, found {value!r:.40}")
-    return value
-
-
-def _object(value: Any) -> dict[str, Any] | None:
-    if value is not None and not isinstance(value, dict):
-        raise TypeError(f"expected a JSON object or null, found {value!r:.40}")
     return value
 
 

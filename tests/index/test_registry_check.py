@@ -99,3 +99,19 @@ def test_missing_columns_are_named(tmp_path: Path):
     (tmp_path / "f.csv").write_text("name,vendor\n")
     with pytest.raises(InputError, match="missing release_date, bus_interface"):
         read_facts(tmp_path / "f.csv")
+
+
+def test_facts_of_another_encoding_are_an_input_error(tmp_path):
+    path = tmp_path / "facts.csv"
+    path.write_bytes(
+        ",".join(FACT_COLUMNS).encode() + "\nÉ 1,AMD,2020,PCIe,1,DDR\n".encode("latin-1")
+    )
+    with pytest.raises(InputError, match="line 2: expected UTF-8 text, found 0xc9"):
+        read_facts(path)
+
+
+def test_a_row_of_facts_that_ends_early_says_no_more(tmp_path):
+    path = tmp_path / "facts.csv"
+    path.write_text(",".join(FACT_COLUMNS) + "\nGeForce RTX 4090,NVIDIA,2022-10-12\n")
+    (found,) = read_facts(path)
+    assert (found.memory_gb, found.memory_type) == (0, "")
