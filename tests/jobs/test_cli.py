@@ -67,10 +67,11 @@ def test_no_option_takes_what_is_not_a_number(run):
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_command_stands_in_the_readme(name):
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    assert f"| `{name}` |" in readme
-    assert f"`rerank {name}" in readme
+def test_command_stands_in_the_readme_and_with_an_example_in_the_docs(name):
+    assert f"`{name}`" in (ROOT / "README.md").read_text(encoding="utf-8")
+    commands = (ROOT / "docs/commands.md").read_text(encoding="utf-8")
+    assert f"| `{name}` |" in commands
+    assert f"`rerank {name}" in commands
 
 
 @pytest.mark.parametrize("names", [(), ("models",)], ids=["rerank", "models"])
