@@ -91,7 +91,7 @@ def test_all_faults_of_a_configuration_are_one_error(run, config, photographs):
     result = run("train-dual", "--config", config, "--data", photographs)
     assert result.exit_code == 1
     assert "3 faults" in result.stderr
-    assert "network.hiden: unknown key; did you mean 'hidden'?" in result.stderr
+    assert "network.hiden: unknown key; did you mean 'network.hidden'?" in result.stderr
     config.write_text("seed: 1\nnetwork: {hidden: 8}\nseed: 2\n", encoding="utf-8")
     result = run("train-dual", "--config", config, "--data", photographs)
     assert "the key 'seed' stands twice" in result.stderr
