@@ -194,7 +194,7 @@ def _prepared(
     from rerank.index.embedder import descriptor, listing_text
     from rerank.index.vector_index import FaissIndex, IndexKind
     from rerank.jobs.files.listings import open_listings
-    from rerank.jobs.serving import resolver_over
+    from rerank.lifecycle.opening import resolver_over
     from rerank.workspace import Workspace, open_retriever
 
     workspace = Workspace(home)

@@ -37,9 +37,9 @@ from rerank.index.errors import InputError
 from rerank.index.records import GpuRecord, shipped
 from rerank.index.registry import registry_fingerprint
 from rerank.jobs.report.page import render_report
-from rerank.jobs.serving import check_fit, resolver_over, with_cascade
 from rerank.jobs.tables import ReportFigure, decimal, decimals, table
 from rerank.jobs.training import scaled
+from rerank.lifecycle.opening import check_fit, resolver_over, with_cascade
 from rerank.model import MODEL_FORMAT, MODEL_REMEDY, RerankModel, ranker_in
 from rerank.rankers.dual import DUAL_FORMAT, DUAL_KIND, DUAL_REMEDY, FILES
 from rerank.rankers.kinds import RankerFolder, RankerKind, ranker_kinds

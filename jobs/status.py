@@ -26,14 +26,14 @@ from rerank.index.retriever import build_index
 from rerank.jobs.evaluating import EvaluationPlan, evaluate_workspace
 from rerank.jobs.files.places import place_of
 from rerank.jobs.files.selection import select_files
-from rerank.jobs.models.making import keeping_part
 from rerank.jobs.scoring.answering import ResolverAnswerer
 from rerank.jobs.scoring.plan import Existing, plan_score
 from rerank.jobs.scoring.run import ScoreSummary, run_plan
-from rerank.jobs.serving import open_resolver
 from rerank.jobs.tables import WIDTH, baselines_text, cut, decimal, memory, table
 from rerank.jobs.training import train_workspace_model
+from rerank.lifecycle.changing import keeping_part
 from rerank.lifecycle.model_registry import verified_manifest
+from rerank.lifecycle.opening import open_resolver
 from rerank.lifecycle.versions import VersionRef
 from rerank.model import MODEL_FORMAT, ranker_in
 from rerank.rankers.kinds import RankerFolder, RankerKind

@@ -32,8 +32,8 @@ from rerank.index.embedder_training import EmbedderParameters, train_embedder
 from rerank.index.errors import ArtifactError, InputError, MissingExtraError
 from rerank.index.records import GpuRecord, Listing, shipped
 from rerank.index.rows import first_faults
-from rerank.jobs.models.making import Learnt, take_place, trained_card
 from rerank.jobs.tables import WIDTH, ReportFigure, cut, decimal, decimals, table, with_decimals
+from rerank.lifecycle.changing import Learnt, take_place, trained_card
 from rerank.lifecycle.model_registry import ModelRegistry
 from rerank.lifecycle.versions import VersionRef
 from rerank.rankers.kinds import RankerFolder, RankerKind

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     __version__: str
     from rerank.index.records import GpuRecord, Listing
-    from rerank.jobs.serving import open_resolver
+    from rerank.lifecycle.opening import open_resolver
     from rerank.resolution import Decision, Resolution, ScoredCandidate
     from rerank.resolver import Resolver, predict_match_score
     from rerank.workspace import Workspace
@@ -27,7 +27,7 @@ __all__ = [
 
 _HOMES = {
     "rerank.index.records": ("GpuRecord", "Listing"),
-    "rerank.jobs.serving": ("open_resolver",),
+    "rerank.lifecycle.opening": ("open_resolver",),
     "rerank.resolution": ("Decision", "Resolution", "ScoredCandidate"),
     "rerank.resolver": ("Resolver", "predict_match_score"),
     "rerank.workspace": ("Workspace",),

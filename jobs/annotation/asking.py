@@ -29,9 +29,9 @@ from rerank.index.errors import InputError
 from rerank.index.records import Listing, shipped
 from rerank.jobs.files.store_files import plain, read_incoming
 from rerank.jobs.options import progress_bar
-from rerank.jobs.serving import resolver_over
 from rerank.jobs.tables import WIDTH, cut, table
 from rerank.jobs.training import scaled
+from rerank.lifecycle.opening import resolver_over
 from rerank.store.database import Store, utc_now
 from rerank.store.importing import LISTING_COLUMNS, OnConflict, import_listings
 from rerank.store.names import GpuNames

@@ -25,8 +25,8 @@ from rerank.index.artifacts import writing_folder
 from rerank.index.errors import FaultsError, InputError
 from rerank.index.records import GpuRecord, Listing
 from rerank.jobs.files.store_files import plain
-from rerank.jobs.serving import resolver_over
 from rerank.jobs.tables import cut, table
+from rerank.lifecycle.opening import resolver_over
 from rerank.rankers.pairs import CANDIDATE_TYPE, parse_reference
 from rerank.store.database import Store, utc_now
 from rerank.store.preferences import (

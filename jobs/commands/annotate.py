@@ -66,8 +66,8 @@ from rerank.jobs.options import (
     seed_option,
     wait_option,
 )
-from rerank.jobs.serving import open_resolver
 from rerank.jobs.tables import cut
+from rerank.lifecycle.opening import open_resolver
 from rerank.rankers.pairs import CANDIDATE_TYPE
 from rerank.store.database import Store
 from rerank.store.importing import OnConflict

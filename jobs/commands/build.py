@@ -13,7 +13,6 @@ from rerank.index.registry import load_registry, registry_fingerprint
 from rerank.index.registry_check import check_registry, read_facts
 from rerank.index.retriever import add_to_index, build_index
 from rerank.index.vector_index import IndexKind
-from rerank.jobs.models.making import keeping_part
 from rerank.jobs.options import (
     existing_file,
     home_option,
@@ -25,6 +24,7 @@ from rerank.jobs.options import (
 from rerank.jobs.serving import describe, own_index
 from rerank.jobs.tables import findings_text
 from rerank.jobs.training import train_workspace_embedder
+from rerank.lifecycle.changing import keeping_part
 from rerank.lifecycle.versions import generator_fingerprint
 from rerank.workspace import Backend, Workspace, chosen_embedder, embedder_of_index
 

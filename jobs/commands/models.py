@@ -14,16 +14,7 @@ from rerank.evaluation.intervals import DEFAULT_SAMPLES
 from rerank.index.errors import InputError
 from rerank.jobs.cli import LazyGroup
 from rerank.jobs.models.comparing import ModelComparisonPlan, compare_versions
-from rerank.jobs.models.making import PARTS
-from rerank.jobs.models.promoting import (
-    Switch,
-    judged_by_gates,
-    name_version,
-    promote,
-    rollback,
-    verdict_text,
-    version_before,
-)
+from rerank.jobs.models.promoting import judged_by_gates, verdict_text
 from rerank.jobs.models.showing import (
     card_text,
     diff_text,
@@ -36,6 +27,7 @@ from rerank.jobs.models.showing import (
     version_rows,
 )
 from rerank.jobs.options import ConfigFile, NumberRange, format_option, home_option, stage_progress
+from rerank.lifecycle.changing import PARTS, Switch, name_version, promote, rollback, version_before
 from rerank.lifecycle.gates import GateVerdict
 from rerank.lifecycle.model_registry import ModelRegistry
 from rerank.lifecycle.versions import KINDS, SHIPPED, VersionRef

@@ -13,8 +13,9 @@ import click
 from rerank.explanation import Explanation
 from rerank.index.records import Listing, Route
 from rerank.jobs.options import candidate_set_option, format_option, home_option, ranker_options
-from rerank.jobs.serving import open_resolver, search
+from rerank.jobs.serving import search
 from rerank.jobs.tables import explanation_text, hits_text, resolution_text
+from rerank.lifecycle.opening import open_resolver
 from rerank.rankers.kinds import RankerKind
 from rerank.resolution import Resolution
 from rerank.workspace import Workspace, open_retriever

@@ -27,9 +27,9 @@ from rerank.evaluation.paired import (
 from rerank.index.errors import InputError
 from rerank.jobs.evaluating import annotated_gold, read_gold_files
 from rerank.jobs.files.listings import open_listings
-from rerank.jobs.serving import version_over
 from rerank.jobs.tables import WIDTH, cut, decimal, table
 from rerank.lifecycle.canary import arm_of
+from rerank.lifecycle.opening import version_over
 from rerank.lifecycle.versions import DECISION_KINDS, VersionRef
 from rerank.resolution import DECISIONS, Resolution
 from rerank.store.database import Store

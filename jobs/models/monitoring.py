@@ -14,19 +14,25 @@ from rerank.index.errors import FaultsError, InputError
 from rerank.index.rows import read_parquet
 from rerank.jobs.files.listings import ColumnNames, open_listings
 from rerank.jobs.files.places import place_of
-from rerank.jobs.serving import resolver_over
 from rerank.jobs.tables import WIDTH, cut, table
-from rerank.lifecycle.drift import SMALL_BATCH, Level, Movement, advice, has_moved, movements
+from rerank.lifecycle.drift import (
+    SMALL_BATCH,
+    Level,
+    Movement,
+    advice,
+    has_moved,
+    movements,
+    title_reader,
+)
 from rerank.lifecycle.model_registry import ModelRegistry
+from rerank.lifecycle.opening import resolver_over
 from rerank.lifecycle.versions import VersionCard
 from rerank.workspace import Workspace, open_retriever
 
 if TYPE_CHECKING:
     from rerank.index.artifacts import Manifest
-    from rerank.index.records import Listing
     from rerank.index.retriever import Retriever
-    from rerank.lifecycle.drift import Distribution, TitleReader
-    from rerank.resolver import Resolver
+    from rerank.lifecycle.drift import Distribution
 
 
 _ANSWERS = ("model", "match_probability", "margin", "decision")
@@ -204,29 +210,3 @@ def _movements_table(found: Sequence[Movement]) -> str:
     ]
     header = ("measure", "part", "reference", "now", "PSI", "p", "moved")
     return table(header, rows, left=(0, 1, 6))
-
-
-def title_reader(retriever: Retriever) -> TitleReader:
-    """Return what reads titles for what the retriever does not know.
-
-    Only a static embedder says which words it knows.
-    """
-    from rerank.index.embedder import StaticEmbedder
-    from rerank.lifecycle.drift import TitleReader
-
-    embedder = retriever.embedder
-    words = embedder.words if isinstance(embedder, StaticEmbedder) else None
-    return TitleReader(retriever.lexicon, words)
-
-
-def answer_distribution(
-    retriever: Retriever, resolver: Resolver, listings: Sequence[Listing]
-) -> Distribution:
-    """Resolve listings and return how they and their answers are spread: what a card keeps.
-
-    :param resolver: on the retriever.
-    """
-    from rerank.lifecycle.drift import distribution_of, resolved_rows
-
-    rows = resolved_rows(resolver, listings)
-    return distribution_of(rows, title_reader(retriever), retriever.lexicon)

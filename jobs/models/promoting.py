@@ -18,7 +18,7 @@ from rerank.evaluation.baselines import LATENCY_WARM_UP, Resolves
 from rerank.evaluation.intervals import Figure, estimate
 from rerank.evaluation.metrics import Metric, metric_named
 from rerank.evaluation.paired import CANDIDATE, SET_SLICE, PairedTable, pair, plain
-from rerank.index.errors import ArtifactError, InputError, MismatchError, RefusedError
+from rerank.index.errors import ArtifactError, InputError
 from rerank.index.records import Listing
 from rerank.jobs.evaluating import (
     ANNOTATED,
@@ -27,13 +27,14 @@ from rerank.jobs.evaluating import (
     read_gold_files,
     shipped_sets,
 )
-from rerank.jobs.models.making import PARTS, keep_earlier_part, put_back, serving_part
-from rerank.jobs.serving import open_version, version_over
 from rerank.jobs.tables import WIDTH, cut, table
 from rerank.lifecycle.gates import (
+    CHAMPION_GATE,
     DEFAULT_FLOORS,
+    FITS,
     GENERATED,
     HARD_SET,
+    PARITY,
     Gate,
     GateVerdict,
     LatencySettings,
@@ -47,16 +48,15 @@ from rerank.lifecycle.gates import (
     slice_gains_of,
     slice_gates,
 )
-from rerank.lifecycle.model_registry import AliasChange, ModelRegistry, Transition
-from rerank.lifecycle.parity import CHECKED_OF_A_CROSS_ENCODER, ReferenceAnswers, ask_reference
+from rerank.lifecycle.opening import (
+    CHECKED_OF_A_CROSS_ENCODER,
+    ReferenceAnswers,
+    ask_reference,
+    version_over,
+)
 from rerank.lifecycle.versions import (
-    CHAMPION,
-    SHIPPED,
-    SHIPPED_MODEL,
-    Pointer,
     VersionCard,
     VersionRef,
-    checked_name,
 )
 from rerank.store.database import Store
 from rerank.workspace import Workspace, open_retriever
@@ -66,191 +66,6 @@ if TYPE_CHECKING:
     from rerank.index.retriever import Retriever
     from rerank.resolver import Resolver
 
-
-_SHOWN = 3  # of the gates that failed, in the error; all of them stand above it
-
-
-@dataclass(frozen=True, slots=True)
-class Switch:
-    """A change of what serves that is to be made.
-
-    :param pointer: what it was decided on; another change since then refuses it.
-    """
-
-    to: VersionRef
-    pointer: Pointer
-    why: str = ""
-    force: bool = False
-
-    @property
-    def alias(self) -> str:
-        """What is changed: the champion, or the index or embedder under it."""
-        return self.to.kind if self.to.kind in PARTS else CHAMPION
-
-
-def promote(registry: ModelRegistry, switch: Switch, verdict: GateVerdict) -> Pointer:
-    """Let a version serve.
-
-    :param verdict: what the gates say; of an index or an embedder, and of a version that was not
-        judged, there are none, and it is opened here.
-    :raises RefusedError: if it serves already, a gate failed and is not overruled, or another
-        change came in between.
-    :raises ArtifactError: if it is damaged or does not fit what else serves.
-    """
-    if switch.force and not switch.why.strip():
-        raise InputError("a promotion against the gates needs a reason: give it with --why")
-    if _serves(registry, switch):
-        raise RefusedError(f"{switch.to} serves already; nothing was changed")
-    failed = verdict.failed
-    if failed and not switch.force:
-        more = "" if len(failed) <= _SHOWN else f" and {len(failed) - _SHOWN} more"
-        raise RefusedError(
-            f"{switch.to} stays out: {len(failed)} of {len(verdict.gates)} gates failed "
-            f"({', '.join(failed[:_SHOWN])}{more}); nothing was changed; overrule them with "
-            "--force --why"
-        )
-    return _made(registry, "promote", switch, verdict, previous=...)
-
-
-def rollback(registry: ModelRegistry, switch: Switch) -> Pointer:
-    """Let an earlier version serve again; no gates are judged.
-
-    :raises RefusedError: if it serves already, or another change came in between.
-    :raises ArtifactError: if it is damaged or does not fit what else serves.
-    """
-    if _serves(registry, switch):
-        raise RefusedError(f"{switch.to} serves already; nothing was changed")
-    previous = before_that(registry.history(), switch.alias, switch.to)
-    if previous is None and switch.to != SHIPPED_MODEL:
-        previous = SHIPPED_MODEL
-    return _made(registry, "rollback", switch, GateVerdict(()), previous=previous)
-
-
-def version_before(registry: ModelRegistry, pointer: Pointer, kind: str | None) -> VersionRef:
-    """Return what a rollback without a version goes back to.
-
-    :param kind: ``index`` or ``embedder``; None for the champion.
-    :raises InputError: if nothing served before.
-    """
-    if kind is None:
-        found = pointer.previous
-    else:
-        found = before_that(registry.history(), kind, _serving(registry, pointer, kind))
-    if found is None:
-        raise InputError(
-            f"{kind or CHAMPION}: no version served before this one; name one with --to, such as "
-            "`--to shipped`"
-        )
-    return found
-
-
-def _serving(registry: ModelRegistry, pointer: Pointer, kind: str) -> VersionRef:
-    """Return what serves as index or embedder; of a damaged one, what the pointer says it was."""
-    try:
-        return serving_part(registry.workspace, kind)
-    except ArtifactError:
-        return pointer.named(kind) or VersionRef(kind, SHIPPED)
-
-
-def before_that(changes: Sequence[Transition], alias: str, ref: VersionRef) -> VersionRef | None:
-    """Return what an alias named before it named a version, rollbacks left out; None if unknown."""
-    made = [
-        each
-        for each in changes
-        if each.alias == alias and each.to == ref and each.action != "rollback"
-    ]
-    if made and made[-1].before is None and alias in PARTS:
-        return VersionRef(alias, SHIPPED)
-    return made[-1].before if made else None
-
-
-def name_version(
-    registry: ModelRegistry, alias: str, to: VersionRef | None, *, why: str = ""
-) -> Pointer:
-    """Let an alias name a version, or nothing.
-
-    :raises InputError: if the alias says what serves, or there is nothing to take away.
-    """
-    pointer = registry.pointer()
-    checked_name(alias, "alias")
-    if alias in (CHAMPION, SHIPPED, *PARTS):
-        raise InputError(
-            f"alias {alias}: it says what serves; change that with `rerank models promote`"
-        )
-    if to is None and alias not in pointer.aliases:
-        raise InputError(f"alias {alias}: expected one that is there, found none of this name")
-    if any(ref.version == alias for ref in registry.versions()):
-        raise InputError(f"alias {alias}: a version has this name; choose another")
-    action = "alias" if to is not None else "unalias"
-    change = AliasChange(action=action, alias=alias, to=to, why=why)
-    return registry.change(change, expected_generation=pointer.generation)
-
-
-def _serves(registry: ModelRegistry, switch: Switch) -> bool:
-    if switch.alias == CHAMPION:
-        return registry.is_champion(switch.to)
-    if switch.pointer.named(switch.alias) not in (switch.to, None):
-        return False  # a change that was killed after it had put the part in its place
-    try:
-        return switch.to == serving_part(registry.workspace, switch.alias)
-    except ArtifactError:  # what lies there is damaged: a reason to put another there
-        return False
-
-
-def _made(
-    registry: ModelRegistry, action: str, switch: Switch, verdict: GateVerdict, *, previous: Any
-) -> Pointer:
-    workspace, to = registry.workspace, switch.to
-    change = AliasChange(
-        action=action,
-        alias=switch.alias,
-        to=to,
-        why=switch.why,
-        gates=[gate.as_dict() for gate in verdict.gates],
-        metrics=verdict.metrics,
-        forced=switch.force and bool(verdict.failed),
-        previous=previous if switch.alias == CHAMPION else ...,
-    )
-    generation = switch.pointer.generation
-    if switch.alias == CHAMPION:
-        if not verdict.gates or {FITS, PARITY} & {*verdict.failed}:
-            open_version(workspace, to)  # no force lets something serve that would not open
-        return registry.change(change, expected_generation=generation)
-    if not switch.force:
-        _check_part(workspace, to, switch.pointer.champion)
-    keep_earlier_part(registry, to.kind)
-    return registry.change(
-        change, expected_generation=generation, prepare=lambda: put_back(workspace, to)
-    )
-
-
-def _check_part(workspace: Workspace, to: VersionRef, champion: VersionRef) -> None:
-    """Check that the champion can serve on an index, or that the index fits an embedder.
-
-    :raises ArtifactError: if the version is damaged.
-    :raises MismatchError: if they do not belong together.
-    """
-    from rerank.index.retriever import load_retriever
-    from rerank.lifecycle.model_registry import verified_manifest
-    from rerank.workspace import embedder_of_index
-
-    folder = workspace.version_folder(to)
-    manifest = verified_manifest(folder, to.kind)
-    if to.kind == "index":
-        retriever, index = load_retriever(folder, embedder_of_index(workspace, folder))
-        version_over(workspace, champion, retriever, index)
-        return
-    index = verified_manifest(workspace.active_index(), "index")
-    if not index.parameters["embedder"].partition(":")[2]:  # it takes the workspace's own
-        wanted = index.parameters["embedder_fingerprint"]
-        if manifest.fingerprint != wanted:
-            raise MismatchError(
-                f"{folder}: the index was built with embedder {wanted}; promote that one, or use "
-                "--force --why and build the index and train the ranker anew"
-            )
-
-
-FITS, PARITY, CHAMPION_GATE = "fits the index", "reference answers", "champion to compare with"
 
 Progress = Callable[[str, float], None]
 

@@ -24,7 +24,6 @@ from rerank.jobs.files.listings import ListingBatch
 from rerank.jobs.scoring.answering import Answerer, ResolverAnswerer, ScoreOptions, answer_schema
 from rerank.jobs.scoring.plan import ScorePlan
 from rerank.jobs.scoring.run import Progress, ScoreSummary, run_plan
-from rerank.jobs.serving import open_version, resolver_over, version_over
 from rerank.jobs.tables import table
 from rerank.lifecycle.canary import (
     CanaryOutcome,
@@ -39,6 +38,7 @@ from rerank.lifecycle.canary import (
     positions,
 )
 from rerank.lifecycle.model_registry import AliasChange, ModelRegistry
+from rerank.lifecycle.opening import open_version, resolver_over, version_over
 from rerank.lifecycle.traffic_log import (
     decision_rows,
     forget_after,

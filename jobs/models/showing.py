@@ -9,10 +9,10 @@ from typing import Any, NamedTuple
 
 from rerank.index.artifacts import Manifest
 from rerank.index.errors import ArtifactError, InputError, MismatchError
-from rerank.jobs.models.making import PARTS, place_of_part, serving_part
-from rerank.jobs.serving import version_over
 from rerank.jobs.tables import WIDTH, cut, table, with_decimals
+from rerank.lifecycle.changing import PARTS, place_of_part, serving_part
 from rerank.lifecycle.model_registry import ModelRegistry, Transition, served_by, verified_manifest
+from rerank.lifecycle.opening import version_over
 from rerank.lifecycle.versions import (
     CHAMPION,
     DECISION_KINDS,

@@ -24,8 +24,8 @@ from rerank.index.records import N_CANDIDATES, Listing
 from rerank.jobs.files.listings import OUR_NAMES, ColumnNames, ListingBatch, taken
 from rerank.jobs.files.places import Place
 from rerank.jobs.scoring.plan import differences, read_record
-from rerank.jobs.serving import open_resolver
 from rerank.jobs.workers import collecting_seldom, working
+from rerank.lifecycle.opening import open_resolver
 from rerank.rankers.kinds import RankerKind
 
 if TYPE_CHECKING:

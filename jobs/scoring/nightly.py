@@ -118,8 +118,8 @@ def rebuild_index(
     """
     from rerank.index.retriever import build_index
     from rerank.index.vector_index import IndexKind
-    from rerank.jobs.models.making import keeping_part
     from rerank.jobs.serving import describe
+    from rerank.lifecycle.changing import keeping_part
     from rerank.workspace import embedder_of_index
 
     kind = IndexKind(_serving_index(workspace).parameters["kind"])

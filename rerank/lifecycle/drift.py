@@ -19,6 +19,7 @@ from rerank.lifecycle.canary import chi_square_tail
 
 if TYPE_CHECKING:
     from rerank.index.records import Listing
+    from rerank.index.retriever import Retriever
     from rerank.resolver import Resolver
 
 
@@ -157,6 +158,26 @@ def distribution_of(rows: pa.Table, reader: TitleReader, lexicon: Lexicon) -> Di
     return Distribution(rows.num_rows, _single_version(rows), measures)
 
 
+def title_reader(retriever: Retriever) -> TitleReader:
+    """Return what reads titles for what the retriever does not know.
+
+    Only a static embedder says which words it knows.
+    """
+    return TitleReader(retriever.lexicon, getattr(retriever.embedder, "words", None))
+
+
+def answer_distribution(
+    retriever: Retriever, resolver: Resolver, listings: Sequence[Listing]
+) -> Distribution:
+    """Resolve listings and return how they and their answers are spread: what a card keeps.
+
+    :param resolver: on the retriever.
+    """
+    titles = pa.array([listing.title for listing in listings], pa.string())
+    rows = resolver.resolve_table(listings).append_column("title", titles)
+    return distribution_of(rows, title_reader(retriever), retriever.lexicon)
+
+
 def distribution_by_reference(
     rows: pa.Table, reader: TitleReader, lexicon: Lexicon, reference: Distribution
 ) -> Distribution:
@@ -176,12 +197,6 @@ def unseen_models(rows: pa.Table, reader: TitleReader) -> Counter[str]:
     for title in rows.column("title").to_pylist():
         found.update(set(reader.read(title or "").unseen))
     return found
-
-
-def resolved_rows(resolver: Resolver, listings: Sequence[Listing]) -> pa.Table:
-    """Resolve listings into a table that `distribution_of` takes."""
-    titles = pa.array([listing.title for listing in listings], pa.string())
-    return resolver.resolve_table(listings).append_column("title", titles)
 
 
 def _numbers(rows: pa.Table, column: str) -> Any:

@@ -22,6 +22,8 @@ from rerank.evaluation.paired import (
 )
 from rerank.settings import FLAG, TEXTS, Settings, between, one_of, read_settings
 
+FITS, PARITY, CHAMPION_GATE = "fits the index", "reference answers", "champion to compare with"
+
 
 @dataclass(frozen=True, slots=True)
 class Gate:

@@ -14,7 +14,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from rerank.jobs.cli import main
-from rerank.jobs.serving import open_resolver
+from rerank.lifecycle.opening import open_resolver
 from rerank.resolver import Resolver
 
 Run = Callable[..., Result]

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from rerank.index.artifacts import Manifest, write_manifest
 from rerank.index.records import shipped
-from rerank.jobs.serving import schema_of_features
 from rerank.lifecycle.model_registry import AliasChange, ModelRegistry, verified_manifest
+from rerank.lifecycle.opening import schema_of_features
 from rerank.lifecycle.versions import CARD, CHAMPION, Pointer, VersionCard, VersionRef
 from rerank.model import MODEL_FORMAT
 

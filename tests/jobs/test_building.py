@@ -13,8 +13,8 @@ import pytest
 from rerank.index.records import shipped
 from rerank.index.registry import TABLE_COLUMNS
 from rerank.jobs.evaluating import EvaluationPlan, evaluate_workspace
-from rerank.jobs.serving import open_resolver
 from rerank.jobs.tables import cut, table
+from rerank.lifecycle.opening import open_resolver
 from rerank.workspace import Workspace, packaged_folder
 
 GPUS = [

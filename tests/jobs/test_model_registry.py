@@ -14,7 +14,7 @@ import pytest
 from invented_versions import flip, hollow_version, make_champion
 
 from rerank.index.errors import ArtifactError, InputError, RefusedError, RerankWarning
-from rerank.jobs.models.promoting import before_that, name_version
+from rerank.lifecycle.changing import before_that, name_version
 from rerank.lifecycle.model_registry import (
     AliasChange,
     ModelRegistry,

@@ -14,18 +14,19 @@ import rerank.index.retriever
 from rerank.index.artifacts import write_manifest
 from rerank.index.errors import MismatchError, RefusedError, RerankWarning
 from rerank.index.records import shipped
-from rerank.jobs.models.making import (
+from rerank.lifecycle.changing import (
+    Switch,
     keep_earlier_part,
     keep_part,
+    name_version,
+    promote,
     put_back,
     serving_part,
     take_place,
 )
-from rerank.jobs.models.promoting import Switch, name_version, promote
-from rerank.jobs.serving import open_resolver, open_version
 from rerank.lifecycle.gates import GateVerdict
 from rerank.lifecycle.model_registry import ModelRegistry, verified_manifest
-from rerank.lifecycle.parity import make_reference
+from rerank.lifecycle.opening import make_reference, open_resolver, open_version
 from rerank.lifecycle.versions import SHIPPED_MODEL, VersionCard, VersionRef
 from rerank.model import RerankModel
 from rerank.resolver import Resolver

@@ -10,7 +10,7 @@ import pytest
 from second_model import add_version
 
 from rerank.bootstrap.generator import generate
-from rerank.jobs.models.monitoring import answer_distribution
+from rerank.lifecycle.drift import answer_distribution
 from rerank.lifecycle.model_registry import AliasChange, ModelRegistry
 from rerank.workspace import Workspace, open_retriever
 

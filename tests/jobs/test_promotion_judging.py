@@ -12,16 +12,9 @@ import pytest
 from rerank.index.artifacts import MANIFEST, write_manifest
 from rerank.index.errors import InputError
 from rerank.index.records import Listing, shipped
-from rerank.jobs.models.promoting import (
-    CHAMPION_GATE,
-    FITS,
-    PARITY,
-    judge,
-    latency_figures,
-    verdict_text,
-)
-from rerank.lifecycle.gates import LatencySettings, PromotionSettings
-from rerank.lifecycle.parity import make_reference
+from rerank.jobs.models.promoting import judge, latency_figures, verdict_text
+from rerank.lifecycle.gates import CHAMPION_GATE, FITS, PARITY, LatencySettings, PromotionSettings
+from rerank.lifecycle.opening import make_reference
 from rerank.lifecycle.versions import CARD, SHIPPED_MODEL, VersionCard, VersionRef
 from rerank.settings import settings_of
 from rerank.workspace import Workspace

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from rerank.index.records import Listing
-from rerank.jobs.serving import open_resolver
+from rerank.lifecycle.opening import open_resolver
 from rerank.lifecycle.versions import SHIPPED_MODEL
 from rerank.model import RerankModel
 from rerank.rankers.kinds import RankerKind

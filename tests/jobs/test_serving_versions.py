@@ -13,9 +13,8 @@ from invented_versions import flip, make_champion, working_version
 
 from rerank.index.errors import ArtifactError, MismatchError, RerankWarning
 from rerank.index.records import Listing, shipped
-from rerank.jobs.serving import LiveResolver, open_resolver, open_version
 from rerank.lifecycle.model_registry import ModelRegistry
-from rerank.lifecycle.parity import make_reference
+from rerank.lifecycle.opening import LiveResolver, make_reference, open_resolver, open_version
 from rerank.lifecycle.versions import SHIPPED_MODEL, Pointer, VersionRef, replace_pointer
 from rerank.workspace import Workspace
 
@@ -121,7 +120,7 @@ def test_resolving_with_a_version_that_is_checked_opens_no_store(registry, home,
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     loaded = set(done.stdout.splitlines()[-1].split())
-    assert "rerank.lifecycle.parity" in loaded
+    assert "rerank.lifecycle.opening" in loaded
     assert not loaded & {"duckdb", "torch", "lightgbm", "sklearn", "pandas"}
 
 

@@ -7,11 +7,11 @@ from dataclasses import replace
 import pytest
 
 from rerank.index.records import shipped
-from rerank.jobs.models.making import shipped_card
-from rerank.lifecycle.parity import ReferenceAnswers, check_reference
+from rerank.lifecycle.changing import shipped_card
+from rerank.lifecycle.opening import ReferenceAnswers, check_reference
 from rerank.lifecycle.versions import VersionCard
 
-REMEDY = "write it with `python -m rerank.jobs.models.making`"
+REMEDY = "write it with `python -m rerank.lifecycle.changing`"
 
 
 @pytest.fixture(scope="module")

@@ -107,7 +107,7 @@ def test_a_model_is_measured_as_the_resolver_answers(shipped_parts):
 
 @pytest.fixture(scope="module")
 def shipped_parts(tmp_path_factory: pytest.TempPathFactory):
-    from rerank.jobs.serving import open_resolver
+    from rerank.lifecycle.opening import open_resolver
     from rerank.workspace import Workspace, open_retriever
 
     home = tmp_path_factory.mktemp("empty")

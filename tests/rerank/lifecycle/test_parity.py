@@ -12,7 +12,7 @@ from rerank.features.candidates import CANDIDATE_FEATURES
 from rerank.features.cues import CueReader
 from rerank.features.offers import OFFER_FEATURES
 from rerank.index.errors import ArtifactError, MismatchError
-from rerank.lifecycle.parity import ReferenceAnswers, check_reference, make_reference
+from rerank.lifecycle.opening import ReferenceAnswers, check_reference, make_reference
 from rerank.model import OnnxTrees, RerankModel
 from rerank.ranking import FeatureRanker
 from rerank.resolution import Thresholds

@@ -1,4 +1,8 @@
-"""The card of a model that was just trained: what it learnt from and how well it does."""
+"""Change what serves: register what was trained, promote a version, roll back, name one.
+
+Everything is checked before anything is changed. A version gets its card here: what it learnt from
+and how well it does.
+"""
 
 from __future__ import annotations
 
@@ -14,24 +18,43 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from rerank.evaluation.baselines import route_ranks
+from rerank.evaluation.gold import GoldKind, bootstrap_gold
+from rerank.evaluation.intervals import Resampling
+from rerank.evaluation.metrics import recall
+from rerank.evaluation.outcomes import judge
+from rerank.evaluation.paired import PairedTable, plain
+from rerank.features.cues import CueReader
 from rerank.index.artifacts import Manifest, writing_folder
+from rerank.index.embedder import StaticEmbedder, descriptor
 from rerank.index.errors import (
     DISTRIBUTION,
     ArtifactError,
     InputError,
+    MismatchError,
     RefusedError,
     RerankWarning,
     StoreError,
 )
-from rerank.index.records import N_CANDIDATES, shipped
-from rerank.jobs.models.monitoring import answer_distribution
-from rerank.jobs.serving import check_fit, schema_of_features
+from rerank.index.records import N_CANDIDATES, Listing, Route, shipped
+from rerank.index.retriever import Retriever, index_records, load_retriever
+from rerank.index.vector_index import ExactIndex
+from rerank.lifecycle.drift import answer_distribution
+from rerank.lifecycle.gates import FITS, PARITY, GateVerdict
 from rerank.lifecycle.model_registry import (
     AliasChange,
     ModelRegistry,
+    Transition,
     linked_copy,
     utc_text,
     verified_manifest,
+)
+from rerank.lifecycle.opening import (
+    check_fit,
+    make_reference,
+    open_version,
+    schema_of_features,
+    version_over,
 )
 from rerank.lifecycle.versions import (
     CHALLENGER,
@@ -41,18 +64,17 @@ from rerank.lifecycle.versions import (
     Pointer,
     VersionCard,
     VersionRef,
+    checked_name,
     code_version,
     generator_fingerprint,
     user_name,
 )
 from rerank.model import RerankModel
-from rerank.workspace import Workspace, open_retriever
+from rerank.resolver import Resolver
+from rerank.workspace import Workspace, embedder_of_index, open_retriever
 
 if TYPE_CHECKING:
     from rerank.annotation.labelling import AnnotatedListings
-    from rerank.index.records import Listing, Route
-    from rerank.index.retriever import Retriever
-    from rerank.resolver import Resolver
 
 
 _LISTINGS, _LISTINGS_OF_A_CROSS_ENCODER = 1000, 100
@@ -87,11 +109,6 @@ def trained_card(
     :param parent: what served when it was trained.
     :raises ArtifactError: if the model cannot be loaded.
     """
-    from rerank.features.cues import CueReader
-    from rerank.lifecycle.parity import make_reference
-    from rerank.model import RerankModel
-    from rerank.resolver import Resolver
-
     progress("describing the version", 0.0)
     manifest = verified_manifest(draft, kind)
     model = RerankModel.load(draft)
@@ -125,10 +142,6 @@ def trained_card(
 def _measured(resolver: Resolver, kind: str) -> tuple[dict[str, Any], Sequence[Listing]]:
     """Return figures with 95 % intervals on generated listings of unseen models, and those."""
     from rerank.bootstrap.generator import generate
-    from rerank.evaluation.gold import bootstrap_gold
-    from rerank.evaluation.intervals import Resampling
-    from rerank.evaluation.outcomes import judge
-    from rerank.evaluation.paired import PairedTable, plain
 
     n = _LISTINGS_OF_A_CROSS_ENCODER if kind == "cross-encoder" else _LISTINGS
     records = resolver.table.records
@@ -211,9 +224,6 @@ def shipped_card() -> VersionCard:
         card = trained_card(folder, SHIPPED_MODEL.kind, learnt, parent=None)
     return replace(card, created_by=_MAKER, code_version=version(DISTRIBUTION))
 
-
-if __name__ == "__main__":
-    shipped_card().write(shipped("model"))
 
 PARTS = ("index", "embedder")
 _DATA = ("registry_fingerprint", "embedder_fingerprint", "gpus", "models", "seed")
@@ -376,8 +386,6 @@ def part_figures(workspace: Workspace, kind: str, folder: Path) -> dict[str, Any
 
     :param kind: ``index`` or ``embedder``.
     """
-    from rerank.index.records import Route
-
     with suppress(ArtifactError, InputError):
         if kind == "index":
             return _recall(_of_index(workspace, folder), Route.FUSED)
@@ -386,16 +394,11 @@ def part_figures(workspace: Workspace, kind: str, folder: Path) -> dict[str, Any
 
 
 def _of_index(workspace: Workspace, folder: Path) -> Retriever:
-    from rerank.index.retriever import load_retriever
-    from rerank.workspace import embedder_of_index
 
     return load_retriever(folder, embedder_of_index(workspace, folder))[0]
 
 
 def _of_embedder(workspace: Workspace, folder: Path) -> Retriever:
-    from rerank.index.embedder import StaticEmbedder, descriptor
-    from rerank.index.retriever import Retriever, index_records
-    from rerank.index.vector_index import ExactIndex
 
     embedder = StaticEmbedder.load(folder)
     records = index_records(workspace.active_index())
@@ -410,11 +413,6 @@ def _recall(retriever: Retriever, route: Route) -> dict[str, Any]:
 
     :raises InputError: if its registry has no models for tests.
     """
-    from rerank.evaluation.baselines import route_ranks
-    from rerank.evaluation.gold import GoldKind, bootstrap_gold
-    from rerank.evaluation.intervals import Resampling
-    from rerank.evaluation.metrics import recall
-
     gold = bootstrap_gold(retriever.records, _PART_LISTINGS, _SEED)
     matches = [item for item in gold if item.kind is GoldKind.MATCH]
     ranks = np.array(route_ranks(retriever, matches, route), np.float64)
@@ -431,3 +429,186 @@ def _recall(retriever: Retriever, route: Route) -> dict[str, Any]:
         "route": route.value,
     }
     return {"measured_on": measured_on, "figures": figures}
+
+
+_SHOWN = 3  # of the gates that failed, in the error; all of them stand above it
+
+
+@dataclass(frozen=True, slots=True)
+class Switch:
+    """A change of what serves that is to be made.
+
+    :param pointer: what it was decided on; another change since then refuses it.
+    """
+
+    to: VersionRef
+    pointer: Pointer
+    why: str = ""
+    force: bool = False
+
+    @property
+    def alias(self) -> str:
+        """What is changed: the champion, or the index or embedder under it."""
+        return self.to.kind if self.to.kind in PARTS else CHAMPION
+
+
+def promote(registry: ModelRegistry, switch: Switch, verdict: GateVerdict) -> Pointer:
+    """Let a version serve.
+
+    :param verdict: what the gates say; of an index or an embedder, and of a version that was not
+        judged, there are none, and it is opened here.
+    :raises RefusedError: if it serves already, a gate failed and is not overruled, or another
+        change came in between.
+    :raises ArtifactError: if it is damaged or does not fit what else serves.
+    """
+    if switch.force and not switch.why.strip():
+        raise InputError("a promotion against the gates needs a reason: give it with --why")
+    if _serves(registry, switch):
+        raise RefusedError(f"{switch.to} serves already; nothing was changed")
+    failed = verdict.failed
+    if failed and not switch.force:
+        more = "" if len(failed) <= _SHOWN else f" and {len(failed) - _SHOWN} more"
+        raise RefusedError(
+            f"{switch.to} stays out: {len(failed)} of {len(verdict.gates)} gates failed "
+            f"({', '.join(failed[:_SHOWN])}{more}); nothing was changed; overrule them with "
+            "--force --why"
+        )
+    return _made(registry, "promote", switch, verdict, previous=...)
+
+
+def rollback(registry: ModelRegistry, switch: Switch) -> Pointer:
+    """Let an earlier version serve again; no gates are judged.
+
+    :raises RefusedError: if it serves already, or another change came in between.
+    :raises ArtifactError: if it is damaged or does not fit what else serves.
+    """
+    if _serves(registry, switch):
+        raise RefusedError(f"{switch.to} serves already; nothing was changed")
+    previous = before_that(registry.history(), switch.alias, switch.to)
+    if previous is None and switch.to != SHIPPED_MODEL:
+        previous = SHIPPED_MODEL
+    return _made(registry, "rollback", switch, GateVerdict(()), previous=previous)
+
+
+def version_before(registry: ModelRegistry, pointer: Pointer, kind: str | None) -> VersionRef:
+    """Return what a rollback without a version goes back to.
+
+    :param kind: ``index`` or ``embedder``; None for the champion.
+    :raises InputError: if nothing served before.
+    """
+    if kind is None:
+        found = pointer.previous
+    else:
+        found = before_that(registry.history(), kind, _serving(registry, pointer, kind))
+    if found is None:
+        raise InputError(
+            f"{kind or CHAMPION}: no version served before this one; name one with --to, such as "
+            "`--to shipped`"
+        )
+    return found
+
+
+def _serving(registry: ModelRegistry, pointer: Pointer, kind: str) -> VersionRef:
+    """Return what serves as index or embedder; of a damaged one, what the pointer says it was."""
+    try:
+        return serving_part(registry.workspace, kind)
+    except ArtifactError:
+        return pointer.named(kind) or VersionRef(kind, SHIPPED)
+
+
+def before_that(changes: Sequence[Transition], alias: str, ref: VersionRef) -> VersionRef | None:
+    """Return what an alias named before it named a version, rollbacks left out; None if unknown."""
+    made = [
+        each
+        for each in changes
+        if each.alias == alias and each.to == ref and each.action != "rollback"
+    ]
+    if made and made[-1].before is None and alias in PARTS:
+        return VersionRef(alias, SHIPPED)
+    return made[-1].before if made else None
+
+
+def name_version(
+    registry: ModelRegistry, alias: str, to: VersionRef | None, *, why: str = ""
+) -> Pointer:
+    """Let an alias name a version, or nothing.
+
+    :raises InputError: if the alias says what serves, or there is nothing to take away.
+    """
+    pointer = registry.pointer()
+    checked_name(alias, "alias")
+    if alias in (CHAMPION, SHIPPED, *PARTS):
+        raise InputError(
+            f"alias {alias}: it says what serves; change that with `rerank models promote`"
+        )
+    if to is None and alias not in pointer.aliases:
+        raise InputError(f"alias {alias}: expected one that is there, found none of this name")
+    if any(ref.version == alias for ref in registry.versions()):
+        raise InputError(f"alias {alias}: a version has this name; choose another")
+    action = "alias" if to is not None else "unalias"
+    change = AliasChange(action=action, alias=alias, to=to, why=why)
+    return registry.change(change, expected_generation=pointer.generation)
+
+
+def _serves(registry: ModelRegistry, switch: Switch) -> bool:
+    if switch.alias == CHAMPION:
+        return registry.is_champion(switch.to)
+    if switch.pointer.named(switch.alias) not in (switch.to, None):
+        return False  # a change that was killed after it had put the part in its place
+    try:
+        return switch.to == serving_part(registry.workspace, switch.alias)
+    except ArtifactError:  # what lies there is damaged: a reason to put another there
+        return False
+
+
+def _made(
+    registry: ModelRegistry, action: str, switch: Switch, verdict: GateVerdict, *, previous: Any
+) -> Pointer:
+    workspace, to = registry.workspace, switch.to
+    change = AliasChange(
+        action=action,
+        alias=switch.alias,
+        to=to,
+        why=switch.why,
+        gates=[gate.as_dict() for gate in verdict.gates],
+        metrics=verdict.metrics,
+        forced=switch.force and bool(verdict.failed),
+        previous=previous if switch.alias == CHAMPION else ...,
+    )
+    generation = switch.pointer.generation
+    if switch.alias == CHAMPION:
+        if not verdict.gates or {FITS, PARITY} & {*verdict.failed}:
+            open_version(workspace, to)  # no force lets something serve that would not open
+        return registry.change(change, expected_generation=generation)
+    if not switch.force:
+        _check_part(workspace, to, switch.pointer.champion)
+    keep_earlier_part(registry, to.kind)
+    return registry.change(
+        change, expected_generation=generation, prepare=lambda: put_back(workspace, to)
+    )
+
+
+def _check_part(workspace: Workspace, to: VersionRef, champion: VersionRef) -> None:
+    """Check that the champion can serve on an index, or that the index fits an embedder.
+
+    :raises ArtifactError: if the version is damaged.
+    :raises MismatchError: if they do not belong together.
+    """
+    folder = workspace.version_folder(to)
+    manifest = verified_manifest(folder, to.kind)
+    if to.kind == "index":
+        retriever, index = load_retriever(folder, embedder_of_index(workspace, folder))
+        version_over(workspace, champion, retriever, index)
+        return
+    index = verified_manifest(workspace.active_index(), "index")
+    if not index.parameters["embedder"].partition(":")[2]:  # it takes the workspace's own
+        wanted = index.parameters["embedder_fingerprint"]
+        if manifest.fingerprint != wanted:
+            raise MismatchError(
+                f"{folder}: the index was built with embedder {wanted}; promote that one, or use "
+                "--force --why and build the index and train the ranker anew"
+            )
+
+
+if __name__ == "__main__":
+    shipped_card().write(shipped("model"))

@@ -1,0 +1,533 @@
+"""Put together what answers: the index of a workspace, and the ranker that was asked for.
+
+A version answers where it serves as it did where it was made. A hundred generated listings with the
+answers it gave then are kept in its card, and asked again when it is loaded, verified or promoted:
+another library, another processor or a damaged file shows there.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+import warnings
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from rerank.features.candidates import CANDIDATE_FEATURES
+from rerank.features.cues import CueReader
+from rerank.features.offers import OFFER_FEATURES
+from rerank.index.artifacts import Manifest
+from rerank.index.errors import (
+    ArtifactError,
+    MismatchError,
+    RerankError,
+    RerankWarning,
+    os_error_text,
+)
+from rerank.index.records import N_CANDIDATES, GpuRecord, Listing, shipped
+from rerank.lifecycle.model_registry import remedy_of
+from rerank.lifecycle.versions import SHIPPED, VersionCard, VersionRef, feature_schema
+from rerank.model import RerankModel
+from rerank.rankers.kinds import RankerKind
+from rerank.resolution import Resolution
+from rerank.resolver import Resolver
+from rerank.workspace import DEFAULT_HOME, Workspace, open_retriever
+
+if TYPE_CHECKING:
+    from rerank.index.retriever import Retriever
+
+
+_CLOSE_SCORES = 1.0  # LambdaRank's: below it a rival is first in one of five generated listings
+
+
+def open_resolver(
+    home: Path | str | None = None,
+    *,
+    ranker: RankerKind | None = None,
+    cascade: bool = False,
+) -> Resolver:
+    """Return the resolver of a workspace: what a pipeline imports.
+
+    It stays as it is when another version is promoted; `LiveResolver` follows.
+
+    :param home: the workspace; by default ``RERANK_HOME``, else ``.rerank``.
+    :param ranker: what orders the candidates; None for the champion, whatever it is.
+    :param cascade: let the workspace's cross-encoder rescore the first few of uncertain listings.
+    :raises TypeError: if the workspace is no path.
+    :raises ArtifactError: if the index or a model is damaged, or was never trained.
+    :raises MismatchError: if index and model do not belong together.
+    """
+    workspace = _workspace(home)
+    retriever, index = open_retriever(workspace)
+    return resolver_over(workspace, retriever, index, ranker=ranker, cascade=cascade)
+
+
+def _workspace(home: Path | str | None) -> Workspace:
+    if home is not None and not isinstance(home, str | os.PathLike):
+        raise TypeError(
+            f"expected a workspace: pass its folder (str or Path), got {type(home).__name__}"
+        )
+    return Workspace(Path(home or os.environ.get("RERANK_HOME") or DEFAULT_HOME))
+
+
+def resolver_over(
+    workspace: Workspace,
+    retriever: Retriever,
+    index: Manifest,
+    *,
+    ranker: RankerKind | None = None,
+    cascade: bool = False,
+) -> Resolver:
+    """Put a workspace's model on a retriever that was loaded from its index.
+
+    A champion that is damaged, or does not answer as its card says, is not put there: the version
+    before it is, with a `RerankWarning`.
+
+    :raises ArtifactError: if neither can serve; it tells of the champion.
+    """
+    champion, *others = workspace.serving_versions(ranker)
+    try:
+        return version_over(workspace, champion, retriever, index, cascade=cascade)
+    except ArtifactError as exc:
+        for other in others:
+            with suppress(ArtifactError):
+                resolver = version_over(workspace, other, retriever, index, cascade=cascade)
+                warnings.warn(
+                    f"{exc}; until then {other}, which was champion before, serves in its place",
+                    RerankWarning,
+                    stacklevel=3,
+                )
+                return resolver
+        raise
+
+
+def with_cascade(model: RerankModel, folder: Path, cues: CueReader) -> RerankModel:
+    """Return the model with a cross-encoder behind its ranker, where the decision is uncertain.
+
+    :param folder: the cross-encoder's.
+    :raises ArtifactError: if it is missing or damaged.
+    """
+    from rerank.cross_encoder.cascade import Cascade, CloseScores, HeldForReview
+    from rerank.cross_encoder.ranker import CrossEncoderRanker, CrossEncoderScorer
+
+    scorer = CrossEncoderScorer.load(folder)
+    uncertain = (CloseScores(_CLOSE_SCORES), HeldForReview(model, cues))
+    ranker = Cascade(model.ranker, CrossEncoderRanker(scorer), *uncertain)
+    return replace(model, ranker=ranker, version=f"{model.version}+{scorer.version}")
+
+
+def open_version(workspace: Workspace, ref: VersionRef, *, cascade: bool = False) -> Resolver:
+    """Return the resolver of a version on the index that serves.
+
+    :raises ArtifactError: if the version or the index is missing or damaged.
+    :raises MismatchError: if they do not belong together, or it answers otherwise than it should.
+    """
+    return version_over(workspace, ref, *open_retriever(workspace), cascade=cascade)
+
+
+def version_over(
+    workspace: Workspace,
+    ref: VersionRef,
+    retriever: Retriever,
+    index: Manifest,
+    *,
+    thorough: bool = False,
+    cascade: bool = False,
+    ask: bool = True,
+) -> Resolver:
+    """Put a version on a retriever that was loaded from an index.
+
+    What its card says must hold here: its name, its features, and its answers to the listings of
+    its reference.
+
+    :param ask: False leaves these answers to the caller, who is going to judge them.
+    :param thorough: ask a cross-encoder all of these listings, not just a few.
+    :param cascade: put the workspace's cross-encoder behind its ranker.
+    :raises ArtifactError: if the version is missing, damaged or cannot be read.
+    :raises MismatchError: if it does not fit the index, its card or this release.
+    """
+    folder = workspace.version_folder(ref)
+    if not folder.is_dir():
+        raise ArtifactError(
+            f"{workspace.pointer_path}: points at {folder}, which does not exist; run "
+            f"`{remedy_of(ref.kind)}`, or `rerank models rollback`"
+        )
+    try:
+        model = RerankModel.load(folder, remedy=remedy_of(ref.kind))
+        check_fit(model, folder, index, workspace.active_index())
+        card = VersionCard.read(folder)
+        cues = CueReader.load(shipped("cues.yaml"))
+    except OSError as exc:
+        raise ArtifactError(os_error_text(exc)) from exc
+
+    def over(model: RerankModel) -> Resolver:
+        own = Workspace(workspace.home.absolute())
+        reopen = partial(open_version, own, ref, cascade=cascade)
+        return Resolver(retriever, model, cues, index_version=index.fingerprint, reopen=reopen)
+
+    resolver = over(model)
+    if card is not None:
+        check_card(card, ref, folder, resolver)
+        if ask and card.reference is not None:
+            _check_answers(card, folder, resolver, thorough)
+    if not cascade:
+        return resolver
+    return over(with_cascade(model, workspace.cross_encoder_folder, cues))
+
+
+def check_fit(model: RerankModel, folder: Path, index: Manifest, index_folder: Path) -> None:
+    """Check that a model was trained over the embedder of an index.
+
+    The registry may differ: the model reads features, which a registry that grew has as well.
+
+    :raises MismatchError: if the embedders differ.
+    """
+    trained = model.parameters.get("index", {})
+    expected, found = trained.get("embedder_fingerprint"), index.parameters["embedder_fingerprint"]
+    if expected != found:
+        raise MismatchError(
+            f"{folder}: trained with embedder {trained.get('embedder')} ({expected}), but index "
+            f"{index_folder} was built with {index.parameters['embedder']} ({found}); train on "
+            "this index with `rerank train-ltr`, or rebuild it with `rerank build-index`"
+        )
+
+
+def check_card(card: VersionCard, ref: VersionRef, folder: Path, resolver: Resolver) -> None:
+    """Check a version against its card, but for its answers.
+
+    :raises MismatchError: if it is another version's, or features differ.
+    """
+    model = resolver.model
+    if card.version != model.version or ref.version not in (SHIPPED, card.version):
+        raise MismatchError(
+            f"{folder}: expected version {ref.version}, found a model {model.version} with the "
+            f"card of {card.version}; restore the folder, or train again"
+        )
+    own = schema_of_features()
+    if card.feature_schema and card.feature_schema != own:
+        raise MismatchError(
+            f"{folder}: made for features {card.feature_schema.get('sha256', '')!s:.12} "
+            f"({card.feature_schema.get('missing')!r} where one is missing), this release computes "
+            f"{own['sha256']:.12} ({own['missing']!r}); train again"
+        )
+
+
+def _check_answers(card: VersionCard, folder: Path, resolver: Resolver, thorough: bool) -> None:
+    slow = card.kind == "cross-encoder" and not thorough
+    limit = CHECKED_OF_A_CROSS_ENCODER if slow else None
+    try:
+        check_reference(resolver, ReferenceAnswers.from_dict(card.reference or {}), limit=limit)
+    except MismatchError as exc:
+        raise MismatchError(f"{folder}: {exc}") from exc
+
+
+def schema_of_features() -> dict[str, object]:
+    """Return the features that this release computes, as cards keep them."""
+    return feature_schema({"candidate": CANDIDATE_FEATURES, "offer": OFFER_FEATURES})
+
+
+logger = logging.getLogger(__name__)
+
+_RETRY_S = 60.0
+
+
+class LiveResolver:
+    """Resolves with whatever is champion of a workspace when it is called. Safe for threads.
+
+    Each call compares the pointer and the index with what was loaded. If they changed, the thread
+    that sees it first loads what is new, while the others go on with the old; it takes over when
+    it is loaded, fits and answers as its card says. If it does not, the old one stays, which is
+    reported once, and it is tried again from time to time.
+    """
+
+    def __init__(
+        self,
+        home: Path | str | None = None,
+        *,
+        on_fault: Callable[[str], None] | None = None,
+        retry_s: float = _RETRY_S,
+    ) -> None:
+        """Load what serves now.
+
+        :param home: the workspace; by default ``RERANK_HOME``, else ``.rerank``.
+        :param on_fault: is told, once, why something new cannot serve; by default the log is.
+        :param retry_s: after how many seconds that is tried again if nothing has changed.
+        :raises ArtifactError: if nothing of the workspace can serve.
+        """
+        self._workspace = _workspace(home)
+        self._on_fault = on_fault or logger.warning
+        self._retry_s = retry_s
+        self._loading = threading.Lock()
+        self._fault: str | None = None
+        self._retry_at = 0.0
+        self._indexed: tuple[tuple[object, ...], Retriever, Manifest] | None = None
+        self._seen = self._workspace.identity()
+        self._resolver = open_resolver(self._workspace.home)
+
+    @property
+    def fault(self) -> str | None:
+        """Why what should serve now does not; None if it does."""
+        return self._fault
+
+    @property
+    def current(self) -> Resolver:
+        """The resolver of what serves now. Hold it for calls that must be of one version."""
+        if self._is_outdated() and self._loading.acquire(blocking=False):
+            try:
+                if self._is_outdated():  # else another thread has seen to it in between
+                    self._follow()
+            finally:
+                self._loading.release()
+        return self._resolver
+
+    def resolve(self, listing: Listing | str, *, top_k: int = N_CANDIDATES) -> Resolution:
+        """Resolve one listing, or a title alone."""
+        return self.current.resolve(listing, top_k=top_k)
+
+    def resolve_many(
+        self, listings: Iterable[Listing | str], *, top_k: int = N_CANDIDATES
+    ) -> list[Resolution]:
+        """Resolve listings or titles, all by one version; answers come in their order.
+
+        :raises InputError: if ``top_k`` is below 1.
+        """
+        return self.current.resolve_many(listings, top_k=top_k)
+
+    def _is_outdated(self) -> bool:
+        if self._fault is not None and time.monotonic() >= self._retry_at:
+            return True
+        try:
+            return self._workspace.identity() != self._seen
+        except OSError:  # the disk is away for the moment: what is loaded needs it not
+            return False
+
+    def _follow(self) -> None:
+        try:
+            self._seen = self._workspace.identity()
+            self._resolver = self._loaded()
+            self._fault = None
+        except (RerankError, OSError) as exc:
+            self._report(os_error_text(exc) if isinstance(exc, OSError) else str(exc))
+
+    def _loaded(self) -> Resolver:
+        """Load the champion; the index only if that changed."""
+        (champion, *_) = self._workspace.serving_versions()
+        identity = self._workspace.index_identity()
+        if self._indexed is None or self._indexed[0] != identity:
+            self._indexed = (identity, *open_retriever(self._workspace))
+        return version_over(self._workspace, champion, *self._indexed[1:])
+
+    def _report(self, fault: str) -> None:
+        self._retry_at = time.monotonic() + self._retry_s
+        if fault != self._fault:
+            self._fault = fault
+            self._on_fault(f"{fault}; model {self._resolver.model.version} goes on serving")
+
+
+REFERENCE_LISTINGS = 100
+NIL_SHARE = 0.35
+# Trees agree to the last digit; networks differ by some 1e-5 between processors.
+PROBABILITY_TOLERANCE = 1e-4
+SCORE_TOLERANCE = 1e-3
+CHECKED_OF_A_CROSS_ENCODER = 2  # when it is loaded or judged: each takes it some 0.1 s
+_SHOWN = 3
+
+
+@dataclass(frozen=True, slots=True)
+class ReferenceAnswer:
+    """A listing and what was answered.
+
+    :param gpu_id: of the first candidate, whatever the decision; None without candidates.
+    :param score: the ranker's, of that candidate; 0 without candidates.
+    :param match_probability: 0 to 1.
+    """
+
+    title: str
+    vendor: str
+    description: str
+    gpu_id: str | None
+    score: float
+    match_probability: float
+    decision: str
+
+    @property
+    def listing(self) -> Listing:
+        """The listing alone."""
+        return Listing("", self.title, self.vendor, self.description)
+
+
+@dataclass(frozen=True, slots=True)
+class ReferenceAnswers:
+    """Listings with their answers, and what they were answered with.
+
+    :param seed: of the generator.
+    :param features: names of all features the model reads, in their order.
+    """
+
+    seed: int
+    index_version: str
+    features: tuple[str, ...]
+    answers: tuple[ReferenceAnswer, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain values for JSON."""
+        return {
+            "seed": self.seed,
+            "index_version": self.index_version,
+            "features": list(self.features),
+            "answers": [asdict(each) for each in self.answers],
+        }
+
+    @classmethod
+    def from_dict(cls, content: dict[str, Any]) -> ReferenceAnswers:
+        """Return what `as_dict` gave.
+
+        :raises ArtifactError: if it is something else.
+        """
+        try:
+            answers = tuple(ReferenceAnswer(**each) for each in content["answers"])
+            return cls(
+                content["seed"], content["index_version"], tuple(content["features"]), answers
+            )
+        except (KeyError, TypeError) as exc:
+            raise ArtifactError(
+                "reference answers: expected seed, index_version, features and answers, found "
+                f"something else ({type(exc).__name__}: {exc}); train the model again"
+            ) from exc
+
+
+def make_reference(
+    resolver: Resolver,
+    records: Sequence[GpuRecord],
+    seed: int,
+    n: int = REFERENCE_LISTINGS,
+) -> ReferenceAnswers:
+    """Generate listings from a registry, 35 % of them no match, and keep what is answered."""
+    from rerank.bootstrap.generator import generate
+
+    listings = [item.listing for item in generate(records, n, seed=seed, nil_share=NIL_SHARE)]
+    answers = tuple(
+        _kept(listing, answer)
+        for listing, answer in zip(listings, resolver.resolve_many(listings), strict=True)
+    )
+    return ReferenceAnswers(seed, resolver.index_version, _own_features(), answers)
+
+
+class ReferenceCheck(NamedTuple):
+    """What came of asking a reference.
+
+    :param asked: listings; 0 over another index, where answers cannot be compared.
+    :param differing: of these, answered otherwise.
+    :param words: what was checked, or the first three differences and what to do.
+    """
+
+    asked: int
+    differing: int
+    words: str
+
+
+def check_reference(
+    resolver: Resolver, reference: ReferenceAnswers, limit: int | None = None
+) -> str:
+    """Ask a reference as `ask_reference` does; return in words what was checked.
+
+    :raises MismatchError: if features or answers differ; names the first three.
+    """
+    found = ask_reference(resolver, reference, limit)
+    if found.differing:
+        raise MismatchError(found.words)
+    return found.words
+
+
+def ask_reference(
+    resolver: Resolver, reference: ReferenceAnswers, limit: int | None = None
+) -> ReferenceCheck:
+    """Ask a model what it was asked when it was made.
+
+    The first candidate must be the same, or as good to within 0.001 of its score; its score within
+    0.001, the probability within 0.0001; the decision the same, unless the probability lies that
+    close to a threshold. Over another index candidates differ: then only features are compared.
+
+    :param limit: how many listings to ask, the first ones; None for all.
+    :raises MismatchError: if features differ.
+    """
+    _check_features(reference.features)
+    if reference.index_version != resolver.index_version:
+        words = (
+            f"made over index {reference.index_version}, this is {resolver.index_version}: only "
+            "the features' names were compared"
+        )
+        return ReferenceCheck(0, 0, words)
+    asked = reference.answers[:limit]
+    answers = resolver.resolve_many([kept.listing for kept in asked])
+    thresholds = (resolver.model.thresholds.match, resolver.model.thresholds.review)
+    found = [
+        f"{kept.title!r}: {difference}"
+        for kept, answer in zip(asked, answers, strict=True)
+        if (difference := _difference(kept, answer, thresholds))
+    ]
+    words = f"{len(asked)} reference listings are answered as when the model was made"
+    if found:
+        shown = "; ".join(found[:_SHOWN])
+        words = (
+            f"{len(found)} of {len(asked)} reference listings are answered otherwise than when the "
+            f"model was made: {shown}; restore the model, or compare the installed libraries with "
+            "those of its manifest"
+        )
+    return ReferenceCheck(len(asked), len(found), words)
+
+
+def _own_features() -> tuple[str, ...]:
+    return (*CANDIDATE_FEATURES, *OFFER_FEATURES)
+
+
+def _check_features(stored: Sequence[str]) -> None:
+    own = _own_features()
+    if tuple(stored) == own:
+        return
+    same = zip(stored, own, strict=False)
+    at = next((at for at, (a, b) in enumerate(same) if a != b), min(len(stored), len(own)))
+    wanted, found = (names[at] if at < len(names) else "nothing" for names in (stored, own))
+    raise MismatchError(
+        f"feature {at} was {wanted!r} when the model was made, this release computes {found!r}; "
+        "train the model again, or install the release it was made with"
+    )
+
+
+def _kept(listing: Listing, answer: Resolution) -> ReferenceAnswer:
+    best = answer.candidates[0] if answer.candidates else None
+    return ReferenceAnswer(
+        listing.title,
+        listing.vendor,
+        listing.description,
+        best.gpu_id if best else None,
+        best.score if best else 0.0,
+        answer.match_probability,
+        answer.decision,
+    )
+
+
+def _difference(kept: ReferenceAnswer, answer: Resolution, thresholds: tuple[float, float]) -> str:
+    """Return how an answer differs from the one that was kept; empty if it does not."""
+    now = _kept(kept.listing, answer)
+    as_good = {
+        each.gpu_id for each in answer.candidates if each.score >= now.score - SCORE_TOLERANCE
+    }
+    if kept.gpu_id != now.gpu_id and kept.gpu_id not in as_good:
+        return f"was {kept.gpu_id}, is {now.gpu_id}"
+    if abs(kept.score - now.score) > SCORE_TOLERANCE:
+        return f"score was {kept.score:.4f}, is {now.score:.4f}"
+    if abs(kept.match_probability - now.match_probability) > PROBABILITY_TOLERANCE:
+        return f"probability was {kept.match_probability:.4f}, is {now.match_probability:.4f}"
+    on_threshold = any(
+        abs(kept.match_probability - at) <= PROBABILITY_TOLERANCE for at in thresholds
+    )
+    if kept.decision != now.decision and not on_threshold:
+        return f"was {kept.decision}, is {now.decision}"
+    return ""
