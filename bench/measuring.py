@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 import multiprocessing
 import os
 import subprocess
@@ -26,7 +27,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from rerank.bootstrap.generator import generate
-from rerank.evaluation.baselines import RepeatedFigure, quotient
+from rerank.evaluation.baselines import RepeatedFigure
 from rerank.index.errors import InputError, RerankError
 from rerank.index.records import N_CANDIDATES, GpuRecord, Listing
 
@@ -199,6 +200,34 @@ def comparisons_of(parts: Mapping[str, Mapping[str, Any]]) -> list[BarCheck]:
         *_memory(parts.get("memory")),
     ]
     return sorted(found, key=lambda each: each.wanted is None)
+
+
+def quotient(ours: RepeatedFigure, theirs: RepeatedFigure) -> RepeatedFigure:
+    """Return how many times theirs ours is.
+
+    The range goes from our least over their greatest to our greatest over their least: whichever
+    of the measurements are paired, their quotient lies in it.
+    """
+    return RepeatedFigure(
+        ours.median / theirs.median, ours.low / theirs.high, ours.high / theirs.low
+    )
+
+
+def growth_exponent(sizes: Sequence[float], values: Sequence[float]) -> float | None:
+    """Return b of values ~ sizes ** b, by least squares over logarithms.
+
+    1 is linear, 0 is flat. None with fewer than two sizes.
+
+    :raises InputError: if the lengths differ or something is not above 0.
+    """
+    if len(sizes) != len(values) or min((*sizes, *values), default=1) <= 0:
+        raise InputError("expected as many values as sizes, all above 0")
+    if len(set(sizes)) < 2:
+        return None
+    x, y = [math.log(size) for size in sizes], [math.log(value) for value in values]
+    mean_x, mean_y = sum(x) / len(x), sum(y) / len(y)
+    above = sum((a - mean_x) * (b - mean_y) for a, b in zip(x, y, strict=True))
+    return above / sum((a - mean_x) ** 2 for a in x)
 
 
 Rates = Mapping[tuple[str, int, str], RepeatedFigure]

@@ -23,6 +23,7 @@ from bench.measuring import (
     Scale,
     ScoreRun,
     first_listings,
+    growth_exponent,
     in_child,
     measure_stages,
     registry_of,
@@ -33,7 +34,7 @@ from bench.measuring import (
     write_endless,
     write_repeating,
 )
-from rerank.evaluation.baselines import RepeatedFigure, growth_exponent, rate_of
+from rerank.evaluation.baselines import RepeatedFigure, rate_of
 from rerank.index.errors import InputError, MissingExtraError, RerankError
 from rerank.index.records import N_CANDIDATES
 from rerank.jobs.files.listings import open_listings

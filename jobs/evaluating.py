@@ -28,7 +28,7 @@ from rerank.evaluation.evaluate import DEFAULT_SEED, Instruments, evaluate, exam
 from rerank.evaluation.failures import failures
 from rerank.evaluation.gold import GoldKind, GoldListing, bootstrap_gold, covered, read_gold
 from rerank.evaluation.intervals import DEFAULT_SAMPLES, Resampling
-from rerank.evaluation.paired import Competitor, compare_on, drawn
+from rerank.evaluation.paired import Competitor, compare_on, drawn, within
 from rerank.evaluation.runs import EvaluationRun, record_ablation
 from rerank.evaluation.shortlists import prepare_gold
 from rerank.features.cues import CueReader
@@ -58,6 +58,7 @@ if TYPE_CHECKING:
 
 
 _ALL_FAILURES = 10_000
+BOOTSTRAP_LISTINGS = 2000
 
 Progress = Callable[[str, float], None]
 
@@ -77,7 +78,7 @@ class EvaluationPlan:
 
     gold_files: Sequence[Path] = ()
     annotations: bool = False
-    bootstrap: int = 2000
+    bootstrap: int = BOOTSTRAP_LISTINGS
     baselines: bool = True
     coverage: float = DEFAULT_COVERAGE
     seed: int = DEFAULT_SEED
@@ -114,8 +115,10 @@ def evaluate_workspace(
         samples=plan.samples,
         progress=progress,
     )
-    report["ablation"] = _ablation(workspace, report["model_version"])
-    report["rankers"] = _rankers(workspace)
+    ablation = _last(workspace.ablation_path) or {}
+    of_this_model = ablation.get("model_version") == report["model_version"]
+    report["ablation"] = ablation if of_this_model else None
+    report["rankers"] = _last(workspace.rankers_path)
     write_reports(workspace, report)
     return report
 
@@ -175,25 +178,12 @@ def _instruments(plan: EvaluationPlan, retriever: Retriever, resolver: Resolver)
     )
 
 
-def _ablation(workspace: Workspace, model_version: str) -> dict[str, Any] | None:
-    """Return the last ablation, if it was made with the model that was evaluated."""
-    path = workspace.ablation_path
-    if not path.exists():
-        return None
-    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return found if found.get("model_version") == model_version else None
-
-
-def _rankers(workspace: Workspace) -> dict[str, Any] | None:
-    """Return the last comparison of rankers, whose versions it names; None without one."""
-    path = workspace.rankers_path
-    if not path.exists():
-        return None
-    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+def _last(path: Path) -> dict[str, Any] | None:
+    """Return the last report of another command; None without one."""
+    found: dict[str, Any] | None = json.loads(path.read_text("utf-8")) if path.exists() else None
     return found
 
 
-BOOTSTRAP_LISTINGS = 2000
 SIGNIFICANT = 0.05
 _STORE_PATIENCE_S = 60.0  # after minutes of training a busy store must not cost the figures
 _SHOWN = (("MRR", "mrr"), ("nDCG@10", "ndcg_at_10"))
@@ -540,8 +530,8 @@ def _measure(
     plan: RankerComparisonPlan,
     progress: Progress,
 ) -> dict[str, Any]:
-    within = partial(_within, progress, name)
-    prepared = prepare_gold(bench.preparer, gold, progress=partial(within, "features"))
+    shown = within(progress, name)
+    prepared = prepare_gold(bench.preparer, gold, progress=partial(shown, "features"))
     resampling = Resampling.draw(
         (item.group for item in gold), seed=plan.seed, samples=plan.samples
     )
@@ -550,7 +540,7 @@ def _measure(
         [each.competitor for each in entrants],
         baseline=BASELINE,
         resampling=resampling,
-        progress=within,
+        progress=shown,
     )
     return {"n": len(gold), "matches": int(prepared.is_match.sum()), "rankers": rankers}
 
@@ -571,16 +561,24 @@ def _described(
 def _rates(
     entrant: Entrant, bench: _Bench, pool: Sequence[GoldListing], progress: Progress
 ) -> dict[str, Any]:
-    """Return how fast it ranks and decides, and resolves; null for what orders only."""
+    """Return how fast it ranks and decides, and resolves; null for what orders only.
+
+    Ranking is measured on candidates whose features are computed already, resolving from title to
+    answer.
+    """
     competitor, model = entrant.competitor, entrant.competitor.model
     if model is None:
         return {"ranking": None, "resolving": None}
     progress(f"speed: {entrant.name}", 0.0)
     resolver = Resolver(bench.retriever, model, bench.cues, index_version=bench.index.fingerprint)
-    return {
-        "ranking": ranking_rate(competitor, bench.preparer, pool),
-        "resolving": resolving_rate(resolver, pool),
-    }
+
+    def ranking(some: Sequence[GoldListing]) -> Work:
+        return partial(competitor.judged, bench.preparer.prepare(some), bench.preparer.table)
+
+    def resolving(some: Sequence[GoldListing]) -> Work:
+        return partial(resolver.answers, [item.listing for item in some])
+
+    return {"ranking": _rate(ranking, pool), "resolving": _rate(resolving, pool)}
 
 
 def _shuffled(gold: Sequence[GoldListing], seed: int) -> list[GoldListing]:
@@ -588,37 +586,11 @@ def _shuffled(gold: Sequence[GoldListing], seed: int) -> list[GoldListing]:
     return [gold[at] for at in order.tolist()]
 
 
-def _within(progress: Progress, name: str, stage: str, share: float) -> None:
-    progress(f"{name}: {stage}", share)
-
-
 REPEATS = 3
 _TRIED, _MOST = 16, 1024  # listings
 _SECONDS = 3.0  # about what one measurement takes
 
 Work = Callable[[], object]
-
-
-def ranking_rate(
-    competitor: Competitor, preparer: Preparer, gold: Sequence[GoldListing]
-) -> dict[str, Any]:
-    """Measure ranking and decision on candidates whose features are computed already."""
-
-    def work_on(some: Sequence[GoldListing]) -> Work:
-        batch = preparer.prepare(some)
-        return lambda: competitor.judged(batch, preparer.table)
-
-    return _rate(work_on, gold)
-
-
-def resolving_rate(resolver: Resolver, gold: Sequence[GoldListing]) -> dict[str, Any]:
-    """Measure resolving from title to answer."""
-
-    def work_on(some: Sequence[GoldListing]) -> Work:
-        listings = [item.listing for item in some]
-        return lambda: resolver.answers(listings)
-
-    return _rate(work_on, gold)
 
 
 def _rate(

@@ -55,7 +55,7 @@ from rerank.workspace import Workspace
 @click.option(
     "--bootstrap",
     type=click.IntRange(0),
-    default=2000,
+    default=BOOTSTRAP_LISTINGS,
     show_default=True,
     help="Generated listings, without --gold and --annotations.",
 )

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import chain, product
+from itertools import chain
 from pathlib import Path
 from textwrap import wrap
 from typing import TYPE_CHECKING, Any
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rerank.evaluation.baselines import LATENCY_WARM_UP, Resolves
+from rerank.evaluation.baselines import Resolves, fastest_ms
 from rerank.evaluation.intervals import Figure, estimate
 from rerank.evaluation.metrics import Metric, metric_named
 from rerank.evaluation.paired import CANDIDATE, SET_SLICE, PairedTable, pair, plain
@@ -344,12 +344,8 @@ def latency_figures(
     """
     if not settings.listings or not listings:
         return {}
-    step = max(1, len(listings) // settings.listings)
-    timed = listings[::step][: settings.listings]
     models = [candidate] if champion is None else [candidate, champion]
-    for listing, model in product(timed[:LATENCY_WARM_UP], models):
-        model.resolve(listing)
-    took = _fastest(models, timed, settings.runs, clock)
+    took = fastest_ms(models, listings, most=settings.listings, runs=settings.runs, clock=clock)
     found = {}
     for name, share in QUANTILES.items():
         of_one, of_both = partial(_quantile, share=share), partial(_ratio, share=share)
@@ -358,25 +354,6 @@ def latency_figures(
             found[f"champion_{name}_ms"] = estimate(of_one, took[1], seed=seed, samples=samples)
             found[f"{name}_ratio"] = estimate(of_both, *took, seed=seed, samples=samples)
     return found
-
-
-def _fastest(
-    models: Sequence[Resolves],
-    listings: Sequence[Listing],
-    runs: int,
-    clock: Callable[[], int],
-) -> list[Floats]:
-    """Return each model's fastest time of each listing, ms; models take turns to go first."""
-    took = np.full((len(models), len(listings)), np.inf)
-    for run in range(runs):
-        for at, listing in enumerate(listings):
-            for turn in range(len(models)):
-                number = (run + at + turn) % len(models)
-                start = clock()
-                models[number].resolve(listing)
-                spent = (clock() - start) / 1e6
-                took[number, at] = min(took[number, at], spent)
-    return list(took)
 
 
 def _quantile(values: Floats, *, share: float) -> float:

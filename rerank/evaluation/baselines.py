@@ -5,14 +5,13 @@ Each sees titles and the registry's model names, nothing else, and none is train
 
 from __future__ import annotations
 
-import math
 import os
 import platform
 import time
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from itertools import pairwise
+from itertools import pairwise, product
 from statistics import median
 from typing import Any, Protocol
 
@@ -235,20 +234,39 @@ class Latency:
 
 
 def latency_ms(resolver: Resolves, listings: Sequence[Listing]) -> Latency:
-    """Time single listings after a warm-up: up to 300, spread evenly over all."""
-    step = max(1, len(listings) // LATENCY_LISTINGS)
-    timed = listings[::step][:LATENCY_LISTINGS]
-    for listing in timed[:LATENCY_WARM_UP]:
-        resolver.resolve(listing)
-    took = []
-    for listing in timed:
-        start = time.perf_counter_ns()
-        resolver.resolve(listing)
-        took.append((time.perf_counter_ns() - start) / 1e6)
-    if not took:
+    """Time up to 300 listings one by one."""
+    took = fastest_ms([resolver], listings, most=LATENCY_LISTINGS)[0]
+    if not len(took):
         return Latency(None, None, 0)
     p50, p99 = np.quantile(took, (0.5, 0.99)).round(3).tolist()
     return Latency(p50, p99, len(took))
+
+
+def fastest_ms(
+    models: Sequence[Resolves],
+    listings: Sequence[Listing],
+    *,
+    most: int,
+    runs: int = 1,
+    clock: Callable[[], int] = time.perf_counter_ns,
+) -> NDArray[np.float64]:
+    """Time single listings after a warm-up, spread evenly over all; models take turns to go first.
+
+    :param most: listings that are timed, at least 1.
+    :param runs: of each listing; the fastest counts, since what else runs can only slow one down.
+    :param clock: in nanoseconds.
+    :returns: milliseconds, shape (models, listings that were timed).
+    """
+    timed = listings[:: max(1, len(listings) // most)][:most]
+    for listing, model in product(timed[:LATENCY_WARM_UP], models):
+        model.resolve(listing)
+    took = np.full((len(models), len(timed)), np.inf)
+    for run, (at, listing), turn in product(range(runs), enumerate(timed), range(len(models))):
+        number = (run + at + turn) % len(models)
+        start = clock()
+        models[number].resolve(listing)
+        took[number, at] = min(took[number, at], (clock() - start) / 1e6)
+    return took
 
 
 def this_machine() -> dict[str, Any]:
@@ -310,34 +328,6 @@ def rate_of(count: int, seconds: Sequence[float]) -> RepeatedFigure:
     :param count: done in each of the measurements.
     """
     return RepeatedFigure.of([count / max(took, 1e-9) for took in seconds])
-
-
-def quotient(ours: RepeatedFigure, theirs: RepeatedFigure) -> RepeatedFigure:
-    """Return how many times theirs ours is.
-
-    The range goes from our least over their greatest to our greatest over their least: whichever
-    of the measurements are paired, their quotient lies in it.
-    """
-    return RepeatedFigure(
-        ours.median / theirs.median, ours.low / theirs.high, ours.high / theirs.low
-    )
-
-
-def growth_exponent(sizes: Sequence[float], values: Sequence[float]) -> float | None:
-    """Return b of values ~ sizes ** b, by least squares over logarithms.
-
-    1 is linear, 0 is flat. None with fewer than two sizes.
-
-    :raises InputError: if the lengths differ or something is not above 0.
-    """
-    if len(sizes) != len(values) or min((*sizes, *values), default=1) <= 0:
-        raise InputError("expected as many values as sizes, all above 0")
-    if len(set(sizes)) < 2:
-        return None
-    x, y = [math.log(size) for size in sizes], [math.log(value) for value in values]
-    mean_x, mean_y = sum(x) / len(x), sum(y) / len(y)
-    above = sum((a - mean_x) * (b - mean_y) for a, b in zip(x, y, strict=True))
-    return above / sum((a - mean_x) ** 2 for a in x)
 
 
 def _short(value: float) -> float:

@@ -46,14 +46,13 @@ from rerank.evaluation.paired import (
     judged_rows,
     judged_table,
     plain,
+    within,
 )
 from rerank.evaluation.runs import (
     OWN_SYSTEM,
     AnsweredSet,
     EvaluationRun,
-    cause_counts,
-    confusions,
-    loss_budget,
+    counted,
     record_figures,
     record_run,
     record_set,
@@ -64,7 +63,7 @@ from rerank.index.text import normalise
 from rerank.ranking import Evidence
 from rerank.resolution import Resolution
 from rerank.resolver import Resolver
-from rerank.store.database import Session, Store
+from rerank.store.database import Store
 from rerank.store.rows import save_registry
 
 EVALUATION_FORMAT = 2
@@ -184,7 +183,7 @@ def evaluate(
             with kept.writing() as session:
                 save_registry(session, tools.records, tools.registry_version)
         answered = {
-            name: answered_set(resolver, name, gold, tools, seed, partial(_within, progress, name))
+            name: answered_set(resolver, name, gold, tools, seed, within(progress, name))
             for name, gold in sets.items()
         }
         progress("latency", 0.0)
@@ -235,10 +234,6 @@ def _kept(store: Store | None) -> Iterator[Store]:
         return
     with tempfile.TemporaryDirectory() as folder:
         yield Store(Path(folder) / "evaluation.duckdb")
-
-
-def _within(progress: Progress, name: str, stage: str, share: float) -> None:
-    progress(f"{name}: {stage}", share)
 
 
 def answered_set(
@@ -321,7 +316,7 @@ def _set_report(
     found = _measured(item, table, [baseline.name for baseline in tools.baselines])
     with store.writing() as session:
         record_figures(session, run.run_id, item.name, found.by_slice(), found.compared)
-        counted = _counted(session, run.run_id, item.name)
+        lost = counted(session, run.run_id, item.name)
     kinds = Counter(listing.kind for listing in item.gold)
     judged = table.systems[OWN_SYSTEM]
     sets = found.candidate_sets
@@ -351,7 +346,7 @@ def _set_report(
             name: {value: plain(own) for value, own in values.items()}
             for name, values in found.slices.items()
         },
-        **counted,
+        **lost,
         "failures": [failure.as_dict() for failure in item.failures[:_SHOWN_FAILURES]],
     }
 
@@ -439,12 +434,3 @@ def _set_figures(item: AnsweredSet, table: PairedTable) -> Figures:
         "mean_size": [len(item.candidate_sets[at]) for at in rows],
     }
     return {name: table.resampling.figure(AVERAGE, np.array(own)) for name, own in columns.items()}
-
-
-def _counted(session: Session, run_id: str, set_name: str) -> dict[str, Any]:
-    keys = (session, run_id, set_name, OWN_SYSTEM)
-    return {
-        "loss_budget": loss_budget(*keys),
-        "confusions": confusions(*keys),
-        "causes": cause_counts(*keys),
-    }

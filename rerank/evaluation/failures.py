@@ -7,7 +7,8 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from enum import Enum
-from functools import cached_property
+from functools import cached_property, partial
+from operator import gt, lt
 from typing import Any
 
 import numpy as np
@@ -118,10 +119,9 @@ def failures(
     ]
 
 
-def causes(found: Iterable[Failure]) -> dict[str, int]:
-    """Count failures by cause, the most frequent first, ties by name."""
-    counts = Counter(failure.cause.value for failure in found)
-    return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
+def causes(found: Iterable[str]) -> dict[str, int]:
+    """Count the causes of failures, the most frequent first, ties by name."""
+    return dict(sorted(Counter(found).items(), key=lambda item: (-item[1], item[0])))
 
 
 def _failure(
@@ -542,20 +542,8 @@ def _cues(values: Mapping[str, float], kind: str) -> float:
     return values[f"{kind}_before"] + values[f"{kind}_after"]
 
 
-def _some(value: float) -> bool:
-    return value > 0
-
-
-def _contrary(value: float) -> bool:
-    return value < 0
-
-
-def _several(value: float) -> bool:
-    return value > 1
-
-
-def _small(value: float) -> bool:
-    return value < _SMALL_LEAD
+_some, _contrary, _several = partial(lt, 0), partial(gt, 0), partial(lt, 1)
+_small = partial(gt, _SMALL_LEAD)
 
 
 def _cue_columns(kinds: tuple[str, ...]) -> dict[str, Callable[[float], bool]]:

@@ -144,6 +144,11 @@ class PairedTable:
         return [self.systems[system][column] for column in metric.columns]
 
 
+def within(progress: Progress, name: str) -> Progress:
+    """Return what shows a stage as one of a whole of this name."""
+    return lambda stage, share: progress(f"{name}: {stage}", share)
+
+
 def plain(figures: Figures) -> dict[str, Any]:
     """Return figures as plain values for JSON."""
     return {name: figure.as_dict() for name, figure in figures.items()}
@@ -505,9 +510,6 @@ class PairedMetric:
     :param gain: B's over A, above 0 where B is better, whichever way the metric runs; p-values
         corrected over all metrics by Holm.
     :param discordance: listings that only one has right; None if the metric is no count.
-    :param needed: how many listings would tell the two apart, see
-        `rerank.evaluation.intervals.listings_needed`; None if the metric is no count or they are
-        right equally often.
     """
 
     metric: Metric
@@ -515,7 +517,14 @@ class PairedMetric:
     second: Figure
     gain: Comparison
     discordance: Discordance | None
-    needed: int | None
+
+    @property
+    def needed(self) -> int | None:
+        """How many listings would tell the two apart, see `listings_needed`.
+
+        None if the metric is no count or they are right equally often.
+        """
+        return listings_needed(self.discordance) if self.discordance else None
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain values for JSON."""
@@ -551,14 +560,16 @@ def paired_metrics(
     own, others = (table.figures(name, VERSION_METRICS) for name in "ba")
     measured = [metric for metric in VERSION_METRICS if own[metric.name].value is not None]
     gains = adjusted([as_gain(table.compared(metric, "b", "a")) for metric in measured])
-    found = []
-    for metric, gain in zip(measured, gains, strict=True):
-        counts = _discordance(table, metric) if metric in COUNTED else None
-        needed = listings_needed(counts) if counts else None
-        found.append(
-            PairedMetric(metric, others[metric.name], own[metric.name], gain, counts, needed)
+    return [
+        PairedMetric(
+            metric,
+            others[metric.name],
+            own[metric.name],
+            gain,
+            _discordance(table, metric) if metric in COUNTED else None,
         )
-    return found
+        for metric, gain in zip(measured, gains, strict=True)
+    ]
 
 
 def _discordance(table: PairedTable, metric: Metric) -> Discordance:

@@ -326,24 +326,17 @@ GROUP BY cause ORDER BY n DESC, cause
 """
 
 
-def loss_budget(session: Session, run_id: str, set_name: str, system: str) -> dict[str, int]:
-    """Return how many listings are right and how many each part lost; the parts sum to errors."""
-    (row,) = session.table("loss budget", _BUDGET, _keys(run_id, set_name, system)).to_pylist()
-    return {name: int(count) for name, count in row.items()}
+def counted(session: Session, run_id: str, set_name: str) -> dict[str, Any]:
+    """Return what of our answers was lost where, by joins over a recorded set.
 
-
-def confusions(session: Session, run_id: str, set_name: str, system: str) -> list[dict[str, Any]]:
-    """Return which model was taken for which, how often, and up to 5 listings each."""
-    keys = _keys(run_id, set_name, system)
-    rows: list[dict[str, Any]] = session.table("confusions", _CONFUSIONS, keys).to_pylist()
-    return rows
-
-
-def cause_counts(session: Session, run_id: str, set_name: str, system: str) -> dict[str, int]:
-    """Return how many errors have each cause, the most frequent first."""
-    keys = _keys(run_id, set_name, system)
-    return {cause: int(n) for cause, n in session.rows("causes", _CAUSES, keys)}
-
-
-def _keys(run_id: str, set_name: str, system: str) -> dict[str, str]:
-    return {"run": run_id, "set": set_name, "system": system}
+    ``loss_budget``: how many listings are right and how many each part lost; the parts sum to
+    errors. ``confusions``: which model was taken for which, how often, and up to 5 listings each.
+    ``causes``: how many errors have each cause, the most frequent first.
+    """
+    keys = {"run": run_id, "set": set_name, "system": OWN_SYSTEM}
+    (budget,) = session.table("loss budget", _BUDGET, keys).to_pylist()
+    return {
+        "loss_budget": {name: int(n) for name, n in budget.items()},
+        "confusions": session.table("confusions", _CONFUSIONS, keys).to_pylist(),
+        "causes": {cause: int(n) for cause, n in session.rows("causes", _CAUSES, keys)},
+    }

@@ -9,8 +9,7 @@ import math
 import os
 import time
 import warnings
-from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from enum import Enum
@@ -22,6 +21,7 @@ from numpy.typing import NDArray
 
 from rerank.calibration import Calibrator, fit_calibrator
 from rerank.evaluation.baselines import this_machine
+from rerank.evaluation.failures import causes
 from rerank.evaluation.intervals import (
     DEFAULT_SAMPLES,
     Comparison,
@@ -194,7 +194,7 @@ def _of_model(
         "uncertainty": uncertainty_figures(
             resamplings.queries, scores.doubt, scores.error_probability, outcomes.error
         ),
-        "failure_causes": causes(found),
+        "failure_causes": causes(failure["cause"] for failure in found),
         "failures": found,
     }
 
@@ -262,12 +262,6 @@ def failures_of(
         for number in wrong.tolist()
     ]
     return sorted(found, key=lambda item: (item["error_probability"], item["query_id"]))
-
-
-def causes(found: Iterable[Mapping[str, Any]]) -> dict[str, int]:
-    """Count failures by cause, the most frequent first."""
-    counts = Counter(failure["cause"] for failure in found)
-    return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
 
 
 def _failure(

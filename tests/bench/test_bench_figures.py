@@ -14,12 +14,14 @@ from bench.measuring import (
     Scale,
     StageClock,
     comparisons_of,
+    growth_exponent,
     hooked,
+    quotient,
     settings_of,
 )
 from bench.report import SECTIONS, benchmark_page, comparisons_text, number
 from bench.tools import NOISE, PARTS, chosen_parts, recall, synthetic_vectors
-from rerank.evaluation.baselines import RepeatedFigure, growth_exponent, quotient, rate_of
+from rerank.evaluation.baselines import RepeatedFigure, rate_of
 from rerank.index.errors import InputError
 from rerank.index.vector_index import ExactIndex
 from rerank.jobs.tables import WIDTH

@@ -210,7 +210,7 @@ def test_failures_are_plain_json(found: dict[str, Failure]):
 
 
 def test_causes_are_counted_the_most_frequent_first(found: dict[str, Failure]):
-    counts = causes([found["box"], found["suffix"], found["form"], found["box"]])
+    counts = causes(found[name].cause.value for name in ("box", "suffix", "form", "box"))
     assert list(counts.items()) == [
         ("card taken for an accessory", 2),
         ("mobile or desktop", 1),
