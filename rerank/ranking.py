@@ -10,11 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rerank.features.cues import CueHits
-from rerank.index.lexicon import TitleReading
+from rerank.index.lexicon import Lexicon, TitleReading
 from rerank.index.name_evidence import NameEvidence
-from rerank.index.records import N_CANDIDATES, GpuRecord, Listing
+from rerank.index.records import N_CANDIDATES, Listing
 
 Floats = NDArray[np.float32]
+ModelTable = Lexicon
+"""The registry's models as arrays; of the lexicon, what rankers and features read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,41 +89,6 @@ class Candidates(Protocol):
     @property
     def listing(self) -> Ints:
         """Shape (rows,): listing of each candidate."""
-
-
-class ModelTable(Protocol):
-    """The registry's models as arrays."""
-
-    @property
-    def records(self) -> Sequence[GpuRecord]:
-        """All variants."""
-
-    @property
-    def model_of_record(self) -> NDArray[np.int32]:
-        """Shape (records,): number of each variant's model."""
-
-    @property
-    def n_models(self) -> int:
-        """Number of models."""
-
-    @property
-    def before_mask(self) -> NDArray[np.uint64]:
-        """Shape (models, mask words): line words."""
-
-    @property
-    def after_mask(self) -> NDArray[np.uint64]:
-        """Shape (models, mask words): suffixes."""
-
-    @property
-    def variant_rank(self) -> NDArray[np.float32]:
-        """Shape (records,): place of each variant among its model's, 0 the most common."""
-
-    @property
-    def tie_rank(self) -> NDArray[np.int64]:
-        """Shape (records,): place of each variant by gpu_id; orders equal scores."""
-
-    def mask_words(self, masks: Sequence[int]) -> NDArray[np.uint64]:
-        """Return masks as an array of shape (masks, mask words)."""
 
 
 class CandidateSource(Protocol):

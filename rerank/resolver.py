@@ -154,7 +154,7 @@ class Resolver:
         return table
 
     def explain(self, listing: Listing | str) -> Explanation:
-        """Explain what `resolve` answers; the first time takes 2 s, for LightGBM to load."""
+        """Explain what `resolve` answers."""
         return self.answers([_listing(listing, "explain")], explain=True).explanations[0]
 
     def answers(

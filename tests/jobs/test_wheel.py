@@ -67,6 +67,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_wheel_holds_the_shipped_data_and_nothing_else(wheel):
     names = set(zipfile.ZipFile(wheel).namelist())
     assert {name.split("/")[0].split("-")[0] for name in names} == {"rerank", "listing_rerank"}
+    assert "rerank/py.typed" in names
     expected = {
         (target / path.relative_to(ROOT / folder)).as_posix()
         for folder, target in FOLDERS.items()
