@@ -50,6 +50,17 @@ def test_vectors_alone_find_names_written_as_in_the_registry(tiny_retriever: Ret
         assert record.model in {candidate.model for candidate in found}
 
 
+def test_all_routes_at_once_are_each_route_alone(tiny_retriever: Retriever) -> None:
+    listings = [Listing("1", "rtx 4060 ti 16gb"), Listing("2", "oak bookshelf")]
+    together = tiny_retriever.retrieve_routes(listings, n_candidates=5)
+    assert list(together) == list(Route)
+    for route, found in together.items():
+        alone = tiny_retriever.retrieve(listings, n_candidates=5, route=route)
+        assert found.record.tolist() == alone.record.tolist()
+        assert found.offsets.tolist() == alone.offsets.tolist()
+        assert found.shortlist.tolist() == alone.shortlist.tolist()
+
+
 def test_every_route_stays_within_its_limits(tiny_retriever: Retriever) -> None:
     for route in Route:
         for limit in (1, 2, 5, N_CANDIDATES):

@@ -24,6 +24,7 @@ from rerank.evaluation.evaluate import (
     evaluate,
     examine,
 )
+from rerank.evaluation.failures import failures
 from rerank.evaluation.gold import GoldKind, GoldListing, bootstrap_gold, read_gold
 from rerank.evaluation.intervals import Resampling
 from rerank.evaluation.outcomes import ErrorKind, errors_of, grade, judge, lost_to, rank_of_models
@@ -32,7 +33,7 @@ from rerank.features.cues import CueReader
 from rerank.index.embedder import StaticEmbedder
 from rerank.index.errors import ArtifactError, InputError
 from rerank.index.records import GpuRecord, Listing, Route, shipped
-from rerank.index.retriever import load_retriever
+from rerank.index.retriever import Retriever, load_retriever
 from rerank.model import RerankModel
 from rerank.resolution import Resolution, ScoredCandidate
 from rerank.resolver import Resolver
@@ -636,19 +637,21 @@ def test_routes_are_reported_when_a_retriever_is_given():
 
 
 @pytest.fixture(scope="module")
-def shipped_report() -> dict[str, Any]:
-    """The shipped model on the hard set and on 200 generated listings of unseen models."""
+def shipped_parts() -> tuple[Retriever, Resolver]:
+    """The shipped index and the shipped model over it."""
     try:
         folders = {name: shipped(name) for name in ("embedder", "index", "model")}
     except ArtifactError as error:
         pytest.skip(str(error))
     retriever, manifest = load_retriever(folders["index"], StaticEmbedder.load(folders["embedder"]))
-    resolver = Resolver(
-        retriever,
-        RerankModel.load(folders["model"]),
-        CueReader.load(shipped("cues.yaml")),
-        index_version=manifest.fingerprint,
-    )
+    model, cues = RerankModel.load(folders["model"]), CueReader.load(shipped("cues.yaml"))
+    return retriever, Resolver(retriever, model, cues, index_version=manifest.fingerprint)
+
+
+@pytest.fixture(scope="module")
+def shipped_report(shipped_parts: tuple[Retriever, Resolver]) -> dict[str, Any]:
+    """The shipped model on the hard set and on 200 generated listings of unseen models."""
+    retriever, resolver = shipped_parts
     sets = {
         "hard_set": read_gold(shipped("hard_set.csv")),
         "bootstrap_test": bootstrap_gold(retriever.records, 200, SEED),
@@ -659,6 +662,40 @@ def shipped_report() -> dict[str, Any]:
         examine=partial(examine, resolver, retriever),
     )
     return evaluate(resolver, sets, instruments=tools)
+
+
+def test_a_listing_is_retrieved_once(
+    shipped_parts: tuple[Retriever, Resolver], monkeypatch: pytest.MonkeyPatch
+):
+    """Its routes, its answer and why that is wrong; single listings are timed apart from that."""
+    retriever, resolver = shipped_parts
+    asked: list[int] = []
+    own = Retriever.retrieve_routes
+
+    def counted(self: Retriever, listings: Sequence[Listing], *args: Any, **options: Any) -> Any:
+        asked.append(len(listings))
+        return own(self, listings, *args, **options)
+
+    monkeypatch.setattr(Retriever, "retrieve_routes", counted)
+    gold = read_gold(shipped("hard_set.csv"))[:60]
+    tools = Instruments(
+        records=retriever.records,
+        examine=partial(examine, resolver, retriever),
+        explain=partial(failures, resolver),
+    )
+    found = evaluate(resolver, {"hard": gold}, instruments=tools, samples=5)["sets"]["hard"]
+    assert [n for n in asked if n > 1] == [len(gold)]
+    assert len(found["failures"]) == found["loss_budget"]["errors"] > 0
+    assert found["routes"]["fused"]["recall_at_20"]["n"] == found["kinds"]["match"]
+
+
+def test_what_is_examined_is_what_is_answered(shipped_parts: tuple[Retriever, Resolver]):
+    retriever, resolver = shipped_parts
+    listings = [Listing("1", "rtx 3080 10gb"), Listing("2", "  "), Listing("3", "oak bookshelf")]
+    seen = examine(resolver, retriever, listings)
+    assert seen.answers == resolver.resolve_many(listings)
+    assert seen.answers[1].candidates == ()
+    assert {route: len(models) for route, models in seen.routes.items()} == dict.fromkeys(Route, 3)
 
 
 @pytest.mark.parametrize("name", ["hard_set", "bootstrap_test"])
