@@ -298,7 +298,9 @@ def test_an_explained_listing_is_resolved_once(
     asked: list[str] = []
     plain = Resolver.evidence
 
-    def evidence(self: Resolver, listings: list[Listing], *, n_candidates: int) -> Any:
+    def evidence(
+        self: Resolver, listings: list[Listing], *, n_candidates: int = N_CANDIDATES
+    ) -> Any:
         asked.extend(listing.title for listing in listings)
         return plain(self, listings, n_candidates=n_candidates)
 

@@ -135,7 +135,7 @@ def test_listings_of_equal_text_are_resolved_once(
     seen: list[str] = []
     plain = resolver.evidence
 
-    def evidence(listings: list[Listing], *, n_candidates: int) -> object:
+    def evidence(listings: list[Listing], *, n_candidates: int = 20) -> object:
         seen.extend(listing.title for listing in listings)
         return plain(listings, n_candidates=n_candidates)
 
