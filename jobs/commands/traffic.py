@@ -19,15 +19,13 @@ from rerank.jobs.models.serving_traffic import (
     TrafficSplit,
     run_canary_night,
     run_split,
-    running_canary,
-    start_canary,
     status_json,
     status_text,
-    stop_canary,
 )
 from rerank.jobs.options import ConfigFile, NumberRange, existing_file, format_option, home_option
 from rerank.lifecycle.canary import CanarySettings
 from rerank.lifecycle.model_registry import ModelRegistry
+from rerank.lifecycle.traffic import running_canary, start_canary, stop_canary
 from rerank.settings import read_settings
 from rerank.workspace import Workspace
 

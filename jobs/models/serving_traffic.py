@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from rerank.evaluation.paired import Decided, PairedCounts, paired_counts
+from rerank.evaluation.paired import PairedCounts
 from rerank.index.artifacts import locked
-from rerank.index.errors import ArtifactError, InputError, RefusedError, StoreError
+from rerank.index.errors import ArtifactError, RefusedError
 from rerank.index.records import Listing
 from rerank.jobs.files.listings import ListingBatch
 from rerank.jobs.scoring.answering import Answerer, ResolverAnswerer, ScoreOptions, answer_schema
@@ -27,27 +25,28 @@ from rerank.jobs.scoring.run import Progress, ScoreSummary, run_plan
 from rerank.jobs.tables import table
 from rerank.lifecycle.canary import (
     CanaryOutcome,
-    CanarySettings,
     CanaryState,
     GuardrailFigure,
-    Look,
     arm_of,
     below,
     judge_guardrails,
-    look,
     positions,
 )
-from rerank.lifecycle.model_registry import AliasChange, ModelRegistry
-from rerank.lifecycle.opening import open_version, resolver_over, version_over
-from rerank.lifecycle.traffic_log import (
+from rerank.lifecycle.model_registry import ModelRegistry
+from rerank.lifecycle.opening import resolver_over, version_over
+from rerank.lifecycle.traffic import (
+    BothAnswers,
+    BothModels,
+    CanaryKeeper,
+    Side,
+    check_challenger,
     decision_rows,
-    forget_after,
-    logged_listings,
+    running_canary,
     save_decisions,
-    save_window,
+    stop_unfit_challenger,
 )
-from rerank.lifecycle.versions import CHALLENGER, CHAMPION, DECISION_KINDS, Pointer, VersionRef
-from rerank.resolution import DECISIONS, Decision
+from rerank.lifecycle.versions import CHALLENGER, CHAMPION, Pointer, VersionRef
+from rerank.resolution import DECISIONS
 from rerank.store.database import Store
 from rerank.workspace import open_retriever
 
@@ -60,168 +59,6 @@ Ask = Callable[[Sequence[Listing], Mapping[int, str]], pa.Table]
 """Answers listings, of which some have faults, by number, in a row of `OUTPUT_SCHEMA` each."""
 
 _log = logging.getLogger(__name__)
-
-
-class Side:
-    """One of the two models.
-
-    :param version: as its rows say.
-    """
-
-    def __init__(self, version: str, ask: Ask) -> None:
-        self.version = version
-        self.ask = ask
-
-    @classmethod
-    def of(cls, resolver: Resolver, *, top_k: int) -> Side:
-        """Return a resolver as a side."""
-        return cls(
-            resolver.model.version,
-            lambda listings, faults: resolver.resolve_table(listings, top_k=top_k, faults=faults),
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class BothAnswers:
-    """What both made of some listings.
-
-    :param challenger: its answers, the champion's where it failed: what is served.
-    :param failed: shape (listings,), where the challenger raised an error.
-    :param seconds: that champion and challenger took for the whole group of ``group`` listings;
-        the challenger's is None after an error.
-    :param versions: of champion and challenger.
-    """
-
-    listing_ids: Sequence[str]
-    champion: pa.Table
-    challenger: pa.Table
-    failed: Bools
-    seconds: tuple[float, float | None]
-    group: int
-    versions: tuple[str, str]
-
-    def only(self, rows: NDArray[np.int64]) -> BothAnswers:
-        """Return those to some of the listings, by number; the times stay the whole group's."""
-        taken = pa.array(rows)
-        return replace(
-            self,
-            listing_ids=[self.listing_ids[row] for row in rows.tolist()],
-            champion=self.champion.take(taken),
-            challenger=self.challenger.take(taken),
-            failed=self.failed[rows],
-        )
-
-    def counts(self) -> PairedCounts:
-        """Return them as guardrails read them."""
-        first, second = self.seconds
-        ratio = None if second is None or first <= 0 else second / first
-        return paired_counts(
-            _decided(self.champion), _decided(self.challenger), self.failed, ratio=ratio
-        )
-
-    def log_rows(self, *, arm: str = CHALLENGER, challenger_serves: bool = True) -> pa.Table:
-        """Return a row of the log for each model and listing, the champion's first.
-
-        :param arm: whose share the listings fell in.
-        """
-        served = (self.challenger if challenger_serves else self.champion).column("model_version")
-        nothing = np.zeros(len(self.listing_ids), np.bool_)
-        parts = []
-        for at, (answers, failed) in enumerate(
-            ((self.champion, nothing), (self.challenger, self.failed))
-        ):
-            seconds = self.seconds[at]
-            each = None if seconds is None else 1000 * seconds / max(self.group, 1)
-            parts.append(
-                decision_rows(
-                    self.listing_ids,
-                    answers,
-                    arm=arm,
-                    served_version=served.combine_chunks(),
-                    model_version=self.versions[at],
-                    latency_ms=each,
-                    failed=failed,
-                )
-            )
-        return pa.concat_tables(parts)
-
-
-class BothModels:
-    """Asks champion and challenger in turns: who is first changes from group to group.
-
-    :param clock: seconds, rising; a parameter so that a slow model can be made up.
-    """
-
-    def __init__(
-        self, champion: Side, challenger: Side, clock: Callable[[], float] = time.perf_counter
-    ) -> None:
-        self.champion, self.challenger = champion, challenger
-        self.last_error = ""
-        self._clock = clock
-        self._groups = 0
-
-    def answer(self, listings: Sequence[Listing], faults: Mapping[int, str]) -> BothAnswers:
-        """Let both answer a group of listings."""
-        self._groups += 1
-        second: pa.Table | None = None
-        second_s: float | None = None
-        if self._groups % 2:
-            second, second_s = self._challenger(listings, faults)
-        started = self._clock()
-        first = self.champion.ask(listings, faults)
-        first_s = self._clock() - started
-        if not self._groups % 2:
-            second, second_s = self._challenger(listings, faults)
-        failed = np.zeros(len(listings), np.bool_)
-        if second is None:
-            second, failed = self._one_by_one(listings, faults, first)
-        versions = self.champion.version, self.challenger.version
-        ids = [listing.listing_id for listing in listings]
-        return BothAnswers(ids, first, second, failed, (first_s, second_s), len(listings), versions)
-
-    def _challenger(
-        self, listings: Sequence[Listing], faults: Mapping[int, str]
-    ) -> tuple[pa.Table | None, float | None]:
-        """Return the challenger's answers and its seconds, neither if it raised an error."""
-        started = self._clock()
-        try:
-            answers = self.challenger.ask(listings, faults)
-        except Exception as exc:  # whatever it is, it must not cost a listing its answer
-            self._note(exc)
-            return None, None
-        return answers, self._clock() - started
-
-    def _one_by_one(
-        self, listings: Sequence[Listing], faults: Mapping[int, str], champion: pa.Table
-    ) -> tuple[pa.Table, Bools]:
-        """Ask for each listing alone, so that one that fails does not count for its group."""
-        failed = np.zeros(len(listings), np.bool_)
-        rows = []
-        for at, listing in enumerate(listings):
-            try:
-                rows.append(self.challenger.ask([listing], {0: faults[at]} if at in faults else {}))
-            except Exception as exc:  # as above
-                self._note(exc)
-                failed[at] = True
-                rows.append(champion.slice(at, 1))
-        return pa.concat_tables(rows), failed
-
-    def _note(self, exc: Exception) -> None:
-        self.last_error = f"{type(exc).__name__}: {' '.join(str(exc).split())}"[:300]
-        _log.debug("challenger %s failed", self.challenger.version, exc_info=exc)
-
-
-def _decided(answers: pa.Table) -> Decided:
-    decision = answers.column("decision")
-    return Decided(
-        answers.column("match_probability").to_numpy(),
-        _equals(decision, Decision.MATCH),
-        _equals(decision, Decision.NO_MATCH),
-    )
-
-
-def _equals(column: pa.ChunkedArray, decision: Decision) -> Bools:
-    return np.asarray(pc.equal(column, decision.value).to_numpy(zero_copy_only=False), np.bool_)
 
 
 Say = Callable[[str], None]
@@ -245,12 +82,9 @@ def run_split(
         and that fails.
     :raises ArtifactError: if one of them is damaged or does not fit the index.
     """
-    champion = registry.pointer().champion
-    if challenger == champion or challenger.kind not in DECISION_KINDS:
-        raise InputError(
-            f"{challenger}: expected a version of {', '.join(DECISION_KINDS)} that is not the "
-            "champion; `rerank models list` shows those there are"
-        )
+    pointer = registry.pointer()
+    check_challenger(pointer, challenger)
+    champion = pointer.champion
     retriever, index = open_retriever(registry.workspace)
     first, second = (
         Side.of(version_over(registry.workspace, ref, retriever, index), top_k=options.top_k)
@@ -313,212 +147,6 @@ def _keeping(registry: ModelRegistry, pointer: Pointer, say: Say) -> Iterator[Ca
     busy = f"{path}: another run serves listings for this canary; wait until it has ended"
     with locked(path, lambda: RefusedError(busy)):
         yield CanaryKeeper(registry, pointer, say)
-
-
-START, WINDOW, STEP, BREACH, PASSED, STOP = (
-    "canary start",
-    "canary window",
-    "canary step",
-    "canary breach",
-    "canary passed",
-    "canary stop",
-)
-_ACTIONS = {
-    CanaryOutcome.GOES_ON: WINDOW,
-    CanaryOutcome.NEXT_STEP: STEP,
-    CanaryOutcome.BREACHED: BREACH,
-    CanaryOutcome.PASSED: PASSED,
-}
-_TRIES = 3  # of a change that another one, which left the canary alone, came before
-_WAIT_S = 10.0  # for another process that is writing to the store
-
-
-def start_canary(
-    registry: ModelRegistry,
-    challenger: VersionRef,
-    settings: CanarySettings,
-    *,
-    salt: str | None = None,
-    why: str = "",
-) -> CanaryState:
-    """Begin to give a version a share of the listings.
-
-    :param salt: of the split; None for the name of the experiment.
-    :raises RefusedError: if a canary runs already, or another change came in between.
-    :raises InputError: if the version cannot decide, or is the champion.
-    :raises ArtifactError: if it is damaged or does not fit the index.
-    """
-    pointer = registry.pointer()
-    if pointer.canary is not None:
-        raise RefusedError(
-            f"a canary runs already ({pointer.canary.get('experiment')}); end it with `rerank "
-            "models canary stop`"
-        )
-    if challenger.kind not in DECISION_KINDS or challenger == pointer.champion:
-        raise InputError(
-            f"{challenger}: expected a version of {', '.join(DECISION_KINDS)} that is not the "
-            "champion; `rerank models list` shows those there are"
-        )
-    open_version(registry.workspace, challenger)
-    experiment = f"canary-{pointer.generation + 1}-{challenger.version[:8]}"
-    state = CanaryState(experiment, challenger, pointer.champion, salt or experiment, settings)
-    change = AliasChange(
-        action=START, alias=CHALLENGER, to=challenger, why=why, canary=state.as_json()
-    )
-    registry.change(change, expected_generation=pointer.generation)
-    return state
-
-
-def stop_canary(registry: ModelRegistry, *, why: str = "") -> None:
-    """End the canary; the champion keeps serving. One whose state is damaged can be ended too.
-
-    :raises InputError: if none runs.
-    """
-    pointer = registry.pointer()
-    if pointer.canary is None:
-        raise InputError("no canary runs; start one with `rerank models canary start VERSION`")
-    change = AliasChange(
-        action=STOP, alias=CHALLENGER, to=pointer.named(CHALLENGER), why=why, canary=None
-    )
-    registry.change(change, expected_generation=pointer.generation)
-
-
-def running_canary(pointer: Pointer) -> CanaryState | None:
-    """Return the canary that runs, None if there is none.
-
-    :raises ArtifactError: if its state is damaged.
-    """
-    return None if pointer.canary is None else CanaryState.from_json(pointer.canary)
-
-
-def stop_unfit_challenger(
-    registry: ModelRegistry, pointer: Pointer, state: CanaryState, exc: ArtifactError
-) -> None:
-    """End a canary whose challenger cannot be loaded any more; the champion keeps serving."""
-    change = AliasChange(
-        action=BREACH,
-        alias=CHALLENGER,
-        to=None,
-        why=f"cannot be loaded: {exc}"[:500],
-        canary=None,
-        metrics={"experiment": state.experiment},
-    )
-    registry.change(change, expected_generation=pointer.generation)
-
-
-class CanaryKeeper:
-    """A canary while listings are served.
-
-    :param state: None once it is over.
-    :param counted: listings that counted already; one counts once in a canary, or a feed that is
-        served every night would count as new evidence every night.
-    """
-
-    def __init__(
-        self, registry: ModelRegistry, pointer: Pointer, say: Callable[[str], None]
-    ) -> None:
-        self.state = running_canary(pointer)
-        self.counted: set[str] = set()
-        self.looks: list[Look] = []
-        self._registry, self._say = registry, say
-        self._generation = pointer.generation
-        self._store = Store(registry.workspace.store_path, wait_s=_WAIT_S)
-        if self.state is not None:
-            with self._store.writing() as session:
-                forget_after(session, self.state.experiment, self.state.windows)
-                self.counted = logged_listings(session, self.state.experiment, self.state.windows)
-
-    def close_window(self, window: PairedCounts, log: pa.Table) -> CanaryOutcome | None:
-        """Judge a window, keep it and do what follows; None if it could not be kept.
-
-        A store that cannot be written costs the window; another change of what serves ends the
-        canary here. Neither ends the run.
-        """
-        if self.state is None:
-            return None
-        seen = look(self.state, window)
-        try:
-            with self._store.writing() as session:
-                forget_after(session, self.state.experiment, self.state.windows)
-                save_decisions(
-                    session,
-                    log,
-                    experiment=self.state.experiment,
-                    window_number=seen.state.windows,
-                )
-                save_window(session, seen)
-        except (StoreError, OSError) as exc:
-            self._say(f"Warning: {window.listings} listings of the canary do not count: {exc}")
-            return None
-        if not self._changed(seen):
-            return None
-        self.counted.update(log.column("listing_id").to_pylist())
-        self.looks.append(seen)
-        self._say(seen.words())
-        over = seen.outcome in (CanaryOutcome.BREACHED, CanaryOutcome.PASSED)
-        self.state = None if over else seen.state
-        return seen.outcome
-
-    def _changed(self, seen: Look) -> bool:
-        """Tell the pointer of a window; return whether it knows of it now."""
-        for _ in range(_TRIES):
-            try:
-                after = self._registry.change(
-                    _change_after(seen), expected_generation=self._generation
-                )
-            except RefusedError as exc:
-                if self._same_canary(exc):
-                    continue
-                return False
-            except (StoreError, OSError) as exc:
-                self._say(
-                    f"Warning: {seen.window.listings} listings of the canary do not count: {exc}"
-                )
-                return False
-            self._generation = after.generation
-            return True
-        return False
-
-    def _same_canary(self, exc: RefusedError) -> bool:
-        """Return whether the canary is as it was, in spite of another change; else end it here."""
-        state, pointer = self.state, self._registry.pointer()
-        if state is not None and pointer.canary == state.as_json():
-            self._generation = pointer.generation
-            return True
-        self._say(f"Warning: the canary ends here, the champion serves: {exc}")
-        if state is not None:
-            with self._store.writing() as session:
-                known = running_canary(pointer)
-                mine = known is not None and known.experiment == state.experiment
-                forget_after(
-                    session,
-                    state.experiment,
-                    known.windows if known is not None and mine else state.windows,
-                )
-        self.state = None
-        return False
-
-
-def _change_after(seen: Look) -> AliasChange:
-    state, action = seen.state, _ACTIONS[seen.outcome]
-    metrics: dict[str, Any] = {
-        "experiment": state.experiment,
-        "window": state.windows,
-        "step": seen.step,
-        "share": seen.share,
-        "listings": state.counts.listings,
-    }
-    figures = [figure.as_json() for figure in seen.figures]
-    over = seen.outcome in (CanaryOutcome.BREACHED, CanaryOutcome.PASSED)
-    return AliasChange(
-        action=action,
-        alias=CHAMPION if seen.outcome is CanaryOutcome.PASSED else CHALLENGER,
-        to=state.challenger,
-        why=seen.words(),
-        gates=figures,
-        metrics=metrics,
-        canary=None if over else state.as_json(),
-    )
 
 
 _PERCENT = {"share accepted": 100.0, "no-match rate": 100.0, "errors": 100.0}
@@ -588,7 +216,19 @@ def _cells(figure: GuardrailFigure) -> tuple[str, str]:
     return f"{factor * figure.figure:+.2f} %", f"{factor * figure.limit:+g} %"
 
 
-class CanaryAnswerer(Answerer):
+class TrafficAnswerer(Answerer):
+    """Answers batches with two models and collects what is to be logged."""
+
+    def __init__(self, models: BothModels, options: ScoreOptions, *, index_version: str) -> None:
+        self.options = options
+        self.schema = answer_schema(only_decisions=options.only_decisions)
+        self.model_version = f"{models.champion.version}/{models.challenger.version}"
+        self.index_version = index_version
+        self._models = models
+        self._log: list[pa.Table] = []
+
+
+class CanaryAnswerer(TrafficAnswerer):
     """Answers batches; closes windows as their listings come, and follows what comes of them.
 
     After a breach the champion answers all that is left, after the last step the challenger.
@@ -597,14 +237,9 @@ class CanaryAnswerer(Answerer):
     def __init__(
         self, models: BothModels, keeper: CanaryKeeper, options: ScoreOptions, *, index_version: str
     ) -> None:
-        self.options = options
-        self.schema = answer_schema(only_decisions=options.only_decisions)
-        self.model_version = f"{models.champion.version}/{models.challenger.version}"
-        self.index_version = index_version
-        self._models, self._keeper = models, keeper
-        self._serving = models.champion
+        super().__init__(models, options, index_version=index_version)
+        self._keeper, self._serving = keeper, models.champion
         self._window = PairedCounts()
-        self._log: list[pa.Table] = []
         self._counting: set[str] = set()  # of the running window
 
     def answer(self, batch: ListingBatch) -> pa.Table:
@@ -704,7 +339,7 @@ class SplitCounts:
     failed: int = 0
 
 
-class SplitAnswerer(Answerer):
+class SplitAnswerer(TrafficAnswerer):
     """Answers each row with its arm's model and logs what both models decide."""
 
     def __init__(
@@ -716,14 +351,10 @@ class SplitAnswerer(Answerer):
         *,
         index_version: str,
     ) -> None:
-        self.options = options
-        self.schema = answer_schema(only_decisions=options.only_decisions)
-        self.model_version = f"{models.champion.version}/{models.challenger.version}"
-        self.index_version = index_version
+        super().__init__(models, options, index_version=index_version)
         self.experiment = experiment_name(models, split)
         self.counts = SplitCounts()
-        self._models, self._split, self._store = models, split, store
-        self._log: list[pa.Table] = []
+        self._split, self._store = split, store
         self._logged = 0
 
     def answer(self, batch: ListingBatch) -> pa.Table:
@@ -863,15 +494,9 @@ class BatchParts:
 
     def table(self) -> pa.Table:
         """Return a row for each of the batch, in its order."""
-        place = np.concatenate(_or_none(self._rows))
+        place = np.concatenate([np.empty(0, np.int64), *self._rows])
         found = pa.concat_tables(self._tables) if self._tables else self._schema.empty_table()
-        if len(place) != len(self.listings):
-            raise AssertionError(f"{len(self.listings)} listings, {len(place)} answers")
         ordered = found.take(pa.array(np.argsort(place)))
         return pa.Table.from_arrays(
             [ordered.column(name) for name in self._schema.names], schema=self._schema
         )
-
-
-def _or_none(rows: Sequence[Ints]) -> Sequence[Ints]:
-    return rows or [np.empty(0, np.int64)]

@@ -10,16 +10,11 @@ from second_model import add_version, listings, sql
 
 from rerank.index.errors import RefusedError, StoreBusyError
 from rerank.jobs.files.listings import ListingBatch
-from rerank.jobs.models.serving_traffic import (
-    BothModels,
-    CanaryAnswerer,
-    CanaryKeeper,
-    Side,
-    start_canary,
-)
+from rerank.jobs.models.serving_traffic import CanaryAnswerer
 from rerank.jobs.scoring.answering import ScoreOptions
 from rerank.lifecycle.canary import CanarySettings, arm_of
 from rerank.lifecycle.model_registry import AliasChange, ModelRegistry
+from rerank.lifecycle.traffic import BothModels, CanaryKeeper, Side, start_canary
 from rerank.lifecycle.versions import VersionRef
 from rerank.settings import settings_of
 from rerank.workspace import Workspace
