@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import json
 import shutil
-import tempfile
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -33,9 +32,7 @@ from rerank.index.errors import ArtifactError, InputError, MissingExtraError
 from rerank.index.records import GpuRecord, Listing, shipped
 from rerank.index.rows import first_faults
 from rerank.jobs.tables import WIDTH, ReportFigure, cut, decimal, decimals, table, with_decimals
-from rerank.lifecycle.changing import Learnt, take_place, trained_card
-from rerank.lifecycle.model_registry import ModelRegistry
-from rerank.lifecycle.versions import VersionRef
+from rerank.lifecycle.changing import Learnt, TrainedVersion, registered
 from rerank.rankers.kinds import RankerFolder, RankerKind
 from rerank.rankers.pairs import (
     CANDIDATE_TYPE,
@@ -103,33 +100,6 @@ def scaled(parameters: TrainingParameters, scale: float) -> TrainingParameters:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class TrainedVersion:
-    """A version that was just trained.
-
-    :param serves: whether it is champion now; else it is the challenger, or champion's equal.
-    :param summary: what it was trained on and what was chosen.
-    """
-
-    ref: VersionRef
-    folder: Path
-    serves: bool
-    summary: dict[str, Any]
-
-    def text(self) -> str:
-        """Return where it lies, its thresholds, and what becomes of it, for people."""
-        chosen = self.summary["thresholds"]
-        fate = (
-            "it serves"
-            if self.serves
-            else "it is the challenger; let it serve with `rerank models promote challenger`"
-        )
-        return (
-            f"model {self.ref.version} in {self.folder}: match from {chosen['match']:.3f}, review "
-            f"from {chosen['review']:.3f}, for a precision of {chosen['precision']:g}\n{fate}"
-        )
-
-
 def train_workspace_model(
     workspace: Workspace,
     parameters: TrainingParameters,
@@ -160,7 +130,7 @@ def train_workspace_model(
         )
 
     learnt = Learnt(retriever, manifest, parameters.seed, annotated)
-    return _registered(workspace, RankerKind.LTR, into, learnt, serve=serve, progress=progress)
+    return registered(workspace, RankerKind.LTR.value, into, learnt, serve=serve, progress=progress)
 
 
 def train_workspace_decision(
@@ -193,29 +163,7 @@ def train_workspace_decision(
         )
 
     learnt = Learnt(retriever, manifest, parameters.seed)
-    return _registered(workspace, trained.kind, into, learnt, serve=serve, progress=progress)
-
-
-def _registered(
-    workspace: Workspace,
-    kind: RankerKind,
-    train_into: Callable[[Path], dict[str, Any]],
-    learnt: Learnt,
-    *,
-    serve: bool,
-    progress: Callable[[str, float], None],
-) -> TrainedVersion:
-    """Train into a hidden folder, describe the version, register it and let it take its place."""
-    registry = ModelRegistry(workspace)
-    parent = registry.pointer().champion
-    workspace.models_folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".", dir=workspace.models_folder) as scratch:
-        draft = Path(scratch) / "model"
-        summary = train_into(draft)
-        card = trained_card(draft, kind.value, learnt, parent=parent, progress=progress)
-        ref = registry.register(draft, card)
-    serves = take_place(registry, ref, learnt.index, serve=serve)
-    return TrainedVersion(ref, registry.folder(ref), serves, summary)
+    return registered(workspace, trained.kind.value, into, learnt, serve=serve, progress=progress)
 
 
 def read_annotated(

@@ -193,11 +193,6 @@ def _shown(value: Any) -> str:
     return "-" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def names_text(ref: VersionRef, names: Sequence[str]) -> str:
-    """Return a version with its names in brackets."""
-    return f"{ref} ({', '.join(names)})" if names else str(ref)
-
-
 _SERVES = "serves"
 _DAMAGED, _MISSING = "damaged card", "missing"
 

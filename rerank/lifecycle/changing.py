@@ -96,6 +96,63 @@ class Learnt:
     annotated: AnnotatedListings | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class TrainedVersion:
+    """A version that was just trained.
+
+    :param serves: whether it is champion now; else it is the challenger, or champion's equal.
+    :param summary: what it was trained on and what was chosen.
+    """
+
+    ref: VersionRef
+    folder: Path
+    serves: bool
+    summary: dict[str, Any]
+
+    def text(self) -> str:
+        """Return where it lies, its thresholds, and what becomes of it, for people."""
+        chosen = self.summary["thresholds"]
+        fate = (
+            "it serves"
+            if self.serves
+            else "it is the challenger; let it serve with `rerank models promote challenger`"
+        )
+        return (
+            f"model {self.ref.version} in {self.folder}: match from {chosen['match']:.3f}, review "
+            f"from {chosen['review']:.3f}, for a precision of {chosen['precision']:g}\n{fate}"
+        )
+
+
+def registered(
+    workspace: Workspace,
+    kind: str,
+    train_into: Callable[[Path], dict[str, Any]],
+    learnt: Learnt,
+    *,
+    serve: bool,
+    progress: Callable[[str, float], None],
+) -> TrainedVersion:
+    """Train into a hidden folder, describe the version, register it and let it take its place.
+
+    The one way in which what was trained becomes a version, whatever ranks in it.
+
+    :param kind: of the ranker.
+    :param train_into: writes the model into a folder; returns a summary.
+    :param serve: let it serve at once, whatever serves now.
+    :raises RefusedError: if another change came in between.
+    """
+    registry = ModelRegistry(workspace)
+    parent = registry.pointer().champion
+    workspace.models_folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".", dir=workspace.models_folder) as scratch:
+        draft = Path(scratch) / "model"
+        summary = train_into(draft)
+        card = trained_card(draft, kind, learnt, parent=parent, progress=progress)
+        ref = registry.register(draft, card)
+    serves = take_place(registry, ref, learnt.index, serve=serve)
+    return TrainedVersion(ref, registry.folder(ref), serves, summary)
+
+
 def trained_card(
     draft: Path,
     kind: str,

@@ -418,14 +418,6 @@ def _verified_manifest(folder: Path, kind: str) -> Manifest:
     return read_manifest(folder, kind=kind, format_version=EMBEDDER_FORMAT, remedy=remedy)
 
 
-def prefix_of(version: str, others: Sequence[str], *, shortest: int = 8) -> str:
-    """Return the shortest beginning of a version that no other one has."""
-    for length in range(shortest, len(version)):
-        if sum(each.startswith(version[:length]) for each in others) <= 1:
-            return version[:length]
-    return version
-
-
 def _is_sound(folder: Path, card: VersionCard) -> bool:
     """Return whether a version's folder is there, undamaged and with a card."""
     try:
