@@ -1,4 +1,4 @@
-"""One listing in the making: what the template fields write, and what they thereby state."""
+"""One listing in the making: what the fields of its templates write, and what they state."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from rerank.bootstrap.catalog import (
     memory_text,
     memory_type,
 )
-from rerank.bootstrap.codes import CODE_BUILDERS, PartNumber, digits, letters
-from rerank.bootstrap.grammar import Dice, Partners, Vocabulary, render
+from rerank.bootstrap.codes import digits, letters, part_number
+from rerank.bootstrap.grammar import Dice, Partners, Vocabulary, fill, parse, render
 from rerank.bootstrap.spelling import EDITION_WORDS, spell, spell_cyrillic
 from rerank.index.records import DEFAULT_FORM_FACTOR
 
@@ -77,7 +77,6 @@ SLANG = {
 NVIDIA_BOARDS = ("900-", "699-")
 BOARD_NUMBER = re.compile(r"(?:900|699)-\w{5}|\w*\d{3}\w*")
 _RANDOM_ID = re.compile(r"^([dlx])(\d)$")
-_RANDOM_ID_IN_TEXT = re.compile(r"\{([dlx]\d)\}")
 _HEX = "0123456789ABCDEFGHJKLMNPRTVWXY"
 
 
@@ -158,12 +157,16 @@ class Card:
         self.evidence.append(text)
         return text
 
+    def naming(self, text: str) -> str:
+        """Remember a text that names the model."""
+        self.named = True
+        return self.prove(text)
+
     def model_text(self, words: tuple[str, ...], *, loose: bool) -> str:
         """Write a shape of the model name."""
-        self.named = True
         if self._vendor_said and words[0] == self.product.record.vendor:
             words = words[1:]
-        return self.prove(spell(words, self.dice, loose=loose))
+        return self.naming(spell(words, self.dice, loose=loose))
 
     def any_shape(self) -> tuple[str, ...]:
         """Return the full shape or a shorter one that is still decidable."""
@@ -191,9 +194,10 @@ class Card:
         """Return the partner's part number; ``readable`` insists on one that spells the model."""
         if readable and self.product.record.part_numbers and self.dice.chance(0.3):
             return self.listed_code()
-        made = self._built(self.partner.codes)
+        made = part_number(self.partner.codes, self.product, self.dice)
         if readable and (made is None or not made.identifies):
-            codes = map(self._built, self.dice.shuffled(READABLE))
+            partners = self.dice.shuffled(READABLE)
+            codes = (part_number(partner, self.product, self.dice) for partner in partners)
             made = next((code for code in codes if code is not None and code.identifies), None)
         if made is None:
             return self.model_text(self.any_shape(), loose=False) if readable else ""
@@ -204,7 +208,6 @@ class Card:
 
     def listed_code(self) -> str:
         """Return a part number the registry lists, with a maker's tail behind it."""
-        self.named = True
         tails = (
             "",
             "",
@@ -213,11 +216,7 @@ class Card:
             f"{letters(3, self.dice)}-{digits(1, self.dice)}GD",
             f"{digits(1, self.dice)}",
         )
-        return self.prove(self.dice.pick(self.product.record.part_numbers) + self.dice.pick(tails))
-
-    def _built(self, key: str) -> PartNumber | None:
-        builder = CODE_BUILDERS.get(key)
-        return builder(self.product, self.dice) if builder else None
+        return self.naming(self.dice.pick(self.product.record.part_numbers) + self.dice.pick(tails))
 
     def vendor(self) -> str:
         """Return the chip vendor's name as sellers write it."""
@@ -238,10 +237,6 @@ class Card:
             return ""
         return self._partners.line(self.partner, self.product.year, self.dice)
 
-    def professional_brand(self) -> str:
-        """Return a maker of workstations, sometimes none."""
-        return self.dice.pick(self._vocabulary.professional_names)
-
     def memory_kind(self) -> str:
         """Return the memory type, exact where a sibling variant differs in it."""
         record = self.product.record
@@ -251,11 +246,6 @@ class Card:
             for other in self.entry.products
         )
         return memory_type(self.product, self.dice, exact=exact)
-
-    def odd(self) -> str:
-        """Return the name with a wrong or borrowed series word."""
-        odd = self.entry.shapes.odd
-        return self.model_text(self.dice.pick(odd) if odd else self.any_shape(), loose=True)
 
     def by_memory(self) -> str:
         """Return the name without its last suffixes where the memory size tells the model.
@@ -274,28 +264,17 @@ class Card:
         gap = self.dice.pick((" ", " ", " - ", f" {self.field('pro_shop_word')} - ", " GPU "))
         return f"{self.model_text(words, loose=False)}{gap}{size}"
 
-    def cyrillic(self) -> str:
-        """Return the name partly in Cyrillic letters."""
-        self.named = True
-        return self.prove(spell_cyrillic(self.any_shape(), self.dice))
-
-    def size_short(self) -> str:
-        """Return the size as a suffix: ``8G``."""
-        return self.memory(self.product.size)
-
     def slang(self) -> str:
         """Return Russian shorthand: ``1066`` is the GTX 1060 with 6 GB."""
         record = self.product.record
         short = SLANG.get((record.model, self.product.megabytes))
         if short is None:
             return self.model_text(self.entry.shapes.short, loose=True)
-        self.named = True
-        return self.prove(f"{short} {self.memory(memory_text(self.product, self.dice))}")
+        return self.naming(f"{short} {self.memory(memory_text(self.product, self.dice))}")
 
-    def random_text(self, texts: tuple[str, ...]) -> str:
-        """Return one of the texts with its random ids and rival filled in."""
-        text = self.dice.pick(texts).replace("{vs}", self._rival)
-        return _RANDOM_ID_IN_TEXT.sub(lambda m: self._random_id(m[1]), text)
+    def one_of(self, texts: tuple[str, ...]) -> str:
+        """Return one of the texts with its fields filled in."""
+        return fill(parse(self.dice.pick(texts)), self.field, self.dice)
 
     def feature(self) -> str:
         """Return a technical feature of the card's time and chip vendor."""
@@ -308,16 +287,11 @@ class Card:
         """Return a spare part number: the registry's own where it has one, else a random one."""
         own = [p for p in self.product.record.part_numbers if BOARD_NUMBER.match(p)]
         if not own or self.dice.chance(0.4):
-            return self.random_text(OEM_NUMBERS)
+            return self.one_of(OEM_NUMBERS)
         number = self.dice.pick(own)
         if number.count("-") > 1 or not number.startswith(NVIDIA_BOARDS) or self.dice.chance(0.2):
             return number
         return f"{number}-{digits(4, self.dice)}-000"
-
-    def chip(self) -> str:
-        """Return the chip's codename."""
-        codenames = self.product.record.codenames
-        return self.dice.pick(codenames) if codenames else ""
 
     def needs_form(self) -> bool:
         """Return whether the form factor must be said for the variant to be decidable."""
@@ -345,22 +319,16 @@ def _quantity(card: Card) -> str:
 
 
 def _pro_code(card: Card) -> str:
-    made = CODE_BUILDERS["pny"](card.product, card.dice)
+    made = part_number("pny", card.product, card.dice)
     return made.text if made else ""
 
 
 def _naming_pro_code(card: Card) -> str:
     """Return a part number that names the model, or the name where there is none."""
-    made = CODE_BUILDERS["pny"](card.product, card.dice)
+    made = part_number("pny", card.product, card.dice)
     if made is None or not made.identifies:
         return card.model_text(card.entry.shapes.full, loose=False)
-    card.named = True
-    return card.prove(made.text)
-
-
-def _number(card: Card) -> str:
-    """Return the digits of the model's name: other goods carry the same numbers."""
-    return card.product.name.digits or digits(3, card.dice)
+    return card.naming(made.text)
 
 
 def _glued(card: Card) -> str:
@@ -368,14 +336,8 @@ def _glued(card: Card) -> str:
     words = next(
         (s for s in shapes.safe if s[0] not in ("GeForce", "Radeon", "NVIDIA", "AMD")), shapes.full
     )
-    card.named = True
     joined = "".join(words) if not words[-1][0].isdigit() or len(words) < 3 else " ".join(words)
-    return card.prove(joined.upper())
-
-
-def _loose_twice(card: Card) -> str:
-    words = card.any_shape()
-    return f"{card.model_text(words, loose=True)} {card.model_text(card.any_shape(), loose=True)}"
+    return card.naming(joined.upper())
 
 
 # The fields of match.yaml and nil.yaml, described at its top.
@@ -389,27 +351,30 @@ FIELDS: dict[str, Callable[[Card], str]] = {
     "vendor_caps": lambda c: c.vendor().upper(),
     "product": Card.line,
     "product_caps": lambda c: c.line().upper(),
-    "pro_brand": Card.professional_brand,
+    "pro_brand": lambda c: c.dice.pick(c._vocabulary.professional_names),
     "name": lambda c: c.model_text(
         c.entry.shapes.full if c.dice.chance(0.85) else c.any_shape(), loose=False
     ),
     "name_caps": lambda c: c.model_text(c.any_shape(), loose=False).upper(),
     "loose": lambda c: c.model_text(c.any_shape(), loose=True),
     "again": lambda c: c.model_text(c.any_shape(), loose=True),
-    "loose_twice": _loose_twice,
+    "loose_twice": lambda c: f"{c.field('loose')} {c.field('loose')}",
     "bare": lambda c: c.model_text(c.entry.shapes.short, loose=True),
-    "odd": Card.odd,
+    # The name with a wrong or borrowed series word.
+    "odd": lambda c: c.model_text(
+        c.dice.pick(c.entry.shapes.odd) if c.entry.shapes.odd else c.any_shape(), loose=True
+    ),
     "by_memory": Card.by_memory,
     "slang": Card.slang,
     "glued": _glued,
     "glued_gf": lambda c: ("GF" if c.product.geforce else "") + _glued(c),
-    "cyr": Card.cyrillic,
+    "cyr": lambda c: c.naming(spell_cyrillic(c.any_shape(), c.dice)),
     "mem": lambda c: c.memory(
         memory_text(c.product, c.dice, cyrillic=any(f.endswith(("_ru", "_uk")) for f in c.used))
     ),
     "mem_spaced": lambda c: c.memory(memory_spaced(c.product)),
     "mem_fr": lambda c: c.memory(memory_french(c.product, c.dice)),
-    "size_short": Card.size_short,
+    "size_short": lambda c: c.memory(c.product.size),
     "mt": Card.memory_kind,
     "bus": Card.bus,
     "bits": lambda c: bits_text(c.product, c.dice),
@@ -420,11 +385,13 @@ FIELDS: dict[str, Callable[[Card], str]] = {
     "brand_pro_code": lambda c: f"PNY {_pro_code(c)}",
     "only_pro_code": _naming_pro_code,
     "oem": Card.spare_part,
-    "old": lambda c: c.random_text(COMPARISONS),
-    "number": _number,
-    "beats": lambda c: c.random_text(LEADING_COMPARISONS),
+    "old": lambda c: c.one_of(COMPARISONS),
+    # Other goods carry the same numbers.
+    "number": lambda c: c.product.name.digits or digits(3, c.dice),
+    "beats": lambda c: c.one_of(LEADING_COMPARISONS),
     "qty": _quantity,
     "qty_tail": lambda c: c.dice.pick(("x2", "X 2", "(2 pcs)", "- 2 available", "lot of 4", "2шт")),
     "feature": Card.feature,
-    "chip": Card.chip,
+    "chip": lambda c: c.dice.pick(c.product.record.codenames) if c.product.record.codenames else "",
+    "vs": lambda c: c._rival,
 }

@@ -6,7 +6,7 @@ import re
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from itertools import accumulate
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -98,8 +98,11 @@ Node = str | Field | Maybe | Choice
 Sequence_ = tuple[Node, ...]
 
 
+@cache
 def parse(text: str) -> Sequence_:
     """Compile a template.
+
+    ``{name}`` is a field, ``<a|b>`` one of several parts, ``[a]`` a part of half of the texts.
 
     :raises ValueError: when brackets do not pair.
     """
@@ -112,9 +115,14 @@ def parse(text: str) -> Sequence_:
 
 def render(nodes: Sequence_, field: Callable[[str], str], dice: Dice) -> str:
     """Return one text of the template, spaces tidied."""
+    return tidy(fill(nodes, field, dice))
+
+
+def fill(nodes: Sequence_, field: Callable[[str], str], dice: Dice) -> str:
+    """Return one text of the template as it stands there."""
     parts: list[str] = []
     _render_into(parts, nodes, field, dice)
-    return tidy("".join(parts))
+    return "".join(parts)
 
 
 def tidy(text: str) -> str:
