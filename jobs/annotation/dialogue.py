@@ -1,32 +1,35 @@
-"""The dialogue of `rerank annotate`: what each key does. Terminal and store are handed in."""
+"""The dialogue of `rerank annotate`: what each key does, and the terminal it is held in.
+
+Store and terminal are handed in, so that a dialogue can be held without either.
+"""
 
 from __future__ import annotations
 
+import codecs
 import os
+import select
 import shutil
+import signal
 import sys
+import termios
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Protocol
+from enum import Enum
+from types import FrameType
+from typing import TYPE_CHECKING, Any
 
 from rerank.annotation.queue import contrasts
-from rerank.index.errors import StoreBusyError
+from rerank.index.errors import InputError, StoreBusyError
 from rerank.index.records import GpuRecord
 from rerank.jobs.annotation.screen import (
     MAX_CHOICES,
-    GpuChoice,
-    Key,
-    Keyboard,
     Question,
     Screen,
     Size,
-    Style,
-    choice_of,
-    digit_keys,
     end_screen,
     help_screen,
-    open_keyboard,
+    named,
     question_screen,
     search_screen,
 )
@@ -50,20 +53,20 @@ VERDICT_WORDS = {
 Save = Callable[[Annotation], None]
 
 
-class Terminal(Protocol):
-    """Where the dialogue takes place."""
+class Key(Enum):
+    """Keys and events that are no character."""
 
-    def size(self) -> Size:
-        """Return the size of the window now."""
+    ENTER = "\r"
+    ESCAPE = "escape"  # alone: it opens what the terminal sends for other keys
+    BACKSPACE = "\x7f"
+    CLEAR = "\x15"
+    CLOSED = "\x04"
+    OTHER = "other"
+    RESIZED = "resized"
 
-    def show(self, screen: Screen) -> None:
-        """Fill the window."""
-
-    def read(self) -> str | Key:
-        """Wait for a key."""
-
-    def forget(self) -> None:
-        """Drop keys pressed before now."""
+    @classmethod
+    def _missing_(cls, value: object) -> Key:
+        return {"\n": cls.ENTER, "\x08": cls.BACKSPACE}.get(str(value), cls.OTHER)
 
 
 class Dialogue:
@@ -87,14 +90,11 @@ class Dialogue:
         top_k: int,
         label: str,
     ) -> None:
-        self._queue = queue
-        self._retriever = retriever
+        self._queue, self._retriever = queue, retriever
         self._records = {record.gpu_id: record for record in retriever.records}
-        self._save = save
-        self._save_patiently = save_patiently
-        self._annotator = annotator
+        self._save, self._save_patiently = save, save_patiently
+        self._annotator, self._label = annotator, label
         self._top_k = min(top_k, MAX_CHOICES)
-        self._label = label
         self._at = 0
         self._reached = 0  # the first listing that was neither answered nor skipped
         self._answers: dict[int, tuple[Verdict, str]] = {}
@@ -110,8 +110,7 @@ class Dialogue:
         while True:
             question = self._question() if self._at < len(self._queue.items) else None
             if question is None:
-                screen = end_screen(terminal.size(), message=self._message)
-                terminal.show(screen)
+                terminal.show(end_screen(terminal.size(), message=self._message))
             else:
                 screen = self._show(question, self._message, terminal)
             key = terminal.read()
@@ -123,7 +122,7 @@ class Dialogue:
             if question is not None:
                 self._act(key, question, screen, terminal)
             elif key == "b":
-                self._back()
+                self._at = max(0, self._at - 1)
 
     def _act(self, key: str | Key, question: Question, screen: Screen, terminal: Terminal) -> None:
         """Do what a key asks for; an unknown one only gives a hint."""
@@ -134,15 +133,16 @@ class Dialogue:
         elif not screen.is_complete:
             pass  # what cannot be seen cannot be judged
         elif key in _VERDICT_KEYS:
-            self._answer(_VERDICT_KEYS[str(key)], None, question, screen, terminal)
-        elif key in digit_keys(len(shown)):
-            self._answer(Verdict.MATCH, shown[int(str(key)) - 1], question, screen, terminal)
+            self._answer(_VERDICT_KEYS[str(key)], None, question, shown, terminal)
+        elif (picked := picked_by(key, shown)) is not None:
+            self._answer(Verdict.MATCH, picked, question, shown, terminal)
         elif key == "/":
-            choice_found = search_registry(self._retriever.records, terminal)
-            if choice_found is not None:
-                self._answer(Verdict.MATCH, choice_found, question, screen, terminal)
+            picked = search_registry(self._retriever.records, terminal)
+            if picked is not None:
+                self._answer(Verdict.MATCH, picked, question, shown, terminal)
         elif key == "b":
-            self._back()
+            self._message = "" if self._at else "this is the first listing of this session"
+            self._at = max(0, self._at - 1)
         elif key == "s":
             self._message = "skipped" if self._at not in self._answers else "not changed"
             self._go_on(terminal)
@@ -153,80 +153,67 @@ class Dialogue:
     def _answer(
         self,
         verdict: Verdict,
-        choice: GpuChoice | None,
+        picked: GpuRecord | None,
         question: Question,
-        screen: Screen,
+        shown: Sequence[GpuRecord],
         terminal: Terminal,
     ) -> None:
+        """Save an answer and go on; if the store is not free, say so and wait."""
         annotation = Annotation(
             question.item.listing.listing_id,
             self._annotator,
             verdict,
-            gpu_id=choice.gpu_id if choice else None,
-            model=choice.model if choice else None,
-            shown=tuple(offered.gpu_id for offered in question.choices[: screen.n_choices]),
+            gpu_id=picked.gpu_id if picked else None,
+            model=picked.model if picked else None,
+            shown=tuple(offered.gpu_id for offered in shown),
             model_version=question.item.resolution.model_version,
         )
-        words = choice.name if choice else VERDICT_WORDS[verdict]
-        self._show(question, f"saving: {words}", terminal)
-        try:
-            self._write(annotation, question, terminal)
-        except StoreBusyError as exc:
-            self._message = f"not saved: {exc}"
-            terminal.forget()
-            return
-        self._answers[self._at] = (verdict, words)
-        self._message = f"saved: {words}"
-        self._go_on(terminal)
-
-    def _write(self, annotation: Annotation, question: Question, terminal: Terminal) -> None:
-        """Save an answer; if the store is not free, say so and wait.
-
-        :raises StoreBusyError: if it is not free for longer than is waited.
-        """
-        try:
-            self._save(annotation)
-        except StoreBusyError:
-            if self._save_patiently is None:
-                raise
-            message = "not saved yet: waiting for another process that writes to the store"
+        words = named(picked) if picked else VERDICT_WORDS[verdict]
+        waiting = "not saved yet: waiting for another process that writes to the store"
+        tries = [(self._save, f"saving: {words}"), (self._save_patiently, waiting)]
+        for save, message in tries:
+            if save is None:
+                continue
             self._show(question, message, terminal)
-            self._save_patiently(annotation)
+            try:
+                save(annotation)
+            except StoreBusyError as exc:
+                self._message = f"not saved: {exc}"
+            else:
+                self._answers[self._at] = (verdict, words)
+                self._message = f"saved: {words}"
+                self._go_on(terminal)
+                return
+        terminal.forget()
 
     def _show(self, question: Question, message: str, terminal: Terminal) -> Screen:
-        screen = question_screen(
-            question, terminal.size(), progress=self._progress(), message=message
+        done, known = len(self._answers), self._queue.n_answered
+        progress = (
+            f"{known + done:,} of {known + len(self._queue.items):,} answered, "
+            f"{self._queue.n_today + done:,} today   {self._label}"
         )
+        screen = question_screen(question, terminal.size(), progress=progress, message=message)
         terminal.show(screen)
         return screen
 
     def _go_on(self, terminal: Terminal) -> None:
         """Go to the first listing that was not asked yet, with keys that were meant for it."""
-        self._reached = max(self._reached, self._at + 1)
-        self._at = self._reached
+        self._at = self._reached = max(self._reached, self._at + 1)
         terminal.forget()
-
-    def _back(self) -> None:
-        if self._at == 0:
-            self._message = "this is the first listing of this session"
-        else:
-            self._at -= 1
 
     def _question(self) -> Question:
         item = self._queue.items[self._at]
         candidates = item.resolution.candidates[: self._top_k]
         apart = contrasts(candidates, item.listing.title, self._retriever.lexicon)
-        choices = tuple(
-            choice_of(self._records[shown.gpu_id], shown.probability) for shown in candidates
-        )
+        choices = tuple(self._records[shown.gpu_id] for shown in candidates)
         _, answer = self._answers.get(self._at, (None, ""))
         return Question(item, choices, tuple(apart), answer)
 
-    def _progress(self) -> str:
-        done = self._queue.n_answered + len(self._answers)
-        total = self._queue.n_answered + len(self._queue.items)
-        today = self._queue.n_today + len(self._answers)
-        return f"{done:,} of {total:,} answered, {today:,} today   {self._label}"
+
+def picked_by(key: str | Key, shown: Sequence[GpuRecord]) -> GpuRecord | None:
+    """Return which of some numbered choices a key takes, if any."""
+    keys = {str(number): record for number, record in enumerate(shown, 1)}
+    return keys.get(key) if isinstance(key, str) else None
 
 
 def summary(counts: Counter[Verdict], n_left: int, listings_file: Path | None) -> str:
@@ -248,11 +235,11 @@ def summary(counts: Counter[Verdict], n_left: int, listings_file: Path | None) -
 _LONGEST_QUERY = 200
 
 
-def search_registry(records: Sequence[GpuRecord], terminal: Terminal) -> GpuChoice | None:
+def search_registry(records: Sequence[GpuRecord], terminal: Terminal) -> GpuRecord | None:
     """Let the person type words and pick one of the GPUs that have them all; None if they leave."""
     query, is_typing, message = "", True, ""
     while True:
-        found = [choice_of(record) for record in find_by_words(records, query)]
+        found = find_by_words(records, query)
         screen = search_screen(query, found, terminal.size(), is_typing=is_typing, message=message)
         terminal.show(screen)
         key, message = terminal.read(), ""
@@ -261,8 +248,8 @@ def search_registry(records: Sequence[GpuRecord], terminal: Terminal) -> GpuChoi
         if is_typing:
             query = _edited(query, key)
             is_typing = key is not Key.ENTER or not found
-        elif key in digit_keys(screen.n_choices):
-            return found[int(str(key)) - 1]
+        elif (picked := picked_by(key, found[: screen.n_choices])) is not None:
+            return picked
         elif key in ("/", Key.BACKSPACE):
             is_typing = True
         elif key is not Key.RESIZED:
@@ -271,57 +258,126 @@ def search_registry(records: Sequence[GpuRecord], terminal: Terminal) -> GpuChoi
 
 def _edited(query: str, key: str | Key) -> str:
     """Return what is typed after one more key."""
-    if key is Key.BACKSPACE:
-        return query[:-1]
-    if key is Key.CLEAR:
-        return ""
-    return (query + key)[:_LONGEST_QUERY] if isinstance(key, str) else query
+    if isinstance(key, str):
+        return (query + key)[:_LONGEST_QUERY]
+    return {Key.BACKSPACE: query[:-1], Key.CLEAR: ""}.get(key, query)
 
 
 _HOME, _CLEAR_LINE, _CLEAR_BELOW, _CLEAR = "\x1b[H", "\x1b[K", "\x1b[J", "\x1b[2J"
 _HIDE_CURSOR, _SHOW_CURSOR = "\x1b[?25l", "\x1b[?25h"
+# A terminal sends an arrow key as Esc and more, at once; a person who presses Esc sends it alone.
+_REST_OF_KEY_S = 0.05
 
 
-class AnnotationTerminal:
-    """Draws screens over each other; use it through `open_terminal`."""
+def check_terminal(purpose: str, instead: str) -> None:
+    """Check that a person sits in front.
 
-    def __init__(self, keyboard: Keyboard) -> None:
-        self._keyboard = keyboard
+    :param purpose: what needs the terminal.
+    :param instead: what to do without one.
+    :raises InputError: if stdin or stdout is not a terminal.
+    """
+    for name, stream in (("stdin", sys.stdin), ("stdout", sys.stdout)):
+        if not stream.isatty():
+            raise InputError(
+                f"{purpose} reads single keys from a terminal, but {name} is not one; {instead}"
+            )
+
+
+class Terminal:
+    """Draws screens over each other and reads single keys; use it through `open_terminal`.
+
+    :param descriptor: of the keyboard.
+    :param events: a pipe that a signal writes to.
+    """
+
+    def __init__(self, descriptor: int, events: int) -> None:
+        self._descriptor, self._events = descriptor, events
         self._plain = bool(os.environ.get("NO_COLOR")) or os.environ.get("TERM") == "dumb"
+        self._decode = codecs.getincrementaldecoder("utf-8")("replace").decode
+        self._pending: list[str | Key] = []
 
     def size(self) -> Size:
         """Return the size of the window now."""
-        width, height = shutil.get_terminal_size()
-        return Size(width, height)
+        return Size(*shutil.get_terminal_size())
 
     def show(self, screen: Screen) -> None:
         """Fill the window, line over line, so that nothing flickers."""
         text = f"{_CLEAR_LINE}\r\n".join(
-            line.text
-            if self._plain or line.style is Style.PLAIN
-            else f"\x1b[{line.style.value}m{line.text}\x1b[0m"
+            f"\x1b[{line.style}m{line.text}\x1b[0m" if line.style and not self._plain else line.text
             for line in screen.lines
         )
         _write(f"{_HOME}{text}{_CLEAR_LINE}{_CLEAR_BELOW}")
 
     def read(self) -> str | Key:
-        """Wait for a key."""
-        return self._keyboard.read()
+        """Wait for one key: a printable character, or a `Key`."""
+        while not self._pending:
+            ready, _, _ = select.select([self._descriptor, self._events], [], [])
+            if self._events in ready:
+                os.read(self._events, 1024)
+                return Key.RESIZED
+            self._take()
+        return self._pending.pop(0)
 
     def forget(self) -> None:
-        """Drop keys pressed before now."""
-        self._keyboard.forget()
+        """Drop keys pressed before now: they were not meant for what is shown next."""
+        termios.tcflush(self._descriptor, termios.TCIFLUSH)
+        self._pending.clear()
+
+    def _take(self) -> None:
+        data = b""
+        with suppress(OSError):  # the terminal is gone
+            data = os.read(self._descriptor, 1024)
+        if data == b"\x1b" and select.select([self._descriptor], [], [], _REST_OF_KEY_S)[0]:
+            data += os.read(self._descriptor, 1024)
+        if not data:
+            self._pending.append(Key.CLOSED)
+        elif data.startswith(b"\x1b"):
+            self._pending.append(Key.ESCAPE if data == b"\x1b" else Key.OTHER)
+        else:
+            self._pending += [c if c.isprintable() else Key(c) for c in self._decode(data)]
 
 
 @contextmanager
-def open_terminal() -> Iterator[AnnotationTerminal]:
-    """Lend the terminal; it is as before, and its window empty, when the block ends."""
-    with open_keyboard() as keyboard:
+def open_terminal() -> Iterator[Terminal]:
+    """Lend the terminal; it is as before, and its window empty, when the block ends.
+
+    Echo and line editing are off until then. Ctrl-C raises KeyboardInterrupt and SIGTERM ends the
+    program, both after the terminal was restored. A changed window size, and coming back from
+    Ctrl-Z, arrive as `Key.RESIZED`.
+    """
+    descriptor = sys.stdin.fileno()
+    before = termios.tcgetattr(descriptor)
+    events, sender = os.pipe()
+    os.set_blocking(sender, False)
+    handlers: dict[signal.Signals, Any] = {
+        signal.SIGTERM: _end,
+        signal.SIGWINCH: lambda number, frame: None,  # that it came is read from the pipe
+        signal.SIGCONT: lambda number, frame: _single_keys(descriptor),
+    }
+    earlier = {number: signal.signal(number, handler) for number, handler in handlers.items()}
+    earlier_sender = signal.set_wakeup_fd(sender, warn_on_full_buffer=False)
+    try:
+        _single_keys(descriptor)
         _write(_HIDE_CURSOR + _CLEAR)
-        try:
-            yield AnnotationTerminal(keyboard)
-        finally:
-            _write(_CLEAR + _HOME + _SHOW_CURSOR)
+        yield Terminal(descriptor, events)
+    finally:
+        termios.tcsetattr(descriptor, termios.TCSADRAIN, before)
+        signal.set_wakeup_fd(earlier_sender)
+        for number, handler in earlier.items():
+            signal.signal(number, handler)
+        os.close(events)
+        os.close(sender)
+        _write(_CLEAR + _HOME + _SHOW_CURSOR)
+
+
+def _single_keys(descriptor: int) -> None:
+    mode = termios.tcgetattr(descriptor)
+    mode[3] &= ~(termios.ICANON | termios.ECHO)
+    termios.tcsetattr(descriptor, termios.TCSADRAIN, mode)
+
+
+def _end(number: int, frame: FrameType | None) -> None:
+    raise SystemExit(128 + number)
 
 
 def hold(dialogue: Dialogue) -> None:

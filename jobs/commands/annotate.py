@@ -28,7 +28,7 @@ from rerank.jobs.annotation.asking import (
     suspects_text,
     take_in,
 )
-from rerank.jobs.annotation.dialogue import Dialogue, hold, summary
+from rerank.jobs.annotation.dialogue import Dialogue, check_terminal, hold, summary
 from rerank.jobs.annotation.pair_collecting import (
     DEFAULT_NEGATIVES,
     DEFAULT_SEED,
@@ -57,7 +57,6 @@ from rerank.jobs.annotation.pair_flags import (
     read_tags,
     read_with,
 )
-from rerank.jobs.annotation.screen import check_terminal
 from rerank.jobs.options import (
     NumberRange,
     format_option,

@@ -19,11 +19,9 @@ import pytest
 from rerank.annotation.queue import Contrast, QueueItem
 from rerank.index.records import GpuRecord, Listing
 from rerank.jobs.annotation.asking import POOL, Queue, read_pool
-from rerank.jobs.annotation.dialogue import Dialogue, summary
+from rerank.jobs.annotation.dialogue import Dialogue, Key, summary
 from rerank.jobs.annotation.screen import (
     LEAST_HEIGHT,
-    GpuChoice,
-    Key,
     Question,
     Screen,
     Size,
@@ -80,7 +78,9 @@ def question(title: str, *, n_choices: int = 5, answer: str = "") -> Question:
     )
     listing = Listing("1", title, "Vendor 微星 " * 9, "", 1234.5)
     choices = tuple(
-        GpuChoice(one.gpu_id, one.model, one.memory_gb, "GDDR6X", one.form_factor, one.probability)
+        GpuRecord(
+            one.gpu_id, one.model, "NVIDIA", "GeForce", "30", 10.0, "GDDR6X", one.form_factor, 2020
+        )
         for one in shown
     )
     apart = (Contrast(("Ti",), ("SUPER", "D"), ("XT",), "", "title states 12 GB", "Max-Q unsaid"),)
