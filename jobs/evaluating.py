@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rerank.annotation.agreement import consensus
+from rerank.annotation.agreement import read_settled
 from rerank.annotation.labelling import gold_of_annotations, is_kept_out
 from rerank.conformal import DEFAULT_COVERAGE
 from rerank.cross_encoder.ranker import (
@@ -48,7 +48,6 @@ from rerank.ranking import RankingBatch
 from rerank.resolution import Decision
 from rerank.resolver import Resolver
 from rerank.store.database import Store
-from rerank.store.rows import read_annotations, read_listings
 from rerank.training.evidence import Preparer
 from rerank.workspace import Workspace, open_retriever
 
@@ -299,10 +298,8 @@ def annotated_gold(retriever: Retriever, store: Store) -> list[GoldListing]:
     :raises StoreError: if the store cannot be read.
     """
     with store.reading() as session:
-        settled = consensus(read_annotations(session))
-        listings = read_listings(session, [answer.listing_id for answer in settled])
-    by_id = {item.listing.listing_id: item for item in listings}
-    return gold_of_annotations(settled, by_id, retriever)
+        settled = read_settled(session)
+    return gold_of_annotations(*settled, retriever)
 
 
 def annotated_sets(retriever: Retriever, store: Store, *, trained_on_annotations: bool) -> GoldSets:

@@ -177,17 +177,15 @@ def read_annotated(
 
     :raises StoreError: if the store is damaged, of a newer release or being written to for long.
     """
-    from rerank.annotation.agreement import consensus
+    from rerank.annotation.agreement import read_settled
     from rerank.annotation.labelling import labelled_of, on_sides
     from rerank.store.database import Store
-    from rerank.store.rows import read_annotations, read_listings
 
     if not workspace.store_path.exists():
         return None
     with Store(workspace.store_path).reading() as session:
-        settled = consensus(read_annotations(session))
-        stored = read_listings(session) if settled else []
-    listings = {item.listing.listing_id: item.listing for item in stored}
+        settled, stored = read_settled(session)
+    listings = {key: item.listing for key, item in stored.items()}
     labelled, unusable = labelled_of(settled, listings, retriever)
     if unusable.of_unknown:
         warn(

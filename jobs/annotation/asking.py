@@ -1,4 +1,8 @@
-"""What `rerank annotate` asks about: listings of the store, in the order of the queue."""
+"""What is asked about listings and what becomes of it: the queue, judging answers, simulating.
+
+First what `rerank annotate` asks, in the order of its queue; then what `rerank annotations` says of
+the answers: agreement, disputes, suspects; then what `rerank simulate-queue` measures of queues.
+"""
 
 from __future__ import annotations
 
@@ -22,26 +26,27 @@ from rerank.annotation.agreement import (
 )
 from rerank.annotation.queue import QueueItem, QueueStrategy, order_queue
 from rerank.annotation.simulation import MEASURES
-from rerank.evaluation.gold import GoldListing, read_gold
 from rerank.evaluation.intervals import Figure
 from rerank.evaluation.metrics import Better
 from rerank.index.errors import InputError
 from rerank.index.records import Listing, shipped
 from rerank.jobs.files.store_files import plain, read_incoming
 from rerank.jobs.options import progress_bar
-from rerank.jobs.tables import WIDTH, cut, table
+from rerank.jobs.tables import WIDTH, ReportFigure, cut, decimal, decimals, table
 from rerank.jobs.training import scaled
 from rerank.lifecycle.opening import resolver_over
 from rerank.store.database import Store, utc_now
 from rerank.store.importing import LISTING_COLUMNS, OnConflict, import_listings
 from rerank.store.names import GpuNames
 from rerank.store.rows import (
+    LISTING_FIELDS,
     Annotation,
     StoredListing,
     Verdict,
     read_annotations,
     read_listings,
     save_annotations,
+    stored_listings,
 )
 from rerank.workspace import Workspace, open_retriever
 
@@ -60,7 +65,6 @@ POOL = 5_000
 """Listings without an answer that the queue chooses among: some seconds of resolving."""
 
 _BATCH = 500
-_COLUMNS = "l.listing_id, l.title, l.vendor, l.description, l.price, l.shop, l.language"
 _ANSWERED = "SELECT listing_id FROM annotations WHERE annotator = $annotator"
 # Listings of a file, if one is given; titles of white space alone leave nothing to ask.
 _ASKABLE = (
@@ -125,13 +129,13 @@ def read_pool(
     with session.visible("asked_about", asked):
         unanswered = session.rows(
             "choose listings to ask about",
-            f"SELECT {_COLUMNS} FROM {_ASKABLE} AND l.listing_id NOT IN ({_ANSWERED}) "
+            f"SELECT {LISTING_FIELDS} FROM {_ASKABLE} AND l.listing_id NOT IN ({_ANSWERED}) "
             "ORDER BY md5(concat_ws(' ', l.listing_id, $seed)), l.listing_id LIMIT $pool",
             {**values, "seed": str(seed), "pool": POOL},
         )
         answered = session.rows(
             "read answered listings",
-            f"SELECT {_COLUMNS} FROM {_ASKABLE} AND l.listing_id IN ({_ANSWERED} "
+            f"SELECT {LISTING_FIELDS} FROM {_ASKABLE} AND l.listing_id IN ({_ANSWERED} "
             "ORDER BY annotated_at DESC LIMIT $pool) ORDER BY l.listing_id",
             {**values, "pool": POOL},
         )
@@ -144,8 +148,8 @@ def read_pool(
             {**values, "midnight": midnight.astimezone(UTC).replace(tzinfo=None)},
         )
     return Pool(
-        [_stored(row) for row in unanswered],
-        [_stored(row) for row in answered],
+        stored_listings(unanswered),
+        stored_listings(answered),
         n_all - n_answered,
         n_answered,
         n_today,
@@ -177,10 +181,14 @@ def prepare(
         click.echo(f"choosing among {POOL:,} of {pool.n_unanswered:,} listings", err=True)
     retriever, manifest = open_retriever(workspace)
     resolver = resolver_over(workspace, retriever, manifest)
+    stored = [*pool.unanswered, *pool.answered]
+    listings, shops = [item.listing for item in stored], [item.shop for item in stored]
     with progress_bar("resolving listings") as progress:
-        queue = open_queue(
-            resolver, pool, strategy=strategy, seed=seed, limit=limit, progress=progress
-        )
+        items = queue_items(resolver, listings, shops, progress=progress)
+    asked, answered = items[: len(pool.unanswered)], items[len(pool.unanswered) :]
+    order = order_queue(asked, strategy=strategy, seed=seed, answered=answered)
+    n_left = len(order) + pool.n_unanswered - len(asked)
+    queue = Queue([asked[at] for at in order[:limit]], pool.n_answered, pool.n_today, n_left)
     return queue, retriever
 
 
@@ -210,64 +218,27 @@ def queue_items(
 
     thresholds = (resolver.model.thresholds.match, resolver.model.thresholds.review)
     coverage = TokenCoverage([record.model for record in resolver.table.records])
+    titles = [listing.title for listing in listings]
+    parts = (titles[at : at + _BATCH] for at in range(0, len(titles), _BATCH))
+    covered = [best for part in parts for best in coverage.rank(part, 1)]
+    answers = _resolved(resolver, listings, progress)
     items: list[QueueItem] = []
-    for start in range(0, len(listings), _BATCH):
-        batch = listings[start : start + _BATCH]
-        answers = resolver.resolve_many(batch)
-        covered = coverage.rank([listing.title for listing in batch], 1)
-        for listing, shop, answer, (rule,) in zip(
-            batch, shops[start : start + _BATCH], answers, covered, strict=True
-        ):
-            nearest = max(answer.candidates, key=lambda c: c.similarity, default=None)
-            votes = (answer.model or "", nearest.model if nearest else "", rule)
-            items.append(QueueItem(listing, shop, answer, votes, thresholds))
-        progress(len(items) / len(listings))
+    for listing, shop, answer, (rule,) in zip(listings, shops, answers, covered, strict=True):
+        nearest = max(answer.candidates, key=lambda c: c.similarity, default=None)
+        votes = (answer.model or "", nearest.model if nearest else "", rule)
+        items.append(QueueItem(listing, shop, answer, votes, thresholds))
     return items
 
 
-def open_queue(
-    resolver: Resolver,
-    pool: Pool,
-    *,
-    strategy: QueueStrategy,
-    seed: int,
-    limit: int | None = None,
-    progress: Progress = lambda share: None,
-) -> Queue:
-    """Return what is asked, in order."""
-    stored = [*pool.unanswered, *pool.answered]
-    items = queue_items(
-        resolver,
-        [item.listing for item in stored],
-        [item.shop for item in stored],
-        progress=progress,
-    )
-    open_items = items[: len(pool.unanswered)]
-    order = order_queue(open_items, strategy=strategy, seed=seed, answered=items[len(open_items) :])
-    return Queue(
-        items=[open_items[at] for at in order[:limit]],
-        n_answered=pool.n_answered,
-        n_today=pool.n_today,
-        n_left=len(order) + pool.n_unanswered - len(pool.unanswered),
-    )
-
-
-def _stored(row: Sequence[object]) -> StoredListing:
-    key, title, vendor, description, price, shop, language = row
-    number = None if price is None else float(str(price))
-    return StoredListing(
-        Listing(str(key), str(title), str(vendor), str(description), number),
-        str(shop),
-        str(language),
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class StoredAnnotations:
-    """All annotations of a store, and the titles of its listings by listing_id."""
-
-    annotations: list[Annotation]
-    titles: dict[str, str]
+def _resolved(
+    resolver: Resolver, listings: Sequence[Listing], progress: Progress
+) -> list[Resolution]:
+    """Resolve listings, telling the share done."""
+    answers: list[Resolution] = []
+    while len(answers) < len(listings):
+        answers += resolver.resolve_many(listings[len(answers) : len(answers) + _BATCH])
+        progress(len(answers) / len(listings))
+    return answers
 
 
 @dataclass(frozen=True, slots=True)
@@ -284,14 +255,12 @@ class SuspectReport:
     without_listing: int
 
 
-def read_answers(store: Store) -> StoredAnnotations:
-    """Read what people said."""
+def read_answers(store: Store) -> tuple[list[Annotation], dict[str, str]]:
+    """Read what people said, and the titles of its listings by listing_id."""
     with store.reading() as session:
         annotations = read_annotations(session)
         listings = read_listings(session, sorted({item.listing_id for item in annotations}))
-    return StoredAnnotations(
-        annotations, {item.listing.listing_id: item.listing.title for item in listings}
-    )
+    return annotations, {item.listing.listing_id: item.listing.title for item in listings}
 
 
 def find_suspects(
@@ -306,12 +275,8 @@ def find_suspects(
         labels = standing_labels(read_annotations(session))
         stored = read_listings(session, sorted({label.listing_id for label in labels}))
     listings = [item.listing for item in stored]
-    resolved: dict[str, Resolution] = {}
-    for start in range(0, len(listings), _BATCH):
-        chunk = listings[start : start + _BATCH]
-        answers = resolver.resolve_many(chunk)
-        resolved.update(zip((item.listing_id for item in chunk), answers, strict=True))
-        progress((start + len(chunk)) / len(listings))
+    answers = _resolved(resolver, listings, progress)
+    resolved = {listing.listing_id: a for listing, a in zip(listings, answers, strict=True)}
     judged = [
         (label, resolved[label.listing_id]) for label in labels if label.listing_id in resolved
     ]
@@ -389,7 +354,17 @@ def dispute_values(dispute: Dispute, titles: Mapping[str, str]) -> dict[str, Any
     return {
         "listing_id": dispute.listing_id,
         "title": titles.get(dispute.listing_id),
-        "answers": [_answer_values(answer) for answer in dispute.answers],
+        "answers": [
+            {
+                "annotator": answer.annotator,
+                "verdict": answer.verdict.value,
+                "model": answer.model,
+                "gpu_id": answer.gpu_id,
+                "note": answer.note,
+                "annotated_at": plain(answer.annotated_at),
+            }
+            for answer in dispute.answers
+        ],
     }
 
 
@@ -423,12 +398,12 @@ def answer_text(answer: Annotation) -> str:
 
 def _dispute_text(dispute: Dispute, titles: Mapping[str, str]) -> str:
     width = min(20, max(len(answer.annotator) for answer in dispute.answers))
-    lines = [_heading(dispute.listing_id, titles)]
-    for answer in dispute.answers:
-        note = f"; {answer.note}" if answer.note else ""
-        who = cut(answer.annotator, width)
-        lines.append(cut(f"  {who:{width}}  {answer_text(answer)}{note}", WIDTH))
-    return "\n".join(lines)
+    said = (
+        f"  {cut(answer.annotator, width):{width}}  {answer_text(answer)}"
+        + (f"; {answer.note}" if answer.note else "")
+        for answer in dispute.answers
+    )
+    return "\n".join([_heading(dispute.listing_id, titles), *(cut(line, WIDTH) for line in said)])
 
 
 def _suspect_text(suspect: Suspect, titles: Mapping[str, str]) -> str:
@@ -449,22 +424,10 @@ def _heading(listing_id: str, titles: Mapping[str, str]) -> str:
     return cut(f"{cut(listing_id, 40)}  {title}", WIDTH)
 
 
-def _answer_values(answer: Annotation) -> dict[str, Any]:
-    return {
-        "annotator": answer.annotator,
-        "verdict": answer.verdict.value,
-        "model": answer.model,
-        "gpu_id": answer.gpu_id,
-        "note": answer.note,
-        "annotated_at": plain(answer.annotated_at),
-    }
-
-
 def _figure(figure: Figure) -> str:
-    if figure.value is None or figure.ci95 is None:
-        return "-"
-    low, high = figure.ci95
-    return f"{figure.value:.2f} ({low:.2f} to {high:.2f})"
+    told = ReportFigure(figure.value, *(figure.ci95 or (None, None)))
+    ends = "" if told.bounds is None else f" ({decimals(told, 2, to=' to ')})"
+    return f"{decimal(told.value, 2)}{ends}"
 
 
 SimulationProgress = Callable[[str, float], None]
@@ -496,9 +459,16 @@ def simulate_queues(
     """
     from rerank.annotation.simulation import Laboratory, Simulation, figures
     from rerank.features.cues import CueReader
+    from rerank.jobs.evaluating import read_gold_files
     from rerank.training.sets import TrainingParameters
 
-    gold, shops = _read_all(gold_files)
+    sets = read_gold_files(gold_files)
+    shops = [name for name, listings in sets.items() for _ in listings]
+    gold = [  # a file's name in front keeps the ids of several apart
+        replace(listing, listing_id=f"{name}/{listing.listing_id}")
+        for name, listings in sets.items()
+        for listing in listings
+    ]
     retriever, index = open_retriever(workspace)
     parameters = scaled(replace(TrainingParameters(), seed=plan.seed), scale)
     progress("generated listings", 0.0)
@@ -511,7 +481,7 @@ def simulate_queues(
     simulation = Simulation(laboratory, gold, shops, make_items=queue_items)
     runs = simulation.run(plan, progress=lambda share: progress("asking and training", share))
     return {
-        "sets": {path.stem: shops.count(path.stem) for path in gold_files},
+        "sets": {name: len(content) for name, content in sets.items()},
         "index_version": index.fingerprint,
         "scale": scale,
         "plan": {
@@ -536,27 +506,22 @@ def simulation_text(report: dict[str, Any]) -> str:
         "intervals over repeats; + better than random order, - worse, as far as repeats can tell."
     )
     parts = [textwrap.fill(heading, WIDTH)]
-    for measure in MEASURES:
-        if measure.name in _SHOWN:
-            higher = measure.better is Better.HIGHER
-            parts.append(_measure_text(report, measure.name, measure.label, higher))
+    shown = [measure for measure in MEASURES if measure.name in _SHOWN]
+    parts += [_measure_text(report, m.name, m.label, m.better is Better.HIGHER) for m in shown]
     return "\n\n".join(parts)
 
 
 def _measure_text(report: dict[str, Any], name: str, label: str, higher: bool) -> str:
-    rows = []
-    for arm in report["arms"]:
-        over = arm["over_random"].get(name)
-        rows.append(
-            [
-                arm["queue"],
-                str(arm["answers"]),
-                _number(arm["mean"][name]),
-                _with_interval(arm["lift"][name]),
-                _with_interval(over) if over else "",
-                _mark(over, higher) if over else "",
-            ]
-        )
+    rows = [
+        [
+            arm["queue"],
+            str(arm["answers"]),
+            _number(arm["mean"][name]),
+            _with_interval(arm["lift"][name]),
+            *_over_random(arm["over_random"].get(name), higher),
+        ]
+        for arm in report["arms"]
+    ]
     heading = f"{label} ({'higher' if higher else 'lower'} is better), without answers "
     heading += _number(report["base"][name])
     header = ("queue", "asked", "mean", "lift", "over random", "")
@@ -579,23 +544,10 @@ def _with_interval(figure: dict[str, Any]) -> str:
     return f"{_number(value, signed=True)} ({ends})"
 
 
-def _mark(over: dict[str, Any], higher: bool) -> str:
+def _over_random(over: dict[str, Any] | None, higher: bool) -> tuple[str, str]:
+    """Return what a queue adds to the random one, and a mark if that is sure."""
+    if over is None:
+        return "", ""
     low, high = over["ci95"]
-    if low is None or low <= 0 <= high:
-        return ""
-    return "+" if (low > 0) == higher else "-"
-
-
-def _read_all(paths: Sequence[Path]) -> tuple[list[GoldListing], list[str]]:
-    """Return all gold listings and the name of each one's file, which keeps their ids apart."""
-    names = [path.stem for path in paths]
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        raise InputError(f"expected gold files of different names, got {', '.join(twice)} twice")
-    gold: list[GoldListing] = []
-    shops: list[str] = []
-    for path in paths:
-        for item in read_gold(path):
-            gold.append(replace(item, listing_id=f"{path.stem}/{item.listing_id}"))
-            shops.append(path.stem)
-    return gold, shops
+    sure = low is not None and not low <= 0 <= high
+    return _with_interval(over), ("+" if (low > 0) == higher else "-") if sure else ""

@@ -220,7 +220,8 @@ def agreement(seed: int, output_format: str, home: Path) -> None:
     Example:
       rerank annotations agreement --format json
     """
-    found = agreements(read_answers(Store(Workspace(home).store_path)).annotations, seed=seed)
+    annotations, _ = read_answers(Store(Workspace(home).store_path))
+    found = agreements(annotations, seed=seed)
     as_json = output_format == "json"
     click.echo(json.dumps([x.as_dict() for x in found]) if as_json else agreement_text(found))
 
@@ -235,12 +236,12 @@ def disputes_command(output_format: str, home: Path) -> None:
     Example:
       rerank annotations disputes
     """
-    answers = read_answers(Store(Workspace(home).store_path))
-    found = disputes(answers.annotations)
+    annotations, titles = read_answers(Store(Workspace(home).store_path))
+    found = disputes(annotations)
     if output_format == "json":
-        click.echo(json.dumps([dispute_values(item, answers.titles) for item in found]))
+        click.echo(json.dumps([dispute_values(item, titles) for item in found]))
     else:
-        click.echo(disputes_text(found, answers.titles))
+        click.echo(disputes_text(found, titles))
     if found or output_format == "json":
         click.echo(f"{len(found)} dispute{'s' if len(found) != 1 else ''}", err=True)
 

@@ -15,7 +15,14 @@ from rerank.conformal import NO_MATCH, outcome_probabilities
 from rerank.evaluation.intervals import DEFAULT_SAMPLES, Figure, estimate
 from rerank.index.errors import InputError
 from rerank.resolution import Resolution
-from rerank.store.rows import Annotation, Verdict
+from rerank.store.database import Session
+from rerank.store.rows import (
+    Annotation,
+    StoredListing,
+    Verdict,
+    read_annotations,
+    read_listings,
+)
 
 Codes = NDArray[np.int64]
 
@@ -179,6 +186,13 @@ def consensus(annotations: Iterable[Annotation]) -> list[Consensus]:
         _settled(listing_id, list(answers))
         for listing_id, answers in groupby(ordered, key=lambda item: item.listing_id)
     ]
+
+
+def read_settled(session: Session) -> tuple[list[Consensus], dict[str, StoredListing]]:
+    """Read what annotators settled on, and the listings of those answers by listing_id."""
+    settled = consensus(read_annotations(session))
+    stored = read_listings(session, [answer.listing_id for answer in settled])
+    return settled, {item.listing.listing_id: item for item in stored}
 
 
 def label_of(annotation: Annotation) -> str:

@@ -1,4 +1,4 @@
-"""Annotations in the store: what a person said a listing sells."""
+"""Rows of the store as records: what people said, listings, and the registry as it was then."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from enum import Enum
+from typing import Any
 
 import pyarrow as pa
 
@@ -68,14 +69,8 @@ def save_annotations(session: Session, annotations: Iterable[Annotation]) -> Non
     """Write answers; one of the same annotator for the same listing is replaced."""
     rows = [
         {
-            "listing_id": item.listing_id,
-            "annotator": item.annotator,
+            **asdict(item),
             "verdict": item.verdict.value,
-            "gpu_id": item.gpu_id,
-            "model": item.model,
-            "shown": list(item.shown),
-            "model_version": item.model_version,
-            "note": item.note,
             "annotated_at": item.annotated_at or utc_now(),
         }
         for item in annotations
@@ -92,9 +87,8 @@ def read_annotations(session: Session, *, annotator: str | None = None) -> list[
     """Return all answers, or one person's, ordered by listing and annotator."""
     rows = session.rows(
         "read annotations",
-        "SELECT listing_id, annotator, verdict, gpu_id, model, shown, model_version, note, "
-        "annotated_at FROM annotations WHERE $annotator IS NULL OR annotator = $annotator "
-        "ORDER BY listing_id, annotator",
+        f"SELECT {', '.join(ANNOTATIONS_SCHEMA.names)} FROM annotations "
+        "WHERE $annotator IS NULL OR annotator = $annotator ORDER BY listing_id, annotator",
         {"annotator": annotator},
     )
     return [
@@ -129,17 +123,15 @@ LISTINGS_SCHEMA = pa.schema(
     ]
 )
 
+LISTING_FIELDS = ", ".join(LISTINGS_SCHEMA.names[:-1])
+
 
 def save_listings(session: Session, listings: Iterable[StoredListing]) -> None:
     """Write listings; one that is there already is replaced."""
     now = utc_now()
     rows = [
         {
-            "listing_id": item.listing.listing_id,
-            "title": item.listing.title,
-            "vendor": item.listing.vendor,
-            "description": item.listing.description,
-            "price": item.listing.price,
+            **asdict(item.listing),
             "shop": item.shop,
             "language": item.language,
             "added_at": now,
@@ -151,6 +143,11 @@ def save_listings(session: Session, listings: Iterable[StoredListing]) -> None:
     )
 
 
+def stored_listings(rows: Iterable[Sequence[Any]]) -> list[StoredListing]:
+    """Return rows of `LISTING_FIELDS` as listings."""
+    return [StoredListing(Listing(*row[:5]), *row[5:]) for row in rows]
+
+
 def read_listings(
     session: Session, listing_ids: Sequence[str] | None = None
 ) -> list[StoredListing]:
@@ -158,14 +155,10 @@ def read_listings(
     chosen = "" if listing_ids is None else "WHERE listing_id IN (SELECT unnest(?))"
     rows = session.rows(
         "read listings",
-        "SELECT listing_id, title, vendor, description, price, shop, language FROM listings "
-        f"{chosen} ORDER BY listing_id",
+        f"SELECT {LISTING_FIELDS} FROM listings {chosen} ORDER BY listing_id",
         () if listing_ids is None else [list(listing_ids)],
     )
-    return [
-        StoredListing(Listing(key, title, vendor, description, price), shop, language)
-        for key, title, vendor, description, price, shop, language in rows
-    ]
+    return stored_listings(rows)
 
 
 REGISTRY_SCHEMA = pa.schema(

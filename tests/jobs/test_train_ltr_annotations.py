@@ -165,4 +165,4 @@ def test_simulate_queue_wants_files_of_different_names(run, tmp_path):
     files = some_gold(tmp_path / "mine.csv"), some_gold(tmp_path / "b" / "mine.csv")
     result = run("simulate-queue", "--gold", files[0], "--gold", files[1])
     assert result.exit_code == 1
-    assert "expected gold files of different names, got mine twice" in result.stderr
+    assert "expected different names, found mine.csv, mine.csv; rename one" in result.stderr
