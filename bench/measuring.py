@@ -1,4 +1,4 @@
-"""Measure in fresh processes: nothing that ran before is warm, held or in the way."""
+"""How it is measured: fresh processes, feeds, stages, memory, ratios held against bars."""
 
 from __future__ import annotations
 

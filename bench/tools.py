@@ -1,4 +1,4 @@
-"""Part `end-to-end`: a parquet file into a parquet file, with start-up and without."""
+"""What is measured, part by part: end to end, others, growth, memory, threads, the floor."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Evaluate what a workspace serves: record the run, write the report as JSON and as a page."""
+"""Evaluate, ablate and compare what a workspace serves: gold in, reports out as JSON and page."""
 
 from __future__ import annotations
 

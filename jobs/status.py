@@ -1,4 +1,4 @@
-"""What serves in a workspace, and what there is to train on."""
+"""What serves in a workspace, what there is to train on; the smoke test and the demo."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Training into a workspace: the embedder, and the model that ranks and decides."""
+"""Trainings into a workspace: embedder, LambdaRank, decisions, pairwise, dual, cross-encoder."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`rerank build-index`."""
+"""`rerank build-index`, `train-embedder` and `check-registry`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`rerank evaluate`."""
+"""`rerank evaluate`, `ablate`, `compare-rankers`, `evaluate-dual` and `simulate-queue`."""
 
 from __future__ import annotations
 

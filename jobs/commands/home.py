@@ -1,4 +1,4 @@
-"""`rerank demo`."""
+"""`rerank demo`, `smoke` and `status`: a workspace as a whole."""
 
 from __future__ import annotations
 

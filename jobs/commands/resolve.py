@@ -1,4 +1,4 @@
-"""`rerank resolve`."""
+"""`rerank resolve` and `search`: one title."""
 
 from __future__ import annotations
 

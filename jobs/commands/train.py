@@ -1,4 +1,4 @@
-"""`rerank train-cross-encoder`."""
+"""`rerank train-...` but for the embedder, and what writes data: `bootstrap`, `dual-data`."""
 
 from __future__ import annotations
 

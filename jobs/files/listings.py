@@ -1,4 +1,4 @@
-"""A batch of listings, and what every reader of a file of listings offers.
+"""Files of listings, CSV, JSON lines and parquet, read in batches, every column kept.
 
 Whatever the format, a batch is a pyarrow table of one fixed schema.
 """

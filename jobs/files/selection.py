@@ -1,4 +1,4 @@
-"""Which files of listings a path, a folder, a glob or a URI means."""
+"""Which files of listings a path, a folder, a glob or a URI means; what lies in a folder."""
 
 from __future__ import annotations
 

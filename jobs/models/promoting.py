@@ -1,4 +1,4 @@
-"""Change what serves: promote a version, roll back, name one. Everything is checked before."""
+"""Judge a version by its gates before it serves, and say what each gate saw."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Let two models answer the same listings; whatever the challenger does, each gets an answer."""
+"""Split listings between two versions, or let a canary take its share; say how it went."""
 
 from __future__ import annotations
 

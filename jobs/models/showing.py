@@ -1,4 +1,4 @@
-"""Versions, their differences and their history as text of at most 80 columns."""
+"""Versions, their differences, checks and history as text of at most 80 columns."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Score one file of listings into one parquet file that appears when it is complete."""
+"""Score one file of listings into parquet and rejects that appear when complete."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which file becomes which, checked before any work."""
+"""Which file becomes which, checked before any work, and what columns files share."""
 
 from __future__ import annotations
 

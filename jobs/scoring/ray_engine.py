@@ -1,4 +1,4 @@
-"""Start Ray on this machine, or connect to a cluster, without its chatter.
+"""Score on Ray, on this machine or a cluster, without its chatter.
 
 The one module that imports Ray, when a run asks for it.
 """

@@ -1,4 +1,4 @@
-"""Load a base model with a head of one score: as it is, or quantised to 4 bits (NF4).
+"""The transformer beneath: loaded whole or in 4 bits (NF4), with one score and adapters.
 
 What is not the encoder (pooler and classifier) is the head: it is trained whole and never
 quantised, which on the CPU could not be trained at all.

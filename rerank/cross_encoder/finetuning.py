@@ -1,4 +1,4 @@
-"""Train a cross-encoder on query packs: a pairwise margin loss over adapters and head."""
+"""Train a cross-encoder on query packs: a margin loss over adapters and head."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Query packs: a query with its positive and negative documents, one JSON object a line.
+"""Query packs, a query with positive and negative documents: read, split, sampled, built.
 
     {"query_text": "...", "positives": [{"doc_id": "p1", "text": "..."}],
      "negatives": [{"doc_id": "n1", "text": "..."}], "source_chunk": "...", "meta": {...}}

@@ -1,4 +1,4 @@
-"""The dual-objective model: what serves, and the folder it is kept in."""
+"""The dual-objective model as a ranker: what serves, and the folder it is kept in."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Train the dual-objective ranker: search, ablation, model and report, in one run."""
+"""Train and measure the dual-objective ranker: search, ablation, model and report."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Read pairs of items from JSON lines, the format that `rerank pairs export` writes."""
+"""Pairs of items, which of two is better: read from JSON lines, split, embedded."""
 
 from __future__ import annotations
 

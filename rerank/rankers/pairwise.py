@@ -1,4 +1,4 @@
-"""Folders of pairwise rankers: one or several by name, and which of them serves.
+"""The pairwise ranker: trained on pairs, kept by name in a folder, beside a heuristic.
 
 NAME.pth             state dict of tensors, to train on from
 NAME.onnx            input_a, input_b -> score_diff

@@ -1,4 +1,4 @@
-"""How a pairwise network is trained."""
+"""What pairwise and dual trainings are told, with the limits of each value."""
 
 from __future__ import annotations
 

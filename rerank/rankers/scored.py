@@ -1,4 +1,4 @@
-"""Read scored JSONL; faulty lines are counted, named, and beyond a stated share they stop it."""
+"""Scored queries as JSON lines: read, split by canonical id, and written."""
 
 from __future__ import annotations
 

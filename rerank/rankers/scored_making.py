@@ -1,4 +1,4 @@
-"""GPU candidates as scored queries: generated listings whose truth is known judge each candidate.
+"""Make scored queries: GPU candidates of generated listings, or invented photographs.
 
 Labels come from the true variant's record, never from the features that a ranker reads:
 
