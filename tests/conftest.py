@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
+
+# Small models are slower on many threads, the more so while other tests run beside them: libraries
+# read this when they are loaded, in processes that tests start as well.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
 
