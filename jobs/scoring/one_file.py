@@ -248,22 +248,24 @@ _ENDING = ".scoring"
 
 
 class Draft:
-    """A file that is being written; ``sink`` takes its bytes."""
+    """A file that is being written; once it is open, ``sink`` takes its bytes.
+
+    It is made before it is opened, so that Ctrl-C at any moment finds it to be discarded.
+    """
 
     def __init__(self, target: Place) -> None:
         self._target = target
-        target.make_parent()
         self._place = target.sibling(f".{target.name}.{secrets.token_hex(4)}{_ENDING}")
         self._held = ExitStack()
         self._lock: int | None = None
+        self.sink: Any = None
+
+    def open(self) -> None:
+        """Let the file appear, empty and locked."""
+        self._target.make_parent()
         if self._place.local is not None:
             self._lock = self._held.enter_context(locked(self._place.local, BlockingIOError))
-        self.sink: Any = None
-        try:
-            self.sink = self._place.filesystem.open_output_stream(self._place.path)
-        except BaseException:
-            self.discard()
-            raise
+        self.sink = self._place.filesystem.open_output_stream(self._place.path)
 
     def finish(self) -> None:
         """Put all bytes on disk; the target is not touched yet."""
@@ -294,6 +296,7 @@ def drafting(target: Place) -> Iterator[Draft]:
     """Yield a draft, to be finished and published; otherwise it is gone when the block ends."""
     draft = Draft(target)
     try:
+        draft.open()
         yield draft
     finally:
         draft.discard()
@@ -374,14 +377,16 @@ class RejectsFile:
 
     def discard(self) -> None:
         """Remove what was not published."""
-        if self._draft is not None and self._writer is not None:
+        if self._writer is not None:
             with suppress(OSError, pa.ArrowException):
                 self._writer.close()  # before what it writes to is closed
+        if self._draft is not None:
             self._draft.discard()
 
     def _write(self, batch: ListingBatch, rows: list[int], reasons: list[str]) -> None:
         if self._writer is None:
             self._draft = Draft(self._target)
+            self._draft.open()
             self._writer = pq.ParquetWriter(self._draft.sink, REJECTS_SCHEMA)
         listing_ids = batch.table.column(batch.columns.listing_id).to_pylist()
         columns = [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import random
@@ -12,10 +13,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
 import pytest
+from forks import forked_until_told, status_of
 
 from rerank.index.artifacts import (
     MANIFEST,
@@ -345,37 +348,28 @@ def test_parameters_are_returned_as_they_are_read(tmp_path: Path) -> None:
     assert read(tmp_path / "x") == made
 
 
-REPLACE_FOREVER = """
-import itertools, sys
-from pathlib import Path
-from rerank.index.artifacts import write_manifest, writing_folder
-for number in itertools.count():
-    with writing_folder(Path(sys.argv[1])) as draft:
-        for part in range(20):
-            (draft / f"{part}.txt").write_text(str(number))
-        write_manifest(draft, kind="toy", format_version=3, parameters={"number": number})
-    if number == 0:
-        print("started", flush=True)
-"""
+def replace_forever(folder: Path, told: Connection) -> None:
+    for number in itertools.count():
+        with writing_folder(folder) as draft:
+            for part in range(20):
+                (draft / f"{part}.txt").write_text(str(number))
+            write_manifest(draft, kind="toy", format_version=3, parameters={"number": number})
+        if number == 0:
+            told.send("started")
 
 
 @pytest.mark.slow
 def test_a_killed_writer_leaves_a_whole_folder(tmp_path: Path) -> None:
     """Kill -9 at 30 random moments; meanwhile a reader never finds the folder gone."""
-    root, folder, rng = Path(__file__).resolve().parents[2], tmp_path / "x", random.Random(7)
+    folder, rng = tmp_path / "x", random.Random(7)
     reached = set()
     for _ in range(30):
-        writer = subprocess.Popen(
-            [sys.executable, "-c", REPLACE_FOREVER, str(folder)], cwd=root, stdout=subprocess.PIPE
-        )
-        with writer:
-            assert writer.stdout is not None
-            assert writer.stdout.readline() == b"started\n"
-            until = time.monotonic() + rng.uniform(0.0, 0.1)
-            while time.monotonic() < until:
-                assert folder.is_dir()
-            writer.kill()
-        assert writer.returncode == -signal.SIGKILL
+        writer = forked_until_told(replace_forever, folder)
+        until = time.monotonic() + rng.uniform(0.0, 0.1)
+        while time.monotonic() < until:
+            assert folder.is_dir()
+        writer.kill()
+        assert status_of(writer) == -signal.SIGKILL
         number = read(folder).parameters["number"]
         assert {path.read_text() for path in folder.glob("*.txt")} == {str(number)}
         assert len(list(folder.iterdir())) == 21

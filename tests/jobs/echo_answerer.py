@@ -1,13 +1,7 @@
-"""A stand-in for the resolver that answers at once; run as a script, it scores a folder with it.
-
-    python echo_answerer.py SOURCE OUT [resume]
-
-It says `ready` before the first file: from then on there is work to break off.
-"""
+"""A stand-in for the resolver that answers at once."""
 
 from __future__ import annotations
 
-import sys
 import time
 
 import pyarrow as pa
@@ -53,12 +47,10 @@ def score_all(source, target, existing=Existing.REFUSE, answerer=None, **callbac
     return run_plan(plan, answerer or EchoAnswerer(), **callbacks)
 
 
-if __name__ == "__main__":
-    sys.stdout.write("ready\n")
-    sys.stdout.flush()
-    score_all(
-        sys.argv[1],
-        place_of(sys.argv[2]),
-        Existing.RESUME if "resume" in sys.argv else Existing.REFUSE,
-        EchoAnswerer(pause_s=0.001),
-    )
+def resume_slowly(source, out, told):
+    """Score a folder in so small steps that a run can be broken off within each of its files.
+
+    :param told: told before the first file: from then on there is work to break off.
+    """
+    told.send("ready")
+    score_all(source, place_of(out), Existing.RESUME, EchoAnswerer(pause_s=0.001))

@@ -9,12 +9,13 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
+from contextlib import contextmanager
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from echo_answerer import EchoAnswerer, score_all
+from echo_answerer import EchoAnswerer, resume_slowly, score_all
+from forks import forked_until_told, status_of
 
 from rerank.index.errors import FaultsError, InputError
 from rerank.jobs.files.listings import ColumnNames
@@ -23,7 +24,6 @@ from rerank.jobs.scoring.answering import ScoreOptions
 from rerank.jobs.scoring.one_file import drafting, exclusive, remove_left_overs
 from rerank.jobs.scoring.plan import RECORD_KEY, Existing
 
-ECHO = Path(__file__).with_name("echo_answerer.py")
 SEED = 20
 
 
@@ -200,16 +200,20 @@ def test_a_draft_that_is_not_published_changes_nothing(tmp_path):
     assert hidden(tmp_path) == []
 
 
+def test_ctrl_c_while_a_draft_is_opened_leaves_nothing(tmp_path, monkeypatch):
+    @contextmanager
+    def interrupted(path, busy):
+        path.touch()
+        raise KeyboardInterrupt
+        yield
+
+    monkeypatch.setattr("rerank.jobs.scoring.one_file.locked", interrupted)
+    with pytest.raises(KeyboardInterrupt), drafting(place_of(tmp_path / "x")):
+        pass
+    assert list(tmp_path.iterdir()) == []
+
+
 # --- kills ---
-
-
-def start(feeds, out):
-    child = subprocess.Popen(
-        [sys.executable, ECHO, feeds, out, "resume"], stdout=subprocess.PIPE, text=True
-    )
-    assert child.stdout is not None
-    assert child.stdout.readline() == "ready\n"
-    return child
 
 
 def kill_at_random(tmp_path, n_kills, n_files=30):
@@ -222,12 +226,11 @@ def kill_at_random(tmp_path, n_kills, n_files=30):
     killed = ended = 0
     out = tmp_path / "out0"
     while killed < n_kills or ended == 0:
-        child = start(tmp_path / "feeds", out)
+        child = forked_until_told(resume_slowly, str(tmp_path / "feeds"), out)
         if killed < n_kills:
             time.sleep(dice.uniform(0, 0.12))
             child.kill()
-        status = child.wait(60)
-        child.stdout.close()
+        status = status_of(child)
         found = contents(out) if out.exists() else {}
         assert {name: expected[name] for name in found} == found, f"seed {SEED}, kill {killed}"
         if status == -signal.SIGKILL:

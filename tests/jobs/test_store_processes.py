@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import random
-import signal
 import subprocess
 import sys
 import time
@@ -12,6 +11,7 @@ import time
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from forks import command, forked, status_of
 
 from rerank.index.records import Listing
 from rerank.store.database import Store
@@ -121,22 +121,22 @@ def test_a_second_import_is_told_who_writes_and_succeeds_if_it_waits(
 def test_a_kill_at_any_moment_leaves_all_or_nothing_of_an_import(store, home, big_file):
     seed = 20260607
     dice = random.Random(seed)
-    importing = rerank(home, "store", "import", "annotations", big_file)
+    importing = forked(command, home, "store", "import", "annotations", big_file)
     wait_for_writer(home)
     began = time.monotonic()
-    importing.communicate()
+    assert status_of(importing) == 0
     writes_s = time.monotonic() - began  # so that kills fall before, into and after its commit
     for number in range(KILLS):
         with store.writing() as session:  # confirmed before each kill, so it has to stay
             session.execute("t", "DELETE FROM annotations WHERE annotator = 'bulk'")
             session.execute("t", "DELETE FROM listings WHERE listing_id <> 'first'")
             save_annotations(session, [Annotation("first", f"ann-{number}", Verdict.NOT_GPU)])
-        importing = rerank(home, "store", "import", "annotations", big_file)
+        importing = forked(command, home, "store", "import", "annotations", big_file)
         if number % 3:  # two of three while it writes, one anywhere
             wait_for_writer(home)
         time.sleep(dice.uniform(0.0, 1.1 * writes_s))
-        importing.send_signal(signal.SIGKILL)
-        importing.communicate()
+        importing.kill()
+        status_of(importing)
         listings, answers, bulk = counts(store)
         assert bulk in (0, ROWS), f"kill {number} of seed {seed}"
         assert listings == 1 + bulk
@@ -151,13 +151,12 @@ def test_a_first_import_that_is_killed_leaves_no_store_or_a_whole_one(home, big_
     home.mkdir()
     (home / "store.duckdb.lock").touch()
     for delay_s in (0.0, 0.02, 0.1):
-        importing = rerank(home, "store", "import", "annotations", big_file)
+        importing = forked(command, home, "store", "import", "annotations", big_file)
         wait_for_writer(home)
         time.sleep(delay_s)
-        importing.send_signal(signal.SIGKILL)
-        importing.communicate()
+        importing.kill()
+        status_of(importing)
         assert counts(store) in ((0, 0, 0), (ROWS, ROWS, ROWS))
-    finishing = rerank(home, "store", "import", "annotations", big_file)
-    finishing.communicate(timeout=PATIENCE_S)
-    assert finishing.returncode == 0
+    finishing = forked(command, home, "store", "import", "annotations", big_file)
+    assert status_of(finishing) == 0
     assert counts(store) == (ROWS, ROWS, ROWS)

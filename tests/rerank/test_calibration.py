@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from sklearn.isotonic import IsotonicRegression
 
 from rerank.calibration import Calibrator, choose_threshold, fit_calibrator
-from rerank.evaluation.metrics import expected_calibration_error
+from rerank.evaluation.metrics import ECE
 from rerank.index.errors import InputError
 
 SEED = 11
@@ -40,10 +40,10 @@ def test_recovers_a_known_curve():
     fresh, truth, outcomes = known_curve(20_000, SEED + 1)
     found = calibrator(fresh)
     assert np.abs(found - truth).mean() < 0.02
-    error = expected_calibration_error(found, outcomes)
+    error = ECE(found, outcomes)
     assert error is not None
     assert error < 0.012
-    naive = expected_calibration_error(1 / (1 + np.exp(-fresh)), outcomes)
+    naive = ECE(1 / (1 + np.exp(-fresh)), outcomes)
     assert naive is not None
     assert naive > 0.1
 

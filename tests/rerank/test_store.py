@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
 import subprocess
@@ -15,10 +16,11 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
+from forks import forked, status_of
 
 from rerank.index.errors import InputError, StoreBusyError, StoreError
 from rerank.index.records import Listing
-from rerank.store.database import Store, migrate, scratch
+from rerank.store.database import Session, Store, Values, migrate, scratch
 from rerank.store.rows import (
     Annotation,
     StoredListing,
@@ -248,37 +250,25 @@ def test_a_migration_that_fails_leaves_neither_tables_nor_record(store, monkeypa
         assert session.rows("t", "SELECT 1 FROM duckdb_tables() WHERE table_name = 'half'") == []
 
 
-KILLED_WHILE_MIGRATING = """
-    import os, signal, sys
-    from pathlib import Path
-    import rerank.store.database as migrating
-    from rerank.store.database import Store
-    from rerank.store.database import Session
+def migrate_until(path: Path, after: int) -> None:
+    """Open a store and die when so many statements of migrations, and commits, are run."""
+    run, done = Session.execute, itertools.count(1)
 
-    after = int(sys.argv[2])
-    run = Session.execute
-
-    def execute(self, step, sql, values=()):
-        global after
+    def execute(self: Session, step: str, sql: str, values: Values = ()) -> None:
         run(self, step, sql, values)
-        after -= step.startswith("migration") or step == "commit"
-        if after == 0:
+        if (step.startswith("migration") or step == "commit") and next(done) == after:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    Session.execute = execute
-    with Store(Path(sys.argv[1])).writing():
+    Session.execute = execute  # type: ignore[method-assign]
+    with Store(path).writing():
         pass
-    print("done")
-"""
 
 
 @pytest.mark.parametrize("statements", [1, 3, 4, 9, 12])
 def test_a_kill_between_migrations_leaves_each_with_its_record_or_not_at_all(store, statements):
     add_listing(store, "a")
     forget(store, "0003_preferences", "0004_evaluation")
-    process = python(KILLED_WHILE_MIGRATING, store.path, statements)
-    assert process.wait(300) == -signal.SIGKILL, process.communicate()
-    process.communicate()
+    assert status_of(forked(migrate_until, store.path, statements)) == -signal.SIGKILL
     assert applied(store) == NAMES  # what was missing is applied now: nothing stood there half
     assert listing_ids(store) == ["a"]
     with store.reading() as session:
@@ -287,9 +277,7 @@ def test_a_kill_between_migrations_leaves_each_with_its_record_or_not_at_all(sto
 
 @pytest.mark.parametrize("statements", [1, 4, 8])
 def test_a_kill_while_a_store_is_made_leaves_none(store, statements):
-    process = python(KILLED_WHILE_MIGRATING, store.path, statements)
-    assert process.wait(300) == -signal.SIGKILL, process.communicate()
-    process.communicate()
+    assert status_of(forked(migrate_until, store.path, statements)) == -signal.SIGKILL
     assert not store.path.exists()
     add_listing(store, "a")
     assert listing_ids(store) == ["a"]
