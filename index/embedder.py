@@ -1,4 +1,8 @@
-"""Embedders: turn texts into unit vectors. The default needs only a token table and numpy."""
+"""Embedders: the texts that stand for listings and GPUs, turned into unit vectors.
+
+The default is a token table, which needs only numpy and a tokenizer; the pieces of words that such
+a table has vectors of are chosen here too.
+"""
 
 from __future__ import annotations
 
@@ -76,7 +80,7 @@ class StaticEmbedder:
         self._tokenizer = Tokenizer.from_str(tokenizer_json)
         self._tokenizer.no_padding()
         self._tokenizer.enable_truncation(_LONGEST)
-        self._name, self._fingerprint = name, fingerprint
+        self.name, self.fingerprint, self.dimension = name, fingerprint, int(table.shape[1])
 
     @classmethod
     def load(cls, folder: Path, *, name: str | None = None) -> StaticEmbedder:
@@ -93,18 +97,6 @@ class StaticEmbedder:
         table = load_file(folder / _TABLE)["embeddings"].astype(np.float32)
         text = (folder / _TOKENIZER).read_text(encoding="utf-8")
         return cls(table, text, name=name or folder.name, fingerprint=manifest.fingerprint)
-
-    @property
-    def name(self) -> str:
-        return self._name
-
-    @property
-    def fingerprint(self) -> str:
-        return self._fingerprint
-
-    @property
-    def dimension(self) -> int:
-        return int(self._table.shape[1])
 
     @property
     def words(self) -> frozenset[str]:
@@ -143,28 +135,17 @@ class HashEmbedder:
     """An embedder without training: hashed character trigrams. For tests and first experiments."""
 
     def __init__(self, dimension: int = 256) -> None:
-        self._dimension = dimension
-
-    @property
-    def name(self) -> str:
-        return f"hash-{self._dimension}"
-
-    @property
-    def fingerprint(self) -> str:
-        return self.name
-
-    @property
-    def dimension(self) -> int:
-        return self._dimension
+        self.name = self.fingerprint = f"hash-{dimension}"
+        self.dimension = dimension
 
     def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        out = np.zeros((len(texts), self._dimension), np.float32)
+        out = np.zeros((len(texts), self.dimension), np.float32)
         for row, text in enumerate(texts):
             padded = f" {text} "
             for at in range(len(padded) - 2):
                 digest = hashlib.blake2b(padded[at : at + 3].encode(), digest_size=8).digest()
                 value = int.from_bytes(digest, "little")
-                out[row, value % self._dimension] += 1.0 if value >> 63 else -1.0
+                out[row, value % self.dimension] += 1.0 if value >> 63 else -1.0
         return unit_rows(out)
 
 

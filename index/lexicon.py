@@ -1,6 +1,6 @@
 """The lexicon: which models a title names, by number, spelling or part number, and what it states.
 
-`Lexicon.read` turns one title into a `Reading`; it is the only per-title Python on the scoring
+`Lexicon.read` turns one title into a `TitleReading`; it is the only per-title Python on the scoring
 path, so everything it looks up is prepared here once from the registry.
 """
 

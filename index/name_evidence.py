@@ -1,6 +1,7 @@
-"""Name evidence: how well each model a title mentions fits the way it is mentioned.
+"""Evidence of names and sizes: how well each model fits the way a title mentions it.
 
 All arrays; one row for each (listing, model) that share a number, a core word or a part number.
+When a stated memory size is a GPU's own is said here once, for titles and for what people write.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ model, so GPUs that appear after this was written get their stems by the same ru
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import NamedTuple
 
 from rerank.index.naming import ModelName
@@ -25,7 +25,6 @@ class Stem(NamedTuple):
     spelled: bool = False
 
 
-_NVIDIA_LINES = frozenset(["gtx", "gts", "gt", "rtx", "geforce"])
 _SHORT_SUFFIX = {
     (): "",
     ("ti",): "t",
@@ -33,218 +32,201 @@ _SHORT_SUFFIX = {
     ("ti", "super"): "ts",
     ("ti", "boost"): "tb",
 }
+_LETTER_OF_LINE = {"gtx": "x", "gts": "s", "gt": "t"}
 # Zotac's fifth digit tells siblings of one number apart; several digits were used for some.
 _ZOTAC_DIGITS = {(): "0", ("ti",): "1", ("super",): "2", ("ti", "super"): "3"}
 _ZOTAC_LETTER = {"10": "p", "16": "t", "20": "t", "30": "a", "40": "d", "50": "b"}
 _PALIT_PREFIXES = ("ne5", "ne5x", "ne6", "ned", "ne7", "neb")
+_XFX_SUFFIX = {"xtx": "xm"}
+_LEAST_LETTERS = 4
 
 
 def stems(name: ModelName) -> list[Stem]:
-    """Return the part-number stems of a model, longest rules first, without duplicates."""
-    found = dict.fromkeys(stem for rule in _RULES for stem in rule(name) if len(stem.text) >= 4)
+    """Return the part-number stems of a model in the order of the rules, without duplicates."""
+    rules = [rule for of_family, rules in _RULES if of_family(name) for rule in rules]
+    templates = " ".join([text for fits, text in rules if fits(name)] + [_pny(name)]).split()
+    parts = _parts(name) if templates else {}
+    found: dict[Stem, None] = {}
+    for template in templates:
+        text = template.strip("~+").format_map(parts)
+        if len(text) >= _LEAST_LETTERS:
+            found[Stem(text, template[-1] == "+", template[0] == "~")] = None
     return list(found)
 
 
-def _is_geforce(name: ModelName) -> bool:
+def _parts(name: ModelName) -> dict[str, str]:
+    """Return the fields of the rules' templates.
+
+    ``cut`` is the number where a short suffix pushes its last digit out (1050 Ti -> N105T),
+    ``round`` the number without a last zero.
+    """
+    core, suffix = name.core, "".join(name.suffix)
+    short = _SHORT_SUFFIX.get(name.suffix, "")
+    line = next((word for word in name.line if word in _LETTER_OF_LINE), "")
+    return {
+        "core": core,
+        "number": name.prefix + core,
+        "cut": core[:-1] if short else core,
+        "round": core[:-1] if core.endswith("0") else core,
+        "suffix": suffix,
+        "short": short,
+        "his": "" if suffix == "x2" else suffix,
+        "xfx": _XFX_SUFFIX.get(suffix, suffix),
+        "line": line,
+        "letter": _LETTER_OF_LINE.get(line, ""),
+        "r": _r_series(name),
+        "quadro": "".join(word for word in name.line if word in ("fx", "rtx")),
+        "zotac": _ZOTAC_LETTER.get(core[:2], ""),
+        "sibling": _ZOTAC_DIGITS.get(name.suffix, ""),
+    }
+
+
+def _geforce(name: ModelName) -> bool:
     return (
-        name.core.isdigit()
+        "geforce" in name.line
+        and name.core.isdigit()
         and not name.prefix
         and name.suffix in _SHORT_SUFFIX
-        and bool(_NVIDIA_LINES & set(name.line))
-        and "ada" not in name.suffix
         and not {"go", "fx", "mx"} & set(name.line)
-        and ("geforce" in name.line)
     )
 
 
-def _gigabyte_geforce(name: ModelName) -> Iterator[Stem]:
-    if not _is_geforce(name):
-        return
-    short = _SHORT_SUFFIX[name.suffix]
-    # Ti and SUPER push the last digit out: 1050 Ti -> N105T, 660 Ti -> N66T.
-    number = name.core[:-1] if short else name.core
-    yield Stem(f"gvn{number}{short}")
-    yield Stem(f"n{number}{short}")
+def _always(name: ModelName) -> bool:
+    return True
 
 
-def _msi_geforce(name: ModelName) -> Iterator[Stem]:
-    if not _is_geforce(name) or len(name.core) != 3:
-        return
-    suffix = "".join(name.suffix)
-    yield Stem(f"n{name.core}{suffix}")
-    for line in set(name.line) & {"gtx", "gts", "gt"}:
-        yield Stem(f"n{name.core}{line}{suffix}")
-    if name.suffix == ("ti", "boost"):
-        yield Stem(f"n{name.core}ti2gd5ocbe")
-        yield Stem(f"n{name.core}ti1gd5ocbe")
+def _lined(name: ModelName) -> bool:
+    return any(word in _LETTER_OF_LINE for word in name.line)
 
 
-def _pny(name: ModelName) -> Iterator[Stem]:
-    core = name.prefix + name.core
-    if _is_geforce(name):
-        short = _SHORT_SUFFIX[name.suffix]
-        yield Stem(f"vcg{name.core}{short}", open_end=True)
-        for line in set(name.line) & {"gtx", "gts", "gt"}:
-            yield Stem(f"vcg{line}{name.core}{short}", open_end=True)
-            yield Stem(f"vcg{name.core}{line}{short}", open_end=True)
-            yield Stem(f"vcgg{line}{name.core}{short}", open_end=True)
-            yield Stem(f"rvcgg{line}{name.core}{short}", open_end=True)
-    elif "quadro" in name.line and not name.suffix:
-        line = "".join(word for word in name.line if word in ("fx", "rtx"))
-        yield Stem(f"vcq{line}{core}")
-        if "nvs" in name.line:
-            yield Stem(f"vcq{core}nvs")
-    elif name.line[-1:] == ("nvs",):
-        yield Stem(f"vcnvs{core}")
-        yield Stem(f"vcq{core}nvs")
-    elif "rtx" in name.line or name.prefix == "t":
-        yield from _pny_workstation(name, core)
-    elif "tesla" in name.line or (not name.line and name.prefix in ("a", "l", "h")):
-        yield Stem(f"tcs{core}{''.join(name.suffix)}")
+def _radeon(name: ModelName, line: str) -> bool:
+    return "radeon" in name.line and not name.prefix and line in name.line
 
 
-def _pny_workstation(name: ModelName, core: str) -> Iterator[Stem]:
-    if "pro" in name.line:
-        yield Stem(f"vcnrtxpro{core}")
-        yield Stem(f"vcnrtx{core}b")
-        return
-    suffix = "".join(name.suffix)
-    yield Stem(f"vcnrtx{core}{suffix}" if "rtx" in name.line else f"vcn{core}{suffix}")
-    if name.suffix == ("sff", "ada"):
-        yield Stem(f"vcnrtx{core}sffada")
-    if name.suffix == ("e", "ada"):
-        yield Stem(f"vcnrtx{core}eada")
-        yield Stem(f"vcnrtx{core}adas")
+def _r_series(name: ModelName) -> str:
+    """Return the series word of a Radeon R5, R7 or R9 that is no laptop's, else an empty text."""
+    if "radeon" not in name.line or "m" in name.suffix:
+        return ""
+    return next((word for word in name.line if word in ("r5", "r7", "r9")), "")
 
 
-def _evga(name: ModelName) -> Iterator[Stem]:
-    """EVGA's four digits are a class and the model's first two digits: P4-2640 is a GT 640."""
-    if _is_geforce(name) and len(name.core) == 3 and name.core[0] in "4567":
-        for board in ("p3", "p4"):
-            for group in "123":
-                yield Stem(f"{board}{group}{name.core[:2]}", open_end=True)
+def _pny(name: ModelName) -> str:
+    """Return PNY's templates: its lines are told apart by the first rule that fits."""
+    if _geforce(name):
+        return "vcg{core}{short}+"
+    if "quadro" in name.line and not name.suffix:
+        return "vcq{quadro}{number}" + (" vcq{number}nvs" if "nvs" in name.line else "")
+    if name.line[-1:] == ("nvs",):
+        return "vcnvs{number} vcq{number}nvs"
+    if "rtx" in name.line or name.prefix == "t":
+        if "pro" in name.line:
+            return "vcnrtxpro{number} vcnrtx{number}b"
+        plain = "vcnrtx{number}{suffix} " if "rtx" in name.line else "vcn{number}{suffix} "
+        return plain + _PNY_BY_SUFFIX.get(name.suffix, "")
+    if "tesla" in name.line or (not name.line and name.prefix in ("a", "l", "h")):
+        return "tcs{number}{suffix}"
+    return ""
 
 
-def _zotac(name: ModelName) -> Iterator[Stem]:
-    if not _is_geforce(name) or len(name.core) != 4 or name.suffix not in _ZOTAC_DIGITS:
-        return
-    letter = _ZOTAC_LETTER.get(name.core[:2])
-    if letter:
-        yield Stem(f"zt{letter}{name.core}{_ZOTAC_DIGITS[name.suffix]}")
-        yield Stem(f"zt{letter}{name.core[:3]}{_ZOTAC_DIGITS[name.suffix]}0")
+_PNY_BY_SUFFIX: dict[tuple[str, ...], str] = {
+    ("sff", "ada"): "vcnrtx{number}sffada",
+    ("e", "ada"): "vcnrtx{number}eada vcnrtx{number}adas",
+}
 
+_Fits = Callable[[ModelName], bool]
 
-def _palit(name: ModelName) -> Iterator[Stem]:
-    if not _is_geforce(name) or len(name.core) < 3:
-        return
-    short = _SHORT_SUFFIX[name.suffix]
-    for prefix in _PALIT_PREFIXES:
-        yield Stem(f"{prefix}{name.core}{short}", open_end=True)
-        if short:
-            yield Stem(f"{prefix}{name.core[:-1]}{short}", open_end=True)
-
-
-def _other_geforce(name: ModelName) -> Iterator[Stem]:
-    if not _is_geforce(name):
-        return
-    short = _SHORT_SUFFIX[name.suffix]
-    for line in set(name.line) & {"gtx", "gts", "gt"}:
-        yield Stem(f"px{name.core}{line}")  # Jaton
-        yield Stem(f"sx{name.core}{line}")  # Sparkle
-    if len(name.core) == 3:
-        yield Stem(f"x{name.core}")  # Sparkle
-        yield Stem(f"sx{name.core}{short}", open_end=True)
-        letter = {"gtx": "x", "gts": "s", "gt": "t"}.get(name.line[-1])
-        if letter:
-            yield Stem(f"sx{letter}{name.core}{short}", open_end=True)
-    if short:
-        yield Stem(f"c{name.core[:-1]}{short}")  # Inno3D
-    if name.core.startswith(("8", "9")) and len(name.core) == 4:
-        yield Stem(f"gvnx{name.core[:2]}")
-
-
-def _is_radeon(name: ModelName, *lines: str) -> bool:
-    return "radeon" in name.line and not name.prefix and bool(set(lines) & set(name.line))
-
-
-def _radeon_hd(name: ModelName) -> Iterator[Stem]:
-    if not _is_radeon(name, "hd") or len(name.core) != 4 or "mobility" in name.line:
-        return
-    short = name.core[:3] if name.core.endswith("0") else name.core
-    suffix = "".join(name.suffix)
-    yield Stem(f"gvr{short}{suffix}")  # Gigabyte
-    yield Stem(f"gvr{name.core}{suffix}")
-    yield Stem(f"eah{name.core}{suffix}")  # ASUS
-    yield Stem(f"ax{name.core}{suffix}")  # PowerColor
-    yield Stem(f"r{name.core}{suffix}")  # MSI
-    yield Stem(f"hd{short}{suffix}", spelled=True)  # XFX
-    yield Stem(f"fx{short}{suffix}")
-    yield Stem(f"h{short}{suffix}")  # HIS
-    yield Stem(f"h{name.core}{suffix}")
-
-
-def _radeon_r(name: ModelName) -> Iterator[Stem]:
-    series = [word for word in name.line if word in ("r5", "r7", "r9")]
-    if "radeon" not in name.line or not series or "m" in name.suffix:
-        return
-    line, suffix = series[0], "".join(name.suffix)
-    if name.core == "fury":
-        yield Stem(f"gv{line}fury{suffix}")
-        return
-    if len(name.core) != 3:
-        return
-    short = name.core[:2] if name.core.endswith("0") else name.core
-    yield Stem(f"gv{line}{short}{suffix}")  # Gigabyte
-    yield Stem(f"gv{line}{name.core}{suffix}")
-    yield Stem(f"ax{line}{name.core}{suffix}")  # PowerColor
-    # ASUS, Diamond, VisionTek
-    yield Stem(f"{line}{name.core}{suffix}", open_end=True, spelled=True)
-    yield Stem(f"h{name.core}{'' if suffix == 'x2' else suffix}")  # HIS
-
-
-def _radeon_rx(name: ModelName) -> Iterator[Stem]:
-    if not _is_radeon(name, "rx") or not name.core.isdigit():
-        return
-    suffix = "".join(name.suffix)
-    yield Stem(f"gvrx{name.core}{suffix}")
-    yield Stem(f"hs{name.core}{suffix}r")  # HIS
-    if len(name.core) != 4:
-        return
-    short = name.core[:2]
-    yield Stem(f"gvr{name.core}{suffix}")
-    yield Stem(f"axrx{name.core}{suffix}")
-    if name.core.endswith("00"):
-        yield Stem(f"gvr{short}{suffix}")  # Gigabyte
-        xfx = {"xtx": "xm", "xt": "xt", "gre": "gre"}.get(suffix, suffix)
-        yield Stem(f"rx{short}{xfx}", spelled=True)  # XFX
-        if suffix == "xt":
-            yield Stem(f"rx{short}t", spelled=True)
-
-
-def _titan(name: ModelName) -> Iterator[Stem]:
-    if name.core == "titan":
-        yield Stem(f"gvntitan{''.join(name.suffix)}")
-        if "gtx" in name.line:
-            yield Stem(f"gtxtitan{''.join(name.suffix)}", spelled=True)
-
-
-def _radeon_x(name: ModelName) -> Iterator[Stem]:
-    if "radeon" in name.line and name.prefix == "x":
-        yield Stem(f"eax{name.core}{''.join(name.suffix)}")
-        yield Stem(f"gvrx{name.core[:2]}")
-
-
-_RULES: tuple[Callable[[ModelName], Iterator[Stem]], ...] = (
-    _gigabyte_geforce,
-    _msi_geforce,
-    _evga,
-    _pny,
-    _zotac,
-    _palit,
-    _other_geforce,
-    _radeon_hd,
-    _radeon_r,
-    _radeon_rx,
-    _radeon_x,
-    _titan,
+# By family: which of its models, and templates of their stems; "+" marks an open end, "~" a name
+# that is spelled.
+_RULES: tuple[tuple[_Fits, tuple[tuple[_Fits, str], ...]], ...] = (
+    (
+        _geforce,
+        (
+            (_always, "gvn{cut}{short} n{cut}{short}"),  # Gigabyte
+            (lambda n: len(n.core) == 3, "n{core}{suffix}"),  # MSI
+            (lambda n: len(n.core) == 3 and _lined(n), "n{core}{line}{suffix}"),
+            (
+                lambda n: len(n.core) == 3 and n.suffix == ("ti", "boost"),
+                "n{core}ti2gd5ocbe n{core}ti1gd5ocbe",
+            ),
+            # EVGA's four digits are a class and the model's first two digits: P4-2640 is a GT 640.
+            (
+                lambda n: len(n.core) == 3 and n.core[0] in "4567",
+                " ".join(f"p{board}{group}{{core:.2}}+" for board in "34" for group in "123"),
+            ),
+            (
+                _lined,  # PNY; its other codes are in `_pny`
+                "vcg{line}{core}{short}+ vcg{core}{line}{short}+ vcgg{line}{core}{short}+ "
+                "rvcgg{line}{core}{short}+",
+            ),
+            (
+                lambda n: (
+                    len(n.core) == 4 and n.suffix in _ZOTAC_DIGITS and n.core[:2] in _ZOTAC_LETTER
+                ),
+                "zt{zotac}{core}{sibling} zt{zotac}{core:.3}{sibling}0",
+            ),
+            (
+                lambda n: len(n.core) >= 3,  # Palit
+                " ".join(f"{p}{{core}}{{short}}+ {p}{{cut}}{{short}}+" for p in _PALIT_PREFIXES),
+            ),
+            (_lined, "px{core}{line} sx{core}{line}"),  # Jaton, Sparkle
+            (lambda n: len(n.core) == 3, "x{core} sx{core}{short}+"),  # Sparkle
+            (
+                lambda n: len(n.core) == 3 and n.line[-1] in _LETTER_OF_LINE,
+                "sx{letter}{core}{short}+",
+            ),
+            (lambda n: bool(n.suffix), "c{cut}{short}"),  # Inno3D
+            (lambda n: len(n.core) == 4 and n.core[0] in "89", "gvnx{core:.2}"),
+        ),
+    ),
+    (
+        lambda n: _radeon(n, "hd") and len(n.core) == 4 and "mobility" not in n.line,
+        (
+            # Gigabyte, ASUS, PowerColor, MSI
+            (
+                _always,
+                "gvr{round}{suffix} gvr{core}{suffix} eah{core}{suffix} ax{core}{suffix} "
+                "r{core}{suffix}",
+            ),
+            # XFX, HIS
+            (_always, "~hd{round}{suffix} fx{round}{suffix} h{round}{suffix} h{core}{suffix}"),
+        ),
+    ),
+    (
+        lambda n: bool(_r_series(n)),
+        (
+            (lambda n: n.core == "fury", "gv{r}fury{suffix}"),
+            # Gigabyte, PowerColor; then ASUS, Diamond, VisionTek; HIS
+            (
+                lambda n: len(n.core) == 3,
+                "gv{r}{round}{suffix} gv{r}{core}{suffix} ax{r}{core}{suffix} "
+                "~{r}{core}{suffix}+ h{core}{his}",
+            ),
+        ),
+    ),
+    (
+        lambda n: _radeon(n, "rx") and n.core.isdigit(),
+        (
+            (_always, "gvrx{core}{suffix} hs{core}{suffix}r"),  # Gigabyte, HIS
+            (lambda n: len(n.core) == 4, "gvr{core}{suffix} axrx{core}{suffix}"),
+            (
+                lambda n: len(n.core) == 4 and n.core.endswith("00"),  # Gigabyte, XFX
+                "gvr{core:.2}{suffix} ~rx{core:.2}{xfx}",
+            ),
+            (
+                lambda n: len(n.core) == 4 and n.core.endswith("00") and n.suffix == ("xt",),
+                "~rx{core:.2}t",
+            ),
+        ),
+    ),
+    (
+        lambda n: "radeon" in n.line and n.prefix == "x",
+        ((_always, "eax{core}{suffix} gvrx{core:.2}"),),
+    ),
+    (
+        lambda n: n.core == "titan",
+        (
+            (_always, "gvntitan{suffix}"),
+            (lambda n: "gtx" in n.line, "~gtxtitan{suffix}"),
+        ),
+    ),
 )

@@ -1,4 +1,4 @@
-"""Records that cross package borders: a GPU variant, a listing, a route to candidates."""
+"""What every room shares: GPU and listing records, shipped files, and the order of candidates."""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
-"""The retriever: candidates of a listing by meaning (FAISS) and by name (lexicon), fused.
+"""The retriever and its index folder: candidates of a listing by meaning and by name, fused.
 
-Dense vectors miss model numbers and the lexicon misses what has no number it knows; the recall
-of each route and of both is reported by `rerank evaluate`.
+Dense vectors (FAISS) miss model numbers and the lexicon misses what has no number it knows; the
+recall of each route and of both is reported by `rerank evaluate`. An index folder holds the
+registry, its vectors and the fingerprint of the embedder that made them.
 """
 
 from __future__ import annotations

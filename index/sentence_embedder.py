@@ -1,4 +1,4 @@
-"""Embedders from sentence-transformers: with torch, or exported to ONNX and served without it."""
+"""Embedders of sentence-transformers: run by torch, or exported to ONNX and served without it."""
 
 from __future__ import annotations
 
@@ -31,9 +31,10 @@ class SentenceTransformerEmbedder:
     """Any sentence-transformers model, run by torch on the CPU."""
 
     def __init__(self, model: Any, *, name: str) -> None:
-        self._model, self._name = model, name
+        self._model, self.name = model, name
+        self.dimension = int(model.get_embedding_dimension())
         weights = sorted(model.state_dict().items())
-        self._fingerprint = _digest(
+        self.fingerprint = _digest(
             part
             for key, tensor in weights
             for part in (key.encode(), tensor.detach().numpy().tobytes())
@@ -46,18 +47,6 @@ class SentenceTransformerEmbedder:
         :raises InputError: if sentence-transformers cannot find or read it.
         """
         return cls(_sentence_transformer(source), name=name or source)
-
-    @property
-    def name(self) -> str:
-        return self._name
-
-    @property
-    def fingerprint(self) -> str:
-        return self._fingerprint
-
-    @property
-    def dimension(self) -> int:
-        return int(self._model.get_embedding_dimension())
 
     def encode(self, texts: Sequence[str]) -> Vectors:
         if not len(texts):
@@ -74,7 +63,7 @@ class OnnxEmbedder:
     def __init__(self, folder: Path, *, name: str) -> None:
         from tokenizers import Tokenizer
 
-        self._name, self._pooling = name, _pooling(folder)
+        self.name, self._pooling = name, _pooling(folder)
         self._tokenizer = Tokenizer.from_file(str(folder / _TOKENIZER))
         self._tokenizer.enable_padding()
         self._tokenizer.enable_truncation(_longest(folder))
@@ -82,8 +71,8 @@ class OnnxEmbedder:
             folder / _ONNX, where=str(folder / _ONNX), remedy=_EXPORT, threads=0
         )
         self._inputs = {entry.name for entry in self._session.get_inputs()}
-        self._dimension = int(self._session.get_outputs()[0].shape[-1])
-        self._fingerprint = _digest(
+        self.dimension = int(self._session.get_outputs()[0].shape[-1])
+        self.fingerprint = _digest(
             [
                 (folder / _ONNX).read_bytes(),
                 (folder / _TOKENIZER).read_bytes(),
@@ -110,20 +99,8 @@ class OnnxEmbedder:
         except Exception as exc:  # ONNX Runtime and tokenizers raise bare Exceptions
             raise ArtifactError(f"{folder}: not a readable ONNX embedder: {exc}") from exc
 
-    @property
-    def name(self) -> str:
-        return self._name
-
-    @property
-    def fingerprint(self) -> str:
-        return self._fingerprint
-
-    @property
-    def dimension(self) -> int:
-        return self._dimension
-
     def encode(self, texts: Sequence[str]) -> Vectors:
-        out = np.zeros((len(texts), self._dimension), np.float32)
+        out = np.zeros((len(texts), self.dimension), np.float32)
         order = sorted(range(len(texts)), key=lambda at: len(texts[at]))  # little padding
         for start in range(0, len(texts), _BATCH):
             rows = order[start : start + _BATCH]
@@ -186,6 +163,8 @@ def _export(transformer: Any, path: Path) -> None:
     names, output = ["input_ids", "attention_mask"], "last_hidden_state"
     ids = torch.ones(2, 7, dtype=torch.long)
     transformer.set_attn_implementation("eager")
+    # Traced, though torch deprecates it: the newer export needs onnxscript, takes seconds a graph
+    # and writes another one, which would give each embedder another fingerprint.
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # tracing warns of every shape it reads
         torch.onnx.export(

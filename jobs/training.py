@@ -147,7 +147,7 @@ def train_workspace_decision(
     :raises ArtifactError: if the ranker's folder is missing or damaged.
     :raises MismatchError: if the ranker reads what candidates of listings do not have.
     """
-    from rerank.training.train import train_decision
+    from rerank.training.train import train
 
     if not trained.folder.is_dir():
         raise ArtifactError(
@@ -158,8 +158,8 @@ def train_workspace_decision(
     cues = CueReader.load(shipped("cues.yaml"))
 
     def into(draft: Path) -> dict[str, Any]:
-        return train_decision(
-            trained, retriever, cues, draft, manifest, parameters, progress=progress
+        return train(
+            retriever, cues, draft, manifest, parameters, trained=trained, progress=progress
         )
 
     learnt = Learnt(retriever, manifest, parameters.seed)

@@ -1,5 +1,7 @@
-"""The model folder: a ranker, and the offer classifier, calibrator, thresholds and candidate sets
-that were made on its scores.
+"""The model folder: a ranker, and what was made on its scores and goes with no other.
+
+That is the offer classifier, the calibrator, the thresholds and the candidate sets. `OnnxTrees`
+runs the trees of both.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a ranker reads and gives: the seam between candidates and whatever orders them."""
+"""What a ranker reads and gives: the protocols and batches between candidates and their order."""
 
 from __future__ import annotations
 

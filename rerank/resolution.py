@@ -1,4 +1,4 @@
-"""Resolutions: what a person or a program is told about one listing."""
+"""The answer about one listing: its decision, its candidates and the thresholds it was held to."""
 
 from __future__ import annotations
 

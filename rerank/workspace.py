@@ -15,7 +15,8 @@
     HOME/promotion.yaml, canary.yaml      gates and guardrails of one's own
     HOME/store.duckdb               what people said and what was measured
 
-Heavy libraries are imported where they are needed, so that importing `jobs` costs nothing.
+Opened from here: the embedder, the index and the retriever of a workspace; heavy libraries are
+imported where they are needed, so that a command that needs none starts at once.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""The registry prepared for drawing: variants by model, shapes of names, dealt decks."""
+"""The registry as the generator draws from it: products, their models, and dealt decks of them.
+
+Besides, the texts in which sellers state a product's memory size, memory type and bus.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""Fast scalar draws from one numpy generator."""
+"""What generated texts are drawn from: dice, templates, and the vocabulary of `data/bootstrap`.
+
+The vocabulary holds word lists, board partners with their product lines, and grammars: templates
+of listings that sell a GPU (match) or something else (nil).
+"""
 
 from __future__ import annotations
 

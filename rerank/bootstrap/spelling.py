@@ -1,12 +1,17 @@
-"""How sellers write a model name, without becoming another model's name."""
+"""Names and titles as sellers write them: the parts of a name, its shapes, misspellings, noise.
+
+A shape is a sequence of words that still means one model and no other of the registry, so that no
+generated title contradicts its label.
+"""
 
 from __future__ import annotations
 
 import html
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 
 from rerank.bootstrap.grammar import Dice, tidy
@@ -65,26 +70,21 @@ def shapes_by_model(records: Iterable[GpuRecord]) -> dict[str, Shapes]:
     for model, name in names.items():
         for words in _partial_shapes(name, vendor[model]):
             owners[key_of(words)].add(model)
+
+    def only(model: str, words: tuple[str, ...]) -> bool:
+        """Return whether the words mean this model alone.
+
+        Mobile namesakes of a desktop model are ignored: sellers say laptop when they mean them.
+        """
+        others = owners.get(key_of(words), set()) - {model}
+        return all(mobile[other] and not mobile[model] for other in others)
+
     return {
-        model: _shapes(name, vendor[model], _Owners(owners, mobile, model))
-        for model, name in names.items()
+        model: _shapes(name, vendor[model], partial(only, model)) for model, name in names.items()
     }
 
 
-class _Owners:
-    """Says whether a sequence of words means one model only."""
-
-    def __init__(
-        self, owners: Mapping[str, set[str]], mobile: Mapping[str, bool], model: str
-    ) -> None:
-        self._owners, self._mobile, self._model = owners, mobile, model
-
-    def only_mine(self, words: tuple[str, ...]) -> bool:
-        """Ignore mobile namesakes of a desktop model: sellers say laptop when they mean them."""
-        others = self._owners.get(key_of(words), set()) - {self._model}
-        if self._mobile[self._model]:
-            return not others
-        return all(self._mobile[other] for other in others)
+_IsAlone = Callable[[tuple[str, ...]], bool]
 
 
 def _partial_shapes(name: MarketingName, vendor: str) -> set[tuple[str, ...]]:
@@ -98,7 +98,7 @@ def _partial_shapes(name: MarketingName, vendor: str) -> set[tuple[str, ...]]:
     return shapes | {(vendor, *shape) for shape in shapes}
 
 
-def _shapes(name: MarketingName, vendor: str, owners: _Owners) -> Shapes:
+def _shapes(name: MarketingName, vendor: str, is_alone: _IsAlone) -> Shapes:
     full = name.shape()
     long_enough = len(name.digits) >= 3
     # "A50" and "P4" stand alone, "Duo" and "T2" do not.
@@ -107,19 +107,17 @@ def _shapes(name: MarketingName, vendor: str, owners: _Owners) -> Shapes:
     if long_enough:
         dropped += [name.shape(series=False), (vendor, *name.shape(brand=False, series=False))]
         dropped.append(name.shape(brand=False, series=False))
-    safe = tuple(
-        dict.fromkeys(s for s in dropped if s != full and key_of(s) and owners.only_mine(s))
-    )
+    safe = tuple(dict.fromkeys(s for s in dropped if s != full and key_of(s) and is_alone(s)))
     short = min((full, *safe), key=lambda words: (len(words), len(key_of(words))))
-    odd = tuple(s for s in _odd_shapes(name, vendor, owners) if owners.only_mine(s))
+    odd = tuple(s for s in _odd_shapes(name, vendor, is_alone) if is_alone(s))
     return Shapes(full=full, safe=safe, short=short, odd=odd)
 
 
-def _odd_shapes(name: MarketingName, vendor: str, owners: _Owners) -> list[tuple[str, ...]]:
+def _odd_shapes(name: MarketingName, vendor: str, is_alone: _IsAlone) -> list[tuple[str, ...]]:
     """Return wrong series words, borrowed brands and dropped editions that stay decidable."""
     odd: list[tuple[str, ...]] = []
     bare = (name.number, *name.suffixes)
-    if name.brand == ("GeForce",) and name.series and owners.only_mine((vendor, *bare)):
+    if name.brand == ("GeForce",) and name.series and is_alone((vendor, *bare)):
         others = [s for s in ("GTX", "RTX", "GT") if s != name.series[0]]
         odd += [(*brand, s, *bare) for s in others for brand in ((), ("GeForce",))]
     if not name.brand and name.main_series == "RTX":
@@ -150,12 +148,7 @@ def spell(words: tuple[str, ...], dice: Dice, *, loose: bool) -> str:
             text += _gap(previous, word, dice, join) + _suffix_word(word, dice)
     if not loose:
         return text.upper() if dice.chance(0.1) else text
-    style = dice.random()
-    if style < 0.3:
-        return text.lower()
-    if style < 0.4:
-        return text.upper()
-    return text.title() if style < 0.46 and text.isascii() else text
+    return _recased(text, dice.random(), lower=0.3, upper=0.4, title=0.46)
 
 
 def spell_cyrillic(words: tuple[str, ...], dice: Dice) -> str:
@@ -265,7 +258,7 @@ def disturb(title: str, evidence: Sequence[str], dice: Dice) -> str:
         title = truncate(title, evidence, dice)
     if dice.chance(0.04):
         title = misspell(title, " ".join(evidence), dice)
-    title = _recase(title, dice)
+    title = _recased(title, dice.random(), lower=0.07, upper=0.13, title=0.145)
     if dice.chance(0.03):
         title = _decorate(title, dice)
     if dice.chance(0.02):
@@ -286,13 +279,13 @@ def _typo(word: str, dice: Dice) -> str:
     return word if near is None else word[:at] + dice.pick(near) + word[at + 1 :]
 
 
-def _recase(title: str, dice: Dice) -> str:
-    roll = dice.random()
-    if roll < 0.07:
-        return title.lower()
-    if roll < 0.13:
-        return title.upper()
-    return title.title() if roll < 0.145 and title.isascii() else title
+def _recased(text: str, roll: float, *, lower: float, upper: float, title: float) -> str:
+    """Return the text in the case that a roll of [0, 1) falls into, each up to its limit."""
+    if roll < lower:
+        return text.lower()
+    if roll < upper:
+        return text.upper()
+    return text.title() if roll < title and text.isascii() else text
 
 
 def _decorate(title: str, dice: Dice) -> str:

@@ -27,7 +27,7 @@ from rerank.features.candidates import CANDIDATE_DIRECTIONS, CANDIDATE_FEATURES
 from rerank.index.errors import InputError
 from rerank.index.name_evidence import NAME_FEATURES
 from rerank.model import OnnxTrees
-from rerank.training.evidence import Prepared, Preparer, RankerRows, ranker_rows
+from rerank.training.evidence import Prepared, Preparer, RankerRows, joined, ranker_rows
 from rerank.training.sets import Stage, TrainingParameters, generated_listings
 from rerank.training.trees import train_lambdarank
 
@@ -286,7 +286,7 @@ def training_rows(
     """Return the rows that `rerank.training.train.train` trains on, all columns."""
     only_ranker = replace(parameters, offer_listings=0, validation_listings=0)
     labelled = generated_listings(preparer.table.records, only_ranker)[Stage.RANKER]
-    return RankerRows.joined(
+    return joined(
         [
             ranker_rows(replace(prepared, features=columns_of(prepared, preparer)), preparer.table)
             for prepared in preparer.batches(labelled, progress=progress)

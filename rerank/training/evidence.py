@@ -1,10 +1,10 @@
-"""Labelled listings as rows to train on: what is computed once, and what each ranker adds."""
+"""Labelled listings as rows to train on: their candidates and features, grades and outcomes."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -55,11 +55,6 @@ class RankerRows(NamedTuple):
     relevance: Ints
     sizes: Ints
 
-    @classmethod
-    def joined(cls, parts: Sequence[RankerRows]) -> RankerRows:
-        """Return the rows of several sets, in their order."""
-        return cls(*(np.concatenate(column) for column in zip(*parts, strict=True)))
-
 
 class OfferRows(NamedTuple):
     """What the offer classifier trains on: listings that have a candidate.
@@ -70,11 +65,6 @@ class OfferRows(NamedTuple):
 
     features: Floats
     correct: Bools
-
-    @classmethod
-    def joined(cls, parts: Sequence[OfferRows]) -> OfferRows:
-        """Return the rows of several sets, in their order."""
-        return cls(*(np.concatenate(column) for column in zip(*parts, strict=True)))
 
 
 class CalibrationSample(NamedTuple):
@@ -87,10 +77,13 @@ class CalibrationSample(NamedTuple):
     log_odds: NDArray[np.float64]
     correct: Bools
 
-    @classmethod
-    def joined(cls, parts: Sequence[CalibrationSample]) -> CalibrationSample:
-        """Return the listings of several sets, in their order."""
-        return cls(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+
+TrainingRows = TypeVar("TrainingRows", RankerRows, OfferRows, CalibrationSample)
+
+
+def joined(parts: Sequence[TrainingRows]) -> TrainingRows:
+    """Return the rows of several sets, in their order; at least one."""
+    return type(parts[0])(*(np.concatenate(column) for column in zip(*parts, strict=True)))
 
 
 class Preparer:

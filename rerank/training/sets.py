@@ -1,4 +1,4 @@
-"""What training reads: its parameters, and the listings generated for each of its stages."""
+"""The sets that training reads: its parameters, and each stage's generated listings, prepared."""
 
 from __future__ import annotations
 

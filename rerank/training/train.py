@@ -1,9 +1,9 @@
-"""Train the default model: LambdaRank, then what decides on its scores."""
+"""Train a version: LambdaRank or a ranker trained before, then what decides on its scores."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rerank.annotation.labelling import AnnotatedListings
-from rerank.bootstrap.generator import generate
+from rerank.bootstrap.generator import LabelledListing, generate
 from rerank.calibration import Calibrator, choose_threshold, fit_calibrator
 from rerank.conformal import NO_MATCH, CandidateSets, nonconformity, outcome_probabilities
 from rerank.features.candidates import CANDIDATE_DIRECTIONS, CANDIDATE_FEATURES
@@ -28,10 +28,10 @@ from rerank.resolver import Resolver
 from rerank.splits import Split, models_of
 from rerank.training.evidence import (
     CalibrationSample,
-    OfferRows,
     Prepared,
     Preparer,
-    RankerRows,
+    TrainingRows,
+    joined,
     offer_rows,
     ranker_rows,
     scored_outcomes,
@@ -47,46 +47,80 @@ def train(
     index: Manifest,
     parameters: TrainingParameters | None = None,
     *,
+    trained: RankerFolder | None = None,
     annotated: AnnotatedListings | None = None,
     progress: Progress = lambda stage, share: None,
 ) -> dict[str, Any]:
     """Train on generated listings of the retriever's registry and write a model folder.
 
+    :param trained: a ranker that is trained already: only what decides on its scores is trained,
+        and its folder is copied into the model's. By default LambdaRank is trained first.
     :param annotated: listings that people labelled, to train on beside the generated ones; without
         any, the model is the same as if there were no annotations at all.
     :returns: what was trained on and chosen, for the report.
+    :raises ArtifactError: if the ranker's folder is missing or damaged.
+    :raises MismatchError: if the ranker reads what candidates of listings do not have.
     """
     started = time.perf_counter()
     parameters = parameters or TrainingParameters()
     annotated = annotated or AnnotatedListings()
+    ranker = trained.load() if trained else None
     preparer = Preparer(retriever, cues)
     sets = GeneratedSets(preparer, parameters, progress)
-    fitted = fit(sets.prepared, annotated, preparer, parameters, progress=progress)
-    resolver = Resolver(retriever, fitted.model(), cues, index_version="training")
-    ranker, decision = fitted.ranker, fitted.decision
+    fitted = fit(sets.prepared, annotated, preparer, parameters, ranker=ranker, progress=progress)
+    learnt = {} if trained else {"ranker": fitted.trees.top_importance()}
     summary = {
         "training": asdict(parameters),
         "listings": sets.sizes(),
         "index": {"version": index.fingerprint, **index.parameters},
-        "importance": {"ranker": ranker.top_importance(), "offer": decision.offer.top_importance()},
+        "importance": {**learnt, "offer": fitted.offer.top_importance()},
         **({"annotations": annotated.summary()} if annotated else {}),
     }
-    promised = candidate_sets(resolver, parameters, progress)
-    seconds = time.perf_counter() - started
-    version = decision.saved(folder, (ranker.text, ranker.onnx), summary, promised, seconds)
-    return {**summary, "version": version, "thresholds": asdict(decision.thresholds)}
+    # As many listings as the calibrator had, and the thresholds.
+    promised = calibrate_candidate_sets(
+        Resolver(retriever, fitted.model(), cues, index_version="training"),
+        listings=parameters.validation_listings // 2,
+        nil_share=parameters.nil_share,
+        seed=parameters.seed,
+        progress=partial(progress, "calibrating candidate sets"),
+    )
+    version = save_model(
+        folder,
+        ranker=trained or (fitted.trees.text, fitted.trees.onnx),
+        offer=(fitted.offer.text, fitted.offer.onnx),
+        calibrator=fitted.calibrator,
+        thresholds=fitted.thresholds,
+        parameters=summary,
+        candidate_sets=promised,
+        seconds=time.perf_counter() - started,
+    )
+    return {**summary, "version": version, "thresholds": asdict(fitted.thresholds)}
 
 
 @dataclass(frozen=True, slots=True)
 class FittedModel:
-    """All that is trained."""
+    """A ranker, and what is trained on its scores and decides.
 
-    ranker: TrainedTrees
-    decision: DecisionModel
+    ``trees`` are the ranker's own; empty for one that was trained before.
+    """
+
+    ranker: Ranker
+    trees: TrainedTrees
+    offer: TrainedTrees
+    calibrator: Calibrator
+    thresholds: Thresholds
 
     def model(self) -> RerankModel:
         """Return it as a resolver takes it, without a version: not saved yet."""
-        return self.decision.model(FeatureRanker(OnnxTrees(self.ranker.onnx)), self.ranker.text)
+        return RerankModel(
+            self.trees.text,
+            self.ranker,
+            self.offer.text,
+            OnnxTrees(self.offer.onnx),
+            self.calibrator,
+            self.thresholds,
+            "",
+        )
 
 
 def fit(
@@ -95,181 +129,51 @@ def fit(
     preparer: Preparer,
     parameters: TrainingParameters,
     *,
+    ranker: Ranker | None = None,
     progress: Progress = lambda stage, share: None,
 ) -> FittedModel:
     """Train on prepared generated listings and annotated ones.
 
     :param generated: the listings of each stage; asked once for each, in the order of the stages.
+    :param ranker: one that is trained already; by default LambdaRank is trained.
     """
-    trees = _train_ranker(generated(Stage.RANKER), annotated, preparer, parameters, progress)
-    ranker = FeatureRanker(OnnxTrees(trees.onnx))
-    return FittedModel(
-        trees, fit_decision(ranker, generated, annotated, preparer, parameters, progress)
-    )
+    table = preparer.table
 
+    def rows(
+        stage: Stage, read: Callable[[Prepared], TrainingRows], taught: Sequence[LabelledListing]
+    ) -> tuple[TrainingRows, NDArray[np.float64] | None]:
+        """Return the rows of generated and annotated listings, and what each listing counts as."""
+        plain = joined([read(prepared) for prepared in generated(stage)])
+        both = joined([plain] + [read(prepared) for prepared in preparer.batches(taught)])
+        return both, annotated.weights(len(plain[-1]), len(both[-1]) - len(plain[-1]))
 
-def _train_ranker(
-    generated: Iterable[Prepared],
-    annotated: AnnotatedListings,
-    preparer: Preparer,
-    parameters: TrainingParameters,
-    progress: Progress,
-) -> TrainedTrees:
-    read = partial(ranker_rows, table=preparer.table)
-    plain = RankerRows.joined([read(prepared) for prepared in generated])
-    taught = [read(prepared) for prepared in preparer.batches(annotated.ranker)]
-    rows = RankerRows.joined([plain, *taught])
-    return train_lambdarank(
-        rows.features,
-        rows.relevance,
-        rows.sizes.tolist(),
-        CANDIDATE_FEATURES,
-        parameters.ranker,
-        directions=CANDIDATE_DIRECTIONS,
-        weights=annotated.weights(len(plain.sizes), len(rows.sizes) - len(plain.sizes)),
-        progress=partial(progress, "training LambdaRank"),
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class DecisionModel:
-    """What is trained on a ranker's scores, and decides."""
-
-    offer: TrainedTrees
-    calibrator: Calibrator
-    thresholds: Thresholds
-
-    def model(self, ranker: Ranker, ranker_text: str = "") -> RerankModel:
-        """Return it with its ranker as a resolver takes them, without a version: not saved yet."""
-        return RerankModel(
-            ranker_text,
-            ranker,
-            self.offer.text,
-            OnnxTrees(self.offer.onnx),
-            self.calibrator,
-            self.thresholds,
-            "",
+    trees = TrainedTrees("", b"", {})
+    if ranker is None:
+        graded, weights = rows(Stage.RANKER, partial(ranker_rows, table=table), annotated.ranker)
+        trees = train_lambdarank(
+            graded.features,
+            graded.relevance,
+            graded.sizes.tolist(),
+            CANDIDATE_FEATURES,
+            parameters.ranker,
+            directions=CANDIDATE_DIRECTIONS,
+            weights=weights,
+            progress=partial(progress, "training LambdaRank"),
         )
-
-    def saved(
-        self,
-        folder: Path,
-        ranker: tuple[str, bytes] | RankerFolder,
-        parameters: dict[str, Any],
-        candidate_sets: CandidateSets,
-        seconds: float,
-    ) -> str:
-        """Write the model folder of a ranker and this; return its version.
-
-        :param seconds: that training took.
-        """
-        return save_model(
-            folder,
-            ranker=ranker,
-            offer=(self.offer.text, self.offer.onnx),
-            calibrator=self.calibrator,
-            thresholds=self.thresholds,
-            parameters=parameters,
-            candidate_sets=candidate_sets,
-            seconds=seconds,
-        )
-
-
-def train_decision(
-    trained: RankerFolder,
-    retriever: CandidateSource,
-    cues: CueReader,
-    folder: Path,
-    index: Manifest,
-    parameters: TrainingParameters | None = None,
-    *,
-    progress: Progress = lambda stage, share: None,
-) -> dict[str, Any]:
-    """Train what decides on a ranker that is trained already, and write the model of both.
-
-    :param trained: the ranker's folder; it is copied into the model's.
-    :param folder: where the model goes.
-    :returns: what was trained on and chosen, for the report.
-    :raises ArtifactError: if the ranker's folder is missing or damaged.
-    :raises MismatchError: if the ranker reads what candidates of listings do not have.
-    """
-    started = time.perf_counter()
-    parameters = parameters or TrainingParameters()
-    ranker = trained.load()
-    preparer = Preparer(retriever, cues)
-    sets = GeneratedSets(preparer, parameters, progress)
-    decision = fit_decision(
-        ranker, sets.prepared, AnnotatedListings(), preparer, parameters, progress
-    )
-    resolver = Resolver(retriever, decision.model(ranker), cues, index_version="training")
-    summary = {
-        "training": asdict(parameters),
-        "listings": sets.sizes(),
-        "index": {"version": index.fingerprint, **index.parameters},
-        "importance": {"offer": decision.offer.top_importance()},
-    }
-    promised = candidate_sets(resolver, parameters, progress)
-    seconds = time.perf_counter() - started
-    version = decision.saved(folder, trained, summary, promised, seconds)
-    return {**summary, "version": version, "thresholds": asdict(decision.thresholds)}
-
-
-def fit_decision(
-    ranker: Ranker,
-    generated: Callable[[Stage], Iterable[Prepared]],
-    annotated: AnnotatedListings,
-    preparer: Preparer,
-    parameters: TrainingParameters,
-    progress: Progress = lambda stage, share: None,
-) -> DecisionModel:
-    """Train what decides on a ranker's scores: offer classifier, calibrator and thresholds.
-
-    :param generated: the listings of each stage; asked for those of the offers and the validation.
-    """
-    offer = _train_offer(ranker, generated(Stage.OFFER), annotated, preparer, parameters, progress)
-    judge = partial(
-        scored_outcomes, ranker=ranker, offer=OnnxTrees(offer.onnx), table=preparer.table
-    )
-    plain = CalibrationSample.joined([judge(prepared) for prepared in generated(Stage.VALIDATION)])
-    taught = [judge(prepared) for prepared in preparer.batches(annotated.validation)]
-    outcomes = CalibrationSample.joined([plain, *taught])
-    weights = annotated.weights(len(plain.correct), len(annotated.validation))
-    return DecisionModel(offer, *_calibrate(outcomes, weights, parameters))
-
-
-def candidate_sets(
-    resolver: Resolver, parameters: TrainingParameters, progress: Progress
-) -> CandidateSets:
-    """Calibrate candidate sets on as many listings as the calibrator had, and the thresholds."""
-    return calibrate_candidate_sets(
-        resolver,
-        listings=parameters.validation_listings // 2,
-        nil_share=parameters.nil_share,
-        seed=parameters.seed,
-        progress=partial(progress, "calibrating candidate sets"),
-    )
-
-
-def _train_offer(
-    ranker: Ranker,
-    generated: Iterable[Prepared],
-    annotated: AnnotatedListings,
-    preparer: Preparer,
-    parameters: TrainingParameters,
-    progress: Progress,
-) -> TrainedTrees:
-    read = partial(offer_rows, ranker=ranker, table=preparer.table)
-    plain = OfferRows.joined([read(prepared) for prepared in generated])
-    taught = [read(prepared) for prepared in preparer.batches(annotated.offer)]
-    rows = OfferRows.joined([plain, *taught])
-    return train_classifier(
-        rows.features,
-        rows.correct,
+        ranker = FeatureRanker(OnnxTrees(trees.onnx))
+    read_offers = partial(offer_rows, ranker=ranker, table=table)
+    offers, weights = rows(Stage.OFFER, read_offers, annotated.offer)
+    offer = train_classifier(
+        offers.features,
+        offers.correct,
         OFFER_FEATURES,
         parameters.offer,
-        weights=annotated.weights(len(plain.correct), len(rows.correct) - len(plain.correct)),
+        weights=weights,
         progress=partial(progress, "training the offer classifier"),
     )
+    judge = partial(scored_outcomes, ranker=ranker, offer=OnnxTrees(offer.onnx), table=table)
+    outcomes, weights = rows(Stage.VALIDATION, judge, annotated.validation)
+    return FittedModel(ranker, trees, offer, *_calibrate(outcomes, weights, parameters))
 
 
 def _calibrate(
