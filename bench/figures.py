@@ -58,8 +58,8 @@ def kept_of(home: Path) -> Figures:
         found["ablate"] = {
             name: {
                 step["label"]: {
-                    "value": step["metrics"]["precision_at_1"]["value"],
-                    "differs": _differs(step.get("difference")),
+                    **step["metrics"]["precision_at_1"],
+                    "differs": _differs(step["difference"].get("precision_at_1")),
                 }
                 for step in content["steps"]
             }
@@ -69,11 +69,11 @@ def kept_of(home: Path) -> Figures:
         report = json.loads(path.read_text(encoding="utf-8"))
         found["rankers"] = {
             name: {
-                each["name"]: {
-                    "precision_at_1": each["metrics"]["precision_at_1"],
+                ranker: {
+                    **each["metrics"]["precision_at_1"],
                     "differs": _differs(each.get("differences", {}).get("precision_at_1")),
                 }
-                for each in content["rankers"]
+                for ranker, each in content["rankers"].items()
             }
             for name, content in report["sets"].items()
         }
@@ -162,9 +162,8 @@ def _compared(by_set: Mapping[str, Mapping[str, Any]]) -> str:
         cells = []
         for name in names:
             figure = by_set[name].get(system)
-            value = figure and figure.get("precision_at_1", figure)
             mark = "*" if figure and figure["differs"] else ""
-            cells.append(f"{_interval(value)}{mark}" if value else "")
+            cells.append(f"{_interval(figure)}{mark}" if figure else "")
         rows.append([system, *cells])
     return _table(["precision@1", *(_SETS[name] for name in names)], rows)
 
