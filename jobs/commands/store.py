@@ -75,7 +75,7 @@ def import_command(
     Example:
       rerank store import listings listings.csv
       rerank store import annotations answers.parquet --on-conflict keep
-      rerank store import annotations data/hard_set.csv --annotator gold
+      rerank store import annotations my_gold.csv --annotator gold
     """
     if annotator is not None and contents == Contents.LISTINGS.value:
         raise click.UsageError("--annotator goes with annotations, not with listings")

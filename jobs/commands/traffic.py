@@ -70,7 +70,7 @@ def models_ab_command(
 
     \b
     Example:
-      rerank models ab listings.parquet answers.parquet --challenger 8e22
+      rerank models ab listings.parquet resolved.parquet --challenger 8e22
       rerank models ab feeds/ answers/ --challenger challenger --share 0.1
     """
     registry, plan = ModelRegistry(Workspace(feed.home)), feed.plan()

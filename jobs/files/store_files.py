@@ -1,7 +1,7 @@
 """Files that go into the store and come out of it: CSV, JSON lines and parquet, by their ending.
 
 In CSV and JSON lines everything becomes text here; what the text must be is checked for all formats
-at once by `rerank.store.incoming`.
+at once by `rerank.store.importing`.
 """
 
 from __future__ import annotations

@@ -60,7 +60,7 @@ def items_of(
 def candidate_item(listing_id: str, gpu_id: str, features: Sequence[float]) -> PreferenceItem:
     """Return the item of a GPU proposed for a listing.
 
-    :param features: one for each of `rerank.features.CANDIDATE_FEATURES`.
+    :param features: one for each of `rerank.features.candidates.CANDIDATE_FEATURES`.
     """
     return PreferenceItem(
         CANDIDATE_TYPE,
