@@ -741,7 +741,6 @@ def scoring_hooks() -> list[Hook]:
     from rerank.answers import RegistryColumns
     from rerank.features.candidates import CandidateFeatures
     from rerank.features.cues import CueReader
-    from rerank.features.offers import OfferFeatures
     from rerank.index import retriever
     from rerank.index.embedder import StaticEmbedder
     from rerank.index.lexicon import Lexicon
@@ -752,16 +751,16 @@ def scoring_hooks() -> list[Hook]:
     return [
         Hook("reading", ParquetListings, "batches"),
         Hook("reading", ListingBatch, "listings"),
-        Hook("titles read", Lexicon, "read"),
+        Hook("titles read", Lexicon, "read_runs"),
         Hook("titles read", retriever, "name_evidence"),
         Hook("embedding", StaticEmbedder, "encode"),
-        Hook("embedding", retriever, "listing_text"),
+        Hook("titles read", retriever, "listing_text"),
         Hook("FAISS", FaissIndex, "search"),
         Hook("fusion", retriever.Retriever, "retrieve"),
         Hook("candidate features", CueReader, "find"),
         Hook("candidate features", CandidateFeatures, "compute"),
         Hook("trees", OnnxTrees, "score"),
-        Hook("offers, calibration", OfferFeatures, "compute"),
+        Hook("offers, calibration", resolver, "offer_features"),
         Hook("offers, calibration", RerankModel, "probability"),
         Hook("answers", resolver, "answers_of"),
         Hook("answers", RegistryColumns, "table"),

@@ -192,7 +192,7 @@ def _prepared(
     home: Path, source: Path, share: tuple[int, int]
 ) -> tuple[list[Block], dict[str, Floor]]:
     """Return the texts and features of a share of a feed, block by block, and what runs them."""
-    from rerank.index.embedder import descriptor, listing_text
+    from rerank.index.text import descriptor, listing_text
     from rerank.index.vector_index import FaissIndex, IndexKind
     from rerank.jobs.files.listings import open_listings
     from rerank.lifecycle.opening import resolver_over
@@ -205,7 +205,7 @@ def _prepared(
     own = listings[share[0] :: share[1]]
     blocks = [
         (
-            [listing_text(each) for each in own[at : at + _BLOCK]],
+            [listing_text(each).embedded for each in own[at : at + _BLOCK]],
             resolver.evidence(own[at : at + _BLOCK], n_candidates=N_CANDIDATES).features,
         )
         for at in range(0, len(own), _BLOCK)
@@ -225,7 +225,7 @@ def _scorers(model: RerankModel) -> dict[str, Callable[[Floats], Any]]:
 
     :raises InputError: if the model ranks by something else than trees over features.
     """
-    from rerank.ranking import FeatureRanker
+    from rerank.model import FeatureRanker
     from rerank.training.trees import predictor
 
     if not isinstance(model.ranker, FeatureRanker) or not model.ranker_text:
@@ -453,7 +453,7 @@ def measure_cross_encoder(bench: Bench, say: Callable[[str], None]) -> dict[str,
 
 def _seconds_neural_pipeline(home: Path, n: int, *, seed: int, repeats: int) -> list[float]:
     from rerank.cross_encoder.base_model import quiet_libraries
-    from rerank.index.embedder import descriptor
+    from rerank.index.text import descriptor
     from rerank.index.vector_index import FaissIndex
     from rerank.workspace import Backend, Workspace, chosen_embedder
 
@@ -589,14 +589,14 @@ def recall(found: NDArray[np.int64], truth: NDArray[np.int64]) -> float:
 
 def _prepare(home: Path, path: Path, n_queries: int, *, seed: int) -> None:
     """Embed the registry, in an order drawn at random, and the listings that search it."""
-    from rerank.index.embedder import descriptor, listing_text
+    from rerank.index.text import descriptor, listing_text
     from rerank.workspace import Workspace, open_retriever
 
     retriever, _ = open_retriever(Workspace(home))
     real = retriever.embedder.encode([descriptor(record) for record in retriever.records])
     order = np.random.default_rng(seed).permutation(len(real))
     listings = first_listings(home, n_queries, seed=seed)
-    queries = retriever.embedder.encode([listing_text(listing) for listing in listings])
+    queries = retriever.embedder.encode([listing_text(listing).embedded for listing in listings])
     np.savez(path, real=real[order], queries=queries)
 
 

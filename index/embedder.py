@@ -17,8 +17,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rerank.index.artifacts import read_manifest, write_manifest, writing_folder
-from rerank.index.records import GpuRecord, Listing
-from rerank.index.text import normalise, spaced
 
 EMBEDDER_FORMAT = 1
 _EMBEDDER_REMEDY = "rerank train-embedder"
@@ -44,24 +42,6 @@ class Embedder(Protocol):
 
     def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Return unit vectors of shape (texts, dimension); a text without tokens gives zeros."""
-
-
-def listing_text(listing: Listing) -> str:
-    """Return what is embedded of a listing: vendor, title and the start of the description."""
-    title = normalise(listing.title)
-    vendor = normalise(listing.vendor)
-    extra = normalise(listing.description)[:120] if listing.description else ""
-    if vendor and vendor.split(" ")[0] in title:
-        vendor = ""
-    return spaced(f"{vendor} {title} {extra}")
-
-
-def descriptor(record: GpuRecord) -> str:
-    """Return the text that stands for a GPU in the index: name, memory, form and aliases."""
-    size = f"{record.memory_gb:g}gb" if record.memory_gb >= 1 else f"{record.memory_gb * 1024:g}mb"
-    form = "" if record.form_factor == "PCIe" else record.form_factor
-    parts = (record.vendor, record.model, size, record.memory_type, form, *record.aliases[:2])
-    return spaced(normalise(" ".join(parts)))
 
 
 class StaticEmbedder:

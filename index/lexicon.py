@@ -123,7 +123,10 @@ class CodeFound(NamedTuple):
 
 
 class TitleReading(NamedTuple):
-    """What one title shows. ``words`` is the mask of all affix words anywhere in the title."""
+    """What one title shows. ``words`` is the mask of all affix words anywhere in the title.
+
+    ``seller`` is the normalised vendor of its listing, where that is known.
+    """
 
     text: str
     runs: list[CharacterRun]
@@ -132,6 +135,7 @@ class TitleReading(NamedTuple):
     words: int
     memory_gb: tuple[float, ...]
     memory_type: int
+    seller: str = ""
 
 
 class Lexicon:
@@ -238,7 +242,13 @@ class Lexicon:
     def read(self, title: str) -> TitleReading:
         """Read a title as the seller wrote it."""
         text = normalise(title)
-        pieces = runs(text)
+        return self.read_runs(text, runs(text))
+
+    def read_runs(self, text: str, pieces: list[CharacterRun], seller: str = "") -> TitleReading:
+        """Read a normalised title by its runs.
+
+        :param seller: the normalised vendor of its listing.
+        """
         masks = self._affix_masks(pieces)
         words = 0
         for mask in masks:
@@ -262,6 +272,7 @@ class Lexicon:
             words,
             self._stated_memory(text, extra),
             _stated_memory_type(text),
+            seller,
         )
 
     def _mask(self, words: Iterable[str]) -> int:

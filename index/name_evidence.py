@@ -7,13 +7,13 @@ When a stated memory size is a GPU's own is said here once, for titles and for w
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rerank.index.lexicon import Lexicon, TitleReading
+from rerank.index.lexicon import Lexicon, Mention, TitleReading
 
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]
@@ -66,11 +66,15 @@ class NameEvidence:
     :param listing: shape (rows,), number of the listing in the batch.
     :param model: shape (rows,), number of the model in the lexicon.
     :param values: shape (rows, len(NAME_FEATURES)), float32.
+    :param words: shape (listings, mask words), the affix words anywhere in each title.
+    :param sizes: shape (listings, most stated), `stated_sizes` of each title.
     """
 
     listing: Ints
     model: Ints
     values: Floats
+    words: NDArray[np.uint64]
+    sizes: Floats
 
     def find(self, listing: Ints, model: Ints, n_models: int) -> Ints:
         """Return the row of each (listing, model) pair, or -1."""
@@ -84,43 +88,53 @@ class NameEvidence:
 
 def name_evidence(lexicon: Lexicon, readings: Sequence[TitleReading]) -> NameEvidence:
     """Compare every mention with every model of its key, and keep each pair's best row."""
-    by_number = _mention_rows(lexicon, readings)
-    by_code = _code_rows(lexicon, readings)
-    listing = np.concatenate([by_number[0], by_code[0]])
-    model = np.concatenate([by_number[1], by_code[1]])
-    values = np.concatenate([by_number[2], by_code[2]])
-    return _best_rows(listing, model, values)
+    flat = [(at, each) for at, reading in enumerate(readings) for each in reading.mentions]
+    listing, mentions = np.array([at for at, _ in flat], np.int64), [each for _, each in flat]
+    masks = lexicon.mask_words(
+        [
+            *(reading.words for reading in readings),
+            *(mention.before for mention in mentions),
+            *(mention.after for mention in mentions),
+            *(mention.line_before for mention in mentions),
+        ]
+    )
+    words, around = masks[: len(readings)], masks[len(readings) :]
+    by_number = _mention_rows(lexicon, listing, mentions, words, around)
+    by_code = _code_rows(readings)
+    return _best_rows(
+        np.concatenate([by_number[0], by_code[0]]),
+        np.concatenate([by_number[1], by_code[1]]),
+        np.concatenate([by_number[2], by_code[2]]),
+        words,
+        stated_sizes(readings),
+    )
 
 
-def _mention_rows(lexicon: Lexicon, readings: Sequence[TitleReading]) -> tuple[Ints, Ints, Floats]:
-    flat = [
-        (
-            at,
-            m.key,
-            m.before,
-            m.after,
-            m.prefixes,
-            m.glued,
-            m.whole,
-            m.line_before,
-            m.at,
-            m.remainder_gb > 0,
-            reading.words,
-        )
-        for at, reading in enumerate(readings)
-        for m in reading.mentions
-    ]
-    if not flat:
+def _mention_rows(
+    lexicon: Lexicon,
+    listing: Ints,
+    mentions: Sequence[Mention],
+    all_words: NDArray[np.uint64],
+    around: NDArray[np.uint64],
+) -> tuple[Ints, Ints, Floats]:
+    """Return listing, model and values of each model of each mention's key.
+
+    :param listing: shape (mentions,).
+    :param all_words: shape (listings, mask words).
+    :param around: shape (3 * mentions, mask words): words before, after and nearest before each.
+    """
+    if not mentions:
         return _no_rows()
-    columns = list(zip(*flat, strict=True))
+    columns = list(zip(*mentions, strict=True))
     offsets, members = lexicon.models_by_key
-    key = np.array(columns[1])
+    key = np.array(columns[0])
     repeats = offsets[key + 1] - offsets[key]
-    mention = np.repeat(np.arange(len(flat)), repeats)
+    mention = np.repeat(np.arange(len(mentions)), repeats)
     within = np.arange(len(mention)) - np.repeat(np.cumsum(repeats) - repeats, repeats)
     model = members[offsets[key][mention] + within].astype(np.int64)
-    masks = lexicon.mask_words([mask for column in (2, 3, 7, 10) for mask in columns[column]])
-    before, after, nearest, words = masks.reshape(4, len(flat), -1)[:, mention]
+    before, after, nearest = around.reshape(3, len(mentions), -1)[:, mention]
+    listing = listing[mention]
+    words = all_words[listing]
     prefixes = np.array(columns[4], np.uint64)[mention]
     glued, whole = np.array(columns[5])[mention], np.array(columns[6])[mention]
     own_before, own_after = lexicon.before_mask[model], lexicon.after_mask[model]
@@ -141,10 +155,10 @@ def _mention_rows(lexicon: Lexicon, readings: Sequence[TitleReading]) -> tuple[I
     has, fits = own_prefix != 0, (own_prefix & prefixes) != 0
     values[:, 7] = np.where(has & fits, 1, np.where(has | whole, -1, 0))
     values[:, 8] = glued & ~fits & (_bits(nearest & own) == 0)
-    values[:, 11] = np.array(columns[8])[mention]
-    values[:, 12] = np.array(columns[9])[mention]
+    values[:, 11] = np.array(columns[1])[mention]
+    values[:, 12] = np.array(columns[8])[mention] > 0
     values[:, -1] = 1.0 + values[:, :-1] @ _QUALITY
-    return np.array(columns[0], np.int64)[mention], model, values
+    return listing, model, values
 
 
 def _bits(masks: NDArray[np.uint64]) -> NDArray[np.int64]:
@@ -152,7 +166,7 @@ def _bits(masks: NDArray[np.uint64]) -> NDArray[np.int64]:
     return np.asarray(np.bitwise_count(masks).sum(axis=1, dtype=np.int64))
 
 
-def _code_rows(lexicon: Lexicon, readings: Sequence[TitleReading]) -> tuple[Ints, Ints, Floats]:
+def _code_rows(readings: Sequence[TitleReading]) -> tuple[Ints, Ints, Floats]:
     flat = [
         (at, code.model, code.length, code.at, code.certain)
         for at, reading in enumerate(readings)
@@ -172,7 +186,9 @@ def _no_rows() -> tuple[Ints, Ints, Floats]:
     return empty, empty, np.zeros((0, len(NAME_FEATURES)), np.float32)
 
 
-def _best_rows(listing: Ints, model: Ints, values: Floats) -> NameEvidence:
+def _best_rows(
+    listing: Ints, model: Ints, values: Floats, words: NDArray[np.uint64], sizes: Floats
+) -> NameEvidence:
     """Keep the best mention of each pair; a part number seen elsewhere in the title joins it."""
     order = np.lexsort((-values[:, -1], model, listing))
     listing, model, values = listing[order], model[order], values[order]
@@ -184,7 +200,7 @@ def _best_rows(listing: Ints, model: Ints, values: Floats) -> NameEvidence:
         for name in _CODE_FEATURES:
             column = NAME_FEATURES.index(name)
             best[:, column] = np.maximum.reduceat(values[:, column], starts)
-    return NameEvidence(listing[starts], model[starts], best)
+    return NameEvidence(listing[starts], model[starts], best, words, sizes)
 
 
 _SAME_SIZE = 0.02  # the closest sizes of one model, the H100's 94 and 96 GB, are 2.1 % apart
@@ -233,5 +249,49 @@ def memory_agreement(stated: Floats, memory_gb: Floats) -> Floats:
     :param stated: shape (candidates, most stated), `stated_sizes` of each candidate's listing.
     :param memory_gb: shape (candidates,).
     """
-    agrees = np.any(same_size(stated, memory_gb[:, None]), axis=1)
-    return agreement(np.asarray(agrees, np.bool_), ~np.isnan(stated[:, 0]))
+    return agreement(states_one_of(stated, memory_gb[:, None]), ~np.isnan(stated[:, 0]))
+
+
+def states_one_of(stated: Floats, own: Floats) -> NDArray[np.bool_]:
+    """Return whether any stated size is one of some sizes, shape (rows,).
+
+    :param stated: shape (rows, most stated), filled up with NaN, as ``own`` is.
+    :param own: shape (rows, sizes).
+    """
+    return np.asarray(np.any(same_size(stated[:, :, None], own[:, None, :]), axis=(1, 2)), np.bool_)
+
+
+@dataclass(frozen=True, slots=True)
+class CandidateBatch:
+    """Candidates of a batch of listings, flat; listing i owns rows offsets[i]:offsets[i + 1].
+
+    :param readings: what each title shows.
+    :param names: how well each named model fits its mention.
+    :param record: shape (rows,), row of each candidate in the registry.
+    :param similarity: shape (rows,), cosine between listing and GPU, -1 to 1.
+    :param shortlist: shape (rows,), the score that chose and ordered the candidates.
+    :param listing: shape (rows,), the listing each candidate belongs to.
+    """
+
+    readings: Sequence[TitleReading]
+    names: NameEvidence
+    offsets: Ints
+    record: Ints
+    similarity: Floats
+    shortlist: Floats
+    listing: Ints
+
+    def take(self, rows: Ints | NDArray[np.bool_]) -> CandidateBatch:
+        """Return some of the candidates; all listings stay, some perhaps without any.
+
+        :param rows: in rising order.
+        """
+        listing = self.listing[rows]
+        return replace(
+            self,
+            offsets=np.searchsorted(listing, np.arange(len(self.offsets))).astype(np.int64),
+            record=self.record[rows],
+            similarity=self.similarity[rows],
+            shortlist=self.shortlist[rows],
+            listing=listing,
+        )

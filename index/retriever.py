@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +16,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rerank.index.artifacts import Manifest, read_manifest, write_manifest, writing_folder
-from rerank.index.embedder import Embedder, descriptor, listing_text
+from rerank.index.embedder import Embedder
 from rerank.index.errors import InputError, MismatchError
 from rerank.index.lexicon import Lexicon, TitleReading
-from rerank.index.name_evidence import NameEvidence, memory_agreement, name_evidence, stated_sizes
+from rerank.index.name_evidence import (
+    CandidateBatch,
+    NameEvidence,
+    memory_agreement,
+    name_evidence,
+)
 from rerank.index.records import (
     N_CANDIDATES,
     GpuRecord,
@@ -30,6 +34,7 @@ from rerank.index.records import (
     place_in_group,
 )
 from rerank.index.registry import read_records, registry_fingerprint, write_records
+from rerank.index.text import descriptor, listing_text
 from rerank.index.vector_index import FaissIndex, IndexKind, VectorIndex
 
 Floats = NDArray[np.float32]
@@ -38,25 +43,6 @@ Ints = NDArray[np.int64]
 _VARIANTS_PER_MODEL = 4  # variants of one model must not crowd its siblings out
 _VECTOR_HITS = 32
 _BLOCK_PAIRS = 512  # two vectors of 256 numbers each: 1 MB
-
-
-@dataclass(frozen=True, slots=True)
-class CandidateBatch:
-    """Candidates of a batch of listings, flat; listing i owns rows offsets[i]:offsets[i + 1].
-
-    :param record: shape (rows,), row of each candidate in the registry.
-    :param similarity: shape (rows,), cosine between listing and GPU, -1 to 1.
-    :param shortlist: shape (rows,), the score that chose and ordered the candidates.
-    :param listing: shape (rows,), the listing each candidate belongs to.
-    """
-
-    readings: list[TitleReading]
-    names: NameEvidence
-    offsets: Ints
-    record: Ints
-    similarity: Floats
-    shortlist: Floats
-    listing: Ints
 
 
 class Retriever:
@@ -76,7 +62,6 @@ class Retriever:
         self._vectors = vectors
         self._index = index
         self._memory = np.array([record.memory_gb for record in self.records], np.float32)
-        self._variant_rank = self.lexicon.variant_rank
         order = np.argsort(self.lexicon.model_of_record, kind="stable")
         self._records_by_model = order
         counts = np.bincount(self.lexicon.model_of_record, minlength=len(self.lexicon.models))
@@ -100,8 +85,9 @@ class Retriever:
         n_candidates: int = N_CANDIDATES,
     ) -> dict[Route, CandidateBatch]:
         """Return what `retrieve` does by each of several routes; titles are read once."""
-        queries = self.embedder.encode([listing_text(listing) for listing in listings])
-        readings = [self.lexicon.read(listing.title) for listing in listings]
+        texts = [listing_text(listing) for listing in listings]
+        queries = self.embedder.encode([text.embedded for text in texts])
+        readings = [self.lexicon.read_runs(text.title, text.runs, text.seller) for text in texts]
         names = name_evidence(self.lexicon, readings)
         found: dict[Route, tuple[Ints, Ints]] = {}
         if {*routes} != {Route.NAME}:
@@ -138,7 +124,7 @@ class Retriever:
         similarity = self._similarity(queries, listing, record)
         shortlist = similarity.copy()
         if route is not Route.VECTOR:
-            shortlist = shortlist + self._name_score(names, readings, listing, record)
+            shortlist = shortlist + self._name_score(names, listing, record)
         kept = self._keep_best(listing, record, shortlist, n_candidates)
         offsets = np.searchsorted(listing[kept], np.arange(len(readings) + 1))
         return CandidateBatch(
@@ -177,16 +163,13 @@ class Retriever:
         record = self._records_by_model[self._model_offsets[names.model[row]] + within]
         return names.listing[row], record.astype(np.int64)
 
-    def _name_score(
-        self, names: NameEvidence, readings: Sequence[TitleReading], listing: Ints, record: Ints
-    ) -> Floats:
+    def _name_score(self, names: NameEvidence, listing: Ints, record: Ints) -> Floats:
         model = self.lexicon.model_of_record[record]
         row = names.find(listing, model.astype(np.int64), len(self.lexicon.models))
         quality = names.values[:, -1] if len(names.values) else np.zeros(1, np.float32)
         score = np.where(row >= 0, quality[row], -0.5)
-        stated = stated_sizes(readings)[listing]
-        score = score + 0.25 * memory_agreement(stated, self._memory[record])
-        return np.asarray(score - 0.02 * self._variant_rank[record], np.float32)
+        score = score + 0.25 * memory_agreement(names.sizes[listing], self._memory[record])
+        return np.asarray(score - 0.02 * self.lexicon.variant_rank[record], np.float32)
 
     def _keep_best(self, listing: Ints, record: Ints, shortlist: Floats, limit: int) -> Ints:
         """Return rows by listing and shortlist, few variants of a model, ``limit`` in all.

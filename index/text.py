@@ -14,6 +14,8 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
+from rerank.index.records import GpuRecord, Listing
+
 # Real titles end at 80-250 characters; what follows in longer ones is keyword stuffing, and an
 # unbounded title would let one bad row cost as much as a thousand good ones.
 MAX_TITLE_CHARS = 400
@@ -142,7 +144,42 @@ def spaced(normalised: str) -> str:
     return " ".join(run.text for run in runs(normalised))
 
 
-# Embedder, lexicon and features each ask for the same title; a batch's titles fit.
+class ListingText(NamedTuple):
+    """A listing's text as all that reads it takes it.
+
+    :param title: normalised, with its ``runs``.
+    :param seller: the vendor, normalised.
+    :param embedded: vendor, title and the start of the description, their runs joined by spaces.
+    """
+
+    title: str
+    runs: list[CharacterRun]
+    seller: str
+    embedded: str
+
+
+def listing_text(listing: Listing) -> ListingText:
+    """Normalise a listing's text and split it into runs."""
+    title, seller = normalise(listing.title), normalise(listing.vendor)
+    extra = normalise(listing.description)[:120] if listing.description else ""
+    pieces = runs(title)
+    shown = [run[0] for run in pieces]
+    if seller and seller.split(" ")[0] not in title:
+        shown.insert(0, spaced(seller))
+    if extra:
+        shown.append(spaced(extra))
+    return ListingText(title, pieces, seller, " ".join(filter(None, shown)))
+
+
+def descriptor(record: GpuRecord) -> str:
+    """Return the text that stands for a GPU in the index: name, memory, form and aliases."""
+    size = f"{record.memory_gb:g}gb" if record.memory_gb >= 1 else f"{record.memory_gb * 1024:g}mb"
+    form = "" if record.form_factor == "PCIe" else record.form_factor
+    parts = (record.vendor, record.model, size, record.memory_type, form, *record.aliases[:2])
+    return spaced(normalise(" ".join(parts)))
+
+
+# A resolver asks first whether there is a title at all; a batch's titles fit.
 @lru_cache(maxsize=16384)
 def _normalised(text: str) -> str:
     while (cleaner := _normalise_once(text)) != text:

@@ -26,11 +26,11 @@ from rerank.cross_encoder.packs import PackSets, QueryPack, given_sets, read_pac
 from rerank.cross_encoder.ranker import CROSS_ENCODER_KIND
 from rerank.features.cues import CueReader
 from rerank.index.artifacts import check_replaceable, writing_file
-from rerank.index.embedder import descriptor, listing_text
 from rerank.index.embedder_training import EmbedderParameters, train_embedder
 from rerank.index.errors import ArtifactError, InputError, MissingExtraError
 from rerank.index.records import GpuRecord, Listing, shipped
 from rerank.index.rows import first_faults
+from rerank.index.text import descriptor, listing_text
 from rerank.jobs.tables import WIDTH, ReportFigure, cut, decimal, decimals, table, with_decimals
 from rerank.lifecycle.changing import Learnt, TrainedVersion, registered
 from rerank.rankers.kinds import RankerFolder, RankerKind
@@ -80,13 +80,13 @@ def train_workspace_embedder(
     sold = generate(records, listings, seed=seed + 11, nil_share=0.0, models=models)
     nil = generate(records, round(listings * _NIL_LISTINGS_PER_PAIR), seed=seed + 12, nil_share=1.0)
     pairs = [
-        (item.model, listing_text(item.listing), descriptor(by_id[item.gpu_id]))
+        (item.model, listing_text(item.listing).embedded, descriptor(by_id[item.gpu_id]))
         for item in sold
         if item.model is not None and item.gpu_id is not None
     ]
     pairs += [(record.model, descriptor(record), descriptor(record)) for record in records]
     corpus = [text for _, *texts in pairs for text in texts]
-    corpus += [listing_text(item.listing) for item in nil]
+    corpus += [listing_text(item.listing).embedded for item in nil]
     return train_embedder(pairs, corpus, folder, parameters, progress=progress)
 
 
@@ -255,7 +255,7 @@ def index_vectors(
     wanted = {i.removeprefix(INDEX_PREFIX) for i in embedding_ids if i.startswith(INDEX_PREFIX)}
     if not wanted:
         return {}
-    from rerank.index.embedder import descriptor
+    from rerank.index.text import descriptor
 
     retriever, _ = open_retriever(workspace)
     records = [record for record in retriever.records if record.gpu_id in wanted]
@@ -435,7 +435,7 @@ def write_gpu_of(
     """Do so with the candidates of any retriever."""
 
     def encode(listings: Sequence[Listing]) -> NDArray[np.float32]:
-        return retriever.embedder.encode([listing_text(listing) for listing in listings])
+        return retriever.embedder.encode([listing_text(listing).embedded for listing in listings])
 
     gpu_vectors = retriever.embedder.encode([descriptor(record) for record in retriever.records])
     preparer = Preparer(retriever, CueReader.load(shipped("cues.yaml")))

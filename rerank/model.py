@@ -29,7 +29,7 @@ from rerank.index.artifacts import (
 )
 from rerank.index.errors import ArtifactError, MismatchError
 from rerank.rankers.kinds import RankerFolder, RankerKind
-from rerank.ranking import FeatureRanker, Ranker
+from rerank.ranking import Ranker, RankingBatch
 from rerank.resolution import Thresholds
 
 MODEL_FORMAT = 1
@@ -228,6 +228,16 @@ class OnnxTrees:
         scores = np.empty(len(rows), np.float32)
         scores[order] = np.asarray(distinct, np.float32).reshape(-1)[np.cumsum(new) - 1]
         return scores
+
+
+@dataclass(frozen=True, slots=True)
+class FeatureRanker:
+    """A ranker that reads features only: LambdaRank's trees."""
+
+    scorer: OnnxTrees
+
+    def score(self, batch: RankingBatch) -> Floats:
+        return self.scorer.score(batch.features)
 
 
 def _by_bytes(rows: Floats) -> NDArray[np.int64]:

@@ -10,11 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rerank.features.cues import CueHits
-from rerank.index.lexicon import Lexicon, TitleReading
-from rerank.index.name_evidence import NameEvidence
+from rerank.index.lexicon import Lexicon
+from rerank.index.name_evidence import CandidateBatch
 from rerank.index.records import N_CANDIDATES, Listing
 
 Floats = NDArray[np.float32]
+Ints = NDArray[np.int64]
 ModelTable = Lexicon
 """The registry's models as arrays; of the lexicon, what rankers and features read."""
 
@@ -28,7 +29,7 @@ class RankingBatch:
     """
 
     listings: Sequence[Listing]
-    candidates: Candidates
+    candidates: CandidateBatch
     features: Floats
     table: ModelTable
 
@@ -43,54 +44,6 @@ class Ranker(Protocol):
         """Return raw scores, shape (candidates,); comparable within one listing only."""
 
 
-class FeatureScorer(Protocol):
-    """Scores rows of features, each by itself."""
-
-    def score(self, features: Floats) -> Floats:
-        """Return one score a row, shape (rows,)."""
-
-
-@dataclass(frozen=True, slots=True)
-class FeatureRanker:
-    """A ranker that reads features only, such as LambdaRank's trees."""
-
-    scorer: FeatureScorer
-
-    def score(self, batch: RankingBatch) -> Floats:
-        return self.scorer.score(batch.features)
-
-
-Ints = NDArray[np.int64]
-
-
-class Candidates(Protocol):
-    """Candidates of a batch of listings; listing i owns rows offsets[i]:offsets[i + 1]."""
-
-    @property
-    def readings(self) -> Sequence[TitleReading]:
-        """What each title shows."""
-
-    @property
-    def names(self) -> NameEvidence:
-        """How well each named model fits its mention."""
-
-    @property
-    def offsets(self) -> Ints:
-        """Shape (listings + 1,)."""
-
-    @property
-    def record(self) -> Ints:
-        """Shape (rows,): registry row of each candidate."""
-
-    @property
-    def similarity(self) -> Floats:
-        """Shape (rows,): cosine of listing and candidate."""
-
-    @property
-    def listing(self) -> Ints:
-        """Shape (rows,): listing of each candidate."""
-
-
 class CandidateSource(Protocol):
     """Proposes candidates."""
 
@@ -100,7 +53,7 @@ class CandidateSource(Protocol):
 
     def retrieve(
         self, listings: Sequence[Listing], *, n_candidates: int = N_CANDIDATES
-    ) -> Candidates:
+    ) -> CandidateBatch:
         """Return up to ``n_candidates`` variants of each listing."""
 
 
@@ -110,11 +63,13 @@ class Evidence:
 
     :param scores: shape (candidates,), the ranker's raw scores.
     :param best: shape (listings,), row of each listing's best candidate, -1 if it has none.
+    :param order: shape (candidates,), rows by listing and falling score, equal ones by gpu_id.
     """
 
-    candidates: Candidates
+    candidates: CandidateBatch
     features: Floats
     scores: Floats
     offers: Floats
     best: Ints
+    order: Ints
     cues: CueHits

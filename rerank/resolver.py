@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -26,12 +25,13 @@ from rerank.conformal import DEFAULT_COVERAGE, outcome_probabilities
 from rerank.explanation import Explanation, explained
 from rerank.features.candidates import CandidateFeatures
 from rerank.features.cues import CueReader
-from rerank.features.offers import OfferFeatures
+from rerank.features.offers import offer_features
 from rerank.index.errors import ArtifactError, InputError
+from rerank.index.name_evidence import CandidateBatch
 from rerank.index.records import N_CANDIDATES, Listing
 from rerank.index.text import MAX_TITLE_CHARS, normalise
 from rerank.model import MODEL_REMEDY, RerankModel
-from rerank.ranking import Candidates, CandidateSource, Evidence, ModelTable, RankingBatch
+from rerank.ranking import CandidateSource, Evidence, ModelTable, RankingBatch
 from rerank.resolution import Resolution
 
 _BLOCK = 1024  # listings resolved at once: larger arrays leave the cache and cost page faults
@@ -64,7 +64,7 @@ class Resolver:
         self._index_version = index_version
         self._table = retriever.table
         self._candidate_features = CandidateFeatures(self._table)
-        self._offer_features = OfferFeatures()
+        self._registry_columns = RegistryColumns.of(self._table)
         self._reopen = reopen
         self._process = os.getpid()
 
@@ -197,10 +197,6 @@ class Resolver:
             self._table, model_version=self._model.version, index_version=self._index_version
         )
 
-    @cached_property
-    def _registry_columns(self) -> RegistryColumns:
-        return RegistryColumns.of(self._table)
-
     def _resolved(self, listings: Sequence[Listing], *, explain: bool) -> Answers:
         parts = []
         for at in range(0, len(listings), _BLOCK) or [0]:
@@ -247,14 +243,14 @@ class Resolver:
         candidates = self._retriever.retrieve(listings, n_candidates=n_candidates)
         return self.judge(listings, candidates)
 
-    def judge(self, listings: Sequence[Listing], candidates: Candidates) -> Evidence:
+    def judge(self, listings: Sequence[Listing], candidates: CandidateBatch) -> Evidence:
         """Rank given candidates and describe the best of each listing."""
         cues = self._cues.find([(reading.text, reading.runs) for reading in candidates.readings])
-        features = self._candidate_features.compute(listings, candidates, cues)
+        features = self._candidate_features.compute(candidates, cues)
         batch = RankingBatch(listings, candidates, features, self._table)
         scores = self._model.ranker.score(batch)
-        offers, best = self._offer_features.compute(candidates, self._table, features, scores, cues)
-        return Evidence(candidates, features, scores, offers, best, cues)
+        offers = offer_features(candidates, self._table, features, scores, cues)
+        return Evidence(candidates, features, scores, *offers, cues)
 
 
 def _check_top_k(top_k: int) -> None:

@@ -14,10 +14,11 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
 
-from rerank.index.embedder import HashEmbedder, descriptor
+from rerank.index.embedder import HashEmbedder
 from rerank.index.records import GpuRecord
 from rerank.index.registry import gpu_slug
 from rerank.index.retriever import Retriever
+from rerank.index.text import descriptor
 from rerank.index.vector_index import ExactIndex
 
 MakeGpu = Callable[..., GpuRecord]

@@ -270,16 +270,16 @@ class CandidateLookup:
 
     def _similarity(self, listings: Sequence[Listing], records: Sequence[GpuRecord]) -> Floats:
         """Return the cosine of each listing and the GPU in the same place."""
-        from rerank.index.embedder import descriptor, listing_text
+        from rerank.index.text import descriptor, listing_text
 
         encode = self.retriever.embedder.encode
-        queries = encode([listing_text(listing) for listing in listings])
+        queries = encode([listing_text(listing).embedded for listing in listings])
         vectors = encode([descriptor(record) for record in records])
         return np.asarray(np.einsum("ij,ij->i", queries, vectors), np.float32)
 
     def _embeddings(self, embedding_ids: Iterable[str]) -> dict[str, list[float]]:
         """Return vectors of the index by embedding_id; ids of anything else are left out."""
-        from rerank.index.embedder import descriptor
+        from rerank.index.text import descriptor
 
         wanted = {i.removeprefix(INDEX_PREFIX) for i in embedding_ids if i.startswith(INDEX_PREFIX)}
         if not wanted:

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rerank.features.candidates import CANDIDATE_FEATURES
-from rerank.index.lexicon import TitleReading
-from rerank.index.name_evidence import NameEvidence
+from rerank.index.name_evidence import CandidateBatch
 from rerank.index.records import N_CANDIDATES, GpuRecord, Listing
 from rerank.rankers.pairs import CANDIDATE_TYPE, candidate_reference
-from rerank.ranking import Candidates, Evidence, ModelTable
+from rerank.ranking import Evidence, ModelTable
 from rerank.resolver import Resolver
 from rerank.store.preferences import PreferenceItem
 
@@ -77,25 +76,6 @@ Similarity = Callable[[Sequence[Listing], Sequence[GpuRecord]], Floats]
 """Returns the cosine, -1 to 1, of each listing and the GPU in the same place."""
 
 
-@dataclass(frozen=True, slots=True)
-class _WithOneMore:
-    """Candidates of listings, the added one behind the others; see `rerank.ranking.Candidates`.
-
-    The arrays are shaped as there.
-    """
-
-    readings: Sequence[TitleReading]
-    names: NameEvidence
-    offsets: Ints
-    record: Ints
-    similarity: Floats
-
-    @property
-    def listing(self) -> Ints:
-        """Shape (rows,): listing of each candidate."""
-        return np.repeat(np.arange(len(self.offsets) - 1), np.diff(self.offsets))
-
-
 def added_items(
     resolver: Resolver, missing: Sequence[tuple[Listing, str]], similarity: Similarity
 ) -> dict[tuple[str, str], PreferenceItem]:
@@ -123,13 +103,14 @@ def added_items(
     return items
 
 
-def _with_one_more(candidates: Candidates, record: Ints, similarity: Floats) -> _WithOneMore:
+def _with_one_more(candidates: CandidateBatch, record: Ints, similarity: Floats) -> CandidateBatch:
     """Return candidates with one more of each listing: shapes (listings,)."""
     ends = candidates.offsets[1:]
-    return _WithOneMore(
-        candidates.readings,
-        candidates.names,
-        candidates.offsets + np.arange(len(candidates.offsets)),
-        np.insert(candidates.record, ends, record),
-        np.insert(candidates.similarity, ends, similarity),
+    return replace(
+        candidates,
+        offsets=candidates.offsets + np.arange(len(candidates.offsets)),
+        record=np.insert(candidates.record, ends, record),
+        similarity=np.insert(candidates.similarity, ends, similarity),
+        shortlist=np.insert(candidates.shortlist, ends, similarity),
+        listing=np.insert(candidates.listing, ends, np.arange(len(ends))),
     )

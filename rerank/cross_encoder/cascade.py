@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rerank.features.cues import CueReader
-from rerank.features.offers import OfferFeatures
+from rerank.features.offers import offer_features
 from rerank.index.errors import InputError
-from rerank.index.lexicon import TitleReading
-from rerank.index.name_evidence import NameEvidence
 from rerank.model import RerankModel
-from rerank.ranking import Candidates, Ranker, RankingBatch
+from rerank.ranking import Ranker, RankingBatch
 
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]
@@ -24,32 +22,6 @@ Bools = NDArray[np.bool_]
 # Tells of each listing, shape (listings,), whether the first ranker's order is not to be trusted;
 # reads the batch and that ranker's scores, shape (candidates,).
 Uncertain = Callable[[RankingBatch, Floats], Bools]
-
-
-@dataclass(frozen=True, slots=True)
-class CandidateRows:
-    """Some candidates of a batch; its listings all stay, some perhaps without candidates."""
-
-    readings: Sequence[TitleReading]
-    names: NameEvidence
-    offsets: Ints
-    record: Ints
-    similarity: Floats
-    listing: Ints
-
-    @classmethod
-    def of(cls, candidates: Candidates, rows: Ints) -> CandidateRows:
-        """Take rows, which are in rising order."""
-        listing = candidates.listing[rows]
-        counts = np.bincount(listing, minlength=len(candidates.offsets) - 1)
-        return cls(
-            candidates.readings,
-            candidates.names,
-            np.concatenate([[0], np.cumsum(counts)]),
-            candidates.record[rows],
-            candidates.similarity[rows],
-            listing,
-        )
 
 
 class Cascade:
@@ -94,7 +66,7 @@ class Cascade:
         few = replace(
             batch,
             features=batch.features[rows],
-            candidates=CandidateRows.of(batch.candidates, rows),
+            candidates=batch.candidates.take(rows),
         )
         second = np.zeros(len(scores), np.float64)
         second[rows] = self._second.score(few)
@@ -156,14 +128,11 @@ class HeldForReview:
 
     def __init__(self, model: RerankModel, cues: CueReader) -> None:
         self._model, self._cues = model, cues
-        self._offer_features = OfferFeatures()
 
     def __call__(self, batch: RankingBatch, scores: Floats) -> Bools:
         candidates = batch.candidates
         cues = self._cues.find([(reading.text, reading.runs) for reading in candidates.readings])
-        offers, best = self._offer_features.compute(
-            candidates, batch.table, batch.features, scores, cues
-        )
+        offers, best, _ = offer_features(candidates, batch.table, batch.features, scores, cues)
         probability = self._model.probability(offers)
         limits = self._model.thresholds
         held = (probability >= limits.review) & (probability < limits.match)

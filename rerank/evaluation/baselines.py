@@ -21,9 +21,10 @@ from numpy.typing import NDArray
 from rerank.evaluation.gold import GoldListing
 from rerank.evaluation.outcomes import rank_of_models
 from rerank.index.errors import InputError, MissingExtraError, RerankWarning, require
+from rerank.index.name_evidence import CandidateBatch
 from rerank.index.records import N_CANDIDATES, GpuRecord, Listing, Route
 from rerank.index.text import normalise, runs
-from rerank.ranking import Candidates, ModelTable
+from rerank.ranking import ModelTable
 from rerank.resolution import Resolution
 
 Scores = NDArray[np.floating[Any]]
@@ -194,10 +195,10 @@ class RoutedRetriever(Protocol):
         *,
         n_candidates: int = N_CANDIDATES,
         route: Route = Route.FUSED,
-    ) -> Candidates:
+    ) -> CandidateBatch:
         """Return up to ``n_candidates`` variants of each listing, best first."""
 
-    def retrieve_routes(self, listings: Sequence[Listing]) -> Mapping[Route, Candidates]:
+    def retrieve_routes(self, listings: Sequence[Listing]) -> Mapping[Route, CandidateBatch]:
         """Return what `retrieve` does by each of the routes."""
 
 
@@ -210,7 +211,7 @@ def route_ranks(
     return [rank_of_models(own, item) for own, item in zip(models, matches, strict=True)]
 
 
-def models_in(found: Candidates, table: ModelTable) -> list[list[str]]:
+def models_in(found: CandidateBatch, table: ModelTable) -> list[list[str]]:
     """Return the models of each listing's candidates, in their order."""
     names = [table.records[row].model for row in found.record.tolist()]
     return [names[start:stop] for start, stop in pairwise(found.offsets.tolist())]

@@ -17,15 +17,13 @@ from rerank.features.cues import CATEGORIES, CueHits
 from rerank.features.stated_words import FORM_FAMILIES, StatedWords, form_family
 from rerank.index.name_evidence import (
     NAME_FEATURES,
+    CandidateBatch,
     agreement,
-    memory_agreement,
     padded,
-    same_size,
-    stated_sizes,
+    states_one_of,
 )
-from rerank.index.records import GpuRecord, Listing
-from rerank.index.text import normalise
-from rerank.ranking import Candidates, ModelTable
+from rerank.index.records import GpuRecord
+from rerank.ranking import ModelTable
 
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]
@@ -147,27 +145,27 @@ class CandidateFeatures:
             [FORM_FAMILIES.index(form_family(record.form_factor)) for record in records], np.int64
         )
         self._stated_words = StatedWords(self._vendors)
-        self._n_models = table.n_models
         self._special = np.array([r.form_factor != "PCIe" for r in records], np.float32)
-        self._variant_rank = table.variant_rank
         word_bits, self._idf = _word_weights(table)
         self._word_totals = word_bits @ self._idf
         self._words = _words_of_models(word_bits)
         self._sizes = _sizes_of_models(table, self._memory)
 
-    def compute(self, listings: Sequence[Listing], batch: Candidates, cues: CueHits) -> Floats:
+    def compute(self, batch: CandidateBatch, cues: CueHits) -> Floats:
         """Return features of shape (candidates, len(CANDIDATE_FEATURES))."""
         listing, record = batch.listing, batch.record
         model = self._table.model_of_record[record].astype(np.int64)
-        names = self._name_columns(batch, listing, model)
-        per = _PerListing(batch.offsets)
-        named = names[:, 0] != UNNAMED
-        memory = self._memory_columns(batch, listing, record, model)
-        vendors, partners, forms = self._stated_words.read(
+        stated = self._stated_words.read(
             [reading.text for reading in batch.readings],
-            [normalise(each.vendor) for each in listings],
+            [reading.seller for reading in batch.readings],
         )
-        form = _stated(forms, listing, self._form[record])
+        memory, model_memory, *others = self._agreements(batch, stated, model)
+        form = others[1]
+        row = batch.names.find(listing, model, self._table.n_models)
+        named = row >= 0
+        names = np.full((len(model), len(NAME_FEATURES)), UNNAMED, np.float32)
+        names[named] = batch.names.values[row[named]]
+        per = _PerListing(batch.offsets)
         groups = _groups_of_models(listing, model)
         rival = _memory_rival(per, groups, named, memory, form)
         names[:, _QUALITY] -= _CONTRADICTION * (rival > 0)
@@ -186,11 +184,10 @@ class CandidateFeatures:
             np.round(batch.similarity / _SIMILARITY_STEP) * _SIMILARITY_STEP,
             _similarity_gap(per, batch.similarity, named, rival > 0),
             *self._word_columns(batch, listing, model, code > 0),
-            *memory,
-            form,
-            _stated(vendors, listing, self._vendor[record]),
-            _stated(partners, listing, self._vendor[record]),
-            self._variant_rank[record],
+            memory,
+            model_memory,
+            *others,
+            self._table.variant_rank[record],
             self._special[record],
             _shortly_after(cues, "than", listing, at),
             _shortly_after(cues, "for", listing, at),
@@ -199,17 +196,10 @@ class CandidateFeatures:
         columns = np.column_stack([names, *own]).astype(np.float32)
         return np.asarray(np.round(columns * _QUANTUM) / _QUANTUM, np.float32)
 
-    def _name_columns(self, batch: Candidates, listing: Ints, model: Ints) -> Floats:
-        row = batch.names.find(listing, model, self._n_models)
-        values = np.full((len(model), len(NAME_FEATURES)), UNNAMED, np.float32)
-        found = row >= 0
-        values[found] = batch.names.values[row[found]]
-        return values
-
     def _word_columns(
-        self, batch: Candidates, listing: Ints, model: Ints, coded: NDArray[np.bool_]
+        self, batch: CandidateBatch, listing: Ints, model: Ints, coded: NDArray[np.bool_]
     ) -> list[Floats]:
-        title = _unpack(self._table.mask_words([reading.words for reading in batch.readings]))
+        title = _unpack(batch.names.words)
         words = self._words[model]
         place = listing[:, None] * title.shape[1] + words
         shared = (title.ravel()[place] * self._idf[words]).sum(axis=1)
@@ -224,19 +214,29 @@ class CandidateFeatures:
             relevant[listing] - shared,
         ]
 
-    def _memory_columns(
-        self, batch: Candidates, listing: Ints, record: Ints, model: Ints
-    ) -> list[Floats]:
-        stated = stated_sizes(batch.readings)[listing]
-        sizes = self._sizes[model]
-        any_equal = np.any(same_size(stated[:, :, None], sizes[:, None, :]), axis=(1, 2))
-        said = ~np.isnan(stated[:, 0])
+    def _agreements(self, batch: CandidateBatch, stated: Sequence[Ints], model: Ints) -> Floats:
+        """Hold what titles state against the candidates' own, shape (6, candidates).
+
+        Rows: memory, that of any variant, memory type, form, chip vendor, partner's chip vendor.
+
+        :param stated: masks of the chip vendors, the partners' chip vendors and the forms.
+        """
+        listing, record = batch.listing, batch.record
         types = np.array([reading.memory_type for reading in batch.readings], np.int64)[listing]
-        return [
-            memory_agreement(stated, self._memory[record]),
-            agreement(np.asarray(any_equal, np.bool_), said),
-            agreement(types == self._memory_type[record], types > 0),
+        vendors, partners, forms = (codes[listing] for codes in stated)
+        vendor, form = self._vendor[record], self._form[record]
+        sizes = batch.names.sizes[listing]
+        sized = ~np.isnan(sizes[:, 0])
+        agrees = [
+            states_one_of(sizes, self._memory[record][:, None]),
+            states_one_of(sizes, self._sizes[model]),
+            types == self._memory_type[record],
+            (forms >> form) & 1 == 1,
+            (vendors >> vendor) & 1 == 1,
+            (partners >> vendor) & 1 == 1,
         ]
+        said = [sized, sized, types > 0, forms > 0, vendors > 0, partners > 0]
+        return agreement(np.stack(agrees), np.stack(said))
 
 
 class _PerListing:
@@ -279,23 +279,17 @@ def _memory_rival(
     per: _PerListing,
     groups: _ModelGroups,
     named: NDArray[np.bool_],
-    memory: Sequence[Floats],
+    memory: Floats,
     form_fit: Floats,
 ) -> Floats:
-    stated = memory[0] != 0
+    stated = memory != 0
     fits = np.zeros(len(groups.first), bool)
-    fits[groups.group[named & (memory[0] > 0) & (form_fit >= 0)]] = True
+    fits[groups.group[named & (memory > 0) & (form_fit >= 0)]] = True
     own = fits[groups.group]
     first = named & groups.first
     fitting, failing = per.sum(first & own), per.sum(first & ~own)
     worse, better = stated & ~own & (fitting > 0), own & (failing > 0)
     return np.where(worse, 1.0, np.where(better, -1.0, 0.0)).astype(np.float32)
-
-
-def _stated(codes: Ints, listing: Ints, own: Ints) -> Floats:
-    """Compare a mask of what each listing states with each candidate's own number."""
-    stated = codes[listing]
-    return agreement((stated >> own) & 1 == 1, stated > 0)
 
 
 def _shortly_after(cues: CueHits, category: str, listing: Ints, at: Floats) -> Floats:

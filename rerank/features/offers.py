@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from rerank.features.candidates import CANDIDATE_FEATURES
 from rerank.features.cues import CATEGORIES, CueHits
-from rerank.index.name_evidence import NAME_FEATURES
+from rerank.index.name_evidence import NAME_FEATURES, CandidateBatch
 from rerank.index.records import falling_order
-from rerank.ranking import Candidates, ModelTable
+from rerank.ranking import ModelTable
 
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]
@@ -41,51 +41,44 @@ _FAMILIAR = [CATEGORIES.index(name) for name in _FAMILIAR_NAMES]
 _FAR = 9.0
 
 
-class OfferFeatures:
-    """Computes offer features from candidate features, scores and cues."""
+def offer_features(
+    batch: CandidateBatch, table: ModelTable, features: Floats, scores: Floats, cues: CueHits
+) -> tuple[Floats, Ints, Ints]:
+    """Return features, each listing's best row and the order of the rows.
 
-    def compute(
-        self,
-        batch: Candidates,
-        table: ModelTable,
-        features: Floats,
-        scores: Floats,
-        cues: CueHits,
-    ) -> tuple[Floats, Ints]:
-        """Return features of shape (listings, len(OFFER_FEATURES)) and each best candidate's row.
-
-        The row is -1 for a listing without candidates. Equal scores are ordered by gpu_id.
-        """
-        model = table.model_of_record[batch.record].astype(np.int64)
-        tie_rank = table.tie_rank[batch.record]
-        listings = len(batch.offsets) - 1
-        best, lead, spread = _leaders(batch, model, scores, tie_rank)
-        found = best >= 0
-        out = np.full((listings, len(OFFER_FEATURES)), -1, np.float32)
-        width = len(CANDIDATE_FEATURES)
-        out[found, :width] = features[best[found]]
-        at = np.where(found, out[:, NAME_FEATURES.index("mention_at")], -1)
-        runs = np.array([len(reading.runs) for reading in batch.readings], np.float32)
-        score = np.where(found, scores[best] if len(scores) else 0.0, -_FAR)
-        share = np.where(at >= 0, at / np.maximum(runs, 1), -1)
-        familiar = np.isin(cues.category, _FAMILIAR)
-        known = np.bincount(cues.listing[familiar], minlength=listings)
-        lead_columns = [
-            score,
-            lead,
-            spread,
-            runs,
-            share,
-            _for_gap(cues, at, listings),
-            known / np.maximum(runs, 1),
-        ]
-        out[:, width : width + len(_LEAD)] = np.column_stack(lead_columns)
-        out[:, width + len(_LEAD) :] = _cue_counts(cues, at, listings)
-        return np.asarray(np.round(out * 1024) / 1024, np.float32), best
+    :returns: shape (listings, len(OFFER_FEATURES)); shape (listings,), -1 for a listing without
+        candidates; shape (candidates,), rows by listing and falling score, equal ones by gpu_id.
+    """
+    order = falling_order(batch.listing, scores, table.tie_rank[batch.record])
+    model = table.model_of_record[batch.record].astype(np.int64)
+    listings = len(batch.offsets) - 1
+    best, lead, spread = _leaders(batch, model, scores, order)
+    found = best >= 0
+    out = np.full((listings, len(OFFER_FEATURES)), -1, np.float32)
+    width = len(CANDIDATE_FEATURES)
+    out[found, :width] = features[best[found]]
+    at = np.where(found, out[:, NAME_FEATURES.index("mention_at")], -1)
+    runs = np.array([len(reading.runs) for reading in batch.readings], np.float32)
+    score = np.where(found, scores[best] if len(scores) else 0.0, -_FAR)
+    share = np.where(at >= 0, at / np.maximum(runs, 1), -1)
+    familiar = np.isin(cues.category, _FAMILIAR)
+    known = np.bincount(cues.listing[familiar], minlength=listings)
+    lead_columns = [
+        score,
+        lead,
+        spread,
+        runs,
+        share,
+        _for_gap(cues, at, listings),
+        known / np.maximum(runs, 1),
+    ]
+    out[:, width : width + len(_LEAD)] = np.column_stack(lead_columns)
+    out[:, width + len(_LEAD) :] = _cue_counts(cues, at, listings)
+    return np.asarray(np.round(out * 1024) / 1024, np.float32), best, order
 
 
 def _leaders(
-    batch: Candidates, model: Ints, scores: Floats, tie_rank: Ints
+    batch: CandidateBatch, model: Ints, scores: Floats, order: Ints
 ) -> tuple[Ints, Floats, Floats]:
     """Return the best row of each listing, its lead over other models and over the mean."""
     listings = len(batch.offsets) - 1
@@ -97,7 +90,6 @@ def _leaders(
     spread = np.zeros(listings, np.float32)
     if not len(starts):
         return best, lead, spread
-    order = falling_order(batch.listing, scores, tie_rank)
     best[filled] = order[starts]
     top = scores[best[filled]]
     rival = model != np.repeat(model[best[filled]], counts[filled])

@@ -26,7 +26,7 @@ from rerank.evaluation.outcomes import judge
 from rerank.evaluation.paired import PairedTable, plain
 from rerank.features.cues import CueReader
 from rerank.index.artifacts import Manifest, writing_folder
-from rerank.index.embedder import StaticEmbedder, descriptor
+from rerank.index.embedder import StaticEmbedder
 from rerank.index.errors import (
     DISTRIBUTION,
     ArtifactError,
@@ -38,6 +38,7 @@ from rerank.index.errors import (
 )
 from rerank.index.records import N_CANDIDATES, Listing, Route, shipped
 from rerank.index.retriever import Retriever, index_records, load_retriever
+from rerank.index.text import descriptor
 from rerank.index.vector_index import ExactIndex
 from rerank.lifecycle.drift import answer_distribution
 from rerank.lifecycle.gates import FITS, PARITY, GateVerdict

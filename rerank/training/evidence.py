@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 from rerank.bootstrap.generator import LabelledListing
 from rerank.features.candidates import CandidateFeatures
 from rerank.features.cues import CueHits, CueReader
-from rerank.features.offers import OfferFeatures
+from rerank.features.offers import offer_features
+from rerank.index.name_evidence import CandidateBatch
 from rerank.index.records import Listing
 from rerank.model import OnnxTrees
-from rerank.ranking import Candidates, CandidateSource, Evidence, ModelTable, Ranker, RankingBatch
+from rerank.ranking import CandidateSource, Evidence, ModelTable, Ranker, RankingBatch
 
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]
@@ -34,7 +35,7 @@ class Prepared:
     """
 
     labelled: Sequence[Any]
-    candidates: Candidates
+    candidates: CandidateBatch
     cues: CueHits
     features: Floats
 
@@ -106,7 +107,7 @@ class Preparer:
         if held_out:
             batch = _without_truth(batch, labelled, held_out, self.table)
         cues = self._cues.find([(reading.text, reading.runs) for reading in batch.readings])
-        return Prepared(labelled, batch, cues, self._features.compute(plain, batch, cues))
+        return Prepared(labelled, batch, cues, self._features.compute(batch, cues))
 
     def batches(
         self,
@@ -164,10 +165,8 @@ def evidence_of(prepared: Prepared, ranker: Ranker, table: ModelTable) -> Eviden
     """Rank prepared listings and describe the best candidate of each, as a resolver does."""
     batch = RankingBatch(prepared.listings, prepared.candidates, prepared.features, table)
     scores = ranker.score(batch)
-    offers, best = OfferFeatures().compute(
-        prepared.candidates, table, prepared.features, scores, prepared.cues
-    )
-    return Evidence(prepared.candidates, prepared.features, scores, offers, best, prepared.cues)
+    offers = offer_features(prepared.candidates, table, prepared.features, scores, prepared.cues)
+    return Evidence(prepared.candidates, prepared.features, scores, *offers, prepared.cues)
 
 
 def is_correct(labelled: Sequence[LabelledListing], evidence: Evidence, table: ModelTable) -> Bools:
@@ -202,19 +201,12 @@ def scored_outcomes(
 
 
 def _without_truth(
-    batch: Any, labelled: Sequence[LabelledListing], held_out: Collection[int], table: ModelTable
-) -> Any:
-    listing = batch.listing
-    model = [table.records[row].model for row in batch.record.tolist()]
-    kept = np.array(
-        [
-            at not in held_out or name != labelled[at].model
-            for at, name in zip(listing.tolist(), model, strict=True)
-        ],
-        bool,
-    )
-    counts = np.bincount(listing[kept], minlength=len(labelled))
-    number = {name: at for at, name in enumerate(dict.fromkeys(r.model for r in table.records))}
+    batch: CandidateBatch,
+    labelled: Sequence[LabelledListing],
+    held_out: Collection[int],
+    table: ModelTable,
+) -> CandidateBatch:
+    number = {model: at for at, model in enumerate(table.models)}
     truth = np.array(
         [
             number.get(item.model or "", -1) if at in held_out else -1
@@ -223,13 +215,9 @@ def _without_truth(
     )
     names = batch.names
     named = truth[names.listing] != names.model
+    left = batch.take(table.model_of_record[batch.record] != truth[batch.listing])
     return replace(
-        batch,
-        offsets=np.concatenate([[0], np.cumsum(counts)]),
-        record=batch.record[kept],
-        similarity=batch.similarity[kept],
-        shortlist=batch.shortlist[kept],
-        listing=listing[kept],
+        left,
         names=replace(
             names,
             listing=names.listing[named],

@@ -20,9 +20,9 @@ from rerank.features.candidates import CANDIDATE_DIRECTIONS, CANDIDATE_FEATURES
 from rerank.features.cues import CueReader
 from rerank.features.offers import OFFER_FEATURES
 from rerank.index.artifacts import Manifest
-from rerank.model import OnnxTrees, RerankModel, save_model
+from rerank.model import FeatureRanker, OnnxTrees, RerankModel, save_model
 from rerank.rankers.kinds import RankerFolder
-from rerank.ranking import CandidateSource, FeatureRanker, Ranker
+from rerank.ranking import CandidateSource, Ranker
 from rerank.resolution import Decision, Thresholds
 from rerank.resolver import Resolver
 from rerank.splits import Split, models_of

@@ -16,14 +16,13 @@ from rerank.index.embedder import (
     Embedder,
     HashEmbedder,
     StaticEmbedder,
-    descriptor,
-    listing_text,
     save_static_embedder,
     unit_rows,
     wordpiece_vocabulary,
 )
 from rerank.index.errors import ArtifactError, InputError
 from rerank.index.records import GpuRecord, Listing, shipped
+from rerank.index.text import descriptor, listing_text
 
 TITLES = [
     "asus dual geforce rtx 4060 ti oc 16 gb",
@@ -53,7 +52,9 @@ def pairs_of(records: Sequence[GpuRecord], n: int) -> list[tuple[str, str, str]]
         record = records[at % len(records)]
         shape = shapes[rng.integers(len(shapes))]
         title = shape.format(m=record.model, g=record.memory_gb)
-        made.append((record.model, listing_text(Listing(str(at), title)), descriptor(record)))
+        made.append(
+            (record.model, listing_text(Listing(str(at), title)).embedded, descriptor(record))
+        )
     return made
 
 
@@ -198,7 +199,7 @@ def test_a_trained_embedder_finds_most_models(
     trained: Path, tiny_registry: list[GpuRecord]
 ) -> None:
     embedder = StaticEmbedder.load(trained)
-    queries = embedder.encode([listing_text(Listing("", r.model)) for r in tiny_registry])
+    queries = embedder.encode([listing_text(Listing("", r.model)).embedded for r in tiny_registry])
     gpus = embedder.encode([descriptor(record) for record in tiny_registry])
     best = (queries @ gpus.T).argmax(axis=1)
     hits = [tiny_registry[at].model == r.model for at, r in zip(best, tiny_registry, strict=True)]
@@ -303,7 +304,7 @@ def test_batches_hold_each_model_once_and_every_pair_of_a_full_round() -> None:
     ],
 )
 def test_the_text_of_a_listing(listing: Listing, expected: str) -> None:
-    assert listing_text(listing) == expected
+    assert listing_text(listing).embedded == expected
 
 
 def test_the_text_of_a_gpu(tiny_registry: list[GpuRecord]) -> None:

@@ -185,7 +185,7 @@ def test_the_stored_vectors_are_those_of_the_embedder(
 ) -> None:
     retriever, _ = load_retriever(folder, hash_embedder)
     batch = retriever.retrieve([Listing("1", "geforce rtx 4060 ti 8 gb")], n_candidates=21)
-    from rerank.index.embedder import descriptor
+    from rerank.index.text import descriptor
 
     query = hash_embedder.encode(["geforce rtx 4060 ti 8 gb"])[0]
     gpus = hash_embedder.encode([descriptor(retriever.records[row]) for row in batch.record])

@@ -7,9 +7,10 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import pytest
 
-from rerank.index.embedder import HashEmbedder, descriptor
+from rerank.index.embedder import HashEmbedder
 from rerank.index.records import N_CANDIDATES, GpuRecord, Listing, Route
 from rerank.index.retriever import Retriever
+from rerank.index.text import descriptor
 from rerank.index.vector_index import FaissIndex, IndexKind
 
 MakeRetriever = Callable[[Sequence[GpuRecord]], Retriever]

@@ -19,8 +19,7 @@ from rerank.features.offers import OFFER_FEATURES
 from rerank.index.errors import InputError
 from rerank.index.records import Listing
 from rerank.index.retriever import Retriever
-from rerank.model import OnnxTrees, RerankModel
-from rerank.ranking import FeatureRanker
+from rerank.model import FeatureRanker, OnnxTrees, RerankModel
 from rerank.resolution import Resolution, Thresholds
 from rerank.resolver import Resolver
 

@@ -12,14 +12,14 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from rerank.answers import reasons_of
 from rerank.features.candidates import CANDIDATE_FEATURES, CandidateFeatures
 from rerank.features.cues import CATEGORIES, CueHits, CueReader
-from rerank.features.offers import OFFER_FEATURES, OfferFeatures
-from rerank.index.name_evidence import NAME_FEATURES
+from rerank.features.offers import OFFER_FEATURES, offer_features
+from rerank.index.name_evidence import NAME_FEATURES, CandidateBatch
 from rerank.index.records import GpuRecord, Listing
-from rerank.index.retriever import CandidateBatch, Retriever
+from rerank.index.retriever import Retriever
 from rerank.index.text import normalise, runs
-from rerank.reasons import reasons_of
 from rerank.resolution import DECISIONS, Decision
 
 Floats = NDArray[np.float32]
@@ -82,7 +82,7 @@ def cues_of(batch: CandidateBatch) -> CueHits:
 
 
 def compute(retriever: Retriever, listings: Sequence[Listing], batch: CandidateBatch) -> Floats:
-    return CandidateFeatures(retriever.table).compute(listings, batch, cues_of(batch))
+    return CandidateFeatures(retriever.table).compute(batch, cues_of(batch))
 
 
 def as_listings(titles: Sequence[str]) -> list[Listing]:
@@ -300,7 +300,7 @@ def offers_of(
     retriever: Retriever, listings: Sequence[Listing], batch: CandidateBatch, scores: Floats
 ) -> tuple[Floats, NDArray[np.int64]]:
     features = compute(retriever, listings, batch)
-    return OfferFeatures().compute(batch, retriever.table, features, scores, cues_of(batch))
+    return offer_features(batch, retriever.table, features, scores, cues_of(batch))[:2]
 
 
 def offer(retriever: Retriever, title: str) -> dict[str, float]:

@@ -22,12 +22,11 @@ from rerank.calibration import Calibrator
 from rerank.features.candidates import CANDIDATE_FEATURES
 from rerank.features.cues import CueReader
 from rerank.features.offers import OFFER_FEATURES
-from rerank.index.embedder import descriptor, listing_text
 from rerank.index.errors import FaultsError, InputError, StoreError
 from rerank.index.records import Listing
-from rerank.model import OnnxTrees, RerankModel
+from rerank.index.text import descriptor, listing_text
+from rerank.model import FeatureRanker, OnnxTrees, RerankModel
 from rerank.rankers.pairs import candidate_reference, parse_reference
-from rerank.ranking import FeatureRanker
 from rerank.resolution import Thresholds
 from rerank.resolver import Resolver
 from rerank.store.database import Store
@@ -385,7 +384,7 @@ def cosines(retriever):
 
     def similarity(listings, records):
         encode = retriever.embedder.encode
-        queries = encode([listing_text(listing) for listing in listings])
+        queries = encode([listing_text(listing).embedded for listing in listings])
         return np.einsum("ij,ij->i", queries, encode([descriptor(r) for r in records]))
 
     return similarity

@@ -21,8 +21,7 @@ from rerank.index.errors import InputError
 from rerank.index.records import Listing
 from rerank.index.retriever import Retriever
 from rerank.index.text import normalise
-from rerank.model import OnnxTrees, RerankModel
-from rerank.ranking import FeatureRanker
+from rerank.model import FeatureRanker, OnnxTrees, RerankModel
 from rerank.resolution import Decision, Resolution, Thresholds
 from rerank.resolver import Resolver, predict_match_score
 

@@ -15,8 +15,8 @@ from rerank.features.cues import CueReader
 from rerank.features.offers import OFFER_FEATURES
 from rerank.index.errors import InputError
 from rerank.index.records import Listing
-from rerank.model import OnnxTrees, RerankModel
-from rerank.ranking import FeatureRanker, RankingBatch
+from rerank.model import FeatureRanker, OnnxTrees, RerankModel
+from rerank.ranking import RankingBatch
 from rerank.resolution import Thresholds
 
 LISTINGS = [

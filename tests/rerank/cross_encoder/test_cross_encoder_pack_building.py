@@ -11,8 +11,7 @@ from rerank.features.candidates import CANDIDATE_FEATURES
 from rerank.features.cues import CueReader
 from rerank.features.offers import OFFER_FEATURES
 from rerank.index.records import Listing
-from rerank.model import OnnxTrees, RerankModel
-from rerank.ranking import FeatureRanker
+from rerank.model import FeatureRanker, OnnxTrees, RerankModel
 from rerank.resolution import Thresholds
 from rerank.resolver import Resolver
 from rerank.splits import Split, split_of

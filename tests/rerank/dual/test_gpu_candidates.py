@@ -11,8 +11,8 @@ import pytest
 from rerank.bootstrap.generator import LabelledListing
 from rerank.features.candidates import CANDIDATE_FEATURES
 from rerank.features.cues import CueReader
-from rerank.index.embedder import descriptor, listing_text
 from rerank.index.records import Listing, shipped
+from rerank.index.text import descriptor, listing_text
 from rerank.rankers.dual import DualCandidateRanker, DualModel
 from rerank.rankers.dual_experiment import train_dual
 from rerank.rankers.parameters import DualConfig
@@ -86,7 +86,7 @@ def scored(tiny_retriever):
     labelled = generated_listings(tiny_retriever.records, 300, seed=3)
 
     def encode(listings):
-        return tiny_retriever.embedder.encode([listing_text(each) for each in listings])
+        return tiny_retriever.embedder.encode([listing_text(each).embedded for each in listings])
 
     gpus = tiny_retriever.embedder.encode([descriptor(r) for r in tiny_retriever.records])
     (found,) = gpu_candidates(preparer, labelled, encode, gpus)

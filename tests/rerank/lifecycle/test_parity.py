@@ -13,8 +13,7 @@ from rerank.features.cues import CueReader
 from rerank.features.offers import OFFER_FEATURES
 from rerank.index.errors import ArtifactError, MismatchError
 from rerank.lifecycle.opening import ReferenceAnswers, check_reference, make_reference
-from rerank.model import OnnxTrees, RerankModel
-from rerank.ranking import FeatureRanker
+from rerank.model import FeatureRanker, OnnxTrees, RerankModel
 from rerank.resolution import Thresholds
 from rerank.resolver import Resolver
 
