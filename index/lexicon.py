@@ -164,11 +164,6 @@ class Lexicon:
         self._codes = _code_table(self.models, self.names, records)
         self._code_lengths = _lengths_by_start(self._codes)
 
-    @property
-    def n_models(self) -> int:
-        """Number of models."""
-        return len(self.models)
-
     @cached_property
     def before_mask(self) -> NDArray[np.uint64]:
         """Shape (models, mask words): the line words of each model."""

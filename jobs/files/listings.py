@@ -9,12 +9,14 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple, TypeVar
+from typing import Annotated, Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from pyarrow import fs
 
 from rerank.index.errors import InputError
 from rerank.index.records import Listing
@@ -116,7 +118,6 @@ def read_column_names(path: Path) -> ColumnNames:
 
 BATCH_ROWS = 2048
 """Twice what is resolved at once: larger ones leave workers idle at the end of a file."""
-T = TypeVar("T")
 
 
 class Fault(NamedTuple):
@@ -198,27 +199,24 @@ def _text(value: Any) -> str:
     return value if isinstance(value, str) else ""
 
 
-def chunks(items: Iterator[T], size: int) -> Iterator[list[T]]:
-    """Cut an iterator into lists of ``size``, the last one shorter."""
-    while chunk := list(islice(items, size)):
-        yield chunk
-
-
 @dataclass(frozen=True, slots=True)
 class TextListings:
     """Rows of text, read a second time for what they hold.
 
-    :param rows: yields the cells of each row, as the schema has columns, and what is wrong with it.
+    :param read: yields the rows of the file.
+    :param cells: returns the cells of a row, as the schema has columns, and what is wrong with it.
     """
 
     n_rows: int
     schema: pa.Schema
     columns: ColumnNames
-    rows: Callable[[], Iterator[tuple[Sequence[Any], Fault | None]]]
+    read: Callable[[], Iterator[PlacedRow]]
+    cells: Callable[[PlacedRow], tuple[Sequence[Any], Fault | None]]
 
     def batches(self, rows: int = BATCH_ROWS) -> Iterator[ListingBatch]:
         """Yield the listings in file order."""
-        for chunk in chunks(self.rows(), rows):
+        read = self.read()
+        while chunk := list(map(self.cells, list(islice(read, rows)))):
             bad_rows = {at: fault for at, (_, fault) in enumerate(chunk) if fault is not None}
             columns = zip(*(cells for cells, _ in chunk), strict=True)
             arrays = [
@@ -253,15 +251,18 @@ def csv_listings(source: Place | Fetched, columns: ColumnNames) -> TextListings:
     if price < width:
         kinds[columns.price] = price_kind
 
-    def rows() -> Iterator[tuple[Sequence[Any], Fault | None]]:
-        for _, cells, fault in islice(csv_rows(source.stream(), source), 1, None):
-            reason = fault
-            if len(cells) != width:
-                reason = fault or f"{len(cells)} fields, expected {width}"
-            padded = [*cells, *[None] * (width - len(cells))][:width]
-            yield padded, None if reason is None else Fault(f"bad row: {reason}", cells)
+    def cells_of(row: PlacedRow) -> tuple[Sequence[Any], Fault | None]:
+        _, cells, reason = row
+        if len(cells) == width and reason is None:
+            return cells, None
+        padded = [*cells, *[None] * (width - len(cells))][:width]
+        wrong = reason or f"{len(cells)} fields, expected {width}"
+        return padded, Fault(f"bad row: {wrong}", cells)
 
-    return TextListings(n_rows, pa.schema(kinds), columns, rows)
+    def read_again() -> Iterator[PlacedRow]:
+        return islice(csv_rows(source.stream(), source), 1, None)
+
+    return TextListings(n_rows, pa.schema(kinds), columns, read_again, cells_of)
 
 
 _INT64 = range(-(2**63), 2**63)
@@ -300,21 +301,19 @@ def json_listings(source: Place | Fetched, columns: ColumnNames) -> TextListings
     columns.check(source, list(kinds))
     kinds[columns.title] = pa.string()
 
-    def rows() -> Iterator[tuple[Sequence[Any], Fault | None]]:
-        for line, content, fault in _json_rows(source):
-            if fault is None:
-                title = content.get(columns.title)
-                found = _KINDS.get(type(title), "an object")
-                wrong = f"{columns.title} is {found}, expected text"
-                reason = None if isinstance(title, str | None) else wrong
-                cells = [content.get(name) for name in kinds]
-            else:
-                cells = [None] * len(kinds)
-                reason = f"line {line}: expected a JSON object, found {fault}"
-            yield cells, None if reason is None else Fault(f"bad row: {reason}", content)
+    def cells_of(row: PlacedRow) -> tuple[Sequence[Any], Fault | None]:
+        line, content, fault = row
+        if fault is not None:
+            wrong = f"bad row: line {line}: expected a JSON object, found {fault}"
+            return [None] * len(kinds), Fault(wrong, content)
+        cells, title = [content.get(name) for name in kinds], content.get(columns.title)
+        if isinstance(title, str | None):
+            return cells, None
+        found = _KINDS.get(type(title), "an object")
+        return cells, Fault(f"bad row: {columns.title} is {found}, expected text", content)
 
     schema = pa.schema([(name, kind or pa.null()) for name, kind in kinds.items()])
-    return TextListings(n_rows, schema, columns, rows)
+    return TextListings(n_rows, schema, columns, partial(_json_rows, source), cells_of)
 
 
 def _json_rows(source: Place | Fetched) -> Iterator[PlacedRow]:
@@ -446,13 +445,16 @@ def open_listings(source: Path | Place | Fetched, columns: ColumnNames = OUR_NAM
     :raises InputError: if the file is not what its name says or lacks a column.
     """
     opened = place_of(source) if isinstance(source, Path) else source
-    place = opened.place if isinstance(opened, Fetched) else opened
+    if isinstance(opened, Fetched):
+        place, info = opened.place, opened.info
+    else:
+        place, info = opened, opened.info()
     reader = _READERS.get(place.suffix)
     if reader is None:
         raise InputError(
             f"{place}: expected a file name ending in .parquet, .csv or .jsonl, found "
             f"{place.suffix or 'no ending'!r}; convert or rename the file"
         )
-    if place.size() == 0 and place.exists():
+    if not info.size and info.type != fs.FileType.NotFound:
         raise InputError(f"{place}: expected listings, found a file of 0 bytes; write it again")
     return reader(opened, columns)

@@ -127,10 +127,12 @@ class Fetched:
 
     It is hashed while it is read first. What comes from another machine is kept in a temporary
     file until the context ends; what lies on this one is read there again.
+
+    :raises OSError: with the name of the place, if it may not be asked.
     """
 
     def __init__(self, place: Place) -> None:
-        self.place = place
+        self.place, self.info = place, place.info()
         self.known: dict[str, Any] | None = None
         """What `fingerprint` returns, once the content was read to its end."""
         self.copy = None if place.local else tempfile.NamedTemporaryFile(prefix="rerank-")
@@ -144,6 +146,15 @@ class Fetched:
 
     def __str__(self) -> str:
         return str(self.place)
+
+    def check_unchanged(self) -> None:
+        """Check that the file is what it was when this was made.
+
+        :raises InputError: if it has another size, or was written since.
+        """
+        before, after = self.info, self.place.info()
+        if (before.size, before.mtime_ns) != (after.size, after.mtime_ns):
+            raise InputError(f"{self.place}: changed while it was read; run again")
 
     def fingerprint(self) -> dict[str, Any]:
         """Return size and sha256 of the content, which is read unless it was.

@@ -131,10 +131,11 @@ class ResolverAnswerer(Answerer):
 
     def answer(self, batch: ListingBatch) -> pa.Table:
         """Resolve the listings of a batch."""
+        faults = batch.faults
         answers = self._resolver.resolve_table(
             batch.listings(),
             top_k=self.options.top_k,
-            faults=batch.faults,
+            faults=faults,
             coverage=self.options.coverage,
             explain=self.options.explained,
         )

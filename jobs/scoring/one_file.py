@@ -28,7 +28,7 @@ from rerank.index.artifacts import locked, sync_folder
 from rerank.index.errors import InputError, os_error_words
 from rerank.jobs.files.listings import BATCH_ROWS, ListingBatch, ListingFile, open_listings, taken
 from rerank.jobs.files.places import Fetched, Place
-from rerank.jobs.scoring.answering import Answerer, output_schema, renamed_columns
+from rerank.jobs.scoring.answering import Answerer, output_schema
 from rerank.jobs.scoring.plan import (
     MARK_KEY,
     RECORD_KEY,
@@ -58,13 +58,15 @@ def score_one(
     target: Target,
     answerer: Answerer,
     *,
+    schema: pa.Schema,
     record: Mapping[str, Any],
-    progress: Callable[[int], None] = lambda rows: None,
-    check_source: Callable[[], None] = lambda: None,
+    progress: Callable[[int], None],
+    check_source: Callable[[], None],
 ) -> FileCounts:
     """Resolve every listing of a file, in order, none left out.
 
-    :param record: how the file is made; goes into its footer with its columns and counts.
+    :param schema: `output_schema` of the listings.
+    :param record: how the file is made, and of which columns; goes into its footer with its counts.
     :param progress: takes the number of rows done.
     :param check_source: called before anything appears; raises if the input is not what it was.
     :raises InputError: if the input is not what its reader found at first.
@@ -72,8 +74,8 @@ def score_one(
     for place in (target.resolved, target.rejects):
         remove_left_overs(place)
     rejects = RejectsFile(target.rejects)
-    schema = output_schema(listings.schema, answerer.schema)
-    with drafting(target.resolved) as draft, _discarding(rejects):
+    with drafting(target.resolved) as draft, ExitStack() as undone:
+        undone.callback(rejects.discard)
         with closing(ResolvedFile(draft.sink, schema)) as resolved:
             counts = _score_rows(listings, answerer, resolved, rejects, progress)
             check_source()
@@ -82,21 +84,13 @@ def score_one(
                     f"{target.resolved}: expected {listings.n_rows} rows, found {counts.rows}: the "
                     "input changed while it was read; run again"
                 )
-            resolved.finish({RECORD_KEY: _record_text(record, listings, counts)})
+            made = {**record, "counts": asdict(counts)}
+            resolved.finish({RECORD_KEY: json.dumps(made, sort_keys=True)})
         draft.finish()
         rejects.finish()
         rejects.publish()  # first: a file that is there is complete with its rejects
         draft.publish()
     return counts
-
-
-@contextmanager
-def _discarding(rejects: RejectsFile) -> Iterator[None]:
-    """Leave nothing behind that was not published."""
-    try:
-        yield
-    finally:
-        rejects.discard()
 
 
 def _score_rows(
@@ -113,27 +107,11 @@ def _score_rows(
             raise AssertionError(f"{batch.table.num_rows} rows in, {answers.num_rows} answers out")
         resolved.add(batch.table, answers)
         rejects.add(batch, answers.column("reason").to_pylist())
-        decisions.update(_counts(answers.column("decision")))
+        for pair in pc.value_counts(answers.column("decision")).to_pylist():
+            decisions[pair["values"]] += pair["counts"]
         rows += answers.num_rows
         progress(rows)
     return FileCounts(rows, rejects.n_rows, dict(sorted(decisions.items())))
-
-
-def _counts(column: pa.ChunkedArray) -> dict[str, int]:
-    return {pair["values"]: pair["counts"] for pair in pc.value_counts(column).to_pylist()}
-
-
-def _record_text(record: Mapping[str, Any], listings: ListingFile, counts: FileCounts) -> str:
-    content = {
-        **record,
-        "columns": column_types(listings.schema),
-        "counts": {
-            "rows": counts.rows,
-            "rejects": counts.rejects,
-            "decisions": counts.decisions,
-        },
-    }
-    return json.dumps(content, sort_keys=True)
 
 
 FILE_FAULTS = (InputError, OSError, pa.ArrowException)
@@ -182,28 +160,27 @@ def score_task(
     """
     known = answerer.n_reused
     try:
-        before = task.source.info()
-
-        def check_source() -> None:
-            after = task.source.info()
-            if (before.size, before.mtime_ns) != (after.size, after.mtime_ns):
-                raise InputError(f"{task.source}: changed while it was read; run again")
-
         with Fetched(task.source) as content:
-            if resume and (kept := _finished(task, _making(content, answerer), columns, say)):
-                return FileOutcome("kept", kept)
-            if task.source.suffix == ".parquet":
+            if resume or task.source.suffix == ".parquet":
                 content.fingerprint()  # rows of text are hashed while they are counted
+            if resume and (kept := _finished(task, content, answerer, columns, say)):
+                return FileOutcome("kept", kept)
             listings = open_listings(content, answerer.options.columns)
-            columns.check(task.source, column_types(listings.schema))
-            for old, new in renamed_columns(listings.schema.names, answerer.schema).items():
-                say(f"Warning: your column {old!r} is kept as {new!r}")
+            fingerprint = content.fingerprint()
+            types = column_types(listings.schema)
+            columns.check(task.source, types)
+            schema = output_schema(listings.schema, answerer.schema)
+            record = {"input": fingerprint, "columns": types, **answerer.expectation()}
+            for old, new in zip(listings.schema.names, schema.names, strict=False):
+                if old != new:
+                    say(f"Warning: your column {old!r} is kept as {new!r}")
             counts = score_one(
                 listings,
                 task.target,
                 answerer,
-                record=_making(content, answerer),
-                check_source=check_source,
+                schema=schema,
+                record=record,
+                check_source=content.check_unchanged,
                 progress=lambda rows: progress(rows / max(listings.n_rows, rows), rows),
             )
     except FILE_FAULTS as exc:
@@ -211,21 +188,18 @@ def score_task(
     return FileOutcome("scored", counts, n_reused=answerer.n_reused - known)
 
 
-def _making(content: Fetched, answerer: Answerer) -> dict[str, Any]:
-    """Return all that decides what a scored file holds: input, options, versions.
-
-    :raises InputError: if the input cannot be read.
-    """
-    return {"input": content.fingerprint(), **answerer.expectation()}
-
-
 def _finished(
-    task: Task, expected: dict[str, Any], columns: SharedColumns, say: Callable[[str], None]
+    task: Task,
+    content: Fetched,
+    answerer: Answerer,
+    columns: SharedColumns,
+    say: Callable[[str], None],
 ) -> FileCounts | None:
     """Return the counts of a file that an earlier run finished; None if it is to be done again."""
     record = read_record(task.target.resolved)
     if record is None:
         return None
+    expected = {"input": content.fingerprint(), **answerer.expectation()}
     changed = differences(record, expected)
     if not changed and record["counts"]["rejects"] and not task.target.rejects.exists():
         changed = ["its rejects are gone"]

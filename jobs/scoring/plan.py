@@ -382,8 +382,6 @@ def is_rejects_file(place: Place) -> bool:
 
     Those of releases that left no mark are known by their columns.
     """
-    if not place.exists():
-        return False
     try:
         with place.filesystem.open_input_file(place.path) as stream:
             file = pq.ParquetFile(stream)

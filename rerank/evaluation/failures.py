@@ -247,7 +247,7 @@ class KnownModels:
         """Say whether the lexicon reads a right model in the title of a listing."""
         models = np.unique(self._table.model_of_record[self._rows(gold)]).astype(np.int64)
         listing = np.full(len(models), number, np.int64)
-        found = evidence.candidates.names.find(listing, models, self._table.n_models)
+        found = evidence.candidates.names.find(listing, models, len(self._table.models))
         return bool((found >= 0).any())
 
     def _rows(self, gold: GoldListing) -> list[int]:

@@ -7,7 +7,6 @@ with; it is stored with the model and compared on load.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -155,13 +154,9 @@ class CandidateFeatures:
         """Return features of shape (candidates, len(CANDIDATE_FEATURES))."""
         listing, record = batch.listing, batch.record
         model = self._table.model_of_record[record].astype(np.int64)
-        stated = self._stated_words.read(
-            [reading.text for reading in batch.readings],
-            [reading.seller for reading in batch.readings],
-        )
-        memory, model_memory, *others = self._agreements(batch, stated, model)
+        memory, model_memory, *others = self._agreements(batch, model)
         form = others[1]
-        row = batch.names.find(listing, model, self._table.n_models)
+        row = batch.names.find(listing, model, len(self._table.models))
         named = row >= 0
         names = np.full((len(model), len(NAME_FEATURES)), UNNAMED, np.float32)
         names[named] = batch.names.values[row[named]]
@@ -214,16 +209,15 @@ class CandidateFeatures:
             relevant[listing] - shared,
         ]
 
-    def _agreements(self, batch: CandidateBatch, stated: Sequence[Ints], model: Ints) -> Floats:
+    def _agreements(self, batch: CandidateBatch, model: Ints) -> Floats:
         """Hold what titles state against the candidates' own, shape (6, candidates).
 
         Rows: memory, that of any variant, memory type, form, chip vendor, partner's chip vendor.
-
-        :param stated: masks of the chip vendors, the partners' chip vendors and the forms.
         """
         listing, record = batch.listing, batch.record
         types = np.array([reading.memory_type for reading in batch.readings], np.int64)[listing]
-        vendors, partners, forms = (codes[listing] for codes in stated)
+        masks = self._stated_words.read([(each.text, each.seller) for each in batch.readings])
+        vendors, partners, forms = (mask[listing] for mask in masks)
         vendor, form = self._vendor[record], self._form[record]
         sizes = batch.names.sizes[listing]
         sized = ~np.isnan(sizes[:, 0])
@@ -346,7 +340,7 @@ def _words_of_models(bits: NDArray[np.bool_]) -> Ints:
 
 
 def _sizes_of_models(table: ModelTable, memory: Floats) -> Floats:
-    sizes: list[list[float]] = [[] for _ in range(table.n_models)]
+    sizes: list[list[float]] = [[] for _ in range(len(table.models))]
     for model, size in zip(table.model_of_record.tolist(), memory.tolist(), strict=True):
         if size not in sizes[model]:
             sizes[model].append(size)

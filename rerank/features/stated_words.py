@@ -90,13 +90,12 @@ class StatedWords:
         self._form_bit = {family: 1 << at for at, family in enumerate(FORM_FAMILIES)}
         self._signs: dict[str, _Signs] = {}
 
-    def read(self, texts: Sequence[str], sellers: Sequence[str]) -> tuple[Ints, Ints, Ints]:
+    def read(self, texts: Sequence[tuple[str, str]]) -> tuple[Ints, Ints, Ints]:
         """Return the chip vendors, the partners' chip vendors and the forms, each of (titles,).
 
-        :param texts: normalised titles.
-        :param sellers: normalised vendor columns, in which partners count as well.
+        :param texts: normalised titles, each with its vendor column, in which partners count too.
         """
-        rows = [self._masks(text, seller) for text, seller in zip(texts, sellers, strict=True)]
+        rows = [self._masks(text, seller) for text, seller in texts]
         vendors, partners, forms = np.array(rows, np.int64).reshape(len(rows), 3).T
         return vendors, partners, forms
 

@@ -50,7 +50,7 @@ def names(mask: int, of: list[str]) -> set[str]:
 @given(title=st.lists(st.sampled_from(PIECES), max_size=8), seller=st.sampled_from(["", *PIECES]))
 def test_word_by_word_equals_all_at_once(title: list[str], seller: str) -> None:
     text = " ".join(title)
-    vendors, partners, forms = (masks[0] for masks in WORDS.read([text], [seller]))
+    vendors, partners, forms = (masks[0] for masks in WORDS.read([(text, seller)]))
     patterns, partner_patterns = stated_words._VENDOR_PATTERN, stated_words._PARTNER_PATTERN
     assert names(vendors, VENDORS) == {v for v in VENDORS if patterns[v].search(text)}
     assert names(partners, VENDORS) == {
@@ -71,14 +71,14 @@ def test_word_by_word_equals_all_at_once(title: list[str], seller: str) -> None:
 def test_what_titles_state(
     title: str, seller: str, vendors: set[str], partners: set[str], forms: set[str]
 ) -> None:
-    found = [masks[0] for masks in WORDS.read([title], [seller])]
+    found = [masks[0] for masks in WORDS.read([(title, seller)])]
     assert [names(found[0], VENDORS), names(found[1], VENDORS)] == [vendors, partners]
     assert names(found[2], list(FORM_FAMILIES)) == forms
 
 
 def test_no_titles_and_unknown_vendors() -> None:
-    assert [masks.shape for masks in WORDS.read([], [])] == [(0,), (0,), (0,)]
-    vendors, _, _ = StatedWords(["Matrox", "NVIDIA"]).read(["matrox", "nvidia"], ["", ""])
+    assert [masks.shape for masks in WORDS.read([])] == [(0,), (0,), (0,)]
+    vendors, _, _ = StatedWords(["Matrox", "NVIDIA"]).read([("matrox", ""), ("nvidia", "")])
     assert vendors.tolist() == [0, 2]
 
 
