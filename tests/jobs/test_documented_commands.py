@@ -311,6 +311,34 @@ def test_what_a_document_shows_runs_as_copied(document, folder, monkeypatch):
             run(example)
 
 
+LENIENT_GATES = """floors: {}
+gain: {lowest: {precision_at_1: -1, accepted_share: -1}}
+slices: {guarded: []}
+"""
+
+
+@pytest.mark.slow
+def test_the_readme_trains_compares_promotes_and_rolls_back(folder):
+    (folder / ".rerank").mkdir()
+    gates = folder / ".rerank/promotion.yaml"  # a model this small would not pass the default ones
+    gates.write_text(f"{QUICK_GATES}{LENIENT_GATES}", encoding="utf-8")
+    (block,) = [x for x in blocks("README.md") if "rerank train-ltr" in x.text]
+    train, listed, *_ = found = examples(block)
+    assert [" ".join(example.words[1:3]) for example in found] == [
+        "train-ltr",
+        "models list",
+        "models compare",
+        "models promote",
+        "models rollback",
+    ]
+    run(train._replace(words=(*train.words, "--scale", "0.01")))
+    for example in found[1:]:
+        run(example)
+    result = CliRunner().invoke(main, list(listed.words[1:]))
+    (champion,) = [line for line in result.output.splitlines() if "champion" in line]
+    assert champion.split()[:2] == ["ltr", "shipped"]
+
+
 @pytest.fixture
 def parse(monkeypatch: pytest.MonkeyPatch) -> Callable[[Sequence[str]], None]:
     """Return a function that parses a call of `rerank` as the call would, without making it.
