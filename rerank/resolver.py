@@ -291,10 +291,14 @@ def predict_match_score(
     :param listing_embedding: shape (dimension,).
     :param candidate_embeddings: shape (candidates, dimension).
     :returns: (row of the candidate, cosine in [-1, 1]) pairs, best first, ties by row.
+    :raises TypeError: if one is no array of numbers.
     :raises InputError: if the shapes do not fit.
     """
-    query = np.asarray(listing_embedding, np.float64)
-    rows = np.asarray(candidate_embeddings, np.float64)
+    try:
+        query = np.asarray(listing_embedding, np.float64)
+        rows = np.asarray(candidate_embeddings, np.float64)
+    except (TypeError, ValueError) as exc:
+        raise TypeError(f"expected embeddings: pass arrays of numbers; {exc}") from exc
     if query.ndim != 1 or rows.ndim != 2 or rows.shape[1] != len(query):
         raise InputError(f"expected shapes (d,) and (n, d), got {query.shape} and {rows.shape}")
     norms = np.linalg.norm(rows, axis=1) * np.linalg.norm(query)

@@ -222,7 +222,7 @@ def test_exports_are_sorted_and_exist(path: str, names: list[str]) -> None:
 
 def test_the_front_door_names_what_it_opens() -> None:
     assert [name for name in rerank.__all__ if not hasattr(rerank, name)] == []
-    assert set(rerank.__all__) <= set(dir(rerank))
+    assert dir(rerank) == sorted([*rerank.__all__, "__version__"])
     with pytest.raises(AttributeError, match="no attribute 'open_resolvers'"):
         rerank.open_resolvers  # noqa: B018
 

@@ -20,7 +20,7 @@ import pytest
 import rerank
 from rerank import Decision, Listing, Resolver, open_resolver, predict_match_score
 from rerank.evaluation.gold import read_gold
-from rerank.index.errors import DISTRIBUTION
+from rerank.index.errors import DISTRIBUTION, MissingExtraError
 from rerank.index.records import N_CANDIDATES, shipped
 from rerank.resolution import Resolution, ScoredCandidate
 
@@ -125,12 +125,22 @@ def test_a_wrong_field_says_what_to_pass(field: str, value: Any, said: str) -> N
             lambda r: open_resolver(3),  # type: ignore[arg-type]
             "expected a workspace: pass its folder (str or Path), got int",
         ),
+        (
+            lambda r: predict_match_score("a", [[1.0]]),
+            "expected embeddings: pass arrays of numbers; could not convert string to float: 'a'",
+        ),
     ],
 )
 def test_a_wrong_argument_says_what_to_pass(wrong: Any, said: str, resolver: Resolver) -> None:
     with pytest.raises(TypeError) as found:
         wrong(resolver)
     assert str(found.value) == said
+
+
+def test_a_ranker_goes_by_its_name_and_an_unknown_one_is_explained() -> None:
+    assert open_resolver(ranker="ltr").resolve(TITLE).decision is Decision.MATCH
+    with pytest.raises(MissingExtraError, match="expected a ranker, one of ltr, pairwise"):
+        open_resolver(ranker="lrt")
 
 
 # --- how answers look ---

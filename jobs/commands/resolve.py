@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from rerank.explanation import Explanation
-from rerank.index.records import Listing, Route
+from rerank.index.records import N_CANDIDATES, Listing, Route
 from rerank.jobs.options import candidate_set_option, format_option, home_option, ranker_options
 from rerank.jobs.serving import search
 from rerank.jobs.tables import explanation_text, hits_text, resolution_text
@@ -28,7 +28,11 @@ from rerank.workspace import Workspace, open_retriever
 @click.option("--explain", "explained", is_flag=True, help="Add the features that decided.")
 @candidate_set_option
 @click.option(
-    "--top-k", type=click.IntRange(1, 1000), default=5, show_default=True, help="Candidates shown."
+    "--top-k",
+    type=click.IntRange(1, 1000),
+    default=5,
+    show_default=True,
+    help=f"Candidates shown: of the {N_CANDIDATES} that decide, the best.",
 )
 @ranker_options
 @home_option

@@ -49,7 +49,7 @@ _CLOSE_SCORES = 1.0  # LambdaRank's: below it a rival is first in one of five ge
 def open_resolver(
     home: Path | str | None = None,
     *,
-    ranker: RankerKind | None = None,
+    ranker: RankerKind | str | None = None,
     cascade: bool = False,
 ) -> Resolver:
     """Return the resolver of a workspace: what a pipeline imports.
@@ -57,15 +57,18 @@ def open_resolver(
     It stays as it is when another version is promoted; `LiveResolver` follows.
 
     :param home: the workspace; by default ``RERANK_HOME``, else ``.rerank``.
-    :param ranker: what orders the candidates; None for the champion, whatever it is.
+    :param ranker: what orders the candidates, such as ``"pairwise"``; None for the champion,
+        whatever it is.
     :param cascade: let the workspace's cross-encoder rescore the first few of uncertain listings.
     :raises TypeError: if the workspace is no path.
+    :raises MissingExtraError: if nothing installed brings a ranker of the name.
     :raises ArtifactError: if the index or a model is damaged, or was never trained.
     :raises MismatchError: if index and model do not belong together.
     """
     workspace = _workspace(home)
+    kind = None if ranker is None else RankerKind(ranker)
     retriever, index = open_retriever(workspace)
-    return resolver_over(workspace, retriever, index, ranker=ranker, cascade=cascade)
+    return resolver_over(workspace, retriever, index, ranker=kind, cascade=cascade)
 
 
 def _workspace(home: Path | str | None) -> Workspace:
