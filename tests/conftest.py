@@ -6,7 +6,7 @@ import os
 import signal
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 # Small models are slower on many threads, the more so while other tests run beside them: libraries
 # read this when they are loaded, in processes that tests start as well.
@@ -20,6 +20,9 @@ from rerank.index.registry import gpu_slug
 from rerank.index.retriever import Retriever
 from rerank.index.text import descriptor
 from rerank.index.vector_index import ExactIndex
+
+if TYPE_CHECKING:
+    from rerank.model import RerankModel
 
 MakeGpu = Callable[..., GpuRecord]
 
@@ -158,6 +161,35 @@ def linear_scorer() -> LinearScorer:
         opsets = [helper.make_opsetid("", 15)]
         model = helper.make_model(graph, opset_imports=opsets, ir_version=8)
         return bytes(model.SerializeToString())
+
+    return make
+
+
+LinearModel = Callable[..., "RerankModel"]
+
+
+@pytest.fixture(scope="session")
+def linear_model(linear_scorer: LinearScorer) -> LinearModel:
+    """Return a function that makes a model of weights: of a candidate's features, of an offer's.
+
+    Probabilities are (log-odds + 4) / 8, from 0 to 1; .8 is a match and .3 a review.
+    """
+    from rerank.calibration import Calibrator
+    from rerank.features.candidates import CANDIDATE_FEATURES
+    from rerank.features.offers import OFFER_FEATURES
+    from rerank.model import FeatureRanker, OnnxTrees, RerankModel
+    from rerank.resolution import Thresholds
+
+    def make(ranker: dict[str, float], offer: dict[str, float], bias: float = 0.0) -> RerankModel:
+        return RerankModel(
+            ranker_text="",
+            ranker=FeatureRanker(OnnxTrees(linear_scorer(CANDIDATE_FEATURES, ranker))),
+            offer_text="",
+            offer=OnnxTrees(linear_scorer(OFFER_FEATURES, offer, bias)),
+            calibrator=Calibrator((-4.0, 4.0), (0.0, 1.0)),
+            thresholds=Thresholds(match=0.8, review=0.3, precision=0.99),
+            version="model-1",
+        )
 
     return make
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from forks import forked_until_told, status_of
+from processes import forked_until_told, status_of
 
 from rerank.index.artifacts import (
     MANIFEST,

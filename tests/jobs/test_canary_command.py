@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 from contextlib import suppress
 
 import pyarrow.parquet as pq
 import pytest
+from processes import started
 from second_model import add_version, sql, write
 
 from rerank.lifecycle.model_registry import ModelRegistry
@@ -81,14 +81,8 @@ def test_whenever_it_is_killed_pointer_and_log_agree(run, home, tmp_path, challe
     assert begun.exit_code == 0, begun.output
     source = write(tmp_path / "a.parquet", 3000)
     words = ["models", "canary", "run", "--overwrite", str(source), str(tmp_path / "out.parquet")]
-    script = "from rerank.jobs.cli import main; main()"
     for delay_s in (1.2, 1.8, 2.4):
-        child = subprocess.Popen(
-            [sys.executable, "-c", script, *words],
-            env={**os.environ, "RERANK_HOME": str(home)},
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
+        child = started(home, *words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         with suppress(subprocess.TimeoutExpired):
             child.wait(delay_s)
         child.kill()

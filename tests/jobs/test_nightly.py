@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from datetime import date
 from pathlib import Path
@@ -16,6 +14,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from processes import started
 
 from rerank.index.records import shipped
 from rerank.index.registry import load_registry
@@ -358,27 +357,18 @@ def test_where_every_day_has_files_set_aside_the_latest_is_compared_with(night, 
 @pytest.mark.slow
 def test_a_killed_night_is_finished_by_the_next_run_of_the_day(run, feeds, tmp_path):
     for name in "cd":
-        write(feeds / f"{name}.parquet", [f"RTX 30{n}0 10GB" for n in range(9_000)])
-    command = [
-        sys.executable,
-        "-c",
-        "from rerank.jobs.cli import main; main()",
-        "nightly",
-        "--date",
-        FIRST,
-        "--only-decisions",
-        str(feeds),
-        str(tmp_path / "out"),
-    ]
-    environment = {**os.environ, "RERANK_HOME": str(tmp_path / "home")}
-    child = subprocess.Popen(command, stderr=subprocess.DEVNULL, env=environment)
+        write(feeds / f"{name}.parquet", [f"RTX 30{n}0 10GB" for n in range(3_000)])
+    words = ["nightly", "--date", FIRST, "--only-decisions", feeds, tmp_path / "out"]
+    child = started(tmp_path / "home", *words, stderr=subprocess.DEVNULL)
     day = tmp_path / "out" / FIRST
     while child.poll() is None and not list(day.glob(".c.parquet.*")):
         time.sleep(0.005)
     child.send_signal(signal.SIGKILL)
     assert child.wait() == -signal.SIGKILL
     assert not (day / SUMMARY).exists()
-    assert subprocess.run(command, capture_output=True, env=environment, check=True).stdout
+    again = run(*words)
+    assert again.exit_code == 0, again.output
+    assert again.stdout
     assert run("score", "--only-decisions", feeds, tmp_path / "plain").exit_code == 0
     assert tables(day) == tables(tmp_path / "plain")
     assert [path.name for path in day.rglob(".*")] == []

@@ -7,7 +7,6 @@ import os
 import random
 import signal
 import subprocess
-import sys
 import time
 from contextlib import contextmanager
 
@@ -15,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from echo_answerer import EchoAnswerer, resume_slowly, score_all
-from forks import forked_until_told, status_of
+from processes import forked_until_told, started, status_of
 
 from rerank.index.errors import FaultsError, InputError
 from rerank.jobs.files.listings import ColumnNames
@@ -265,18 +264,8 @@ def test_an_interrupted_run_ends_in_one_line_and_goes_on(tmp_path, command, stop
     titles = [f"RTX 30{n}0 10GB" for n in range(20_000)]
     for name in "abc":
         write(tmp_path / f"feeds/{name}.parquet", titles)
-    arguments = [
-        sys.executable,
-        "-c",
-        "from rerank.jobs.cli import main; main()",
-        command,
-        "--top-k",
-        "1",
-        str(tmp_path / "feeds"),
-        str(tmp_path / "out"),
-    ]
-    environment = {**os.environ, "RERANK_HOME": str(tmp_path / "home")}
-    child = subprocess.Popen(arguments, stderr=subprocess.PIPE, text=True, env=environment)
+    words = [command, "--top-k", 1, tmp_path / "feeds", tmp_path / "out"]
+    child = started(tmp_path / "home", *words, stderr=subprocess.PIPE)
     while child.poll() is None and not list(tmp_path.rglob(".a.parquet.*")):
         time.sleep(0.01)
     child.send_signal(stop)

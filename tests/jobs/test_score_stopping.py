@@ -6,7 +6,6 @@ import io
 import os
 import signal
 import subprocess
-import sys
 import time
 from functools import partial
 from pathlib import Path
@@ -16,6 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
+from processes import started
 
 from rerank.index.errors import RerankError
 from rerank.jobs.cli import LazyGroup
@@ -111,18 +111,8 @@ def test_a_killed_worker_of_a_run_ends_it_in_one_line(tmp_path):
         (tmp_path / "feeds").mkdir(exist_ok=True)
         table = pa.table({"listing_id": titles, "title": titles})
         pq.write_table(table, tmp_path / f"feeds/{name}.parquet")
-    command = [
-        sys.executable,
-        "-c",
-        "from rerank.jobs.cli import main; main()",
-        "score",
-        "--workers",
-        "2",
-        str(tmp_path / "feeds"),
-        str(tmp_path / "out"),
-    ]
-    environment = {**os.environ, "RERANK_HOME": str(tmp_path / "home")}
-    child = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment)
+    words = ["score", "--workers", 2, tmp_path / "feeds", tmp_path / "out"]
+    child = started(tmp_path / "home", *words, stderr=subprocess.PIPE)
     while child.poll() is None and not _workers(child.pid):
         time.sleep(0.01)
     os.kill(_workers(child.pid)[0], signal.SIGKILL)

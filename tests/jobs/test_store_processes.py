@@ -5,13 +5,12 @@ from __future__ import annotations
 import os
 import random
 import subprocess
-import sys
 import time
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from forks import command, forked, status_of
+from processes import command, forked, started, status_of
 
 from rerank.index.records import Listing
 from rerank.store.database import Store
@@ -56,13 +55,7 @@ def big_file(tmp_path):
 
 
 def rerank(home, *arguments):
-    return subprocess.Popen(
-        [sys.executable, "-c", "from rerank.jobs.cli import main; main()", *map(str, arguments)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "RERANK_HOME": str(home)},
-    )
+    return started(home, *arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
 
 def counts(store):

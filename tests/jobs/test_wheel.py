@@ -84,10 +84,11 @@ def test_the_wheel_holds_the_shipped_data_and_nothing_else(wheel):
 def test_the_installed_wheel_resolves_outside_the_checkout(wheel, tmp_path):
     environment = tmp_path / "env"
     outside = {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "RERANK"))}
-    subprocess.run([sys.executable, "-m", "venv", str(environment)], check=True)
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(environment)], check=True)
     python = environment / "bin" / "python"
+    pip = [sys.executable, "-m", "pip", "--python", str(python)]
     subprocess.run(
-        [python, "-m", "pip", "install", "--quiet", "--no-deps", str(wheel)],
+        [*pip, "install", "--quiet", "--no-deps", str(wheel)],
         check=True,
         capture_output=True,
     )

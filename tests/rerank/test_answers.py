@@ -12,15 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rerank.answers import OUTPUT_SCHEMA, Answers, answer_columns, joined
-from rerank.calibration import Calibrator
-from rerank.features.candidates import CANDIDATE_FEATURES
 from rerank.features.cues import CueReader
-from rerank.features.offers import OFFER_FEATURES
 from rerank.index.errors import InputError
 from rerank.index.records import Listing
 from rerank.index.retriever import Retriever
-from rerank.model import FeatureRanker, OnnxTrees, RerankModel
-from rerank.resolution import Resolution, Thresholds
+from rerank.model import RerankModel
+from rerank.resolution import Resolution
 from rerank.resolver import Resolver
 
 CUES = CueReader({"box": ["box"], "with": ["with"], "holder": ["holder"], "laptop": ["laptop"]})
@@ -41,16 +38,8 @@ TITLES = [
 
 
 @pytest.fixture(scope="module")
-def resolver(tiny_retriever: Retriever, linear_scorer: Callable[..., bytes]) -> Resolver:
-    model = RerankModel(
-        ranker_text="",
-        ranker=FeatureRanker(OnnxTrees(linear_scorer(CANDIDATE_FEATURES, RANKER))),
-        offer_text="",
-        offer=OnnxTrees(linear_scorer(OFFER_FEATURES, OFFER, -3.0)),
-        calibrator=Calibrator((-4.0, 4.0), (0.0, 1.0)),
-        thresholds=Thresholds(match=0.8, review=0.3, precision=0.99),
-        version="model-1",
-    )
+def resolver(tiny_retriever: Retriever, linear_model: Callable[..., RerankModel]) -> Resolver:
+    model = linear_model(RANKER, OFFER, -3.0)
     return Resolver(tiny_retriever, model, CUES, index_version="index-1")
 
 

@@ -13,10 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rerank.answers import candidate_probabilities
-from rerank.calibration import Calibrator
 from rerank.features.candidates import CANDIDATE_FEATURES
 from rerank.features.cues import CueReader
-from rerank.features.offers import OFFER_FEATURES
 from rerank.index.errors import InputError
 from rerank.index.records import Listing
 from rerank.index.retriever import Retriever
@@ -53,16 +51,8 @@ TITLES = [
 
 
 @pytest.fixture(scope="module")
-def model(linear_scorer: LinearScorer) -> RerankModel:
-    return RerankModel(
-        ranker_text="",
-        ranker=FeatureRanker(OnnxTrees(linear_scorer(CANDIDATE_FEATURES, RANKER))),
-        offer_text="",
-        offer=OnnxTrees(linear_scorer(OFFER_FEATURES, OFFER, -3.0)),
-        calibrator=Calibrator((-4.0, 4.0), (0.0, 1.0)),
-        thresholds=Thresholds(match=0.8, review=0.3, precision=0.99),
-        version="model-1",
-    )
+def model(linear_model: Callable[..., RerankModel]) -> RerankModel:
+    return linear_model(RANKER, OFFER, -3.0)
 
 
 @pytest.fixture(scope="module")

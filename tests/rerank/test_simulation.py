@@ -233,8 +233,8 @@ def test_a_simulation_repeats_itself_and_measures_every_arm(small_simulation):
     ]
     assert all(set(run.values) == set(NAMES) for run in runs)
     assert simulation.run(plan) == runs
-    other = simulation.run(replace(plan, seed=8))
-    assert [run.values for run in other] != [run.values for run in runs]
+    other = simulation.run(replace(plan, repeats=1, seed=8))
+    assert [run.values for run in other] != [run.values for run in runs[: len(other)]]
 
 
 @pytest.mark.slow

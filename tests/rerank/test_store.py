@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
-from forks import forked, status_of
+from processes import forked, status_of
 
 from rerank.index.errors import InputError, StoreBusyError, StoreError
 from rerank.index.records import Listing

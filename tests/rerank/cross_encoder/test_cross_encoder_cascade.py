@@ -7,17 +7,13 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from rerank.calibration import Calibrator
 from rerank.cross_encoder.cascade import Cascade, CloseScores, HeldForReview
 from rerank.cross_encoder.ranker import CrossEncoderRanker, gpu_text, query_text
 from rerank.features.candidates import CANDIDATE_FEATURES
 from rerank.features.cues import CueReader
-from rerank.features.offers import OFFER_FEATURES
 from rerank.index.errors import InputError
 from rerank.index.records import Listing
-from rerank.model import FeatureRanker, OnnxTrees, RerankModel
 from rerank.ranking import RankingBatch
-from rerank.resolution import Thresholds
 
 LISTINGS = [
     Listing("a", "Gigabyte RTX4060Ti 16GB"),
@@ -139,23 +135,12 @@ def test_scores_are_close_only_between_models(batch):
             assert bool(found[at]) is (equals or (close and len(mixed[at]) > 1))
 
 
-def test_held_for_review(batch, linear_scorer):
-    def model(bias: float) -> RerankModel:
-        return RerankModel(
-            ranker_text="",
-            ranker=FeatureRanker(OnnxTrees(linear_scorer(CANDIDATE_FEATURES, {}))),
-            offer_text="",
-            offer=OnnxTrees(linear_scorer(OFFER_FEATURES, {}, bias)),
-            calibrator=Calibrator((-4.0, 4.0), (0.0, 1.0)),
-            thresholds=Thresholds(match=0.8, review=0.3, precision=0.99),
-            version="m",
-        )
-
+def test_held_for_review(batch, linear_model):
     scores = np.zeros(len(batch.candidates.record), np.float32)
     there = np.diff(batch.candidates.offsets) > 0
     cues = CueReader({"box": ["box"]})
     for bias, held in ((0.0, True), (4.0, False), (-4.0, False)):
-        found = HeldForReview(model(bias), cues)(batch, scores)
+        found = HeldForReview(linear_model({}, {}, bias), cues)(batch, scores)
         np.testing.assert_array_equal(found, there & held)
 
 

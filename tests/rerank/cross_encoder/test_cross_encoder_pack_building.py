@@ -5,30 +5,16 @@ from __future__ import annotations
 import pytest
 
 from rerank.bootstrap.generator import LabelledListing
-from rerank.calibration import Calibrator
 from rerank.cross_encoder.packs import build_packs
-from rerank.features.candidates import CANDIDATE_FEATURES
 from rerank.features.cues import CueReader
-from rerank.features.offers import OFFER_FEATURES
 from rerank.index.records import Listing
-from rerank.model import FeatureRanker, OnnxTrees, RerankModel
-from rerank.resolution import Thresholds
 from rerank.resolver import Resolver
 from rerank.splits import Split, split_of
 
 
 @pytest.fixture(scope="module")
-def resolver(tiny_retriever, linear_scorer):
-    ranker = linear_scorer(CANDIDATE_FEATURES, {"name_quality": 1.0, "memory_fit": 0.5})
-    model = RerankModel(
-        ranker_text="",
-        ranker=FeatureRanker(OnnxTrees(ranker)),
-        offer_text="",
-        offer=OnnxTrees(linear_scorer(OFFER_FEATURES, {})),
-        calibrator=Calibrator((-4.0, 4.0), (0.0, 1.0)),
-        thresholds=Thresholds(match=0.8, review=0.3, precision=0.99),
-        version="m",
-    )
+def resolver(tiny_retriever, linear_model):
+    model = linear_model({"name_quality": 1.0, "memory_fit": 0.5}, {})
     return Resolver(tiny_retriever, model, CueReader({"box": ["box"]}), index_version="i")
 
 

@@ -13,7 +13,7 @@ from rerank.features.cues import CueReader
 from rerank.features.offers import OFFER_FEATURES
 from rerank.index.errors import ArtifactError, MismatchError
 from rerank.lifecycle.opening import ReferenceAnswers, check_reference, make_reference
-from rerank.model import FeatureRanker, OnnxTrees, RerankModel
+from rerank.model import FeatureRanker, OnnxTrees
 from rerank.resolution import Thresholds
 from rerank.resolver import Resolver
 
@@ -23,16 +23,8 @@ OFFER = {"named": 6.0, "exact_rivals": -1.5, "box_before": -6.0}
 
 
 @pytest.fixture(scope="module")
-def model(linear_scorer):
-    return RerankModel(
-        ranker_text="",
-        ranker=FeatureRanker(OnnxTrees(linear_scorer(CANDIDATE_FEATURES, RANKER))),
-        offer_text="",
-        offer=OnnxTrees(linear_scorer(OFFER_FEATURES, OFFER, -3.0)),
-        calibrator=Calibrator((-4.0, 4.0), (0.0, 1.0)),
-        thresholds=Thresholds(match=0.8, review=0.3, precision=0.99),
-        version="model-1",
-    )
+def model(linear_model):
+    return linear_model(RANKER, OFFER, -3.0)
 
 
 @pytest.fixture(scope="module")

@@ -1,13 +1,14 @@
-"""Processes that begin at once, for tests that kill many of them.
+"""Processes that tests start, interrupt and kill.
 
-Each is forked off a server that has imported already what it needs: an interpreter of its own
-would take longer to import it than to do what it is killed for.
+Where many are killed, each is forked off a server that has imported already what it needs: an
+interpreter of its own would take longer to import it than to do what it is killed for.
 """
 
 from __future__ import annotations
 
 import multiprocessing
 import os
+import subprocess
 import sys
 from collections.abc import Callable
 from multiprocessing.process import BaseProcess
@@ -17,6 +18,19 @@ FORKS = multiprocessing.get_context("forkserver")
 FORKS.set_forkserver_preload(
     ["pytest", "rerank.jobs.commands.store", "rerank.jobs.scoring.run", "rerank.store.importing"]
 )
+
+
+def started(home: object, *arguments: object, **options: Any) -> subprocess.Popen[str]:
+    """Start `rerank` with arguments as a command of its own.
+
+    :param options: of `subprocess.Popen`, of its output.
+    """
+    return subprocess.Popen(
+        [sys.executable, "-c", "from rerank.jobs.cli import main; main()", *map(str, arguments)],
+        env={**os.environ, "RERANK_HOME": str(home)},
+        text=True,
+        **options,
+    )
 
 
 def forked(function: Callable[..., object], *arguments: Any) -> BaseProcess:
