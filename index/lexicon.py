@@ -266,7 +266,7 @@ class Lexicon:
             codes,
             words,
             self._stated_memory(text, extra),
-            _stated_memory_type(text),
+            memory_type_code(text),
             seller,
         )
 
@@ -592,8 +592,11 @@ def _precise_codenames(record: GpuRecord) -> Iterable[str]:
     return [name for name in record.codenames if len(name) >= 9 and " " in name and "-" in name]
 
 
-def _stated_memory_type(text: str) -> int:
-    """Return the DDR/GDDR digit (10 + digit for GDDRnX, 20 + digit for HBM), or 0 if unsaid."""
+def memory_type_code(text: str) -> int:
+    """Return the DDR/GDDR digit (10 + digit for GDDRnX, 20 + digit for HBM), or 0 if unsaid.
+
+    :param text: lower case.
+    """
     match = _MEMORY_TYPE.search(text)
     if not match:
         return 0

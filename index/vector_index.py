@@ -122,18 +122,14 @@ class FaissIndex:
 
         :raises ArtifactError: if FAISS cannot read it.
         """
-        faiss = _faiss()
-
         try:
-            return cls(faiss.read_index(str(path)))
+            return cls(_faiss().read_index(str(path)))
         except RuntimeError as exc:
             raise ArtifactError(f"{path}: not a FAISS index; run `rerank build-index`") from exc
 
     def save(self, path: Path) -> None:
         """Write the index in FAISS's own binary format."""
-        faiss = _faiss()
-
-        faiss.write_index(self._index, str(path))
+        _faiss().write_index(self._index, str(path))
 
     def __len__(self) -> int:
         return int(self._index.ntotal)

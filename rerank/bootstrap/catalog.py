@@ -15,7 +15,7 @@ from rerank.bootstrap.spelling import (
     MarketingName,
     Shapes,
     is_mobile,
-    parse_model,
+    name_parts,
     shapes_by_model,
 )
 from rerank.index.records import DEFAULT_FORM_FACTOR, GpuRecord
@@ -118,12 +118,12 @@ def _own_sizes(by_model: dict[str, list[GpuRecord]]) -> dict[str, frozenset[floa
     for model, records in by_model.items():
         for record in records:
             if not is_mobile(record):
-                holders[parse_model(model).digits, record.memory_gb].add(model)
+                holders[name_parts(model).digits, record.memory_gb].add(model)
     return {
         model: frozenset(
             r.memory_gb
             for r in records
-            if holders[parse_model(model).digits, r.memory_gb] == {model}
+            if holders[name_parts(model).digits, r.memory_gb] == {model}
         )
         for model, records in by_model.items()
     }
@@ -132,7 +132,7 @@ def _own_sizes(by_model: dict[str, list[GpuRecord]]) -> dict[str, frozenset[floa
 def _entry(
     model: str, records: list[GpuRecord], shapes: Shapes, own_sizes: frozenset[float]
 ) -> ModelEntry:
-    name = parse_model(model)
+    name = name_parts(model)
     products = tuple(Product(record, name) for record in records)
     forms = frozenset(record.form_factor for record in records)
     plain = DEFAULT_FORM_FACTOR in forms

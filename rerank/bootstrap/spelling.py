@@ -65,7 +65,7 @@ def shapes_by_model(records: Iterable[GpuRecord]) -> dict[str, Shapes]:
     for record in records:
         mobile[record.model] = mobile.get(record.model, True) and is_mobile(record)
         vendor[record.model] = record.vendor
-    names = {model: parse_model(model) for model in sorted(mobile)}
+    names = {model: name_parts(model) for model in sorted(mobile)}
     owners: dict[str, set[str]] = defaultdict(set)
     for model, name in names.items():
         for words in _partial_shapes(name, vendor[model]):
@@ -351,7 +351,7 @@ class MarketingName:
         )
 
 
-def parse_model(text: str) -> MarketingName:
+def name_parts(text: str) -> MarketingName:
     """Split a conventional model name into its parts."""
     words = text.split()
     at = 0

@@ -6,7 +6,6 @@ with; it is stored with the model and compared on load.
 
 from __future__ import annotations
 
-import re
 from typing import NamedTuple
 
 import numpy as np
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 
 from rerank.features.cues import CATEGORIES, CueHits
 from rerank.features.stated_words import FORM_FAMILIES, StatedWords, form_family
+from rerank.index.lexicon import memory_type_code
 from rerank.index.name_evidence import (
     NAME_FEATURES,
     CandidateBatch,
@@ -21,7 +21,6 @@ from rerank.index.name_evidence import (
     padded,
     states_one_of,
 )
-from rerank.index.records import GpuRecord
 from rerank.ranking import ModelTable
 
 Floats = NDArray[np.float32]
@@ -137,7 +136,9 @@ class CandidateFeatures:
         self._table = table
         records = table.records
         self._memory = np.array([record.memory_gb for record in records], np.float32)
-        self._memory_type = np.array([_memory_type_code(r) for r in records], np.int64)
+        # The first generation is written without its digit.
+        types = [f"{r.memory_type} ".replace("DDR ", "DDR1 ").lower() for r in records]
+        self._memory_type = np.array([memory_type_code(text) for text in types], np.int64)
         self._vendors = sorted({record.vendor for record in records})
         self._vendor = np.array([self._vendors.index(r.vendor) for r in records], np.int64)
         self._form = np.array(
@@ -345,13 +346,3 @@ def _sizes_of_models(table: ModelTable, memory: Floats) -> Floats:
         if size not in sizes[model]:
             sizes[model].append(size)
     return padded(sizes)
-
-
-def _memory_type_code(record: GpuRecord) -> int:
-    """Return the code `Reading.memory_type` uses: DDR digit, +10 for X, +20 for HBM."""
-    match = re.fullmatch(r"(?:LP|G)?DDR(\d?)(X?)|HBM(\d?)\w?", record.memory_type)
-    if not match:
-        return 0
-    if record.memory_type.startswith("HBM"):
-        return 20 + int(match[3] or 1)
-    return int(match[1] or 1) + (10 if match[2] else 0)

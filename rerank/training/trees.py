@@ -71,8 +71,6 @@ def train_lambdarank(
     :param weights: shape (listings,), how many listings each counts as; None: all count as one.
         LightGBM multiplies the gradients of every candidate of the listing by it.
     """
-    import lightgbm as lgb
-
     settings = {
         "objective": "lambdarank",
         "label_gain": [0, 2, 3],
@@ -81,10 +79,8 @@ def train_lambdarank(
         "monotone_constraints": [(directions or {}).get(name, 0) for name in names],
     }
     by_row = None if weights is None else np.repeat(weights, group_sizes)
-    data = lgb.Dataset(
-        features, relevance, group=list(group_sizes), weight=by_row, feature_name=list(names)
-    )
-    return _train(settings, data, features, names, parameters, progress)
+    labels = {"label": relevance, "group": list(group_sizes), "weight": by_row}
+    return _train(settings, features, labels, names, parameters, progress)
 
 
 def train_classifier(
@@ -100,11 +96,9 @@ def train_classifier(
 
     :param weights: shape (rows,), how many rows each counts as; None: all count as one.
     """
-    import lightgbm as lgb
-
-    data = lgb.Dataset(features, labels.astype(int), weight=weights, feature_name=list(names))
     settings = {"objective": "binary", "metric": "None"}
-    return _train(settings, data, features, names, parameters, progress)
+    weighted = {"label": labels.astype(int), "weight": weights}
+    return _train(settings, features, weighted, names, parameters, progress)
 
 
 def predictor(text: str, *, threads: int) -> Callable[[Floats], NDArray[np.float64]]:
@@ -119,8 +113,8 @@ def predictor(text: str, *, threads: int) -> Callable[[Floats], NDArray[np.float
 
 def _train(
     settings: dict[str, Any],
-    data: Any,
     features: Floats,
+    labels: Mapping[str, Any],
     names: Sequence[str],
     parameters: TreeParameters,
     progress: Callable[[float], None],
@@ -144,7 +138,7 @@ def _train(
     }
     booster = lgb.train(
         settings,
-        data,
+        lgb.Dataset(features, **labels, feature_name=list(names)),
         parameters.trees,
         callbacks=[lambda env: progress((env.iteration + 1) / parameters.trees)],
     )

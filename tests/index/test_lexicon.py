@@ -247,7 +247,7 @@ def test_stated_memory_type(text: str, code: int, lexicon: Lexicon) -> None:
 
 def test_models_by_key_lists_every_model_once(lexicon: Lexicon) -> None:
     offsets, members = lexicon.models_by_key
-    assert sorted(members.tolist()) == list(range(lexicon.n_models))
+    assert sorted(members.tolist()) == list(range(len(lexicon.models)))
     for key, number in lexicon.keys.items():
         own = members[offsets[number] : offsets[number + 1]].tolist()
         assert {lexicon.names[model].key for model in own} == {key}
@@ -269,7 +269,7 @@ def test_masks_hold_the_words_of_each_model(lexicon: Lexicon) -> None:
 def test_records_know_their_model(lexicon: Lexicon, tiny_registry: list[GpuRecord]) -> None:
     named = [lexicon.models[model] for model in lexicon.model_of_record]
     assert named == [record.model for record in tiny_registry]
-    assert lexicon.n_models == len(set(named)) == 13
+    assert len(lexicon.models) == len(set(named)) == 13
 
 
 @settings(max_examples=150, deadline=None)

@@ -15,7 +15,7 @@ from rerank.bootstrap.catalog import Catalog, Product
 from rerank.bootstrap.codes import part_number
 from rerank.bootstrap.generator import generate
 from rerank.bootstrap.grammar import Dice, load_vocabulary, parse, render
-from rerank.bootstrap.spelling import disturb, key_of, parse_model
+from rerank.bootstrap.spelling import disturb, key_of, name_parts
 from rerank.index.records import GpuRecord
 
 SEED = 20
@@ -203,14 +203,14 @@ def test_part_numbers_follow_the_partner_s_rule(
 ) -> None:
     record = gpu(model, memory, kind, year=year)
     for seed in range(20):
-        code = part_number(partner, Product(record, parse_model(model)), dice(seed))
+        code = part_number(partner, Product(record, name_parts(model)), dice(seed))
         if code is not None and not code.text.startswith("912-V"):
             assert re.match(pattern, code.text), (code.text, seed)
 
 
 def test_evga_codes_start_with_the_registry_s_core() -> None:
     record = REGISTRY[5]
-    code = part_number("evga", Product(record, parse_model(record.model)), dice())
+    code = part_number("evga", Product(record, name_parts(record.model)), dice())
     assert code is not None
     assert re.fullmatch(r"06G-P4-616\d-[A-Z]{2}", code.text)
 
