@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from rerank.annotation.candidate_items import INDEX_PREFIX
+from rerank.annotation.preference_pairs import INDEX_PREFIX
 from rerank.bootstrap.generator import LabelledListing, generate
 from rerank.cross_encoder.finetuning import Saved, Trained
 from rerank.cross_encoder.hyperparameters import CrossEncoderSettings

@@ -1,11 +1,15 @@
-"""Export preference pairs as a folder: dataset.jsonl, a pair a line, and metadata.json."""
+"""What `rerank pairs` does: collect pairs, follow annotations, export pairs or query packs.
+
+An export is a folder that appears when it is complete: lines of JSON, and metadata.json.
+"""
 
 from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,10 +17,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rerank.annotation.candidate_items import INDEX_PREFIX, added_items, candidate_items
 from rerank.annotation.preference_pairs import (
+    INDEX_PREFIX,
+    Implied,
     PairsSaved,
+    added_items,
     bootstrap_pairs,
+    candidate_items,
     implied_pairs,
     save_pairs,
     seed_of,
@@ -72,14 +79,23 @@ def export_pairs(
             "expected pairs to export, found none; collect some with `rerank pairs add`, "
             "`bootstrap`, `capture` or `from-annotations`"
         )
+    rows = (pair_row(pair, embeddings=embeddings or {}) for pair in pairs)
+    lines = (json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n" for row in rows)
+    with (
+        _exporting(target, metadata) as draft,
+        (draft / DATASET).open("w", encoding="utf-8") as file,
+    ):
+        file.writelines(lines)
+    return metadata
+
+
+@contextmanager
+def _exporting(target: Path, metadata: Mapping[str, Any]) -> Iterator[Path]:
+    """Yield the folder to write an export to."""
     with writing_folder(target) as draft:
-        with (draft / DATASET).open("w", encoding="utf-8") as file:
-            for pair in pairs:
-                row = pair_row(pair, embeddings=embeddings or {})
-                file.write(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n")
+        yield draft
         text = json.dumps(metadata, indent=2, ensure_ascii=False) + "\n"
         (draft / METADATA).write_text(text, encoding="utf-8")
-    return metadata
 
 
 def check_target(target: Path, files: Collection[str], *, overwrite: bool) -> None:
@@ -167,10 +183,6 @@ def _counted(values: Iterable[str], expected: Sequence[str] = ()) -> dict[str, i
     return {name: counts[name] for name in (*expected, *sorted(counts.keys() - set(expected)))}
 
 
-Floats = NDArray[np.float32]
-Items = dict[tuple[str, str], PreferenceItem]
-
-
 @dataclass(frozen=True, slots=True)
 class Filled:
     """Pairs with what their candidates are made of, and what stood in the way of others.
@@ -181,9 +193,9 @@ class Filled:
     """
 
     pairs: list[PreferencePair]
-    without_listing: list[str]
-    without_gpu: list[str]
-    not_retrieved: int
+    without_listing: list[str] = field(default_factory=list)
+    without_gpu: list[str] = field(default_factory=list)
+    not_retrieved: int = 0
 
 
 class CandidateLookup:
@@ -192,18 +204,9 @@ class CandidateLookup:
     def __init__(self, workspace: Workspace) -> None:
         self._workspace = workspace
 
-    @property
-    def retriever(self) -> Retriever:
-        """The index that serves."""
-        return self._serving[0]
-
-    @property
-    def resolver(self) -> Resolver:
-        """The resolver that serves."""
-        return self._serving[1]
-
     @cached_property
-    def _serving(self) -> tuple[Retriever, Resolver]:
+    def serving(self) -> tuple[Retriever, Resolver]:
+        """The index and the resolver that serve."""
         retriever, manifest = open_retriever(self._workspace)
         return retriever, resolver_over(self._workspace, retriever, manifest)
 
@@ -217,40 +220,35 @@ class CandidateLookup:
         """
         bare = [pair for pair in pairs if _is_bare(pair.a) or _is_bare(pair.b)]
         if not bare:
-            return Filled(list(pairs), [], [], 0)
+            return Filled(list(pairs))
         wanted = _wanted(bare)
         with store.reading() as session:
             listings = [item.listing for item in read_listings(session, list(wanted))]
         stored = {listing.listing_id for listing in listings}
-        items, added = self._items(listings, wanted)
-        registry = {record.gpu_id for record in self.retriever.records}
-        filled, without_listing, without_gpu, n_added = [], [], [], 0
-        for pair in pairs:
-            keys = [parse_reference(i.reference_id) for i in (pair.a, pair.b) if _is_bare(i)]
-            unknown = [listing_id for listing_id, _ in keys[:1] if listing_id not in stored]
-            lacking = [gpu_id for _, gpu_id in keys if gpu_id not in registry]
-            without_listing += unknown
-            without_gpu += lacking
-            if not unknown and not lacking:
-                known = {item.item_id: item for item in map(items.__getitem__, keys)}
-                a, b = (known.get(item.item_id, item) for item in (pair.a, pair.b))
-                filled.append(replace(pair, a=a, b=b))
-                n_added += any(key in added for key in keys)
-        return Filled(self.with_similarity(filled), without_listing, without_gpu, n_added)
-
-    def _items(
-        self, listings: Sequence[Listing], wanted: Mapping[str, set[str]]
-    ) -> tuple[Items, Items]:
-        """Return the wanted items by (listing_id, gpu_id), and which of them are not retrieved."""
-        items = candidate_items(self.resolver, listings, wanted)
+        retriever, resolver = self.serving
+        items = candidate_items(resolver, listings, wanted)
         missing = [
             (listing, gpu_id)
             for listing in listings
             for gpu_id in sorted(wanted[listing.listing_id])
             if (listing.listing_id, gpu_id) not in items
         ]
-        added = added_items(self.resolver, missing, self._similarity)
-        return items | added, added
+        added = added_items(resolver, missing, self._similarity)
+        known = {item.item_id: item for item in (items | added).values()}
+        registry = {record.gpu_id for record in retriever.records}
+        found, filled = Filled([]), list[PreferencePair]()
+        n_added = 0
+        for pair in pairs:
+            keys = [parse_reference(i.reference_id) for i in (pair.a, pair.b) if _is_bare(i)]
+            unknown = [listing_id for listing_id, _ in keys[:1] if listing_id not in stored]
+            lacking = [gpu_id for _, gpu_id in keys if gpu_id not in registry]
+            found.without_listing.extend(unknown)
+            found.without_gpu.extend(lacking)
+            if not unknown and not lacking:
+                a, b = (known[i.item_id] if _is_bare(i) else i for i in (pair.a, pair.b))
+                filled.append(replace(pair, a=a, b=b))
+                n_added += any(key in added for key in keys)
+        return replace(found, pairs=self.with_similarity(filled), not_retrieved=n_added)
 
     def with_similarity(self, pairs: Sequence[PreferencePair]) -> list[PreferencePair]:
         """Give pairs of candidates that have none the cosine of their GPUs' embeddings."""
@@ -264,30 +262,28 @@ class CandidateLookup:
         return done
 
     def embeddings_of(self, pairs: Iterable[PreferencePair]) -> dict[str, list[float]]:
-        """Return the vectors of the candidates in pairs, by embedding_id."""
-        items = (item for pair in pairs for item in (pair.a, pair.b))
-        return self._embeddings(item.embedding_id for item in items if item.embedding_id)
+        """Return vectors of the index for the candidates in pairs, by embedding_id."""
+        from rerank.index.text import descriptor
 
-    def _similarity(self, listings: Sequence[Listing], records: Sequence[GpuRecord]) -> Floats:
+        ids = {item.embedding_id or "" for pair in pairs for item in (pair.a, pair.b)}
+        if not any(name.startswith(INDEX_PREFIX) for name in ids):
+            return {}
+        retriever, _ = self.serving
+        records = [r for r in retriever.records if INDEX_PREFIX + r.gpu_id in ids]
+        vectors = retriever.embedder.encode([descriptor(record) for record in records])
+        names = (INDEX_PREFIX + record.gpu_id for record in records)
+        return dict(zip(names, vectors.tolist(), strict=True))
+
+    def _similarity(
+        self, listings: Sequence[Listing], records: Sequence[GpuRecord]
+    ) -> NDArray[np.float32]:
         """Return the cosine of each listing and the GPU in the same place."""
         from rerank.index.text import descriptor, listing_text
 
-        encode = self.retriever.embedder.encode
+        encode = self.serving[0].embedder.encode
         queries = encode([listing_text(listing).embedded for listing in listings])
         vectors = encode([descriptor(record) for record in records])
         return np.asarray(np.einsum("ij,ij->i", queries, vectors), np.float32)
-
-    def _embeddings(self, embedding_ids: Iterable[str]) -> dict[str, list[float]]:
-        """Return vectors of the index by embedding_id; ids of anything else are left out."""
-        from rerank.index.text import descriptor
-
-        wanted = {i.removeprefix(INDEX_PREFIX) for i in embedding_ids if i.startswith(INDEX_PREFIX)}
-        if not wanted:
-            return {}
-        records = [record for record in self.retriever.records if record.gpu_id in wanted]
-        vectors = self.retriever.embedder.encode([descriptor(record) for record in records])
-        names = (INDEX_PREFIX + record.gpu_id for record in records)
-        return dict(zip(names, vectors.tolist(), strict=True))
 
 
 def _wanted(pairs: Iterable[PreferencePair]) -> Mapping[str, set[str]]:
@@ -329,20 +325,31 @@ class Followed:
     """What following the annotations changed, in pairs.
 
     :param removed: pairs that no annotation implies any more.
-    :param without_listing: pairs of listings that are not in the store.
-    :param not_retrieved: new pairs with a GPU that is not among its listing's candidates now.
-    :param without_gpu: matches with a GPU that the registry lacks.
-    :param without_shown: matches that record no shown candidates.
-    :param overruled: matches that the adjudicator decided otherwise.
+    :param new: pairs that were not there, and what kept others out.
+    :param implied: what the annotations imply, and which of them imply nothing.
     """
 
     saved: PairsSaved
     removed: int
-    without_listing: int
-    not_retrieved: int
-    without_gpu: int
-    without_shown: int
-    overruled: int
+    new: Filled
+    implied: Implied
+
+    def text(self) -> str:
+        """Return it in words, with what could not be followed."""
+        left_out = {
+            "pairs whose listing is not in the store": len(self.new.without_listing),
+            "matches with a GPU that the registry lacks": self.implied.without_gpu,
+            "matches without shown candidates": self.implied.without_shown,
+            "matches that the adjudicator decided otherwise": self.implied.overruled,
+        }
+        lines = [f"{self.saved.line()}, {self.removed} removed"]
+        if self.new.not_retrieved:
+            lines.append(
+                f"not retrieved: {self.new.not_retrieved} new pairs with a GPU that the "
+                "listing does not retrieve"
+            )
+        lines += [f"left out: {number} {what}" for what, number in left_out.items() if number]
+        return "\n".join(lines)
 
 
 def state_pairs(
@@ -380,7 +387,8 @@ def add_bootstrap_pairs(
 ) -> PairsSaved:
     """Save pairs of generated listings; see `rerank.annotation.preference_pairs`."""
     lookup = CandidateLookup(workspace)
-    pairs = lookup.with_similarity(bootstrap_pairs(lookup.resolver, n_pairs, seed=seed))
+    _, resolver = lookup.serving
+    pairs = lookup.with_similarity(bootstrap_pairs(resolver, n_pairs, seed=seed))
     with Store(workspace.store_path, wait_s=wait_s).writing() as session:
         return save_pairs(session, pairs, overwrite=overwrite)
 
@@ -394,31 +402,21 @@ def follow_annotations(workspace: Workspace, *, wait_s: float, overwrite: bool) 
     with store.reading() as session:
         annotations = read_annotations(session)
         stored = {p.pair_id: p for p in read_pairs(session, source=PairSource.ANNOTATION)}
-    models = {record.gpu_id: record.model for record in lookup.retriever.records}
-    implied = implied_pairs(annotations, models)
+    retriever, _ = lookup.serving
+    implied = implied_pairs(annotations, {r.gpu_id: r.model for r in retriever.records})
     current = {pair.pair_id: pair for pair in implied.pairs}
     stale = [key for key in stored if key not in current]
-    changed, fresh = [], []
-    for key, pair in current.items():
-        if key not in stored:
-            fresh.append(pair)
-        elif stored[key].preferred != pair.preferred:
-            changed.append(pair)
+    fresh = [pair for key, pair in current.items() if key not in stored]
+    kept = ((stored[key], pair) for key, pair in current.items() if key in stored)
+    changed = [pair for before, pair in kept if before.preferred != pair.preferred]
     filled = lookup.fill(store, fresh)
     with store.writing() as session:
         delete_pairs(session, stale)
         turned = save_pairs(session, changed, overwrite=True)
         saved = save_pairs(session, filled.pairs, overwrite=overwrite)
     there = len(current) - len(changed) - len(fresh) + saved.unchanged
-    return Followed(
-        PairsSaved(saved.added, turned.replaced + saved.replaced, there),
-        len(stale),
-        len(filled.without_listing),
-        filled.not_retrieved,
-        implied.without_gpu,
-        implied.without_shown,
-        implied.overruled,
-    )
+    saved = PairsSaved(saved.added, turned.replaced + saved.replaced, there)
+    return Followed(saved, len(stale), filled, implied)
 
 
 PACKS_FORMAT = 1
@@ -475,11 +473,9 @@ def export_query_packs(
         "index_version": manifest.fingerprint,
         "model_version": resolver.model.version,
     }
-    with writing_folder(target) as draft:
+    with _exporting(target, metadata) as draft:
         write_packs(train, draft / TRAIN)
         write_packs(valid, draft / VALID)
-        text = json.dumps(metadata, indent=2, ensure_ascii=False) + "\n"
-        (draft / METADATA).write_text(text, encoding="utf-8")
     return metadata
 
 
@@ -487,15 +483,12 @@ def _annotated(
     workspace: Workspace, retriever: Retriever, warn: Callable[[str], None]
 ) -> Sequence[LabelledListing]:
     """Return what annotators settled on, as labelled listings; none without a store."""
-    from rerank.annotation.agreement import consensus
+    from rerank.annotation.agreement import read_settled
     from rerank.annotation.labelling import labelled_of
 
-    if not workspace.store_path.exists():
-        return []
     with Store(workspace.store_path).reading() as session:
-        settled = consensus(read_annotations(session))
-        stored = read_listings(session) if settled else []
-    listings = {item.listing.listing_id: item.listing for item in stored}
+        settled, stored = read_settled(session)
+    listings = {key: item.listing for key, item in stored.items()}
     labelled, unusable = labelled_of(settled, listings, retriever)
     if unusable.of_unknown or unusable.without_text:
         warn(
@@ -543,11 +536,10 @@ def counts_text(counts: PreferenceCounts) -> str:
     }
     rows = [["pairs", "", str(counts.pairs)]]
     for name, numbers in groups.items():
-        for at, (value, number) in enumerate(numbers.items()):
-            if at < _MOST_SHOWN:
-                rows.append(["" if at else name, cut(value, 44), str(number)])
-        if len(numbers) > _MOST_SHOWN:
-            rows.append(["", f"... and {len(numbers) - _MOST_SHOWN} more", ""])
+        shown = [[cut(value, 44), str(number)] for value, number in numbers.items()]
+        if len(shown) > _MOST_SHOWN:
+            shown[_MOST_SHOWN:] = [[f"... and {len(shown) - _MOST_SHOWN} more", ""]]
+        rows += [["" if at else name, *cells] for at, cells in enumerate(shown)]
     rows += [
         ["items", "", str(counts.items)],
         ["", "with an embedding", str(counts.embedded)],
@@ -556,21 +548,3 @@ def counts_text(counts: PreferenceCounts) -> str:
         ["circles", "three items, each better than the next", str(counts.circles)],
     ]
     return table(("", "", "number"), rows, left=(0, 1))
-
-
-def followed_text(followed: Followed) -> str:
-    """Return what following the annotations changed, and what could not be followed."""
-    left_out = {
-        "pairs whose listing is not in the store": followed.without_listing,
-        "matches with a GPU that the registry lacks": followed.without_gpu,
-        "matches without shown candidates": followed.without_shown,
-        "matches that the adjudicator decided otherwise": followed.overruled,
-    }
-    lines = [f"{followed.saved.line()}, {followed.removed} removed"]
-    if followed.not_retrieved:
-        lines.append(
-            f"not retrieved: {followed.not_retrieved} new pairs with a GPU that the "
-            "listing does not retrieve"
-        )
-    lines += [f"left out: {number} {what}" for what, number in left_out.items() if number]
-    return "\n".join(lines)

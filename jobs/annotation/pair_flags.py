@@ -1,12 +1,13 @@
-"""What people type about preference pairs, read the same from an option and at a prompt."""
+"""What people type about preference pairs: read, checked and asked for the same everywhere.
+
+A command's flags come as a mapping by parameter; None is one that was not given.
+"""
 
 from __future__ import annotations
 
 import getpass
 import math
-from collections.abc import Callable
-from dataclasses import dataclass, fields, replace
-from pathlib import Path
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 import click
@@ -14,7 +15,8 @@ import click
 from rerank.rankers.pairs import CANDIDATE_TYPE
 from rerank.store.preferences import PairSource, PreferenceItem, PreferenceLabel, PreferencePair
 
-LABELS = ("1", "0", "-1")
+LABELS: dict[str, PreferenceLabel] = {"1": 1, "0": 0, "-1": -1}
+Flags = Mapping[str, Any]
 T = TypeVar("T")
 
 
@@ -55,11 +57,7 @@ def read_similarity(text: str) -> float | None:
 
 def read_with(read: Callable[[str], T]) -> Callable[..., T | None]:
     """Return a callback that reads an option's text, if it is given."""
-
-    def callback(ctx: click.Context, param: click.Parameter, value: str | None) -> T | None:
-        return None if value is None else read(value)
-
-    return callback
+    return lambda context, parameter, value: None if value is None else read(value)
 
 
 def login_name(ctx: Any = None, param: Any = None, value: str | None = None) -> str:
@@ -83,227 +81,145 @@ def _number(text: str) -> float:
 
 
 PAIRS, QUERY_PACKS = "pairs", "query-packs"
+_OF_FORMAT = {
+    PAIRS: {"--item-type": "item_type", "--embeddings": "embeddings", "--stats": "only_stats"},
+    QUERY_PACKS: {"--bootstrap": "n_generated", "--negatives": "negatives", "--seed": "seed"},
+}
 
 
-@dataclass(frozen=True, slots=True)
-class ExportFlags:
-    """What was given; None or False is a flag that was not."""
+def check_export(export_format: str, given: Flags) -> None:
+    """Check that the flags of an export go together.
 
-    out: Path | None
-    item_type: str | None
-    embeddings: bool
-    only_stats: bool
-    n_generated: int | None
-    negatives: int | None
-    seed: int | None
-    overwrite: bool
-
-    def check(self, export_format: str) -> None:
-        """Check that the flags go together.
-
-        :raises click.UsageError: if one is of the other format, or nothing says where to write.
-        """
-        of_pairs = {
-            "--item-type": self.item_type is not None,
-            "--embeddings": self.embeddings,
-            "--stats": self.only_stats,
-        }
-        of_packs = {
-            "--bootstrap": self.n_generated is not None,
-            "--negatives": self.negatives is not None,
-            "--seed": self.seed is not None,
-        }
-        foreign = of_pairs if export_format == QUERY_PACKS else of_packs
-        wrong = [name for name, given in foreign.items() if given]
-        if wrong:
-            raise click.UsageError(f"--format {export_format}: does not take {', '.join(wrong)}")
-        if self.out is None and not self.only_stats:
-            raise click.UsageError(
-                "expected --out DIR"
-                + (", or --stats to write nothing" if export_format == PAIRS else "")
-            )
+    :raises click.UsageError: if one is of the other format, or nothing says where to write.
+    """
+    foreign = _OF_FORMAT[PAIRS if export_format == QUERY_PACKS else QUERY_PACKS]
+    wrong = [
+        flag
+        for flag, name in foreign.items()
+        if given[name] is not None and given[name] is not False
+    ]
+    if wrong:
+        raise click.UsageError(f"--format {export_format}: does not take {', '.join(wrong)}")
+    if given["out"] is None and not given["only_stats"]:
+        nothing = ", or --stats to write nothing" if export_format == PAIRS else ""
+        raise click.UsageError(f"expected --out DIR{nothing}")
 
 
-_LABELS: dict[str, PreferenceLabel] = {"1": 1, "0": 0, "-1": -1}
-_OUTCOMES: dict[str, PreferenceLabel] = {"improved": 1, "same": 0, "worsened": -1}
+def stated_pair(given: Flags, annotator: str) -> PreferencePair:
+    """Return the pair that the flags of `rerank pairs add` describe.
 
-
-@dataclass(frozen=True, slots=True)
-class PairFlags:
-    """The flags of `rerank pairs add` that describe a pair; None is one not given."""
-
-    item_type: str | None = None
-    item_a: str | None = None
-    item_b: str | None = None
-    label: str | None = None
-    reason_tags: tuple[str, ...] | None = None
-    similarity: float | None = None
-    metrics_a: dict[str, float] | None = None
-    metrics_b: dict[str, float] | None = None
-    embedding_id_a: str | None = None
-    embedding_id_b: str | None = None
-
-    @property
-    def is_empty(self) -> bool:
-        """Whether no flag was given."""
-        return all(getattr(self, field.name) is None for field in fields(self))
-
-    def pair(self, annotator: str) -> PreferencePair:
-        """Return the pair.
-
-        :raises click.UsageError: if a flag is missing or the items are one.
-        """
-        item_type, a, b, label = self.item_type, self.item_a, self.item_b, self.label
-        if item_type is None or a is None or b is None or label is None:
-            needed = ("item_type", "item_a", "item_b", "label")
-            missing = [
-                f"--{name.replace('_', '-')}" for name in needed if getattr(self, name) is None
-            ]
-            raise click.UsageError(f"missing {', '.join(missing)}; or use --interactive")
-        if a == b:
-            raise click.UsageError(
-                f"--item-a and --item-b: expected two items, got {a!r:.80} twice"
-            )
-        return PreferencePair(
-            PreferenceItem(item_type, a, self.metrics_a or {}, None, self.embedding_id_a),
-            PreferenceItem(item_type, b, self.metrics_b or {}, None, self.embedding_id_b),
-            _LABELS[label],
-            PairSource.MANUAL,
-            annotator,
-            self.reason_tags or (),
-            self.similarity,
+    :raises click.UsageError: if a flag is missing or the items are one.
+    """
+    needed = ("item_type", "item_a", "item_b", "label")
+    missing = [f"--{name.replace('_', '-')}" for name in needed if given[name] is None]
+    if missing:
+        raise click.UsageError(f"missing {', '.join(missing)}; or use --interactive")
+    if given["item_a"] == given["item_b"]:
+        raise click.UsageError(
+            f"--item-a and --item-b: expected two items, got {given['item_a']!r:.80} twice"
         )
+    a, b = (
+        PreferenceItem(
+            given["item_type"],
+            given[f"item_{side}"],
+            given[f"metrics_{side}"] or {},
+            embedding_id=given[f"embedding_id_{side}"],
+        )
+        for side in "ab"
+    )
+    label, tags = LABELS[given["label"]], given["reason_tags"] or ()
+    return PreferencePair(a, b, label, PairSource.MANUAL, annotator, tags, given["similarity"])
 
 
-@dataclass(frozen=True, slots=True)
-class CaptureFlags:
-    """The flags of `rerank pairs capture` that describe what happened."""
+_OUTCOMES: dict[str | None, PreferenceLabel] = {None: 1, "improved": 1, "same": 0, "worsened": -1}
+_OF_SOURCE = {
+    PairSource.USER_CHOICE: {"chosen": "--chosen", "over": "--over"},
+    PairSource.BEFORE_AFTER: {
+        "before": "--before",
+        "after": "--after",
+        "outcome": "--improved, --worsened or --same",
+    },
+}
 
-    source: str
-    item_type: str
-    chosen: str | None
-    over: tuple[str, ...]
-    before: str | None
-    after: str | None
-    outcome: str | None
-    reason_tags: tuple[str, ...] | None
-    metrics: tuple[tuple[str, str], ...]
 
-    def pairs(self, annotator: str) -> list[PreferencePair]:
-        """Return the pairs: of a change one, of a choice one for each item that was not taken.
+def captured_pairs(given: Flags, annotator: str) -> list[PreferencePair]:
+    """Return the pairs of `rerank pairs capture`.
 
-        :raises click.UsageError: if a flag is missing, does not belong, or items are one.
-        """
-        source = PairSource(self.source)
-        given = self._flags_given()
-        needed = {
-            PairSource.USER_CHOICE: {"--chosen", "--over"},
-            PairSource.BEFORE_AFTER: {"--before", "--after", "--improved, --worsened or --same"},
-        }[source]
-        if given != needed:
-            wrong = sorted(given - needed)
-            missing = ", ".join(sorted(needed - given))
+    Of a change it is one, of a choice one for each item that was not taken.
+
+    :raises click.UsageError: if a flag is missing, does not belong, or items are one.
+    """
+    source = PairSource(given["source"])
+    flags = {name: flag for names in _OF_SOURCE.values() for name, flag in names.items()}
+    needed = set(_OF_SOURCE[source].values())
+    told = {flag for name, flag in flags.items() if given[name] not in (None, ())}
+    if told != needed:
+        wrong, missing = ", ".join(sorted(told - needed)), ", ".join(sorted(needed - told))
+        fault = f"does not take {wrong}" if wrong else f"missing {missing}"
+        raise click.UsageError(f"--source {source.value}: {fault}")
+    if source is PairSource.USER_CHOICE:
+        references = [(given["chosen"], other) for other in dict.fromkeys(given["over"])]
+    else:
+        references = [(given["after"], given["before"])]
+    items = _captured_items({name for pair in references for name in pair}, given)
+    same = [a for a, b in references if a == b]
+    if same:
+        raise click.UsageError(f"expected different items, got {same[0]!r:.80} twice")
+    label, tags = _OUTCOMES[given["outcome"]], given["reason_tags"] or ()
+    return [
+        PreferencePair(items[a], items[b], label, source, annotator, tags) for a, b in references
+    ]
+
+
+def _captured_items(references: set[str], given: Flags) -> dict[str, PreferenceItem]:
+    metrics: dict[str, dict[str, float]] = {}
+    for reference, text in given["metrics"]:
+        if reference not in references or reference in metrics:
             raise click.UsageError(
-                f"--source {source.value}: "
-                + (f"does not take {', '.join(wrong)}" if wrong else f"missing {missing}")
+                f"--metrics: expected an item of this call, once each, got {reference!r:.80}"
             )
-        if source is PairSource.USER_CHOICE:
-            references = [(self.chosen or "", other) for other in dict.fromkeys(self.over)]
-        else:
-            references = [(self.after or "", self.before or "")]
-        return self._pairs(references, source, _OUTCOMES[self.outcome or "improved"], annotator)
-
-    def _pairs(
-        self,
-        references: list[tuple[str, str]],
-        source: PairSource,
-        label: PreferenceLabel,
-        annotator: str,
-    ) -> list[PreferencePair]:
-        items = self._items({name for pair in references for name in pair})
-        same = [a for a, b in references if a == b]
-        if same:
-            raise click.UsageError(f"expected different items, got {same[0]!r:.80} twice")
-        return [
-            PreferencePair(items[a], items[b], label, source, annotator, self.reason_tags or ())
-            for a, b in references
-        ]
-
-    def _items(self, references: set[str]) -> dict[str, PreferenceItem]:
-        metrics: dict[str, dict[str, float]] = {}
-        for reference, text in self.metrics:
-            if reference not in references or reference in metrics:
-                raise click.UsageError(
-                    f"--metrics: expected an item of this call, once each, got {reference!r:.80}"
-                )
-            metrics[reference] = read_metrics(text)
-        return {
-            reference: PreferenceItem(self.item_type, reference, metrics.get(reference, {}))
-            for reference in references
-        }
-
-    def _flags_given(self) -> set[str]:
-        flags = {
-            "--chosen": self.chosen,
-            "--over": self.over or None,
-            "--before": self.before,
-            "--after": self.after,
-            "--improved, --worsened or --same": self.outcome,
-        }
-        return {name for name, value in flags.items() if value is not None}
+        metrics[reference] = read_metrics(text)
+    return {
+        reference: PreferenceItem(given["item_type"], reference, metrics.get(reference, {}))
+        for reference in references
+    }
 
 
-def prompted(flags: PairFlags) -> PairFlags:
+def prompted(given: Flags) -> dict[str, Any]:
     """Return flags with what was not given asked for on stderr; stdout is for the result.
+
+    What is looked up of a candidate, its metrics and the similarity, is asked of other items only.
 
     :raises click.Abort: if the answers end.
     """
-    item_type = flags.item_type or _ask("Item type", default=CANDIDATE_TYPE)
-    item_a = flags.item_a or _ask("Item a")
-    item_b = flags.item_b or _ask_for_another(item_a)
-    label = flags.label or _ask(
-        "Label (1: a is better, -1: b is better, 0: neither)",
-        type=click.Choice(LABELS),
-        show_choices=False,
-    )
-    tags = flags.reason_tags
-    if tags is None:
-        tags = _read("Reason tags, separated by commas", read_tags)
-    flags = replace(
-        flags, item_type=item_type, item_a=item_a, item_b=item_b, label=label, reason_tags=tags
-    )
-    return flags if item_type == CANDIDATE_TYPE else _described(flags)
+    answers = dict(given)
+
+    def ask(name: str, question: str, **settings: Any) -> None:
+        """Ask until the answer can be read."""
+        if answers[name] is None or answers[name] == "":
+            answers[name] = click.prompt(question, err=True, **settings)
+
+    def ask_to_read(name: str, question: str, read: Callable[[str], Any]) -> None:
+        ask(name, question, default="", show_default=False, value_proc=read)
+
+    def another(item_b: str) -> str:
+        if item_b == answers["item_a"]:
+            raise click.BadParameter("Expected another item than a.")
+        return item_b
+
+    ask("item_type", "Item type", default=CANDIDATE_TYPE)
+    ask("item_a", "Item a")
+    ask("item_b", "Item b", value_proc=another)
+    told = "Label (1: a is better, -1: b is better, 0: neither)"
+    ask("label", told, type=click.Choice(list(LABELS)), show_choices=False)
+    ask_to_read("reason_tags", "Reason tags, separated by commas", read_tags)
+    if answers["item_type"] != CANDIDATE_TYPE:
+        ask_to_read("metrics_a", "Metrics of a, as NAME=NUMBER,...", read_metrics)
+        ask_to_read("metrics_b", "Metrics of b, as NAME=NUMBER,...", read_metrics)
+        ask_to_read("similarity", "Similarity, -1 to 1, if known", read_similarity)
+    return answers
 
 
 def confirm(question: str) -> bool:
     """Ask a question that is answered by y or n; no answer is no."""
     return click.confirm(question, default=False, err=True)
-
-
-def _described(flags: PairFlags) -> PairFlags:
-    """Ask for what is looked up of a candidate: its metrics, and the similarity."""
-    metrics_a, metrics_b, similarity = flags.metrics_a, flags.metrics_b, flags.similarity
-    if metrics_a is None:
-        metrics_a = _read("Metrics of a, as NAME=NUMBER,...", read_metrics)
-    if metrics_b is None:
-        metrics_b = _read("Metrics of b, as NAME=NUMBER,...", read_metrics)
-    if similarity is None:
-        similarity = _read("Similarity, -1 to 1, if known", read_similarity)
-    return replace(flags, metrics_a=metrics_a, metrics_b=metrics_b, similarity=similarity)
-
-
-def _ask_for_another(item_a: str) -> str:
-    while (item_b := _ask("Item b")) == item_a:
-        click.echo("Expected another item than a.", err=True)
-    return item_b
-
-
-def _ask(question: str, **settings: Any) -> str:
-    answer: str = click.prompt(question, err=True, **settings)
-    return answer
-
-
-def _read(question: str, read: Callable[[str], T]) -> T:
-    """Ask until the answer can be read; an empty one can."""
-    answer: T = click.prompt(question, default="", show_default=False, value_proc=read, err=True)
-    return answer

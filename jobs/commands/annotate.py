@@ -1,9 +1,9 @@
-"""`rerank annotate`."""
+"""`rerank annotate`, `annotations` and `pairs`: what people say of listings, and what follows."""
 
 from __future__ import annotations
 
-import getpass
 import json
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from rerank.annotation.agreement import ADJUDICATOR, agreements, disputes
-from rerank.annotation.preference_pairs import PreferenceConflictError
+from rerank.annotation.preference_pairs import PairsSaved, PreferenceConflictError
 from rerank.annotation.queue import QueueStrategy
 from rerank.index.errors import InputError
 from rerank.jobs.annotation.asking import (
@@ -39,16 +39,15 @@ from rerank.jobs.annotation.pair_collecting import (
     export_pairs,
     export_query_packs,
     follow_annotations,
-    followed_text,
     state_pairs,
 )
 from rerank.jobs.annotation.pair_flags import (
     LABELS,
     PAIRS,
     QUERY_PACKS,
-    CaptureFlags,
-    ExportFlags,
-    PairFlags,
+    Flags,
+    captured_pairs,
+    check_export,
     confirm,
     login_name,
     prompted,
@@ -56,6 +55,7 @@ from rerank.jobs.annotation.pair_flags import (
     read_similarity,
     read_tags,
     read_with,
+    stated_pair,
 )
 from rerank.jobs.options import (
     NumberRange,
@@ -70,7 +70,7 @@ from rerank.lifecycle.opening import open_resolver
 from rerank.rankers.pairs import CANDIDATE_TYPE
 from rerank.store.database import Store
 from rerank.store.importing import OnConflict
-from rerank.store.preferences import PairSource, PreferencePair, preference_counts, read_pairs
+from rerank.store.preferences import PairSource, preference_counts, read_pairs
 from rerank.store.rows import Verdict
 from rerank.workspace import Workspace, open_retriever
 
@@ -176,16 +176,10 @@ def annotate_command(
 def _checked_annotator(name: str | None) -> str:
     """Return who answers: the name given, else the login name.
 
-    :raises InputError: if the system knows no login name, or the name cannot be shown.
+    :raises click.UsageError: if the system knows no login name.
+    :raises InputError: if the name cannot be shown.
     """
-    if name is None:
-        try:
-            name = getpass.getuser()
-        except (KeyError, OSError) as exc:
-            raise InputError(
-                "expected a login name, found none on this system; say who answers with "
-                "--annotator NAME"
-            ) from exc
+    name = login_name() if name is None else name
     if not name.strip() or not name.isprintable() or len(name) > _LONGEST_NAME:
         raise InputError(
             f"expected a name of 1 to {_LONGEST_NAME} printable characters for --annotator, got "
@@ -377,7 +371,9 @@ def pairs_command() -> None:
 )
 @click.option("--item-a", metavar="REF", help="The first item; LISTING_ID::GPU_ID of a candidate.")
 @click.option("--item-b", metavar="REF", help="The second item.")
-@click.option("--label", type=click.Choice(LABELS), help="1: a is better, -1: b is, 0: neither.")
+@click.option(
+    "--label", type=click.Choice(list(LABELS)), help="1: a is better, -1: b is, 0: neither."
+)
 @_tags_option
 @click.option(
     "--similarity",
@@ -417,12 +413,11 @@ def add(
       rerank pairs add --item-type project --item-a proj-1 --item-b proj-2 \\
         --label 1 --reason-tags relevance,metrics --metrics-a clarity=0.8
     """
-    workspace, flags = Workspace(home), PairFlags(**given)
-    if interactive or flags.is_empty:
-        _ask_for_pairs(workspace, annotator, flags, wait_s=wait_s, replace=replace)
-        return
-    pair = flags.pair(annotator)
-    click.echo(state_pairs(workspace, [pair], wait_s=wait_s, overwrite=replace).line())
+    save = partial(state_pairs, Workspace(home), wait_s=wait_s, overwrite=replace)
+    if interactive or all(value is None for value in given.values()):
+        _ask_for_pairs(save, annotator, given)
+    else:
+        click.echo(save([stated_pair(given, annotator)]).line())
 
 
 @pairs_command.command("bootstrap", short_help="Make pairs of generated listings.")
@@ -488,7 +483,7 @@ def capture(annotator: str, replace: bool, wait_s: float, home: Path, **given: A
       rerank pairs capture --source before_after --item-type headline \\
         --before h1 --after h1-v2 --improved
     """
-    pairs = CaptureFlags(**given).pairs(annotator)
+    pairs = captured_pairs(given, annotator)
     click.echo(state_pairs(Workspace(home), pairs, wait_s=wait_s, overwrite=replace).line())
 
 
@@ -506,7 +501,7 @@ def from_annotations(replace: bool, wait_s: float, home: Path) -> None:
       rerank pairs from-annotations
     """
     followed = follow_annotations(Workspace(home), wait_s=wait_s, overwrite=replace)
-    click.echo(followed_text(followed))
+    click.echo(followed.text())
 
 
 @pairs_command.command("stats", short_help="Count what is stored.")
@@ -584,59 +579,41 @@ def export(export_format: str, home: Path, **given: Any) -> None:
       rerank pairs export --stats
       rerank pairs export --format query-packs --bootstrap 3000 --out query-packs
     """
-    flags = ExportFlags(**given)
-    flags.check(export_format)
-    workspace = Workspace(home)
+    check_export(export_format, given)
+    workspace, out, overwrite = Workspace(home), given["out"], given["overwrite"]
     if export_format == QUERY_PACKS:
-        _export_query_packs(workspace, flags)
+        metadata = export_query_packs(
+            workspace,
+            out,
+            bootstrap=given["n_generated"] or 0,
+            negatives=given["negatives"] or DEFAULT_NEGATIVES,
+            seed=DEFAULT_SEED if given["seed"] is None else given["seed"],
+            overwrite=overwrite,
+            warn=lambda message: click.echo(f"warning: {message}", err=True),
+        )
+        numbers = f"{metadata['train']} query packs to train on and {metadata['valid']} to validate"
+        click.echo(f"{numbers} on in {out}")
         return
     with Store(workspace.store_path).reading() as session:
-        pairs = read_pairs(session, item_type=flags.item_type)
-    vectors = CandidateLookup(workspace).embeddings_of(pairs) if flags.embeddings else None
-    if flags.only_stats or flags.out is None:
+        pairs = read_pairs(session, item_type=given["item_type"])
+    vectors = CandidateLookup(workspace).embeddings_of(pairs) if given["embeddings"] else None
+    if given["only_stats"]:
         click.echo(json.dumps(describe(pairs, embeddings=vectors), indent=2, ensure_ascii=False))
         return
-    metadata = export_pairs(pairs, flags.out, embeddings=vectors, overwrite=flags.overwrite)
-    click.echo(f"{metadata['pairs']} pairs of {metadata['items']} items in {flags.out}")
+    metadata = export_pairs(pairs, out, embeddings=vectors, overwrite=overwrite)
+    click.echo(f"{metadata['pairs']} pairs of {metadata['items']} items in {out}")
 
 
-def _export_query_packs(workspace: Workspace, flags: ExportFlags) -> None:
-    assert flags.out is not None  # checked
-    metadata = export_query_packs(
-        workspace,
-        flags.out,
-        bootstrap=flags.n_generated or 0,
-        negatives=flags.negatives or DEFAULT_NEGATIVES,
-        seed=DEFAULT_SEED if flags.seed is None else flags.seed,
-        overwrite=flags.overwrite,
-        warn=lambda message: click.echo(f"warning: {message}", err=True),
-    )
-    click.echo(
-        f"{metadata['train']} query packs to train on and {metadata['valid']} to validate on in "
-        f"{flags.out}"
-    )
-
-
-def _ask_for_pairs(
-    workspace: Workspace, annotator: str, flags: PairFlags, *, wait_s: float, replace: bool
-) -> None:
+def _ask_for_pairs(save: Callable[..., PairsSaved], annotator: str, given: Flags) -> None:
     """Ask for pairs and save each at once, until the answer is that it was the last."""
     while True:
-        pair = prompted(flags).pair(annotator)
-        _save_asking(workspace, pair, wait_s=wait_s, replace=replace)
-        flags = PairFlags(item_type=pair.a.item_type)
+        pair = stated_pair(prompted(given), annotator)
+        try:
+            click.echo(save([pair]).line())
+        except PreferenceConflictError as exc:
+            click.echo(str(exc), err=True)
+            if confirm("Replace it?"):
+                click.echo(save([pair], overwrite=True).line())
+        given = dict.fromkeys(given) | {"item_type": pair.a.item_type}
         if not confirm("Another pair?"):
             return
-
-
-def _save_asking(
-    workspace: Workspace, pair: PreferencePair, *, wait_s: float, replace: bool
-) -> None:
-    try:
-        saved = state_pairs(workspace, [pair], wait_s=wait_s, overwrite=replace)
-    except PreferenceConflictError as exc:
-        click.echo(str(exc), err=True)
-        if not confirm("Replace it?"):
-            return
-        saved = state_pairs(workspace, [pair], wait_s=wait_s, overwrite=True)
-    click.echo(saved.line())

@@ -1,4 +1,4 @@
-"""Files that go into the store and come out of it: CSV, JSON lines and parquet, by their ending.
+"""What goes into the store and comes out of it: files by their ending, and results of queries.
 
 In CSV and JSON lines everything becomes text here; what the text must be is checked for all formats
 at once by `rerank.store.importing`.
@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from enum import Enum
-from itertools import chain, islice
+from itertools import chain, count, islice
 from pathlib import Path
 from textwrap import wrap
 from typing import Any
@@ -240,40 +240,35 @@ def plain(value: Any) -> Any:
 
     Intervals are text as DuckDB writes and reads it: ``1 year 2 months 3 days 04:05:06``.
     """
-    if value is None or isinstance(value, str | int):
-        return value
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, Decimal):
-        return int(value) if value == value.to_integral_value() else float(value)
-    if isinstance(value, datetime):
-        zoned = value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
-        return zoned.isoformat().replace("+00:00", "Z")
-    if isinstance(value, date):
-        return value.isoformat()
-    if isinstance(value, bytes):
-        return value.hex()
-    if isinstance(value, dict):
-        return {str(name): plain(part) for name, part in value.items()}
-    if isinstance(value, list) and value and all(isinstance(part, tuple) for part in value):
-        return {str(name): plain(part) for name, part in value}  # how Arrow gives a map
-    if isinstance(value, pa.MonthDayNano):
-        return _interval_text(value)
-    if isinstance(value, list | tuple):
-        return [plain(part) for part in value]
+    for kinds, converted in _PLAIN:
+        if isinstance(value, kinds):
+            return converted(value)
     return str(value)
+
+
+def _utc(value: datetime) -> str:
+    zoned = value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+    return zoned.isoformat().replace("+00:00", "Z")
+
+
+def _plain_list(value: Sequence[Any]) -> Any:
+    if isinstance(value, list) and value and all(type(part) is tuple for part in value):
+        return plain(dict(value))  # how Arrow gives a map
+    return [plain(part) for part in value]
 
 
 def _interval_text(interval: pa.MonthDayNano) -> str:
     years, months = divmod(abs(interval.months), 12)
     sign = "-" if interval.months < 0 else ""
     parts = [
-        f"{sign}{n} {word}{'' if n == 1 else 's'}"
-        for n, word in ((years, "year"), (months, "month"))
+        f"{sign}{n} {word}{'' if abs(n) == 1 else 's'}"
+        for n, word, sign in (
+            (years, "year", sign),
+            (months, "month", sign),
+            (interval.days, "day", ""),
+        )
         if n
     ]
-    if interval.days:
-        parts.append(f"{interval.days} day{'' if abs(interval.days) == 1 else 's'}")
     if interval.nanoseconds or not parts:
         seconds, micro = divmod(abs(interval.nanoseconds) // _MICROSECOND, _SECOND)
         clock = f"{seconds // 3600:02}:{seconds // 60 % 60:02}:{seconds % 60:02}"
@@ -281,6 +276,19 @@ def _interval_text(interval: pa.MonthDayNano) -> str:
         parts.append(f"{'-' if interval.nanoseconds < 0 else ''}{clock}{fraction}")
     return " ".join(parts)
 
+
+# The first that fits counts: a time is a date too, and an interval a tuple.
+_PLAIN: tuple[tuple[type | tuple[type, ...], Callable[[Any], Any]], ...] = (
+    ((type(None), str, int), lambda value: value),
+    (float, lambda value: value if math.isfinite(value) else None),
+    (Decimal, lambda value: int(value) if value == value.to_integral_value() else float(value)),
+    (datetime, _utc),
+    (date, date.isoformat),
+    (bytes, bytes.hex),
+    (dict, lambda value: {str(name): plain(part) for name, part in value.items()}),
+    (pa.MonthDayNano, _interval_text),
+    ((list, tuple), _plain_list),
+)
 
 TABLE_LIMIT = 50
 _STEP = "query"
@@ -371,13 +379,10 @@ def _json_lines(rows: pa.Table) -> Iterator[str]:
 
 
 def _csv_lines(rows: pa.Table, end: str = "\n") -> Iterator[str]:
-    buffer = io.StringIO(newline="")
-    writer = csv.writer(buffer, lineterminator=end)
     for values in chain([rows.column_names], _rows(rows)):
-        writer.writerow(map(csv_text, values))
+        buffer = io.StringIO(newline="")
+        csv.writer(buffer, lineterminator=end).writerow(map(csv_text, values))
         yield buffer.getvalue().removesuffix(end)
-        buffer.seek(0)
-        buffer.truncate()
 
 
 def _table_lines(rows: pa.Table) -> Iterator[str]:
@@ -424,23 +429,20 @@ def _fitted(widths: Sequence[int]) -> list[int] | None:
 def _records(names: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
     """Lay out each row as lines of a name and its value."""
     wide = min(max(map(width_of, names)), WIDTH // 2)
+    shown = [cut(name, wide) for name in names]
+    heads = [f"  {name}{' ' * (wide - width_of(name) + _GAP)}" for name in shown]
     for number, row in enumerate(rows, 1):
         yield f"row {number}"
-        for name, cell in zip(names, row, strict=True):
-            shown = cut(name, wide)
-            space = " " * (wide - width_of(shown) + _GAP)
-            yield f"  {shown}{space}{cut(cell, WIDTH - wide - 2 * _GAP)}".rstrip()
+        for head, cell in zip(heads, row, strict=True):
+            yield f"{head}{cut(cell, WIDTH - wide - 2 * _GAP)}".rstrip()
 
 
 def _different(names: Sequence[str]) -> list[str]:
     """Return names of which none is another: the second ``n`` becomes ``n_2``."""
     taken: list[str] = []
     for name in names:
-        free, number = name, 1
-        while free in taken:
-            number += 1
-            free = f"{name}_{number}"
-        taken.append(free)
+        numbered = (f"{name}_{number}" for number in count(2))
+        taken.append(next(free for free in chain([name], numbered) if free not in taken))
     return taken
 
 
@@ -449,15 +451,15 @@ _DONE = {OnConflict.REFUSE: "", OnConflict.KEEP: " (kept)", OnConflict.REPLACE: 
 
 def summary_text(summary: ImportSummary, on_conflict: OnConflict) -> str:
     """Return what an import did."""
-    lines = [
+    done = _DONE[on_conflict] if summary.conflicts else ""
+    lines = (
         f"added {summary.added:,}, unchanged {summary.unchanged:,}, conflicts "
-        f"{summary.conflicts:,}{_DONE[on_conflict] if summary.conflicts else ''}"
-    ]
-    if summary.listings_added:
-        lines.append(f"listings added {summary.listings_added:,}")
-    if summary.listings_differing:
-        lines.append(f"listings stored with another title {summary.listings_differing:,} (kept)")
-    return "\n".join(lines)
+        f"{summary.conflicts:,}{done}",
+        summary.listings_added and f"listings added {summary.listings_added:,}",
+        summary.listings_differing
+        and f"listings stored with another title {summary.listings_differing:,} (kept)",
+    )
+    return "\n".join(str(line) for line in lines if line)
 
 
 def tables_text(tables: Sequence[dict[str, Any]]) -> str:

@@ -1,10 +1,13 @@
-"""Pairwise preferences: what makes a sound one, and adding some to those already stated."""
+"""Pairwise preferences: saving sound ones, those of generated listings, those answers imply.
+
+A candidate of a listing is an item whose metrics are the features the ranker reads.
+"""
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 
@@ -12,11 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rerank.annotation.agreement import adjudication_of, label_of
-from rerank.annotation.candidate_items import items_of
 from rerank.bootstrap.generator import LabelledListing, generate
+from rerank.features.candidates import CANDIDATE_FEATURES
 from rerank.index.errors import FaultsError, InputError
-from rerank.index.records import N_CANDIDATES
+from rerank.index.name_evidence import CandidateBatch
+from rerank.index.records import N_CANDIDATES, GpuRecord, Listing
 from rerank.rankers.pairs import CANDIDATE_TYPE, candidate_reference
+from rerank.ranking import Evidence, ModelTable
 from rerank.resolver import Resolver
 from rerank.splits import Split, models_of
 from rerank.store.database import Session
@@ -33,6 +38,16 @@ from rerank.store.preferences import (
 from rerank.store.rows import Annotation
 from rerank.training.evidence import relevance_of
 
+INDEX_PREFIX = "index:"
+"""Opens the embedding_id of a candidate: the vector of a gpu_id in the index that serves."""
+
+Similarity = Callable[[Sequence[Listing], Sequence[GpuRecord]], NDArray[np.float32]]
+"""Returns the cosine, -1 to 1, of each listing and the GPU in the same place."""
+
+Items = dict[tuple[str, str], PreferenceItem]
+"""Candidates by (listing_id, gpu_id)."""
+
+_BATCH = 500
 _SHOWN = 60
 _OTHER = "metrics or another embedding"
 
@@ -218,8 +233,84 @@ def _is_text(text: str) -> bool:
     return True
 
 
+def candidate_items(
+    resolver: Resolver, listings: Sequence[Listing], wanted: Mapping[str, Collection[str]]
+) -> Items:
+    """Return items of retrieved candidates.
+
+    :param wanted: gpu_ids by listing_id; one that is not among the first candidates of its
+        listing is left out; see `added_items` for those.
+    """
+    items: Items = {}
+    for start in range(0, len(listings), _BATCH):
+        chunk = listings[start : start + _BATCH]
+        evidence = resolver.evidence(chunk, n_candidates=N_CANDIDATES)
+        items |= _items_of(evidence, resolver.table, chunk, wanted)
+    return items
+
+
+def _items_of(
+    evidence: Evidence,
+    table: ModelTable,
+    listings: Sequence[Listing],
+    wanted: Mapping[str, Collection[str]],
+) -> Items:
+    """Return the wanted items out of the evidence on listings."""
+    batch = evidence.candidates
+    keys = (
+        (listings[at].listing_id, table.records[number].gpu_id)
+        for at, number in zip(batch.listing.tolist(), batch.record.tolist(), strict=True)
+    )
+    return {
+        key: _item(*key, features=evidence.features[row])
+        for row, key in enumerate(keys)
+        if key[1] in wanted.get(key[0], ())
+    }
+
+
+def added_items(
+    resolver: Resolver, missing: Sequence[tuple[Listing, str]], similarity: Similarity
+) -> Items:
+    """Return items of GPUs that are not among their listing's candidates.
+
+    Each GPU is judged behind the listing's first candidates, without the others that are added,
+    so that its features depend on nothing else that is asked for.
+
+    :param missing: listings with a gpu_id each; one that the registry lacks is left out.
+    """
+    row_of = {record.gpu_id: row for row, record in enumerate(resolver.table.records)}
+    known = [(listing, gpu_id) for listing, gpu_id in missing if gpu_id in row_of]
+    items: Items = {}
+    for start in range(0, len(known), _BATCH):
+        chunk = known[start : start + _BATCH]
+        listings = [listing for listing, _ in chunk]
+        rows = np.array([row_of[gpu_id] for _, gpu_id in chunk], np.int64)
+        cosines = similarity(listings, [resolver.table.records[row] for row in rows.tolist()])
+        retrieved = resolver.evidence(listings, n_candidates=N_CANDIDATES).candidates
+        evidence = resolver.judge(listings, _with_one_more(retrieved, rows, cosines))
+        last = evidence.candidates.offsets[1:] - 1
+        for (listing, gpu_id), features in zip(chunk, evidence.features[last], strict=True):
+            key = (listing.listing_id, gpu_id)
+            items[key] = _item(*key, features=features)
+    return items
+
+
+def _with_one_more(
+    candidates: CandidateBatch, record: NDArray[np.int64], similarity: NDArray[np.float32]
+) -> CandidateBatch:
+    """Return candidates with one more behind those of each listing: shapes (listings,)."""
+    ends = candidates.offsets[1:]
+    return replace(
+        candidates,
+        offsets=candidates.offsets + np.arange(len(candidates.offsets)),
+        record=np.insert(candidates.record, ends, record),
+        similarity=np.insert(candidates.similarity, ends, similarity),
+        shortlist=np.insert(candidates.shortlist, ends, similarity),
+        listing=np.insert(candidates.listing, ends, np.arange(len(ends))),
+    )
+
+
 _LABELS: tuple[PreferenceLabel, ...] = (1, -1, 0)
-_BATCH = 500
 BOOTSTRAP_PREFIX = "bootstrap-"
 """Opens the listing_id of a generated listing: ``bootstrap-SEED-gNUMBER``."""
 
@@ -290,16 +381,10 @@ def _pairs_of(
             tags = () if label == 0 else ("model" if min(grades[a], grades[b]) == 0 else "variant",)
             drawn.append((listing.listing_id, gpu_ids[a], gpu_ids[b], label, tags))
     wanted = {listing_id: (a, b) for listing_id, a, b, _, _ in drawn}
-    items = items_of(evidence, resolver.table, listings, wanted)
+    items = _items_of(evidence, resolver.table, listings, wanted)
     return [
-        PreferencePair(
-            items[listing_id, a],
-            items[listing_id, b],
-            label,
-            PairSource.BOOTSTRAP,
-            reason_tags=tags,
-        )
-        for listing_id, a, b, label, tags in drawn
+        PreferencePair(items[key, a], items[key, b], label, PairSource.BOOTSTRAP, reason_tags=tags)
+        for key, a, b, label, tags in drawn
     ]
 
 
@@ -372,13 +457,11 @@ def implied_pairs(annotations: Iterable[Annotation], models: Mapping[str, str]) 
             elif answer.gpu_id is not None and answer.gpu_id not in models:
                 without_gpu += 1
             else:
-                pairs += _pairs_of_annotation_pairs(answer, models)
+                pairs += _implied_by(answer, models)
     return Implied(tuple(pairs), without_shown, overruled, without_gpu)
 
 
-def _pairs_of_annotation_pairs(
-    answer: Annotation, models: Mapping[str, str]
-) -> list[PreferencePair]:
+def _implied_by(answer: Annotation, models: Mapping[str, str]) -> list[PreferencePair]:
     shown = [gpu_id for gpu_id in dict.fromkeys(answer.shown) if gpu_id in models]
     variants = [gpu_id for gpu_id in shown if models[gpu_id] == answer.model]
     chosen = answer.gpu_id or next(iter(variants), None)
@@ -399,5 +482,15 @@ def _pairs_of_annotation_pairs(
     ]
 
 
-def _item(listing_id: str, gpu_id: str) -> PreferenceItem:
-    return PreferenceItem(CANDIDATE_TYPE, candidate_reference(listing_id, gpu_id))
+def _item(
+    listing_id: str, gpu_id: str, *, features: NDArray[np.float32] | None = None
+) -> PreferenceItem:
+    """Return a GPU proposed for a listing as an item.
+
+    :param features: shape (`CANDIDATE_FEATURES`,); None leaves metrics and embedding open.
+    """
+    reference = candidate_reference(listing_id, gpu_id)
+    if features is None:
+        return PreferenceItem(CANDIDATE_TYPE, reference)
+    metrics = dict(zip(CANDIDATE_FEATURES, features.tolist(), strict=True))
+    return PreferenceItem(CANDIDATE_TYPE, reference, metrics, embedding_id=INDEX_PREFIX + gpu_id)

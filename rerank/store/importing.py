@@ -1,4 +1,4 @@
-"""Import listings, and what imports share: conflicts, their policy and the summary.
+"""Import listings and answers: a file's rows are read, checked and written by one policy.
 
 Everything is checked before anything is written, and one transaction writes everything. All of it
 is set-wise: a million rows are a handful of queries.
@@ -67,13 +67,99 @@ def import_listings(
         listings = checked_listings(session, incoming, faults)
     faults.raise_all()
     given = [name for name in LISTING_CONTENT if name in incoming.given]
-    with store.writing() as session, session.visible("listings_in", listings):
-        conflicts = _conflicts(session, incoming, given, on_conflict)
-        known = count(session, "listings_in SEMI JOIN listings USING (listing_id)")
-        insert_listings(session)
+    with store.writing() as session:
+        return ImportSummary(*_write(session, incoming, listings, _LISTINGS, given, on_conflict))
+
+
+@dataclass(frozen=True, slots=True)
+class _Target:
+    """A table that rows are written into.
+
+    :param content: columns besides the keys; the last one is the time.
+    :param is_whole: whether a row is replaced with its time and with what the file does not say.
+    :param also_differs: when a row ``i`` is in conflict with the stored ``s`` beside its content.
+    :param shown: columns of both that `told` puts in words for a conflict that is refused, with
+        the names of those that differ behind them.
+    """
+
+    name: str
+    keys: tuple[str, ...]
+    content: tuple[str, ...]
+    is_whole: bool
+    also_differs: str
+    shown: str
+    told: Callable[..., str]
+
+
+_LISTINGS = _Target(
+    "listings",
+    ("listing_id",),
+    (*LISTING_CONTENT, "added_at"),
+    is_whole=False,
+    also_differs="false",
+    shown="left(listing_id, 60)",
+    told="listing {!r}: {}".format,
+)
+
+
+def _write(
+    session: Session,
+    incoming: Incoming,
+    rows: pa.Table,
+    target: _Target,
+    compared: Sequence[str],
+    on_conflict: OnConflict,
+) -> tuple[int, int, int]:
+    """Write rows into a table; return how many were added, were there already, and differed.
+
+    :param compared: columns whose difference is a conflict.
+    :raises FaultsError: if rows are in conflict and that is refused.
+    """
+    into, key = target.name, ", ".join(target.keys)
+    names = ", ".join((*target.keys, *target.content))
+    differ = {name: f"i.{name} IS DISTINCT FROM s.{name}" for name in compared}
+    differing = (
+        f"rows_in i JOIN {into} s USING ({key}) "
+        f"WHERE {' OR '.join((*differ.values(), target.also_differs))}"
+    )
+    with session.visible("rows_in", rows):
+        conflicts = count(session, differing)
+        if conflicts and on_conflict is OnConflict.REFUSE:
+            named = ", ".join(
+                f"CASE WHEN {test} THEN '{name}' END" for name, test in differ.items()
+            )
+            found = session.rows(
+                "find conflicts",
+                f"SELECT place, {target.shown}, concat_ws(', ', {named}) FROM {differing} "
+                "ORDER BY place",
+            )
+            raise FaultsError(
+                f"{incoming.source}: the store has other content for these rows; nothing was "
+                "written; --on-conflict keep writes the rest, --on-conflict replace writes these "
+                "too",
+                [
+                    f"{incoming.place_word} {place}: {target.told(*values)}"
+                    for place, *values in found
+                ],
+            )
+        known = count(session, f"rows_in SEMI JOIN {into} USING ({key})")
+        # The differing rows only: overwriting a million equal ones takes half a minute. And they
+        # come first: afterwards the rows that were missing are equal to those handed in.
         if conflicts and on_conflict is OnConflict.REPLACE:
-            _replace(session, given)
-    return ImportSummary(listings.num_rows - known, known - conflicts, conflicts)
+            new = target.content if target.is_whole else compared
+            values = ", ".join(
+                (*target.keys, *(f"{'i' if n in new else 's'}.{n}" for n in target.content))
+            )
+            session.execute(
+                f"replace {into}",
+                f"INSERT OR REPLACE INTO {into} ({names}) SELECT {values} FROM {differing}",
+            )
+        session.execute(
+            f"add {into}",
+            f"INSERT INTO {into} ({names}) SELECT {names} FROM rows_in ANTI JOIN {into} "
+            f"USING ({key})",
+        )
+    return rows.num_rows - known, known - conflicts, conflicts
 
 
 def checked_listings(
@@ -106,7 +192,9 @@ def checked_listings(
     names = ", ".join(LISTING_CONTENT)
     return session.table(
         "collect listings",
-        f"SELECT DISTINCT ON (listing_id) place, listing_id, {names} FROM offered",
+        f"SELECT DISTINCT ON (listing_id) place, listing_id, {names}, ?::TIMESTAMP AS added_at "
+        "FROM offered",
+        [utc_now()],
     )
 
 
@@ -114,64 +202,6 @@ def count(session: Session, rows: str) -> int:
     """Return how many rows a FROM clause gives."""
     ((n,),) = session.rows("count", f"SELECT count(*) FROM {rows}")
     return int(n)
-
-
-def insert_listings(session: Session) -> None:
-    """Write those of ``listings_in`` that the store does not have."""
-    names = ", ".join(LISTING_CONTENT)
-    session.execute(
-        "add listings",
-        f"INSERT INTO listings (listing_id, {names}, added_at) SELECT listing_id, {names}, ? "
-        "FROM listings_in ANTI JOIN listings USING (listing_id)",
-        [utc_now()],
-    )
-
-
-def refuse(incoming: Incoming, conflicts: Sequence[str]) -> None:
-    """Raise the conflicts of a file with the store.
-
-    :raises FaultsError: always.
-    """
-    raise FaultsError(
-        f"{incoming.source}: the store has other content for these rows; nothing was written; "
-        "--on-conflict keep writes the rest, --on-conflict replace writes these too",
-        conflicts,
-    )
-
-
-def _differing(given: Sequence[str]) -> str:
-    differs = " OR ".join(f"i.{name} IS DISTINCT FROM s.{name}" for name in given)
-    return f"FROM listings_in i JOIN listings s USING (listing_id) WHERE {differs}"
-
-
-def _conflicts(
-    session: Session, incoming: Incoming, given: Sequence[str], on_conflict: OnConflict
-) -> int:
-    if on_conflict is not OnConflict.REFUSE:
-        ((n,),) = session.rows("count conflicts", f"SELECT count(*) {_differing(given)}")
-        return int(n)
-    columns = ", ".join(
-        f"CASE WHEN i.{name} IS DISTINCT FROM s.{name} THEN '{name}' END" for name in given
-    )
-    rows = session.rows(
-        "find conflicts",
-        f"SELECT place, left(listing_id, 60), concat_ws(', ', {columns}) {_differing(given)} "
-        "ORDER BY place",
-    )
-    if rows:
-        word = incoming.place_word
-        refuse(incoming, [f"{word} {at}: listing {key!r}: {names}" for at, key, names in rows])
-    return 0
-
-
-def _replace(session: Session, given: Sequence[str]) -> None:
-    """Overwrite the differing rows only: overwriting a million equal ones takes half a minute."""
-    columns = ", ".join(f"{'i' if name in given else 's'}.{name}" for name in LISTING_CONTENT)
-    session.execute(
-        "replace listings",
-        f"INSERT OR REPLACE INTO listings (listing_id, {', '.join(LISTING_CONTENT)}, added_at) "
-        f"SELECT listing_id, {columns}, s.added_at {_differing(given)}",
-    )
 
 
 def import_annotations(
@@ -213,57 +243,17 @@ def import_annotations(
         with store.reading() as session:
             _check_listings_exist(session, listings, answers, faults)
         faults.raise_all()
-    compared = [
-        *ANSWER_CONTENT[:3],
-        *(name for name in ANSWER_CONTENT[3:] if name in incoming.given),
-    ]
-    if is_gold and "note" not in compared:
-        compared.append("note")
+    told = {*incoming.given, *ANSWER_CONTENT[:3], *(("note",) if is_gold else ())}
+    compared = [name for name in ANSWER_CONTENT if name in told]
     with store.writing() as session:
         _check_listings_exist(session, listings, answers, faults)
         faults.raise_all()
-        with session.visible("listings_in", listings), session.visible("answers_in", answers):
-            summary = _write(session, incoming, compared, on_conflict)
-        save_registry(session, records, registry_version)
-    return summary
-
-
-def _write(
-    session: Session, incoming: Incoming, compared: Sequence[str], on_conflict: OnConflict
-) -> ImportSummary:
-    differs = " OR ".join(f"i.{name} IS DISTINCT FROM s.{name}" for name in compared)
-    differing = (
-        "answers_in i JOIN annotations s USING (listing_id, annotator) "
-        f"WHERE ({differs} OR i.annotated_at <> s.annotated_at)"
-    )
-    conflicts = count(session, differing)
-    if conflicts and on_conflict is OnConflict.REFUSE:
-        _refuse(session, incoming, differing)
-    total, listings = count(session, "answers_in"), count(session, "listings")
-    known = count(session, "answers_in SEMI JOIN annotations USING (listing_id, annotator)")
-    other_titles = count(
-        session, "listings_in i JOIN listings s USING (listing_id) WHERE i.title <> s.title"
-    )
-    insert_listings(session)
-    columns = f"listing_id, annotator, {', '.join(ANSWER_CONTENT)}, annotated_at"
-    values = f"listing_id, annotator, {', '.join(f'i.{name}' for name in ANSWER_CONTENT)}"
-    time = "coalesce(i.annotated_at, ?)"
-    # First what differs: afterwards the rows that were missing are equal to those handed in.
-    if conflicts and on_conflict is OnConflict.REPLACE:
-        session.execute(
-            "replace answers",
-            f"INSERT OR REPLACE INTO annotations ({columns}) SELECT {values}, {time} "
-            f"FROM {differing}",
-            [utc_now()],
+        written = _write(session, incoming, answers, _ANSWERS, compared, on_conflict)
+        added, _, differing = _write(
+            session, incoming, listings, _LISTINGS, ("title",), OnConflict.KEEP
         )
-    session.execute(
-        "add answers",
-        f"INSERT INTO annotations ({columns}) SELECT {values}, {time} "
-        "FROM answers_in i ANTI JOIN annotations s USING (listing_id, annotator)",
-        [utc_now()],
-    )
-    added = count(session, "listings") - listings
-    return ImportSummary(total - known, known - conflicts, conflicts, added, other_titles)
+        save_registry(session, records, registry_version)
+    return ImportSummary(*written, listings_added=added, listings_differing=differing)
 
 
 def _check_listings_exist(
@@ -279,30 +269,26 @@ def _check_listings_exist(
         )
 
 
-def _refuse(session: Session, incoming: Incoming, differing: str) -> None:
-    """Raise the conflicts, each with both answers.
-
-    :raises FaultsError: always.
-    """
-    rows = session.rows(
-        "find conflicts",
-        "SELECT place, left(listing_id, 60), left(annotator, 60), "
-        "concat_ws(' ', s.verdict, coalesce(s.gpu_id, s.model)), "
-        "concat_ws(' ', i.verdict, coalesce(i.gpu_id, i.model)) "
-        f"FROM {differing} ORDER BY place",
-    )
-    refuse(
-        incoming,
-        [
-            f"{incoming.place_word} {place}: listing {key!r} by {who!r}: stored {stored}, file "
-            + (new if new != stored else "the same with another note, time or origin")
-            for place, key, who, stored, new in rows
-        ],
-    )
-
-
 ANSWER_CONTENT = ("verdict", "gpu_id", "model", "shown", "model_version", "note")
 """What makes up an answer besides its key and its time."""
+
+
+def _told(key: str, who: str, stored: str, new: str, columns: str) -> str:
+    change = new if new != stored else "the same with another note, time or origin"
+    return f"listing {key!r} by {who!r}: stored {stored}, file {change}"
+
+
+_ANSWERS = _Target(
+    "annotations",
+    ("listing_id", "annotator"),
+    (*ANSWER_CONTENT, "annotated_at"),
+    is_whole=True,
+    also_differs="i.is_timed AND i.annotated_at <> s.annotated_at",
+    shown="left(listing_id, 60), left(annotator, 60), "
+    "concat_ws(' ', s.verdict, coalesce(s.gpu_id, s.model)), "
+    "concat_ws(' ', i.verdict, coalesce(i.gpu_id, i.model))",
+    told=_told,
+)
 
 _VERDICTS = ", ".join(verdict.value for verdict in Verdict)
 _NIL_NOTE = GoldKind.NIL.value
@@ -356,7 +342,9 @@ def checked_answers(
     return session.table(
         "collect answers",
         f"SELECT DISTINCT ON (listing_id, annotator) place, listing_id, annotator, {content}, "
-        "annotated_at FROM answers",
+        "answers.annotated_at IS NOT NULL AS is_timed, "
+        "coalesce(answers.annotated_at, ?::TIMESTAMP) AS annotated_at FROM answers",
+        [utc_now()],
     )
 
 
@@ -560,20 +548,19 @@ def as_text(incoming: Incoming, columns: dict[str, ColumnKind]) -> tuple[pa.Tabl
     file lacks is all null; so is one that holds another type than it should, and what is wrong
     with it is returned under its name.
     """
-    arrays, faults = {PLACE: incoming.rows.column(PLACE)}, {}
-    for name, kind in columns.items():
-        arrays[name] = pa.nulls(incoming.rows.num_rows, pa.string())
-        if name not in incoming.given:
-            continue
-        column = incoming.rows.column(name)
+    arrays = dict.fromkeys(columns, pa.nulls(incoming.rows.num_rows, pa.string()))
+    faults = {}
+    for name in filter(incoming.given.__contains__, columns):
+        kind, column = columns[name], incoming.rows.column(name)
+        found: object = column.type
         try:
             if _fits(column.type, kind):
                 arrays[name] = _text_of(column, kind)
-            else:
-                faults[name] = f"expected {kind.many}, found {column.type}"
+                continue
         except pa.ArrowInvalid as exc:
-            faults[name] = f"expected {kind.many}, found {exc}"
-    return pa.table(arrays), faults
+            found = exc
+        faults[name] = f"expected {kind.many}, found {found}"
+    return pa.table({PLACE: incoming.rows.column(PLACE), **arrays}), faults
 
 
 _OTHERS: dict[ColumnKind, tuple[Callable[[pa.DataType], bool], ...]] = {

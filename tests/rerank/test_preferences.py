@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 
 from rerank.annotation.agreement import ADJUDICATOR
-from rerank.annotation.candidate_items import added_items, candidate_items
 from rerank.annotation.preference_pairs import (
     PairsSaved,
     PreferenceConflictError,
+    added_items,
     bootstrap_pairs,
+    candidate_items,
     implied_pairs,
     save_pairs,
     seed_of,
