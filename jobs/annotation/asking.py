@@ -344,9 +344,7 @@ def agreement_text(agreements: Sequence[Agreement]) -> str:
 
 def disputes_text(disputes: Sequence[Dispute], titles: Mapping[str, str]) -> str:
     """Return each listing with its answers, an annotator a line."""
-    if not disputes:
-        return "No disputes."
-    return "\n\n".join(_dispute_text(dispute, titles) for dispute in disputes)
+    return "\n\n".join(_dispute_text(dispute, titles) for dispute in disputes) or "No disputes."
 
 
 def dispute_values(dispute: Dispute, titles: Mapping[str, str]) -> dict[str, Any]:
@@ -370,9 +368,8 @@ def dispute_values(dispute: Dispute, titles: Mapping[str, str]) -> dict[str, Any
 
 def suspects_text(report: SuspectReport, shown: Sequence[Suspect]) -> str:
     """Return each suspected label with what the model says instead."""
-    if not shown:
-        return f"No suspects among {report.judged} labels."
-    return "\n\n".join(_suspect_text(suspect, report.titles) for suspect in shown)
+    told = "\n\n".join(_suspect_text(suspect, report.titles) for suspect in shown)
+    return told or f"No suspects among {report.judged} labels."
 
 
 def suspect_values(suspect: Suspect, titles: Mapping[str, str]) -> dict[str, Any]:
@@ -408,14 +405,11 @@ def _dispute_text(dispute: Dispute, titles: Mapping[str, str]) -> str:
 
 def _suspect_text(suspect: Suspect, titles: Mapping[str, str]) -> str:
     label = suspect.label
-    who = cut(", ".join(label.annotators), 20)
-    return "\n".join(
-        [
-            _heading(label.listing_id, titles),
-            f"  {suspect.self_confidence:.3f}  {cut(label.label.replace('_', ' '), 40)} said by "
-            f"{who}",
-            f"  {suspect.probability:.3f}  {cut(suspect.suggestion, 40)} says the model",
-        ]
+    said, who = cut(label.label.replace("_", " "), 40), cut(", ".join(label.annotators), 20)
+    return (
+        f"{_heading(label.listing_id, titles)}\n"
+        f"  {suspect.self_confidence:.3f}  {said} said by {who}\n"
+        f"  {suspect.probability:.3f}  {cut(suspect.suggestion, 40)} says the model"
     )
 
 

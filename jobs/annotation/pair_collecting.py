@@ -161,17 +161,18 @@ def describe(
 
 
 def _item_row(item: PreferenceItem, embeddings: Embeddings) -> dict[str, Any]:
-    row: dict[str, Any] = {
+    vector = _embedding(item, embeddings)
+    row = {
         "id": item.item_id,
         "item_type": item.item_type,
         "item_reference_id": item.reference_id,
+        "embedding": None if vector is None else list(vector),
+        "embedding_id": item.embedding_id,
+        "metrics": dict(item.metrics),
+        "created_at": plain(item.created_at),
     }
-    vector = _embedding(item, embeddings)
-    if vector is not None:
-        row["embedding"] = list(vector)
-    if item.embedding_id is not None:
-        row["embedding_id"] = item.embedding_id
-    return {**row, "metrics": dict(item.metrics), "created_at": plain(item.created_at)}
+    without = [name for name in ("embedding", "embedding_id") if row[name] is None]
+    return {name: value for name, value in row.items() if name not in without}
 
 
 def _embedding(item: PreferenceItem, embeddings: Embeddings) -> Sequence[float] | None:
@@ -253,13 +254,12 @@ class CandidateLookup:
     def with_similarity(self, pairs: Sequence[PreferencePair]) -> list[PreferencePair]:
         """Give pairs of candidates that have none the cosine of their GPUs' embeddings."""
         vectors = self.embeddings_of(pairs)
-        done = []
-        for pair in pairs:
-            a, b = (vectors.get(item.embedding_id or "") for item in (pair.a, pair.b))
-            if pair.similarity is None and a is not None and b is not None:
-                pair = replace(pair, similarity=_cosine(a, b))
-            done.append(pair)
-        return done
+        return [
+            replace(pair, similarity=_cosine(vectors[a], vectors[b]))
+            if pair.similarity is None and a in vectors and b in vectors
+            else pair
+            for pair, a, b in ((p, p.a.embedding_id or "", p.b.embedding_id or "") for p in pairs)
+        ]
 
     def embeddings_of(self, pairs: Iterable[PreferencePair]) -> dict[str, list[float]]:
         """Return vectors of the index for the candidates in pairs, by embedding_id."""
@@ -362,16 +362,11 @@ def state_pairs(
     """
     store = Store(workspace.store_path, wait_s=wait_s)
     filled = CandidateLookup(workspace).fill(store, pairs)
-    faults = [
-        *(
-            f"listing {key!r:.80} is not in the store: import it with `rerank store import "
-            f"listings`"
-            for key in filled.without_listing
-        ),
-        *(
-            f"no GPU of the registry has the gpu_id {key!r:.80}: `rerank search` shows gpu_ids"
-            for key in filled.without_gpu
-        ),
+    import_it = "is not in the store: import it with `rerank store import listings`"
+    faults = [f"listing {key!r:.80} {import_it}" for key in filled.without_listing]
+    faults += [
+        f"no GPU of the registry has the gpu_id {key!r:.80}: `rerank search` shows gpu_ids"
+        for key in filled.without_gpu
     ]
     if faults:
         raise FaultsError(

@@ -65,7 +65,7 @@ from rerank.jobs.options import (
     seed_option,
     wait_option,
 )
-from rerank.jobs.tables import cut
+from rerank.jobs.tables import cut, plural
 from rerank.lifecycle.opening import open_resolver
 from rerank.rankers.pairs import CANDIDATE_TYPE
 from rerank.store.database import Store
@@ -216,8 +216,11 @@ def agreement(seed: int, output_format: str, home: Path) -> None:
     """
     annotations, _ = read_answers(Store(Workspace(home).store_path))
     found = agreements(annotations, seed=seed)
-    as_json = output_format == "json"
-    click.echo(json.dumps([x.as_dict() for x in found]) if as_json else agreement_text(found))
+    _echo(output_format, [item.as_dict() for item in found], agreement_text(found))
+
+
+def _echo(output_format: str, values: Any, text: str) -> None:
+    click.echo(json.dumps(values) if output_format == "json" else text)
 
 
 @annotations_command.command("disputes", short_help="Listings on which annotators differ.")
@@ -232,12 +235,10 @@ def disputes_command(output_format: str, home: Path) -> None:
     """
     annotations, titles = read_answers(Store(Workspace(home).store_path))
     found = disputes(annotations)
-    if output_format == "json":
-        click.echo(json.dumps([dispute_values(item, titles) for item in found]))
-    else:
-        click.echo(disputes_text(found, titles))
+    values = [dispute_values(item, titles) for item in found]
+    _echo(output_format, values, disputes_text(found, titles))
     if found or output_format == "json":
-        click.echo(f"{len(found)} dispute{'s' if len(found) != 1 else ''}", err=True)
+        click.echo(plural(len(found), "dispute"), err=True)
 
 
 @annotations_command.command("suspects", short_help="Labels that a confident model contradicts.")
@@ -270,10 +271,8 @@ def suspects(threshold: float | None, limit: int, output_format: str, home: Path
     with progress_bar("resolving") as progress:
         report = find_suspects(store, resolver, threshold=threshold, progress=progress)
     shown = report.suspects[:limit]
-    if output_format == "json":
-        click.echo(json.dumps([suspect_values(item, report.titles) for item in shown]))
-    else:
-        click.echo(suspects_text(report, shown))
+    values = [suspect_values(item, report.titles) for item in shown]
+    _echo(output_format, values, suspects_text(report, shown))
     if shown or output_format == "json":
         counts = f"{len(report.suspects)} suspects among {report.judged} labels, {len(shown)} shown"
         click.echo(counts, err=True)
@@ -516,7 +515,7 @@ def stats(output_format: str, home: Path) -> None:
     """
     with Store(Workspace(home).store_path).reading() as session:
         counts = preference_counts(session)
-    click.echo(json.dumps(counts.as_dict()) if output_format == "json" else counts_text(counts))
+    _echo(output_format, counts.as_dict(), counts_text(counts))
 
 
 @pairs_command.command("export", short_help="Write a data set for training.")

@@ -149,12 +149,11 @@ def sql_command(query: str, output_format: str, limit: int | None, home: Path) -
     """
     if limit is None and output_format == "table":
         limit = TABLE_LIMIT
-    result = run_query(Store(Workspace(home).store_path), query, limit=limit)
-    for line in result_lines(result.rows, output_format):
+    rows, n_rows = run_query(Store(Workspace(home).store_path), query, limit=limit)
+    for line in result_lines(rows, output_format):
         click.echo(line)
-    cut_off = result.n_rows - result.rows.num_rows
-    if cut_off:
-        click.echo(f"{cut_off:,} of {result.n_rows:,} rows not shown; see --limit", err=True)
+    if cut_off := n_rows - rows.num_rows:
+        click.echo(f"{cut_off:,} of {n_rows:,} rows not shown; see --limit", err=True)
 
 
 @store_command.command("tables")

@@ -12,7 +12,6 @@ import json
 import math
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from enum import Enum
@@ -297,20 +296,8 @@ _NO_TABLE = re.compile(r"Table with name .* does not exist")
 _NARROWEST = 12  # columns cut to less say nothing: the rows are laid out one below the other
 
 
-@dataclass(frozen=True, slots=True)
-class QueryResult:
-    """Rows of a query.
-
-    :param rows: the first ones, up to a limit.
-    :param n_rows: how many there were.
-    """
-
-    rows: pa.Table
-    n_rows: int
-
-
-def run_query(store: Store, sql: str, *, limit: int | None) -> QueryResult:
-    """Run a query that can read the store and nothing else.
+def run_query(store: Store, sql: str, *, limit: int | None) -> tuple[pa.Table, int]:
+    """Run a query that can read the store and nothing else; return rows, and how many there were.
 
     The rows are collected before anything is printed: a person who reads them page by page would
     otherwise keep writers waiting.
@@ -321,19 +308,18 @@ def run_query(store: Store, sql: str, *, limit: int | None) -> QueryResult:
     """
     with store.reading(sealed=True) as session:
         kept: list[pa.RecordBatch] = []
-        n_rows, schema = 0, None
+        n_rows = 0
         try:
             for batch in session.batches(_STEP, sql):
-                schema = batch.schema
-                room = batch.num_rows if limit is None else max(0, limit - n_rows)
-                if batch.num_rows and room:
+                room = batch.num_rows if limit is None else limit - n_rows
+                if room > 0 or not kept:  # the first is empty and has the columns
                     kept.append(batch.slice(0, room))
                 n_rows += batch.num_rows
         except StoreError as exc:
             if not str(exc).startswith(f"{_STEP}: "):
                 raise  # of the store, such as a full disk
             raise InputError(f"{_STEP}: {_first_words(exc)}") from exc
-    return QueryResult(pa.Table.from_batches(kept, schema), n_rows)
+    return pa.Table.from_batches(kept), n_rows
 
 
 def result_lines(rows: pa.Table, output_format: str) -> Iterator[str]:

@@ -1,9 +1,9 @@
-"""How far annotators agree, and the listings on which they do not."""
+"""What annotators say together: how far they agree, what they settle on, what looks wrong."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations, groupby
 from typing import Any
@@ -83,7 +83,8 @@ def agreements(
     for first, second in combinations(sorted(labels), 2):
         shared = sorted(labels[first].keys() & labels[second].keys())
         if shared:
-            codes = _codes([[labels[who][key] for key in shared] for who in (first, second)])
+            said = [[labels[who][key] for key in shared] for who in (first, second)]
+            codes = np.unique(said, return_inverse=True)[1].reshape(2, -1)
             agreed, kappa = (
                 estimate(metric, *codes, seed=seed, samples=samples)
                 for metric in (observed_agreement, cohen_kappa)
@@ -130,15 +131,15 @@ def disputes(annotations: Iterable[Annotation]) -> list[Dispute]:
 
     Unsure is no opinion, so a listing on which one is sure and others are not is no dispute.
     """
-    ordered = sorted(annotations, key=lambda item: (item.listing_id, item.annotator))
-    grouped = groupby(ordered, key=lambda item: item.listing_id)
-    found = (Dispute(listing_id, tuple(answers)) for listing_id, answers in grouped)
+    found = (Dispute(key, tuple(answers)) for key, answers in by_listing(annotations))
     return [dispute for dispute in found if is_disputed(dispute.answers)]
 
 
-def _codes(columns: Sequence[Sequence[str]]) -> list[Codes]:
-    number = {label: at for at, label in enumerate(sorted(set().union(*columns)))}
-    return [np.array([number[label] for label in column], np.int64) for column in columns]
+def by_listing(annotations: Iterable[Annotation]) -> Iterator[tuple[str, list[Annotation]]]:
+    """Yield each listing_id with its answers, ordered by listing and annotator."""
+    ordered = sorted(annotations, key=lambda item: (item.listing_id, item.annotator))
+    for listing_id, answers in groupby(ordered, key=lambda item: item.listing_id):
+        yield listing_id, list(answers)
 
 
 def _check_lengths(first: Codes, second: Codes) -> None:
@@ -181,11 +182,7 @@ def consensus(annotations: Iterable[Annotation]) -> list[Consensus]:
 
     :param annotations: at most one for each listing and annotator, in any order.
     """
-    ordered = sorted(annotations, key=lambda item: item.listing_id)
-    return [
-        _settled(listing_id, list(answers))
-        for listing_id, answers in groupby(ordered, key=lambda item: item.listing_id)
-    ]
+    return [_settled(listing_id, answers) for listing_id, answers in by_listing(annotations)]
 
 
 def read_settled(session: Session) -> tuple[list[Consensus], dict[str, StoredListing]]:
@@ -277,10 +274,8 @@ def standing_labels(annotations: Iterable[Annotation]) -> list[Label]:
     Those are the adjudicator's alone where there is one, else each that somebody holds; unsure is
     none.
     """
-    ordered = sorted(annotations, key=lambda item: item.listing_id)
     labels = []
-    for listing_id, group in groupby(ordered, key=lambda item: item.listing_id):
-        answers = list(group)
+    for listing_id, answers in by_listing(annotations):
         settling = adjudication_of(answers)
         opinions = opinions_of(answers if settling is None else [settling])
         for label in sorted({label_of(item) for item in opinions}):

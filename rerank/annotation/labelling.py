@@ -1,4 +1,4 @@
-"""Annotations as training data: what people settled, as labelled listings on the right side.
+"""Annotations as data: what people settled, as labelled listings to train on, and as gold.
 
 A model's listings are all on one side, so that what is measured stays unseen (`rerank.splits`):
 
@@ -143,18 +143,17 @@ def labelled_of(
 
 
 def on_sides(
-    labelled: Iterable[LabelledListing], *, weight: float = DEFAULT_WEIGHT
+    labelled: Iterable[LabelledListing], *, weight: float = DEFAULT_WEIGHT, all_teach: bool = False
 ) -> AnnotatedListings:
-    """Give each listing to what may learn from its model, or from its title if it has none."""
-    taught: list[LabelledListing] = []
-    validation: list[LabelledListing] = []
-    kept_out = 0
-    for item in labelled:
-        side = side_of(item)
-        if side is Split.TEST:
-            kept_out += 1
-        else:
-            (validation if side is Split.VALIDATION else taught).append(item)
+    """Give each listing to what may learn from its model, or from its title if it has none.
+
+    :param all_teach: let TEST models teach like any other, where what is measured is unseen anyway.
+    """
+    sides = [(item, side_of(item)) for item in labelled]
+    kept_out = 0 if all_teach else sum(side is Split.TEST for _, side in sides)
+    teaching = [pair for pair in sides if all_teach or pair[1] is not Split.TEST]
+    taught = [item for item, side in teaching if side is not Split.VALIDATION]
+    validation = [item for item, side in teaching if side is Split.VALIDATION]
     matches = [item for item in taught if item.model is not None]
     return AnnotatedListings(matches, taught, validation, kept_out, weight)
 
@@ -262,10 +261,9 @@ def gold_of_annotations(
         [replace(answer, disputed=False) for answer in settled], texts, retriever
     )
     by_id = {item.listing.listing_id: item for item in labelled}
-    memory = {record.gpu_id: record.memory_gb for record in retriever.table.records}
-    forms = {record.gpu_id: record.form_factor for record in retriever.table.records}
+    records = {record.gpu_id: record for record in retriever.table.records}
     return [
-        _gold(answer, listings[answer.listing_id], by_id.get(answer.listing_id), memory, forms)
+        _gold(answer, listings[answer.listing_id], by_id.get(answer.listing_id), records)
         for answer in settled
     ]
 
@@ -273,8 +271,7 @@ def gold_of_annotations(
 def is_kept_out(gold: GoldListing) -> bool:
     """Tell whether training on annotations leaves a listing out: its side is that of the test.
 
-    The side is that of the model, or of the title's words where there is none, as in
-    `rerank.annotation.labelling`.
+    The side is that of the model, or of the title's words where there is none, as of `side_of`.
     """
     return split_of(gold.gold_models[0] if gold.gold_models else words_of(gold.title)) is Split.TEST
 
@@ -283,19 +280,18 @@ def _gold(
     answer: Consensus,
     stored: StoredListing,
     labelled: LabelledListing | None,
-    memory: Mapping[str, float],
-    forms: Mapping[str, str],
+    records: Mapping[str, GpuRecord],
 ) -> GoldListing:
     listing = stored.listing
-    gpu_id = labelled.gpu_id if labelled else None
+    truth = records[labelled.gpu_id] if labelled and labelled.gpu_id else None
     return GoldListing(
         listing.listing_id,
         listing.title,
         listing.vendor,
         _KINDS[answer.verdict],
         gold_models=(answer.model,) if answer.model else (),
-        gold_memory_gb=memory[gpu_id] if labelled and gpu_id and labelled.memory_stated else None,
-        gold_form=forms[gpu_id] if labelled and gpu_id and labelled.form_stated else "",
+        gold_memory_gb=truth.memory_gb if labelled and truth and labelled.memory_stated else None,
+        gold_form=truth.form_factor if labelled and truth and labelled.form_stated else "",
         description=listing.description,
         shop=stored.shop,
         language=stored.language,

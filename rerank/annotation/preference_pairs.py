@@ -9,12 +9,11 @@ import math
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import groupby
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rerank.annotation.agreement import adjudication_of, label_of
+from rerank.annotation.agreement import adjudication_of, by_listing, label_of
 from rerank.bootstrap.generator import LabelledListing, generate
 from rerank.features.candidates import CANDIDATE_FEATURES
 from rerank.index.errors import FaultsError, InputError
@@ -138,9 +137,11 @@ def _item_faults(item: PreferenceItem) -> list[str]:
     faults = [f"{_clipped(text)}: no Unicode text" for text in texts if not _is_text(text)]
     if not item.item_type.strip() or not item.reference_id.strip():
         faults.append(f"{_shown(item)}: expected a type and a reference, found an empty one")
-    for name, value in item.metrics.items():
-        if not math.isfinite(value):
-            faults.append(f"{_shown(item)}: metric {name!r} is {value}, expected a finite number")
+    faults += [
+        f"{_shown(item)}: metric {name!r} is {value}, expected a finite number"
+        for name, value in item.metrics.items()
+        if not math.isfinite(value)
+    ]
     vector = item.embedding
     if vector is not None and not (vector and all(map(math.isfinite, vector))):
         faults.append(f"{_shown(item)}: expected an embedding of finite numbers")
@@ -226,11 +227,8 @@ def _merged(item: PreferenceItem, stored: PreferenceItem) -> PreferenceItem:
 
 
 def _is_text(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:  # half a surrogate pair, or an argument that is no UTF-8
-        return False
-    return True
+    # half a surrogate pair, or an argument that is no UTF-8
+    return not any("\ud800" <= char <= "\udfff" for char in text)
 
 
 def candidate_items(
@@ -441,11 +439,9 @@ def implied_pairs(annotations: Iterable[Annotation], models: Mapping[str, str]) 
 
     :param models: model by gpu_id; shown GPUs without one are left out.
     """
-    ordered = sorted(annotations, key=lambda item: (item.listing_id, item.annotator))
     pairs: list[PreferencePair] = []
     without_shown = overruled = without_gpu = 0
-    for _, group in groupby(ordered, key=lambda item: item.listing_id):
-        answers = list(group)
+    for _, answers in by_listing(annotations):
         settling = adjudication_of(answers)
         for answer in answers:
             if answer.model is None or answer is settling:

@@ -1,4 +1,4 @@
-"""The annotation queue: which listings to ask about first.
+"""The annotation queue: which listings to ask about first, and what sets candidates apart.
 
 What an answer is worth is the model's uncertainty or the rankers' disagreement; listings are then
 chosen one by one, and what resembles a chosen or answered one is worth less (`diversity`).
@@ -236,6 +236,8 @@ class Diversity:
     the same `title_key` was taken, or one of its predicted model with a cosine of `NEAR_COSINE`
     or more; titles alike whose predicted models differ stay open, as siblings are worth asking.
 
+    `open` has the shape (listings,): which may still be taken.
+
     :param titles: shape (listings,); so are ``models`` and ``shops``.
     """
 
@@ -246,18 +248,13 @@ class Diversity:
         self._nearest: Floats = np.zeros(len(titles))
         self._taken_of_model: Floats = np.zeros(len(titles))
         self._taken_of_shop: Floats = np.zeros(len(titles))
-        self._open: NDArray[np.bool_] = np.ones(len(titles), np.bool_)
-
-    @property
-    def open(self) -> NDArray[np.bool_]:
-        """Shape (listings,): which may still be taken."""
-        return self._open
+        self.open: NDArray[np.bool_] = np.ones(len(titles), np.bool_)
 
     def take(self, at: int) -> None:
         """Take a listing: it and its like are closed, similar ones lose worth."""
         cosine = self._similarity.to(at)
         same_model = self._model == self._model[at]
-        self._open &= ~((cosine >= NEAR_COSINE) & same_model) & (self._key != self._key[at])
+        self.open &= ~((cosine >= NEAR_COSINE) & same_model) & (self._key != self._key[at])
         np.maximum(self._nearest, cosine, out=self._nearest)
         self._taken_of_model += same_model
         self._taken_of_shop += self._shop == self._shop[at]

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,7 @@ from rerank.annotation.labelling import (
     DEFAULT_WEIGHT,
     AnnotatedListings,
     labelled_of,
-    side_of,
+    on_sides,
     words_of,
 )
 from rerank.annotation.queue import QueueItem, QueueStrategy, order_queue, title_key
@@ -46,7 +47,6 @@ from rerank.index.errors import InputError
 from rerank.index.records import Listing
 from rerank.ranking import CandidateSource
 from rerank.resolver import Resolver
-from rerank.splits import Split
 from rerank.store.rows import Verdict
 from rerank.training.evidence import Prepared, Preparer
 from rerank.training.sets import Stage, TrainingParameters, generated_listings, held_out
@@ -54,7 +54,7 @@ from rerank.training.train import fit
 from rerank.training.trees import TreeParameters
 
 MakeItems = Callable[[Resolver, Sequence[Listing], Sequence[str]], list[QueueItem]]
-Teach = Callable[[Sequence[LabelledListing], float], AnnotatedListings]
+Teach = Callable[..., AnnotatedListings]
 
 
 class Halving(Enum):
@@ -94,17 +94,8 @@ class SimulationPlan:
             )
 
 
-def teach_all(labelled: Sequence[LabelledListing], weight: float) -> AnnotatedListings:
-    """Train on every answer: as in training, but TEST models teach like any other.
-
-    Answers of VALIDATION models fit the calibrator and the thresholds, all others the ranker and
-    the offer classifier.
-    """
-    sides = [side_of(item) is Split.VALIDATION for item in labelled]
-    taught = [item for item, judges in zip(labelled, sides, strict=True) if not judges]
-    validation = [item for item, judges in zip(labelled, sides, strict=True) if judges]
-    matches = [item for item in taught if item.model is not None]
-    return AnnotatedListings(matches, taught, validation, weight=weight)
+teach_all: Teach = partial(on_sides, all_teach=True)
+"""Train on every answer: as in training, but TEST models teach like any other."""
 
 
 class Simulation:
@@ -175,7 +166,8 @@ class Simulation:
 
     def _taught(self, asked: Sequence[int], weight: float) -> AnnotatedListings:
         keys = (self._gold[row].listing_id for row in asked)
-        return self._teach([self._truth[key] for key in keys if key in self._truth], weight)
+        answers = [self._truth[key] for key in keys if key in self._truth]
+        return self._teach(answers, weight=weight)
 
     def _items(self, resolver: Resolver) -> list[QueueItem]:
         return self._make_items(resolver, self._listings, self._shops)
@@ -304,25 +296,25 @@ def figures(runs: Sequence[SimulatedRun], *, seed: int) -> dict[str, Any]:
     repeats = sorted({run.repeat for run in runs})
     arms = dict.fromkeys((run.queue, run.answers) for run in runs if run.queue is not None)
 
+    def values(arm: Any, name: str) -> list[float | None]:
+        return [table[*arm, repeat][name] for repeat in repeats]
+
+    def means(arm: Any) -> dict[str, Any]:
+        return {m.name: _mean(values(arm, m.name)) for m in MEASURES}
+
     def against(arm: Any, other: Any) -> dict[str, Any]:
-        found = {}
-        for measure in MEASURES:
-            pairs = (
-                (table[*arm, r][measure.name], table[*other, r][measure.name]) for r in repeats
-            )
-            found[measure.name] = _difference(pairs, seed)
-        return found
+        return {
+            m.name: _difference(zip(values(arm, m.name), values(other, m.name), strict=True), seed)
+            for m in MEASURES
+        }
 
     return {
-        "base": {m.name: _mean(table[None, 0, r][m.name] for r in repeats) for m in MEASURES},
+        "base": means((None, 0)),
         "arms": [
             {
                 "queue": queue.value,
                 "answers": answers,
-                "mean": {
-                    m.name: _mean(table[queue, answers, r][m.name] for r in repeats)
-                    for m in MEASURES
-                },
+                "mean": means((queue, answers)),
                 "lift": against((queue, answers), (None, 0)),
                 "over_random": (
                     against((queue, answers), (QueueStrategy.RANDOM, answers))
@@ -382,7 +374,8 @@ class Laboratory:
         )
         self._preparer = Preparer(retriever, cues)
         self._prepared: dict[Stage, Sequence[Prepared]] = {}
-        for stage, listings in self._generated().items():
+        generated = generated_listings(retriever.table.records, self._parameters)
+        for stage, listings in generated.items():
             progress(len(self._prepared) / len(Stage))
             lost = held_out(len(listings), parameters) if stage is Stage.OFFER else None
             self._prepared[stage] = list(self._preparer.batches(listings, held_out=lost))
@@ -396,9 +389,6 @@ class Laboratory:
         """Train a model with annotations and return a resolver that carries it."""
         fitted = fit(self._prepared.__getitem__, annotated, self._preparer, self._parameters)
         return Resolver(self._retriever, fitted.model(), self._cues, index_version="simulation")
-
-    def _generated(self) -> dict[Stage, list[LabelledListing]]:
-        return generated_listings(self._retriever.table.records, self._parameters)
 
 
 def _steeper(trees: TreeParameters) -> TreeParameters:

@@ -43,16 +43,17 @@ class Session:
         self._connection = connection
         self._path = path
 
-    def execute(self, step: str, sql: str, values: Values = ()) -> None:
+    def execute(self, step: str, sql: str, values: Values = ()) -> Any:
         """Run a statement.
 
         :raises StoreError: if it fails.
         """
-        self._run(step, sql, values)
+        with self._named(step, sql):
+            return self._connection.execute(sql, values)
 
     def rows(self, step: str, sql: str, values: Values = ()) -> list[tuple[Any, ...]]:
         """Return the rows of a query."""
-        found: list[tuple[Any, ...]] = self._run(step, sql, values).fetchall()
+        found: list[tuple[Any, ...]] = self.execute(step, sql, values).fetchall()
         return found
 
     def table(self, step: str, sql: str, values: Values = ()) -> pa.Table:
@@ -77,7 +78,7 @@ class Session:
         names = ", ".join(f'"{name}"' for name in rows.column_names)
         verb = "INSERT OR REPLACE" if replace else "INSERT"
         with self.visible("incoming", rows):
-            self._run(step, f'{verb} INTO "{into}" ({names}) SELECT {names} FROM incoming', ())
+            self.execute(step, f'{verb} INTO "{into}" ({names}) SELECT {names} FROM incoming', ())
 
     def batches(self, step: str, sql: str, values: Values = ()) -> Iterator[pa.RecordBatch]:
         """Yield a query's rows as Arrow batches, first an empty one: it has the columns.
@@ -88,15 +89,15 @@ class Session:
         """
         with self._named(step, sql):
             n_statements = len(self._connection.extract_statements(sql))
-        if n_statements > 1:
-            raise StoreError(
-                f"{step}: expected one query, found {n_statements}; run each by itself"
-            )
-        with self._named(step, sql):
+            if n_statements > 1:
+                raise StoreError(
+                    f"{step}: expected one query, found {n_statements}; run each by itself"
+                )
             found = self._connection.sql(sql, params=values or None)
-        if found is None:
-            raise StoreError(f"{step}: expected a query, found nothing that returns rows: {sql!r}")
-        with self._named(step, sql):
+            if found is None:
+                raise StoreError(
+                    f"{step}: expected a query, found nothing that returns rows: {sql!r}"
+                )
             reader = found.to_arrow_reader(_BATCH_ROWS)
             yield pa.RecordBatch.from_pylist([], schema=reader.schema)
             yield from reader
@@ -126,10 +127,6 @@ class Session:
             # After a failing query DuckDB forbids even that; the name ends with the connection.
             with suppress(duckdb.Error):
                 self._connection.unregister(name)
-
-    def _run(self, step: str, sql: str, values: Values) -> Any:
-        with self._named(step, sql):
-            return self._connection.execute(sql, values)
 
     @contextmanager
     def _named(self, step: str, sql: str) -> Iterator[None]:
@@ -380,18 +377,20 @@ def disk_fault(path: Path | None, said: str, *, reading: bool = False) -> StoreE
     :param path: the store; None for one in memory, which may spill to the disk.
     :param said: an error's text: DuckDB tells the system's reason in it, and nowhere else.
     """
-    where = "" if path is None else f"{path}: "
-    for words in _said(FULL, said):
-        return StoreError(f"{where}{words}; nothing was written; free some space")
-    for words in _said(READ_ONLY, said):
-        return StoreError(f"{where}{words}; nothing was written; choose another place with --home")
-    for words in _said(FORBIDDEN, said):
-        if reading:
-            return StoreError(f"{where}you may not read this file ({words}); check its permissions")
-        return StoreError(
-            f"{where}you may not write this file ({words}); nothing was written; check its "
-            "permissions, those of the .lock file beside it and of their folder"
-        )
+    unwritable = (
+        "you may not write this file ({}); nothing was written; check its permissions, those of "
+        "the .lock file beside it and of their folder"
+    )
+    unreadable = "you may not read this file ({}); check its permissions"
+    remedies = (
+        (FULL, "{}; nothing was written; free some space"),
+        (READ_ONLY, "{}; nothing was written; choose another place with --home"),
+        (FORBIDDEN, unreadable if reading else unwritable),
+    )
+    for faults, remedy in remedies:
+        for code, words in faults.items():
+            if os.strerror(code) in said:
+                return StoreError(("" if path is None else f"{path}: ") + remedy.format(words))
     return None
 
 
@@ -408,7 +407,3 @@ def disk_faults_named(store: Path) -> Iterator[None]:
         if fault is None:
             raise
         raise fault from exc
-
-
-def _said(faults: dict[int, str], text: str) -> list[str]:
-    return [words for code, words in faults.items() if os.strerror(code) in text]

@@ -124,7 +124,8 @@ def write_items(session: Session, items: Iterable[PreferenceItem]) -> None:
         }
         for item in items
     ]
-    _insert(session, "save preference items", "preference_items", rows, _ITEM_SCHEMA)
+    table = pa.Table.from_pylist(rows, _ITEM_SCHEMA)
+    session.insert("save preference items", "preference_items", table, replace=True)
 
 
 def write_pairs(session: Session, pairs: Iterable[PreferencePair]) -> None:
@@ -143,7 +144,8 @@ def write_pairs(session: Session, pairs: Iterable[PreferencePair]) -> None:
         }
         for pair in pairs
     ]
-    _insert(session, "save preference pairs", "preference_pairs", rows, _PAIR_SCHEMA)
+    table = pa.Table.from_pylist(rows, _PAIR_SCHEMA)
+    session.insert("save preference pairs", "preference_pairs", table, replace=True)
 
 
 def read_items(session: Session, item_ids: Sequence[str]) -> dict[str, PreferenceItem]:
@@ -153,8 +155,7 @@ def read_items(session: Session, item_ids: Sequence[str]) -> dict[str, Preferenc
         f"SELECT {_ITEM_COLUMNS} FROM preference_items WHERE item_id IN (SELECT unnest(?))",
         [list(item_ids)],
     )
-    items = (_item(*row) for row in rows)
-    return {item.item_id: item for item in items}
+    return {item.item_id: item for item in map(_item, rows)}
 
 
 def read_pairs(
@@ -184,11 +185,12 @@ def read_pairs(
             "source": None if source is None else source.value,
         },
     )
-    width = len(_ITEM_COLUMNS.split(","))
-    return [
-        _pair(_item(*row[:width]), _item(*row[width : 2 * width]), *row[2 * width :])
-        for row in rows
-    ]
+    found = []
+    for row in rows:
+        label, said, annotator, tags, similarity, at = row[12:]
+        items, of = (_item(row[:6]), _item(row[6:12])), PairSource(said)
+        found.append(PreferencePair(*items, label, of, annotator, tuple(tags), similarity, at))
+    return found
 
 
 def delete_pairs(session: Session, pair_ids: Sequence[str]) -> None:
@@ -200,38 +202,11 @@ def delete_pairs(session: Session, pair_ids: Sequence[str]) -> None:
     )
 
 
-def _insert(
-    session: Session, step: str, into: str, rows: Sequence[dict[str, Any]], schema: pa.Schema
-) -> None:
-    if rows:
-        session.insert(step, into, pa.Table.from_pylist(rows, schema), replace=True)
-
-
-def _item(
-    item_type: str,
-    reference_id: str,
-    metrics: dict[str, float],
-    embedding: Sequence[float] | None,
-    embedding_id: str | None,
-    created_at: datetime,
-) -> PreferenceItem:
+def _item(row: Sequence[Any]) -> PreferenceItem:
+    """Return a row of `_ITEM_COLUMNS` as an item."""
+    item_type, reference_id, metrics, embedding, embedding_id, created_at = row
     vector = None if embedding is None else tuple(embedding)
     return PreferenceItem(item_type, reference_id, metrics, vector, embedding_id, created_at)
-
-
-def _pair(
-    a: PreferenceItem,
-    b: PreferenceItem,
-    label: PreferenceLabel,
-    source: str,
-    annotator: str,
-    tags: Sequence[str],
-    similarity: float | None,
-    created_at: datetime,
-) -> PreferencePair:
-    return PreferencePair(
-        a, b, label, PairSource(source), annotator, tuple(tags), similarity, created_at
-    )
 
 
 def _prefixed(columns: str, name: str) -> str:

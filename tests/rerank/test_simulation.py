@@ -103,7 +103,7 @@ def test_every_answer_teaches_and_those_of_validation_models_calibrate(tiny_retr
     by_split = {split_of(r.model): r.model for r in tiny_retriever.records}
     items = [gold(model, model, model) for model in by_split.values()]
     taught = list(answers_of(items, tiny_retriever).values())
-    annotated = teach_all(taught, 3.0)
+    annotated = teach_all(taught, weight=3.0)
     expected = [model for split, model in by_split.items() if split is not Split.VALIDATION]
     assert [item.model for item in annotated.ranker] == expected
     assert [item.model for item in annotated.offer] == expected
