@@ -11,7 +11,7 @@ import io
 import json
 import math
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from enum import Enum
@@ -89,7 +89,12 @@ def write_table(table: pa.Table, path: Path, *, overwrite: bool) -> None:
     :raises InputError: if the ending is of no format, or ``path`` is there and not to be replaced.
     """
     writer = _by_ending(
-        path, {".csv": _write_csv, ".jsonl": _write_json_lines, ".parquet": pq.write_table}
+        path,
+        {
+            ".csv": lambda rows, draft: _write_lines(_csv_lines(rows, _CRLF), draft, _CRLF),
+            ".jsonl": lambda rows, draft: _write_lines(_jsonl_lines(rows), draft, "\n"),
+            ".parquet": pq.write_table,
+        },
     )
     if path.is_dir():
         raise InputError(f"{path}: expected the name of a file, found a folder")
@@ -99,14 +104,9 @@ def write_table(table: pa.Table, path: Path, *, overwrite: bool) -> None:
         writer(table, draft)
 
 
-def _write_csv(table: pa.Table, path: Path) -> None:
+def _write_lines(lines: Iterable[str], path: Path, end: str) -> None:
     with path.open("w", newline="", encoding="utf-8") as file:
-        file.writelines(f"{line}{_CRLF}" for line in _csv_lines(table, _CRLF))
-
-
-def _write_json_lines(table: pa.Table, path: Path) -> None:
-    with path.open("w", newline="", encoding="utf-8") as file:
-        file.writelines(f"{line}\n" for line in _jsonl_lines(table))
+        file.writelines(f"{line}{end}" for line in lines)
 
 
 def csv_text(value: Any) -> str:

@@ -43,17 +43,16 @@ class Session:
         self._connection = connection
         self._path = path
 
-    def execute(self, step: str, sql: str, values: Values = ()) -> Any:
+    def execute(self, step: str, sql: str, values: Values = ()) -> None:
         """Run a statement.
 
         :raises StoreError: if it fails.
         """
-        with self._named(step, sql):
-            return self._connection.execute(sql, values)
+        self._run(step, sql, values)
 
     def rows(self, step: str, sql: str, values: Values = ()) -> list[tuple[Any, ...]]:
         """Return the rows of a query."""
-        found: list[tuple[Any, ...]] = self.execute(step, sql, values).fetchall()
+        found: list[tuple[Any, ...]] = self._run(step, sql, values).fetchall()
         return found
 
     def table(self, step: str, sql: str, values: Values = ()) -> pa.Table:
@@ -78,7 +77,7 @@ class Session:
         names = ", ".join(f'"{name}"' for name in rows.column_names)
         verb = "INSERT OR REPLACE" if replace else "INSERT"
         with self.visible("incoming", rows):
-            self.execute(step, f'{verb} INTO "{into}" ({names}) SELECT {names} FROM incoming', ())
+            self._run(step, f'{verb} INTO "{into}" ({names}) SELECT {names} FROM incoming', ())
 
     def batches(self, step: str, sql: str, values: Values = ()) -> Iterator[pa.RecordBatch]:
         """Yield a query's rows as Arrow batches, first an empty one: it has the columns.
@@ -127,6 +126,10 @@ class Session:
             # After a failing query DuckDB forbids even that; the name ends with the connection.
             with suppress(duckdb.Error):
                 self._connection.unregister(name)
+
+    def _run(self, step: str, sql: str, values: Values) -> Any:
+        with self._named(step, sql):
+            return self._connection.execute(sql, values)
 
     @contextmanager
     def _named(self, step: str, sql: str) -> Iterator[None]:
