@@ -293,6 +293,13 @@ def test_intervals_are_written_as_duckdb_does(run, filled, interval, shown):
     assert row == {"i": shown, "theirs": shown}
 
 
+def test_a_list_of_intervals_is_a_list(run, filled):
+    query = "SELECT [INTERVAL '1 day', INTERVAL '3 hours'] AS i"
+    assert json.loads(run("store", "sql", query, "--format", "jsonl").stdout) == {
+        "i": ["1 day", "03:00:00"]
+    }
+
+
 def test_rows_that_columns_would_cut_to_pieces_are_laid_out_one_below_the_other(run, filled):
     lines = run("store", "sql", "SELECT * FROM annotations ORDER BY ALL").stdout.splitlines()
     assert lines[:4] == [
