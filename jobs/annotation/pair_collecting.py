@@ -49,6 +49,7 @@ from rerank.workspace import Workspace, open_retriever
 
 if TYPE_CHECKING:
     from rerank.bootstrap.generator import LabelledListing
+    from rerank.cross_encoder.packs import PacksBuilt
     from rerank.index.retriever import Retriever
     from rerank.resolver import Resolver
 
@@ -456,22 +457,12 @@ def export_query_packs(
             "expected listings to make query packs of, found none; say what some sell with "
             "`rerank annotate`, or generate some with --bootstrap 3000"
         )
-    annotated, generated = (
-        {
-            "train": len(part.train),
-            "valid": len(part.valid),
-            "kept_out": part.kept_out,
-            "without_match": part.without_match,
-            "on_both_sides": part.on_both_sides,
-        }
-        for part in built
-    )
     metadata = {
         "format_version": PACKS_FORMAT,
         "train": len(train),
         "valid": len(valid),
-        "annotated": annotated,
-        "generated": generated,
+        "annotated": _counts(built[0]),
+        "generated": _counts(built[1]),
         "negatives": negatives,
         "seed": seed,
         "index_version": manifest.fingerprint,
@@ -481,6 +472,16 @@ def export_query_packs(
         write_packs(train, draft / TRAIN)
         write_packs(valid, draft / VALID)
     return metadata
+
+
+def _counts(built: PacksBuilt) -> dict[str, int]:
+    return {
+        "train": len(built.train),
+        "valid": len(built.valid),
+        "kept_out": built.kept_out,
+        "without_match": built.without_match,
+        "on_both_sides": built.on_both_sides,
+    }
 
 
 def _annotated(
