@@ -236,7 +236,7 @@ def _check_versions(run, home, pointer):
 
 @pytest.mark.slow
 def test_the_demo_shows_rows_figures_and_files(run, home):
-    result = run("demo", "--scale", 0.02)
+    result = run("demo", "--scale", 0.01)
     assert result.exit_code == 0, result.output
     for words in ("precision@1", "RapidFuzz token_set_ratio", "demo_resolved.parquet", "report"):
         assert words in result.stdout

@@ -146,7 +146,7 @@ def test_a_damaged_card_hides_no_other_version(run, registry, home):
     shown = run("models", "show", other.version)
     assert shown.exit_code == 0
     assert "WRONG           " in shown.stdout
-    assert "damaged card" in shown.stdout
+    assert "damaged card" in " ".join(shown.stdout.split())  # wherever a long path breaks its line
 
 
 def test_a_damaged_card_is_shown_from_the_history(run, registry):
