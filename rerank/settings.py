@@ -7,7 +7,7 @@ when a file is read, not when a class is defined, since nothing else needs it.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import MISSING, dataclass, fields, is_dataclass
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar, cast, get_type_hints
@@ -40,8 +40,18 @@ class Settings:
     def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> Any:
         from pydantic_core import core_schema
 
+        hints = get_type_hints(source)
+        # a section that a file must hold and lacks is empty: errors then name the keys of it
+        empty = {
+            each.name: None
+            for each in fields(source)
+            if each.default_factory is MISSING and is_dataclass(hints[each.name])
+        }
         return core_schema.no_info_before_validator_function(
-            lambda value: {} if value is None else value, handler(source)
+            lambda value: (
+                {**empty, **(value or {})} if isinstance(value, Mapping | None) else value
+            ),
+            handler(source),
         )
 
 
@@ -180,7 +190,7 @@ def _fault(error: Any, known: list[str]) -> str:
     if error["type"] in _UNKNOWN:
         return f"{where}: unknown key{_nearest(where, known)}"
     if error["type"] == "missing":  # all values that a file must hold are texts
-        return f"{where}: missing; expected {'text' if where in known else 'keys and values'}"
+        return f"{where}: missing; expected text"
     if error["type"] == "value_error":
         said = str(error["ctx"]["error"])
         if not said.startswith("expected"):  # of a section, whose key it names itself
@@ -191,12 +201,19 @@ def _fault(error: Any, known: list[str]) -> str:
 
 
 def _nearest(where: str, known: list[str]) -> str:
-    """Return the key that is meant: of the same name elsewhere, else of a similar one."""
-    last = where.rpartition(".")[2]
+    """Return the key that is meant: of the same name elsewhere, else of a similar one.
+
+    Else those of its section; there are too many of all sections to read.
+    """
+    parents, dot, last = where.rpartition(".")
     elsewhere = [key for key in known if key.rpartition(".")[2] == last]
     sections = {key.partition(".")[0] for key in known}
     near = elsewhere or get_close_matches(where, [*known, *sorted(sections)], 1)
-    return f"; did you mean {near[0]!r}?" if near else f"; known: {', '.join(known)}"
+    if near:
+        return f"; did you mean {near[0]!r}?"
+    section = parents + dot
+    beside = [key.removeprefix(section) for key in known if key.startswith(section)]
+    return f"; known: {', '.join(dict.fromkeys(key.partition('.')[0] for key in beside))}"
 
 
 class _StrictLoader(FastSafeLoader):

@@ -98,7 +98,7 @@ def test_keys_that_are_no_text_and_items_of_lists_are_named():
     with pytest.raises(FaultsError, match="mine: 2 faults") as caught:
         settings_of(Outer, {7: 1, "names": ["a", 3]}, where="mine")
     assert set(caught.value.faults) == {
-        "7: unknown key; known: inner.rate, count, names",
+        "7: unknown key; known: inner, count, names",
         "names: expected text, found 3",
     }
 

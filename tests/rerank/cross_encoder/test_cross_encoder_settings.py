@@ -52,6 +52,26 @@ def test_all_faults_are_told_at_once():
     }
 
 
+def test_of_sections_that_are_missing_the_keys_are_named():
+    for content in (None, {}, {"model": None, "data": {}}):
+        with pytest.raises(FaultsError) as caught:
+            settings_of(CrossEncoderSettings, content)
+        assert caught.value.faults == (
+            "model.name: missing; expected text",
+            "data.train: missing; expected text",
+        )
+
+
+def test_of_a_key_like_no_other_those_of_its_section_are_named():
+    with pytest.raises(FaultsError) as caught:
+        settings_of(CrossEncoderSettings, {**LEAST, "qqq": 1, "export": {"zzzzzzzzzzz": 1}})
+    assert caught.value.faults == (
+        "export.zzzzzzzzzzz: unknown key; known: int8",
+        "qqq: unknown key; known: model, data, lengths, sampling, loss, optimizer, schedule, "
+        "steps, lora, export, seed, output, precision, quantization",
+    )
+
+
 def test_a_key_in_the_wrong_section_is_pointed_to_its_own():
     with pytest.raises(FaultsError, match=r"learning_rate: unknown key; .* 'optimizer.learning_r"):
         settings_of(CrossEncoderSettings, {**LEAST, "learning_rate": 0.1})
