@@ -125,7 +125,7 @@ def test_the_best_name_is_the_right_one(title: str, best: str, lexicon: Lexicon)
 
 def test_one_sorted_row_for_each_listing_and_model(lexicon: Lexicon) -> None:
     found = evidence_of(lexicon, *TITLES, "4060 4060 4060 ti 4060")
-    keys = (found.listing * lexicon.n_models + found.model).tolist()
+    keys = (found.listing * len(lexicon.models) + found.model).tolist()
     assert keys == sorted(set(keys))
     assert found.values.shape == (len(keys), len(NAME_FEATURES))
     assert found.values.dtype == np.float32
@@ -154,9 +154,9 @@ def test_the_order_of_the_registry_does_not_matter(tiny_registry: list[GpuRecord
 
 def test_rows_are_found_by_pair(lexicon: Lexicon) -> None:
     found = evidence_of(lexicon, *TITLES)
-    pairs = [(at, model) for at in range(len(TITLES)) for model in range(lexicon.n_models)]
+    pairs = [(at, model) for at in range(len(TITLES)) for model in range(len(lexicon.models))]
     listing, model = np.array(pairs).T
-    rows = found.find(listing, model, lexicon.n_models)
+    rows = found.find(listing, model, len(lexicon.models))
     present = set(zip(found.listing.tolist(), found.model.tolist(), strict=True))
     for (at, number), row in zip(pairs, rows.tolist(), strict=True):
         if (at, number) in present:
@@ -169,7 +169,7 @@ def test_nothing_named_gives_no_rows(lexicon: Lexicon) -> None:
     for titles in ([], [""], ["see photos", "box"]):
         found = evidence_of(lexicon, *titles)
         assert found.values.shape == (0, len(NAME_FEATURES))
-        assert found.find(np.array([0]), np.array([1]), lexicon.n_models).tolist() == [-1]
+        assert found.find(np.array([0]), np.array([1]), len(lexicon.models)).tolist() == [-1]
 
 
 def test_absent_suffixes_are_part_of_the_missing_ones(lexicon: Lexicon) -> None:
