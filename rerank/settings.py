@@ -142,7 +142,7 @@ def read_yaml(path: Path) -> object:
     except OSError as exc:
         raise InputError(f"{path}: cannot be read: {exc.strerror}") from exc
     except (yaml.YAMLError, ValueError) as exc:  # a date such as 2020-99-99 too
-        problem = " ".join(str(exc).split())
+        problem = " ".join(str(exc).split()).replace(' in "<unicode string>",', " at")
         raise InputError(f"{path}: expected YAML, found something else: {problem}") from exc
 
 

@@ -119,3 +119,16 @@ def test_settings_load_pydantic_only_when_a_file_is_read():
     )
     root = Path(__file__).resolve().parents[2]
     subprocess.run([sys.executable, "-c", code], check=True, cwd=root, timeout=300)
+
+
+def test_what_is_no_yaml_is_placed_by_line_and_column(tmp_path):
+    path = tmp_path / "mine.yaml"
+    for text, said in (
+        ("count: 1\ncount: 2\n", "the key 'count' stands twice at line 2, column 1"),
+        ("count: [1\n", "did not find expected ',' or ']' at line 2, column 1"),
+    ):
+        path.write_text(text, encoding="utf-8")
+        with pytest.raises(InputError) as caught:
+            read_settings(Outer, path)
+        assert str(caught.value).startswith(f"{path}: expected YAML, found something else: ")
+        assert str(caught.value).endswith(said)
