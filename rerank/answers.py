@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import pyarrow as pa
@@ -422,26 +423,25 @@ EXPLANATION_FIELD = pa.field(
 """The column after those, where features are asked for: as `rerank.explanation.Explanation`."""
 
 
-@dataclass(frozen=True, slots=True)
 class RegistryColumns:
-    """The registry's columns that answers show, in its order, to be taken by row.
+    """The registry's columns that answers show, in its order, to be taken by row."""
 
-    :param values: arrays of shape (records,), by the names of the output's columns.
-    """
+    def __init__(self, table: ModelTable) -> None:
+        self._table = table
 
-    values: dict[str, pa.Array]
+    @cached_property
+    def values(self) -> dict[str, pa.Array]:
+        """Arrays of shape (records,), by the names of the output's columns.
 
-    @classmethod
-    def of(cls, table: ModelTable) -> RegistryColumns:
-        """Return the columns of a registry."""
-        return cls(
-            {
-                name: pa.array(
-                    [getattr(record, name) for record in table.records], _CANDIDATE.field(name).type
-                )
-                for name in ("gpu_id", "model", "memory_gb", "form_factor")
-            }
-        )
+        Made for the first table: pyarrow's first array imports pandas, if it can.
+        """
+        return {
+            name: pa.array(
+                [getattr(record, name) for record in self._table.records],
+                _CANDIDATE.field(name).type,
+            )
+            for name in ("gpu_id", "model", "memory_gb", "form_factor")
+        }
 
     def table(self, answers: Answers, *, model_version: str, index_version: str) -> pa.Table:
         """Return answers as a table of `OUTPUT_SCHEMA`."""

@@ -64,7 +64,7 @@ class Resolver:
         self._index_version = index_version
         self._table = retriever.table
         self._candidate_features = CandidateFeatures(self._table)
-        self._registry_columns = RegistryColumns.of(self._table)
+        self._registry_columns = RegistryColumns(self._table)
         self._reopen = reopen
         self._process = os.getpid()
 
