@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -58,7 +60,8 @@ class Session:
     def table(self, step: str, sql: str, values: Values = ()) -> pa.Table:
         """Return the rows of a query as an Arrow table."""
         with self._named(step, sql):
-            return self._connection.sql(sql, params=values or None).to_arrow_table()
+            ask = self._connection.sql
+            return self._heeding(lambda: ask(sql, params=values or None).to_arrow_table())
 
     def columns(self, step: str, sql: str, values: Values = ()) -> dict[str, NDArray[Any]]:
         """Return a query's columns as arrays; nulls are NaN in floats, None in objects."""
@@ -92,7 +95,8 @@ class Session:
                 raise StoreError(
                     f"{step}: expected one query, found {n_statements}; run each by itself"
                 )
-            found = self._connection.sql(sql, params=values or None)
+            ask = self._connection.sql
+            found = self._heeding(lambda: ask(sql, params=values or None))
             if found is None:
                 raise StoreError(
                     f"{step}: expected a query, found nothing that returns rows: {sql!r}"
@@ -129,7 +133,23 @@ class Session:
 
     def _run(self, step: str, sql: str, values: Values) -> Any:
         with self._named(step, sql):
-            return self._connection.execute(sql, values)
+            return self._heeding(lambda: self._connection.execute(sql, values))
+
+    def _heeding(self, ask: Callable[[], Any]) -> Any:
+        """Return what DuckDB answers; Ctrl-C ends the query at once.
+
+        DuckDB 2.0 itself may not look for signals for minutes, so the thread that gets them only
+        waits, and tells it.
+        """
+        if threading.current_thread() is not threading.main_thread():
+            return ask()
+        with ThreadPoolExecutor(1) as asker:
+            answer = asker.submit(ask)
+            try:
+                return answer.result()
+            except KeyboardInterrupt:
+                self._connection.interrupt()
+                raise
 
     @contextmanager
     def _named(self, step: str, sql: str) -> Iterator[None]:
