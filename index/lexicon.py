@@ -89,6 +89,16 @@ _MEMORY_PATTERNS = (
 _MEMORY_TYPE = re.compile(r"g?ddr\s?-?(\d)(x?)|\b(?:\d{1,4}[gm]b?)d(\d)|hbm\s?(\d?e?)")
 
 
+DOUBTS = ("cut_off", "unknown_suffix", "unknown_size", "code_conflict")
+"""What makes the name a title shows doubtful: bit i of `TitleReading.doubts` is ``DOUBTS[i]``.
+
+cut_off         the title ends inside what may be a longer name's suffix ("RTX 4070 Ti SU...")
+unknown_suffix  a suffix stands behind the number that no model of that name has ("RX 7600 XTX")
+unknown_size    a memory size stands by the name that no variant of it has ("RTX 5070 18GB")
+code_conflict   a part number stands for another model than the name
+"""
+
+
 class Mention(NamedTuple):
     """A place in a title that shows a model's key: its number or core word.
 
@@ -125,7 +135,8 @@ class CodeFound(NamedTuple):
 class TitleReading(NamedTuple):
     """What one title shows. ``words`` is the mask of all affix words anywhere in the title.
 
-    ``seller`` is the normalised vendor of its listing, where that is known.
+    ``seller`` is the normalised vendor of its listing, where that is known; ``doubts`` a mask over
+    `DOUBTS`.
     """
 
     text: str
@@ -136,6 +147,7 @@ class TitleReading(NamedTuple):
     memory_gb: tuple[float, ...]
     memory_type: int
     seller: str = ""
+    doubts: int = 0
 
 
 class Lexicon:
