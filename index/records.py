@@ -35,7 +35,13 @@ class GpuRecord:
     """One row of the registry: a product *variant* of a GPU model.
 
     ``model`` is the marketing name without chip vendor, memory size or form factor
-    (``GeForce RTX 4060 Ti``); ``memory_gb`` is in GB (0.5 for 512 MB).
+    (``GeForce RTX 4060 Ti``); ``memory_gb`` is in GB (0.5 for 512 MB). Of the variants of a model,
+    the one sold most widely stands first in the registry.
+
+    :param rare: hardly met in shops, so that nobody means it who does not say so: conversions by
+        third parties (2080 Ti with 22 GB), editions for one OEM, country or cafe, samples.
+    :param sold_apart: False for what is known but sold only inside something else: graphics of a
+        CPU. Such a model is proposed and ranked like others, and never matched.
     """
 
     gpu_id: str
@@ -50,6 +56,8 @@ class GpuRecord:
     codenames: tuple[str, ...] = ()
     aliases: tuple[str, ...] = ()
     part_numbers: tuple[str, ...] = ()
+    rare: bool = False
+    sold_apart: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,8 +9,10 @@ A YAML file names its chip vendor once and lists models by family, one line each
         models:
           - {name: GeForce RTX 4060 Ti, chip: AD106, year: 2023, variants: [8GB GDDR6, 16GB GDDR6]}
 
-A variant reads ``<size>(MB|GB) <memory type> [form factor]``; without one it is a PCIe card.
-A table (CSV, parquet) has one variant a row with the columns of `TABLE_COLUMNS`.
+A variant reads ``<size>(MB|GB) <memory type> [form factor] [rare]``; without a form it is a PCIe
+card. The variant sold most widely stands first. A family with ``sold_apart: false`` holds graphics
+that are known but never sold as a card. A table (CSV, parquet) has one variant a row with the
+columns of `TABLE_COLUMNS`.
 """
 
 from __future__ import annotations
@@ -56,14 +58,27 @@ def load_registry(source: Path) -> list[GpuRecord]:
 
 def registry_fingerprint(records: Iterable[GpuRecord]) -> str:
     """Return 16 hex digits that change with the content of the registry, not with its order."""
-    lines = sorted(json.dumps(asdict(record), sort_keys=True) for record in records)
+    lines = sorted(json.dumps(_written(record), sort_keys=True) for record in records)
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
 
 
 def write_records(records: Sequence[GpuRecord], path: Path) -> None:
     """Write records as JSON lines, the form in which an index folder carries its registry."""
-    text = "".join(json.dumps(asdict(record)) + "\n" for record in records)
+    text = "".join(json.dumps(_written(record)) + "\n" for record in records)
     path.write_text(text, encoding="utf-8")
+
+
+_FLAGS = {"rare": False, "sold_apart": True}  # and what each is for most
+
+
+def _written(record: GpuRecord) -> dict[str, Any]:
+    """Return a record's fields, of its flags those that are set.
+
+    So a registry without them has the fingerprint, and the lines, that it had before there were
+    any.
+    """
+    fields = asdict(record)
+    return {name: value for name, value in fields.items() if _FLAGS.get(name) is not value}
 
 
 def read_records(path: Path) -> list[GpuRecord]:
@@ -225,10 +240,15 @@ TABLE_COLUMNS = (
     "codenames",
     "aliases",
     "part_numbers",
+    *_FLAGS,
 )
 
 _NUMBERS = ("memory_gb", "release_year")
 _LISTS = ("codenames", "aliases", "part_numbers")
+_TRUTHS = {
+    **dict.fromkeys(("true", "yes", "1", "1.0"), True),
+    **dict.fromkeys(("false", "no", "0", "0.0"), False),
+}
 
 Row = dict[str, Any]
 
@@ -290,6 +310,12 @@ def _read_row(row: Row, place: str, reading: RegistryReading) -> None:
         except (TypeError, ValueError, OverflowError):
             del fields[name]
             faults.append(f"{name} must be a number, got {given[name]!r:.40}")
+    for name, most in _FLAGS.items():
+        if name in given:
+            fields[name] = _TRUTHS.get(str(given[name]).strip().lower())
+            if fields[name] is None:
+                faults.append(f"{name} must be true or false, got {given[name]!r:.40}")
+                fields[name] = most
     year = fields.pop("release_year", 0)
     if year:  # 0 says that it is not known; pandas makes 2020.0 of years where one is missing
         fields["release_year"] = int(year) if year.is_integer() else year
@@ -313,9 +339,9 @@ def _text(value: Any) -> str:
     return "" if value is None else str(value)
 
 
-_VARIANT = re.compile(r"(\d+(?:\.\d+)?)\s?(MB|GB) ([A-Za-z0-9]+)(?: (\S+))?")
+_VARIANT = re.compile(r"(\d+(?:\.\d+)?)\s?(MB|GB) ([A-Za-z0-9]+)(?: (?!rare$)(\S+))?( rare)?")
 _MODEL_KEYS = {"name", "chip", "year", "variants", "aliases", "part_numbers"}
-_FAMILY_KEYS = {"generation", "line", "models"}
+_FAMILY_KEYS = {"generation", "line", "sold_apart", "models"}
 _FILE_KEYS = {"vendor", "families"}
 _LINE = "__line__"
 
@@ -378,6 +404,10 @@ def _read_family(family: Any, vendor: str, path: Path, reading: RegistryReading)
         return
     place = f"{path}:{family[_LINE]}"
     _check_keys(family, _FAMILY_KEYS, place, reading, required=("generation", "line"))
+    if type(family.get("sold_apart", True)) is not bool:
+        reading.blame(
+            place, [f"sold_apart must be true or false, got {_shown(family['sold_apart'])}"]
+        )
     for model in family["models"]:
         if isinstance(model, dict):
             _read_model(model, family, vendor, f"{path}:{model[_LINE]}", reading)
@@ -405,7 +435,7 @@ def _read_model(
     memories = _read_variants(variants if isinstance(variants, list) else [], place, reading)
     if not squash(str(fields.get("model", ""))):
         return
-    for memory_gb, memory_type, form in memories:
+    for memory_gb, memory_type, form, rare in memories:
         made = {
             "release_year": 0,
             **fields,
@@ -416,14 +446,16 @@ def _read_model(
             "memory_type": memory_type,
             "form_factor": form,
             "codenames": texts(model.get("chip")),
+            "rare": rare,
+            "sold_apart": family.get("sold_apart", True),
         }
         reading.add(_record(made), place)
 
 
 def _read_variants(
     variants: Sequence[Any], place: str, reading: RegistryReading
-) -> list[tuple[float, str, str]]:
-    """Return (memory in GB, memory type, form factor) of each variant that can be read."""
+) -> list[tuple[float, str, str, bool]]:
+    """Return (memory in GB, memory type, form factor, rare) of each variant that can be read."""
     read = []
     for variant in variants:
         match = _VARIANT.fullmatch(str(variant))
@@ -432,7 +464,7 @@ def _read_variants(
             reading.blame(
                 place,
                 [
-                    "variant must read '<size>(MB|GB) <type> [form factor]' with a form of "
+                    "variant must read '<size>(MB|GB) <type> [form factor] [rare]' with a form of "
                     f"{', '.join(FORM_FACTORS)}; got {_shown(variant)}"
                 ],
             )
@@ -441,7 +473,7 @@ def _read_variants(
         faults = faults_of({"memory_gb": memory_gb})
         reading.blame(place, [f"variant {variant!r}: {fault}" for fault in faults])
         if not faults:
-            read.append((memory_gb, match[3], form))
+            read.append((memory_gb, match[3], form, match[5] is not None))
     return read
 
 

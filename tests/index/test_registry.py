@@ -124,7 +124,72 @@ def test_known_ids_are_stable(gpu_id: str, shipped_records: list[GpuRecord]) -> 
     assert gpu_id in {record.gpu_id for record in shipped_records}
 
 
+def test_the_commonest_variant_of_a_model_stands_first(shipped_records: list[GpuRecord]) -> None:
+    variants: dict[str, list[GpuRecord]] = {}
+    for record in shipped_records:
+        variants.setdefault(record.model, []).append(record)
+    for model, records in variants.items():
+        assert not records[0].rare, model
+        assert [r.rare for r in records] == sorted(r.rare for r in records), model
+        told = [r for r in records if not r.rare]
+        if any(r.form_factor == "workstation" for r in told):
+            continue  # Max-Q is the name of a desktop card there
+        mobile = [r.form_factor in ("mobile", "Max-Q") for r in told if r.form_factor != "MXM"]
+        assert mobile == sorted(mobile), model
+
+
+@pytest.mark.parametrize(
+    ("model", "memory_gb"),
+    [
+        ("GeForce RTX 4090", 24),
+        ("GeForce RTX 2080 Ti", 11),
+        ("GeForce RTX 3080", 10),
+        ("GeForce RTX 3060", 12),
+        ("GeForce RTX 3050", 8),
+        ("GeForce GTX 1060", 6),
+        ("GeForce GTX 960", 2),
+        ("GeForce GTX 770", 2),
+        ("GeForce GT 730", 2),
+        ("GeForce GT 710", 2),
+        ("Radeon RX 470", 4),
+        ("Radeon RX 480", 8),
+        ("Radeon RX 570", 4),
+        ("Radeon RX 580", 8),
+        ("Radeon RX 5500 XT", 8),
+        ("Tesla K80", 24),
+        ("Tesla P100", 16),
+        ("Tesla V100", 16),
+        ("A100", 80),
+        ("H100", 80),
+    ],
+)
+def test_what_a_bare_name_means(
+    model: str, memory_gb: float, shipped_records: list[GpuRecord]
+) -> None:
+    first = next(record for record in shipped_records if record.model == model)
+    assert (first.memory_gb, first.form_factor) == (memory_gb, "PCIe")
+
+
 # --- YAML ---
+
+
+def test_a_variant_may_be_rare_and_a_family_not_sold_apart(tmp_path: Path) -> None:
+    variants = "8GB GDDR6, 16GB GDDR6 mobile rare, 22GB GDDR6 rare"
+    line = f"      - {{name: RTX 1, year: 2020, variants: [{variants}]}}\n"
+    records = load_registry(write(tmp_path, "r.yaml", MODEL + line))
+    told = [(r.memory_gb, r.form_factor, r.rare, r.sold_apart) for r in records]
+    assert told == [
+        (8, "PCIe", False, True),
+        (16, "mobile", True, True),
+        (22, "PCIe", True, True),
+    ]
+    family = MODEL.replace("    models:", "    sold_apart: false\n    models:")
+    records = load_registry(write(tmp_path, "r.yaml", family + line))
+    assert {record.sold_apart for record in records} == {False}
+    words = family.replace("sold_apart: false", "sold_apart: never")
+    assert faults_of(write(tmp_path, "r.yaml", words + line)) == [
+        f"{tmp_path / 'r.yaml'}:3: sold_apart must be true or false, got 'never'"
+    ]
 
 
 def test_a_yaml_file_gives_its_records_in_order(tmp_path: Path) -> None:
@@ -350,6 +415,21 @@ def test_a_table_gives_the_same_records(
     ]
 
 
+@pytest.mark.parametrize(
+    ("value", "rare"), [("true", True), ("Yes", True), ("1", True), ("FALSE", False), ("0", False)]
+)
+def test_a_table_says_what_is_rare(tmp_path: Path, value: str, rare: bool) -> None:
+    assert load_registry(write_csv(tmp_path, [{**ROW, "rare": value}]))[0].rare is rare
+    path = write_parquet(tmp_path, [{**ROW, "rare": rare, "sold_apart": not rare}])
+    assert load_registry(path)[0].rare is rare
+    assert load_registry(path)[0].sold_apart is not rare
+
+
+def test_a_flag_that_is_neither_true_nor_false_is_a_fault(tmp_path: Path) -> None:
+    path = write_csv(tmp_path, [{**ROW, "rare": "a bit"}])
+    assert faults_of(path) == [f"{path}:2: rare must be true or false, got 'a bit'"]
+
+
 def test_parquet_lists_are_read_as_lists(tmp_path: Path) -> None:
     path = write_parquet(tmp_path, [{**ROW, "aliases": ["a;b", "c"], "codenames": []}])
     assert load_registry(path)[0].aliases == ("a;b", "c")
@@ -405,6 +485,10 @@ def test_records_survive_writing_and_reading(
     tmp_path: Path, tiny_registry: list[GpuRecord]
 ) -> None:
     records = [*tiny_registry, replace(tiny_registry[0], gpu_id="é\u2028\n", aliases=("б", ""))]
+    records += [
+        replace(tiny_registry[0], gpu_id="rare", rare=True),
+        replace(tiny_registry[0], gpu_id="inside", sold_apart=False),
+    ]
     write_records(records, tmp_path / "records.jsonl")
     assert read_records(tmp_path / "records.jsonl") == records
 
@@ -420,6 +504,17 @@ def test_a_line_that_is_no_record_is_named(
     path.write_text(path.read_text() + line + "\n")
     with pytest.raises(InputError, match=re.escape(f"{path}:3: not a GPU record")):
         read_records(path)
+
+
+def test_records_without_flags_are_written_as_before_there_were_any(
+    tmp_path: Path, tiny_registry: list[GpuRecord]
+) -> None:
+    path = tmp_path / "records.jsonl"
+    write_records(tiny_registry, path)
+    assert "rare" not in path.read_text()
+    assert "sold_apart" not in path.read_text()
+    rare = [replace(record, rare=True) for record in tiny_registry]
+    assert registry_fingerprint(rare) != registry_fingerprint(tiny_registry)
 
 
 def test_the_fingerprint_follows_content_and_not_order(tiny_registry: list[GpuRecord]) -> None:
