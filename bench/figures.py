@@ -194,7 +194,7 @@ reports by `python -m bench.figures HOME ...`; speed and memory stand in
 [benchmarks.md](benchmarks.md), which `make bench` makes. Yours: `rerank evaluate --gold
 my_gold.csv`."""
 _SETS_TEXT = """\
-The hard set (`data/hard_set.csv`, 17 languages) was written by hand, half of it no match, and
+The hard set (`data/hard_set.csv`, 23 languages) was written by hand, about half of it no match, and
 never trained on; its errors guided general fixes, so read it as a regression test. Generated
 listings of unseen models share their grammar with the training data and flatter. The other two
 are shop listings of graphics cards and other goods that nothing was trained on, kept outside

@@ -37,7 +37,7 @@ def test_without_trained_rankers_lambdarank_stands_beside_two_orders(run, home, 
     result = run("compare-rankers", *QUICK, "--gold", gold(), "--limit", 30)
     assert result.exit_code == 0, result.output
     assert max(map(len, result.stdout.splitlines())) <= 80
-    assert "hard_set: 30 of 300 listings, drawn with seed 20, " in result.stdout
+    assert "hard_set: 30 of 360 listings, drawn with seed 20, " in result.stdout
     report = json.loads((home / "reports" / "rankers.json").read_text())
     assert [each["name"] for each in report["rankers"]] == ["heuristic", "cosine", "LambdaRank"]
     heuristic, _, own = report["rankers"]
@@ -47,7 +47,7 @@ def test_without_trained_rankers_lambdarank_stands_beside_two_orders(run, home, 
     assert own["resolving"]["rate"]["median"] > 0
     sets = report["sets"]
     assert {name: (each["n"], each["of"]) for name, each in sets.items()} == {
-        "hard_set": (30, 300),
+        "hard_set": (30, 360),
         "bootstrap_test": (30, 40),
         "my_gold": (1, 1),
     }
