@@ -165,7 +165,7 @@ class Lexicon:
         self._mask_words = len(self.affixes) // 64 + 1
         self.prefixes = _number(sorted({name.prefix for name in self.names if name.prefix}))
         self.keys = _number(sorted({name.key for name in self.names}))
-        self._sizes_set = {round(record.memory_gb, 3) for record in records}
+        self._sizes_set = {round(r.memory_gb, 3) for r in records if r.memory_gb}
         self._sizes_of_key: dict[int, set[float]] = defaultdict(set)
         for record, model in zip(records, self.model_of_record.tolist(), strict=True):
             key = self.keys[self.names[model].key]

@@ -14,6 +14,7 @@ from rerank.index.errors import DISTRIBUTION, ArtifactError
 
 FORM_FACTORS = (
     "PCIe AGP PCI mobile Max-Q MXM SXM SXM2 SXM3 SXM4 SXM5 SXM6 OAM server workstation NVL"
+    " integrated"
 ).split()
 DEFAULT_FORM_FACTOR = "PCIe"
 
@@ -35,8 +36,8 @@ class GpuRecord:
     """One row of the registry: a product *variant* of a GPU model.
 
     ``model`` is the marketing name without chip vendor, memory size or form factor
-    (``GeForce RTX 4060 Ti``); ``memory_gb`` is in GB (0.5 for 512 MB). Of the variants of a model,
-    the one sold most widely stands first in the registry.
+    (``GeForce RTX 4060 Ti``); ``memory_gb`` is in GB (0.5 for 512 MB, 0 where it has none of its
+    own). Of the variants of a model, the one sold most widely stands first in the registry.
 
     :param rare: hardly met in shops, so that nobody means it who does not say so: conversions by
         third parties (2080 Ti with 22 GB), editions for one OEM, country or cafe, samples.

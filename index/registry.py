@@ -11,8 +11,8 @@ A YAML file names its chip vendor once and lists models by family, one line each
 
 A variant reads ``<size>(MB|GB) <memory type> [form factor] [rare]``; without a form it is a PCIe
 card. The variant sold most widely stands first. A family with ``sold_apart: false`` holds graphics
-that are known but never sold as a card. A table (CSV, parquet) has one variant a row with the
-columns of `TABLE_COLUMNS`.
+that are known but never sold as a card, and have no variants. A table (CSV, parquet) has one
+variant a row with the columns of `TABLE_COLUMNS`.
 """
 
 from __future__ import annotations
@@ -171,6 +171,8 @@ class RegistryReading:
 def gpu_slug(model: str, *, memory_gb: float, memory_type: str, form_factor: str) -> str:
     """Return the stable id of a variant, such as ``geforce-rtx-4060-ti-16gb-gddr6``."""
     size = f"{memory_gb:g}gb" if memory_gb >= 1 else f"{round(memory_gb * 1024)}mb"
+    if not memory_gb:
+        size = ""
     name = model.replace("+", " plus ")
     text = f"{name} {size} {memory_type}"
     if form_factor != DEFAULT_FORM_FACTOR:
@@ -342,6 +344,7 @@ def _text(value: Any) -> str:
 _VARIANT = re.compile(r"(\d+(?:\.\d+)?)\s?(MB|GB) ([A-Za-z0-9]+)(?: (?!rare$)(\S+))?( rare)?")
 _MODEL_KEYS = {"name", "chip", "year", "variants", "aliases", "part_numbers"}
 _FAMILY_KEYS = {"generation", "line", "sold_apart", "models"}
+_INTEGRATED = (0.0, "shared", "integrated", False)  # the one variant of what is not sold apart
 _FILE_KEYS = {"vendor", "families"}
 _LINE = "__line__"
 
@@ -418,7 +421,10 @@ def _read_family(family: Any, vendor: str, path: Path, reading: RegistryReading)
 def _read_model(
     model: dict[str, Any], family: dict[str, Any], vendor: str, place: str, reading: RegistryReading
 ) -> None:
-    _check_keys(model, _MODEL_KEYS, place, reading, required=("name", "year", "variants"))
+    apart = family.get("sold_apart", True)
+    needed = ("name", "year", "variants") if apart else ("name", "year")
+    allowed = _MODEL_KEYS if apart else _MODEL_KEYS - {"variants"}
+    _check_keys(model, allowed, place, reading, required=needed)
     name, year, variants = model.get("name"), model.get("year"), model.get("variants")
     fields = {
         "aliases": texts(model.get("aliases")),
@@ -429,10 +435,12 @@ def _read_model(
     faults = faults_of(fields, release_year="year", model="name")
     if name not in (None, "") and not isinstance(name, str):
         faults.append(f"name must be text, got {_shown(name)}")
-    if variants not in (None, "") and not (isinstance(variants, list) and variants):
+    if apart and variants not in (None, "") and not (isinstance(variants, list) and variants):
         faults.append("'variants' must be a list with at least one entry")
     reading.blame(place, faults)
-    memories = _read_variants(variants if isinstance(variants, list) else [], place, reading)
+    memories = [_INTEGRATED]
+    if apart:
+        memories = _read_variants(variants if isinstance(variants, list) else [], place, reading)
     if not squash(str(fields.get("model", ""))):
         return
     for memory_gb, memory_type, form, rare in memories:
@@ -447,7 +455,7 @@ def _read_model(
             "form_factor": form,
             "codenames": texts(model.get("chip")),
             "rare": rare,
-            "sold_apart": family.get("sold_apart", True),
+            "sold_apart": apart,
         }
         reading.add(_record(made), place)
 

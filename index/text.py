@@ -173,7 +173,8 @@ def listing_text(listing: Listing) -> ListingText:
 
 def descriptor(record: GpuRecord) -> str:
     """Return the text that stands for a GPU in the index: name, memory, form and aliases."""
-    size = f"{record.memory_gb:g}gb" if record.memory_gb >= 1 else f"{record.memory_gb * 1024:g}mb"
+    gb = record.memory_gb
+    size = f"{gb:g}gb" if gb >= 1 else f"{gb * 1024:g}mb" if gb else ""
     form = "" if record.form_factor == "PCIe" else record.form_factor
     parts = (record.vendor, record.model, size, record.memory_type, form, *record.aliases[:2])
     return spaced(normalise(" ".join(parts)))

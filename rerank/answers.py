@@ -175,9 +175,15 @@ def answers_of(
     record, score = batch.record[order], evidence.scores[order].astype(np.float64)
     model = table.model_of_record[record].astype(np.int64)
     found = evidence.best >= 0
-    sure = np.where(found, probability, 0.0)
+    inside = np.zeros(len(found), bool)
+    best = batch.record[evidence.best[found]].tolist()
+    inside[found] = [not table.records[row].sold_apart for row in best]
+    sure = np.where(found & ~inside, probability, 0.0)
     decision = np.where(sure >= thresholds.match, 0, np.where(sure >= thresholds.review, 1, 2))
-    decision = np.where(found, decision, _NO_MATCH)
+    decision = np.where(found & ~inside, decision, _NO_MATCH)
+    reason = reasons_of(evidence, decision)
+    for at in np.flatnonzero(inside).tolist():
+        reason[at] = "integrated graphics, not sold apart"
     shares = candidate_probabilities(batch.offsets, model, score, sure)
     return Answers(
         offsets=batch.offsets,
@@ -188,7 +194,7 @@ def answers_of(
         match_probability=sure,
         margin=sure - _rival_probability(batch.offsets, model, shares),
         decision=decision,
-        reason=reasons_of(evidence, decision),
+        reason=reason,
         explanations=explanations,
     )
 

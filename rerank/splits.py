@@ -37,8 +37,9 @@ def split_of(model: str) -> Split:
 
 
 def models_of(records: Iterable[GpuRecord], split: Split) -> Sequence[str]:
-    """Return the models of a split, sorted."""
-    return sorted({record.model for record in records if split_of(record.model) is split})
+    """Return the models of a split that are sold apart, sorted."""
+    sold = {record.model for record in records if record.sold_apart}
+    return sorted(model for model in sold if split_of(model) is split)
 
 
 def percent_of(name: str) -> int:

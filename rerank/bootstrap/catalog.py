@@ -73,7 +73,10 @@ class ModelEntry:
 
 
 class Catalog:
-    """All models of a registry, and decks that deal them evenly."""
+    """All models of a registry that are sold apart, and decks that deal them evenly.
+
+    Names of the others tell, too, what means one model alone.
+    """
 
     def __init__(self, registry: Sequence[GpuRecord]) -> None:
         by_model: dict[str, list[GpuRecord]] = defaultdict(list)
@@ -83,6 +86,7 @@ class Catalog:
         self.entries = {
             model: _entry(model, by_model[model], shapes[model], own)
             for model, own in sorted(_own_sizes(by_model).items())
+            if by_model[model][0].sold_apart
         }
 
     def deck(self, dice: Dice, models: Collection[str] | None = None) -> Deck:

@@ -51,6 +51,7 @@ _FORM_FAMILY = {
     "NVL": "PCIe",
     "server": "PCIe",
     "workstation": "PCIe",
+    "integrated": "mobile",
 }
 FORM_FAMILIES: tuple[str, ...] = tuple(sorted(set(_FORM_FAMILY.values())))
 """All that a form factor counts as where titles state one."""

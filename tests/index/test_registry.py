@@ -94,7 +94,8 @@ def test_the_shipped_records_are_well_formed(shipped_records: list[GpuRecord]) -
         assert re.fullmatch(r"[a-z0-9.]+(-[a-z0-9.]+)*", record.gpu_id), record
         assert record.vendor in VENDORS
         assert record.form_factor in FORM_FACTORS
-        assert 0 < record.memory_gb <= 1024, record
+        assert (0 < record.memory_gb <= 1024) is record.sold_apart, record
+        assert (record.form_factor == "integrated") is not record.sold_apart, record
         assert 1995 <= record.release_year <= 2026, record
         assert not record.model.startswith(record.vendor), record
         assert record.line, record
@@ -184,12 +185,17 @@ def test_a_variant_may_be_rare_and_a_family_not_sold_apart(tmp_path: Path) -> No
         (22, "PCIe", True, True),
     ]
     family = MODEL.replace("    models:", "    sold_apart: false\n    models:")
-    records = load_registry(write(tmp_path, "r.yaml", family + line))
-    assert {record.sold_apart for record in records} == {False}
+    inside = "      - {name: RTX 1, year: 2020}\n"
+    records = load_registry(write(tmp_path, "r.yaml", family + inside))
+    (record,) = records
+    assert (record.gpu_id, record.sold_apart) == ("rtx-1-shared-integrated", False)
+    assert (record.memory_gb, record.form_factor) == (0, "integrated")
     words = family.replace("sold_apart: false", "sold_apart: never")
     assert faults_of(write(tmp_path, "r.yaml", words + line)) == [
         f"{tmp_path / 'r.yaml'}:3: sold_apart must be true or false, got 'never'"
     ]
+    (fault,) = faults_of(write(tmp_path, "r.yaml", family + line))
+    assert fault.startswith(f"{tmp_path / 'r.yaml'}:7: unknown keys variants; allowed: ")
 
 
 def test_a_yaml_file_gives_its_records_in_order(tmp_path: Path) -> None:

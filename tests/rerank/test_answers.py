@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from rerank.answers import OUTPUT_SCHEMA, Answers, answer_columns, joined
 from rerank.features.cues import CueReader
 from rerank.index.errors import InputError
-from rerank.index.records import Listing
+from rerank.index.records import GpuRecord, Listing
 from rerank.index.retriever import Retriever
 from rerank.model import RerankModel
 from rerank.resolution import Resolution
@@ -190,3 +190,42 @@ def test_a_batch_without_listings(resolver: Resolver) -> None:
 def test_no_candidates_asked_for_is_an_error(resolver: Resolver) -> None:
     with pytest.raises(InputError, match="top_k must be at least 1, got 0"):
         resolver.resolve_table([Listing("1", "4080S")], top_k=0)
+
+
+# --- what is known, but not sold apart ---
+
+
+@pytest.mark.parametrize(
+    ("title", "sold"),
+    [
+        ("Ryzen mini PC Radeon 780M 32GB", None),
+        ("AMD Radeon 780M", None),
+        ("GeForce GTX 780M 4GB MXM", "GeForce GTX 780M"),
+        ("GTX780M", "GeForce GTX 780M"),
+        ("Radeon HD 7970 3GB", "Radeon HD 7970"),
+    ],
+)
+def test_what_is_not_sold_apart_is_ranked_and_never_matched(
+    title: str,
+    sold: str | None,
+    make_gpu: Callable[..., GpuRecord],
+    linear_model: Callable[..., RerankModel],
+    make_retriever: Callable[[list[GpuRecord]], Retriever],
+) -> None:
+    inside = replace(
+        make_gpu("Radeon 780M", 0, "shared", vendor="AMD", form="integrated"), sold_apart=False
+    )
+    records = [
+        make_gpu("GeForce GTX 780M", 4, "GDDR5", form="mobile"),
+        make_gpu("Radeon HD 7970", 3, "GDDR5", vendor="AMD"),
+        inside,
+    ]
+    model = linear_model(RANKER, OFFER, -3.0)
+    answer = Resolver(make_retriever(records), model, CUES, index_version="i").resolve(title)
+    if sold:
+        assert answer.model == sold
+        assert answer.decision != "no_match"
+    else:
+        assert answer.candidates[0].model == inside.model
+        assert (answer.decision, answer.match_probability, answer.margin) == ("no_match", 0, 0)
+        assert (answer.gpu_id, answer.reason) == (None, "integrated graphics, not sold apart")

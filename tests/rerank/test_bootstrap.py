@@ -6,7 +6,7 @@ import hashlib
 import re
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import astuple
+from dataclasses import astuple, replace
 
 import numpy as np
 import pytest
@@ -119,6 +119,15 @@ def test_models_restricts_what_is_sold_but_not_what_is_mentioned() -> None:
     items = generate(REGISTRY, 800, seed=5, models=["A100", "Radeon RX 6600"])
     assert {i.model for i in items if i.kind == "match"} == {"A100", "Radeon RX 6600"}
     assert len({i.mentions for i in items if i.mentions}) > 5
+
+
+def test_what_is_not_sold_apart_is_never_sold() -> None:
+    inside = replace(
+        gpu("Radeon 780M", 0, "shared", vendor="AMD", line="Integrated", form="integrated"),
+        sold_apart=False,
+    )
+    listings = generate([*REGISTRY, inside], 400, seed=5)
+    assert inside.model not in {item.model for item in listings}
 
 
 def test_unknown_models_and_shares_are_refused() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 
@@ -40,6 +41,12 @@ def test_held_out_shares_are_as_stated():
     assert shares[Split.TEST] == pytest.approx(0.10, abs=0.01)
     assert shares[Split.VALIDATION] == pytest.approx(0.10, abs=0.01)
     assert min(shares.values()) > 0.09
+
+
+def test_what_is_not_sold_apart_is_in_no_split():
+    inside = [replace(record(f"Inside {number}"), sold_apart=False) for number in range(50)]
+    for split in Split:
+        assert models_of([*RECORDS, *inside], split) == models_of(RECORDS, split)
 
 
 def test_every_model_is_in_exactly_one_split():
