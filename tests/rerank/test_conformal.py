@@ -20,6 +20,7 @@ from rerank.conformal import (
     METHOD,
     MISSED,
     NO_MATCH,
+    SHIFT,
     CandidateSets,
     Nonconformity,
     nonconformity,
@@ -44,8 +45,8 @@ LEVELS = (0.5, 0.8, 0.9, 0.95, 0.98)
 
 
 def one_group(scores: list[float]) -> CandidateSets:
-    """Candidate sets of few listings: one threshold for all decisions."""
-    return CandidateSets.from_scores({"match": scores, "review": [], "no_match": []})
+    """Candidate sets of one threshold for all decisions, each score of ten listings."""
+    return CandidateSets.from_scores({"match": scores * 10, "review": [], "no_match": []})
 
 
 # --- thresholds ---
@@ -58,19 +59,21 @@ def one_group(scores: list[float]) -> CandidateSets:
 def test_the_threshold_is_the_conformal_quantile(level: float, threshold: float) -> None:
     """Of 9 scores that of rank ceil(10 * level)."""
     scores = [0.1 * at for at in (9, 1, 8, 2, 7, 3, 6, 4, 5)]
-    assert one_group(scores).threshold(level, "review") == pytest.approx(threshold)
+    assert Nonconformity.of(scores).threshold(level) == pytest.approx(threshold)
 
 
-def test_thresholds_of_many_listings_are_stored_in_a_thousand_and_never_too_low() -> None:
-    scores = np.random.default_rng(3).random(8_017).round(6)
+def test_thresholds_of_many_listings_are_stored_in_few_and_never_too_low() -> None:
+    scores = np.random.default_rng(3).random(40_017).round(6)
     group = Nonconformity.of(scores.tolist())
-    assert (group.listings, group.reached, len(group.scores)) == (8_017, 8_017, 1_000)
+    assert (group.listings, group.reached, len(group.scores)) == (40_017, 40_017, 5_000)
     ordered = np.sort(scores)
     for level in np.linspace(0.001, 0.9998, 500).tolist():
-        exact = math.ceil(8_018 * level)
+        exact = math.ceil(40_018 * level)
         threshold = group.threshold(level)
         assert threshold is not None
-        assert ordered[exact - 1] <= threshold <= ordered[min(exact + 8, 8_016)]
+        assert ordered[exact - 1] <= threshold <= ordered[min(exact + 8, 40_016)]
+        held = int((scores <= threshold).sum())
+        assert held - 8 <= group.at_most(threshold) <= held
 
 
 def test_a_thousand_listings_are_stored_exactly() -> None:
@@ -87,18 +90,22 @@ def test_a_missed_truth_counts_against_the_coverage() -> None:
     assert [group.threshold(level) for level in (0.2, 0.4, 0.6, 0.61)] == [0.1, 0.2, 0.4, None]
 
 
-def test_every_decision_has_its_own_threshold() -> None:
+def test_every_decision_has_its_own_threshold_and_all_share_one_for_a_shift() -> None:
     scores = {
-        "match": [0.01] * 99 + [0.9],
+        "match": [0.01] * 9_900 + [0.9] * 100,
         "review": np.linspace(0.01, 1, 100).tolist(),
         "no_match": [0.3] * 100,
     }
     sets = CandidateSets.from_scores(scores, seed=5)
-    found = [sets.threshold(0.9, decision) for decision in DECISIONS]
-    assert found == [0.01, pytest.approx(0.91), 0.3]
+    own = [group.threshold(0.9) for group in sets.groups.values()]
+    assert own == [0.01, pytest.approx(0.91), 0.3]
+    # Rank ceil(10,201 * (1 - 0.1 / 5)) = 9,997 of all: 9,929 are below 0.3, 100 equal it.
+    assert [sets.threshold(0.9, decision) for decision in DECISIONS] == [0.3, own[1], 0.3]
+    # Rank 10,099: 10,089 are below 0.9, 101 equal it.
+    assert [sets.threshold(0.95, decision) for decision in DECISIONS] == [0.9, 0.96, 0.9]
     assert sets.summary() == {
         "method": METHOD,
-        "listings": dict.fromkeys(DECISIONS, 100),
+        "listings": {"match": 10_000, "review": 100, "no_match": 100},
         "seed": 5,
     }
     with pytest.raises(InputError, match="expected a decision among match, review, no_match"):
@@ -107,9 +114,15 @@ def test_every_decision_has_its_own_threshold() -> None:
 
 @pytest.mark.parametrize("few", [0, 1, 99])
 def test_decisions_with_few_listings_share_one_threshold(few: int) -> None:
-    sets = CandidateSets.from_scores({"match": [0.1] * 300, "review": [0.8] * few})
-    assert sets.summary()["listings"] == {"any": 300 + few}
+    sets = CandidateSets.from_scores({"match": [0.1] * 3_000, "review": [0.8] * few})
+    assert sets.summary()["listings"] == {"any": 3_000 + few}
     assert sets.threshold(0.5, "match") == sets.threshold(0.5, "review") == 0.1
+
+
+def test_a_shift_that_too_few_listings_could_promise_admits_every_outcome() -> None:
+    sets = CandidateSets.from_scores({"match": [0.1] * 150 + [MISSED]})
+    assert sets.threshold(0.9, "match") == 0.1
+    assert sets.threshold(0.95, "match") == 1.0
 
 
 @pytest.mark.parametrize("level", [0, 1, -0.5, 1.5, math.nan, math.inf])
@@ -122,7 +135,7 @@ def test_a_coverage_is_between_0_and_1(level: float) -> None:
 def test_a_coverage_too_high_for_the_listings_names_the_highest() -> None:
     scores = {"match": [0.1] * 200, "review": [0.2] * 120 + [MISSED] * 2, "no_match": [0.1] * 150}
     sets = CandidateSets.from_scores(scores)
-    assert sets.threshold(0.9756, "match") == 0.1
+    assert sets.threshold(0.9756, "match") == 1.0
     message = (
         "coverage 0.98 is out of reach: the highest these candidate sets can promise is 0.9756 "
         "(calibration listings whose truth was among the candidates: match 200 of 200, review "
@@ -249,17 +262,44 @@ def test_the_coverage_is_reached_for_every_decision(level: float) -> None:
     """Over 200 calibrations: mean coverage at least the level, less 3 standard errors."""
     repeats, fresh = 200, 100
     hits: dict[str, list[bool]] = {"match": [], "review": []}
+    alone: list[bool] = []
     for seed in range(repeats):
         rng = np.random.default_rng(seed)
         sets = calibrated(rng, 600)
         assert set(sets.groups) == {"match", "review"}
+        own = sets.groups["review"].threshold(level)
+        assert own is not None
         for outcomes, truth, decision in zip(*draw(rng, fresh), strict=True):
             hits[decision].append(truth in sets.select(outcomes, decision, level=level))
+            if decision == "review":
+                alone.append(nonconformity(outcomes, truth) <= own)
     for decision, held in hits.items():
         # A repeat's listings share their threshold, whose coverage varies with ~1/sqrt(n).
         error = math.sqrt(level * (1 - level) * (1 / len(held) + 1 / (repeats * 200)))
         assert np.mean(held) >= level - 3 * error, decision
-    assert np.mean(hits["review"]) <= level + 0.02  # and is not bought with large sets
+    assert np.mean(alone) <= level + 0.02  # a decision's own threshold buys it with no large sets
+
+
+@pytest.mark.parametrize("level", [0.8, 0.9])
+def test_the_coverage_is_reached_where_hard_listings_are_five_times_as_frequent(
+    level: float,
+) -> None:
+    """Listings whose best outcome is right: one in five is kept, so that no ratio is above 5."""
+    held: list[bool] = []
+    own: list[bool] = []
+    for seed in range(60):
+        rng = np.random.default_rng(seed)
+        sets = calibrated(rng, 2_000)
+        for outcomes, truth, decision in zip(*draw(rng, 400), strict=True):
+            if max(outcomes, key=lambda name: outcomes[name]) == truth and rng.random() > 1 / SHIFT:
+                continue
+            threshold = sets.groups[decision].threshold(level)
+            assert threshold is not None
+            own.append(nonconformity(outcomes, truth) <= threshold)
+            held.append(truth in sets.select(outcomes, decision, level=level))
+    error = math.sqrt(level * (1 - level) / len(held))
+    assert np.mean(held) >= level - 3 * error
+    assert np.mean(own) < level - 0.05  # without that threshold it is not reached
 
 
 # --- gold ---
