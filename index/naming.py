@@ -7,8 +7,10 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 from rerank.index.text import normalise, runs
 
@@ -98,3 +100,84 @@ def _join_series(words: list[str]) -> tuple[str, ...]:
         elif word not in _FILLER:
             joined.append(word)
     return tuple(joined)
+
+
+class CatalogueName(NamedTuple):
+    """What a name in a catalogue says: the model, and what contracts keep apart from its name.
+
+    :param sizes: memory in GB; several of "3GB/6GB", none where the name says none.
+    :param memory_type: such as ``GDDR6``, empty where the name says none.
+    :param form: a form factor, empty where the name says none.
+    """
+
+    model: str
+    sizes: tuple[float, ...]
+    memory_type: str
+    form: str
+
+
+_SIGNS = re.compile(r"[®™©]|\((?:r|tm|c)\)", re.IGNORECASE)
+_CHIP_VENDOR = re.compile(r"^(?:(?:nvidia|amd|ati|intel)\b[ /]*)+(?=\w)", re.IGNORECASE)
+_NO_WORD_BEFORE, _NO_WORD_BEHIND = r"(?<![\w.,])", r"(?!\w)"
+# "12G" is a size, "RX 580G" and "FX 3000G" are models.
+_SIZES = re.compile(
+    rf"{_NO_WORD_BEFORE}(?:\d+(?:[.,]\d+)?\s?(?:[gm]i?b)?\s?/\s?)*"
+    rf"(?:\d+(?:[.,]\d+)?\s?(?:[gm]i?b)|\d{{1,2}}g){_NO_WORD_BEHIND}",
+    re.IGNORECASE,
+)
+_SIZE = re.compile(r"(\d+(?:[.,]\d+)?)\s?([gm])?", re.IGNORECASE)
+_TYPE = re.compile(
+    rf"{_NO_WORD_BEFORE}(?:(?:lp|g)?ddr\d?x?|hbm\d?e?){_NO_WORD_BEHIND}", re.IGNORECASE
+)
+# In this order: "Max-Q Workstation Edition" is the Max-Q card, "PCI Express" no PCI.
+_FORMS = tuple(
+    (re.compile(rf"{_NO_WORD_BEFORE}(?:{pattern}){_NO_WORD_BEHIND}", re.IGNORECASE), form)
+    for pattern, form in (
+        (r"(?:with )?max[- ]?q(?: design)?(?: workstation edition)?", "Max-Q"),
+        (r"(?:laptop|mobile|notebook)(?: gpu)?", "mobile"),
+        (r"mxm(?: module| 3\.0\w?)?", "MXM"),
+        (r"sxm[2-6]?", "SXM"),
+        (r"oam", "OAM"),
+        (r"agp(?: ?[248]x)?", "AGP"),
+        (r"pci(?:[- ]?e| express)(?: ?[1-6]\.0| ?gen ?\d)?(?: ?x\d+)?", "PCIe"),
+        (r"pci", "PCI"),
+        (r"server edition", "server"),
+        (r"workstation edition", "workstation"),
+    )
+)
+_EDGES = re.compile(r"\(\s*[,/-]*\s*\)|[-_,/(]+(?=\s|$)|(?<=\s)[-_,/)]+")
+
+
+def catalogue_name(name: str) -> CatalogueName:
+    """Take a name of a catalogue apart: ``NVIDIA A100-SXM4-80GB`` is an A100, 80 GB, SXM4.
+
+    Names that hold nothing besides are kept as they are.
+    """
+    text = _CHIP_VENDOR.sub("", _SIGNS.sub("", name).strip())
+    sizes: dict[float, None] = {}
+    for written in _SIZES.findall(text):
+        sizes |= dict.fromkeys(_in_gb(written))
+    text = _SIZES.sub(" ", text)
+    found = _TYPE.search(text)
+    memory_type = found[0] if found else ""
+    text = _TYPE.sub(" ", text)
+    form = ""
+    for pattern, means in _FORMS:
+        match = pattern.search(text)
+        if match:
+            form = form or (match[0].upper() if means == "SXM" else means)
+            text = pattern.sub(" ", text)
+    model = " ".join(_EDGES.sub(" ", text).split())
+    if not re.search(r"\w", model):
+        return CatalogueName(name, (), "", "")
+    return CatalogueName(model, tuple(sizes), memory_type, form)
+
+
+def _in_gb(sizes: str) -> list[float]:
+    """Return the sizes of "3GB/6GB" or "3/6GB" in GB; a size takes its unit from the next."""
+    found: list[float] = []
+    unit = ""
+    for digits, own in reversed(_SIZE.findall(sizes)):
+        unit = own.lower() or unit
+        found.append(float(digits.replace(",", ".")) / (1024 if unit == "m" else 1))
+    return found[::-1]

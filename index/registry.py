@@ -9,10 +9,13 @@ A YAML file names its chip vendor once and lists models by family, one line each
         models:
           - {name: GeForce RTX 4060 Ti, chip: AD106, year: 2023, variants: [8GB GDDR6, 16GB GDDR6]}
 
+A name may carry what catalogues write into it, "NVIDIA GeForce RTX 3060 12GB" or "A100 PCIe 80GB":
+vendor, memory and form are taken off and held against the fields that say them.
+
 A variant reads ``<size>(MB|GB) <memory type> [form factor] [rare]``; without a form it is a PCIe
 card. The variant sold most widely stands first. A family with ``sold_apart: false`` holds graphics
 that are known but never sold as a card, and have no variants. A table (CSV, parquet) has one
-variant a row with the columns of `TABLE_COLUMNS`.
+variant a row with the columns of `TABLE_COLUMNS`; others are passed over.
 """
 
 from __future__ import annotations
@@ -23,12 +26,14 @@ import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from rerank.index.errors import FaultsError, InputError
+from rerank.index.naming import catalogue_name
 from rerank.index.records import DEFAULT_FORM_FACTOR, FORM_FACTORS, GpuRecord
 from rerank.index.rows import FastSafeLoader, read_csv, read_parquet
 from rerank.index.text import normalise, runs
@@ -143,7 +148,40 @@ def _collisions(reading: RegistryReading) -> list[str]:
 
 VENDORS = ("NVIDIA", "AMD", "Intel")
 _YEARS = range(1990, 2101)
-_MOST_MEMORY_GB = 10_000
+_LEAST_MEMORY_GB, _MOST_MEMORY_GB = 0.001, 2048  # bytes or MB taken for GB lie outside
+_VENDOR_WORDS = {
+    "NVIDIA": {"nvidia"},
+    "AMD": {"amd", "ati", "advanced", "micro", "devices"},
+    "Intel": {"intel"},
+}
+_COMPANY_WORDS = {"co", "corp", "corporation", "inc", "ltd", "technologies"}
+_FORM_NAMES = {
+    **{form.lower(): form for form in FORM_FACTORS},
+    **dict.fromkeys(("laptop", "notebook"), "mobile"),
+    **dict.fromkeys(("pci-e", "pci express"), "PCIe"),
+}
+_SIZE = re.compile(r"(\d+(?:[.,]\d+)?)\s*([gm])(?:i?b)?", re.IGNORECASE)
+_THOUSANDS = re.compile(r"\d{1,3},\d{3}")
+_TRUTHS = {
+    **dict.fromkeys(("true", "yes", "1", "1.0"), True),
+    **dict.fromkeys(("false", "no", "0", "0.0"), False),
+}
+_MONTHS = (
+    "jan|feb|fév|mar|mär|mrz|apr|avr|abr|may|mai|mag|jun|juin|giu|jul|juil|lug|aug|août|ago|sep|set"
+    "|oct|okt|ott|nov|dec|dez|déc|dic|ene|gen"
+)
+# What spreadsheets make of codes (4.71E+12, 10-May, 2026-05-10), and what they say of errors.
+_DAMAGED = re.compile(
+    r"\d(?:[.,]\d+)?e[-+]\d+"
+    rf"|\d{{1,2}}[-. ]{{1,2}}(?:{_MONTHS})[a-z]*\.?|(?:{_MONTHS})[a-z]*\.?[- ]\d{{2,4}}"
+    r"|\d{4}-\d\d-\d\d(?:[ t]\d\d:\d\d:\d\d)?|\d{1,2}([./])\d{1,2}\1\d{2,4}"
+    r"|#(?:n/a|ref!|name\?|value!|div/0!|num!|null!|#+)",
+    re.IGNORECASE,
+)
+_MISSPELLED = (
+    0.8  # "part_number" for "part_numbers" is .96, "alias" .83, "memory" for "memory_gb" .8
+)
+_EXACT_BELOW = 2**53  # whole numbers beyond it have lost digits as floats
 
 
 @dataclass(slots=True)
@@ -192,12 +230,15 @@ def texts(value: Any) -> tuple[str, ...]:
     if isinstance(value, str):
         return tuple(part.strip() for part in value.split(";") if part.strip())
     if isinstance(value, (list, tuple)):
-        return tuple(str(part) for part in value if part is not None)
-    return (str(value),)
+        return tuple(_text(part) for part in value if part is not None)
+    return (_text(value),)
 
 
 _RULES: dict[str, tuple[Callable[[Any], object], str]] = {
-    "memory_gb": (lambda gb: 0 < gb < _MOST_MEMORY_GB, "be above 0 and in GB"),
+    "memory_gb": (
+        lambda gb: _LEAST_MEMORY_GB <= gb <= _MOST_MEMORY_GB,
+        f"be {_LEAST_MEMORY_GB:g}-{_MOST_MEMORY_GB} GB (or with a unit, as '512 MB')",
+    ),
     "release_year": (
         lambda year: type(year) is int and year in _YEARS,  # not True
         f"be {_YEARS[0]}-{_YEARS[-1]}",
@@ -209,18 +250,89 @@ _RULES: dict[str, tuple[Callable[[Any], object], str]] = {
 }
 
 
+_CODES = ("gpu_id", "model", "aliases", "part_numbers")
+
+
 def faults_of(fields: Mapping[str, Any], **called: str) -> list[str]:
     """Return what is wrong with fields of a record, those that are there.
 
     :param called: what the source calls a field, where not by its name.
     """
     aliases = [*fields.get("aliases", ()), *fields.get("part_numbers", ())]
-    return [
+    values = {name: [fields[name]] for name in _RULES if name in fields} | {
+        "alias": [alias for alias in aliases if not _DAMAGED.fullmatch(alias.strip())]
+    }
+    if fields.get("sold_apart") is False:
+        values.pop("memory_gb", None)  # it has none of its own
+    return _damaged(fields, called) + [
         f"{called.get(name, name)} must {words}, got {value!r}"
         for name, (sound, words) in _RULES.items()
-        for value in (aliases if name == "alias" else [fields[name]] if name in fields else [])
+        for value in values.get(name, ())
         if not sound(value)
     ]
+
+
+def _damaged(fields: Mapping[str, Any], called: Mapping[str, str]) -> list[str]:
+    """Name the codes that a spreadsheet has made into numbers, dates or errors."""
+    return [
+        f"{called.get(name, name)} holds {code!r}, a code that a spreadsheet took for a number or "
+        "a date: format the column as text, write the code again and export it"
+        for name in _CODES
+        for code in (
+            [fields[name]] if name in _CODES[:2] and name in fields else fields.get(name, ())
+        )
+        if _DAMAGED.fullmatch(code.strip())
+    ]
+
+
+def _take_from_name(fields: dict[str, Any]) -> list[str]:
+    """Put what a catalogue wrote into a model's name where it belongs; return contradictions.
+
+    :param fields: of a record; those that say nothing are lacking.
+    """
+    name = fields.get("model", "")
+    said = catalogue_name(name)
+    if said.model == name:
+        return []
+    fields["model"] = said.model
+    faults = []
+    for field_name, own, agrees in (
+        ("memory_gb", said.sizes, _same_size),
+        ("memory_type", (said.memory_type,), _same_type),
+        ("form_factor", (said.form,), _same_form),
+    ):
+        stated: list[Any] = [value for value in own if value]
+        if not stated:
+            continue
+        given = fields.get(field_name)
+        if given in (None, ""):
+            fields |= {field_name: stated[0]} if len(stated) == 1 else {}
+        elif not any(agrees(given, value) for value in stated):
+            told = " and ".join(_text(value) for value in stated)
+            faults.append(f"{field_name} {given!r} contradicts model {name!r}, which says {told}")
+    return faults
+
+
+def _same_size(given: float, said: float) -> bool:
+    return abs(given - said) <= 0.03 * max(given, said)  # 1.28 GB and 1280 MB are one
+
+
+def _same_type(given: str, said: str) -> bool:
+    """Say whether memory types are one: DDR3 and GDDR3, HBM and HBM2e, GDDR6 and not GDDR6X."""
+    pair = [text.lower().split()[0].removeprefix("lp").removeprefix("g") for text in (given, said)]
+    return pair[0] == pair[1] or (pair[0].startswith("hbm") and pair[1].startswith("hbm"))
+
+
+_FORMS_WITHIN = {
+    "PCIe": ("server", "workstation", "NVL", "Max-Q"),
+    "mobile": ("Max-Q", "MXM"),
+    "MXM": ("mobile",),
+    "SXM": ("SXM2", "SXM3", "SXM4", "SXM5", "SXM6"),
+}
+
+
+def _same_form(given: str, said: str) -> bool:
+    return given == said or given in _FORMS_WITHIN.get(said, ())
 
 
 def _record(fields: dict[str, Any]) -> GpuRecord:
@@ -245,11 +357,33 @@ TABLE_COLUMNS = (
     *_FLAGS,
 )
 
-_NUMBERS = ("memory_gb", "release_year")
 _LISTS = ("codenames", "aliases", "part_numbers")
-_TRUTHS = {
-    **dict.fromkeys(("true", "yes", "1", "1.0"), True),
-    **dict.fromkeys(("false", "no", "0", "0.0"), False),
+
+
+def _size(value: Any) -> float:
+    """Return a size in GB: 12, "12", "12GB", "12288 MB"."""
+    match = _SIZE.fullmatch(value.strip()) if isinstance(value, str) else None
+    if not match:
+        return float(value)
+    digits = match[1]
+    in_mb = match[2].lower() == "m"
+    digits = digits.replace(",", "" if in_mb and _THOUSANDS.fullmatch(digits) else ".")
+    return float(digits) / (1024 if in_mb else 1)
+
+
+def _year(value: Any) -> float | int:
+    year = float(value)
+    return int(year) if year.is_integer() else year  # pandas makes 2020.0 where one is missing
+
+
+def _truth(value: Any) -> bool:
+    return _TRUTHS[str(value).strip().lower()]
+
+
+_READERS: dict[str, tuple[Callable[[Any], Any], str]] = {
+    "memory_gb": (_size, "a number of GB"),
+    "release_year": (_year, "a number"),
+    **dict.fromkeys(_FLAGS, (_truth, "true or false")),
 }
 
 Row = dict[str, Any]
@@ -279,54 +413,69 @@ def read_table(path: Path, reading: RegistryReading) -> None:
 
 
 def _check_columns(columns: list[str], path: Path, reading: RegistryReading) -> bool:
-    """Report columns that are unknown, missing or there twice; return whether rows can be read."""
-    unknown = sorted(set(columns) - set(TABLE_COLUMNS))
-    absent = [name for name in REQUIRED_COLUMNS if name not in columns]
+    """Report columns that are missing, misspelled or there twice; return whether rows can be read.
+
+    Others pass: catalogues have prices, pictures, stock.
+    """
+    lacking = [name for name in TABLE_COLUMNS if name not in columns]
+    absent = [name for name in REQUIRED_COLUMNS if name in lacking]
     twice = sorted({name for name in columns if columns.count(name) > 1})
-    if unknown or absent:
-        reading.blame(
-            f"{path}",
-            [
-                f"columns unknown: {', '.join(unknown) or 'none'}; "
-                f"missing: {', '.join(absent) or 'none'}"
-            ],
-        )
+    faults = [
+        f"column {name!r}: did you mean {close[0]!r}? Call it so, or otherwise"
+        for name in columns
+        if name not in TABLE_COLUMNS and (close := get_close_matches(name, lacking, 1, _MISSPELLED))
+    ]
+    if absent:
+        faults.append(f"columns missing: {', '.join(absent)}; found: {', '.join(columns)}")
     if twice:
-        reading.blame(f"{path}", [f"columns there twice: {', '.join(twice)}"])
+        faults.append(f"columns there twice: {', '.join(twice)}")
+    reading.blame(f"{path}", faults)
     return not absent
 
 
 def _read_row(row: Row, place: str, reading: RegistryReading) -> None:
     given = {name: value for name, value in row.items() if value is not None}
-    missing = [name for name in REQUIRED_COLUMNS if name not in given]
-    faults = [f"missing {', '.join(missing)}"] if missing else []
-    fields: dict[str, Any] = {
-        name: texts(given.get(name)) if name in _LISTS else _text(given[name])
-        for name in TABLE_COLUMNS
-        if name in given or name in _LISTS
-    }
+    fields, faults = _read_cells(given)
+    faults += _take_from_name(fields)
+    missing = [name for name in REQUIRED_COLUMNS if name not in given and name not in fields]
+    if missing:
+        faults.insert(0, f"missing {', '.join(missing)}")
     fields.setdefault("form_factor", DEFAULT_FORM_FACTOR)
-    for name in _NUMBERS:
-        try:
-            fields |= {name: float(given[name])} if name in given else {}
-        except (TypeError, ValueError, OverflowError):
-            del fields[name]
-            faults.append(f"{name} must be a number, got {given[name]!r:.40}")
-    for name, most in _FLAGS.items():
-        if name in given:
-            fields[name] = _TRUTHS.get(str(given[name]).strip().lower())
-            if fields[name] is None:
-                faults.append(f"{name} must be true or false, got {given[name]!r:.40}")
-                fields[name] = most
-    year = fields.pop("release_year", 0)
-    if year:  # 0 says that it is not known; pandas makes 2020.0 of years where one is missing
-        fields["release_year"] = int(year) if year.is_integer() else year
+    if not fields.get("release_year", 1):
+        del fields["release_year"]  # 0 says that it is not known
     faults += faults_of(fields)
     reading.blame(place, faults)
     made = {"vendor": "", "line": "", "generation": "", "release_year": 0, **fields}
-    needed = [made[name] for name in ("model", "memory_gb", "memory_type") if name in made]
-    if len(needed) == 3 and not faults_of({"model": made["model"], "memory_gb": made["memory_gb"]}):
+    needed = [name for name in ("model", "memory_gb", "memory_type") if name in made]
+    sound = {name: made[name] for name in (*needed, "sold_apart") if name in made}
+    if len(needed) == 3 and not faults_of(sound):
         reading.add(_record(made), place)
+
+
+def _read_cells(given: Row) -> tuple[dict[str, Any], list[str]]:
+    """Return the fields of a row's cells, none for a cell that cannot be read, and the faults."""
+    fields: dict[str, Any] = {name: texts(given.get(name)) for name in _LISTS}
+    faults = []
+    for name in TABLE_COLUMNS:
+        if name not in given or name in _LISTS:
+            continue
+        read, words = _READERS.get(name, (_text, "text"))
+        try:
+            fields[name] = read(given[name])
+        except (KeyError, TypeError, ValueError, OverflowError):
+            faults.append(f"{name} must be {words}, got {given[name]!r:.40}")
+    if "vendor" in fields:
+        fields["vendor"] = _vendor(fields["vendor"])
+    if "form_factor" in fields:
+        form = fields["form_factor"]
+        fields["form_factor"] = _FORM_NAMES.get(form.strip().lower(), form)
+    return fields, faults
+
+
+def _vendor(name: str) -> str:
+    """Return the chip vendor that a name means, ATI and "Nvidia Corporation" too, or the name."""
+    words = {*re.findall(r"[a-z]+", name.lower())} - _COMPANY_WORDS
+    return next((vendor for vendor, own in _VENDOR_WORDS.items() if words and words <= own), name)
 
 
 def _cell(value: Any) -> Any:
@@ -336,7 +485,7 @@ def _cell(value: Any) -> Any:
 
 def _text(value: Any) -> str:
     """Return a cell as text: 17 for 17.0, nothing for an empty one."""
-    if isinstance(value, float) and value.is_integer():
+    if isinstance(value, float) and value.is_integer() and abs(value) < _EXACT_BELOW:
         value = int(value)
     return "" if value is None else str(value)
 
@@ -385,9 +534,10 @@ def read_yaml(path: Path, reading: RegistryReading) -> None:
         reading.blame(f"{path}", ["expected the keys 'vendor' and 'families' (a list)"])
         return
     _check_keys(content, _FILE_KEYS, f"{path}", reading)
-    reading.blame(f"{path}", faults_of({"vendor": content.get("vendor")}))
+    vendor = _vendor(str(content.get("vendor")))
+    reading.blame(f"{path}", faults_of({"vendor": vendor}))
     for family in content["families"]:
-        _read_family(family, str(content.get("vendor")), path, reading)
+        _read_family(family, vendor, path, reading)
 
 
 def _fault_of(exc: yaml.YAMLError | ValueError) -> tuple[int | None, str]:
@@ -452,23 +602,27 @@ def _read_model(
             "generation": str(family.get("generation", "")),
             "memory_gb": memory_gb,
             "memory_type": memory_type,
-            "form_factor": form,
+            **({"form_factor": form} if form else {}),
             "codenames": texts(model.get("chip")),
             "rare": rare,
             "sold_apart": apart,
         }
-        reading.add(_record(made), place)
+        reading.blame(place, _take_from_name(made))
+        reading.add(_record({"form_factor": DEFAULT_FORM_FACTOR, **made}), place)
 
 
 def _read_variants(
     variants: Sequence[Any], place: str, reading: RegistryReading
 ) -> list[tuple[float, str, str, bool]]:
-    """Return (memory in GB, memory type, form factor, rare) of each variant that can be read."""
+    """Return (memory in GB, memory type, form factor, rare) of each variant that can be read.
+
+    The form factor is empty where the variant says none.
+    """
     read = []
     for variant in variants:
         match = _VARIANT.fullmatch(str(variant))
-        form = match[4] or DEFAULT_FORM_FACTOR if match else ""
-        if not match or form not in FORM_FACTORS:
+        form = match[4] or "" if match else ""
+        if not match or (form and form not in FORM_FACTORS):
             reading.blame(
                 place,
                 [

@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from rerank.index.errors import FaultsError, InputError
+from rerank.index.naming import catalogue_name
 from rerank.index.records import FORM_FACTORS, GpuRecord, shipped
 from rerank.index.registry import (
     VENDORS,
@@ -448,7 +449,7 @@ def test_every_fault_of_a_table_is_reported_with_its_row(tmp_path: Path) -> None
             ROW,
             {**ROW, "memory_gb": "ten"},
             {**ROW, "model": ""},
-            {**ROW, "vendor": "Nvidia", "memory_gb": -1, "form_factor": "brick"},
+            {**ROW, "vendor": "ASUS", "memory_gb": -1, "form_factor": "brick"},
             {**ROW, "model": "***"},
             ROW,
             {**ROW, "memory_gb": "nan"},
@@ -458,13 +459,13 @@ def test_every_fault_of_a_table_is_reported_with_its_row(tmp_path: Path) -> None
     )
     faults = faults_of(path)
     expected = [
-        (3, "memory_gb must be a number, got 'ten'"),
+        (3, "memory_gb must be a number of GB, got 'ten'"),
         (4, "missing model"),
-        (5, "memory_gb must be above 0 and in GB, got -1.0"),
-        (5, "vendor must be one of NVIDIA, AMD, Intel, got 'Nvidia'"),
+        (5, "memory_gb must be 0.001-2048 GB (or with a unit, as '512 MB'), got -1.0"),
+        (5, "vendor must be one of NVIDIA, AMD, Intel, got 'ASUS'"),
         (5, "form_factor must be one of"),
         (6, "model must hold letters or digits, got '***'"),
-        (8, "memory_gb must be above 0"),
+        (8, "memory_gb must be 0.001-2048 GB"),
         (9, "release_year must be a number, got 'soon'"),
         (7, f"gpu_id 'geforce-rtx-3080-10gb-gddr6x' stands already at {path}:2"),
         (10, f"alias 'geforce rtx3080' of RTX 1 belongs to GeForce RTX 3080 ({path}:2)"),
@@ -475,13 +476,192 @@ def test_every_fault_of_a_table_is_reported_with_its_row(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("writer", [write_csv, write_parquet], ids=["csv", "parquet"])
-def test_unknown_and_missing_columns_are_named_together(
+def test_missing_and_misspelled_columns_are_named_together(
     tmp_path: Path, writer: Callable[[Path, list[dict[str, Any]]], Path]
 ) -> None:
     path = writer(tmp_path, [{"model": "RTX 1", "vendor": "NVIDIA", "memory": 3, "price": 4}])
     assert faults_of(path) == [
-        f"{path}: columns unknown: memory, price; missing: memory_gb, memory_type"
+        f"{path}: column 'memory': did you mean 'memory_gb'? Call it so, or otherwise",
+        f"{path}: columns missing: memory_gb, memory_type; found: model, vendor, memory, price",
     ]
+
+
+# --- catalogues as people have them ---
+
+
+@pytest.mark.parametrize(
+    ("size", "memory_gb"),
+    [
+        ("12GB", 12),
+        ("12 GB", 12),
+        ("12288 MB", 12),
+        ("12,288 MB", 12),
+        ("12288MiB", 12),
+        ("12", 12),
+        (" 12 gb ", 12),
+        ("1,5 GB", 1.5),
+        ("512mb", 0.5),
+        ("16M", 0.015625),
+    ],
+)
+def test_sizes_are_understood_with_their_units(tmp_path: Path, size: str, memory_gb: float) -> None:
+    (record,) = load_registry(write_csv(tmp_path, [{**ROW, "memory_gb": size}]))
+    assert record.memory_gb == memory_gb
+
+
+@pytest.mark.parametrize("size", ["1.6e-05", "0", "-8", "9999", "12884901888", "0 MB", "12288"])
+def test_sizes_no_card_has_are_faults(tmp_path: Path, size: str) -> None:
+    (fault,) = faults_of(write_csv(tmp_path, [{**ROW, "memory_gb": size}]))
+    assert "memory_gb must be 0.001-2048 GB (or with a unit, as '512 MB'), got " in fault
+
+
+@pytest.mark.parametrize("size", ["much", "12 TBC", "8-16", "12 GB or 8 GB", "twelve"])
+def test_sizes_that_are_none_are_faults(tmp_path: Path, size: str) -> None:
+    (fault,) = faults_of(write_csv(tmp_path, [{**ROW, "memory_gb": size}]))
+    assert fault.endswith(f"memory_gb must be a number of GB, got {size!r}")
+
+
+@pytest.mark.parametrize(
+    ("written", "vendor"),
+    [
+        ("nvidia", "NVIDIA"),
+        ("Nvidia Corporation", "NVIDIA"),
+        ("NVIDIA Corp.", "NVIDIA"),
+        ("ATI", "AMD"),
+        ("AMD/ATI", "AMD"),
+        ("ATI Technologies Inc.", "AMD"),
+        ("Advanced Micro Devices, Inc. [AMD/ATI]", "AMD"),
+        ("intel", "Intel"),
+        ("Intel Corporation", "Intel"),
+    ],
+)
+def test_chip_vendors_are_understood(tmp_path: Path, written: str, vendor: str) -> None:
+    assert load_registry(write_csv(tmp_path, [{**ROW, "vendor": written}]))[0].vendor == vendor
+    text = GOOD.replace("vendor: NVIDIA", f'vendor: "{written}"')
+    assert load_registry(write(tmp_path, "r.yaml", text))[0].vendor == vendor
+
+
+@pytest.mark.parametrize("written", ["ASUS", "Inc.", "nvidia or amd", "GeForce"])
+def test_other_vendors_are_faults(tmp_path: Path, written: str) -> None:
+    (fault,) = faults_of(write_csv(tmp_path, [{**ROW, "vendor": written}]))
+    assert fault.endswith(f"vendor must be one of NVIDIA, AMD, Intel, got {written!r}")
+
+
+@pytest.mark.parametrize(
+    ("cells", "gpu_id"),
+    [
+        ({"model": "GeForce RTX 3060 12GB"}, "geforce-rtx-3060-12gb-gddr6"),
+        ({"model": "NVIDIA GeForce RTX 3060 12GB"}, "geforce-rtx-3060-12gb-gddr6"),
+        ({"model": "RTX 4060 Ti 16 GB"}, "rtx-4060-ti-16gb-gddr6"),
+        ({"model": "GTX 1060 3GB/6GB", "memory_gb": "3"}, "gtx-1060-3gb-gddr6"),
+        ({"model": "RTX 4070 Laptop GPU", "memory_gb": 8}, "rtx-4070-8gb-gddr6-mobile"),
+        ({"model": "A100 PCIe 80GB", "memory_type": "HBM2e"}, "a100-80gb-hbm2e"),
+        ({"model": "A100-SXM4-80GB", "form_factor": "SXM4"}, "a100-80gb-gddr6-sxm4"),
+        ({"model": "RTX 2080 Max-Q", "memory_gb": 8}, "rtx-2080-8gb-gddr6-max-q"),
+        ({"model": "GT 1030 DDR4", "memory_gb": 2, "memory_type": ""}, "gt-1030-2gb-ddr4"),
+        ({"model": "RX 580 8GB GDDR5", "memory_type": "DDR5"}, "rx-580-8gb-ddr5"),
+        ({"model": "H100 NVL 94GB", "memory_gb": "94 GB"}, "h100-nvl-94gb-gddr6"),
+        ({"model": "RTX 5070 12G", "form_factor": "pcie"}, "rtx-5070-12gb-gddr6"),
+    ],
+)
+def test_what_names_of_catalogues_carry_is_taken_off(
+    tmp_path: Path, cells: dict[str, Any], gpu_id: str
+) -> None:
+    row = {"vendor": "nvidia", "memory_gb": "", "memory_type": "GDDR6", **cells}
+    (record,) = load_registry(write_csv(tmp_path, [row]))
+    assert record.gpu_id == gpu_id
+    assert catalogue_name(record.model).model == record.model
+
+
+@pytest.mark.parametrize(
+    ("cells", "fault"),
+    [
+        (
+            {"model": "RTX 3060 12GB", "memory_gb": 8},
+            "memory_gb 8.0 contradicts model 'RTX 3060 12GB', which says 12",
+        ),
+        (
+            {"model": "GTX 1060 3GB/6GB", "memory_gb": 5},
+            "memory_gb 5.0 contradicts model 'GTX 1060 3GB/6GB', which says 3 and 6",
+        ),
+        (
+            {"model": "RTX 3060 GDDR6", "memory_type": "GDDR6X"},
+            "memory_type 'GDDR6X' contradicts model 'RTX 3060 GDDR6', which says GDDR6",
+        ),
+        (
+            {"model": "RTX 3080 Laptop GPU", "form_factor": "PCIe"},
+            "form_factor 'PCIe' contradicts model 'RTX 3080 Laptop GPU', which says mobile",
+        ),
+    ],
+)
+def test_a_column_that_contradicts_the_name_is_a_fault(
+    tmp_path: Path, cells: dict[str, Any], fault: str
+) -> None:
+    path = write_csv(tmp_path, [{**ROW, **cells}])
+    assert faults_of(path) == [f"{path}:2: {fault}"]
+
+
+def test_names_of_yaml_are_taken_apart_too(tmp_path: Path) -> None:
+    line = "      - {name: RTX 3080 16GB Laptop GPU, year: 2021, variants: [16GB GDDR6]}\n"
+    (record,) = load_registry(write(tmp_path, "r.yaml", MODEL + line))
+    assert record.gpu_id == "rtx-3080-16gb-gddr6-mobile"
+    line = "      - {name: RTX 3060 12GB, year: 2021, variants: [12GB GDDR6, 8GB GDDR6]}\n"
+    path = write(tmp_path, "r.yaml", MODEL + line)
+    wanted = "memory_gb 8.0 contradicts model 'RTX 3060 12GB', which says 12"
+    assert faults_of(path) == [f"{path}:6: {wanted}"]
+
+
+def test_shipped_names_carry_nothing_besides(shipped_records: list[GpuRecord]) -> None:
+    for record in shipped_records:
+        assert catalogue_name(record.model) == (record.model, (), "", "")
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "4.71E+12",
+        "4,71E+12",
+        "1e+05",
+        "10-May",
+        "10. Mai",
+        "Mar-50",
+        "2026-05-10",
+        "2026-05-10 00:00:00",
+        "05/10/2026",
+        "#REF!",
+        "#NAME?",
+        "########",
+    ],
+)
+@pytest.mark.parametrize("column", ["gpu_id", "aliases", "part_numbers"])
+def test_codes_a_spreadsheet_has_changed_are_faults(tmp_path: Path, code: str, column: str) -> None:
+    path = write_csv(tmp_path, [{**ROW, column: code}, {**ROW, "memory_gb": 0, "gpu_id": "x"}])
+    damaged, other = faults_of(path)
+    assert damaged.startswith(f"{path}:2: {column} holds {code!r}, a code that a spreadsheet")
+    assert other.startswith(f"{path}:3: memory_gb")
+
+
+@pytest.mark.parametrize(
+    "code", ["11265-01", "4719072", "900-2G500-0000", "GV-N3060", "9E12", "MAY-10X", "1.2", "10-D6"]
+)
+def test_sound_codes_are_none(tmp_path: Path, code: str) -> None:
+    (record,) = load_registry(write_csv(tmp_path, [{**ROW, "part_numbers": code}]))
+    assert record.part_numbers == (code,)
+
+
+def test_numbers_that_parquet_holds_as_floats(tmp_path: Path) -> None:
+    path = write_parquet(tmp_path, [{**ROW, "part_numbers": 4719072890123.0}])
+    assert load_registry(path)[0].part_numbers == ("4719072890123",)
+    path = write_parquet(tmp_path, [{**ROW, "part_numbers": 4.719072890123e18}])
+    (fault,) = faults_of(path)
+    assert "part_numbers holds '4.719072890123e+18'" in fault
+
+
+def test_boards_of_one_variant_have_ids_of_their_own(tmp_path: Path) -> None:
+    boards = [{**ROW, "gpu_id": f"board-{at}", "part_numbers": f"TUF-{at}X"} for at in range(3)]
+    records = load_registry(write_csv(tmp_path, boards))
+    assert [record.gpu_id for record in records] == ["board-0", "board-1", "board-2"]
+    assert {record.model for record in records} == {ROW["model"]}
 
 
 # --- records on disk, ids and fingerprints ---
@@ -584,7 +764,7 @@ def test_a_size_out_of_range_is_a_fault(tmp_path: Path, size: str) -> None:
     line = f"      - {{name: RTX 1, year: 2020, variants: [{size} GDDR6]}}\n"
     path = write(tmp_path, "r.yaml", MODEL + line)
     [fault] = faults_of(path)
-    assert f"{path}:6: variant '{size} GDDR6': memory_gb must be above 0 and in GB" in fault
+    assert f"{path}:6: variant '{size} GDDR6': memory_gb must be 0.001-2048 GB" in fault
 
 
 def test_a_name_or_alias_without_letters_is_a_fault(tmp_path: Path) -> None:
@@ -668,12 +848,24 @@ def test_every_csv_row_with_too_many_cells_is_a_fault(tmp_path: Path) -> None:
     ]
 
 
-def test_unknown_columns_do_not_hide_the_faults_of_rows(tmp_path: Path) -> None:
-    path = write_csv(tmp_path, [{**ROW, "price": 4}, {**ROW, "memory_gb": 0, "price": 4}])
+def test_misspelled_columns_do_not_hide_the_faults_of_rows(tmp_path: Path) -> None:
+    rows = [{**ROW, "part_number": "x"}, {**ROW, "memory_gb": 0, "part_number": "y"}]
+    path = write_csv(tmp_path, rows)
+    wanted = "column 'part_number': did you mean 'part_numbers'? Call it so, or otherwise"
     assert faults_of(path) == [
-        f"{path}: columns unknown: price; missing: none",
-        f"{path}:3: memory_gb must be above 0 and in GB, got 0.0",
+        f"{path}: {wanted}",
+        f"{path}:3: memory_gb must be 0.001-2048 GB (or with a unit, as '512 MB'), got 0.0",
     ]
+
+
+@pytest.mark.parametrize("writer", [write_csv, write_parquet], ids=["csv", "parquet"])
+def test_further_columns_of_a_catalogue_pass(
+    tmp_path: Path, writer: Callable[[Path, list[dict[str, Any]]], Path]
+) -> None:
+    extra = {"price": 4.5, "stock": "yes", "memory": "big", "tdp_w": 170, "brand": "ASUS"}
+    assert load_registry(writer(tmp_path, [{**ROW, **extra}])) == load_registry(
+        writer(tmp_path, [ROW])
+    )
 
 
 def test_a_column_given_twice_is_a_fault(tmp_path: Path) -> None:
@@ -682,7 +874,7 @@ def test_a_column_given_twice_is_a_fault(tmp_path: Path) -> None:
 
 
 def test_lines_are_counted_past_blank_ones(tmp_path: Path) -> None:
-    text = "model,vendor,memory_gb,memory_type\n\nA 1,AMD,1,GDDR6\n\nA 2,ATI,1,GDDR6\n"
+    text = "model,vendor,memory_gb,memory_type\n\nA 1,AMD,1,GDDR6\n\nA 2,S3,1,GDDR6\n"
     path = write(tmp_path, "g.csv", text)
     assert [fault.split(" ")[0] for fault in faults_of(path)] == [f"{path}:5:"]
 
@@ -709,7 +901,7 @@ def test_a_missing_number_that_pandas_wrote_as_nan_is_missing(tmp_path: Path) ->
         ({"release_year": 99999}, "release_year must be 1990-2100, got 99999"),
         ({"release_year": 2020.5}, "release_year must be 1990-2100, got 2020.5"),
         ({"release_year": float("inf")}, "release_year must be 1990-2100, got inf"),
-        ({"memory_gb": float("inf")}, "memory_gb must be above 0 and in GB, got inf"),
+        ({"memory_gb": float("inf")}, "(or with a unit, as '512 MB'), got inf"),
     ],
     ids=["99999", "2020.5", "inf", "inf GB"],
 )
