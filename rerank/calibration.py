@@ -1,7 +1,9 @@
-"""Calibration: turn log-odds into probabilities that come true, by isotonic regression.
+"""Calibration: turn log-odds into probabilities that come true, by smoothed isotonic regression.
 
-Pool-adjacent-violators (Ayer et al. 1955) over validation outcomes, stored as knots; between
-knots the probability is interpolated, so it is monotone in the log-odds.
+Pool-adjacent-violators (Ayer et al. 1955) over the mean of each validation outcome and of what a
+logistic curve (Platt 1999) says of it: the curve steadies blocks of few rows, the blocks bend the
+curve where outcomes do not follow it. Stored as knots; between knots the probability is
+interpolated, so it is monotone in the log-odds.
 """
 
 from __future__ import annotations
@@ -16,6 +18,8 @@ from numpy.typing import NDArray
 from rerank.index.errors import InputError
 
 _FLOOR = 0.001  # no finite sample proves certainty
+_STEPS = 100
+_RIDGE = 1e-3  # rows: keeps the curve of one score alone defined
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +45,7 @@ def fit_calibrator(
     min_rows: int = 50,
     weights: NDArray[np.floating] | None = None,
 ) -> Calibrator:
-    """Fit isotonic regression; blocks smaller than ``min_rows`` are merged with a neighbour.
+    """Fit half a logistic curve, half isotonic blocks of at least ``min_rows`` rows.
 
     :param log_odds: shape (rows,); any monotone score of correctness.
     :param correct: shape (rows,).
@@ -55,10 +59,10 @@ def fit_calibrator(
     order = np.argsort(log_odds, kind="stable")
     x, y = log_odds[order].astype(float), correct[order].astype(float)
     w = np.ones(len(x)) if weights is None else weights[order].astype(float)
-    blocks = _pool(_chunks(x, y, w, max(1, min(min_rows, len(x) // 4))))
+    smooth = (y + _logistic(x, y, w)) / 2
+    blocks = _pool(_chunks(x, smooth, w, max(1, min(min_rows, len(x) // 4))))
     centres = [total_x / size for total_x, _, size in blocks]
-    # One virtual success and failure a block keep a clean block from claiming certainty.
-    values = [(total_y + 0.5) / (size + 1) for _, total_y, size in blocks]
+    values = [total_y / size for _, total_y, size in blocks]
     values = np.clip(np.maximum.accumulate(values), _FLOOR, 1 - _FLOOR).tolist()
     return Calibrator(tuple(centres), tuple(values))
 
@@ -83,6 +87,34 @@ def choose_threshold(
     last_of_tie = np.append(np.diff(p) != 0, True) if len(p) else np.zeros(0, bool)
     good = np.flatnonzero((share >= precision) & last_of_tie)
     return float(p[good[-1]]) if len(good) else 1.01
+
+
+def _logistic(
+    x: NDArray[np.float64], y: NDArray[np.float64], w: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Return what a logistic curve fitted by Newton's method says of each row, never falling in x.
+
+    Its targets are Platt's, which leave both outcomes possible, so that it stays finite where a
+    score separates them.
+    """
+    ones, zeros = float(w @ y), float(w @ (1 - y))
+    target = np.where(y > 0, (ones + 1) / (ones + 2), 1 / (zeros + 2))
+    design = np.stack([(x - x.mean()) / (x.std() or 1.0), np.ones_like(x)], axis=1)
+    slopes = np.zeros(2)
+    for _ in range(_STEPS):
+        p = _sigmoid(design @ slopes)
+        curvature = (design * (w * p * (1 - p))[:, None]).T @ design + _RIDGE * np.eye(2)
+        step = np.linalg.solve(curvature, design.T @ (w * (target - p)) - _RIDGE * slopes)
+        slopes += step / max(1.0, float(np.abs(step).max()))
+        if np.abs(step).max() < 1e-9:
+            break
+    if slopes[0] < 0:
+        return np.full(len(x), (ones + 1) / (ones + zeros + 2))
+    return _sigmoid(design @ slopes)
+
+
+def _sigmoid(log_odds: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.asarray(1 / (1 + np.exp(-np.clip(log_odds, -30, 30))), np.float64)
 
 
 def _chunks(

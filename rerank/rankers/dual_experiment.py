@@ -625,7 +625,7 @@ def is_error(scored: ScoredSet, scores: Floats, label: Floats) -> Bools:
 
 
 def _calibrator(values: Floats, happened: Bools) -> Calibrator:
-    """Fit isotonic regression; where only one outcome occurred, Laplace's share of it for all."""
+    """Calibrate; where only one outcome occurred, Laplace's share of it stands for all."""
     if not len(happened) or happened.all() or not happened.any():
         share = (float(happened.sum()) + 1.0) / (len(happened) + 2.0)
         return Calibrator((0.0,), (share,))

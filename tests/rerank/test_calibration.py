@@ -48,8 +48,35 @@ def test_recovers_a_known_curve():
     assert naive > 0.1
 
 
-def test_equals_isotonic_regression_without_blocks():
-    """With blocks of one row, only the smoothing (half a success, half a failure) differs."""
+def test_few_outcomes_are_read_better_than_by_isotonic_regression_alone():
+    ours, alone = [], []
+    for seed in range(20):
+        log_odds, _, correct = known_curve(800, seed)
+        fresh, truth, _ = known_curve(2_000, seed + 100)
+        isotonic = IsotonicRegression(out_of_bounds="clip").fit(log_odds, correct)
+        ours.append(np.abs(fit_calibrator(log_odds, correct)(fresh) - truth).mean())
+        alone.append(np.abs(isotonic.predict(fresh) - truth).mean())
+    assert np.mean(ours) < 0.75 * np.mean(alone)
+
+
+def test_outcomes_that_follow_no_logistic_curve_bend_it():
+    """A score that says nothing below 0, all above 2: half the way from the curve to the blocks."""
+    rng = np.random.default_rng(SEED)
+    log_odds = rng.uniform(-4, 4, 20_000)
+    truth = np.select([log_odds < 0, log_odds < 2], [0.3, 0.6], 0.99)
+    found = fit_calibrator(log_odds, rng.random(20_000) < truth)(log_odds)
+    assert np.abs(found - truth).mean() < 0.06
+
+
+def test_a_score_that_is_higher_where_the_answer_is_wrong_says_the_share_right():
+    rng = np.random.default_rng(SEED)
+    log_odds = rng.normal(0, 4, 4_000)
+    found = fit_calibrator(log_odds, rng.random(4_000) > 1 / (1 + np.exp(-log_odds)))
+    assert found(log_odds) == pytest.approx(0.5, abs=0.03)
+
+
+def test_stays_near_isotonic_regression_without_blocks():
+    """With blocks of one row, only the logistic half differs."""
     log_odds, _, correct = known_curve(400, SEED)
     exact = IsotonicRegression(out_of_bounds="clip").fit(log_odds, correct).predict(log_odds)
     found = fit_calibrator(log_odds, correct, min_rows=1)(log_odds)

@@ -177,18 +177,29 @@ def test_a_gold_file_of_another_format_is_told_to_be_csv(tmp_path: Path, ending:
         read_gold(path)
 
 
+@pytest.fixture(scope="module")
+def registry() -> list[GpuRecord]:
+    return load_registry(shipped("registry"))
+
+
 def test_the_shipped_hard_set_is_sound():
     gold = read_gold(shipped("hard_set.csv"))
     kinds = [item.kind for item in gold]
     assert (len(gold), kinds.count(GoldKind.MATCH), kinds.count(GoldKind.NIL)) == (360, 190, 170)
 
 
+def test_the_hard_set_asks_for_models_and_sizes_that_the_registry_has(registry: list[GpuRecord]):
+    sizes: dict[str, set[float]] = {}
+    for record in registry:
+        sizes.setdefault(canonical_key(record.model), set()).add(record.memory_gb)
+    for item in read_gold(shipped("hard_set.csv")):
+        keys = [canonical_key(model) for model in item.gold_models]
+        assert sizes.keys() >= set(keys), item
+        if item.gold_memory_gb is not None:
+            assert any(item.gold_memory_gb in sizes[key] for key in keys), item
+
+
 # --- generated gold -------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def registry() -> list[GpuRecord]:
-    return load_registry(shipped("registry"))
 
 
 def test_generated_gold_is_of_unseen_models(registry: list[GpuRecord]):
