@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rerank.index.naming import ModelName, parse_model
-from rerank.index.part_numbers import stems
+from rerank.index.part_numbers import Board, stems
 from rerank.index.records import GpuRecord
 from rerank.index.text import CharacterRun, normalise, runs
 
@@ -97,6 +97,21 @@ unknown_suffix  a suffix stands behind the number that no model of that name has
 unknown_size    a memory size stands by the name that no variant of it has ("RTX 5070 18GB")
 code_conflict   a part number stands for another model than the name
 """
+_CODE_CONFLICT = 1 << DOUBTS.index("code_conflict")
+# Suffixes that sellers add or leave out, as the memory or the rest of the name tells the model.
+_LOOSE_SUFFIXES = (
+    "ada",
+    "blackwell",
+    "sff",
+    "pcie",
+    "nvl",
+    "core",
+    "216",
+    "448",
+    "v",
+    "2",
+    "boost",
+)
 
 
 class Mention(NamedTuple):
@@ -121,7 +136,9 @@ class CodeFound(NamedTuple):
     """A part number or alias found in the runs ``at`` to ``end`` (excluded), its tail included.
 
     ``certain`` says that the registry lists it, rather than a partner's rule making it;
-    ``explains`` that the numbers inside it name nothing by themselves.
+    ``explains`` that the numbers inside it name nothing by themselves; ``proves`` that it is a part
+    number, no name or alias, which a name of another model contradicts. ``memory_gb`` is the size
+    it states, 0 if none.
     """
 
     model: int
@@ -130,6 +147,8 @@ class CodeFound(NamedTuple):
     end: int
     certain: bool
     explains: bool
+    proves: bool = False
+    memory_gb: float = 0.0
 
 
 class TitleReading(NamedTuple):
@@ -170,6 +189,13 @@ class Lexicon:
         for record, model in zip(records, self.model_of_record.tolist(), strict=True):
             key = self.keys[self.names[model].key]
             self._sizes_of_key[key].add(round(record.memory_gb, 3))
+        self._suffixes_of_key: dict[int, int] = defaultdict(int)
+        for name in self.names:
+            self._suffixes_of_key[self.keys[name.key]] |= self._mask(name.suffix)
+        self._numbers = {self.keys[name.key] for name in self.names if len(name.core) >= 3}
+        self._loose_suffixes = 0
+        for word in _LOOSE_SUFFIXES:
+            self._loose_suffixes |= self._bit(word)
         self._affix_cache: dict[str, int] = {}
         self._affix_before_digits: dict[str, int] = {}
         self._line_words = self._mask({word for name in self.names for word in name.line})
@@ -269,6 +295,8 @@ class Lexicon:
             for mention in self._mentions_at(at, pieces, masks)
         ]
         extra = [m.remainder_gb for m in mentions if m.remainder_gb]
+        extra += [code.memory_gb for code in codes if code.memory_gb]
+        conflict = bool(codes and mentions) and self._contradicted(codes, mentions, masks)
         for mention in mentions:
             words |= mention.after
         return TitleReading(
@@ -280,6 +308,7 @@ class Lexicon:
             self._stated_memory(text, extra),
             memory_type_code(text),
             seller,
+            conflict * _CODE_CONFLICT,
         )
 
     def _mask(self, words: Iterable[str]) -> int:
@@ -466,11 +495,42 @@ class Lexicon:
             cuts_word = (entry.certain and not entry.open_end) or _starts_apart(pieces, end)
             whole = at_border or not cuts_word
             if end and whole and (entry.open_end or not cut_digits or at_border):
+                marks = (entry.certain, entry.explains, entry.proves)
                 return [
-                    CodeFound(model, length, at, end, entry.certain, entry.explains)
-                    for model in entry.models
+                    CodeFound(model, length, at, end, *marks, memory_gb)
+                    for model, memory_gb in zip(entry.models, entry.memory_gb, strict=True)
                 ]
         return []
+
+    def _contradicted(
+        self, codes: list[CodeFound], mentions: list[Mention], masks: list[int]
+    ) -> bool:
+        """Say whether a part number stands for models only that the rest of a title excludes."""
+        models_at: dict[int, list[int]] = defaultdict(list)
+        for code in codes:
+            if code.proves:
+                models_at[code.at].append(code.model)
+        named = (m.line_before or m.after or m.whole for m in mentions if m.key in self._numbers)
+        if not models_at or not any(named):
+            return False
+        inside = {at for code in codes if code.proves for at in range(code.at, code.end)}
+        words = 0
+        for at, mask in enumerate(masks):
+            words |= 0 if at in inside else mask
+        return not all(
+            any(self._may_name(mention, model, words) for model in models for mention in mentions)
+            for models in models_at.values()
+        )
+
+    def _may_name(self, mention: Mention, model: int, words: int) -> bool:
+        """Say whether a number with the suffixes behind it and a title's words fits a model."""
+        name = self.names[model]
+        if mention.key != self.keys[name.key]:
+            return False
+        own = self._mask(name.suffix)
+        strange = mention.after & self._suffixes_of_key[mention.key] & ~own
+        missing = own & ~(mention.after | words)
+        return not (strange | missing) & ~self._loose_suffixes
 
     def _stated_memory(self, text: str, extra: list[float]) -> tuple[float, ...]:
         sizes = dict.fromkeys(round(size, 3) for size in extra)
@@ -554,10 +614,14 @@ def _at_border(pieces: list[CharacterRun], at: int, length: int) -> bool:
 
 
 class _CodeEntry(NamedTuple):
+    """What a code stands for; ``memory_gb`` by model, 0 where the code says none."""
+
     open_end: bool
     certain: bool
     explains: bool
+    proves: bool
     models: tuple[int, ...]
+    memory_gb: tuple[float, ...]
 
 
 def _code_table(
@@ -565,29 +629,38 @@ def _code_table(
 ) -> dict[str, _CodeEntry]:
     """Map each part-number stem and alias to the models it stands for."""
     place = {model: at for at, model in enumerate(models)}
-    owners: dict[str, dict[int, None]] = defaultdict(dict)
-    open_ends: set[str] = set()
+    variants: list[list[GpuRecord]] = [[] for _ in models]
+    owners: dict[str, dict[int, float]] = defaultdict(dict)
+    numbers: set[str] = set()
     certain: set[str] = set()
-    spelled: set[str] = set()
     for record in records:
+        variants[place[record.model]].append(record)
         for text in (*record.aliases, *record.part_numbers, *_precise_codenames(record)):
             code = "".join(run.text for run in runs(normalise(text)))
             if len(code) >= _CODE_START:
-                owners[code][place[record.model]] = None
+                owners[code][place[record.model]] = 0.0
                 certain.add(code)
         for text in record.part_numbers:
-            open_ends.add("".join(run.text for run in runs(normalise(text))))
+            numbers.add("".join(run.text for run in runs(normalise(text))))
+    open_ends, spelled = set(numbers), set()
     for at, name in enumerate(names):
-        for stem in stems(name):
+        for stem in stems(Board(record, name) for record in variants[at]):
             if stem.text not in certain:
-                owners[stem.text][at] = None
+                owners[stem.text][at] = stem.memory_gb
                 if stem.open_end:
                     open_ends.add(stem.text)
                 if stem.spelled or len(stem.text) < _EXPLAINING_LETTERS:
                     spelled.add(stem.text)
     return {
-        code: _CodeEntry(code in open_ends, code in certain, code not in spelled, tuple(models))
-        for code, models in owners.items()
+        code: _CodeEntry(
+            code in open_ends,
+            code in certain,
+            code not in spelled,
+            code in numbers or (code not in certain and code not in spelled),
+            tuple(owner),
+            tuple(owner.values()),
+        )
+        for code, owner in owners.items()
     }
 
 

@@ -20,7 +20,17 @@ ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("index", "rerank", "jobs")
 
 # What rerank may take from index: records, errors, paths, what reads text; no embedder, no FAISS.
-LEAVES = {"artifacts", "errors", "lexicon", "name_evidence", "naming", "records", "rows", "text"}
+LEAVES = {
+    "artifacts",
+    "errors",
+    "lexicon",
+    "name_evidence",
+    "naming",
+    "part_numbers",
+    "records",
+    "rows",
+    "text",
+}
 # What puts together a whole of index and model.
 COMPOSERS = {
     "rerank/__init__.py",

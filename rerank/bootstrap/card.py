@@ -194,10 +194,10 @@ class Card:
         """Return the partner's part number; ``readable`` insists on one that spells the model."""
         if readable and self.product.record.part_numbers and self.dice.chance(0.3):
             return self.listed_code()
-        made = part_number(self.partner.codes, self.product, self.dice)
+        made = part_number(self.partner.codes, self.product.record, self.dice)
         if readable and (made is None or not made.identifies):
             partners = self.dice.shuffled(READABLE)
-            codes = (part_number(partner, self.product, self.dice) for partner in partners)
+            codes = (part_number(partner, self.product.record, self.dice) for partner in partners)
             made = next((code for code in codes if code is not None and code.identifies), None)
         if made is None:
             return self.model_text(self.any_shape(), loose=False) if readable else ""
@@ -319,13 +319,13 @@ def _quantity(card: Card) -> str:
 
 
 def _pro_code(card: Card) -> str:
-    made = part_number("pny", card.product, card.dice)
+    made = part_number("pny", card.product.record, card.dice)
     return made.text if made else ""
 
 
 def _naming_pro_code(card: Card) -> str:
     """Return a part number that names the model, or the name where there is none."""
-    made = part_number("pny", card.product, card.dice)
+    made = part_number("pny", card.product.record, card.dice)
     if made is None or not made.identifies:
         return card.model_text(card.entry.shapes.full, loose=False)
     return card.naming(made.text)

@@ -292,11 +292,6 @@ class Product:
         return f"{self.megabytes}M" if rest else f"{whole}G"
 
     @property
-    def memory_digit(self) -> str:
-        """Return the generation digit of the memory type: 5 of GDDR5X, 3 of DDR3."""
-        return next((c for c in self.record.memory_type if c.isdigit()), "1")
-
-    @property
     def year(self) -> int:
         """Return the release year."""
         return self.record.release_year
@@ -305,8 +300,3 @@ class Product:
     def geforce(self) -> bool:
         """Return whether the model is a GeForce."""
         return self.name.brand == ("GeForce",)
-
-    @property
-    def radeon(self) -> bool:
-        """Return whether the model is a consumer Radeon."""
-        return self.name.brand == ("Radeon",)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rerank.index.lexicon import Lexicon, Mention, TitleReading
+from rerank.index.lexicon import DOUBTS, Lexicon, Mention, TitleReading
 from rerank.index.records import GpuRecord
 
 MakeGpu = Callable[..., GpuRecord]
@@ -159,6 +159,44 @@ def test_no_part_number_is_seen_where_none_stands(title: str, lexicon: Lexicon) 
 def test_the_code_says_where_and_how_long(lexicon: Lexicon) -> None:
     (code,) = lexicon.read("EVGA card 06G-P4-6163-KR").codes
     assert (code.at, code.length) == (4, len("p4616"))
+
+
+CODE_CONFLICT = 1 << DOUBTS.index("code_conflict")
+
+
+@pytest.mark.parametrize(
+    "title",
+    [
+        "Zotac RTX 4060 8GB ZT-D40610E-10M",
+        "ZT-D40600P-10L Zotac Gaming RTX 4060 Ti 8GB",
+        "Palit Grafikkarte RTX 3080, NE6406T019P1-1060D",
+        "PowerColor RX 6600 8GB (AXRX 6600XT 8GBD6-3DH)",
+        "Видеокарта Gigabyte RTX 4060 GV-N406TEAGLE OC-8GD",
+        "EVGA RTX 3080 FTW 06G-P4-6163-KR",
+    ],
+)
+def test_a_part_number_contradicts_the_name(title: str, lexicon: Lexicon) -> None:
+    assert lexicon.read(title).doubts & CODE_CONFLICT
+
+
+@pytest.mark.parametrize(
+    "title",
+    [
+        "Zotac RTX 4060 Ti 8GB ZT-D40610E-10M",
+        "Zotac RTX 4060 8GB Ti Twin Edge ZT-D40610E-10M",
+        "Palit NE64060T19P1-1070D RTX 4060 Dual OC",
+        "ZT-D40610E-10M",
+        "ZT-D40610E-10M 8GB 2535 MHz",
+        "RTX 4060 or RTX 4060 Ti, box of ZT-D40610E-10M",
+        "NVIDIA RTX 4080S, better than RTX 3080",  # 4080S is a name, no part number
+        "AXRX 6600XT 8GBD6-3DH PowerColor RX 6600 XT Red Devil",
+        "EVGA GTX 1060 SC 06G-P4-6163-KR with 3080 MB/s",
+        "RTX 4060",
+        "",
+    ],
+)
+def test_a_part_number_agrees_with_the_name_or_stands_alone(title: str, lexicon: Lexicon) -> None:
+    assert not lexicon.read(title).doubts & CODE_CONFLICT
 
 
 # --- memory ---
