@@ -237,6 +237,27 @@ class Lexicon:
         return ranks
 
     @cached_property
+    def model_tie_rank(self) -> NDArray[np.int64]:
+        """Shape (models,): the lowest `tie_rank` of each model's variants."""
+        ranks = np.full(len(self.models), len(self.records), np.int64)
+        np.minimum.at(ranks, self.model_of_record, self.tie_rank)
+        return ranks
+
+    @cached_property
+    def sold_apart(self) -> NDArray[np.bool_]:
+        """Shape (records,): whether each variant is a card, not part of a processor."""
+        return np.array([record.sold_apart for record in self.records], np.bool_)
+
+    @cached_property
+    def in_sizes(self) -> NDArray[np.bool_]:
+        """Shape (models,): whether a model's variants have different memory sizes."""
+        memory = np.array([record.memory_gb for record in self.records])
+        least, most = np.full((2, len(self.models)), [[np.inf], [-np.inf]])
+        np.minimum.at(least, self.model_of_record, memory)
+        np.maximum.at(most, self.model_of_record, memory)
+        return np.asarray(least < most, np.bool_)
+
+    @cached_property
     def required_mask(self) -> NDArray[np.uint64]:
         """Shape (models, mask words): the suffixes without which a name could mean another model.
 

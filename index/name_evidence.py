@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rerank.index.lexicon import Lexicon, Mention, TitleReading
+from rerank.index.stated_words import Stated
 
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]
@@ -271,6 +272,11 @@ class CandidateBatch:
     :param similarity: shape (rows,), cosine between listing and GPU, -1 to 1.
     :param shortlist: shape (rows,), the score that chose and ordered the candidates.
     :param listing: shape (rows,), the listing each candidate belongs to.
+    :param pair: shape (rows,), number of each candidate's (listing, model) pair.
+    :param place: shape (rows,), of each candidate among those of its pair, 0 the likeliest.
+    :param variant_probability: shape (rows,), P(variant | model) over all the model's variants; NaN
+        by vectors alone, which tell no variants apart.
+    :param stated: what each listing states of chip vendors and forms.
     """
 
     readings: Sequence[TitleReading]
@@ -280,6 +286,10 @@ class CandidateBatch:
     similarity: Floats
     shortlist: Floats
     listing: Ints
+    pair: Ints
+    place: Ints
+    variant_probability: Floats
+    stated: Stated
 
     def take(self, rows: Ints | NDArray[np.bool_]) -> CandidateBatch:
         """Return some of the candidates; all listings stay, some perhaps without any.
@@ -294,4 +304,7 @@ class CandidateBatch:
             similarity=self.similarity[rows],
             shortlist=self.shortlist[rows],
             listing=listing,
+            pair=self.pair[rows],
+            place=self.place[rows],
+            variant_probability=self.variant_probability[rows],
         )

@@ -34,7 +34,9 @@ from rerank.index.records import (
     place_in_group,
 )
 from rerank.index.registry import read_records, registry_fingerprint, write_records
+from rerank.index.stated_words import Stated, StatedWords, chip_vendors
 from rerank.index.text import descriptor, listing_text
+from rerank.index.variants import Variants
 from rerank.index.vector_index import FaissIndex, IndexKind, VectorIndex
 
 Floats = NDArray[np.float32]
@@ -62,10 +64,8 @@ class Retriever:
         self._vectors = vectors
         self._index = index
         self._memory = np.array([record.memory_gb for record in self.records], np.float32)
-        order = np.argsort(self.lexicon.model_of_record, kind="stable")
-        self._records_by_model = order
-        counts = np.bincount(self.lexicon.model_of_record, minlength=len(self.lexicon.models))
-        self._model_offsets = np.concatenate([[0], np.cumsum(counts)])
+        self._variants = Variants(self.lexicon)
+        self._stated_words = StatedWords(chip_vendors(self.records))
 
     def retrieve(
         self,
@@ -89,6 +89,7 @@ class Retriever:
         queries = self.embedder.encode([text.embedded for text in texts])
         readings = [self.lexicon.read_runs(text.title, text.runs, text.seller) for text in texts]
         names = name_evidence(self.lexicon, readings)
+        stated = self._stated_words.read([(text.title, text.seller) for text in texts])
         found: dict[Route, tuple[Ints, Ints]] = {}
         if {*routes} != {Route.NAME}:
             found[Route.VECTOR] = self._by_vector(queries)
@@ -99,6 +100,7 @@ class Retriever:
                 queries,
                 readings,
                 names,
+                stated,
                 [pair for by, pair in found.items() if route in (by, Route.FUSED)],
                 route,
                 n_candidates,
@@ -111,6 +113,7 @@ class Retriever:
         queries: Floats,
         readings: list[TitleReading],
         names: NameEvidence,
+        stated: Stated,
         pairs: Sequence[tuple[Ints, Ints]],
         route: Route,
         n_candidates: int,
@@ -126,15 +129,28 @@ class Retriever:
         if route is not Route.VECTOR:
             shortlist = shortlist + self._name_score(names, listing, record)
         kept = self._keep_best(listing, record, shortlist, n_candidates)
-        offsets = np.searchsorted(listing[kept], np.arange(len(readings) + 1))
+        listing, record, similarity = listing[kept], record[kept], similarity[kept]
+        model = self.lexicon.model_of_record[record].astype(np.int64)
+        likeliest, probability, pair, place = self._variants.choose(
+            readings, names.sizes, stated.forms, (listing, model)
+        )
+        if route is Route.VECTOR:  # shows what vectors alone find
+            likeliest, probability = record, np.full(len(record), np.nan, np.float32)
+        # The places of a model stay, its likeliest variants take them.
+        other = np.flatnonzero(likeliest != record)
+        similarity[other] = self._similarity(queries, listing[other], likeliest[other])
         return CandidateBatch(
             readings,
             names,
-            offsets.astype(np.int64),
-            record[kept],
-            similarity[kept],
+            np.searchsorted(listing, np.arange(len(readings) + 1)).astype(np.int64),
+            likeliest,
+            similarity,
             shortlist[kept],
-            listing[kept],
+            listing,
+            pair,
+            place,
+            probability,
+            stated,
         )
 
     def _similarity(self, queries: Floats, listing: Ints, record: Ints) -> Floats:
@@ -157,10 +173,7 @@ class Retriever:
         return listing[found], rows.ravel()[found]
 
     def _by_name(self, names: NameEvidence) -> tuple[Ints, Ints]:
-        counts = np.diff(self._model_offsets)[names.model]
-        row = np.repeat(np.arange(len(names.model)), counts)
-        within = np.arange(len(row)) - np.repeat(np.cumsum(counts) - counts, counts)
-        record = self._records_by_model[self._model_offsets[names.model[row]] + within]
+        record, row = self._variants.of_models(names.model)
         return names.listing[row], record.astype(np.int64)
 
     def _name_score(self, names: NameEvidence, listing: Ints, record: Ints) -> Floats:

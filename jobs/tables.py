@@ -162,14 +162,8 @@ def resolution_text(
 
     :param candidate_set: the models that the listing may sell; None if it was not asked for.
     """
-    name = " ".join(
-        part for part in (answer.model, memory(answer.memory_gb), answer.form_factor) if part
-    )
     decision = answer.decision.replace("_", " ")
-    if answer.model is None:
-        subject = ""
-    else:
-        subject = f"{name}" if decision == "match" else f"best guess: {name}"
+    subject = "" if answer.best_guess is None else answer.subject
     lines = [
         cut(" ".join(title.split()), WIDTH),
         "",
@@ -177,6 +171,8 @@ def resolution_text(
         f"  {'':9} probability {answer.match_probability:.3f}, margin {answer.margin:.3f}",
         f"  {'reason':9} {cut(answer.reason, WIDTH - 12)}",
     ]
+    if answer.memory_gb is not None and not answer.memory_stated:
+        lines.append(f"  {'memory':9} not stated; this variant {answer.variant_probability:.3f}")
     if answer.gpu_id:
         lines.append(f"  {'gpu id':9} {answer.gpu_id}")
     if candidate_set is not None:
@@ -223,10 +219,11 @@ def _candidates_text(answer: Resolution) -> str:
             f"{c.similarity:.3f}",
             f"{c.score:.2f}",
             f"{c.probability:.3f}",
+            f"{c.variant_probability:.3f}",
         ]
         for number, c in enumerate(answer.candidates, 1)
     ]
-    header = ("", "candidate", "memory", "form", "similarity", "score", "probability")
+    header = ("", "candidate", "memory", "form", "similarity", "score", "P(model)", "P(variant)")
     return table(header, rows, left=(1, 3))
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cache, cached_property
 
 import numpy as np
 import pyarrow as pa
@@ -17,13 +17,16 @@ from numpy.typing import NDArray
 from rerank.explanation import NOTHING, Explanation
 from rerank.features.candidates import CANDIDATE_FEATURES
 from rerank.features.cues import CATEGORIES
-from rerank.ranking import Evidence, ModelTable
+from rerank.index.lexicon import DOUBTS
+from rerank.ranking import Evidence, ModelTable, model_scores
 from rerank.resolution import DECISIONS, Decision, Resolution, ScoredCandidate, Thresholds
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-_MATCH, _NO_MATCH = DECISIONS.index(Decision.MATCH), DECISIONS.index(Decision.NO_MATCH)
+_MATCH, _REVIEW, _NO_MATCH = map(
+    DECISIONS.index, (Decision.MATCH, Decision.REVIEW, Decision.NO_MATCH)
+)
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -32,10 +35,13 @@ class Answers:
 
     :param record: shape (rows,), row of each candidate in the registry.
     :param similarity: shape (rows,), cosine, -1 to 1, in four decimals.
-    :param score: shape (rows,), the ranker's, in four decimals; comparable within a listing.
+    :param score: shape (rows,), the ranker's of the candidate's model, in four decimals;
+        comparable within a listing.
     :param probability: shape (rows,), that the candidate's model is what the listing sells.
+    :param variant_probability: shape (rows,), that it is this variant if its model is sold.
     :param match_probability: shape (listings,), of the best candidate's model, 0 without one.
-    :param margin: shape (listings,), that less the probability of the best other model.
+    :param memory_stated: shape (listings,), whether the listing states the best candidate's memory.
+    :param margin: shape (listings,), the match probability less that of the best other model.
     :param decision: shape (listings,), numbers in `DECISIONS`.
     :param reason: one for each listing.
     :param explanations: one for each listing; none where they were not asked for.
@@ -46,7 +52,9 @@ class Answers:
     similarity: Floats
     score: Floats
     probability: Floats
+    variant_probability: Floats
     match_probability: Floats
+    memory_stated: NDArray[np.bool_]
     margin: Floats
     decision: Ints
     reason: Sequence[str]
@@ -73,7 +81,9 @@ class Answers:
             self.similarity[rows],
             self.score[rows],
             self.probability[rows],
+            self.variant_probability[rows],
             np.append(self.match_probability, 0.0)[listings],
+            np.append(self.memory_stated, False)[listings],
             np.append(self.margin, 0.0)[listings],
             np.append(self.decision, _NO_MATCH)[listings],
             reason,
@@ -95,6 +105,7 @@ class Answers:
             similarity=self.similarity[kept],
             score=self.score[kept],
             probability=self.probability[kept],
+            variant_probability=self.variant_probability[kept],
         )
 
     def resolutions(
@@ -111,29 +122,35 @@ class Answers:
                 self.similarity.tolist(),
                 self.score.tolist(),
                 self.probability.tolist(),
+                self.variant_probability.tolist(),
                 strict=True,
             )
         ]
         offsets, decisions = self.offsets.tolist(), self.decision.tolist()
+        stated = self.memory_stated.tolist()
         found = []
         for at, (probability, margin) in enumerate(
             zip(self.match_probability.tolist(), self.margin.tolist(), strict=True)
         ):
             own = tuple(candidates[offsets[at] : offsets[at + 1]])
             best = own[0] if own else None
+            sold = best if decisions[at] != _NO_MATCH else None
             found.append(
                 Resolution(
-                    best.gpu_id if best and decisions[at] != _NO_MATCH else None,
-                    best.model if best else None,
-                    best.memory_gb if best else None,
-                    best.form_factor if best else None,
-                    probability,
-                    margin,
-                    DECISIONS[decisions[at]],
-                    self.reason[at],
-                    own,
-                    model_version,
-                    index_version,
+                    gpu_id=sold.gpu_id if sold else None,
+                    model=sold.model if sold else None,
+                    memory_gb=sold.memory_gb if sold else None,
+                    form_factor=sold.form_factor if sold else None,
+                    best_guess=best.model if best else None,
+                    match_probability=probability,
+                    memory_stated=stated[at],
+                    variant_probability=best.variant_probability if best else 0.0,
+                    margin=margin,
+                    decision=DECISIONS[decisions[at]],
+                    reason=self.reason[at],
+                    candidates=own,
+                    model_version=model_version,
+                    index_version=index_version,
                 )
             )
         return found
@@ -150,7 +167,9 @@ def joined(parts: Sequence[Answers]) -> Answers:
         np.concatenate([part.similarity for part in parts]),
         np.concatenate([part.score for part in parts]),
         np.concatenate([part.probability for part in parts]),
+        np.concatenate([part.variant_probability for part in parts]),
         np.concatenate([part.match_probability for part in parts]),
+        np.concatenate([part.memory_stated for part in parts]),
         np.concatenate([part.margin for part in parts]),
         np.concatenate([part.decision for part in parts]),
         [reason for part in parts for reason in part.reason],
@@ -167,36 +186,62 @@ def answers_of(
 ) -> Answers:
     """Rank the candidates, share out the probability and decide.
 
-    Candidates come by score, equal ones by gpu_id.
+    Candidates come as `answer_order` gives them. What makes a title's name doubtful holds it for
+    review, however probable.
 
     :param probability: shape (listings,), that the best candidate's model is sold.
     """
     batch, order = evidence.candidates, evidence.order
-    record, score = batch.record[order], evidence.scores[order].astype(np.float64)
+    record = batch.record[order]
+    score = model_scores(batch, evidence.scores)[order].astype(np.float64)
     model = table.model_of_record[record].astype(np.int64)
     found = evidence.best >= 0
-    inside = np.zeros(len(found), bool)
-    best = batch.record[evidence.best[found]].tolist()
-    inside[found] = [not table.records[row].sold_apart for row in best]
-    sure = np.where(found & ~inside, probability, 0.0)
-    decision = np.where(sure >= thresholds.match, 0, np.where(sure >= thresholds.review, 1, 2))
-    decision = np.where(found & ~inside, decision, _NO_MATCH)
-    reason = reasons_of(evidence, decision)
-    for at in np.flatnonzero(inside).tolist():
-        reason[at] = "integrated graphics, not sold apart"
+    apart = np.zeros(len(found), np.bool_)
+    apart[found] = table.sold_apart[batch.record[evidence.best[found]]]
+    sure = np.where(apart, probability, 0.0)
+    decision = np.where(sure >= thresholds.match, _MATCH, _REVIEW)
+    decision[_doubts(evidence) > 0] = _REVIEW
+    decision[~apart | (sure < thresholds.review)] = _NO_MATCH
     shares = candidate_probabilities(batch.offsets, model, score, sure)
+    reason = reasons_of(evidence, decision, _in_sizes(evidence, table))
+    for at in np.flatnonzero(found & ~apart).tolist():
+        reason[at] = "integrated graphics, not sold apart"
     return Answers(
         offsets=batch.offsets,
         record=record,
         similarity=_in_four_decimals(batch.similarity[order]),
         score=_in_four_decimals(score),
         probability=shares,
+        variant_probability=_in_four_decimals(batch.variant_probability[order]),
         match_probability=sure,
+        memory_stated=_best_features(evidence)[:, _COLUMN["memory_fit"]] > 0,
         margin=sure - _rival_probability(batch.offsets, model, shares),
         decision=decision,
         reason=reason,
         explanations=explanations,
     )
+
+
+def _best_features(evidence: Evidence) -> NDArray[np.float32]:
+    """Return each listing's best candidate's features, shape (listings, features); 0 without."""
+    best = np.zeros((len(evidence.best), len(CANDIDATE_FEATURES)), np.float32)
+    found = evidence.best >= 0
+    best[found] = evidence.features[evidence.best[found]]
+    return best
+
+
+def _doubts(evidence: Evidence) -> Ints:
+    """Return what makes each title's name doubtful, masks over `DOUBTS`, shape (listings,)."""
+    return np.array([reading.doubts for reading in evidence.candidates.readings], np.int64)
+
+
+def _in_sizes(evidence: Evidence, table: ModelTable) -> NDArray[np.bool_]:
+    """Return whether there are several memory sizes of each listing's best model, (listings,)."""
+    found = evidence.best >= 0
+    several = np.zeros(len(found), np.bool_)
+    model = table.model_of_record[evidence.candidates.record[evidence.best[found]]]
+    several[found] = table.in_sizes[model]
+    return several
 
 
 def candidate_probabilities(
@@ -276,18 +321,26 @@ _AGAINST = (
     "an extra suffix is stated",
     "another chip vendor is named",
 )
+_DOUBTS = {
+    "cut_off": "the title is cut off",
+    "unknown_suffix": "no such model has this suffix",
+    "unknown_size": "no such model has this memory size",
+    "code_conflict": "the part number is another model's",
+}
+_UNSAID = "memory not stated"
+_SIGNS = (*_AGREEING, _UNSAID, *_AGAINST, *(_DOUBTS[name] for name in DOUBTS))
 
 
-def reasons_of(evidence: Evidence, decisions: Ints) -> list[str]:
+def reasons_of(evidence: Evidence, decisions: Ints, in_sizes: NDArray[np.bool_]) -> list[str]:
     """Return the reason for each listing of a batch.
 
     :param decisions: shape (listings,), numbers in `DECISIONS`.
+    :param in_sizes: shape (listings,), whether there are several memory sizes of its best model.
     """
     found = evidence.best >= 0
-    best = np.zeros((len(found), len(CANDIDATE_FEATURES)), np.float32)
-    best[found] = evidence.features[evidence.best[found]]
+    best = _best_features(evidence)
     refusals = _refusals(evidence, np.flatnonzero(found & (decisions != _MATCH)))
-    signs = _signs(best).tolist()
+    signs = _signs(best, _doubts(evidence), in_sizes).tolist()
     named = (best[:, _COLUMN["named"]] >= 1).tolist()
     reasons = []
     for at, (decision, has_candidate) in enumerate(
@@ -299,7 +352,7 @@ def reasons_of(evidence: Evidence, decisions: Ints) -> list[str]:
             weak = "weak evidence" if named[at] else "names no GPU of the registry"
             reasons.append(refusals.get(at, weak))
         else:
-            text, joint = _SIGNS_IN_WORDS[signs[at]]
+            text, joint = _signs_in_words(signs[at])
             reasons.append(f"{text}{joint}{refusals[at]}" if at in refusals else text)
     return reasons
 
@@ -346,33 +399,35 @@ def _refusal_in_words(evidence: Evidence, at: int, start: int, end: int, categor
     return label if words == label else f"{label}: {words}"
 
 
-def _signs(rows: NDArray[np.float32]) -> Ints:
-    """Return what speaks for and against each row as bits: `_AGREEING`, then `_AGAINST`."""
+def _signs(rows: NDArray[np.float32], doubts: Ints, in_sizes: NDArray[np.bool_]) -> Ints:
+    """Return what speaks for and against each row as bits: those of `_SIGNS`."""
     column = {name: rows[:, at] for name, at in _COLUMN.items()}
+    no_such_size = doubts >> DOUBTS.index("unknown_size") & 1 == 1
     signs = [
         column["code_length"] > 0,
         (column["named"] > 0) & (column["suffix_exact"] > 0),
         column["memory_fit"] > 0,
         column["form_fit"] > 0,
-        column["memory_fit"] < 0,
+        (column["memory_fit"] == 0) & in_sizes & ~no_such_size,
+        (column["memory_fit"] < 0) & ~no_such_size,
         column["suffix_missing"] > 0,
         column["suffix_extra"] > 0,
         column["vendor_fit"] < 0,
     ]
-    return np.asarray(np.column_stack(signs) @ (1 << np.arange(len(signs))), np.int64)
+    said = np.column_stack(signs) @ (1 << np.arange(len(signs)))
+    return np.asarray(said | doubts << len(signs), np.int64)
 
 
+@cache
 def _signs_in_words(signs: int) -> tuple[str, str]:
     """Return the reason some signs make, and what joins a refusal to it."""
-    said = [(words, bool(signs >> at & 1)) for at, words in enumerate((*_AGREEING, *_AGAINST))]
-    agreeing = [words for words, stands in said[: len(_AGREEING)] if stands]
-    against = [words for words, stands in said[len(_AGREEING) :] if stands]
+    said = [words for at, words in enumerate(_SIGNS) if signs >> at & 1]
+    agreeing = [words for words in said if words in _AGREEING]
+    against = [words for words in said if words not in (*_AGREEING, _UNSAID)]
     verb = "agrees" if len(agreeing) == 1 else "agree"
     text = f"{' + '.join(agreeing)} {verb}" if agreeing else "similar text"
+    text += f", {_UNSAID}" if _UNSAID in said else ""
     return (f"{text}; but {', '.join(against)}", ", ") if against else (text, "; but ")
-
-
-_SIGNS_IN_WORDS = tuple(_signs_in_words(signs) for signs in range(256))
 
 
 _CANDIDATE = pa.struct(
@@ -384,6 +439,7 @@ _CANDIDATE = pa.struct(
         ("similarity", pa.float64()),
         ("score", pa.float64()),
         ("probability", pa.float64()),
+        ("variant_probability", pa.float64()),
     ]
 )
 OUTPUT_SCHEMA = pa.schema(
@@ -392,7 +448,10 @@ OUTPUT_SCHEMA = pa.schema(
         ("model", pa.string()),
         ("memory_gb", pa.float64()),
         ("form_factor", pa.string()),
+        ("best_guess", pa.string()),
         ("match_probability", pa.float64()),
+        ("memory_stated", pa.bool_()),
+        ("variant_probability", pa.float64()),
         ("margin", pa.float64()),
         ("decision", pa.string()),
         ("reason", pa.string()),
@@ -454,13 +513,16 @@ class RegistryColumns:
         filled = np.diff(answers.offsets) > 0
         best = np.zeros(len(answers), np.int64)
         best[filled] = answers.record[answers.offsets[:-1][filled]]
-        shown = pa.array(best, mask=~filled)
-        refused = answers.decision == _NO_MATCH
-        columns = {name: values.take(shown) for name, values in self.values.items()}
-        columns["gpu_id"] = self.values["gpu_id"].take(pa.array(best, mask=~filled | refused))
+        sold = pa.array(best, mask=~filled | (answers.decision == _NO_MATCH))
+        columns = {name: values.take(sold) for name, values in self.values.items()}
+        variant = np.zeros(len(answers))
+        variant[filled] = answers.variant_probability[answers.offsets[:-1][filled]]
         names = pa.array(list(DECISIONS), pa.string())
         columns |= {
+            "best_guess": self.values["model"].take(pa.array(best, mask=~filled)),
             "match_probability": pa.array(answers.match_probability),
+            "memory_stated": pa.array(answers.memory_stated),
+            "variant_probability": pa.array(variant),
             "margin": pa.array(answers.margin),
             "decision": names.take(pa.array(answers.decision)),
             "reason": pa.array(answers.reason, pa.string()),
@@ -473,7 +535,7 @@ class RegistryColumns:
     def _fields(self, answers: Answers) -> dict[str, pa.Array]:
         row = pa.array(answers.record)
         shown = {name: values.take(row) for name, values in self.values.items()}
-        own = ("similarity", "score", "probability")
+        own = ("similarity", "score", "probability", "variant_probability")
         return shown | {name: pa.array(getattr(answers, name)) for name in own}
 
 

@@ -103,10 +103,10 @@ def leaders(evidence: Evidence, table: ModelTable) -> tuple[Ints, Ints]:
     batch = evidence.candidates
     rival = np.full(len(evidence.best), -1, np.int64)
     model = table.model_of_record[batch.record]
-    others = np.flatnonzero(model != model[evidence.best][batch.listing])
-    order = others[np.lexsort((others, -evidence.scores[others], batch.listing[others]))]
-    with_rival, first = np.unique(batch.listing[order], return_index=True)
-    rival[with_rival] = order[first]
+    order = evidence.order
+    others = order[model[order] != model[evidence.best][batch.listing[order]]]
+    with_rival, first = np.unique(batch.listing[others], return_index=True)
+    rival[with_rival] = others[first]
     return evidence.best, rival
 
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from rerank.features.cues import CueHits
 from rerank.index.lexicon import Lexicon
 from rerank.index.name_evidence import CandidateBatch
-from rerank.index.records import N_CANDIDATES, Listing
+from rerank.index.records import N_CANDIDATES, Listing, falling_order
 
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]
@@ -63,7 +63,7 @@ class Evidence:
 
     :param scores: shape (candidates,), the ranker's raw scores.
     :param best: shape (listings,), row of each listing's best candidate, -1 if it has none.
-    :param order: shape (candidates,), rows by listing and falling score, equal ones by gpu_id.
+    :param order: shape (candidates,), rows as `answer_order` gives them.
     """
 
     candidates: CandidateBatch
@@ -73,3 +73,23 @@ class Evidence:
     best: Ints
     order: Ints
     cues: CueHits
+
+
+def model_scores(batch: CandidateBatch, scores: Floats) -> Floats:
+    """Return the score of each candidate's model: that of its best candidate, (candidates,)."""
+    best = np.full(int(batch.pair.max(initial=-1)) + 1, -np.inf, np.float32)
+    np.maximum.at(best, batch.pair, scores)
+    return best[batch.pair]
+
+
+def answer_order(batch: CandidateBatch, table: ModelTable, scores: Floats) -> Ints:
+    """Return the rows of candidates by listing and falling score of their model.
+
+    Equal ones come by gpu_id. Whatever a ranker makes of the variants of a model, they follow each
+    other by P(variant | model): a ranker is taught to tell models apart.
+
+    :param scores: shape (candidates,), of their models.
+    """
+    model = table.model_of_record[batch.record]
+    tie = table.model_tie_rank[model] * (int(batch.place.max(initial=0)) + 1) + batch.place
+    return falling_order(batch.listing, scores, tie)

@@ -36,8 +36,9 @@ DECISIONS = tuple(Decision)
 class ScoredCandidate:
     """One candidate of a resolved listing.
 
-    ``score`` is comparable within its listing only; ``probability`` is the probability that its
-    *model* is what the listing sells.
+    ``score`` is that of its model, comparable within its listing only; ``probability`` is the
+    probability that its *model* is what the listing sells, and ``variant_probability`` that, if
+    so, it is this variant.
     """
 
     gpu_id: str
@@ -47,6 +48,7 @@ class ScoredCandidate:
     similarity: float
     score: float
     probability: float
+    variant_probability: float
 
 
 _SHOWN = 5  # candidates of a notebook's table
@@ -56,14 +58,24 @@ _SHOWN = 5  # candidates of a notebook's table
 class Resolution:
     """The answer for one listing; the columns `rerank score` adds, in this order.
 
+    :param gpu_id: with the three that follow, the variant that is sold; None for `no_match`.
+    :param best_guess: the model of the first candidate, whatever is decided; None without one.
+    :param match_probability: that the best guess is the model that is sold.
+    :param memory_stated: whether the listing states the memory of the first candidate.
+    :param variant_probability: that the first candidate is the variant that is sold, if its model
+        is; 0 without one.
     :param candidates: best first, as many as were asked for; the others are decided on as well.
+        The variants of a model follow each other.
     """
 
     gpu_id: str | None
     model: str | None
     memory_gb: float | None
     form_factor: str | None
+    best_guess: str | None
     match_probability: float
+    memory_stated: bool
+    variant_probability: float
     margin: float
     decision: Decision
     reason: str
@@ -78,14 +90,22 @@ class Resolution:
         """Return a table for notebooks: the answer, and its best candidates."""
         rows = "".join(
             f"<tr><td>{escape(each.model)}</td><td>{each.memory_gb:g} GB</td>"
-            f"<td>{escape(each.form_factor)}</td><td>{each.probability:.3f}</td></tr>"
+            f"<td>{escape(each.form_factor)}</td><td>{each.probability:.3f}</td>"
+            f"<td>{each.variant_probability:.3f}</td></tr>"
             for each in self.candidates[:_SHOWN]
         )
-        head = "<tr><th>candidate</th><th>memory</th><th>form</th><th>probability</th></tr>"
+        names = ("candidate", "memory", "form", "model's probability", "variant's")
+        head = "<tr>" + "".join(f"<th>{name}</th>" for name in names) + "</tr>"
         return f"<p><b>{escape(self._headline())}</b></p><table>{head}{rows}</table>"
 
+    @property
+    def subject(self) -> str:
+        """What is sold in words, or the best guess; the variant only of what is sold."""
+        if self.model is None:
+            return f"best guess {self.best_guess}" if self.best_guess else "no GPU"
+        sold = f"{self.model} {self.memory_gb:g} GB {self.form_factor}"
+        return sold if self.decision == Decision.MATCH else f"best guess {sold}"
+
     def _headline(self) -> str:
-        best = f"{self.model} {self.memory_gb:g} GB {self.form_factor}" if self.model else "no GPU"
-        guess = "best guess " if self.model and self.decision != Decision.MATCH else ""
-        decided = f"{self.decision.replace('_', ' ')}: {guess}{best}"
+        decided = f"{self.decision.replace('_', ' ')}: {self.subject}"
         return f"{decided}, probability {self.match_probability:.3f}; {self.reason}"

@@ -29,6 +29,7 @@ LEAVES = {
     "part_numbers",
     "records",
     "rows",
+    "stated_words",
     "text",
 }
 # What puts together a whole of index and model.

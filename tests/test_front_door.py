@@ -160,9 +160,22 @@ def test_an_answer_is_one_line(resolver: Resolver) -> None:
 def test_a_notebook_s_table_is_escaped(resolver: Resolver) -> None:
     html = resolver.resolve(TITLE)._repr_html_()
     assert html.count("<tr>") == 6
-    odd = ScoredCandidate("x", "<b>X&Y", 8.0, "<i>", 0.5, 1.0, 0.5)
+    odd = ScoredCandidate("x", "<b>X&Y", 8.0, "<i>", 0.5, 1.0, 0.5, 1.0)
     answer = Resolution(
-        "x", "<b>X&Y", 8.0, "<i>", 0.5, 0.5, Decision.REVIEW, "<script>", (odd,), "m", "i"
+        gpu_id="x",
+        model="<b>X&Y",
+        memory_gb=8.0,
+        form_factor="<i>",
+        best_guess="<b>X&Y",
+        match_probability=0.5,
+        memory_stated=True,
+        variant_probability=1.0,
+        margin=0.5,
+        decision=Decision.REVIEW,
+        reason="<script>",
+        candidates=(odd,),
+        model_version="m",
+        index_version="i",
     )
     html = answer._repr_html_()
     assert "<td>&lt;b&gt;X&amp;Y</td>" in html
@@ -180,7 +193,7 @@ def test_top_k_cuts_what_is_shown_and_nothing_else(
     assert max(len(answer.candidates) for answer in whole) == N_CANDIDATES
     for answer, shown in zip(whole, resolver.resolve_many(hard, top_k=top_k), strict=True):
         assert shown.candidates == answer.candidates[:top_k]
-        for name in ("gpu_id", "decision", "match_probability", "margin", "reason"):
+        for name in ("gpu_id", "decision", "match_probability", "margin", "reason", "best_guess"):
             assert getattr(shown, name) == getattr(answer, name)
 
 

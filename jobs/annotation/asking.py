@@ -225,7 +225,7 @@ def queue_items(
     items: list[QueueItem] = []
     for listing, shop, answer, (rule,) in zip(listings, shops, answers, covered, strict=True):
         nearest = max(answer.candidates, key=lambda c: c.similarity, default=None)
-        votes = (answer.model or "", nearest.model if nearest else "", rule)
+        votes = (answer.best_guess or "", nearest.model if nearest else "", rule)
         items.append(QueueItem(listing, shop, answer, votes, thresholds))
     return items
 

@@ -167,9 +167,8 @@ def _facts(question: Question) -> list[Line]:
         listing.vendor and f"vendor {listing.vendor}",
     )
     decided = f"{answer.decision.replace('_', ' ')}, probability {answer.match_probability:.2f}"
-    if answer.model is not None:
-        verb = "" if answer.decision == "match" else "best guess "
-        decided += f", {verb}{answer.model} {memory(answer.memory_gb)}"
+    if answer.best_guess is not None:
+        decided += f", {answer.subject}"
     lines = (
         Line(_GAP.join(filter(None, known))),
         Line(f"we say: {decided}", FAINT),

@@ -193,7 +193,7 @@ def _metrics(
     return paired_metrics(gold, ours, theirs, seed=plan.seed, samples=plan.samples)
 
 
-_ASPECT_WORDS = {"decision": "decision", "sold_model": "model", "gpu_id": "gpu id"}
+_ASPECT_WORDS = {"decision": "decision", "model": "model", "gpu_id": "gpu id"}
 _SCHEMA = pa.schema(
     [
         ("listing_id", pa.string()),
@@ -208,6 +208,7 @@ _SCHEMA = pa.schema(
                 ("model", pa.string()),
                 ("memory_gb", pa.float64()),
                 ("gpu_id", pa.string()),
+                ("best_guess", pa.string()),
                 ("match_probability", pa.float64()),
                 ("reason", pa.string()),
             )
@@ -238,8 +239,8 @@ def changed_rows(found: VersionComparison) -> pa.Table:
     """Return the changed listings as a table, in their order.
 
     :returns: listing_id, title, vendor; ``changed``, what of it: decision, model or variant; of A
-        and B decision, model, memory_gb, gpu_id, match_probability and reason; with a salt the
-        arm, ``a`` or ``b``.
+        and B decision, model, memory_gb, gpu_id, best_guess, match_probability and reason; with a
+        salt the arm, ``a`` or ``b``.
     """
     rows = []
     for each in found.changes:
@@ -295,7 +296,7 @@ def _changes(changes: Sequence[Answered], most: int) -> str:
 
 
 def _answer(side: str, shown: Shown) -> str:
-    guess = "no candidate" if shown.model is None else f"guess: {shown.model}"
+    guess = "no candidate" if shown.best_guess is None else f"guess: {shown.best_guess}"
     decision = shown.decision.replace("_", " ")
     return (
         f"  {side} {decision:8}  {cut(shown.gpu_id or guess, 50):50}  {shown.match_probability:.3f}"

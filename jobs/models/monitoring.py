@@ -35,7 +35,8 @@ if TYPE_CHECKING:
     from rerank.lifecycle.drift import Distribution
 
 
-_ANSWERS = ("model", "match_probability", "margin", "decision")
+_ANSWERS = ("best_guess", "match_probability", "margin", "decision")
+_FORMERLY = {"model": "best_guess"}  # until no match had no model, the guess stood there
 _READ = (*_ANSWERS, "model_version")
 _TYPES = {"match_probability": pa.float64(), "margin": pa.float64()}  # of the others, text
 
@@ -174,11 +175,15 @@ def _answered(source: Path, columns: ColumnNames) -> pa.Table | None:
     """
     if source.suffix != ".parquet":
         return None
-    names, rows = read_parquet(source, {columns.title, *_READ})
-    if columns.title not in names or not set(_ANSWERS) <= set(names):
+    names, rows = read_parquet(source, {columns.title, *_READ, *_FORMERLY})
+    former = {} if "best_guess" in names else _FORMERLY
+    named = {name: former.get(name, name) for name in names} | {columns.title: "title"}
+    if not {"title", *_ANSWERS} <= {named[name] for name in names}:
         return None
-    renamed = ["title" if name == columns.title else name for name in rows.column_names]
-    return _typed(rows.rename_columns(renamed), source)
+    rows = rows.rename_columns([named[name] for name in rows.column_names])
+    return _typed(
+        rows.select([name for name in ("title", *_READ) if name in rows.column_names]), source
+    )
 
 
 def _typed(rows: pa.Table, source: Path) -> pa.Table:

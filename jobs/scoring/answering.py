@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from rerank.resolver import Resolver
 
 
-_FORMAT = 1  # of the record in the footer of an output
+_FORMAT = 2  # of the record in the footer of an output
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,10 +30,10 @@ from numpy.typing import NDArray
 from rerank.annotation.agreement import Consensus
 from rerank.bootstrap.generator import LabelledListing
 from rerank.evaluation.gold import GoldKind, GoldListing
-from rerank.features.stated_words import form_family, stated_forms
 from rerank.index.lexicon import TitleReading
 from rerank.index.name_evidence import same_size
 from rerank.index.records import GpuRecord, Listing
+from rerank.index.stated_words import form_family, stated_forms
 from rerank.index.text import normalise, runs
 from rerank.ranking import CandidateSource
 from rerank.splits import Split, split_of

@@ -148,7 +148,7 @@ def _by_value(
     everything = [*items, *answered]
     diversity = Diversity(
         [item.listing.title for item in everything],
-        [item.resolution.model or "" for item in everything],
+        [item.resolution.best_guess or "" for item in everything],
         [item.shop for item in everything],
     )
     for at in range(len(items), len(everything)):

@@ -281,7 +281,7 @@ def find_cases(
 
 def fits(gold: GoldListing, variant: GpuRecord | ScoredCandidate) -> bool:
     """Say whether this is a right model in the memory size the listing states, if it does."""
-    bare = ScoredCandidate("", variant.model, variant.memory_gb, "", 0.0, 0.0, 0.0)
+    bare = ScoredCandidate("", variant.model, variant.memory_gb, "", 0.0, 0.0, 0.0, 0.0)
     return grade(replace(gold, gold_form=""), bare) == TOP_GRADE
 
 

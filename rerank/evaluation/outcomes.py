@@ -179,11 +179,18 @@ def _error(gold: GoldListing, answer: Resolution, kind: ErrorKind) -> dict[str, 
         "listing_id": gold.listing_id,
         "title": gold.title,
         "want": _with_memory(want, gold.gold_memory_gb),
-        "got": _with_memory(answer.model or "no candidates", answer.memory_gb),
+        "got": _named(answer),
         "probability": round(answer.match_probability, 4),
         "decision": answer.decision,
         "kind": kind.value,
     }
+
+
+def _named(answer: Resolution) -> str:
+    """Return the best guess with its memory."""
+    if not answer.candidates:
+        return answer.best_guess or "no candidates"
+    return _with_memory(answer.candidates[0].model, answer.candidates[0].memory_gb)
 
 
 def _with_memory(name: str, memory_gb: float | None) -> str:

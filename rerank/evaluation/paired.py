@@ -51,7 +51,7 @@ from rerank.index.records import GpuRecord, Listing
 from rerank.index.text import normalise
 from rerank.model import RerankModel
 from rerank.ranking import ModelTable, Ranker
-from rerank.resolution import DECISIONS, Decision, Resolution
+from rerank.resolution import DECISIONS, Resolution
 from rerank.splits import Split, split_of
 from rerank.training.evidence import Prepared, evidence_of
 
@@ -584,7 +584,7 @@ def _discordance(table: PairedTable, metric: Metric) -> Discordance:
 # Cells of (groups, samples) that are drawn: 100 MB.
 _MOST_CELLS = 100_000_000
 _FEWEST_SAMPLES = 100
-ASPECTS = ("decision", "sold_model", "gpu_id")
+ASPECTS = ("decision", "model", "gpu_id")
 """What is compared: decision, model and variant, the latter two None for no match."""
 
 
@@ -604,13 +604,9 @@ class Shown:
     model: str | None
     memory_gb: float | None
     gpu_id: str | None
+    best_guess: str | None
     match_probability: float
     reason: str
-
-    @property
-    def sold_model(self) -> str | None:
-        """The model, unless the decision is that none is sold and it is a guess."""
-        return None if self.decision == Decision.NO_MATCH.value else self.model
 
     @classmethod
     def of(cls, answer: Resolution) -> Shown:
@@ -620,6 +616,7 @@ class Shown:
             answer.model,
             answer.memory_gb,
             answer.gpu_id,
+            answer.best_guess,
             answer.match_probability,
             answer.reason,
         )
@@ -638,7 +635,7 @@ class Answered:
         """What comes out otherwise, None if nothing; guesses below no_match do not count."""
         if self.first.decision != self.second.decision:
             return AnswerChange.DECISION
-        if self.first.sold_model != self.second.sold_model:
+        if self.first.model != self.second.model:
             return AnswerChange.MODEL
         return AnswerChange.VARIANT if self.first.gpu_id != self.second.gpu_id else None
 

@@ -309,14 +309,14 @@ WHERE run_id = $run AND set_name = $set AND system = $system
 """
 
 _CONFUSIONS = """
-SELECT l.gold_model AS gold, p.model AS found, count(*) AS n,
+SELECT l.gold_model AS gold, p.best_guess AS found, count(*) AS n,
     list(l.listing_id ORDER BY l.listing_id)[1:5] AS listing_ids
 FROM evaluation_outcomes AS o
 JOIN evaluation_listings AS l USING (run_id, set_name, listing_id)
 JOIN predictions AS p USING (run_id, set_name, listing_id)
 WHERE o.run_id = $run AND o.set_name = $set AND o.system = $system AND l.kind = 'match'
-    AND o.rank IS DISTINCT FROM 1 AND l.gold_model IS NOT NULL AND p.model IS NOT NULL
-GROUP BY l.gold_model, p.model ORDER BY n DESC, gold, found LIMIT 50
+    AND o.rank IS DISTINCT FROM 1 AND l.gold_model IS NOT NULL AND p.best_guess IS NOT NULL
+GROUP BY l.gold_model, p.best_guess ORDER BY n DESC, gold, found LIMIT 50
 """
 
 _CAUSES = """

@@ -52,7 +52,7 @@ class RankedCandidates:
             np.int64,
         )
         bare = [
-            ScoredCandidate("", r.model, r.memory_gb, r.form_factor, 0.0, 0.0, 0.0)
+            ScoredCandidate("", r.model, r.memory_gb, r.form_factor, 0.0, 0.0, 0.0, 0.0)
             for r in table.records
         ]
         grades = [

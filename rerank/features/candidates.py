@@ -12,14 +12,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rerank.features.cues import CATEGORIES, CueHits
-from rerank.features.stated_words import FORM_FAMILIES, StatedWords, form_family
-from rerank.index.lexicon import memory_type_code
 from rerank.index.name_evidence import (
     NAME_FEATURES,
     CandidateBatch,
     agreement,
     padded,
     states_one_of,
+)
+from rerank.index.stated_words import (
+    FORM_FAMILIES,
+    chip_vendors,
+    family_bits,
+    form_family,
+    memory_types,
 )
 from rerank.ranking import ModelTable
 
@@ -123,6 +128,7 @@ generated training listings cannot turn it round on real ones."""
 _CONTRADICTION = 2.0
 _SIMILARITY_STEP, _GAP_STEP, _WIDEST_GAP, _UNNAMED_GAP = 0.2, 0.1, 0.3, 0.5
 _QUALITY = NAME_FEATURES.index("name_quality")
+_ANY_FAMILY = sum(map(family_bits, FORM_FAMILIES))
 _CUE_REACH = 4
 _LONGEST_TITLE = 1000  # runs; titles are cut at 400 characters
 _UNNAMED_AT = 999
@@ -136,15 +142,11 @@ class CandidateFeatures:
         self._table = table
         records = table.records
         self._memory = np.array([record.memory_gb for record in records], np.float32)
-        # The first generation is written without its digit.
-        types = [f"{r.memory_type} ".replace("DDR ", "DDR1 ").lower() for r in records]
-        self._memory_type = np.array([memory_type_code(text) for text in types], np.int64)
-        self._vendors = sorted({record.vendor for record in records})
-        self._vendor = np.array([self._vendors.index(r.vendor) for r in records], np.int64)
-        self._form = np.array(
-            [FORM_FAMILIES.index(form_family(record.form_factor)) for record in records], np.int64
-        )
-        self._stated_words = StatedWords(self._vendors)
+        self._memory_type = memory_types(records)
+        vendors = chip_vendors(records)
+        self._vendor = np.array([vendors.index(r.vendor) for r in records], np.int64)
+        families = [family_bits(form_family(record.form_factor)) for record in records]
+        self._family = np.array(families, np.int64)
         self._special = np.array([r.form_factor != "PCIe" for r in records], np.float32)
         word_bits, self._idf = _word_weights(table)
         self._word_totals = word_bits @ self._idf
@@ -217,16 +219,16 @@ class CandidateFeatures:
         """
         listing, record = batch.listing, batch.record
         types = np.array([reading.memory_type for reading in batch.readings], np.int64)[listing]
-        masks = self._stated_words.read([(each.text, each.seller) for each in batch.readings])
-        vendors, partners, forms = (mask[listing] for mask in masks)
-        vendor, form = self._vendor[record], self._form[record]
+        vendors, partners, forms = (mask[listing] for mask in batch.stated)
+        forms &= _ANY_FAMILY
+        vendor = self._vendor[record]
         sizes = batch.names.sizes[listing]
         sized = ~np.isnan(sizes[:, 0])
         agrees = [
             states_one_of(sizes, self._memory[record][:, None]),
             states_one_of(sizes, self._sizes[model]),
             types == self._memory_type[record],
-            (forms >> form) & 1 == 1,
+            forms & self._family[record] != 0,
             (vendors >> vendor) & 1 == 1,
             (partners >> vendor) & 1 == 1,
         ]

@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 from rerank.features.candidates import CANDIDATE_FEATURES
 from rerank.features.cues import CATEGORIES, CueHits
 from rerank.index.name_evidence import NAME_FEATURES, CandidateBatch
-from rerank.index.records import falling_order
-from rerank.ranking import ModelTable
+from rerank.ranking import ModelTable, answer_order, model_scores
 
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]
@@ -25,9 +24,9 @@ _CUE_COLUMNS = tuple(
 OFFER_FEATURES = (*CANDIDATE_FEATURES, *_LEAD, *_CUE_COLUMNS)
 """The best candidate's features (see `CANDIDATE_FEATURES`; all -1 without a candidate), then:
 
-score          the ranker's score of the best candidate (-9 without one)
-lead           score minus that of the best candidate of another model (9 if there is none)
-score_spread   score minus the mean score of all candidates
+score          the ranker's score of the best model (-9 without one)
+lead           score minus that of the best other model (9 if there is none)
+score_spread   score minus the mean score of all candidates' models
 title_runs     runs of letters and digits in the title
 mention_share  place of the mention in the title, 0 start to 1 end (-1 if not named)
 for_gap        runs between the last "for" before the mention and the mention (9 if none)
@@ -47,19 +46,20 @@ def offer_features(
     """Return features, each listing's best row and the order of the rows.
 
     :returns: shape (listings, len(OFFER_FEATURES)); shape (listings,), -1 for a listing without
-        candidates; shape (candidates,), rows by listing and falling score, equal ones by gpu_id.
+        candidates; shape (candidates,), as `answer_order` gives it.
     """
-    order = falling_order(batch.listing, scores, table.tie_rank[batch.record])
+    of_model = model_scores(batch, scores)
+    order = answer_order(batch, table, of_model)
     model = table.model_of_record[batch.record].astype(np.int64)
     listings = len(batch.offsets) - 1
-    best, lead, spread = _leaders(batch, model, scores, order)
+    best, lead, spread = _leaders(batch, model, of_model, order)
     found = best >= 0
     out = np.full((listings, len(OFFER_FEATURES)), -1, np.float32)
     width = len(CANDIDATE_FEATURES)
     out[found, :width] = features[best[found]]
     at = np.where(found, out[:, NAME_FEATURES.index("mention_at")], -1)
     runs = np.array([len(reading.runs) for reading in batch.readings], np.float32)
-    score = np.where(found, scores[best] if len(scores) else 0.0, -_FAR)
+    score = np.where(found, of_model[best] if len(scores) else 0.0, -_FAR)
     share = np.where(at >= 0, at / np.maximum(runs, 1), -1)
     familiar = np.isin(cues.category, _FAMILIAR)
     known = np.bincount(cues.listing[familiar], minlength=listings)

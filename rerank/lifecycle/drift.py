@@ -32,7 +32,7 @@ ANSWER_MEASURES = (PROBABILITY, MARGIN, DECISION)
 YES, NO = "yes", "no"
 _NONE = "none"
 _UNKNOWN_EDGES = (0.05, 0.1, 0.2, 0.3, 0.5)  # shares of a title's words
-_NEEDED = ("model", "match_probability", "margin", "decision")
+_NEEDED = ("best_guess", "match_probability", "margin", "decision")
 _MODEL_DIGITS = (3, 4)  # of the numbers of models, from GT 710 to RX 9070
 
 
@@ -143,7 +143,7 @@ def distribution_of(rows: pa.Table, reader: TitleReader, lexicon: Lexicon) -> Di
         )
     titles = [reader.read(title or "") for title in rows.column("title").to_pylist()]
     vendors = {record.model: record.vendor for record in lexicon.records}
-    models = rows.column("model").to_pylist()
+    models = rows.column("best_guess").to_pylist()
     measures = {
         PROBABILITY: Histogram.of_values(_numbers(rows, "match_probability")),
         MARGIN: Histogram.of_values(_numbers(rows, "margin")),

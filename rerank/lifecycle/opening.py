@@ -35,7 +35,7 @@ from rerank.lifecycle.model_registry import remedy_of
 from rerank.lifecycle.versions import SHIPPED, VersionCard, VersionRef, feature_schema
 from rerank.model import RerankModel
 from rerank.rankers.kinds import RankerKind
-from rerank.resolution import Resolution
+from rerank.resolution import Resolution, ScoredCandidate
 from rerank.resolver import Resolver
 from rerank.workspace import DEFAULT_HOME, Workspace, open_retriever
 
@@ -516,12 +516,26 @@ def _kept(listing: Listing, answer: Resolution) -> ReferenceAnswer:
     )
 
 
+def _as_good(candidates: Sequence[ScoredCandidate]) -> set[str]:
+    """Return the candidates that are as good as the first to within rounding.
+
+    Their model scores as high, and they are the likeliest of its variants.
+    """
+    least = candidates[0].score - SCORE_TOLERANCE if candidates else 0.0
+    likeliest: dict[str, float] = {}
+    for each in candidates:
+        likeliest.setdefault(each.model, each.variant_probability - PROBABILITY_TOLERANCE)
+    return {
+        each.gpu_id
+        for each in candidates
+        if each.score >= least and each.variant_probability >= likeliest[each.model]
+    }
+
+
 def _difference(kept: ReferenceAnswer, answer: Resolution, thresholds: tuple[float, float]) -> str:
     """Return how an answer differs from the one that was kept; empty if it does not."""
     now = _kept(kept.listing, answer)
-    as_good = {
-        each.gpu_id for each in answer.candidates if each.score >= now.score - SCORE_TOLERANCE
-    }
+    as_good = _as_good(answer.candidates)
     if kept.gpu_id != now.gpu_id and kept.gpu_id not in as_good:
         return f"was {kept.gpu_id}, is {now.gpu_id}"
     if abs(kept.score - now.score) > SCORE_TOLERANCE:

@@ -46,13 +46,14 @@ _LOGGED = pa.schema(
         ("model_version", pa.string()),
         ("gpu_id", pa.string()),
         ("model", pa.string()),
+        ("best_guess", pa.string()),
         ("match_probability", pa.float64()),
         ("decision", pa.string()),
         ("latency_ms", pa.float64()),
         ("logged_at", pa.timestamp("us")),
     ]
 )
-_TAKEN = ("gpu_id", "model", "match_probability", "decision")
+_TAKEN = ("gpu_id", "model", "best_guess", "match_probability", "decision")
 
 
 def decision_rows(

@@ -20,9 +20,9 @@ from numpy.typing import NDArray
 
 from rerank.bootstrap.generator import LabelledListing, generate
 from rerank.features.candidates import CANDIDATE_FEATURES
-from rerank.features.stated_words import form_family
 from rerank.index.naming import parse_model
 from rerank.index.records import DEFAULT_FORM_FACTOR, GpuRecord, Listing
+from rerank.index.stated_words import form_family
 from rerank.rankers.inputs import GPU_VECTOR, LISTING_VECTOR
 from rerank.rankers.scored import ScoredSet
 from rerank.splits import Split, models_of

@@ -139,4 +139,33 @@ _LIFECYCLE = Migration(
     ),
 )
 
-MIGRATIONS = (_REGISTRY, _ANNOTATIONS, _PREFERENCES, _EVALUATION, _LIFECYCLE)
+# Until then no match had the model of its best guess.
+_OPEN_VARIANTS = Migration(
+    "0006_open_variants",
+    (
+        """CREATE TABLE answers (
+        run_id VARCHAR NOT NULL, set_name VARCHAR NOT NULL, listing_id VARCHAR NOT NULL,
+        gpu_id VARCHAR, model VARCHAR, memory_gb DOUBLE, form_factor VARCHAR, best_guess VARCHAR,
+        match_probability DOUBLE NOT NULL, memory_stated BOOLEAN, variant_probability DOUBLE,
+        margin DOUBLE NOT NULL, decision VARCHAR NOT NULL, reason VARCHAR NOT NULL,
+        candidates STRUCT(gpu_id VARCHAR, model VARCHAR, memory_gb DOUBLE, form_factor VARCHAR,
+            similarity DOUBLE, score DOUBLE, probability DOUBLE,
+            variant_probability DOUBLE)[] NOT NULL,
+        candidate_set VARCHAR[] NOT NULL, model_version VARCHAR NOT NULL,
+        index_version VARCHAR NOT NULL, PRIMARY KEY (run_id, set_name, listing_id))""",
+        """INSERT INTO answers BY NAME SELECT * REPLACE (
+            CASE WHEN decision <> 'no_match' THEN model END AS model,
+            CASE WHEN decision <> 'no_match' THEN memory_gb END AS memory_gb,
+            CASE WHEN decision <> 'no_match' THEN form_factor END AS form_factor,
+            [struct_insert(each, variant_probability := NULL::DOUBLE)
+                for each in candidates] AS candidates),
+        model AS best_guess FROM predictions""",
+        "DROP TABLE predictions",
+        "ALTER TABLE answers RENAME TO predictions",
+        "ALTER TABLE traffic_decisions ADD COLUMN IF NOT EXISTS best_guess VARCHAR",
+        """UPDATE traffic_decisions SET best_guess = model,
+        model = CASE WHEN decision <> 'no_match' THEN model END""",
+    ),
+)
+
+MIGRATIONS = (_REGISTRY, _ANNOTATIONS, _PREFERENCES, _EVALUATION, _LIFECYCLE, _OPEN_VARIANTS)

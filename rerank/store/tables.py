@@ -167,10 +167,15 @@ TABLES = (
         {
             **_KEYS,
             "gpu_id": "chosen variant; null for no match",
-            "model": "best candidate's model; null without candidates",
-            "memory_gb": "of the best candidate",
-            "form_factor": "of the best candidate",
-            "match_probability": "calibrated, 0 to 1",
+            "model": "its model; null for no match",
+            "memory_gb": "its memory; null for no match",
+            "form_factor": "its form factor; null for no match",
+            "best_guess": "the first candidate's model, whatever is decided",
+            "match_probability": "that this model is sold, calibrated, 0 to 1",
+            "memory_stated": "whether the listing states the first candidate's memory; null in "
+            "runs of earlier releases",
+            "variant_probability": "that the first candidate is the variant sold, if its model is; "
+            "null in runs of earlier releases",
             "margin": "less that of the best other model",
             "decision": "`match`, `review` or `no_match`",
             "reason": "why, in a few words",
@@ -281,11 +286,12 @@ TABLES = (
             "served_version": "the model whose answer was given out",
             "model_version": "the model that decided so",
             "gpu_id": "chosen variant; null for no match",
-            "model": "best candidate's model; null without candidates",
+            "model": "its model; null for no match",
             "match_probability": "calibrated, 0 to 1; null if the model failed",
             "decision": "`match`, `review` or `no_match`; null if the model failed",
             "latency_ms": "time its batch took, for each listing of it; null if not measured",
             "logged_at": "when, UTC",
+            "best_guess": "the first candidate's model, whatever is decided",
         },
     ),
     Table(

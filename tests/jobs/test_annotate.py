@@ -60,7 +60,9 @@ NASTY_TITLES = {
 
 def question(title: str, *, n_choices: int = 5, answer: str = "") -> Question:
     shown = tuple(
-        ScoredCandidate(f"gpu-{at}", f"GeForce RTX 30{at}0 Ti SUPER", 10.0, "Max-Q", 0.5, 1.0, 0.5)
+        ScoredCandidate(
+            f"gpu-{at}", f"GeForce RTX 30{at}0 Ti SUPER", 10.0, "Max-Q", 0.5, 1.0, 0.5, 1.0
+        )
         for at in range(n_choices)
     )
     resolution = Resolution(
@@ -68,7 +70,10 @@ def question(title: str, *, n_choices: int = 5, answer: str = "") -> Question:
         "GeForce RTX 3080 Ti SUPER",
         10.0,
         "PCIe",
+        "GeForce RTX 3080 Ti SUPER",
         0.734,
+        False,
+        0.9,
         0.1,
         "review",
         "model number agrees; but sold with 大型 " + "words " * 30,
@@ -250,18 +255,21 @@ def dialogue(
     items = []
     for at in range(n):
         shown = tuple(
-            ScoredCandidate(gpu_id, model, 8.0, "PCIe", 0.5, 1.0, 0.5)
+            ScoredCandidate(gpu_id, model, 8.0, "PCIe", 0.5, 1.0, 0.5, 1.0)
             for gpu_id, model in (
                 ("geforce-rtx-4060-8gb-gddr6", "GeForce RTX 4060"),
                 ("geforce-rtx-4060-ti-8gb-gddr6", "GeForce RTX 4060 Ti"),
             )
         )
         answer = Resolution(
-            None,
+            "geforce-rtx-4060-8gb-gddr6",
             "GeForce RTX 4060",
             8.0,
             "PCIe",
+            "GeForce RTX 4060",
             0.5,
+            False,
+            1.0,
             0.0,
             "review",
             "",

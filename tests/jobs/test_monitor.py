@@ -86,7 +86,7 @@ def test_a_file_with_other_columns_of_these_names_is_refused_with_all_faults(run
         pa.table(
             {
                 "title": [["gtx 1060"]],
-                "model": ["x"],
+                "best_guess": ["x"],
                 "match_probability": ["often"],
                 "margin": [1],
                 "decision": ["match"],
@@ -107,7 +107,7 @@ def test_titles_that_the_input_had_as_numbers_are_read_as_text(run, tmp_path):
         pa.table(
             {
                 "title": [1080, 3080],
-                "model": ["GeForce GTX 1080", None],
+                "model": ["GeForce GTX 1080", None],  # as until no match had no model
                 "match_probability": [0.9, 0.1],
                 "margin": [0.5, 0.0],
                 "decision": pa.array(["match", "review"]).dictionary_encode(),

@@ -42,8 +42,8 @@ def test_reads_titles_from_stdin(run):
     rows = [json.loads(line) for line in result.stdout.splitlines()]
     assert [row["decision"] for row in rows] == ["match", "no_match", "no_match"]
     assert rows[1]["reason"] == "no title"
-    assert rows[2]["gpu_id"] is None
-    assert rows[2]["model"] == "GeForce RTX 3080"
+    assert [rows[2][name] for name in ("gpu_id", "model", "memory_gb", "form_factor")] == [None] * 4
+    assert rows[2]["best_guess"] == "GeForce RTX 3080"
 
 
 def test_stdin_may_hold_bytes_that_are_no_text(run):

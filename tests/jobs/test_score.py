@@ -47,7 +47,8 @@ def test_scores_each_format(run, write_listings, tmp_path, shipped_resolver, suf
     assert table.schema.field("candidates").type == OUTPUT_SCHEMA.field("candidates").type
     assert table.select(list(ROWS[0])).to_pylist() == ROWS
     assert [row["decision"] for row in answers(table)] == ["match", "no_match", "no_match", "match"]
-    assert [row["model"] for row in answers(table)] == [
+    assert [row["model"] is None for row in answers(table)] == [False, True, True, False]
+    assert [row["best_guess"] for row in answers(table)] == [
         "Radeon RX 6700 XT",
         "GeForce RTX 3080",
         None,

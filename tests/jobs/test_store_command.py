@@ -413,7 +413,7 @@ def _add_runs(session):
             session.execute(
                 "t",
                 "INSERT INTO predictions BY NAME (SELECT $run AS run_id, "
-                "'mine' AS set_name, $key AS listing_id, $model AS model, "
+                "'mine' AS set_name, $key AS listing_id, $model AS best_guess, "
                 "0.9 AS match_probability, $margin AS margin, $decision AS decision, "
                 "'' AS reason, [] AS candidates, "
                 "[] AS candidate_set, 'm' AS model_version, 'i' AS index_version)",
@@ -473,7 +473,7 @@ EXPECTED = [
             "said": "not_gpu",
             "decided_before": "review",
             "decides_now": "match",
-            "model_now": "Radeon RX 6600",
+            "guess_now": "Radeon RX 6600",
         }
         for who in ("ann", "bob")
     ],
@@ -482,7 +482,7 @@ EXPECTED = [
             "listing_id": "b",
             "title": "title b",
             "decision": "match",
-            "model": "GeForce RTX 4060",
+            "best_guess": "GeForce RTX 4060",
             "margin": 0.5,
         }
     ],

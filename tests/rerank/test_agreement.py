@@ -187,7 +187,7 @@ def test_disputes_are_the_listings_whose_opinions_differ_and_that_nobody_settled
 def resolution(**shares):
     """Return a resolution whose models have these probabilities."""
     candidates = tuple(
-        ScoredCandidate(model.lower(), model, 8.0, "PCIe", 0.5, 1.0, probability)
+        ScoredCandidate(model.lower(), model, 8.0, "PCIe", 0.5, 1.0, probability, 1.0)
         for model, probability in shares.items()
     )
     top = candidates[0] if candidates else None
@@ -196,7 +196,10 @@ def resolution(**shares):
         top and top.model,
         8.0,
         "PCIe",
+        top and top.model,
         top.probability if top else 0.0,
+        False,
+        1.0,
         0.0,
         "review",
         "",

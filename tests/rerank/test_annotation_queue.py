@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import math
 import random
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -30,7 +31,7 @@ DISAGREEMENT = QueueStrategy.DISAGREEMENT
 
 def candidate(model, probability, *, memory_gb=8.0, form="PCIe", similarity=0.5):
     gpu_id = f"{model}-{memory_gb:g}-{form}".lower().replace(" ", "-")
-    return ScoredCandidate(gpu_id, model, memory_gb, form, similarity, 0.0, probability)
+    return ScoredCandidate(gpu_id, model, memory_gb, form, similarity, 0.0, probability, 1.0)
 
 
 def item(
@@ -50,7 +51,17 @@ def item(
         else (candidate(model, probability), *(candidate(name, share) for name, share in rivals))
     )
     answer = Resolution(
-        None, model, 8.0, "PCIe", probability, 0.0, "review", "", ranked, "model-1", "index-1"
+        *(None, model, 8.0, "PCIe"),
+        model,
+        probability,
+        False,
+        1.0,
+        0.0,
+        "review",
+        "",
+        ranked,
+        "model-1",
+        "index-1",
     )
     return QueueItem(Listing(key, title), shop, answer, votes, thresholds)
 
@@ -86,7 +97,7 @@ def test_a_listing_without_candidates_is_certain():
 
 def test_variants_of_one_model_are_one_class():
     two = (candidate("A", 0.9), candidate("A", 0.9, memory_gb=16.0))
-    answer = Resolution(None, "A", 8.0, "PCIe", 0.9, 0.0, "match", "", two, "m", "i")
+    answer = replace(item("1", "t", model="A", probability=0.9).resolution, candidates=two)
     single = item("1", "t", model="A", probability=0.9)
     assert uncertainty(QueueItem(Listing("1", "t"), "", answer, ())) == uncertainty(single)
 

@@ -84,14 +84,21 @@ def test_probabilities_and_order_equal_plain_python(title: str, resolver: Resolv
     evidence = resolver.evidence([Listing("1", title)])
     found = resolver.resolve(Listing("1", title))
     records = [resolver.table.records[row] for row in evidence.candidates.record.tolist()]
-    ranked = sorted(
-        zip(evidence.scores.tolist(), records, strict=True), key=lambda p: (-p[0], p[1].gpu_id)
+    best: dict[str, float] = {}
+    for score, record in zip(evidence.scores.tolist(), records, strict=True):
+        best[record.model] = max(score, best.get(record.model, -np.inf))
+    first = {
+        model: min(r.gpu_id for r in resolver.table.records if r.model == model) for model in best
+    }
+    variants = evidence.candidates.variant_probability.tolist()
+    ordered = sorted(
+        zip(records, variants, strict=True),
+        key=lambda p: (-best[p[0].model], first[p[0].model], -p[1]),
     )
+    ranked = [(best[record.model], record) for record, _ in ordered]
     assert [c.gpu_id for c in found.candidates] == [record.gpu_id for _, record in ranked]
     assert [c.score for c in found.candidates] == [round(score, 4) for score, _ in ranked]
-    best: dict[str, float] = {}
-    for score, record in ranked:
-        best.setdefault(record.model, score)
+    assert [c.variant_probability for c in found.candidates] == [round(p, 4) for _, p in ordered]
     top = ranked[0][1].model
     sure = found.match_probability
     weight = {model: float(np.exp(score - best[top])) for model, score in best.items()}
@@ -163,7 +170,7 @@ def test_taking_and_cutting_equal_the_same_on_objects(
     for place, found in zip(places, taken, strict=True):
         if place < 0:
             assert found == Resolution(
-                None, None, None, None, 0.0, 0.0, "no_match", "", (), "model-1", "index-1"
+                *(None,) * 5, 0.0, False, 0.0, 0.0, "no_match", "", (), "model-1", "index-1"
             )
         else:
             whole = objects[place]

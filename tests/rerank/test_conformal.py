@@ -216,7 +216,7 @@ def test_sets_are_nested_and_never_empty(scores: list[float], weights: list[floa
 
 
 def candidate(model: str, probability: float) -> ScoredCandidate:
-    return ScoredCandidate(model.lower(), model, 8, "PCIe", 0.5, 1.0, probability)
+    return ScoredCandidate(model.lower(), model, 8, "PCIe", 0.5, 1.0, probability, 1.0)
 
 
 def test_what_the_models_leave_is_no_match() -> None:

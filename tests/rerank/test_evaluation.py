@@ -51,7 +51,9 @@ def gold(
 
 
 def card(model: str, memory_gb: float = 8, form: str = "PCIe") -> ScoredCandidate:
-    return ScoredCandidate(f"{model}-{memory_gb}-{form}", model, memory_gb, form, 0.5, 1.0, 0.5)
+    return ScoredCandidate(
+        f"{model}-{memory_gb}-{form}", model, memory_gb, form, 0.5, 1.0, 0.5, 1.0
+    )
 
 
 def answer(probability: float, decision: str, *candidates: ScoredCandidate) -> Resolution:
@@ -61,7 +63,10 @@ def answer(probability: float, decision: str, *candidates: ScoredCandidate) -> R
         model=best.model if best else None,
         memory_gb=best.memory_gb if best else None,
         form_factor=best.form_factor if best else None,
+        best_guess=best.model if best else None,
         match_probability=probability,
+        memory_stated=False,
+        variant_probability=best.variant_probability if best else 0.0,
         margin=0.0,
         decision=decision,
         reason="scripted",

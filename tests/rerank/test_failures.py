@@ -185,7 +185,7 @@ def test_answers_of_another_resolver_are_refused(resolver: Resolver):
 
 def test_an_answer_without_candidates_has_no_features(resolver: Resolver):
     (answer,) = answers_of(resolver, GOLD[:1])
-    empty = replace(answer, candidates=(), model=None, memory_gb=None, decision="no_match")
+    empty = replace(answer, candidates=(), best_guess=None, decision="no_match")
     (failure,) = failures(resolver, GOLD[:1], [empty])
     assert (failure.features, failure.right, failure.got) == ((), None, "no candidates")
     assert failure.cause is Cause.NOT_RETRIEVED

@@ -16,6 +16,7 @@ from rerank.answers import reasons_of
 from rerank.features.candidates import CANDIDATE_FEATURES, CandidateFeatures
 from rerank.features.cues import CATEGORIES, CueHits, CueReader
 from rerank.features.offers import OFFER_FEATURES, offer_features
+from rerank.index.lexicon import DOUBTS
 from rerank.index.name_evidence import NAME_FEATURES, CandidateBatch
 from rerank.index.records import GpuRecord, Listing
 from rerank.index.retriever import Retriever
@@ -258,6 +259,9 @@ def shuffled(batch: CandidateBatch, seed: int) -> tuple[CandidateBatch, NDArray[
         similarity=batch.similarity[order],
         shortlist=batch.shortlist[order],
         listing=batch.listing[order],
+        pair=batch.pair[order],
+        place=batch.place[order],
+        variant_probability=batch.variant_probability[order],
     )
     return mixed, order
 
@@ -285,15 +289,7 @@ def without_candidates(
 ) -> CandidateBatch:
     batch = retriever.retrieve(listings)
     kept = np.array([at not in bare for at in batch.listing], bool)
-    counts = np.bincount(batch.listing[kept], minlength=len(listings))
-    return replace(
-        batch,
-        offsets=np.concatenate([[0], np.cumsum(counts)]),
-        record=batch.record[kept],
-        similarity=batch.similarity[kept],
-        shortlist=batch.shortlist[kept],
-        listing=batch.listing[kept],
-    )
+    return batch.take(kept)
 
 
 def offers_of(
@@ -366,12 +362,14 @@ def test_the_best_candidate_s_features_come_first(tiny_retriever: Retriever) -> 
     names = list(OFFER_FEATURES)
     for at, (a, b) in enumerate(zip(batch.offsets, batch.offsets[1:], strict=False)):
         own = scores[a:b]
-        assert best[at] == a + own.argmax()
+        assert model[best[at]] == model[a + own.argmax()]
+        assert batch.place[best[at]] == 0
+        of_model = [own[model[a:b] == each].max() for each in model[a:b]]
         rivals = own[model[a:b] != model[best[at]]]
         expected = {
             "score": own.max(),
             "lead": own.max() - rivals.max(),
-            "score_spread": own.max() - own.mean(),
+            "score_spread": own.max() - np.mean(of_model),
         }
         found = {name: values[at, names.index(name)] for name in expected}
         assert found == pytest.approx(expected, abs=1 / 1024)
@@ -384,7 +382,8 @@ def test_a_listing_without_candidates_has_the_documented_values(
     batch = without_candidates(tiny_retriever, listings, {0, 2})
     scores = np.arange(len(batch.record), dtype=np.float32)
     values, best = offers_of(tiny_retriever, listings, batch, scores)
-    assert best.tolist() == [-1, len(batch.record) - 1, -1]
+    assert best[[0, 2]].tolist() == [-1, -1]
+    assert batch.pair[best[1]] == batch.pair[-1]
     row = dict(zip(OFFER_FEATURES, values[0].tolist(), strict=True))
     assert {row[name] for name in CANDIDATE_FEATURES} == {-1.0}
     expected = {
@@ -441,12 +440,12 @@ def test_offer_names_are_unique_and_cover_every_category() -> None:
 # --- reasons ---
 
 
-def evidence(title: str, *, best: int = 0, **values: float) -> Any:
+def evidence(title: str, *, best: int = 0, doubts: int = 0, **values: float) -> Any:
     row = np.zeros((1, len(CANDIDATE_FEATURES)), np.float32)
     for name, value in values.items():
         row[0, CANDIDATE_FEATURES.index(name)] = value
     text = normalise(title)
-    reading = SimpleNamespace(text=text, runs=runs(text))
+    reading = SimpleNamespace(text=text, runs=runs(text), doubts=doubts)
     return SimpleNamespace(
         best=np.array([best]),
         features=row,
@@ -460,6 +459,7 @@ def number_of(decision: str) -> NDArray[np.int64]:
 
 
 GOOD = {"named": 1, "suffix_exact": 1}
+ONE_SIZE = np.array([False])
 
 
 @pytest.mark.parametrize(
@@ -502,9 +502,43 @@ GOOD = {"named": 1, "suffix_exact": 1}
     ],
 )
 def test_reasons(title: str, decision: str, values: dict[str, Any], reason: str) -> None:
-    assert reasons_of(evidence(title, **values), number_of(decision)) == [reason]
+    assert reasons_of(evidence(title, **values), number_of(decision), ONE_SIZE) == [reason]
 
 
 @pytest.mark.parametrize("decision", ["match", "review", "no_match"])
 def test_the_reason_without_a_candidate(decision: str) -> None:
-    assert reasons_of(evidence("box", best=-1), number_of(decision)) == ["no candidate"]
+    found = reasons_of(evidence("box", best=-1), number_of(decision), ONE_SIZE)
+    assert found == ["no candidate"]
+
+
+@pytest.mark.parametrize(
+    ("memory_fit", "in_sizes", "reason"),
+    [
+        (0, True, "model number agrees, memory not stated"),
+        (0, False, "model number agrees"),
+        (1, True, "model number + memory agree"),
+        (-1, True, "model number agrees; but another memory size is stated"),
+    ],
+)
+def test_the_reason_says_that_the_memory_is_open(
+    memory_fit: int, in_sizes: bool, reason: str
+) -> None:
+    found = evidence("4060", **GOOD, memory_fit=memory_fit)
+    assert reasons_of(found, number_of("match"), np.array([in_sizes])) == [reason]
+
+
+@pytest.mark.parametrize(
+    ("doubt", "memory_fit", "words"),
+    [
+        ("cut_off", 1, "the title is cut off"),
+        ("unknown_suffix", 1, "no such model has this suffix"),
+        ("unknown_size", -1, "no such model has this memory size"),
+        ("unknown_size", 0, "no such model has this memory size"),
+        ("code_conflict", 1, "the part number is another model's"),
+    ],
+)
+def test_the_reason_names_a_doubt(doubt: str, memory_fit: int, words: str) -> None:
+    found = evidence("4060", doubts=1 << DOUBTS.index(doubt), **GOOD, memory_fit=memory_fit)
+    agrees = "model number + memory agree" if memory_fit > 0 else "model number agrees"
+    reason = reasons_of(found, number_of("review"), np.array([True]))
+    assert reason == [f"{agrees}; but {words}"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import fields, replace
-from itertools import pairwise
+from itertools import groupby, pairwise
 
 import numpy as np
 import pytest
@@ -91,14 +91,14 @@ def listings() -> list[Listing]:
             "match",
             0.875,
             "a100-80gb-hbm2e-sxm4",
-            "model number + form factor agree",
+            "model number + form factor agree, memory not stated",
         ),
         (
             "RTX 3080 with box",
             "match",
             0.875,
             "geforce-rtx-3080-10gb-gddr6x",
-            "model number agrees",
+            "model number agrees, memory not stated",
         ),
         ("RTX 4060 or 7970", "review", 0.6875, "geforce-rtx-4060-8gb-gddr6", "model number agrees"),
         ("box for RTX 3080", "no_match", 0.125, None, "box only: box"),
@@ -141,19 +141,20 @@ def test_thresholds_are_inclusive(
 def test_every_resolution_keeps_the_contract(resolver: Resolver) -> None:
     for found in resolver.resolve_many(listings()):
         assert found.decision in {decision.value for decision in Decision}
-        assert (found.gpu_id is None) == (found.decision == "no_match")
         assert 0 <= found.match_probability <= 1
         if found.reason == "no title":
             assert (found.candidates, found.model, found.margin) == ((), None, 0)
+            assert (found.best_guess, found.memory_stated) == (None, False)
+            assert found.variant_probability == 0
             continue
         assert found.candidates
         best = found.candidates[0]
-        assert (found.model, found.memory_gb, found.form_factor) == (
-            best.model,
-            best.memory_gb,
-            best.form_factor,
+        variant = (best.gpu_id, best.model, best.memory_gb, best.form_factor)
+        assert (found.gpu_id, found.model, found.memory_gb, found.form_factor) == (
+            (None,) * 4 if found.decision == "no_match" else variant
         )
-        assert found.gpu_id in (None, best.gpu_id)
+        assert found.best_guess == best.model
+        assert found.variant_probability == best.variant_probability
         assert best.probability == found.match_probability
         rivals = [c.probability for c in found.candidates if c.model != best.model]
         assert found.margin == pytest.approx(best.probability - max(rivals))
@@ -168,7 +169,11 @@ def test_candidates_come_best_first_and_share_their_model_s_probability(
     for found in resolver.resolve_many(listings()):
         assert len({c.gpu_id for c in found.candidates}) == len(found.candidates) <= 20
         for first, second in pairwise(found.candidates):
-            assert (-first.score, first.gpu_id) <= (-second.score, second.gpu_id)
+            assert first.score >= second.score
+            if first.model == second.model:
+                assert first.variant_probability >= second.variant_probability
+        models = [candidate.model for candidate in found.candidates]
+        assert len(list(groupby(models))) == len(set(models))
         shares: dict[str, set[float]] = {}
         for candidate in found.candidates:
             shares.setdefault(candidate.model, set()).add(candidate.probability)
@@ -225,7 +230,10 @@ def test_the_columns_are_those_of_the_design() -> None:
         "model",
         "memory_gb",
         "form_factor",
+        "best_guess",
         "match_probability",
+        "memory_stated",
+        "variant_probability",
         "margin",
         "decision",
         "reason",
@@ -245,9 +253,11 @@ def test_any_title_is_answered(title: str, resolver: Resolver) -> None:
 
 def test_equal_scores_come_by_gpu_id(undecided: Resolver) -> None:
     found = undecided.resolve(Listing("1", "RTX 4060"))
-    ids = [candidate.gpu_id for candidate in found.candidates]
-    assert len(ids) > 5
-    assert ids == sorted(ids)
+    models = list(dict.fromkeys(candidate.model for candidate in found.candidates))
+    records = undecided.table.records
+    first = [min(r.gpu_id for r in records if r.model == model) for model in models]
+    assert len(first) > 5
+    assert first == sorted(first)
 
 
 def test_of_equal_scores_the_reported_one_was_judged(undecided: Resolver) -> None:

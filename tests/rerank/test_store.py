@@ -72,6 +72,7 @@ def forget(store: Store, *names: str) -> None:
             "evaluation_figures",
             "evaluation_comparisons",
         ),
+        "0006_open_variants": (),
     }
     with store.writing() as session:
         for name in names:
@@ -227,7 +228,7 @@ def test_a_newer_store_is_refused_and_left_as_it_is(store):
 @pytest.mark.parametrize("reads", [True, False])
 def test_an_older_store_is_migrated_and_keeps_its_rows(store, reads):
     add_listing(store, "a")
-    forget(store, "0003_preferences", "0004_evaluation")
+    forget(store, "0003_preferences", "0004_evaluation", "0006_open_variants")
     if reads:
         assert listing_ids(store) == ["a"]
     else:
@@ -250,6 +251,48 @@ def test_a_migration_that_fails_leaves_neither_tables_nor_record(store, monkeypa
         assert session.rows("t", "SELECT 1 FROM duckdb_tables() WHERE table_name = 'half'") == []
 
 
+def test_answers_of_earlier_releases_keep_their_guess(store, monkeypatch):
+    earlier = tuple(each for each in MIGRATIONS if each.name < "0006_open_variants")
+    monkeypatch.setattr("rerank.store.database.MIGRATIONS", earlier)
+    best = {"gpu_id": "g", "model": "Arc A770", "memory_gb": 16.0, "form_factor": "PCIe"}
+    best |= {"similarity": 0.5, "score": 1.0, "probability": 0.9}
+    with store.writing() as session:
+        for decision in ("match", "no_match"):
+            session.execute(
+                "t",
+                "INSERT INTO predictions BY NAME (SELECT 'r' AS run_id, 's' AS set_name, "
+                "$decision AS listing_id, 'Arc A770' AS model, 16 AS memory_gb, "
+                "'PCIe' AS form_factor, 0.9 AS match_probability, 0.5 AS margin, "
+                "$decision AS decision, '' AS reason, [$best] AS candidates, "
+                "[] AS candidate_set, 'm' AS model_version, 'i' AS index_version)",
+                {"decision": decision, "best": best},
+            )
+            session.execute(
+                "t",
+                "INSERT INTO traffic_decisions BY NAME (SELECT 'e' AS experiment, "
+                "0 AS window_number, $decision AS listing_id, 'champion' AS arm, "
+                "'m' AS served_version, 'm' AS model_version, 'Arc A770' AS model, "
+                "$decision AS decision, now()::TIMESTAMP AS logged_at)",
+                {"decision": decision},
+            )
+    monkeypatch.undo()
+    add_listing(store, "a")
+    with store.reading() as session:
+        rows = session.rows(
+            "t",
+            "SELECT decision, model, memory_gb, best_guess, memory_stated, candidates[1].score, "
+            "candidates[1].variant_probability FROM predictions ORDER BY decision",
+        )
+        logged = session.rows(
+            "t", "SELECT decision, model, best_guess FROM traffic_decisions ORDER BY decision"
+        )
+    assert rows == [
+        ("match", "Arc A770", 16.0, "Arc A770", None, 1.0, None),
+        ("no_match", None, None, "Arc A770", None, 1.0, None),
+    ]
+    assert logged == [("match", "Arc A770", "Arc A770"), ("no_match", None, "Arc A770")]
+
+
 def migrate_until(path: Path, after: int) -> None:
     """Open a store and die when so many statements of migrations, and commits, are run."""
     run, done = Session.execute, itertools.count(1)
@@ -267,7 +310,7 @@ def migrate_until(path: Path, after: int) -> None:
 @pytest.mark.parametrize("statements", [1, 3, 4, 9, 12])
 def test_a_kill_between_migrations_leaves_each_with_its_record_or_not_at_all(store, statements):
     add_listing(store, "a")
-    forget(store, "0003_preferences", "0004_evaluation")
+    forget(store, "0003_preferences", "0004_evaluation", "0006_open_variants")
     assert status_of(forked(migrate_until, store.path, statements)) == -signal.SIGKILL
     assert applied(store) == NAMES  # what was missing is applied now: nothing stood there half
     assert listing_ids(store) == ["a"]

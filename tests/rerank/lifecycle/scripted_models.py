@@ -9,17 +9,18 @@ from rerank.resolution import Resolution, ScoredCandidate
 
 
 def candidate(model: str) -> ScoredCandidate:
-    return ScoredCandidate(f"id {model}", model, 8, "PCIe", 0.5, 1.0, 0.5)
+    return ScoredCandidate(f"id {model}", model, 8, "PCIe", 0.5, 1.0, 0.5, 1.0)
 
 
 def answer(model: str, *, probability: float = 0.9, decision: str = "match") -> Resolution:
     best = candidate(model)
+    sold = (best.gpu_id, model, 8, "PCIe") if decision != "no_match" else (None,) * 4
     return Resolution(
-        None if decision == "no_match" else best.gpu_id,
+        *sold,
         model,
-        8,
-        "PCIe",
         probability,
+        False,
+        1.0,
         probability,
         decision,
         "scripted",

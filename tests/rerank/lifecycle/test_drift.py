@@ -54,7 +54,7 @@ def rows_of(n, seed, *, low=0.2, amd=0.3, unseen=0.0, memory=0.6):
     return pa.table(
         {
             "title": title.tolist(),
-            "model": np.where(is_amd, "Radeon RX 6600", "GeForce RTX 3080").tolist(),
+            "best_guess": np.where(is_amd, "Radeon RX 6600", "GeForce RTX 3080").tolist(),
             "match_probability": probability,
             "margin": probability / 2,
             "decision": np.where(probability > 0.8, "match", "no_match").tolist(),
@@ -109,7 +109,7 @@ def test_a_damaged_distribution_names_its_place():
 
 
 def test_rows_without_answers_are_refused(reader, lexicon):
-    with pytest.raises(InputError, match="expected the columns model, match_probability"):
+    with pytest.raises(InputError, match="expected the columns best_guess, match_probability"):
         distribution_of(pa.table({"title": ["x"]}), reader, lexicon)
 
 
@@ -164,7 +164,7 @@ def test_models_the_registry_lacks_are_named(reader, lexicon, reference):
 
 def test_categories_the_reference_lacks_show_as_other(reader, lexicon, reference):
     rows = rows_of(1000, 6)
-    rows = rows.set_column(1, "model", [["Arc A770"] * 1000])
+    rows = rows.set_column(1, "best_guess", [["Arc A770"] * 1000])
     vendor = next(
         each for each in compared(reader, lexicon, rows, reference) if each.measure == VENDOR
     )

@@ -18,7 +18,9 @@ from rerank.index.records import Listing
 
 MATCH = Shown.of(answer("Arc A770", probability=0.9))
 REVIEW = replace(MATCH, decision="review", match_probability=0.5)
-NONE = replace(MATCH, decision="no_match", gpu_id=None, match_probability=0.1)
+NONE = replace(
+    MATCH, decision="no_match", gpu_id=None, model=None, memory_gb=None, match_probability=0.1
+)
 
 
 def row(name: str, first: Shown, second: Shown) -> Answered:
@@ -31,7 +33,7 @@ def test_what_changed_is_the_first_that_did():
     assert row("1", MATCH, other).change is AnswerChange.MODEL
     assert row("1", MATCH, replace(MATCH, gpu_id="x")).change is AnswerChange.VARIANT
     assert row("1", MATCH, replace(MATCH, match_probability=0.8)).change is None
-    assert row("1", NONE, replace(NONE, model="Radeon RX 6600")).change is None
+    assert row("1", NONE, replace(NONE, best_guess="Radeon RX 6600")).change is None
 
 
 def test_shares_and_counts():
@@ -39,15 +41,15 @@ def test_shares_and_counts():
         row("1", MATCH, MATCH),
         row("2", MATCH, REVIEW),
         row("3", NONE, NONE),
-        row("4", NONE, replace(NONE, model="other")),
+        row("4", NONE, replace(NONE, best_guess="other")),
     ]
     found = agreement(rows, seed=1)
     assert {name: figure.value for name, figure in found.items()} == {
         "decision": 0.75,
-        "sold_model": 1.0,
+        "model": 1.0,
         "gpu_id": 1.0,
     }
-    assert found["sold_model"].ci95 == (1.0, 1.0)
+    assert found["model"].ci95 == (1.0, 1.0)
     assert decision_counts(rows) == [[1, 1, 0], [0, 0, 0], [0, 0, 2]]
 
 

@@ -6,8 +6,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rerank.features import stated_words
-from rerank.features.stated_words import FORM_FAMILIES, StatedWords, form_family, stated_forms
+from rerank.index import stated_words
+from rerank.index.stated_words import (
+    FORM_FAMILIES,
+    STATED_FORMS,
+    StatedWords,
+    family_bits,
+    form_family,
+    stated_forms,
+)
 
 VENDORS = ["AMD", "Intel", "NVIDIA"]
 WORDS = StatedWords(VENDORS)
@@ -46,6 +53,10 @@ def names(mask: int, of: list[str]) -> set[str]:
     return {name for at, name in enumerate(of) if mask >> at & 1}
 
 
+def families(mask: int) -> set[str]:
+    return {family for family in FORM_FAMILIES if family_bits(family) & mask}
+
+
 @settings(max_examples=200)
 @given(title=st.lists(st.sampled_from(PIECES), max_size=8), seller=st.sampled_from(["", *PIECES]))
 def test_word_by_word_equals_all_at_once(title: list[str], seller: str) -> None:
@@ -56,7 +67,7 @@ def test_word_by_word_equals_all_at_once(title: list[str], seller: str) -> None:
     assert names(partners, VENDORS) == {
         v for v in VENDORS if partner_patterns[v].search(f"{seller} {text}")
     }
-    assert names(forms, list(FORM_FAMILIES)) == stated_forms(text)
+    assert families(int(forms)) == stated_forms(text)
 
 
 @pytest.mark.parametrize(
@@ -73,7 +84,26 @@ def test_what_titles_state(
 ) -> None:
     found = [masks[0] for masks in WORDS.read([(title, seller)])]
     assert [names(found[0], VENDORS), names(found[1], VENDORS)] == [vendors, partners]
-    assert names(found[2], list(FORM_FAMILIES)) == forms
+    assert families(int(found[2])) == forms
+
+
+@pytest.mark.parametrize(
+    ("title", "forms"),
+    [
+        ("tesla v100 sxm3 32gb", {"SXM", "SXM3"}),
+        ("quadro rtx 5000 max q", {"Max-Q"}),
+        ("portátil msi rtx 3060", {"laptop"}),
+        ("ноутбук rtx 3060", {"laptop"}),
+        ("rtx 3060 笔记本显卡", {"laptop"}),
+        ("grafikkort till bärbar dator", {"laptop"}),
+        ("n17e-g3 gtx 1080", {"laptop"}),
+        ("rtx 4060 desktop gpu", {"desktop"}),
+        ("displayport transport n970", set()),
+    ],
+)
+def test_the_very_form_and_hints_of_one(title: str, forms: set[str]) -> None:
+    (mask,) = WORDS.read([(title, "")]).forms.tolist()
+    assert names(mask, list(STATED_FORMS)) == forms
 
 
 def test_no_titles_and_unknown_vendors() -> None:

@@ -12,7 +12,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from rerank.index.records import FORM_FACTORS
+from rerank.index.lexicon import memory_type_code
+from rerank.index.records import FORM_FACTORS, GpuRecord
 
 Ints = NDArray[np.int64]
 
@@ -35,13 +36,25 @@ _PARTNER_PATTERN = {
     for vendor, words in _CHOOSY_PARTNERS.items()
 }
 _FORM_PATTERN = re.compile(
-    r"(?<![a-z0-9])(?:(?P<SXM>sxm[2-6]?)|(?P<OAM>oam)|(?P<NVL>nvl)|(?P<MXM>mxm)"
+    r"(?<![a-z0-9])(?:(?P<SXM>sxm(?P<socket>[2-6])?)|(?P<OAM>oam)|(?P<NVL>nvl)|(?P<MXM>mxm)"
     r"|(?P<Max>max[- ]?q)|(?P<mobile>mobile|mobility|laptop gpu|notebook)"
     r"|(?P<AGP>agp)|(?P<PCIe>pci-?e|pci express|pcie)|(?P<PCI>pci)(?! ?-?e)"
     r"|(?P<server>server)|(?P<workstation>workstation))(?![a-z])"
 )
+# A machine that is carried, in the languages of listings, and NVIDIA's numbers of chips for such
+# (N17E-G1, GN20-E3). None states a form: the whole machine may be for sale, or a card that is no
+# part of one; of a model that is both, they speak for the chip that is soldered in.
+_LAPTOP_PATTERN = re.compile(
+    r"laptop|notebook|portatil|port[aá]til|ordinateur portable|d[iı]z[uü]st[uü]|b[aä]rbar|b[aæ]rbar"
+    r"|kannettava|přenosn|ноутбук|лэптоп|笔记本|筆電|筆記型|ノート|노트북"
+    r"|(?<![a-z0-9])(?:gn[23]\d-|n1[1-9][epmv]-)"
+)
+_DESKTOP_PATTERN = re.compile(r"desktop|настольн|stolní|台式|桌上型|デスクトップ")
 # Every form begins inside one word; only titles with such a word are searched.
-_BEGINS_FORM = re.compile(r"sxm|oam|nvl|mxm|max|mobil|laptop|notebook|agp|pci|server|workstation")
+_BEGINS_FORM = re.compile(
+    r"sxm|oam|nvl|mxm|max|mobil|laptop|notebook|agp|pci|server|workstation|desktop|port[aá]"
+    r"|d[iı]z[uü]|b[aäæ]rb|kannett|přenos|stoln|ноут|лэпт|настол|[笔筆ノ노台桌デ]|(?<![a-z0-9])g?n\d"
+)
 _FORM_FAMILY = {
     **{form: form for form in FORM_FACTORS},
     **{f"SXM{n}": "SXM" for n in range(2, 7)},
@@ -55,6 +68,9 @@ _FORM_FAMILY = {
 }
 FORM_FAMILIES: tuple[str, ...] = tuple(sorted(set(_FORM_FAMILY.values())))
 """All that a form factor counts as where titles state one."""
+STATED_FORMS = (*FORM_FACTORS, "laptop", "desktop", "letter M")
+"""The bits of what a title states of forms: registry's form factors, and three hints of one."""
+_FORM_BIT = {form: 1 << at for at, form in enumerate(STATED_FORMS)}
 _CACHED_WORDS = 200_000
 
 
@@ -63,9 +79,31 @@ def form_family(form_factor: str) -> str:
     return _FORM_FAMILY[form_factor]
 
 
+def form_bits(*forms: str) -> int:
+    """Return the mask of some of `STATED_FORMS`."""
+    return sum(_FORM_BIT[form] for form in forms)
+
+
+def family_bits(family: str) -> int:
+    """Return the mask of the form factors that count as a family's."""
+    return form_bits(*(form for form in FORM_FACTORS if _FORM_FAMILY[form] == family))
+
+
 def stated_forms(text: str) -> set[str]:
     """Return the form families that a normalised title states."""
     return {_FORM_FAMILY[str(match.lastgroup)] for match in _FORM_PATTERN.finditer(text)}
+
+
+def _stated_bits(text: str) -> int:
+    """Return the mask over `STATED_FORMS` of a normalised title."""
+    mask = 0
+    for match in _FORM_PATTERN.finditer(text):
+        form = str(match.lastgroup)
+        mask |= _FORM_BIT["Max-Q" if form == "Max" else form]
+        if match["socket"]:
+            mask |= _FORM_BIT[match[0].upper()]
+    mask |= _FORM_BIT["laptop"] if _LAPTOP_PATTERN.search(text) else 0
+    return mask | (_FORM_BIT["desktop"] if _DESKTOP_PATTERN.search(text) else 0)
 
 
 class _Signs(NamedTuple):
@@ -76,8 +114,33 @@ class _Signs(NamedTuple):
     begins_form: bool
 
 
+class Stated(NamedTuple):
+    """What titles state, as masks of shape (titles,).
+
+    :param vendors: the chip vendors, in the order that `StatedWords` was given.
+    :param partners: the chip vendors that the board partners serve.
+    :param forms: over `STATED_FORMS`.
+    """
+
+    vendors: Ints
+    partners: Ints
+    forms: Ints
+
+
+def chip_vendors(records: Sequence[GpuRecord]) -> list[str]:
+    """Return a registry's chip vendors in the order of their bits."""
+    return sorted({record.vendor for record in records})
+
+
+def memory_types(records: Sequence[GpuRecord]) -> Ints:
+    """Return the codes of records' memory types, as `memory_type_code` reads them in titles."""
+    # The first generation is written without its digit.
+    texts = [f"{r.memory_type} ".replace("DDR ", "DDR1 ").lower() for r in records]
+    return np.array([memory_type_code(text) for text in texts], np.int64)
+
+
 class StatedWords:
-    """Reads what titles state, as masks: one number a title, one bit a vendor or form family.
+    """Reads what titles state, as masks: one number a title, one bit a vendor or form.
 
     :param vendors: chip vendors in the order of their bits.
     """
@@ -88,17 +151,16 @@ class StatedWords:
             for at, vendor in enumerate(vendors)
             if vendor in _VENDOR_PATTERN
         ]
-        self._form_bit = {family: 1 << at for at, family in enumerate(FORM_FAMILIES)}
         self._signs: dict[str, _Signs] = {}
 
-    def read(self, texts: Sequence[tuple[str, str]]) -> tuple[Ints, Ints, Ints]:
-        """Return the chip vendors, the partners' chip vendors and the forms, each of (titles,).
+    def read(self, texts: Sequence[tuple[str, str]]) -> Stated:
+        """Return what titles state.
 
         :param texts: normalised titles, each with its vendor column, in which partners count too.
         """
         rows = [self._masks(text, seller) for text, seller in texts]
         vendors, partners, forms = np.array(rows, np.int64).reshape(len(rows), 3).T
-        return vendors, partners, forms
+        return Stated(vendors, partners, forms)
 
     def _masks(self, text: str, seller: str) -> tuple[int, int, int]:
         vendors = partners = forms = 0
@@ -111,8 +173,7 @@ class StatedWords:
         for word in seller.split(" ") if seller else ():
             partners |= (self._signs.get(word) or self._look_up(word)).partners
         if begins_form:
-            for family in stated_forms(text):
-                forms |= self._form_bit[family]
+            forms = _stated_bits(text)
         return vendors, partners, forms
 
     def _look_up(self, word: str) -> _Signs:

@@ -1,0 +1,228 @@
+"""Which variant of a model a listing means: what it states, and which is common where it is silent.
+
+A conditional logit over all variants of a model. Its weights are the logarithms of how many times
+likelier a seller writes so of one variant than of the other; they are set, not learnt, from what
+shops' own fields say of titles that state no memory: the variant the registry lists first is then
+the right one in about .95. Cosines have no part in it, and no price: a price says which model is
+sold better than which variant, and moves with the year.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rerank.index.lexicon import Lexicon, TitleReading
+from rerank.index.name_evidence import memory_agreement
+from rerank.index.records import FORM_FACTORS, GpuRecord, falling_order, place_in_group
+from rerank.index.stated_words import family_bits, form_bits, form_family, memory_types
+from rerank.index.text import normalise, runs
+
+Floats = NDArray[np.float32]
+Ints = NDArray[np.int64]
+
+SECOND, LATER = 2.7, 0.4
+"""What the second variant of a form loses by its place in the registry, and each that follows."""
+SECOND_MOBILE = 1.5
+"""The same of a laptop's card: their sizes are sold side by side."""
+OTHER_FAMILY = 2.7
+"""A form (SXM, AGP) that the registry does not list first."""
+MOBILE = 3.5
+"""A laptop's card where the title speaks of none; its sellers say so, for it fits no slot."""
+RARE = 4.5
+"""Conversions, editions of a region or an OEM, samples: nobody means one who does not say so."""
+NOT_MOBILE = 7.0
+"""Any other card where the title speaks of a laptop's."""
+OTHER_FORM = 7.0
+"""Another form than the one stated."""
+SAME_FORM, HALF_SAID = 3.5, 0.7
+"""The very form stated, among those of a family; a Max-Q or MXM card called mobile only."""
+OTHER_MEMORY, OTHER_CODE = 9.0, 9.0
+"""Another memory size than any stated; a part number of another variant of the model."""
+OTHER_TYPE, WITHOUT_X = 6.5, 1.2
+"""Another memory type; the same without its X: sellers write GDDR6 of GDDR6X, hardly otherwise."""
+
+_MOBILE_FORMS = ("mobile", "Max-Q", "MXM")
+_SAYS_MOBILE = form_bits(*_MOBILE_FORMS, "laptop", "letter M")
+_FAMILY_STATED = form_bits(*(form for form in FORM_FACTORS if form_family(form) != "mobile"))
+_DESKTOP, _LETTER = form_bits("desktop"), form_bits("letter M")
+_VERY_FORM = "Max-Q MXM SXM2 SXM3 SXM4 SXM5 SXM6 NVL server workstation".split()
+_VERY_SAID = form_bits(*_VERY_FORM)
+_ENDS_IN_M = re.compile(r"\dM\b")
+_LETTER_M = re.compile(r"\d(?:[ -]?(?:ti|super))?[ -]?m(?![a-z0-9.])")
+_X_TYPES = 10  # codes of GDDRnX lie so far above those of GDDRn; HBM's lie above both
+
+
+class Variants:
+    """Orders the variants of models by what listings state."""
+
+    def __init__(self, lexicon: Lexicon) -> None:
+        records = lexicon.records
+        self._models = len(lexicon.models)
+        self._model = lexicon.model_of_record.astype(np.int64)
+        self._by_model = np.argsort(self._model, kind="stable")
+        self._counts = np.bincount(self._model, minlength=self._models)
+        self._starts = np.cumsum(self._counts) - self._counts
+        self._memory = np.array([record.memory_gb for record in records], np.float32)
+        self._type = memory_types(records)
+        self._mobile = np.array([r.form_factor in _MOBILE_FORMS for r in records], np.bool_)
+        self._half_said = np.array([r.form_factor in ("Max-Q", "MXM") for r in records], np.bool_)
+        very = [form_bits(r.form_factor) * (r.form_factor in _VERY_FORM) for r in records]
+        self._very_form = np.array(very, np.int64)
+        desktop = [_DESKTOP * (r.form_factor == "PCIe") for r in records]
+        family = [family_bits(form_family(record.form_factor)) for record in records]
+        self._family = np.array(family, np.int64) | np.array(desktop, np.int64)
+        # The M of an RX 6600M is its name's, of which there are cards for desktops too.
+        self._own_letter = np.array(
+            [_LETTER * bool(_ENDS_IN_M.search(record.model)) for record in records], np.int64
+        )
+        self._prior = self._priors(records)
+        self._rows_of_code = _telling_codes(records, self._model, self._counts)
+
+    def of_models(self, model: Ints) -> tuple[Ints, Ints]:
+        """Return all variants of some models, each model's in the registry's order.
+
+        :param model: shape (groups,).
+        :returns: rows of the registry, and of each the number of its group, both (variants,).
+        """
+        counts = self._counts[model]
+        group = np.repeat(np.arange(len(model)), counts)
+        within = np.arange(len(group)) - np.repeat(np.cumsum(counts) - counts, counts)
+        return self._by_model[self._starts[model[group]] + within], group
+
+    def choose(
+        self,
+        readings: Sequence[TitleReading],
+        sizes: Floats,
+        forms: Ints,
+        wanted: tuple[Ints, Ints],
+    ) -> tuple[Ints, Floats, Ints, Ints]:
+        """Return the likeliest variants of models, as many as wanted, with their probabilities.
+
+        :param sizes: shape (listings, most stated), `stated_sizes` of each title.
+        :param forms: shape (listings,), what each title states of forms.
+        :param wanted: shape (rows,) twice: listing and model of each row. A pair stands as often
+            as variants are wanted of it, and gets the likeliest first.
+        :returns: shape (rows,) each: row of the variant in the registry, P(variant | model) over
+            all the model's variants, the number of the row's (listing, model) pair, and its place
+            among the pair's rows.
+        """
+        listing, model = wanted
+        pairs, pair = np.unique(listing * self._models + model, return_inverse=True)
+        variant, of_pair = self.of_models(pairs % self._models)
+        of_listing = pairs[of_pair] // self._models
+        logit = self._logits(readings, sizes, forms, of_listing, variant)
+        counts = self._counts[pairs % self._models]
+        starts = np.cumsum(counts) - counts
+        if not len(starts):
+            return variant, logit, of_pair, of_pair
+        likelihood = np.exp(logit - np.maximum.reduceat(logit, starts)[of_pair])
+        share = likelihood / np.add.reduceat(likelihood, starts)[of_pair]
+        order = falling_order(of_pair, share.astype(np.float32))
+        place = place_in_group(pair)
+        at = order[starts[pair] + place]
+        return variant[at], share[at], pair, place
+
+    def _logits(
+        self,
+        readings: Sequence[TitleReading],
+        sizes: Floats,
+        forms: Ints,
+        listing: Ints,
+        record: Ints,
+    ) -> Floats:
+        """Return what speaks for each variant of a listing's model, shape (rows,)."""
+        said = (forms | _letters(readings))[listing] & ~self._own_letter[record]
+        types = np.array([reading.memory_type for reading in readings], np.int64)[listing]
+        own_type, mobile, family = self._type[record], self._mobile[record], self._family[record]
+        logit = self._prior[record]
+        logit = logit - OTHER_MEMORY * (memory_agreement(sizes[listing], self._memory[record]) < 0)
+        loose = types + _X_TYPES == own_type
+        loose &= own_type < 2 * _X_TYPES
+        differs = (types > 0) & (types != own_type)
+        logit -= np.where(loose, WITHOUT_X, OTHER_TYPE) * differs
+        says_mobile = said & _SAYS_MOBILE != 0
+        logit -= np.where(mobile, MOBILE * ~says_mobile, NOT_MOBILE * says_mobile)
+        very = said & self._very_form[record] != 0
+        logit -= HALF_SAID * (self._half_said[record] & ~very)
+        logit += SAME_FORM * very
+        fixed = said & (_FAMILY_STATED | _DESKTOP) & ~family
+        other = (fixed != 0) & (said & family == 0)
+        other |= (self._very_form[record] != 0) & ~very & (said & _VERY_SAID != 0)
+        logit -= OTHER_FORM * other
+        return np.asarray(logit - self._other_code(readings, listing, record), np.float32)
+
+    def _other_code(
+        self, readings: Sequence[TitleReading], listing: Ints, record: Ints
+    ) -> Floats | float:
+        """Return what variants lose to a sibling whose own part number stands in the title."""
+        if not self._rows_of_code:
+            return 0.0
+        size = len(self._model)
+        found = [
+            at * size + row
+            for at, reading in enumerate(readings)
+            for code in _codes(reading)
+            for row in self._rows_of_code.get(code, ())
+        ]
+        if not found:
+            return 0.0
+        named = np.array(found, np.int64)
+        models = named // size * self._models + self._model[named % size]
+        rival = np.isin(listing * self._models + self._model[record], models)
+        return OTHER_CODE * (rival & ~np.isin(listing * size + record, named)).astype(np.float32)
+
+    def _priors(self, records: Sequence[GpuRecord]) -> Floats:
+        """Return what each record's place and rarity say of it, shape (records,)."""
+        first: dict[int, str] = {}  # family of each model's first variant
+        seen: dict[tuple[int, str, bool], int] = defaultdict(int)
+        prior = np.zeros(len(records), np.float32)
+        for at, (record, model) in enumerate(zip(records, self._model.tolist(), strict=True)):
+            family = form_family(record.form_factor)
+            is_mobile = family == "mobile"
+            rank = seen[model, family, record.rare]
+            seen[model, family, record.rare] += 1
+            second = SECOND_MOBILE if is_mobile else SECOND
+            later = second + LATER * (rank - 1) if rank else 0.0
+            other = 0.0 if is_mobile or family == first.setdefault(model, family) else OTHER_FAMILY
+            prior[at] = -later - other - RARE * record.rare
+        return prior
+
+
+def _letters(readings: Sequence[TitleReading]) -> Ints:
+    """Return the bit of the letter M of titles that put it behind a model's number (3060M)."""
+    return np.array([_LETTER if _has_letter_m(each) else 0 for each in readings], np.int64)
+
+
+def _has_letter_m(reading: TitleReading) -> bool:
+    """Say whether an M stands behind a number or part number of a model: a laptop's card."""
+    for match in _LETTER_M.finditer(reading.text):
+        number_ends = match.start() + 1
+        if any(reading.runs[each.at].end == number_ends for each in reading.mentions):
+            return True
+        if any(reading.runs[each.end - 1].end == match.end() for each in reading.codes):
+            return True
+    return False
+
+
+def _codes(reading: TitleReading) -> Iterator[str]:
+    """Return the registry's part numbers and aliases that stand in a title."""
+    for code in reading.codes:
+        if code.certain:
+            text = "".join(run.text for run in reading.runs[code.at : code.end])
+            yield text[: code.length]
+
+
+def _telling_codes(
+    records: Sequence[GpuRecord], model: Ints, counts: Ints
+) -> dict[str, tuple[int, ...]]:
+    """Return the part numbers and aliases that not all variants of a model have, and whose."""
+    rows: dict[str, dict[int, None]] = defaultdict(dict)
+    for at, record in enumerate(records):
+        for text in (*record.aliases, *record.part_numbers):
+            rows["".join(run.text for run in runs(normalise(text)))][at] = None
+    return {code: tuple(own) for code, own in rows.items() if len(own) < counts[model[min(own)]]}
