@@ -147,11 +147,13 @@ def check_registry_command(facts: Path, registry: Path | None) -> None:
     """Compare the registry with a table of facts: what it lacks, what the facts contradict.
 
     FACTS is a CSV with the columns name, vendor, release_date, bus_interface, memory_gb and
-    memory_type. Differences are for a person to judge: the exit code is 0.
+    memory_type, or a table of PCI devices in the form of pci.ids. Differences are for a person to
+    judge: the exit code is 0.
 
     \b
     Example:
       rerank check-registry gpu_facts.csv
+      rerank check-registry pci.ids
     """
     rows = read_facts(facts)
     findings = check_registry(load_registry(registry or shipped("registry")), rows)

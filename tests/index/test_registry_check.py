@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from rerank.index.errors import InputError
+from rerank.index.records import shipped
+from rerank.index.registry import load_registry
 from rerank.index.registry_check import (
     FACT_COLUMNS,
     Fact,
@@ -115,3 +117,86 @@ def test_a_row_of_facts_that_ends_early_says_no_more(tmp_path):
     path.write_text(",".join(FACT_COLUMNS) + "\nGeForce RTX 4090,NVIDIA,2022-10-12\n")
     (found,) = read_facts(path)
     assert (found.memory_gb, found.memory_type) == (0, "")
+
+
+# --- tables of PCI devices ---
+
+PCI = """\
+# A table in the form of pci.ids: vendors, their devices, subsystems, classes.
+
+1002  Advanced Micro Devices, Inc. [AMD/ATI]
+\t164e  Raphael
+\t1681  Rembrandt [Radeon 680M]
+\t5960  RV280 [Radeon 9200 PRO / 9250]
+\t\t17af 2020  Excalibur Radeon 9250
+\t73df  Navi 22 [Radeon RX 6700/6700 XT/6750 XT / 6800M/6850M XT]
+\t6819  Pitcairn PRO [Radeon HD 7850 / R7 265 / R9 270 1024SP]
+\t9999  Navi 99 [Radeon RX 9990 XT/9990 XTX]
+\tab30  Navi 21/23 HDMI/DP Audio Controller
+10de  NVIDIA Corporation
+\t03d0  C61 [GeForce 6150SE nForce 430]
+\t1c21  GP107M [GeForce GTX 1050 Mobile / Max-Q]
+\t20b0  GA100 [A100 SXM4 40GB]
+\t22ba  AD102 High Definition Audio Controller
+\t2684  AD102 [GeForce RTX 4090]
+\t\t1043 0889  ROG Strix GeForce RTX 4090 Gaming OC
+\t2504  GA106 [GeForce RTX 3060 Lite Hash Rate]
+\t2fff  XX999 [GeForce RTX 9999 Ti]
+15b3  Mellanox Technologies
+\t1013  MT27700 Family [ConnectX-4]
+8086  Intel Corporation
+\t56a0  DG2 [Arc A770]
+\t5916  HD Graphics 620
+C 03  Display controller
+\t00  VGA compatible controller
+\t\t00  VGA controller
+"""
+
+
+def test_a_table_of_pci_devices_names_what_the_registry_lacks(tmp_path: Path):
+    path = tmp_path / "anything.txt"
+    path.write_text(PCI)
+    facts = read_facts(path)
+    assert [item.name for item in facts if item.vendor == "AMD"] == [
+        "Radeon 680M",
+        "Radeon 9200 PRO",
+        "Radeon 9250",
+        "Radeon RX 6700",
+        "Radeon RX 6700 XT",
+        "Radeon RX 6750 XT",
+        "Radeon RX 6800M",
+        "Radeon RX 6850M XT",
+        "Radeon HD 7850",
+        "Radeon R7 265",
+        "Radeon R9 270 1024SP",
+        "Radeon RX 9990 XT",
+        "Radeon RX 9990 XTX",
+    ]
+    findings = check_registry(load_registry(shipped("registry")), facts)
+    assert [(f.kind.value, f.vendor, f.model, f.facts) for f in findings] == [
+        ("missing", "AMD", "Radeon R9 270 1024SP", "1002:6819 Pitcairn PRO"),
+        ("missing", "AMD", "Radeon RX 9990 XT", "1002:9999 Navi 99"),
+        ("missing", "AMD", "Radeon RX 9990 XTX", "1002:9999 Navi 99"),
+        ("missing", "NVIDIA", "GeForce RTX 9999 Ti", "10de:2fff XX999"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("2684 AD102", "expected '10de  vendor', a tab and '2684  device'"),
+        ("\tAD102 [GeForce RTX 4090]", "got 'AD102 .GeForce RTX 4090.'"),
+    ],
+)
+def test_a_line_that_is_none_of_pci_ids_is_named(tmp_path: Path, line: str, message: str):
+    path = tmp_path / "pci.ids"
+    path.write_text(f"10de  NVIDIA Corporation\n{line}\n")
+    with pytest.raises(InputError, match=rf"pci\.ids:2: .*{message}"):
+        read_facts(path)
+
+
+def test_a_table_of_pci_devices_in_another_encoding_is_an_input_error(tmp_path: Path):
+    path = tmp_path / "pci.ids"
+    path.write_bytes("10de  NVIDIA\n\t0001  É [GeForce RTX 4090]\n".encode("latin-1"))
+    with pytest.raises(InputError, match="line 2: expected UTF-8 text, found 0xc9"):
+        read_facts(path)
