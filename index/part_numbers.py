@@ -246,7 +246,7 @@ def stems(variants: Iterable[Board]) -> list[Stem]:
 
 
 _LEAST_LETTERS = 4
-_STEM = re.compile(r"(.*?)(?<!\\)\((~?)(.*?)(\+?)\)(-?\{(?:gb|gb2|mb)\})?")
+_STEM = re.compile(r"(.*?)(?<!\\)\((~?)(.*?)(\+?)\)(-?\{(?:gb|gb2|mb|size)\})?")
 _SIZE = re.compile(r"\{(?:size|gb|gb2|mb|evga_size)\}")
 _CHOICE = re.compile(r"<([^<>]*)>")
 _MARKS = re.compile(r"[^\w{}<>|]+")
@@ -429,8 +429,8 @@ PARTNERS: Mapping[str, tuple[Rule, ...]] = {
         Rule("geforce old titan", "{evga_size}-{=P:7}-<KR|KR|KL|AR|RX|KB|TR|BR>", _lists("P")),
         Rule(
             "geforce",
-            "(P<3|4><1|2|3>{two}+)",
-            lambda p: len(p.core) == 3 and p.core[0] in "4567",
+            "(P<3|4><0|1|2|3>{two}+)",
+            lambda p: len(p.core) == 3 and p.core[0] in "45679",
             chance=0,
         ),
         Rule(
@@ -464,12 +464,13 @@ PARTNERS: Mapping[str, tuple[Rule, ...]] = {
             chance=0,
         ),
     ),
+    # The N of Galax and KFA2 is a card without suffix: 37NSL6MD1SAA is an RTX 3070.
     "galax": (
         Rule(
             "geforce",
-            "{tens}N<SL|RL|WM|SM|PH>{?34678}{@2}{#1}{@3}",
-            lambda p: len(p.core) == 4 and not p.suffix,
-            SHOP,
+            "({tens}N<S|R|O|W><L|M>){?3678}{@2}{#1}{@3}",
+            lambda p: len(p.core) == 4 and p.core >= "2000" and not p.suffix,
+            MODEL,
         ),
     ),
     "gigabyte": (
@@ -510,8 +511,8 @@ PARTNERS: Mapping[str, tuple[Rule, ...]] = {
     ),
     "his": (
         Rule("rx", "(HS-{number}R){gb}L{@3}", lambda p: len(p.core) == 3),
-        Rule("hd r9", "(H{core}{suffix}<F|Q>)<N|S|>{size}<|2M|D|P>", lambda p: len(p.core) == 3),
-        Rule("hd", "(H{round}{suffix}<F|Q>)<N|S|>{size}<|2M|D|P>"),
+        Rule("hd r9", "(H{core}{suffix}<F|Q><N|S|>){size}<|2M|D|P>", lambda p: len(p.core) == 3),
+        Rule("hd", "(H{round}{suffix}<F|Q><N|S|>){size}<|2M|D|P>"),
         Rule("hd", "(H{core}{suffix}<F|Q>)", chance=0),
         Rule("r9", "(H{core}L)", lambda p: p.suffix == "X2", chance=0),
     ),
@@ -529,6 +530,7 @@ PARTNERS: Mapping[str, tuple[Rule, ...]] = {
             "(<N|C>{cut}<1|2|3|4>)-{gb2}{kind}<X|>-{#6}<AH|L|N|AC|H|LH>",
             _since(2019),
         ),
+        Rule("geforce", "(N106F)", lambda p: p.core == "1060", chance=0),
         Rule("geforce", "(C{cut})", lambda p: bool(p.suffix), chance=0),
     ),
     "jaton": (Rule("geforce", "(<PX|SX>{core}{series})", _lined, chance=0),),
@@ -594,7 +596,7 @@ PARTNERS: Mapping[str, tuple[Rule, ...]] = {
         Rule(
             "geforce",
             "(VCG{number}{short}+){gb}" + _PNY_FAN,
-            _since(2019),
+            _since(2018),
         ),
         Rule(
             "geforce",
@@ -632,10 +634,12 @@ PARTNERS: Mapping[str, tuple[Rule, ...]] = {
     # XFX's letter behind the number is a class of memory or boards: GT-520M is no laptop chip.
     "xfx": (
         Rule("rx", "(~RX-{number}P){gb}{@3}{?5678}", lambda p: len(p.core) == 3),
-        Rule("rx", "(RX-{xfx}{xfx_suffix})<MERC|SPEED|QICK|SWFT>{?B9DQPY}9", _since(2022), MODEL),
-        Rule("rx", "(RX-{three}X)<T|F>{@3}{?9DQPY}", lambda p: p.core[2:3] == "5", MODEL),
-        Rule("rx", "(RX-{xfx}XT){@4}{?9DQPY}", lambda p: p.suffix == "XT", MODEL),
-        Rule("rx", "(RX-{xfx}XL){@4}{?9DQPY}", lambda p: not p.suffix, MODEL),
+        Rule("rx", "(RX-{xfx}{xfx_suffix})<MERC|SWFT>{?BW}9", lambda p: p.core >= "7000", MODEL),
+        Rule(
+            "rx", "(RX-{three}X)<T|F>{@3}{?9DQPY}", lambda p: p.core[2:3] + p.suffix == "5XT", MODEL
+        ),
+        Rule("rx", "(RX-{xfx}XT){@4}{?9DQPY}", lambda p: p.core[2:3] + p.suffix == "0XT", MODEL),
+        Rule("rx", "(RX-{xfx}XL){@4}{?9DQPY}", lambda p: p.core[2:3] + p.suffix == "0", MODEL),
         Rule("hd", "(<HD|FX>-{round}{suffix}){?AXN}-{@4}", says=MODEL),
         Rule("r9", "{series}-{number}{suffix}{?AP}-{@4}", says=MODEL),
         Rule(

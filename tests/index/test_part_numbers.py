@@ -65,6 +65,10 @@ REAL_CODES = [
     ("GeForce GTS 250", "GS-250X-ZSF2"),
     ("GeForce GTX 960", "GTX960-M-2GD5"),
     ("Radeon RX 570", "HS-570R8LCBR"),
+    ("GeForce RTX 2080 Ti", "VCG2080T11TFMPB-O"),
+    ("GeForce GTX 960", "02G-P4-0962-KR"),
+    ("GeForce GTX 1060", "N106F-2SDN-N5GS"),
+    ("GeForce RTX 3070", "37NSL6MD1SAA"),
     ("Radeon HD 7970", "GV-R797OC-3GD"),
     ("Radeon HD 5770", "EAH5770 CUCORE/G/2DI/1GD5"),
     ("Radeon HD 7870", "AX7870 2GBD5-2DH"),
@@ -180,6 +184,8 @@ def test_the_longest_stem_wins_over_the_sibling(
         (("GeForce GTX 950", "GeForce GTX 950M"), "GTX950-M-2GD5", "GeForce GTX 950"),
         (("GeForce GT 520", "GeForce GT 520M"), "XFX GT-520M-YNF2", "GeForce GT 520"),
         (("Radeon RX 7900 XT", "Radeon RX 7900 XTX"), "RX-79TMERCU9", "Radeon RX 7900 XT"),
+        (("Radeon RX 6750 XT", "Radeon RX 6750 GRE"), "RX-675XYLFDP", "Radeon RX 6750 XT"),
+        (("GeForce RTX 3060", "GeForce RTX 3060 Ti"), "36NOL7MD1VOC", "GeForce RTX 3060"),
     ],
 )
 def test_a_code_tells_siblings_apart(
@@ -203,6 +209,7 @@ def test_numbers_of_other_goods_are_no_codes(text: str, make_gpu: MakeGpu) -> No
         ((8, 16), "VCG4060T8DFXPB1", 8),
         ((8, 16), "N406T2-16D6-171153L", 16),
         ((12, 24), "C406T3-126XX-186148L", 12),
+        ((8, 16), "AF4060TI-16384D6H5", 16),
         ((8, 16), "GV-N406TEAGLE OC-8GD", None),  # its "8GD" is read as any text's
     ],
 )
