@@ -31,7 +31,7 @@ SECOND_MOBILE = 1.5
 """The same of a laptop's card: their sizes are sold side by side."""
 OTHER_FAMILY = 2.7
 """A form (SXM, AGP) that the registry does not list first."""
-MOBILE = 3.5
+MOBILE = 4.5
 """A laptop's card where the title speaks of none; its sellers say so, for it fits no slot."""
 RARE = 4.5
 """Conversions, editions of a region or an OEM, samples: nobody means one who does not say so."""
