@@ -20,6 +20,7 @@ CORE_WORDS = frozenset(
 )
 # Words that may stand before the core; single letters among them are prefixes of the number.
 _SERIES_LETTERS = frozenset(["r"])  # R5 / R7 / R9 are lines, not models
+_NUMBERED_LINES = frozenset(["geforce", "quadro"])
 _FILLER = frozenset(["edition", "graphics", "generation", "card", "series", "the", "gpu"])
 
 
@@ -77,18 +78,25 @@ def _find_core(words: list[str], starts: list[int]) -> tuple[int, int | None]:
         if not word.isdigit():
             continue
         glued = at > 0 and starts[at] == starts[at - 1] + len(words[at - 1])
-        if glued and words[at - 1] in _SERIES_LETTERS:
+        if glued and (words[at - 1] in _SERIES_LETTERS or _is_line_number(words, at)):
             continue
         return (at, at - 1) if glued else (at, None)
     return len(words) - 1, None
 
 
+def _is_line_number(words: list[str], at: int) -> bool:
+    """Say whether a digit behind a brand counts its line: the 4 of GeForce4 MX 440, Quadro4 380."""
+    return words[at - 1] in _NUMBERED_LINES and any(word.isdigit() for word in words[at + 1 :])
+
+
 def _join_series(words: list[str]) -> tuple[str, ...]:
-    """Join the letter and digit of R5, R7 and R9, and drop filler words."""
+    """Join the letter and digit of R5, R7 and R9, and drop filler words and numbers of a line."""
     joined: list[str] = []
     for word in words:
         if word.isdigit() and joined and joined[-1] in _SERIES_LETTERS:
             joined[-1] += word
+        elif word.isdigit() and joined and joined[-1] in _NUMBERED_LINES:
+            continue
         elif word not in _FILLER:
             joined.append(word)
     return tuple(joined)

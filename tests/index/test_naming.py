@@ -18,6 +18,8 @@ NAMES = [
     ("GeForce 9800 GTX+", "geforce", "", "9800", "gtx plus", "9800"),
     ("GeForce 210", "geforce", "", "210", "", "210"),
     ("GeForce MX450", "geforce", "mx", "450", "", "450"),
+    ("GeForce4 MX 440 SE", "geforce mx", "", "440", "se", "440"),
+    ("Quadro4 980 XGL", "quadro", "", "980", "xgl", "980"),
     ("Quadro2 Pro", "", "quadro", "2", "pro", "quadro2"),
     ("Radeon 780M", "radeon", "", "780", "m", "780"),
     ("GeForce GTX TITAN X", "geforce gtx", "", "titan", "x", "titan"),
