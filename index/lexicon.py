@@ -155,7 +155,7 @@ class TitleReading(NamedTuple):
     """What one title shows. ``words`` is the mask of all affix words anywhere in the title.
 
     ``seller`` is the normalised vendor of its listing, where that is known; ``doubts`` a mask over
-    `DOUBTS`.
+    `DOUBTS`; ``description`` the start of its listing's description, normalised.
     """
 
     text: str
@@ -167,6 +167,7 @@ class TitleReading(NamedTuple):
     memory_type: int
     seller: str = ""
     doubts: int = 0
+    description: str = ""
 
 
 class Lexicon:
@@ -331,6 +332,19 @@ class Lexicon:
             seller,
             conflict * _CODE_CONFLICT,
         )
+
+    def described(self, reading: TitleReading, description: str) -> TitleReading:
+        """Add a description: it states the memory where the title is silent, and no model.
+
+        :param description: normalised.
+        """
+        sizes = reading.memory_gb
+        if not sizes:
+            keys = {mention.key for mention in reading.mentions}
+            keys |= {self.keys[self.names[code.model].key] for code in reading.codes}
+            own = {size for key in keys for size in self._sizes_of_key[key]}
+            sizes = tuple(s for s in self._stated_memory(description, []) if s in own)
+        return reading._replace(memory_gb=sizes, description=description)
 
     def _mask(self, words: Iterable[str]) -> int:
         mask = 0

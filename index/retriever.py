@@ -88,6 +88,9 @@ class Retriever:
         texts = [listing_text(listing) for listing in listings]
         queries = self.embedder.encode([text.embedded for text in texts])
         readings = [self.lexicon.read_runs(text.title, text.runs, text.seller) for text in texts]
+        for at, text in enumerate(texts):
+            if text.description:
+                readings[at] = self.lexicon.described(readings[at], text.description)
         names = name_evidence(self.lexicon, readings)
         stated = self._stated_words.read([(text.title, text.seller) for text in texts])
         found: dict[Route, tuple[Ints, Ints]] = {}

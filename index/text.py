@@ -19,6 +19,9 @@ from rerank.index.records import GpuRecord, Listing
 # Real titles end at 80-250 characters; what follows in longer ones is keyword stuffing, and an
 # unbounded title would let one bad row cost as much as a thousand good ones.
 MAX_TITLE_CHARS = 400
+# A description says what is sold at its start; then come the shop's terms and its other goods.
+MAX_DESCRIPTION_CHARS = 300
+_EMBEDDED_DESCRIPTION = 120
 
 _TAG = re.compile(
     r"</?(?:a|b|br|center|div|em|font|h\d|hr|i|img|li|ol|p|s|small|span|strong|sub|sup|table|td|tr"
@@ -150,25 +153,27 @@ class ListingText(NamedTuple):
     :param title: normalised, with its ``runs``.
     :param seller: the vendor, normalised.
     :param embedded: vendor, title and the start of the description, their runs joined by spaces.
+    :param description: its start, normalised.
     """
 
     title: str
     runs: list[CharacterRun]
     seller: str
     embedded: str
+    description: str = ""
 
 
 def listing_text(listing: Listing) -> ListingText:
     """Normalise a listing's text and split it into runs."""
     title, seller = normalise(listing.title), normalise(listing.vendor)
-    extra = normalise(listing.description)[:120] if listing.description else ""
+    description = normalise(listing.description)[:MAX_DESCRIPTION_CHARS]
     pieces = runs(title)
     shown = [run[0] for run in pieces]
     if seller and seller.split(" ")[0] not in title:
         shown.insert(0, spaced(seller))
-    if extra:
-        shown.append(spaced(extra))
-    return ListingText(title, pieces, seller, " ".join(filter(None, shown)))
+    if description:
+        shown.append(spaced(description[:_EMBEDDED_DESCRIPTION]))
+    return ListingText(title, pieces, seller, " ".join(filter(None, shown)), description)
 
 
 def descriptor(record: GpuRecord) -> str:

@@ -33,6 +33,7 @@ _WHERE = {
     "before": "words of kind {} before the name",
     "after": "words of kind {} after the name",
     "excused": "words of kind {} after 'with' or 'without'",
+    "described": "words of kind {} in the description",
 }
 
 

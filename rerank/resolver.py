@@ -245,7 +245,7 @@ class Resolver:
 
     def judge(self, listings: Sequence[Listing], candidates: CandidateBatch) -> Evidence:
         """Rank given candidates and describe the best of each listing."""
-        cues = self._cues.find([(reading.text, reading.runs) for reading in candidates.readings])
+        cues = self._cues.read(candidates.readings)
         features = self._candidate_features.compute(candidates, cues)
         batch = RankingBatch(listings, candidates, features, self._table)
         scores = self._model.ranker.score(batch)

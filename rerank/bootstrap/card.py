@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 from rerank.bootstrap.catalog import (
     DROPPED_SUFFIXES,
@@ -18,7 +19,7 @@ from rerank.bootstrap.catalog import (
 )
 from rerank.bootstrap.codes import digits, letters, part_number
 from rerank.bootstrap.grammar import Dice, Partners, Vocabulary, fill, parse, render
-from rerank.bootstrap.spelling import EDITION_WORDS, spell, spell_cyrillic
+from rerank.bootstrap.spelling import EDITION_WORDS, babble, invented_word, spell, spell_cyrillic
 from rerank.index.records import DEFAULT_FORM_FACTOR
 
 # Codes of these partners spell the model; one of them stands in when a title has only a code.
@@ -76,6 +77,8 @@ SLANG = {
 
 NVIDIA_BOARDS = ("900-", "699-")
 BOARD_NUMBER = re.compile(r"(?:900|699)-\w{5}|\w*\d{3}\w*")
+# No letter that is a suffix of a model, nor begins one.
+_SKU_TAIL_STARTS = "PNCBKFHJQE"
 _RANDOM_ID = re.compile(r"^([dlx])(\d)$")
 _HEX = "0123456789ABCDEFGHJKLMNPRTVWXY"
 
@@ -107,6 +110,17 @@ LEADING_COMPARISONS = (
 )
 
 
+class Rivals(NamedTuple):
+    """Other models than the one a listing is about.
+
+    :param any: the name of a model of any kind.
+    :param siblings: models of the same series.
+    """
+
+    any: str
+    siblings: Sequence[ModelEntry]
+
+
 class Card:
     """Renders fields for one product and remembers which facts they stated."""
 
@@ -116,11 +130,11 @@ class Card:
         product: Product,
         vocabulary: Vocabulary,
         partners: Partners,
-        rival: str,
+        rivals: Rivals,
         dice: Dice,
     ) -> None:
         self.entry, self.product, self.dice = entry, product, dice
-        self._vocabulary, self._partners, self._rival = vocabulary, partners, rival
+        self._vocabulary, self._partners, self._rivals = vocabulary, partners, rivals
         self.partner = partners.draw(product.record.vendor, product.year, dice)
         self.brand = dice.pick(self.partner.names)
         self.named = self.memory_stated = self.form_stated = self._vendor_said = False
@@ -293,6 +307,27 @@ class Card:
             return number
         return f"{number}-{digits(4, self.dice)}-000"
 
+    def sku(self) -> str:
+        """Return a shop's or a small maker's own number that holds the model's short name."""
+        head = self.dice.pick(("", "", "", "X", "S-", "H", f"{letters(2, self.dice)}-"))
+        tail = self.dice.pick(_SKU_TAIL_STARTS) + self.dice.pick(
+            ("", letters(1, self.dice), f"{letters(1, self.dice)}{digits(2, self.dice)}G")
+        )
+        own = "".join(self.entry.shapes.short).upper()
+        if not own[0].isalpha() and head in ("X", "H"):
+            head = ""  # X600 and H100 are models of their own
+        text = f"{head}{own}{self.dice.pick(('', '', '-'))}{tail}"
+        self.naming(own)
+        return self.prove(text)
+
+    def sibling(self) -> str:
+        """Return another model of the series, without its brand."""
+        others = [each for each in self._rivals.siblings if each is not self.entry]
+        if not others:
+            return self._rivals.any
+        name = self.dice.pick(others).products[0].name
+        return spell(name.shape(brand=False, series=self.dice.chance(0.7)), self.dice, loose=True)
+
     def needs_form(self) -> bool:
         """Return whether the form factor must be said for the variant to be decidable."""
         form = self.product.record.form_factor
@@ -393,5 +428,13 @@ FIELDS: dict[str, Callable[[Card], str]] = {
     "qty_tail": lambda c: c.dice.pick(("x2", "X 2", "(2 pcs)", "- 2 available", "lot of 4", "2шт")),
     "feature": Card.feature,
     "chip": lambda c: c.dice.pick(c.product.record.codenames) if c.product.record.codenames else "",
-    "vs": lambda c: c._rival,
+    "vs": lambda c: c._rivals.any,
+    "sibling": Card.sibling,
+    "sibling_more": Card.sibling,
+    "core": lambda c: c.product.name.number,
+    "babble": lambda c: babble(c.dice),
+    "invented": lambda c: invented_word(c.dice),
+    "sku": Card.sku,
+    # Said in a description, whether or not the title is silent.
+    "mem_told": lambda c: c.memory(memory_text(c.product, c.dice)),
 }

@@ -88,6 +88,13 @@ class Catalog:
             for model, own in sorted(_own_sizes(by_model).items())
             if by_model[model][0].sold_apart
         }
+        self._series: dict[tuple[str, ...], list[ModelEntry]] = defaultdict(list)
+        for entry in self.entries.values():
+            self._series[_series_of(entry)].append(entry)
+
+    def siblings(self, entry: ModelEntry) -> Sequence[ModelEntry]:
+        """Return the models of an entry's series, itself among them."""
+        return self._series[_series_of(entry)]
 
     def deck(self, dice: Dice, models: Collection[str] | None = None) -> Deck:
         """Return a deck of all models, or of these.
@@ -115,6 +122,11 @@ class Deck:
             self._pile = self._dice.shuffled(self._cards)
         entry = self._pile.pop()
         return entry, entry.draw.draw(self._dice)
+
+
+def _series_of(entry: ModelEntry) -> tuple[str, ...]:
+    name = entry.products[0].name
+    return (*name.brand, *name.series)
 
 
 def _own_sizes(by_model: dict[str, list[GpuRecord]]) -> dict[str, frozenset[float]]:

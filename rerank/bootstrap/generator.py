@@ -9,7 +9,7 @@ from typing import Literal
 
 import numpy as np
 
-from rerank.bootstrap.card import Card
+from rerank.bootstrap.card import Card, Rivals
 from rerank.bootstrap.catalog import Catalog, Deck, ModelEntry, Product
 from rerank.bootstrap.grammar import (
     DEFAULT_PATH,
@@ -72,7 +72,7 @@ class _Writer:
     """Draws a product and a grammar and writes one listing at a time."""
 
     def __init__(self, vocabulary: Vocabulary, *, sold: Deck, catalog: Catalog, dice: Dice) -> None:
-        self._vocabulary, self._dice = vocabulary, dice
+        self._vocabulary, self._catalog, self._dice = vocabulary, catalog, dice
         self._sold, self._rivals = sold, catalog.deck(dice)
         self._mentioned = {g.name: _deck_of(catalog, g, dice) for g in vocabulary.nil}
         self._partners = Partners(vocabulary)
@@ -96,7 +96,7 @@ class _Writer:
         if card.needs_form():
             title = f"{title} {card.form()}"
         return LabelledListing(
-            listing=self._listing(listing_id, title, card),
+            listing=self._listing(listing_id, title, card, "sentence_match"),
             kind="match",
             gpu_id=product.record.gpu_id,
             model=product.record.model,
@@ -112,7 +112,7 @@ class _Writer:
         card = self._card(*self._mentioned[grammar.name].deal())
         title = self._title(card, grammar)
         return LabelledListing(
-            listing=self._listing(listing_id, title, card),
+            listing=self._listing(listing_id, title, card, grammar.descriptions),
             kind="nil",
             gpu_id=None,
             model=None,
@@ -125,21 +125,26 @@ class _Writer:
     def _card(self, entry: ModelEntry, product: Product) -> Card:
         rival, _ = self._rivals.deal()
         other = " ".join(rival.shapes.full) if rival is not entry else "others"
-        return Card(entry, product, self._vocabulary, self._partners, other, self._dice)
+        rivals = Rivals(other, self._catalog.siblings(entry))
+        return Card(entry, product, self._vocabulary, self._partners, rivals, self._dice)
 
     def _title(self, card: Card, grammar: Grammar) -> str:
         return render(self._dice.pick(grammar.templates), card.field, self._dice)
 
-    def _listing(self, listing_id: str, title: str, card: Card) -> Listing:
+    def _listing(self, listing_id: str, title: str, card: Card, descriptions: str) -> Listing:
         dice = self._dice
         vendor = description = ""
         if dice.chance(VENDOR_SHARE):
             vendor = self._vendor_column(card, title)
-        if dice.chance(DESCRIPTION_SHARE):
-            description = render(dice.pick(self._vocabulary.words["sentence"]), card.field, dice)
+        # What is cut off or misspelt of another thing may be all that tells it from a card.
+        evidence = list(card.evidence) if descriptions == "sentence_match" else [title]
+        telling = descriptions not in ("", "sentence_match")
+        if telling or dice.chance(DESCRIPTION_SHARE):
+            texts = self._vocabulary.words[descriptions or "sentence"]
+            description = render(dice.pick(texts), card.field, dice)
         return Listing(
             listing_id=listing_id,
-            title=disturb(title, card.evidence, dice),
+            title=disturb(title, evidence, dice),
             vendor=vendor,
             description=description,
         )

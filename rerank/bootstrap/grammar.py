@@ -217,12 +217,17 @@ class Partner:
 
 @dataclass(frozen=True, slots=True)
 class Grammar:
-    """Named templates, with the market segments and first year of the GPUs that suit them."""
+    """Named templates, with the market segments and first year of the GPUs that suit them.
+
+    ``descriptions`` is the word list that every description comes from; empty if few listings have
+    one and it says nothing of what is sold.
+    """
 
     name: str
     weight: float
     segments: tuple[str, ...]
     since: int
+    descriptions: str
     templates: tuple[Sequence_, ...]
 
 
@@ -285,6 +290,7 @@ def _grammar(entry: dict[str, Any]) -> Grammar:
         weight=entry.get("weight", entry.get("share", 1)),
         segments=tuple(entry.get("segments", ())),
         since=entry.get("since", 0),
+        descriptions=entry.get("descriptions", ""),
         templates=tuple(parse(text) for text in entry["templates"]),
     )
 

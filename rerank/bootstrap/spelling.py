@@ -306,6 +306,43 @@ def _decorate(title: str, dice: Dice) -> str:
     return f"{first} {title}" if first.isalpha() else title
 
 
+# Letters of scripts and languages, most of which no list of words knows.
+ALPHABETS = (
+    "aeiouybcdfghklmnprstv",
+    "aeiouäöåõüšžbdghklmnprstv",
+    "aeioućčđšžbdgjklmnprtvz",
+    "aăâeiîoușțbcdflmnprtv",
+    "aáàảãạeéèoóòơuưbcđghlmnpstv",
+    "αβγδεζηθικλμνξοπρστυφχω",
+    "абвгдежзийклмнопрстуфхцчшщъюя",
+    "ابتثجحخدذرزسشصضطعغفقكلمنهوي",
+    "آابپتجچحخدرزسشفقکگلمنوهی",
+    "אבגדהוזחטיכלמנסעפצקרשת",
+    "กขคงจชซญดตทนบปพฟมยรลวสหอ",
+    "अआइउएकखगघचजटडतदनपबमयरलवशसह",
+    "აბგდევზთიკლმნოპრსტუფქშჩცხ",
+    "의가나다라마바사아자차카타파하고노도로모보소오",
+    "的一是在不了有和人这中大为上个国我以要他时来用们",
+)
+
+
+def invented_word(dice: Dice) -> str:
+    """Return a word in Latin letters that no list knows, such as a maker's name."""
+    letters = ALPHABETS[0]
+    word = "".join(dice.pick(letters) for _ in range(4 + dice.below(5)))
+    return word.upper() if dice.chance(0.2) else word.capitalize()
+
+
+def babble(dice: Dice) -> str:
+    """Return one to three words of no language: what a title says in one that is not known."""
+    letters = dice.pick(ALPHABETS)
+    words = []
+    for _ in range(1 + dice.below(3)):
+        word = "".join(dice.pick(letters) for _ in range(3 + dice.below(7)))
+        words.append(word.capitalize() if dice.chance(0.3) else word)
+    return " ".join(words)
+
+
 BRAND_WORDS = frozenset(
     "GeForce GeForce2 GeForce3 GeForce4 Radeon Mobility Quadro Quadro4 Tesla FirePro FireGL FireMV "
     "FireStream Arc Instinct NVS GRID CMP Data Center GPU Riva".split()

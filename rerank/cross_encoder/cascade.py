@@ -131,7 +131,7 @@ class HeldForReview:
 
     def __call__(self, batch: RankingBatch, scores: Floats) -> Bools:
         candidates = batch.candidates
-        cues = self._cues.find([(reading.text, reading.runs) for reading in candidates.readings])
+        cues = self._cues.read(candidates.readings)
         offers, best, _ = offer_features(candidates, batch.table, batch.features, scores, cues)
         probability = self._model.probability(offers)
         limits = self._model.thresholds

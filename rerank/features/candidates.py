@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from rerank.features.cues import CATEGORIES, CueHits
+from rerank.features.cues import CATEGORIES, CueHits, wished
 from rerank.index.name_evidence import (
     NAME_FEATURES,
     CandidateBatch,
@@ -84,7 +84,8 @@ vendor_fit       chip vendor or its line words: 1 equal, -1 another's, 0 unsaid
 partner_fit      board partner that leaves a chip vendor out: 1 one it serves, -1 one it does not
 variant_rank     place of the variant among its model's, 0 the most common
 special_form     1 if the variant is not an ordinary PCIe card
-compared         1 if a word like "than" stands shortly before the mention
+compared         1 if a word like "than" stands shortly before the mention, or the mention where
+                 the listing says what it asks for ("[W] ...", "swap for ...")
 meant_for        1 if a word like "for" stands shortly before the mention
 memory_rival     1 if no variant of the model has the stated memory (and the stated form, if any)
                  but one of another named model has; -1 the other way round; else 0
@@ -187,8 +188,8 @@ class CandidateFeatures:
             *others,
             self._table.variant_rank[record],
             self._special[record],
-            _shortly_after(cues, "than", listing, at),
-            _shortly_after(cues, "for", listing, at),
+            np.maximum(shortly_after(cues, "than", listing, at), wished(cues, listing, at)),
+            shortly_after(cues, "for", listing, at),
             rival,
         ]
         columns = np.column_stack([names, *own]).astype(np.float32)
@@ -289,7 +290,7 @@ def _memory_rival(
     return np.where(worse, 1.0, np.where(better, -1.0, 0.0)).astype(np.float32)
 
 
-def _shortly_after(cues: CueHits, category: str, listing: Ints, at: Floats) -> Floats:
+def shortly_after(cues: CueHits, category: str, listing: Ints, at: Floats) -> Floats:
     """Return 1 where a cue of the category stands up to 4 runs before run ``at``."""
     rows = cues.category == CATEGORIES.index(category)
     keys = np.unique(cues.listing[rows] * _LONGEST_TITLE + cues.at[rows])

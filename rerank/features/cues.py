@@ -1,7 +1,8 @@
 """Cues: words that tell what a listing offers (a card, a bracket for one, a box, a whole PC).
 
 The words stand in `data/cues.yaml`, by category and language. A cue after a word like "with"
-is *excused*: "with backplate" offers a card, "backplate for" does not.
+is *excused*: "with backplate" offers a card, "backplate for" does not. What stands behind a mark of
+a wish ("[W]", "swap for") is asked for, not offered.
 """
 
 from __future__ import annotations
@@ -15,8 +16,9 @@ import yaml
 from numpy.typing import NDArray
 
 from rerank.index.errors import InputError
+from rerank.index.lexicon import TitleReading
 from rerank.index.rows import FastSafeLoader
-from rerank.index.text import CharacterRun, normalise
+from rerank.index.text import CharacterRun, normalise, runs
 
 CATEGORIES = (
     "with",
@@ -46,6 +48,18 @@ CATEGORIES = (
     "story",
     "sale_of_many",
     "defect",
+    "spec",
+    "goods",
+    "no_card",
+    "have",
+    "wish",
+    "swap",
+)
+DESCRIBED = len(CATEGORIES)
+"""What is added to the category of a cue that stands in the description, not in the title."""
+# What is wished stands behind one of these, somewhere behind a word of swapping.
+_SWAPPED_FOR = frozenset(
+    "for gegen contre por per voor mot mod na за на pe con cu με ile untuk fejében".split()
 )
 _EXCUSE_REACH = 3  # "with original box and backplate": runs a "with" reaches forward
 
@@ -54,8 +68,8 @@ class CueHits(NamedTuple):
     """Cues found in a batch of titles, one row each.
 
     :param listing: number of the listing in the batch.
-    :param at: run in which the cue starts.
-    :param category: number in `CATEGORIES`.
+    :param at: run in which the cue starts, of the title or of the description.
+    :param category: number in `CATEGORIES`; `DESCRIBED` more for a cue of the description.
     :param excused: whether a "with" or "without" stands shortly before it.
     :param length: runs it takes, more than 1 for a phrase.
     """
@@ -78,12 +92,12 @@ class CueReader:
         self._stems: dict[str, int] = {}
         self._phrases: dict[str, list[tuple[str, int]]] = {}
         self._stem_phrases: dict[str, list[tuple[str, int]]] = {}
-        self._substrings: list[tuple[str, int]] = []
+        self._substrings: dict[str, list[tuple[str, int]]] = {}  # by their first character
+        self._literals: list[tuple[str, int]] = []
         self._cache: dict[str, tuple[int, list[tuple[str, int]]]] = {}
         for number, category in enumerate(CATEGORIES):
             for entry in entries.get(category, ()):
                 self._add(str(entry), 1 << number)
-        self._substrings_from = min((max(s) for s, _ in self._substrings), default="\U0010ffff")
 
     @classmethod
     def load(cls, path: Path) -> CueReader:
@@ -101,7 +115,11 @@ class CueReader:
 
     def _add(self, entry: str, bit: int) -> None:
         if entry.startswith("~"):
-            self._substrings.append((normalise(entry[1:]), bit))
+            text = normalise(entry[1:])
+            self._substrings.setdefault(text[0], []).append((text, bit))
+            return
+        if entry.startswith("="):
+            self._literals.append((entry[1:], bit))
             return
         first, _, rest = entry.partition(" ")
         is_stem = first.endswith("*")
@@ -113,27 +131,55 @@ class CueReader:
             masks = self._stems if is_stem else self._words
             masks[first] = masks.get(first, 0) | bit
 
-    def find(self, titles: Sequence[tuple[str, Sequence[CharacterRun]]]) -> CueHits:
-        """Find the cues of (normalised text, runs) pairs."""
+    def read(self, readings: Sequence[TitleReading]) -> CueHits:
+        """Find the cues of titles, and of their listings' descriptions."""
+        return self.find(
+            [(reading.text, reading.runs) for reading in readings],
+            [reading.description for reading in readings],
+        )
+
+    def find(
+        self,
+        titles: Sequence[tuple[str, Sequence[CharacterRun]]],
+        descriptions: Sequence[str] = (),
+    ) -> CueHits:
+        """Find the cues of (normalised text, runs) pairs, and of descriptions, normalised too."""
         rows: list[tuple[int, int, int, bool, int]] = []
-        excuse = (1 << CATEGORIES.index("with")) | (1 << CATEGORIES.index("without"))
         for listing, (text, pieces) in enumerate(titles):
-            last_excuse = -_EXCUSE_REACH - 1
-            masks, lengths = self._masks(text, pieces)
-            for at, mask in enumerate(masks):
-                if not mask:
-                    continue
-                excused = at - last_excuse <= _EXCUSE_REACH
-                if mask & excuse:
-                    last_excuse = at
-                while mask:
-                    low = mask & -mask
-                    length = lengths.get((at, low), 1)
-                    rows.append((listing, at, low.bit_length() - 1, excused, length))
-                    mask ^= low
+            self._add_rows(rows, listing, text, pieces, 0)
+        for listing, text in enumerate(descriptions):
+            if text:
+                self._add_rows(rows, listing, text, runs(text), DESCRIBED)
         table = np.array(rows, np.int64).reshape(len(rows), 5)
         listings, places, categories, excuses, lengths_found = table.T
         return CueHits(listings, places, categories, excuses.astype(bool), lengths_found)
+
+    def _add_rows(
+        self,
+        rows: list[tuple[int, int, int, bool, int]],
+        listing: int,
+        text: str,
+        pieces: Sequence[CharacterRun],
+        first_category: int,
+    ) -> None:
+        """Add listing, run, category, excuse and length of each cue of a text."""
+        last_excuse = -_EXCUSE_REACH - 1
+        added = _added(text, pieces) if "+" in text else ()
+        masks, lengths = self._masks(text, pieces)
+        for at, mask in enumerate(masks):
+            if not mask:
+                continue
+            excused = at - last_excuse <= _EXCUSE_REACH or at in added
+            if mask & _EXCUSES:
+                last_excuse = at
+            if mask & _SWAP:  # the wish is met further on in this loop
+                _mark_wish(masks, pieces, at + 1)
+            while mask:
+                low = mask & -mask
+                length = lengths.get((at, low), 1)
+                category = first_category + low.bit_length() - 1
+                rows.append((listing, at, category, excused, length))
+                mask ^= low
 
     def _masks(
         self, text: str, pieces: Sequence[CharacterRun]
@@ -155,30 +201,70 @@ class CueReader:
                     if not bare & bit:  # a word that is a cue by itself is shown by itself
                         lengths[at, bit] = rest.count(" ") + 2
             masks.append(mask)
-        # Substrings are of scripts far up in Unicode: most titles cannot hold any.
-        if pieces and not self._out_of_reach(text):
-            for substring, bit in self._substrings:
-                place = text.find(substring)
-                if place >= 0:
-                    masks[_run_at(pieces, place)] |= bit
+        self._add_substrings(masks, text, pieces)
         return masks, lengths
 
-    def _out_of_reach(self, text: str) -> bool:
-        """Say whether all letters of a text are below those that every substring needs."""
-        if text.isascii() and not self._substrings_from.isascii():
-            return True
-        return max(text) < self._substrings_from
+    def _add_substrings(self, masks: list[int], text: str, pieces: Sequence[CharacterRun]) -> None:
+        """Add what is no run of letters: of any text, and of scripts that are not spaced."""
+        found = [each for each in self._literals if each[0] in text]
+        if not text.isascii():
+            for first in self._substrings.keys() & set(text):
+                found += [each for each in self._substrings[first] if each[0] in text]
+        for substring, bit in found:
+            if pieces:
+                masks[_run_at(pieces, text.find(substring))] |= bit
 
     def _look_up(self, word: str) -> tuple[int, list[tuple[str, int]]]:
         """Return the mask of a word by itself, and the phrases it may begin."""
         if word.isdigit():
-            return 0, []
+            return 0, list(self._phrases.get(word, ()))
         mask = self._words.get(word, 0)
         phrases = list(self._phrases.get(word, ()))
         for length in range(1, len(word) + 1):
             mask |= self._stems.get(word[:length], 0)
             phrases += self._stem_phrases.get(word[:length], ())
         return mask, phrases
+
+
+_EXCUSES = (1 << CATEGORIES.index("with")) | (1 << CATEGORIES.index("without"))
+_SWAP, _WISH = 1 << CATEGORIES.index("swap"), 1 << CATEGORIES.index("wish")
+
+
+def _added(text: str, pieces: Sequence[CharacterRun]) -> set[int]:
+    """Return the runs behind a plus: "RTX 3080 + box" offers the card with it."""
+    ends = [piece.end for piece in pieces[:-1]]
+    return {at for at, end in enumerate(ends, 1) if "+" in text[end : pieces[at].start]}
+
+
+def _mark_wish(masks: list[int], pieces: Sequence[CharacterRun], start: int) -> None:
+    """Mark the first word from run ``start`` on behind which stands what is swapped for."""
+    for at in range(start, len(pieces)):
+        if pieces[at].text in _SWAPPED_FOR:
+            masks[at] |= _WISH
+            return
+
+
+def wished(
+    cues: CueHits, listing: NDArray[np.int64], at: NDArray[np.floating]
+) -> NDArray[np.bool_]:
+    """Say of runs of titles whether they stand where a listing says what it asks for.
+
+    That is behind a wish, up to the next "have"; ``listing`` and ``at`` have the same shape.
+    """
+    rows = np.flatnonzero(cues.category == CATEGORIES.index("wish"))
+    if not len(rows):
+        return np.zeros(len(listing), bool)
+    size = int(max(listing.max(initial=0), cues.listing[rows].max())) + 1
+    begin, end = np.full(size, _NOWHERE), np.full(size, _NOWHERE)
+    np.minimum.at(begin, cues.listing[rows], cues.at[rows])
+    have = np.flatnonzero(cues.category == CATEGORIES.index("have"))
+    have = have[cues.listing[have] < size]
+    have = have[cues.at[have] > begin[cues.listing[have]]]
+    np.minimum.at(end, cues.listing[have], cues.at[have])
+    return np.asarray((at > begin[listing]) & (at < end[listing]), np.bool_)
+
+
+_NOWHERE = 10_000  # runs; titles are cut at 400 characters
 
 
 def _run_at(pieces: Sequence[CharacterRun], place: int) -> int:

@@ -1,7 +1,7 @@
 """Features of an offer, which say whether the best candidate is what this listing sells.
 
 Besides the best candidate's own evidence: how far it leads, and which cues (accessory, box,
-laptop, ...) stand before and after the place where it is named.
+laptop, ...) stand before and after the place where it is named, and in the description.
 """
 
 from __future__ import annotations
@@ -9,8 +9,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from rerank.features.candidates import CANDIDATE_FEATURES
-from rerank.features.cues import CATEGORIES, CueHits
+from rerank.features.candidates import CANDIDATE_FEATURES, shortly_after
+from rerank.features.cues import CATEGORIES, DESCRIBED, CueHits, wished
+from rerank.index.lexicon import DOUBTS
 from rerank.index.name_evidence import NAME_FEATURES, CandidateBatch
 from rerank.ranking import ModelTable, answer_order, model_scores
 
@@ -18,10 +19,23 @@ Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]
 
 _LEAD = ("score", "lead", "score_spread", "title_runs", "mention_share", "for_gap", "cue_words")
+_NAMING = ("mention_wished", "others_named", "others_lined", "letters_behind", "bare", "support")
 _CUE_COLUMNS = tuple(
     f"{category}_{where}" for category in CATEGORIES for where in ("before", "after", "excused")
 )
-OFFER_FEATURES = (*CANDIDATE_FEATURES, *_LEAD, *_CUE_COLUMNS)
+_REFUSING = (
+    "without for only empty box holder cooling connector picture wanted service laptop system cpu "
+    "rig storage other_part video_gear defect spec no_card wish card_word gpu_line"
+).split()
+_DESCRIBED_COLUMNS = tuple(f"{category}_described" for category in _REFUSING)
+OFFER_FEATURES = (
+    *CANDIDATE_FEATURES,
+    *_LEAD,
+    *DOUBTS,
+    *_NAMING,
+    *_CUE_COLUMNS,
+    *_DESCRIBED_COLUMNS,
+)
 """The best candidate's features (see `CANDIDATE_FEATURES`; all -1 without a candidate), then:
 
 score          the ranker's score of the best model (-9 without one)
@@ -31,13 +45,29 @@ title_runs     runs of letters and digits in the title
 mention_share  place of the mention in the title, 0 start to 1 end (-1 if not named)
 for_gap        runs between the last "for" before the mention and the mention (9 if none)
 cue_words      share of the title's runs that are cues of cards, partners or product lines
+cut_off ...    1 for each of `rerank.index.lexicon.DOUBTS` that the title's reading has, else 0
+mention_wished 1 if the mention stands where the listing says what it asks for
+others_named   places besides the mention, at most 3, that name another model exactly, one of whose
+               line words stands in the title; not those compared with or asked for
+others_lined   of these, those with a line word of the model right before
+letters_behind letters that touch the mention's end and are no suffix and no size, at most 3
+bare           1 if no line, part number or word for cards or their lines supports the number
+support        how many of these the title holds, 0 to 6: the model's line before the mention, a
+               part number of the model, a card's line, a word for cards, a partner or its product
+               line, memory
 X_before       cues of category X before the mention, not excused, at most 3
 X_after        the same after it
 X_excused      cues of X that follow a "with" or "without", at most 3
+X_described    cues of X in the description, not excused, at most 3
 """
+OFFER_DIRECTIONS = dict.fromkeys((*DOUBTS, "mention_wished", "others_lined"), -1)
+"""What can only speak against an offer, whatever the generated listings say by accident."""
 _FAMILIAR_NAMES = ("card_word", "partner", "gpu_line", "product_line")
 _FAMILIAR = [CATEGORIES.index(name) for name in _FAMILIAR_NAMES]
+_REFUSING_NUMBERS = [CATEGORIES.index(name) for name in _REFUSING]
+_SIZE_UNITS = frozenset(["g", "gb", "gd", "go", "m", "mb"])
 _FAR = 9.0
+_LONGEST_TITLE = 1000  # runs; titles are cut at 400 characters
 
 
 def offer_features(
@@ -63,6 +93,9 @@ def offer_features(
     share = np.where(at >= 0, at / np.maximum(runs, 1), -1)
     familiar = np.isin(cues.category, _FAMILIAR)
     known = np.bincount(cues.listing[familiar], minlength=listings)
+    kinds = np.zeros((listings, len(CATEGORIES)), bool)
+    in_title = cues.category < DESCRIBED
+    kinds[cues.listing[in_title], cues.category[in_title]] = True
     lead_columns = [
         score,
         lead,
@@ -71,9 +104,14 @@ def offer_features(
         share,
         _for_gap(cues, at, listings),
         known / np.maximum(runs, 1),
+        *_doubts(batch),
+        wished(cues, np.arange(listings), at),
+        *_others(batch, table, model, best, at, cues),
+        _letters_behind(batch, table, at),
+        *_support(out, kinds),
     ]
-    out[:, width : width + len(_LEAD)] = np.column_stack(lead_columns)
-    out[:, width + len(_LEAD) :] = _cue_counts(cues, at, listings)
+    counts = _cue_counts(cues, at, listings)
+    out[:, width:] = np.column_stack([*lead_columns, *counts])
     return np.asarray(np.round(out * 1024) / 1024, np.float32), best, order
 
 
@@ -108,9 +146,75 @@ def _for_gap(cues: CueHits, at: Floats, listings: int) -> Floats:
     return gap
 
 
-def _cue_counts(cues: CueHits, at: Floats, listings: int) -> Floats:
-    mention = np.where(at >= 0, at, 10_000)[cues.listing]
-    where = np.where(cues.excused, 2, np.where(cues.at < mention, 0, 1))
+def _doubts(batch: CandidateBatch) -> list[Ints]:
+    masks = np.array([reading.doubts for reading in batch.readings], np.int64)
+    return [(masks >> bit) & 1 for bit in range(len(DOUBTS))]
+
+
+def _others(
+    batch: CandidateBatch, table: ModelTable, model: Ints, best: Ints, at: Floats, cues: CueHits
+) -> list[Ints]:
+    """Return how many places name other models than the best: with their line anywhere, before."""
+    names, listings = batch.names, len(best)
+    column = {name: names.values[:, place] for place, name in enumerate(NAME_FEATURES)}
+    own = np.where(best >= 0, model[best] if len(model) else -1, -1)
+    line_said = ((table.before_mask[names.model] & names.words[names.listing]) != 0).any(axis=1)
+    place = column["mention_at"]
+    exact = (column["suffix_exact"] == 1) & (column["line_conflict"] == 0) & line_said
+    exact &= (column["prefix_fit"] >= 0) & (names.model != own[names.listing])
+    exact &= (place != at[names.listing]) & (best[names.listing] >= 0)
+    rows = np.flatnonzero(exact)
+    listing, place = names.listing[rows], place[rows]
+    apart = shortly_after(cues, "than", listing, place) == 0
+    apart &= ~wished(cues, listing, place)
+    rows = rows[apart]
+    lined = rows[column["line_shared"][rows] > 0]
+    return [
+        _places(names.listing[kept], column["mention_at"][kept], listings) for kept in (rows, lined)
+    ]
+
+
+def _places(listing: Ints, at: Floats, listings: int) -> Ints:
+    """Count the distinct runs of each listing, at most 3."""
+    keys = np.unique(listing * _LONGEST_TITLE + at.astype(np.int64))
+    return np.minimum(np.bincount(keys // _LONGEST_TITLE, minlength=listings), 3)
+
+
+def _letters_behind(batch: CandidateBatch, table: ModelTable, at: Floats) -> Ints:
+    found = np.zeros(len(at), np.int64)
+    for listing in np.flatnonzero(at >= 0).tolist():
+        runs, place = batch.readings[listing].runs, int(at[listing])
+        if place + 1 < len(runs) and runs[place + 1].start == runs[place].end:
+            text = runs[place + 1].text
+            if not text.isdigit() and text not in table.affixes and text not in _SIZE_UNITS:
+                found[listing] = min(len(text), 3)
+    return found
+
+
+def _support(out: Floats, kinds: NDArray[np.bool_]) -> list[Ints]:
+    """Return whether nothing but a number names the model, and how much besides speaks of cards.
+
+    :param kinds: shape (listings, categories), the cues each title holds.
+    """
+    column = CANDIDATE_FEATURES.index
+    lined, coded = out[:, column("line_shared")] > 0, out[:, column("code_length")] > 0
+    holds = [kinds[:, CATEGORIES.index(name)] for name in _FAMILIAR_NAMES]
+    card_word, partner, gpu_line, product_line = holds
+    sized = (out[:, column("memory_fit")] > 0) | (out[:, column("memory_type_fit")] > 0)
+    kept = [lined, coded, gpu_line, card_word, partner | product_line, sized]
+    bare = ~(lined | coded | gpu_line | card_word)
+    return [bare.astype(np.int64), np.sum(kept, axis=0)]
+
+
+def _cue_counts(cues: CueHits, at: Floats, listings: int) -> list[Floats]:
+    """Return the columns of cues in titles, then those in descriptions."""
+    titled = cues.category < DESCRIBED
+    listing, category = cues.listing[titled], cues.category[titled]
+    mention = np.where(at >= 0, at, 10_000)[listing]
+    where = np.where(cues.excused[titled], 2, np.where(cues.at[titled] < mention, 0, 1))
     counts = np.zeros((listings, len(_CUE_COLUMNS)), np.float32)
-    np.add.at(counts, (cues.listing, cues.category * 3 + where), 1)
-    return np.minimum(counts, 3)
+    np.add.at(counts, (listing, category * 3 + where), 1)
+    described = np.zeros((listings, len(CATEGORIES)), np.float32)
+    rows = ~titled & ~cues.excused
+    np.add.at(described, (cues.listing[rows], cues.category[rows] - DESCRIBED), 1)
+    return [*np.minimum(counts, 3).T, *np.minimum(described[:, _REFUSING_NUMBERS], 3).T]

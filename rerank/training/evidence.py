@@ -106,7 +106,7 @@ class Preparer:
         batch = self._retriever.retrieve(plain)
         if held_out:
             batch = _without_truth(batch, labelled, held_out, self.table)
-        cues = self._cues.find([(reading.text, reading.runs) for reading in batch.readings])
+        cues = self._cues.read(batch.readings)
         return Prepared(labelled, batch, cues, self._features.compute(batch, cues))
 
     def batches(

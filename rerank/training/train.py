@@ -18,7 +18,7 @@ from rerank.calibration import Calibrator, choose_threshold, fit_calibrator
 from rerank.conformal import NO_MATCH, CandidateSets, nonconformity, outcome_probabilities
 from rerank.features.candidates import CANDIDATE_DIRECTIONS, CANDIDATE_FEATURES
 from rerank.features.cues import CueReader
-from rerank.features.offers import OFFER_FEATURES
+from rerank.features.offers import OFFER_DIRECTIONS, OFFER_FEATURES
 from rerank.index.artifacts import Manifest
 from rerank.model import FeatureRanker, OnnxTrees, RerankModel, save_model
 from rerank.rankers.kinds import RankerFolder
@@ -168,6 +168,7 @@ def fit(
         offers.correct,
         OFFER_FEATURES,
         parameters.offer,
+        directions=OFFER_DIRECTIONS,
         weights=weights,
         progress=partial(progress, "training the offer classifier"),
     )

@@ -89,14 +89,20 @@ def train_classifier(
     names: Sequence[str],
     parameters: TreeParameters,
     *,
+    directions: Mapping[str, int] | None = None,
     weights: Weights | None = None,
     progress: Callable[[float], None] = lambda share: None,
 ) -> TrainedTrees:
     """Train a binary classifier; its ONNX form gives raw log-odds.
 
+    :param directions: features the log-odds may only rise (1) or fall (-1) with.
     :param weights: shape (rows,), how many rows each counts as; None: all count as one.
     """
-    settings = {"objective": "binary", "metric": "None"}
+    settings = {
+        "objective": "binary",
+        "metric": "None",
+        "monotone_constraints": [(directions or {}).get(name, 0) for name in names],
+    }
     weighted = {"label": labels.astype(int), "weight": weights}
     return _train(settings, features, weighted, names, parameters, progress)
 
