@@ -6,11 +6,14 @@ path, so everything it looks up is prepared here once from the registry.
 
 from __future__ import annotations
 
+import itertools
+import operator
 import re
+from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from functools import cached_property
-from typing import NamedTuple
+from functools import cached_property, reduce
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +21,7 @@ from numpy.typing import NDArray
 from rerank.index.naming import ModelName, parse_model
 from rerank.index.part_numbers import Board, stems
 from rerank.index.records import GpuRecord
-from rerank.index.text import CharacterRun, normalise, runs
+from rerank.index.text import CharacterRun, is_measure, normalise, runs
 
 # Line words that partners glue behind a code of their own: ENGTX, VCGGTX, GFRTX, AXRX.
 _GLUED_LINES = ("rtx", "gtx", "gts", "gt", "rx", "hd", "fx", "wx", "nvs")
@@ -67,25 +70,40 @@ _SYNONYMS = {
     "gtz": "gtx",
 }
 _ALSO = {"tisuper": "super", "tis": "super"}
+# The first digit stands before what is said of the character before it, so that it is found fast.
+# A Sapphire number goes on behind a dash: 11265-05-20G states no 20 GB. Nor does "N5GM" 5 GB.
 _MEMORY_GB = re.compile(
-    r"(?<![\d.])(\d{1,3}(?:[.,]5)?)[ -]?"
-    r"g(?:b|o|ig|b?d{1,2}r?\d\w?|gddr\d\w?|t|l|p|hd\d|b?k\d|b?h?m\d?|r\d)?(?![a-z0-9/])"
+    r"(\d(?<![\d.]\d)(?<!-\d\d-\d)\d{0,2}(?:[.,]00?)?|\d(?<![a-z\d.]\d)[.,]\d{1,2})[ -]?"
+    r"g(?:i?b|i?o|igs?|iga|igas|igabytes?|igaoctets?|bytes?|b?d{1,2}r?\d\w?|gddr\d\w?|t|l|p|hd\d"
+    r"|b?k\d|b?hm\d?|b?m\d|bm|m(?<=[ (]\dgm)|r\d)?(?![a-z0-9/])"
 )
 _MEMORY_MB = re.compile(
-    r"(?<![\d.])(\d{2,5})[ -]?(?:m|mb|mo|meg|mb?d{1,2}r?\d|mb?k\d)(?![a-z0-9/])"
+    r"(\d(?<![\d.]\d)\d{1,5}|\d(?<![a-z\d.]\d)\d?[.,]\d{3})[ -]?"
+    r"(?:m|(mi?b|mi?o|meg(?:s|abytes?)?)|mb?d{1,2}r?\d|mb?k\d)(?![a-z0-9/])"
 )
-_MEMORY_GB_FIRST_DIGITS = re.compile(r"d[345]x?(\d{1,2})g(?![a-z0-9])")
+_MEMORY_GB_FIRST_DIGITS = re.compile(r"d[3-7]x?(\d{1,2})g(?![a-z0-9])")
+_PRECISE_MB = 1900  # from here on a tool's "8188 MiB" is what the driver leaves of the nominal size
+_DRIVERS_SHARE = 0.08
+_UNHEARD_OF_GB = 99  # no card has an odd size above it; what states one is a disk
 # "16GB DDR5 RAM", "32 GB of system RAM"; but "2GB DDR4" is a GT 1030's, "8GB GDDR6 RAM" a card's.
 _NOT_VIDEO_MEMORY = re.compile(
     r"(?:\s?(?:lp)?ddr\d\S*|\s(?:of|de|system|main|desktop|laptop|notebook|pc)\b|\s\d{4}\b){0,2}"
     r"\s?(?:ssd|hdd|nvme|ram|озу|rom|emmc|(?:so-?|u|r)?dimm|m\.2)\b"
 )
-# Patterns, how many of their unit make a GB, and a letter without which they find nothing.
-_MEMORY_PATTERNS = (
-    (_MEMORY_GB, 1, "g"),
-    (_MEMORY_MB, 1024, "m"),
-    (_MEMORY_GB_FIRST_DIGITS, 1, "d"),
+_LAPTOP_FORMS = frozenset(["mobile", "Max-Q", "MXM"])
+_STRONG_SUFFIXES = frozenset(["ti", "super", "xt", "xtx", "gre"])
+# "Super JetStream" is a cooler, "Super OverClock" an edition, "super Zustand" praise.
+_NO_SUPER_BEFORE = frozenset(
+    "jetstream overclock overclocked clocked clock alloy sc soc zustand condition state stan deal"
+    " price preis clean quiet good nice leise schnell stav estado oferta prezzo prix pris cena"
+    " состояние цена".split()
 )
+_GB_WORDS = frozenset(["g", "gb", "go", "gib", "gio", "gig"])
+_CODE_BEHIND = re.compile(r"-[a-z]{2,}\d")
+_START = operator.attrgetter("start")
+_DOTS = re.compile(r"(?:\.{2,}|\u2026)$")
+_LONG_TITLE = 45  # a shorter title that ends in dots ends as its writer meant
+_BESIDE_NAME = re.compile(r"[ ,;:()/|\u2013-]{0,3}")
 _MEMORY_TYPE = re.compile(r"g?ddr\s?-?(\d)(x?)|\b(?:\d{1,4}[gm]b?)d(\d)|hbm\s?(\d?e?)")
 
 
@@ -97,7 +115,7 @@ unknown_suffix  a suffix stands behind the number that no model of that name has
 unknown_size    a memory size stands by the name that no variant of it has ("RTX 5070 18GB")
 code_conflict   a part number stands for another model than the name
 """
-_CODE_CONFLICT = 1 << DOUBTS.index("code_conflict")
+_CUT_OFF, _UNKNOWN_SUFFIX, _UNKNOWN_SIZE, _CODE_CONFLICT = (1 << at for at in range(4))
 # Suffixes that sellers add or leave out, as the memory or the rest of the name tells the model.
 _LOOSE_SUFFIXES = (
     "ada",
@@ -118,7 +136,8 @@ class Mention(NamedTuple):
     """A place in a title that shows a model's key: its number or core word.
 
     Masks are over the lexicon's affix words. ``prefixes`` are the registry's number prefixes the
-    letters right before the number end in; ``glued`` says whether they touch the number.
+    letters right before the number end in; ``glued`` says whether they touch the number. Run
+    ``until`` is the first behind the number and its suffixes.
     """
 
     key: int
@@ -130,6 +149,7 @@ class Mention(NamedTuple):
     whole: bool
     line_before: int
     remainder_gb: float
+    until: int
 
 
 class CodeFound(NamedTuple):
@@ -170,6 +190,25 @@ class TitleReading(NamedTuple):
     description: str = ""
 
 
+_SAME_SIZE = 0.02  # the closest sizes of one model, the H100's 94 and 96 GB, are 2.1 % apart
+_IN_MB_BELOW = 2.0
+_Sizes = NDArray[np.floating[Any]] | np.float32 | float
+
+
+def same_size(stated: _Sizes, own: _Sizes) -> NDArray[np.bool_]:
+    """Return where a stated size is a GPU's own, within 2 % of it; NaN is no size."""
+    return np.asarray(np.abs(stated - own) < _SAME_SIZE * own, np.bool_)
+
+
+def same_size_by_hand(written: float, own: float) -> bool:
+    """Return whether a size that a person wrote down is a GPU's own.
+
+    Old cards have sizes in MB, which people turn into GB by 1000 too: 1280 MB is 1.25 and 1.28.
+    """
+    in_thousands = written < _IN_MB_BELOW and same_size(written / 1.024, own)
+    return bool(same_size(written, own) or in_thousands)
+
+
 class Lexicon:
     """Looks up models in titles. Built from the registry's records; holds no state besides."""
 
@@ -190,16 +229,32 @@ class Lexicon:
         for record, model in zip(records, self.model_of_record.tolist(), strict=True):
             key = self.keys[self.names[model].key]
             self._sizes_of_key[key].add(round(record.memory_gb, 3))
-        self._suffixes_of_key: dict[int, int] = defaultdict(int)
-        for name in self.names:
-            self._suffixes_of_key[self.keys[name.key]] |= self._mask(name.suffix)
         self._numbers = {self.keys[name.key] for name in self.names if len(name.core) >= 3}
         self._loose_suffixes = 0
         for word in _LOOSE_SUFFIXES:
             self._loose_suffixes |= self._bit(word)
+        self._nominal: dict[float, float | None] = {}
         self._affix_cache: dict[str, int] = {}
         self._affix_before_digits: dict[str, int] = {}
         self._line_words = self._mask({word for name in self.names for word in name.line})
+        self._suffix_words = {word for name in self.names for word in name.suffix} | {"ti"}
+        self._pairs_of_suffixes = {
+            pair for name in self.names for pair in itertools.pairwise(name.suffix)
+        }
+        self._strong = self._mask(_STRONG_SUFFIXES & self.affixes.keys())
+        self._siblings: list[list[ModelName]] = [[] for _ in self.keys]
+        self._suffixes_of_key: list[list[int]] = [[] for _ in self.keys]
+        for name in self.names:
+            self._siblings[self.keys[name.key]].append(name)
+            self._suffixes_of_key[self.keys[name.key]].append(self._mask(name.suffix))
+        self._words_of_key = [reduce(operator.or_, own) for own in self._suffixes_of_key]
+        self._sizes_of_model: list[set[float]] = [set() for _ in self.models]
+        self._mobile_keys: set[int] = set()
+        for record, model in zip(records, self.model_of_record.tolist(), strict=True):
+            self._sizes_of_model[model].add(round(record.memory_gb, 3))
+            if record.form_factor in _LAPTOP_FORMS:
+                self._mobile_keys.add(self.keys[self.names[model].key])
+        self._exact_sizes: dict[tuple[int, ...], frozenset[float]] = {}
         self._codes = _code_table(self.models, self.names, records)
         self._code_lengths = _lengths_by_start(self._codes)
 
@@ -304,7 +359,7 @@ class Lexicon:
 
         :param seller: the normalised vendor of its listing.
         """
-        masks = self._affix_masks(pieces)
+        masks = self._affix_masks(text, pieces)
         words = 0
         for mask in masks:
             words |= mask
@@ -312,25 +367,31 @@ class Lexicon:
         inside = {at for code in codes if code.explains for at in range(code.at, code.end)}
         mentions = [
             mention
-            for at, (piece, _, _) in enumerate(pieces)
-            if (piece.isdigit() or piece in self.keys) and at not in inside
-            for mention in self._mentions_at(at, pieces, masks)
+            for at in self._places_of_keys(pieces)
+            if at not in inside
+            for mention in self._mentions_at(at, text, pieces, masks)
         ]
         extra = [m.remainder_gb for m in mentions if m.remainder_gb]
         extra += [code.memory_gb for code in codes if code.memory_gb]
         conflict = bool(codes and mentions) and self._contradicted(codes, mentions, masks)
         for mention in mentions:
             words |= mention.after
+        sizes, unheard = self._stated_memory(text, extra)
+        doubts = conflict * _CODE_CONFLICT
+        if mentions:
+            doubts |= self._doubts(text, pieces, masks, mentions)
+            if sizes or unheard:
+                doubts |= self._doubtful_sizes(mentions, text, pieces, masks, sizes, unheard)
         return TitleReading(
             text,
             pieces,
             mentions,
             codes,
             words,
-            self._stated_memory(text, extra),
+            tuple(sizes),
             memory_type_code(text),
             seller,
-            conflict * _CODE_CONFLICT,
+            doubts,
         )
 
     def described(self, reading: TitleReading, description: str) -> TitleReading:
@@ -352,27 +413,54 @@ class Lexicon:
             mask |= 1 << self.affixes[word]
         return mask
 
-    def _affix_masks(self, pieces: list[CharacterRun]) -> list[int]:
+    def _affix_masks(self, text: str, pieces: list[CharacterRun]) -> list[int]:
         masks = []
         known = self._affix_cache.get
         last = len(pieces) - 1
-        for at, (text, _, end) in enumerate(pieces):
+        for at, (word, _, end) in enumerate(pieces):
             after = ""  # the run that touches this one
             if at < last and pieces[at + 1][1] == end:
                 after = pieces[at + 1][0]
             before_digits = after.isdigit()
-            mask = known(text) if not before_digits else None
+            mask = known(word) if not before_digits else None
             if mask is None:
-                mask = self._cached_affix_mask(text, before_digits)
+                mask = self._cached_affix_mask(word, before_digits)
             if after:
-                if text == "r" and after in ("5", "7", "9"):
-                    mask = 1 << self.affixes["r" + after]
-                elif after[0] in "gm" and text.isdigit():
+                if word == "r" and after in ("5", "7", "9"):
+                    masks.append(1 << self.affixes["r" + after])
+                    continue
+                if after[0] in "gm" and word.isdigit():
                     mask = 0  # "2" of "2GB" is no suffix
-            if mask and at and _NEGATIONS & {pieces[at - 1][0], pieces[max(0, at - 2)][0]}:
-                mask = 0  # "not XT", "no es ti", "pas de Ti"
+            if mask:
+                if at and _NEGATIONS & {pieces[at - 1][0], pieces[max(0, at - 2)][0]}:
+                    mask = 0  # "not XT", "no es ti", "pas de Ti"
+                elif len(word) == 1 and word.isalpha():
+                    mask *= self._is_letter_of_name(at, text, pieces)
+                elif word == "super" and at < last and pieces[at + 1][0] in _NO_SUPER_BEFORE:
+                    mask = 0
             masks.append(mask)
         return masks
+
+    def _is_letter_of_name(self, at: int, text: str, pieces: list[CharacterRun]) -> bool:
+        """Say whether a single letter stands behind a number or a suffix as a name's letters do.
+
+        That of D6, Inno3D, Dual-X, GAMING X or "GTX950-M-2GD5" does not.
+        """
+        letter, start, end = pieces[at]
+        if not at or start - pieces[at - 1].end > 1:
+            return False
+        before, before_start, before_end = pieces[at - 1]
+        following = text[end : end + 1]
+        if following == "-" and (text[before_end:start] == "-" or _CODE_BEHIND.match(text, end)):
+            return False
+        if following.isdigit() and (letter, pieces[at + 1][0]) not in self._pairs_of_suffixes:
+            return False
+        if before in self.keys or before in _STRONG_SUFFIXES:
+            return True
+        if (before, letter) in self._pairs_of_suffixes:
+            return True
+        glued = at > 1 and before.isdigit() and pieces[at - 2].end == before_start
+        return glued and pieces[at - 2].text + before in self.keys
 
     def _cached_affix_mask(self, text: str, before_digits: bool) -> int:
         cache = self._affix_before_digits if before_digits else self._affix_cache
@@ -399,7 +487,27 @@ class Lexicon:
         place = self.affixes.get(word)
         return 0 if place is None else 1 << place
 
-    def _mentions_at(self, at: int, pieces: list[CharacterRun], masks: list[int]) -> list[Mention]:
+    def _places_of_keys(self, pieces: list[CharacterRun]) -> list[int]:
+        """Return the runs that may show a key: most numbers do not, which is seen at once."""
+        keys = self.keys
+        last = len(pieces) - 1
+        places = []
+        for at, (word, _, _) in enumerate(pieces):
+            if word in keys:
+                places.append(at)
+            elif word.isdigit():
+                if len(word) >= 3:
+                    if len(word) > 3:
+                        places.append(at)
+                elif (at and pieces[at - 1][0] + word in keys) or (
+                    at < last and word + pieces[at + 1][0] in keys
+                ):
+                    places.append(at)
+        return places
+
+    def _mentions_at(
+        self, at: int, title: str, pieces: list[CharacterRun], masks: list[int]
+    ) -> list[Mention]:
         """Return the mentions of run ``at``: digits, or a core word."""
         text, start, _ = pieces[at]
         before_text = pieces[at - 1].text if at else ""
@@ -408,12 +516,16 @@ class Lexicon:
         keys, remainder = self._keys_of(text, before_text, near, at, pieces)
         if not keys:
             return []
+        side = glued and before_text == "x" and at > 1 and pieces[at - 2].text.isdigit()
+        named = (glued and not side) or (near and masks[at - 1] & self._line_words != 0)
+        if len(text) >= 3 and is_measure(title, pieces[at], named):
+            return []
         prefixes = self._prefixes_of(before_text, glued) if near else 0
         before, line_before = self._before(at, masks, pieces)
-        after = self._after(at, masks, pieces)
-        whole = glued and before_text in self.prefixes
+        after, until = self._after(at, masks, pieces)
+        whole = glued and len(before_text) <= 2 and before_text in self.prefixes
         return [
-            Mention(k, at, before, after, prefixes, glued, whole, line_before, remainder)
+            Mention(k, at, before, after, prefixes, glued, whole, line_before, remainder, until)
             for k in keys
         ]
 
@@ -430,19 +542,24 @@ class Lexicon:
         self, text: str, before: str, near: bool, at: int, pieces: list[CharacterRun]
     ) -> tuple[list[int], float]:
         """Return the keys a run of digits or a core word shows, and memory glued behind it."""
+        following = pieces[at + 1].text if at + 1 < len(pieces) else ""
         if not text.isdigit() or len(text) >= 3:
             key = self.keys.get(text)
             if key is not None:
+                if text.isalpha() and text in self.affixes and following.isdigit():
+                    return [], 0.0  # the HD of an HD 5870 is no "All-in-Wonder HD"
                 return [key], 0.0
             return self._split_number(text, at, pieces) if len(text) >= 4 else ([], 0.0)
         found = []
         apart = near and pieces[at].start > pieces[at - 1].end
         if apart and at > 1 and pieces[at - 2].end == pieces[at - 1].start:
             near = False  # "L 4" is an L4, but "0A-10L" no A10
-        if near and before + text in self.keys:
+        if apart and following in _GB_WORDS:
+            near = False  # nor is "Dual-X 3GB" an X3
+        if near and before.isalpha() and before + text in self.keys:
             found.append(self.keys[before + text])
-        if at + 1 < len(pieces) and text + pieces[at + 1].text in self.keys:
-            found.append(self.keys[text + pieces[at + 1].text])
+        if following.isalpha() and text + following in self.keys:
+            found.append(self.keys[text + following])
         return found, 0.0
 
     def _split_number(
@@ -471,19 +588,28 @@ class Lexicon:
                 break
         return mask, nearest
 
-    def _after(self, at: int, masks: list[int], pieces: list[CharacterRun]) -> int:
-        """Return the suffixes that follow a number without a foreign word between."""
+    def _after(self, at: int, masks: list[int], pieces: list[CharacterRun]) -> tuple[int, int]:
+        """Return the suffixes that follow a number without a foreign word between, and their end.
+
+        Between a number and Ti, SUPER, XT or XTX a memory size may stand: "1660 6GB Super".
+        """
         mask = 0
+        place = at + 1
         for place in range(at + 1, min(len(pieces), at + 1 + _AFFIX_REACH)):
             here = masks[place]
             if not here and place == at + 1 and pieces[place].start == pieces[at].end:
                 here = self._leading_suffix(pieces[place].text)
-                mask |= here
-                break
+                return mask | here, place + (here > 0)
             if not here:
-                break
+                behind = _behind_memory(pieces, place)
+                while behind and behind < len(pieces) and masks[behind] & self._strong:
+                    mask |= masks[behind]
+                    behind = place = behind + 1
+                return mask, place
             mask |= here
-        return mask
+        else:
+            place += 1
+        return mask, min(place, len(pieces))
 
     def _leading_suffix(self, letters: str) -> int:
         """Return the suffix a glued run begins with (``tioc`` -> ti), of two letters or more."""
@@ -505,6 +631,8 @@ class Lexicon:
             lengths = known(joined[start : start + _CODE_START])
             if lengths and at >= taken:
                 codes = self._code_at(at, joined[start:], pieces, lengths)
+                if codes and piece.isdigit() and _measures(text, pieces, at):
+                    codes = []
                 if codes and codes[0].explains:
                     taken = _end_of_word(text, pieces, codes[0].end)
                     codes = [code._replace(end=taken) for code in codes]
@@ -525,6 +653,8 @@ class Lexicon:
                 continue  # "1066" is a GTX 1060 with 6 GB, "P106 6GB" is not
             cut_digits = joined[length - 1 : length + 1].isdigit() and len(joined) > length
             at_border = _at_border(pieces, at, length)
+            if entry.certain and not entry.open_end and self._goes_on(pieces, end):
+                continue  # the alias "GT 745" does not stand in "GT745M"
             # An alias is a word of its own: "4080S" does not stand in "4080 Strix".
             # Nor does a code end inside a word that begins behind a dash: R6770-MD1GD5 has no M.
             cuts_word = (entry.certain and not entry.open_end) or _starts_apart(pieces, end)
@@ -563,20 +693,184 @@ class Lexicon:
         if mention.key != self.keys[name.key]:
             return False
         own = self._mask(name.suffix)
-        strange = mention.after & self._suffixes_of_key[mention.key] & ~own
+        strange = mention.after & self._words_of_key[mention.key] & ~own
         missing = own & ~(mention.after | words)
         return not (strange | missing) & ~self._loose_suffixes
 
-    def _stated_memory(self, text: str, extra: list[float]) -> tuple[float, ...]:
-        sizes = dict.fromkeys(round(size, 3) for size in extra)
-        for pattern, unit, needed in _MEMORY_PATTERNS:
-            if needed not in text:
+    def _goes_on(self, pieces: list[CharacterRun], end: int) -> bool:
+        """Say whether a suffix touches the number before run ``end``."""
+        return (
+            0 < end < len(pieces)
+            and pieces[end].start == pieces[end - 1].end
+            and pieces[end - 1].text.isdigit()
+            and pieces[end].text in self._suffix_words
+        )
+
+    def _stated_memory(
+        self, text: str, extra: list[float]
+    ) -> tuple[dict[float, int], dict[float, int]]:
+        """Return the sizes a title states, in GB, each with its place in the text.
+
+        :returns: those that the registry has, as it has them; others, which may be no memory's.
+        """
+        sizes = {round(size, 3): -1 for size in extra}
+        others: dict[float, int] = {}
+        found: list[tuple[re.Match[str], float]] = []
+        if "g" in text:
+            found += [(m, float(m[1].replace(",", "."))) for m in _MEMORY_GB.finditer(text)]
+        if "m" in text:
+            found += [(m, self._gb_of_mb(m)) for m in _MEMORY_MB.finditer(text)]
+        if "d" in text:
+            found += [(m, float(m[1])) for m in _MEMORY_GB_FIRST_DIGITS.finditer(text)]
+        for match, written in found:
+            size = self._nominal_size(written)
+            if size is None and not 2 < written <= _UNHEARD_OF_GB:
                 continue
-            for match in pattern.finditer(text):
-                size = round(float(match[1].replace(",", ".")) / unit, 3)
-                if size in self._sizes_set and not _NOT_VIDEO_MEMORY.match(text, match.end()):
-                    sizes[size] = None
-        return tuple(sizes)
+            if _NOT_VIDEO_MEMORY.match(text, match.end()):
+                continue
+            if size is not None:
+                sizes.setdefault(size, match.start())
+            elif written.is_integer() and match.re is _MEMORY_GB:
+                others.setdefault(written, match.start())
+        return sizes, others
+
+    def _nominal_size(self, written: float) -> float | None:
+        """Return the size of the registry that a written number of GB stands for."""
+        size = round(written, 3)
+        if size in self._sizes_set:
+            return size
+        if size not in self._nominal and len(self._nominal) < _CACHED_WORDS:
+            alike = (own for own in self._sizes_set if same_size_by_hand(size, own))
+            nearest = min(alike, key=lambda own: abs(own - size), default=None)
+            self._nominal[size] = None if size.is_integer() else nearest
+        return self._nominal.get(size)
+
+    def _gb_of_mb(self, match: re.Match[str]) -> float:
+        """Return a size in MB as GB; of what a tool prints, the nominal size."""
+        written = int(match[1].replace(",", "").replace(".", ""))
+        size = written / 1024
+        if not match[2]:  # "2060M" is no size, 3072M is
+            return size if round(size, 3) in self._sizes_set else 0.0
+        if written % 1000 == 0:
+            return written / 1000
+        if written >= _PRECISE_MB and written % 128:
+            above = [own for own in self._sizes_set if own * (1 - _DRIVERS_SHARE) < size <= own]
+            return min(above, default=size)
+        return size
+
+    def _doubtful_sizes(
+        self,
+        mentions: Sequence[Mention],
+        text: str,
+        pieces: list[CharacterRun],
+        masks: list[int],
+        sizes: dict[float, int],
+        unheard: dict[float, int],
+    ) -> int:
+        """Return the doubt if a size by a title's only name is none of its variants'.
+
+        Of the ``unheard`` sizes, which no GPU has, those by the name are stated, and an only one.
+        """
+        first = mentions[0]
+        if not unheard and self._sizes_of(first).issuperset(sizes):
+            return 0
+        if any(mention.key != first.key for mention in mentions):
+            return 0
+        behind = pieces[first.until - 1].end
+        doubts = 0
+        for size, place in (*sizes.items(), *unheard.items()):
+            if size in self._sizes_of(first):
+                continue
+            if place < behind:
+                run = bisect_left(pieces, place, key=_START) if place >= 0 else first.at
+                lines = masks[run + 2 : first.at]  # between "18 GB" and its number
+                beside = run >= first.at or all(mask & self._line_words for mask in lines)
+            else:
+                beside = _BESIDE_NAME.fullmatch(text, behind, place) is not None
+            if beside:
+                doubts = _UNKNOWN_SIZE
+                sizes.setdefault(size, place)
+        if not sizes and len(unheard) == 1:
+            sizes.update(unheard)
+        return doubts
+
+    def _doubts(
+        self, text: str, pieces: list[CharacterRun], masks: list[int], mentions: Sequence[Mention]
+    ) -> int:
+        """Return the mask of what makes the names in a title doubtful, sizes apart."""
+        doubts = 0
+        last = mentions[-1]
+        if last.until >= len(pieces) - 1 and self._cut_off(text, pieces, masks, last):
+            doubts |= _CUT_OFF
+        for mention in mentions:
+            named = mention.line_before or mention.prefixes or len(mentions) == 1
+            if named and self._unknown_suffix(pieces, masks, mention):
+                doubts |= _UNKNOWN_SUFFIX
+        return doubts
+
+    def _cut_off(
+        self, text: str, pieces: list[CharacterRun], masks: list[int], mention: Mention
+    ) -> bool:
+        """Say whether a title ends where a longer sibling's suffix may begin or go on.
+
+        Dots say that it goes on; without them, it ends in what is no suffix yet.
+        """
+        dots = _DOTS.search(text) is not None
+        if not dots and pieces[-1].end < len(text):
+            return False
+        rest = dots and len(text) >= _LONG_TITLE
+        if mention.at == len(pieces) - 1:
+            return rest and any(own & self._strong for own in self._suffixes_of_key[mention.key])
+        part, shown = pieces[-1].text, mention.after & ~masks[-1]
+        longer, complete = False, False
+        for name in self._siblings[mention.key]:
+            if shown & self._strong & ~self._mask(name.suffix):
+                continue
+            complete |= masks[-1] & self._mask(name.suffix) != 0
+            unsaid = _STRONG_SUFFIXES.intersection(name.suffix)
+            longer |= any(word != part and word.startswith(part) for word in unsaid)
+            longer |= rest and bool(self._mask(unsaid) & ~mention.after)
+        return longer and (dots or not complete)
+
+    def _unknown_suffix(
+        self, pieces: list[CharacterRun], masks: list[int], mention: Mention
+    ) -> bool:
+        """Say whether a suffix follows a number that no model of the number has."""
+        if not mention.after:
+            return False
+        known = self._suffixes_of_key[mention.key]
+        strong = mention.after & self._strong
+        if strong and mention.after & self._bit("s") and any(own & self._bit("s") for own in known):
+            strong &= ~self._bit("super")  # an L40S
+        if strong and all([strong & ~own for own in known]):
+            return True
+        letter = pieces[mention.at + 1]
+        if len(letter.text) > 1 or letter.start > pieces[mention.at].end:
+            return False
+        foreign = not any([masks[mention.at + 1] & own for own in known])
+        return foreign and not (letter.text == "m" and mention.key in self._mobile_keys)
+
+    def _sizes_of(self, mention: Mention) -> frozenset[float]:
+        """Return the sizes of the models that a mention names in full, else of all of its key."""
+        looked_up = (mention.key, mention.after, mention.line_before, mention.prefixes)
+        sizes = self._exact_sizes.get(looked_up)
+        if sizes is None:
+            sizes = self._exact_sizes[looked_up] = self._sizes_named(mention)
+        return sizes
+
+    def _sizes_named(self, mention: Mention) -> frozenset[float]:
+        offsets, members = self.models_by_key
+        models = members[offsets[mention.key] : offsets[mention.key + 1]].tolist()
+        suffixes = self._words_of_key[mention.key]
+        exact = [
+            model
+            for model in models
+            if self._mask(self.names[model].suffix) == mention.after & suffixes
+            and (
+                not mention.line_before or self._mask(self.names[model].line) & mention.line_before
+            )
+        ]
+        return frozenset().union(*(self._sizes_of_model[model] for model in exact or models))
 
 
 def _vocabulary(names: Sequence[ModelName]) -> dict[str, int]:
@@ -631,6 +925,25 @@ def _starts_apart(pieces: list[CharacterRun], end: int) -> bool:
     """Say whether the run before ``end`` is a word that does not touch the run before it."""
     last = pieces[end - 1]
     return end > 1 and last.text.isalpha() and last.start > pieces[end - 2].end
+
+
+def _measures(text: str, pieces: list[CharacterRun], at: int) -> bool:
+    """Say whether a run of digits is a clock, a price ..., not an alias like 1066."""
+    glued = at > 0 and pieces[at - 1].end == pieces[at].start
+    return is_measure(text, pieces[at], glued)
+
+
+def _behind_memory(pieces: list[CharacterRun], at: int) -> int:
+    """Return the run behind a memory size and its type that begin at a run, 0 if none does."""
+    if at + 2 >= len(pieces) or len(pieces[at].text) > 2 or not pieces[at].text.isdigit():
+        return 0
+    if pieces[at + 1].text not in _GB_WORDS:
+        return 0
+    at += 2
+    if pieces[at].text in ("d", "ddr", "gddr") and at + 2 < len(pieces):
+        at += 2
+        at += pieces[at].text == "x" and at + 1 < len(pieces)
+    return at
 
 
 def _end_of_word(text: str, pieces: list[CharacterRun], end: int) -> int:

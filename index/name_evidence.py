@@ -1,19 +1,17 @@
 """Evidence of names and sizes: how well each model fits the way a title mentions it.
 
 All arrays; one row for each (listing, model) that share a number, a core word or a part number.
-When a stated memory size is a GPU's own is said here once, for titles and for what people write.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rerank.index.lexicon import Lexicon, Mention, TitleReading
+from rerank.index.lexicon import Lexicon, Mention, TitleReading, same_size
 from rerank.index.stated_words import Stated
 
 Floats = NDArray[np.float32]
@@ -204,13 +202,6 @@ def _best_rows(
     return NameEvidence(listing[starts], model[starts], best, words, sizes)
 
 
-_SAME_SIZE = 0.02  # the closest sizes of one model, the H100's 94 and 96 GB, are 2.1 % apart
-_IN_MB_BELOW = 2.0
-
-
-_Sizes = NDArray[np.floating[Any]] | np.float32 | float
-
-
 def stated_sizes(readings: Sequence[TitleReading]) -> Floats:
     """Return the sizes each title states, in GB, shape (titles, most stated), filled with NaN."""
     return padded([reading.memory_gb for reading in readings])
@@ -223,20 +214,6 @@ def padded(rows: Sequence[Sequence[float]]) -> Floats:
     for at, row in enumerate(rows):
         out[at, : len(row)] = row
     return out
-
-
-def same_size(stated: _Sizes, own: _Sizes) -> NDArray[np.bool_]:
-    """Return where a stated size is a GPU's own, within 2 % of it; NaN is no size."""
-    return np.asarray(np.abs(stated - own) < _SAME_SIZE * own, np.bool_)
-
-
-def same_size_by_hand(written: float, own: float) -> bool:
-    """Return whether a size that a person wrote down is a GPU's own.
-
-    Old cards have sizes in MB, which people turn into GB by 1000 too: 1280 MB is 1.25 and 1.28.
-    """
-    in_thousands = written < _IN_MB_BELOW and same_size(written / 1.024, own)
-    return bool(same_size(written, own) or in_thousands)
 
 
 def agreement(agrees: NDArray[np.bool_], said: NDArray[np.bool_]) -> Floats:

@@ -19,7 +19,7 @@ CORE_WORDS = frozenset(
     ["titan", "fury", "vega", "nano", "duo", "vii", "ssg", "xe", "dg", "xp", "ii"]
 )
 # Words that may stand before the core; single letters among them are prefixes of the number.
-_SERIES_LETTERS = frozenset(["r"])  # R5 / R7 / R9 are lines, not models
+_SERIES = frozenset(["r5", "r7", "r9"])  # lines, not models; an R9700 is a model
 _NUMBERED_LINES = frozenset(["geforce", "quadro"])
 _FILLER = frozenset(["edition", "graphics", "generation", "card", "series", "the", "gpu"])
 
@@ -78,7 +78,7 @@ def _find_core(words: list[str], starts: list[int]) -> tuple[int, int | None]:
         if not word.isdigit():
             continue
         glued = at > 0 and starts[at] == starts[at - 1] + len(words[at - 1])
-        if glued and (words[at - 1] in _SERIES_LETTERS or _is_line_number(words, at)):
+        if glued and (words[at - 1] + word in _SERIES or _is_line_number(words, at)):
             continue
         return (at, at - 1) if glued else (at, None)
     return len(words) - 1, None
@@ -93,7 +93,7 @@ def _join_series(words: list[str]) -> tuple[str, ...]:
     """Join the letter and digit of R5, R7 and R9, and drop filler words and numbers of a line."""
     joined: list[str] = []
     for word in words:
-        if word.isdigit() and joined and joined[-1] in _SERIES_LETTERS:
+        if word.isdigit() and joined and joined[-1] + word in _SERIES:
             joined[-1] += word
         elif word.isdigit() and joined and joined[-1] in _NUMBERED_LINES:
             continue

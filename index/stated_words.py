@@ -37,7 +37,8 @@ _PARTNER_PATTERN = {
 }
 _FORM_PATTERN = re.compile(
     r"(?<![a-z0-9])(?:(?P<SXM>sxm(?P<socket>[2-6])?)|(?P<OAM>oam)|(?P<NVL>nvl)|(?P<MXM>mxm)"
-    r"|(?P<Max>max[- ]?q)|(?P<mobile>mobile|mobility|laptop gpu|notebook)"
+    r"|(?P<Max>max[- ]?q)|(?P<mobile>mobile|mobility|notebook"
+    r"|laptop[ -](?:gpu|graphics?|video|vga|grafi[a-z]*)|ноутбучн[а-я]*)"
     r"|(?P<AGP>agp)|(?P<PCIe>pci-?e|pci express|pcie)|(?P<PCI>pci)(?! ?-?e)"
     r"|(?P<server>server)|(?P<workstation>workstation))(?![a-z])"
 )
@@ -46,14 +47,15 @@ _FORM_PATTERN = re.compile(
 # part of one; of a model that is both, they speak for the chip that is soldered in.
 _LAPTOP_PATTERN = re.compile(
     r"laptop|notebook|portatil|port[aá]til|ordinateur portable|d[iı]z[uü]st[uü]|b[aä]rbar|b[aæ]rbar"
-    r"|kannettava|přenosn|ноутбук|лэптоп|笔记本|筆電|筆記型|ノート|노트북"
+    r"|kannettava|přenosn|ноут|лэптоп|лаптоп|pc portable|lap-top|لپ ?تاپ|لابتوب|โน[้๊]?[ตด]บุ|נייד"
+    r"|笔记本|筆電|筆記型|筆記本|ノート|노트북"
     r"|(?<![a-z0-9])(?:gn[23]\d-|n1[1-9][epmv]-)"
 )
 _DESKTOP_PATTERN = re.compile(r"desktop|настольн|stolní|台式|桌上型|デスクトップ")
 # Every form begins inside one word; only titles with such a word are searched.
 _BEGINS_FORM = re.compile(
     r"sxm|oam|nvl|mxm|max|mobil|laptop|notebook|agp|pci|server|workstation|desktop|port[aá]"
-    r"|d[iı]z[uü]|b[aäæ]rb|kannett|přenos|stoln|ноут|лэпт|настол|[笔筆ノ노台桌デ]|(?<![a-z0-9])g?n\d"
+    r"|d[iı]z[uü]|b[aäæ]rb|kannett|přenos|stoln|ноут|лэпт|лапт|lap-|настол|تاپ|لاب|โน|נייד|[笔筆ノ노台桌デ]|(?<![a-z0-9])g?n\d"
 )
 _FORM_FAMILY = {
     **{form: form for form in FORM_FACTORS},

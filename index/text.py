@@ -33,15 +33,93 @@ _TAG = re.compile(
 _LATIN = r"a-z\u00df-\u00f6\u00f8-\u024f"
 _RUN = re.compile(rf"[{_LATIN}]+|\d+|[^\W\d_{_LATIN}]+")
 _MARKS = re.compile(r"[™®©\u200b-\u200f\u2060\ufeff\u00ad]")
-# Core words that partners glue into their codes: GV-RXVEGA64, GTXTITANX, GV-R9FURYX.
-_GLUED_CORE = re.compile(r"titan(?!ium)|vega(?!s)|fury")
+# Core words that partners glue into their codes (GV-RXVEGA64, GTXTITANX, GV-R9FURYX) and brands
+# that people write together with what follows: TeslaP40, RadeonPro, GeForceGT.
+_CORES = ("titan", "vega", "fury")
+_BRANDS = ("geforce", "radeon", "quadro", "tesla")
+_GLUED = re.compile(
+    rf"titan(?!ium)|vega(?!s)|fury|(?:{'|'.join(_BRANDS)})(?!s?(?![a-z]))|(?<=[a-z])(?:geforce|radeon)"
+)
 # "GTX1O7O", "RX 58O": the letter O for a zero, written past a shop's word filter.
 _LETTER_O_IN_NUMBER = re.compile(
     r"(?<!\d)\d{1,2}(?:o\d{1,2})+o?(?!\d)"
     r"|(?<=[xts ])[1-9]\do(?![a-z\d])|(?<=[xts ])[1-9]\d{2}o(?![a-z\d])"
 )
 _O_BEHIND_DIGIT = re.compile(r"\do")  # in all of these, and in few titles
-_WORD_WITH_CYRILLIC = re.compile(r"\w*[\u0400-\u04ff]\w*")
+_WORD_WITH_CYRILLIC = re.compile(r"\b[^\W\u0400-\u04ff]*[\u0400-\u04ff]\w*")
+_CYRILLIC = re.compile(r"[\u0400-\u04ff]")
+# Greek, Hebrew, Arabic, the scripts of India and Thailand; kana, Chinese and Korean.
+_OTHER_SCRIPT = re.compile(r"[\u0370-\u03ff\u0590-\u1aff\u3040-\ud7ff]")
+_ACCENT = re.compile(r"[\u00e0-\u024f\u0300-\u036f]")
+_WORD_WITH_ACCENT = re.compile(
+    r"[a-z]*[\u00e0-\u024f\u0300-\u036f][a-z\u00e0-\u024f\u0300-\u036f]*"
+)
+# "for 1080p gaming" says what a card is good for, not what it fits.
+_FOR_SCREENS = re.compile(
+    r"\b(?:for|für|fuer|pour|para|per|voor|dla|для|do|till|för|til|için|untuk|na|em|en|in|at|@)"
+    r" (?:full ?hd |fhd |w?qhd |uhd )?(?:(?:720|1080|1440|2160)p|[248]k)\b"
+    r"(?:(?: |/|-)(?:1080p|1440p|2160p|[248]k|gaming|games?|gamers?|игр|играм?))*"
+)
+_OTHER_DIGIT = re.compile(r"(?![0-9])\d")
+# Entities end in ";". Shops drop it behind the usual ones only: "&GTS" is no ">S".
+_ENTITY = re.compile(
+    r"&(?:#\d{1,7}|#x[0-9a-f]{1,6}|[a-z][a-z0-9]{1,30});|&(?:nbsp|(?:amp|quot)(?![a-z0-9]))",
+    re.IGNORECASE,
+)
+# What a detector writes around a name: "NVIDIA Corporation GK208B [GeForce GT 710] (rev a1)",
+# "10de:2684", "(0x00002860)". A chip and its id name no card, but a chip's M is a laptop's.
+_DETECTED_CHIP = re.compile(r"\b(?:g[kmpfvtahb]|tu|ad)\d{3}([a-z]{0,3})(?= \[)")
+_DETECTED = re.compile(
+    r"\(rev [0-9a-f]{2}\)|(?<=nvidia )corporation\b|\b(?:10de|1002|8086):[0-9a-f]{4}\b"
+    r"|\(?\b0x[0-9a-f]{4,8}\b\)?|\b[0-9a-f]{2}:[0-9a-f]{2}\.\d (?=vga|3d)"
+    r"|(?<=vga )compatible controller:|\b3d controller:"
+)
+# The words for GB and MB of languages that do not write "gb". A number stands before them, of few
+# digits: behind "RTX 3060" the Russian word is the brand.
+_GB_WORD = re.compile(
+    r"(?<!\d)(\d{1,2}(?:[.,]\d{1,2})?)[ -]?(?:г[иі]г\w{0,10}|[گغجق][يی][گغجق](?:ا(?: ?با[يی]ت)?)?"
+    r"|ג['׳]?יגה(?:בי+ט)?|ג[\"״]ב|ギガ(?:バイト)?|기가(?:바이트)?|吉(?:字节|字節|位元組)?"
+    r"|γ[ιί]γα\w{0,6}|जीबी|गीगाबाइट|জিবি|গিগাবাইট|[กจ]ิกะไบ[ตท]์?)"
+)
+_MB_WORD = re.compile(
+    r"(?<!\d)(\d{2,5})[ -]?(?:мегабайт\w{0,3}|م[يی][گغج]ا ?با[يی]ت|مگابا[يی]ت"
+    r"|メガ(?:バイト)?|메가(?:바이트)?|μ[εέ]γα\w{0,6}|एमबी|मेगाबाइट|เมกะไบ[ตท]์?)"
+)
+
+# Behind a number: what makes it a clock, a price, a length ... and no model's.
+_CLOCK_BEHIND = re.compile(
+    r"(?:[.,]\d{1,3})? ?-?(?:[mg]hz|мгц|ггц)|(?<=360|480|540|720|080|440|160|320)p(?![a-z0-9-])"
+)
+_UNIT_BEHIND = re.compile(
+    r"(?:[.,]\d{1,3})?[ -]?(?:[/|~\u2013-] ?\d{3,5} ?(?:[mg]hz|мгц)|k?hz|гц|w|watts?|watów|вт|bits?"
+    r"|бит|rpm|об|fps|кадр|[gm]bps|mt/s|mh/?s?|[cm]m|[см]м|dpi|nits?|mah|va|mi?b|cuda|cores?|ядер|ядра"
+    r"|kerne|cœurs|coeurs|núcleos|rdzeni|shaders?|stream proc\w*|pins?)(?![a-zа-я/])"
+    r"|[ikv](?![a-z0-9/-])| ?%| ?[x\u00d7*] ?\d{2,4}(?!\d| ?g)"
+)
+_SIGNS = frozenset("$€£¥₽₴₹₩₪₺฿₫₱₸₦")
+_SIGN = f"[{''.join(sorted(_SIGNS))}]"
+_MONEY = (
+    "usd|eur|euro|euros|gbp|chf|pln|czk|huf|sek|nok|dkk|isk|rub|uah|ron|bgn|inr|aed|sar|ils|krw|jpy"
+    "|cny|rmb|twd|hkd|sgd|myr|thb|vnd|idr|php|brl|mxn|ars|clp|cop|cad|aud|nzd|zar|kr|rs|rp|rm|tl"
+    "|ft|zl|zł|kč|лв|руб|грн|тг"
+)
+_MONEY_BEHIND = re.compile(
+    rf"(?:[.,]\d{{1,3}})?[ -]?(?:,-|\.-|{_SIGN}(?! ?\d)|(?:{_MONEY}|lei|try|złot\w*|рубл\w*|р\."
+    r"|гривен\w*|тенге|лева|reais|pesos|dollars?|dolar\w*|bucks|yen|元|円|원|만원|บาท|تومان|ریال"
+    r"|درهم|ريال|جنيه|دينار)(?![a-z]))"
+)
+_CURRENCIES = frozenset(_MONEY.split("|")) | _SIGNS | {"r$"}
+_PRICE_WORDS = frozenset(
+    "price preis prix precio preço prezzo prijs pris cena cenę harga hinta fiyat цена ціна clock"
+    " takt 价格 價格 価格 가격 قیمت السعر".split()
+)
+# Before a number: another side of a screen, a processor's line, a memory module's speed.
+_OTHER_BEFORE = re.compile(
+    r"(?:\d{3} ?[x\u00d7*] ?|(?<![a-z])(?:i[3579]|ryzen \d(?: pro)?|core ultra \d)[ -]"
+    r"|(?<!g)ddr[45]-| ddr[45] )$"
+)
+_LONGEST_BEFORE = 16
+_BETWEEN_SIDES = frozenset("x\u00d7*-")
 
 # Cyrillic letters that look like Latin ones: sellers mix keyboards inside one word (GТХ, ХТ).
 _HOMOGLYPHS = str.maketrans("авекмнорстухіј", "abekmhopctyxij")
@@ -94,6 +172,10 @@ _CYRILLIC_NAMES = {
 }
 
 
+# Names that lose their accents, as nobody means another word: "Súper", "TİTAN", "Géforce".
+_NAMES = frozenset(_CYRILLIC_NAMES.values()) - {"gb", "mb"}
+
+
 class CharacterRun(NamedTuple):
     """A maximal run of letters or of digits; ``start`` and ``end`` index the normalised text."""
 
@@ -116,19 +198,24 @@ def normalise(text: str) -> str:
 
 def runs(normalised: str) -> list[CharacterRun]:
     """Split normalised text into runs of letters and digits (``rtx4060ti`` -> rtx, 4060, ti)."""
-    if _GLUED_CORE.search(normalised) is None:
+    if not _may_be_glued(normalised):
         return _placed(_RUN.findall(normalised), normalised)
     found = []
     for match in _RUN.finditer(normalised):
         text, start = match[0], match.start()
-        core = _GLUED_CORE.search(text) if len(text) > 4 else None
-        if core is None:
-            found.append(CharacterRun(text, start, match.end()))
-            continue
-        cuts = sorted({0, core.start(), core.end(), len(text)})
-        for left, right in itertools.pairwise(cuts):
+        cuts = {0, len(text)}
+        if len(text) > 4:
+            cuts |= {place for name in _GLUED.finditer(text) for place in name.span()}
+        for left, right in itertools.pairwise(sorted(cuts)):
             found.append(CharacterRun(text[left:right], start + left, start + right))
     return found
+
+
+def _may_be_glued(text: str) -> bool:
+    """Say whether a text may hold a core word or a brand inside a longer word; quick, and rare."""
+    return any(core in text for core in _CORES) or any(
+        brand in text and f"{brand} " not in text for brand in _BRANDS
+    )
 
 
 def _placed(texts: Sequence[str], normalised: str) -> list[CharacterRun]:
@@ -142,9 +229,32 @@ def _placed(texts: Sequence[str], normalised: str) -> list[CharacterRun]:
 
 def spaced(normalised: str) -> str:
     """Return the runs joined by spaces: the form in which texts are embedded."""
-    if _GLUED_CORE.search(normalised) is None:
+    if not _may_be_glued(normalised):
         return " ".join(_RUN.findall(normalised))
     return " ".join(run.text for run in runs(normalised))
+
+
+def is_measure(normalised: str, run: CharacterRun, named: bool) -> bool:
+    """Say whether a run of digits is a clock, a price, a size ..., rather than a model's number.
+
+    :param named: a line's word or letter stands right before it; then only a clock is a measure.
+    """
+    _, start, end = run
+    if end < len(normalised) and _CLOCK_BEHIND.match(normalised, end):
+        return True
+    if named:
+        return False
+    if _UNIT_BEHIND.match(normalised, end) or _MONEY_BEHIND.match(normalised, end):
+        return True
+    before = normalised[max(0, start - _LONGEST_BEFORE) : start]
+    if before[-1:] in _SIGNS:
+        return not before[-2:-1].isdigit()  # the sign of "120$1060" is that of 120
+    head, _, word = before.rstrip(" :.").rpartition(" ")
+    if word in _PRICE_WORDS or (word in _CURRENCIES and not head[-1:].isdigit()):
+        return True
+    if word[-1:].isdigit() or word[-1:] in _BETWEEN_SIDES:
+        return _OTHER_BEFORE.search(before) is not None
+    return False
 
 
 class ListingText(NamedTuple):
@@ -197,18 +307,53 @@ def _normalise_once(text: str) -> str:
     if not text.isascii():
         text = unicodedata.normalize("NFKC", _MARKS.sub("", text))
     if "&" in text:
-        text = html.unescape(text)
+        text = _ENTITY.sub(lambda match: html.unescape(match[0]), text)
     if "<" in text:
         text = _TAG.sub(" ", text)
     text = text.lower()
     if not text.isascii():
-        text = unicodedata.normalize("NFKC", text)
-        text = _WORD_WITH_CYRILLIC.sub(lambda match: _latinise(match[0]), text)
+        text = _in_latin(unicodedata.normalize("NFKC", text))
     if _O_BEHIND_DIGIT.search(text):
         text = _LETTER_O_IN_NUMBER.sub(lambda match: match[0].replace("o", "0"), text)
     if "gtx+" in text:
         text = text.replace("gtx+", "gtx plus ")
+    if "0p" in text or "k gam" in text:
+        text = _FOR_SCREENS.sub(" ", text)
+    if (
+        " corporation" in text
+        or "(rev " in text
+        or "0x" in text
+        or (":" in text and ("10de:" in text or "1002:" in text or "8086:" in text))
+    ):
+        named = _DETECTED_CHIP.sub(lambda chip: "mobile" if "m" in chip[1] else " ", text)
+        named = _DETECTED.sub(" ", named)
+        text = text if named.isspace() else named
     return " ".join(text.split())[:MAX_TITLE_CHARS].rstrip()
+
+
+def _in_latin(text: str) -> str:
+    """Write digits, names and size words of other scripts and with accents as Latin ones."""
+    if _ACCENT.search(text):
+        text = text.replace("i\u0307", "i")  # what a Turkish capital I becomes
+        text = _WORD_WITH_ACCENT.sub(lambda match: _without_accents(match[0]), text)
+    cyrillic, other = _CYRILLIC.search(text), _OTHER_SCRIPT.search(text)
+    if other:
+        text = _OTHER_DIGIT.sub(lambda match: str(unicodedata.decimal(match[0])), text)
+        text = text.replace("\u066b", ".")  # the Arabic decimal point
+    if other or (cyrillic and ("гиг" in text or "гіг" in text or "мегаб" in text)):
+        text = _GB_WORD.sub(r"\1gb ", text)
+        text = _MB_WORD.sub(r"\1mb ", text)
+    if cyrillic:
+        text = _WORD_WITH_CYRILLIC.sub(lambda match: _latinise(match[0]), text)
+    return text
+
+
+@lru_cache(maxsize=65536)
+def _without_accents(word: str) -> str:
+    bare = "".join(
+        char for char in unicodedata.normalize("NFD", word) if not unicodedata.combining(char)
+    ).replace("\u0131", "i")
+    return bare if bare in _NAMES or _GLUED.search(bare) else word
 
 
 @lru_cache(maxsize=65536)

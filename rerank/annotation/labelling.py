@@ -30,8 +30,7 @@ from numpy.typing import NDArray
 from rerank.annotation.agreement import Consensus
 from rerank.bootstrap.generator import LabelledListing
 from rerank.evaluation.gold import GoldKind, GoldListing
-from rerank.index.lexicon import TitleReading
-from rerank.index.name_evidence import same_size
+from rerank.index.lexicon import TitleReading, same_size
 from rerank.index.records import GpuRecord, Listing
 from rerank.index.stated_words import form_family, stated_forms
 from rerank.index.text import normalise, runs

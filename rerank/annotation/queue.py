@@ -17,8 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rerank.index.errors import InputError
-from rerank.index.lexicon import CodeFound, Lexicon, TitleReading
-from rerank.index.name_evidence import same_size
+from rerank.index.lexicon import CodeFound, Lexicon, TitleReading, same_size
 from rerank.index.records import DEFAULT_FORM_FACTOR, Listing
 from rerank.index.text import normalise, runs
 from rerank.resolution import Resolution, ScoredCandidate

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from rerank.evaluation.gold import GoldKind, GoldListing, canonical_key
 from rerank.evaluation.metrics import GRADED_PLACES, TOP_GRADE, Metric
-from rerank.index.name_evidence import same_size_by_hand
+from rerank.index.lexicon import same_size_by_hand
 from rerank.resolution import Decision, Resolution, ScoredCandidate
 
 Floats = NDArray[np.float64]

@@ -23,6 +23,7 @@ from rerank.index.stated_words import (
     FORM_FAMILIES,
     chip_vendors,
     family_bits,
+    form_bits,
     form_family,
     memory_types,
 )
@@ -87,8 +88,9 @@ special_form     1 if the variant is not an ordinary PCIe card
 compared         1 if a word like "than" stands shortly before the mention, or the mention where
                  the listing says what it asks for ("[W] ...", "swap for ...")
 meant_for        1 if a word like "for" stands shortly before the mention
-memory_rival     1 if no variant of the model has the stated memory (and the stated form, if any)
-                 but one of another named model has; -1 the other way round; else 0
+memory_rival     1 if no variant of the model has the stated memory and form, or the mobile form of
+                 a laptop's chip, but one of another named model has, whose line words do not
+                 conflict; -1 the other way round; else 0
 """
 UNNAMED = -1.0
 
@@ -130,6 +132,7 @@ _CONTRADICTION = 2.0
 _SIMILARITY_STEP, _GAP_STEP, _WIDEST_GAP, _UNNAMED_GAP = 0.2, 0.1, 0.3, 0.5
 _QUALITY = NAME_FEATURES.index("name_quality")
 _ANY_FAMILY = sum(map(family_bits, FORM_FAMILIES))
+_MOBILE = family_bits("mobile") | form_bits("laptop", "letter M")
 _CUE_REACH = 4
 _LONGEST_TITLE = 1000  # runs; titles are cut at 400 characters
 _UNNAMED_AT = 999
@@ -166,7 +169,10 @@ class CandidateFeatures:
         names[named] = batch.names.values[row[named]]
         per = _PerListing(batch.offsets)
         groups = _groups_of_models(listing, model)
-        rival = _memory_rival(per, groups, named, memory, form)
+        in_line = names[:, NAME_FEATURES.index("line_conflict")] <= 0
+        mobile = (batch.stated.forms & _MOBILE != 0)[listing]
+        fits = (memory >= 0) & (form >= 0)
+        rival = _memory_rival(per, groups, named, in_line, fits, (memory != 0) | mobile)
         names[:, _QUALITY] -= _CONTRADICTION * (rival > 0)
         quality = np.where(named, names[:, _QUALITY], -9)
         exact = named & (names[:, NAME_FEATURES.index("suffix_exact")] == 1)
@@ -277,15 +283,15 @@ def _memory_rival(
     per: _PerListing,
     groups: _ModelGroups,
     named: NDArray[np.bool_],
-    memory: Floats,
-    form_fit: Floats,
+    in_line: NDArray[np.bool_],
+    fits: NDArray[np.bool_],
+    stated: NDArray[np.bool_],
 ) -> Floats:
-    stated = memory != 0
-    fits = np.zeros(len(groups.first), bool)
-    fits[groups.group[named & (memory > 0) & (form_fit >= 0)]] = True
-    own = fits[groups.group]
+    fitting_group = np.zeros(len(groups.first), bool)
+    fitting_group[groups.group[named & stated & fits]] = True
+    own = fitting_group[groups.group]
     first = named & groups.first
-    fitting, failing = per.sum(first & own), per.sum(first & ~own)
+    fitting, failing = per.sum(first & own & in_line), per.sum(first & ~own)
     worse, better = stated & ~own & (fitting > 0), own & (failing > 0)
     return np.where(worse, 1.0, np.where(better, -1.0, 0.0)).astype(np.float32)
 

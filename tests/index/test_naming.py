@@ -56,6 +56,7 @@ NAMES = [
     ("Radeon Pro Duo", "radeon pro", "", "duo", "", "duo"),
     ("FirePro W9100", "firepro", "w", "9100", "", "9100"),
     ("Instinct MI210", "instinct", "mi", "210", "", "210"),
+    ("Radeon AI PRO R9700S", "radeon ai pro", "r", "9700", "s", "9700"),
     ("Arc A770", "arc", "a", "770", "", "770"),
     ("Arc B580", "arc", "b", "580", "", "580"),
     ("Iris Xe MAX", "iris", "", "xe", "max", "xe"),

@@ -5,14 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from rerank.index.lexicon import Lexicon
-from rerank.index.name_evidence import (
-    memory_agreement,
-    padded,
-    same_size,
-    same_size_by_hand,
-    stated_sizes,
-)
+from rerank.index.lexicon import Lexicon, same_size, same_size_by_hand
+from rerank.index.name_evidence import memory_agreement, padded, stated_sizes
 from rerank.index.records import GpuRecord
 
 

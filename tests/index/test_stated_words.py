@@ -46,6 +46,8 @@ PIECES = [
     "éati",
     "(intel)",
     "3080",
+    "laptop graphics",
+    "ноутбучной",
 ]
 
 
@@ -76,6 +78,8 @@ def test_word_by_word_equals_all_at_once(title: list[str], seller: str) -> None:
         ("geforce rtx3080 laptop gpu", "", {"NVIDIA"}, set(), {"mobile"}),
         ("xfx 7970 pci express", "asrock", set(), {"AMD", "Intel"}, {"PCIe"}),
         ("a100 sxm4 server", "", set(), set(), {"SXM", "PCIe"}),
+        ("laptop graphics card hd 5770", "", set(), set(), {"mobile"}),
+        ("ноутбучная видеокарта", "", set(), set(), {"mobile"}),
         ("", "", set(), set(), set()),
     ],
 )
@@ -97,6 +101,10 @@ def test_what_titles_state(
         ("rtx 3060 笔记本显卡", {"laptop"}),
         ("grafikkort till bärbar dator", {"laptop"}),
         ("n17e-g3 gtx 1080", {"laptop"}),
+        ("carte graphique pc portable", {"laptop"}),
+        ("видеокарта от ноута", {"laptop"}),
+        ("laptop video rtx 3060", {"laptop", "mobile"}),
+        ("کارت گرافیک لپ تاپ", {"laptop"}),
         ("rtx 4060 desktop gpu", {"desktop"}),
         ("displayport transport n970", set()),
     ],

@@ -20,6 +20,7 @@ from rerank.index.lexicon import DOUBTS
 from rerank.index.name_evidence import NAME_FEATURES, CandidateBatch
 from rerank.index.records import GpuRecord, Listing
 from rerank.index.retriever import Retriever
+from rerank.index.stated_words import form_bits
 from rerank.index.text import normalise, runs
 from rerank.resolution import DECISIONS, Decision
 
@@ -216,9 +217,10 @@ def test_similarities_are_those_of_the_candidates_in_coarse_steps(
     np.testing.assert_allclose(steps, np.round(steps), atol=0.01)
     assert -3.01 <= steps.min() <= steps.max() <= 0.01
     spans = pairwise(batch.offsets.tolist())
-    for (start, stop), reading in zip(spans, batch.readings, strict=True):
-        if reading.memory_gb:  # memory that contradicts a model is worth more than a cosine
-            continue
+    carried = batch.stated.forms & form_bits("mobile", "Max-Q", "MXM", "laptop")
+    for (start, stop), reading, mobile in zip(spans, batch.readings, carried, strict=True):
+        if reading.memory_gb or mobile:
+            continue  # what contradicts a model is worth more than a cosine
         to_best = batch.similarity[start:stop] - batch.similarity[start:stop].max()
         expected = np.maximum(to_best, -0.3) * 10
         np.testing.assert_allclose(steps[start:stop], expected, atol=0.51)
