@@ -8,6 +8,7 @@ import os
 import pickle
 import subprocess
 import sys
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 from importlib.metadata import version
@@ -55,6 +56,81 @@ def test_titles_and_listings_may_be_mixed(resolver: Resolver) -> None:
     answers = resolver.resolve_many([TITLE, listing, TITLE])
     assert answers == [resolver.resolve(each) for each in (TITLE, listing, TITLE)]
     assert resolver.resolve_many(title for title in [TITLE]) == answers[:1]
+
+
+# --- the contract of a row ---
+
+SOLD = ("gpu_id", "model", "memory_gb", "form_factor")
+
+
+def row_of(answer: Resolution) -> tuple[Any, ...]:
+    return tuple(getattr(answer, name) for name in SOLD)
+
+
+@pytest.mark.parametrize(
+    ("title", "model", "memory", "stated"),
+    [
+        ("MSI GeForce RTX 4090 Suprim X", "GeForce RTX 4090", 24, False),
+        ("Verkaufe RTX 2080 Ti von Gainward, funktioniert", "GeForce RTX 2080 Ti", 11, False),
+        ("Carte graphique Gigabyte RTX 3080 Eagle OC", "GeForce RTX 3080", 10, False),
+        ("Видеокарта Palit GeForce RTX 3060 Dual", "GeForce RTX 3060", 12, False),
+        ("Asus Dual RTX 3060 8GB", "GeForce RTX 3060", 8, True),
+        ("Gigabyte GeForce GTX 1060 3GB", "GeForce GTX 1060", 3, True),
+    ],
+)
+def test_what_is_open_is_the_common_desktop_card_and_what_is_stated_holds(
+    resolver: Resolver, title: str, model: str, memory: float, stated: bool
+) -> None:
+    answer = resolver.resolve(title)
+    assert answer.decision is Decision.MATCH
+    assert row_of(answer)[1:] == (model, memory, "PCIe")
+    assert answer.best_guess == model
+    assert answer.memory_stated is stated
+    assert ("memory not stated" in answer.reason) is not stated
+    assert 0.5 < answer.variant_probability <= 1
+
+
+@pytest.mark.parametrize(
+    "title",
+    [
+        "WTB RTX 3080, paying today",
+        "Leere OVP RTX 4090 Strix, ohne Karte",
+        "Куплю rx 6600 xt",
+        "Support anti-affaissement pour RTX 4080",
+        "oak bookshelf",
+    ],
+)
+def test_where_no_card_is_sold_the_row_names_none(resolver: Resolver, title: str) -> None:
+    answer = resolver.resolve(title)
+    assert answer.decision is Decision.NO_MATCH
+    assert row_of(answer) == (None,) * 4
+    assert answer.best_guess == (answer.candidates[0].model if answer.candidates else None)
+
+
+def test_no_title_has_no_best_guess(resolver: Resolver) -> None:
+    answer = resolver.resolve(" ")
+    assert (*row_of(answer), answer.best_guess, answer.memory_stated) == (None,) * 5 + (False,)
+
+
+def test_every_row_keeps_the_contract(resolver: Resolver, hard: list[Listing]) -> None:
+    variants = Counter(record.model for record in resolver.table.records)
+    for answer in resolver.resolve_many(hard):
+        sold = answer.decision is not Decision.NO_MATCH
+        best = answer.candidates[0]
+        own = (best.gpu_id, best.model, best.memory_gb, best.form_factor)
+        assert row_of(answer) == (own if sold else (None,) * 4), answer
+        assert answer.best_guess == best.model
+        assert answer.variant_probability == best.variant_probability
+        by_model: dict[str, list[ScoredCandidate]] = {}
+        for candidate in answer.candidates:
+            by_model.setdefault(candidate.model, []).append(candidate)
+        for model, shown in by_model.items():
+            assert len({candidate.probability for candidate in shown}) == 1
+            whole = sum(candidate.variant_probability for candidate in shown)
+            assert whole <= 1 + 0.0001 * len(shown)
+            if len(shown) == variants[model]:
+                assert whole == pytest.approx(1, abs=0.0001 * len(shown)), answer
+        assert sum(shown[0].probability for shown in by_model.values()) <= 1.001
 
 
 # --- empty and wrong values ---
