@@ -404,7 +404,7 @@ class Lexicon:
             keys = {mention.key for mention in reading.mentions}
             keys |= {self.keys[self.names[code.model].key] for code in reading.codes}
             own = {size for key in keys for size in self._sizes_of_key[key]}
-            sizes = tuple(s for s in self._stated_memory(description, []) if s in own)
+            sizes = tuple(s for s in self._stated_memory(description, [])[0] if s in own)
         return reading._replace(memory_gb=sizes, description=description)
 
     def _mask(self, words: Iterable[str]) -> int:
