@@ -116,8 +116,9 @@ unknown_size    a memory size stands by the name that no variant of it has ("RTX
 code_conflict   a part number stands for another model than the name
 """
 _CUT_OFF, _UNKNOWN_SUFFIX, _UNKNOWN_SIZE, _CODE_CONFLICT = (1 << at for at in range(4))
-# Suffixes that sellers add or leave out, as the memory or the rest of the name tells the model.
-_LOOSE_SUFFIXES = (
+# Suffixes that sellers leave out, as the memory or the rest of the name tells the model, and those
+# they add of their own.
+_OFTEN_LEFT_OUT = (
     "ada",
     "blackwell",
     "sff",
@@ -130,6 +131,7 @@ _LOOSE_SUFFIXES = (
     "2",
     "boost",
 )
+_OFTEN_ADDED = ("boost", "v", "2")
 
 
 class Mention(NamedTuple):
@@ -230,9 +232,9 @@ class Lexicon:
             key = self.keys[self.names[model].key]
             self._sizes_of_key[key].add(round(record.memory_gb, 3))
         self._numbers = {self.keys[name.key] for name in self.names if len(name.core) >= 3}
-        self._loose_suffixes = 0
-        for word in _LOOSE_SUFFIXES:
-            self._loose_suffixes |= self._bit(word)
+        known = self.affixes.keys()
+        self._often_left_out = self._mask(known & set(_OFTEN_LEFT_OUT))
+        self._often_added = self._mask(known & set(_OFTEN_ADDED))
         self._nominal: dict[float, float | None] = {}
         self._affix_cache: dict[str, int] = {}
         self._affix_before_digits: dict[str, int] = {}
@@ -675,8 +677,9 @@ class Lexicon:
         for code in codes:
             if code.proves:
                 models_at[code.at].append(code.model)
-        named = (m.line_before or m.after or m.whole for m in mentions if m.key in self._numbers)
-        if not models_at or not any(named):
+        if not models_at or not any(
+            m.line_before or (m.key in self._numbers and (m.after or m.whole)) for m in mentions
+        ):
             return False
         inside = {at for code in codes if code.proves for at in range(code.at, code.end)}
         words = 0
@@ -693,9 +696,13 @@ class Lexicon:
         if mention.key != self.keys[name.key]:
             return False
         own = self._mask(name.suffix)
-        strange = mention.after & self._words_of_key[mention.key] & ~own
+        if mention.whole and not (
+            name.prefix and mention.prefixes >> self.prefixes[name.prefix] & 1
+        ):
+            return False  # the number of an RTX 6000 Ada behind "RTX A6000"
+        strange = mention.after & words & self._words_of_key[mention.key] & ~own
         missing = own & ~(mention.after | words)
-        return not (strange | missing) & ~self._loose_suffixes
+        return not (strange & ~self._often_added) and not (missing & ~self._often_left_out)
 
     def _goes_on(self, pieces: list[CharacterRun], end: int) -> bool:
         """Say whether a suffix touches the number before run ``end``."""

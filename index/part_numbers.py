@@ -335,8 +335,8 @@ _RX = "rx hd r9"
 
 PARTNERS: Mapping[str, tuple[Rule, ...]] = {
     "afox": (
-        Rule("geforce", "(~AF{number}{suffix}-{mb}{kind}){?LH}{?2345678}[-V{?123457}]"),
-        Rule(_RX, "(~AF{series}{number}{suffix}-{mb}{kind}){?LH}{?2345678}[-V{?123457}]"),
+        Rule("geforce", "(AF{number}{suffix}-{mb}{kind}){?LH}{?2345678}[-V{?123457}]"),
+        Rule(_RX, "(AF{series}{number}{suffix}-{mb}{kind}){?LH}{?2345678}[-V{?123457}]"),
     ),
     "asrock": (Rule("rx", "RX{number}{suffix} <PGD|CLD|CLI|SLD|TC|PG|CL> {size}<O||OC>"),),
     "asus": (

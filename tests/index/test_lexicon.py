@@ -199,6 +199,27 @@ def test_a_part_number_agrees_with_the_name_or_stands_alone(title: str, lexicon:
     assert not lexicon.read(title).doubts & CODE_CONFLICT
 
 
+@pytest.mark.parametrize(
+    ("title", "conflict"),
+    [
+        ("NVIDIA RTX A6000 48GB VCNRTX6000ADA-PB", True),
+        ("NVIDIA RTX 6000 Ada VCNRTXA6000-PB", True),
+        ("PNY RTX 6000 VCNRTX6000ADA-PB", False),  # the edition is often left out
+        ("Tesla P40 24GB TCSP100-PB", True),
+        ("Tesla P100 16GB TCSP100-PB", False),
+        ("RTX 3050 ZT-A30500K-10L", False),  # no A of a 3050A: it is the code's
+        ("PowerColor HD 7950 Boost AX7950 3GBD5-2DH", False),
+    ],
+)
+def test_a_part_number_against_names_with_letters(
+    title: str, conflict: bool, make_gpu: MakeGpu
+) -> None:
+    models = ("RTX A6000", "RTX 6000 Ada", "Tesla P40", "Tesla P100", "GeForce RTX 3050")
+    others = ("GeForce RTX 3050A", "Radeon HD 7950", "Radeon HD 7950 Boost", "GeForce FX 5900 ZT")
+    lexicon = Lexicon([make_gpu(model, 8) for model in (*models, *others)])
+    assert bool(lexicon.read(title).doubts & CODE_CONFLICT) is conflict
+
+
 # --- memory ---
 
 
