@@ -176,6 +176,8 @@ REGISTRY_SCHEMA = pa.schema(
         ("codenames", pa.list_(pa.string())),
         ("aliases", pa.list_(pa.string())),
         ("part_numbers", pa.list_(pa.string())),
+        ("rare", pa.bool_()),
+        ("sold_apart", pa.bool_()),
     ]
 )
 _FIELDS = ", ".join(REGISTRY_SCHEMA.names[1:])

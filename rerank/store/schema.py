@@ -168,4 +168,20 @@ _OPEN_VARIANTS = Migration(
     ),
 )
 
-MIGRATIONS = (_REGISTRY, _ANNOTATIONS, _PREFERENCES, _EVALUATION, _LIFECYCLE, _OPEN_VARIANTS)
+_REGISTRY_FLAGS = Migration(
+    "0007_registry_flags",
+    (
+        "ALTER TABLE registry_gpus ADD COLUMN IF NOT EXISTS rare BOOLEAN DEFAULT false",
+        "ALTER TABLE registry_gpus ADD COLUMN IF NOT EXISTS sold_apart BOOLEAN DEFAULT true",
+    ),
+)
+
+MIGRATIONS = (
+    _REGISTRY,
+    _ANNOTATIONS,
+    _PREFERENCES,
+    _EVALUATION,
+    _LIFECYCLE,
+    _OPEN_VARIANTS,
+    _REGISTRY_FLAGS,
+)

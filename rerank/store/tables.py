@@ -38,6 +38,8 @@ _GPU = {
     "codenames": "chips",
     "aliases": "other names",
     "part_numbers": "makers' part numbers",
+    "rare": "whether nobody means the variant who does not say so",
+    "sold_apart": "false for graphics of a CPU, which are never matched",
 }
 
 TABLES = (

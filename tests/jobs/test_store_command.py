@@ -430,7 +430,7 @@ def _add_runs(session):
         session.execute(
             "t",
             "INSERT INTO registry_gpus VALUES ($v, 'g', 'GeForce RTX 4070', "
-            "'NVIDIA', 'GeForce', $g, 12, 'GDDR6X', 'PCIe', 2023, [], [], [])",
+            "'NVIDIA', 'GeForce', $g, 12, 'GDDR6X', 'PCIe', 2023, [], [], [], false, true)",
             {"v": version, "g": generation},
         )
     save_listings(session, [StoredListing(Listing(key, f"title {key}")) for key in "abc"])

@@ -11,6 +11,7 @@ import tempfile
 import textwrap
 import time
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
@@ -577,12 +578,17 @@ def test_listings_come_back_as_they_were(store):
 
 
 def test_a_registry_comes_back_as_it_was_and_is_saved_once(store, tiny_registry):
+    flagged = [
+        replace(tiny_registry[0], rare=True),
+        replace(tiny_registry[1], sold_apart=False),
+        *tiny_registry[2:],
+    ]
     with store.writing() as session:
-        assert save_registry(session, tiny_registry, "v1") is True
-        assert save_registry(session, tiny_registry, "v1") is False
+        assert save_registry(session, flagged, "v1") is True
+        assert save_registry(session, flagged, "v1") is False
         assert save_registry(session, tiny_registry[:3], "v2") is True
     with store.reading() as session:
-        assert read_registry(session, "v1") == sorted(tiny_registry, key=lambda r: r.gpu_id)
+        assert read_registry(session, "v1") == sorted(flagged, key=lambda r: r.gpu_id)
         assert len(read_registry(session, "v2")) == 3
         counts = session.rows("t", "SELECT registry_version, gpus FROM registry_snapshots")
         assert sorted(counts) == [("v1", len(tiny_registry)), ("v2", 3)]
