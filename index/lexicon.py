@@ -91,6 +91,7 @@ _NOT_VIDEO_MEMORY = re.compile(
     r"\s?(?:ssd|hdd|nvme|ram|озу|rom|emmc|(?:so-?|u|r)?dimm|m\.2)\b"
 )
 _LAPTOP_FORMS = frozenset(["mobile", "Max-Q", "MXM"])
+_TELLING_LETTERS = frozenset("dgmsx")  # glued to a number they tell models apart
 _STRONG_SUFFIXES = frozenset(["ti", "super", "xt", "xtx", "gre"])
 # "Super JetStream" is a cooler, "Super OverClock" an edition, "super Zustand" praise.
 _NO_SUPER_BEFORE = frozenset(
@@ -249,6 +250,10 @@ class Lexicon:
         for name in self.names:
             self._siblings[self.keys[name.key]].append(name)
             self._suffixes_of_key[self.keys[name.key]].append(self._mask(name.suffix))
+        self._prefixes_of_key = [
+            reduce(operator.or_, (1 << self.prefixes[n.prefix] for n in of_key if n.prefix), 0)
+            for of_key in self._siblings
+        ]
         self._words_of_key = [reduce(operator.or_, own) for own in self._suffixes_of_key]
         self._sizes_of_model: list[set[float]] = [set() for _ in self.models]
         self._mobile_keys: set[int] = set()
@@ -383,7 +388,8 @@ class Lexicon:
         if mentions:
             doubts |= self._doubts(text, pieces, masks, mentions)
             if sizes or unheard:
-                doubts |= self._doubtful_sizes(mentions, text, pieces, masks, sizes, unheard)
+                beside = self._doubtful_sizes(mentions, text, pieces, masks, sizes, unheard)
+                doubts |= 0 if codes else beside
         return TitleReading(
             text,
             pieces,
@@ -449,7 +455,7 @@ class Lexicon:
         That of D6, Inno3D, Dual-X, GAMING X or "GTX950-M-2GD5" does not.
         """
         letter, start, end = pieces[at]
-        if not at or start - pieces[at - 1].end > 1:
+        if not at or start - pieces[at - 1].end > 1 or text[start - 1] == "'":
             return False
         before, before_start, before_end = pieces[at - 1]
         following = text[end : end + 1]
@@ -556,6 +562,8 @@ class Lexicon:
         apart = near and pieces[at].start > pieces[at - 1].end
         if apart and at > 1 and pieces[at - 2].end == pieces[at - 1].start:
             near = False  # "L 4" is an L4, but "0A-10L" no A10
+        if near and not apart and at > 1 and pieces[at - 2].text.isdigit():
+            near = pieces[at - 2].end < pieces[at - 1].start  # nor is 7800X3D an X3
         if apart and following in _GB_WORDS:
             near = False  # nor is "Dual-X 3GB" an X3
         if near and before.isalpha() and before + text in self.keys:
@@ -781,7 +789,7 @@ class Lexicon:
         first = mentions[0]
         if not unheard and self._sizes_of(first).issuperset(sizes):
             return 0
-        if any(mention.key != first.key for mention in mentions):
+        if any(mention.key != first.key for mention in mentions) or not self._is_name(first):
             return 0
         behind = pieces[first.until - 1].end
         doubts = 0
@@ -810,10 +818,25 @@ class Lexicon:
         if last.until >= len(pieces) - 1 and self._cut_off(text, pieces, masks, last):
             doubts |= _CUT_OFF
         for mention in mentions:
-            named = mention.line_before or mention.prefixes or len(mentions) == 1
-            if named and self._unknown_suffix(pieces, masks, mention):
-                doubts |= _UNKNOWN_SUFFIX
+            if mention.after and self._is_name(mention):
+                if self._unknown_suffix(text, pieces, masks, mention):
+                    doubts |= _UNKNOWN_SUFFIX
         return doubts
+
+    def _is_name(self, mention: Mention) -> bool:
+        """Say whether a number is sure to be a model's: it has a line's word, or its own letter.
+
+        Long numbers may stand alone, if they are no part of a longer word.
+        """
+        if mention.line_before:
+            return True
+        letters = self._letters_of(mention) != 0
+        return mention.key in self._numbers and (letters or not mention.glued)
+
+    def _letters_of(self, mention: Mention) -> int:
+        """Return the letters before a number, if models of its have them; none of a line's word."""
+        known = mention.whole or not mention.line_before
+        return mention.prefixes & self._prefixes_of_key[mention.key] if known else 0
 
     def _cut_off(
         self, text: str, pieces: list[CharacterRun], masks: list[int], mention: Mention
@@ -840,26 +863,33 @@ class Lexicon:
         return longer and (dots or not complete)
 
     def _unknown_suffix(
-        self, pieces: list[CharacterRun], masks: list[int], mention: Mention
+        self, text: str, pieces: list[CharacterRun], masks: list[int], mention: Mention
     ) -> bool:
         """Say whether a suffix follows a number that no model of the number has."""
-        if not mention.after:
-            return False
         known = self._suffixes_of_key[mention.key]
         strong = mention.after & self._strong
-        if strong and mention.after & self._bit("s") and any(own & self._bit("s") for own in known):
-            strong &= ~self._bit("super")  # an L40S
+        spelled = [piece.text for piece in pieces[mention.at + 1 : mention.until]]
+        if not any(word.startswith("sup") for word in spelled):
+            strong &= ~self._bit("super")  # "3080s" and "550 tis" are several cards, L40S one
         if strong and all([strong & ~own for own in known]):
-            return True
-        letter = pieces[mention.at + 1]
-        if len(letter.text) > 1 or letter.start > pieces[mention.at].end:
+            return not _NO_SUPER_BEFORE.intersection(
+                piece.text for piece in pieces[mention.until : mention.until + 1]
+            )
+        letter, start, end = pieces[mention.at + 1]
+        if letter not in _TELLING_LETTERS or start > pieces[mention.at].end:
+            return False
+        lettered = self._letters_of(mention)
+        if (letter == "s" and not lettered) or text[end : end + 1] == "-":
+            return False
+        if not (lettered or masks[mention.at - 1] & self._line_words):
             return False
         foreign = not any([masks[mention.at + 1] & own for own in known])
-        return foreign and not (letter.text == "m" and mention.key in self._mobile_keys)
+        return foreign and not (letter == "m" and mention.key in self._mobile_keys)
 
     def _sizes_of(self, mention: Mention) -> frozenset[float]:
         """Return the sizes of the models that a mention names in full, else of all of its key."""
-        looked_up = (mention.key, mention.after, mention.line_before, mention.prefixes)
+        letters = self._letters_of(mention)
+        looked_up = (mention.key, mention.after, mention.line_before, letters)
         sizes = self._exact_sizes.get(looked_up)
         if sizes is None:
             sizes = self._exact_sizes[looked_up] = self._sizes_named(mention)
@@ -868,15 +898,19 @@ class Lexicon:
     def _sizes_named(self, mention: Mention) -> frozenset[float]:
         offsets, members = self.models_by_key
         models = members[offsets[mention.key] : offsets[mention.key + 1]].tolist()
-        suffixes = self._words_of_key[mention.key]
-        exact = [
-            model
-            for model in models
-            if self._mask(self.names[model].suffix) == mention.after & suffixes
-            and (
-                not mention.line_before or self._mask(self.names[model].line) & mention.line_before
-            )
-        ]
+        telling = self._words_of_key[mention.key] & ~self._loose_suffixes
+        lettered = self._letters_of(mention)
+        exact = []
+        for model in models:
+            name = self.names[model]
+            if (self._mask(name.suffix) ^ mention.after) & telling:
+                continue
+            if lettered:
+                fits = bool(name.prefix) and bool(lettered >> self.prefixes[name.prefix] & 1)
+            else:
+                fits = not mention.line_before or self._mask(name.line) & mention.line_before != 0
+            if fits:
+                exact.append(model)
         return frozenset().union(*(self._sizes_of_model[model] for model in exact or models))
 
 
