@@ -91,6 +91,8 @@ _NOT_VIDEO_MEMORY = re.compile(
     r"\s?(?:ssd|hdd|nvme|ram|озу|rom|emmc|(?:so-?|u|r)?dimm|m\.2)\b"
 )
 _LAPTOP_FORMS = frozenset(["mobile", "Max-Q", "MXM"])
+# Suffixes that sellers leave out where the memory tells the model: "RTX 4000 20GB" is the Ada.
+_LOOSE_SUFFIXES = frozenset(["ada", "blackwell", "sff", "nvl", "core", "216", "448", "boost"])
 _TELLING_LETTERS = frozenset("dgmsx")  # glued to a number they tell models apart
 _STRONG_SUFFIXES = frozenset(["ti", "super", "xt", "xtx", "gre"])
 # "Super JetStream" is a cooler, "Super OverClock" an edition, "super Zustand" praise.
@@ -244,6 +246,7 @@ class Lexicon:
         self._pairs_of_suffixes = {
             pair for name in self.names for pair in itertools.pairwise(name.suffix)
         }
+        self._loose = self._mask(_LOOSE_SUFFIXES & self.affixes.keys())
         self._strong = self._mask(_STRONG_SUFFIXES & self.affixes.keys())
         self._siblings: list[list[ModelName]] = [[] for _ in self.keys]
         self._suffixes_of_key: list[list[int]] = [[] for _ in self.keys]
@@ -898,7 +901,7 @@ class Lexicon:
     def _sizes_named(self, mention: Mention) -> frozenset[float]:
         offsets, members = self.models_by_key
         models = members[offsets[mention.key] : offsets[mention.key + 1]].tolist()
-        telling = self._words_of_key[mention.key] & ~self._loose_suffixes
+        telling = self._words_of_key[mention.key] & ~self._loose
         lettered = self._letters_of(mention)
         exact = []
         for model in models:
