@@ -296,8 +296,12 @@ def added_items(
 def _with_one_more(
     candidates: CandidateBatch, record: NDArray[np.int64], similarity: NDArray[np.float32]
 ) -> CandidateBatch:
-    """Return candidates with one more behind those of each listing: shapes (listings,)."""
+    """Return candidates with one more behind those of each listing: shapes (listings,).
+
+    It stands for itself, not among the variants of its model: it is described, not answered.
+    """
     ends = candidates.offsets[1:]
+    pair = int(candidates.pair.max(initial=-1)) + 1 + np.arange(len(ends))
     return replace(
         candidates,
         offsets=candidates.offsets + np.arange(len(candidates.offsets)),
@@ -305,6 +309,9 @@ def _with_one_more(
         similarity=np.insert(candidates.similarity, ends, similarity),
         shortlist=np.insert(candidates.shortlist, ends, similarity),
         listing=np.insert(candidates.listing, ends, np.arange(len(ends))),
+        pair=np.insert(candidates.pair, ends, pair),
+        place=np.insert(candidates.place, ends, 0),
+        variant_probability=np.insert(candidates.variant_probability, ends, 0.0),
     )
 
 
