@@ -616,6 +616,45 @@ def test_shipped_names_carry_nothing_besides(shipped_records: list[GpuRecord]) -
         assert catalogue_name(record.model) == (record.model, (), "", "")
 
 
+_FORM_WORDS = {
+    "mobile": "Laptop GPU",
+    "Max-Q": "with Max-Q Design",
+    "server": "Server Edition",
+    "workstation": "Workstation Edition",
+}
+_COMPANIES = {"NVIDIA": "Nvidia Corporation", "AMD": "AMD/ATI", "Intel": "intel"}
+
+
+def test_the_shipped_registry_written_as_a_catalogue_is_the_same_registry(
+    tmp_path: Path, shipped_records: list[GpuRecord]
+) -> None:
+    """So whatever it is asked, it answers the same."""
+    sold = [record for record in shipped_records if record.sold_apart]
+    rows = []
+    for at, record in enumerate(sold):
+        gb = record.memory_gb
+        size = f"{gb:g}GB" if gb >= 1 and gb == int(gb) else f"{gb * 1024:.0f} MB"
+        form = _FORM_WORDS.get(record.form_factor, record.form_factor)
+        form = "" if form == "PCIe" and at % 3 else form
+        told = (f"{record.vendor} {record.model} {form} {size}", f"{record.model} {size} {form}")
+        lists = {name: getattr(record, name) for name in ("codenames", "aliases", "part_numbers")}
+        rows.append(
+            {
+                "sku": at,
+                "model": told[at % 2],
+                "vendor": _COMPANIES[record.vendor],
+                "memory_gb": ("", f"{gb:g}", f"{gb:g} GB", f"{gb * 1024:g} MB")[at % 4],
+                "memory_type": record.memory_type,
+                "line": record.line,
+                "generation": record.generation,
+                "release_year": record.release_year,
+                "rare": record.rare,
+                **{name: ";".join(values) for name, values in lists.items()},
+            }
+        )
+    assert load_registry(write_csv(tmp_path, rows)) == sold
+
+
 @pytest.mark.parametrize(
     "code",
     [
