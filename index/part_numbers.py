@@ -246,7 +246,7 @@ def stems(variants: Iterable[Board]) -> list[Stem]:
 
 
 _LEAST_LETTERS = 4
-_STEM = re.compile(r"(.*?)(?<!\\)\((~?)(.*?)(\+?)\)(-?\{(?:gb|gb2|mb|size)\})?")
+_STEM = re.compile(r"(.*?)(?<!\\)\((~?)(.*?)(\+?)\)(-?\{(?:gb|gb2|mb)\})?")
 _SIZE = re.compile(r"\{(?:size|gb|gb2|mb|evga_size)\}")
 _CHOICE = re.compile(r"<([^<>]*)>")
 _MARKS = re.compile(r"[^\w{}<>|]+")
@@ -511,8 +511,8 @@ PARTNERS: Mapping[str, tuple[Rule, ...]] = {
     ),
     "his": (
         Rule("rx", "(HS-{number}R){gb}L{@3}", lambda p: len(p.core) == 3),
-        Rule("hd r9", "(H{core}{suffix}<F|Q><N|S|>){size}<|2M|D|P>", lambda p: len(p.core) == 3),
-        Rule("hd", "(H{round}{suffix}<F|Q><N|S|>){size}<|2M|D|P>"),
+        Rule("hd r9", "(H{core}{suffix}<F|Q>)<N|S|>{size}<|2M|D|P>", lambda p: len(p.core) == 3),
+        Rule("hd", "(H{round}{suffix}<F|Q>)<N|S|>{size}<|2M|D|P>"),
         Rule("hd", "(H{core}{suffix}<F|Q>)", chance=0),
         Rule("r9", "(H{core}L)", lambda p: p.suffix == "X2", chance=0),
     ),
@@ -644,7 +644,7 @@ PARTNERS: Mapping[str, tuple[Rule, ...]] = {
         Rule("r9", "{series}-{number}{suffix}{?AP}-{@4}", says=MODEL),
         Rule(
             "geforce",
-            "({xfx_line}-{core}<A|M|N|X>-<ZNF|CNF|YNF|TNF|ZHF|ZDF|ZSL|ZSF>){?24}",
+            "({xfx_line}-{core}<A|M|N|X>-<ZNF|CNF|YNF|ZHF|ZSL|ZSF>){?24}",
             lambda p: _lined(p) and 2008 <= p.year <= 2012,
             MODEL,
         ),
