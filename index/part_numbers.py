@@ -419,9 +419,7 @@ PARTNERS: Mapping[str, tuple[Rule, ...]] = {
         ),
     ),
     "diamond": (Rule("r9", "{series}{number}{suffix}{kind}{size}<XOC||V>"),),
-    "ecs": (
-        Rule("geforce", "N{series}{number}<|C>-{size}{@2}<-F|-F2|>", lambda p: p.year <= 2014),
-    ),
+    "ecs": (Rule("geforce", "(<N|E|>{series}{number}<A|C>-{size}R)3-{@3}<|F>", _lined),),
     # EVGA's P3, P4 and P5 are classes of boards, not chips: the model is in the four digits, the
     # third of which is mostly its number's (08G-P4-6173: 1070); up to the GTX 700 the second and
     # third are its first two (02G-P4-2660: 660).
@@ -521,7 +519,7 @@ PARTNERS: Mapping[str, tuple[Rule, ...]] = {
     "inno3d": (
         Rule(
             "geforce",
-            "(N{cut})-{?1234}<SDN|DDN|SDV>-{?LMNP}5<GM|GN|CM|DN|GSX|DSX>",
+            "(N{cut}-<1|2|3|4>)<SDN|DDN|SDV>-{?LMNP}5<GM|GN|CM|DN|GSX|DSX>",
             lambda p: 2010 <= p.year < 2019,
             MODEL,
         ),
@@ -640,8 +638,8 @@ PARTNERS: Mapping[str, tuple[Rule, ...]] = {
         ),
         Rule("rx", "(RX-{xfx}XT){@4}{?9DQPY}", lambda p: p.core[2:3] + p.suffix == "0XT", MODEL),
         Rule("rx", "(RX-{xfx}XL){@4}{?9DQPY}", lambda p: p.core[2:3] + p.suffix == "0", MODEL),
-        Rule("hd", "(<HD|FX>-{round}{suffix}){?AXN}-{@4}", says=MODEL),
-        Rule("r9", "{series}-{number}{suffix}{?AP}-{@4}", says=MODEL),
+        Rule("hd", "(<HD|FX>-{round}{suffix}<A|X|N>)-{@4}", says=MODEL),
+        Rule("r9", "({series}-{number}{suffix}<A|P>)-{@4}", says=MODEL),
         Rule(
             "geforce",
             "({xfx_line}-{core}<A|M|N|X>-<ZNF|CNF|YNF|ZHF|ZSL|ZSF>){?24}",
