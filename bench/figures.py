@@ -209,7 +209,7 @@ contradicts itself counts apart."""
 _LOST = ["", "right", "retrieval", "ranking", "decision", "label"]
 _CANDIDATE_SETS = """\
 `--candidate-set 0.95` promises the truth in the set for listings like those it was calibrated
-on, which are generated, and for mixes in which hard ones are up to 5 times as frequent."""
+on, which are generated, and for mixes in which hard ones are up to 4 times as frequent."""
 _COVERAGE = ["", "stated", "reached", "outcomes a set"]
 _ABLATE = """## What each kind of evidence earns
 
