@@ -75,7 +75,7 @@ _ALSO = {"tisuper": "super", "tis": "super"}
 _MEMORY_GB = re.compile(
     r"(\d(?<![\d.]\d)(?<!-\d\d-\d)\d{0,2}(?:[.,]00?)?|\d(?<![a-z\d.]\d)[.,]\d{1,2})[ -]?"
     r"g(?:i?b|i?o|igs?|iga|igas|igabytes?|igaoctets?|bytes?|b?d{1,2}r?\d\w?|gddr\d\w?|t|l|p|hd\d"
-    r"|b?k\d|b?hm\d?|b?m\d|bm|m(?<=[ (]\dgm)|r\d|[di])?(?![a-z0-9/])"
+    r"|b?k\d|b?hm\d?|b?m\d|bm|m(?<=[ (]\dgm)|r\d|[di])?(?![a-z0-9]|/(?!(?:oc|lp|v\d)\b))"
 )
 _MEMORY_MB = re.compile(
     r"(\d(?<![\d.]\d)\d{1,5}|\d(?<![a-z\d.]\d)\d?[.,]\d{3})[ -]?"

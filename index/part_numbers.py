@@ -519,7 +519,7 @@ PARTNERS: Mapping[str, tuple[Rule, ...]] = {
     "inno3d": (
         Rule(
             "geforce",
-            "(N{cut}-<1|2|3|4>)<SDN|DDN|SDV>-{?LMNP}5<GM|GN|CM|DN|GSX|DSX>",
+            "(N{cut}-<1|2|3|4><SDN|DDN|SDV>)-{?LMNP}5<GM|GN|CM|DN|GSX|DSX>",
             lambda p: 2010 <= p.year < 2019,
             MODEL,
         ),

@@ -234,6 +234,8 @@ def test_a_part_number_against_names_with_letters(
         ("O16G", (16,)),
         ("8GD6", (8,)),
         ("GV-N406TEAGLE OC-8GD", (8,)),
+        ("8GD6/OC", (8,)),
+        ("8GD6T/LP", (8,)),
         ("GV-N406TEAGLE-16GI rev 2.0", (16,)),
         ("8GBD6", (8,)),
         ("3GD5", (3,)),
