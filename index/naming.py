@@ -148,6 +148,7 @@ _FORMS = tuple(
 _EDGES = re.compile(r"\(\s*[,/-]*\s*\)|[-_,/(]+(?=\s|$)|(?<=\s)[-_,/)]+")
 
 
+@lru_cache(maxsize=8192)
 def catalogue_name(name: str) -> CatalogueName:
     """Take a name of a catalogue apart: ``NVIDIA A100-SXM4-80GB`` is an A100, 80 GB, SXM4.
 

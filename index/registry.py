@@ -403,6 +403,7 @@ def read_table(path: Path, reading: RegistryReading) -> None:
         columns, table = read_parquet(path)
         rows = zip(*(column.to_pylist() for column in table.columns), strict=True)
         placed = ((f"{path}: row {number}", cells) for number, cells in enumerate(rows, 1))
+    columns = [_column(name) for name in columns]
     if not columns or not _check_columns(columns, path, reading):
         return
     for place, cells in placed:
@@ -410,6 +411,12 @@ def read_table(path: Path, reading: RegistryReading) -> None:
             stray = f"{cells[len(columns)]!r:.40} is in no column"
             reading.blame(place, [f"{len(cells)} cells, expected {len(columns)}: {stray}"])
         _read_row(dict(zip(columns, map(_cell, cells), strict=False)), place, reading)
+
+
+def _column(name: str) -> str:
+    """Return the name of a column that a header means, "Memory GB" too, or what it says."""
+    meant = name.strip().lower().replace(" ", "_")
+    return meant if meant in TABLE_COLUMNS else name
 
 
 def _check_columns(columns: list[str], path: Path, reading: RegistryReading) -> bool:
@@ -426,7 +433,8 @@ def _check_columns(columns: list[str], path: Path, reading: RegistryReading) -> 
         if name not in TABLE_COLUMNS and (close := get_close_matches(name, lacking, 1, _MISSPELLED))
     ]
     if absent:
-        faults.append(f"columns missing: {', '.join(absent)}; found: {', '.join(columns)}")
+        how = "" if len(columns) > 1 else "; is the file separated by commas?"
+        faults.append(f"columns missing: {', '.join(absent)}; found: {', '.join(columns)}{how}")
     if twice:
         faults.append(f"columns there twice: {', '.join(twice)}")
     reading.blame(f"{path}", faults)

@@ -897,6 +897,22 @@ def test_misspelled_columns_do_not_hide_the_faults_of_rows(tmp_path: Path) -> No
     ]
 
 
+def test_headers_may_have_capitals_and_spaces(tmp_path: Path) -> None:
+    row = {"Model": "RTX 1", " Vendor": "NVIDIA", "Memory GB": 8, "memory_type": "GDDR6"}
+    (record,) = load_registry(write_csv(tmp_path, [row]))
+    assert (record.model, record.memory_gb) == ("RTX 1", 8)
+    path = write_csv(tmp_path, [{**row, "model": "RTX 2"}])
+    assert faults_of(path) == [f"{path}: columns there twice: model"]
+
+
+def test_a_file_that_is_not_separated_by_commas_is_told_so(tmp_path: Path) -> None:
+    path = write(tmp_path, "g.csv", "model;vendor;memory_gb;memory_type\nRTX 1;NVIDIA;8;GDDR6\n")
+    (fault,) = faults_of(path)
+    assert fault.endswith(
+        "found: model;vendor;memory_gb;memory_type; is the file separated by commas?"
+    )
+
+
 @pytest.mark.parametrize("writer", [write_csv, write_parquet], ids=["csv", "parquet"])
 def test_further_columns_of_a_catalogue_pass(
     tmp_path: Path, writer: Callable[[Path, list[dict[str, Any]]], Path]
