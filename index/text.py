@@ -286,10 +286,16 @@ def listing_text(listing: Listing) -> ListingText:
     return ListingText(title, pieces, seller, " ".join(filter(None, shown)), description)
 
 
+def written_size(memory_gb: float) -> str:
+    """Return a memory size as titles have it, nothing for a GPU without memory of its own."""
+    if memory_gb >= 1:
+        return f"{memory_gb:g}gb"
+    return f"{memory_gb * 1024:g}mb" if memory_gb else ""
+
+
 def descriptor(record: GpuRecord) -> str:
     """Return the text that stands for a GPU in the index: name, memory, form and aliases."""
-    gb = record.memory_gb
-    size = f"{gb:g}gb" if gb >= 1 else f"{gb * 1024:g}mb" if gb else ""
+    size = written_size(record.memory_gb)
     form = "" if record.form_factor == "PCIe" else record.form_factor
     parts = (record.vendor, record.model, size, record.memory_type, form, *record.aliases[:2])
     return spaced(normalise(" ".join(parts)))

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from rerank.index.artifacts import Manifest, open_session, read_manifest
 from rerank.index.errors import ArtifactError, InputError
 from rerank.index.records import GpuRecord, Listing
-from rerank.index.text import normalise, spaced
+from rerank.index.text import normalise, spaced, written_size
 from rerank.ranking import RankingBatch
 
 Floats = NDArray[np.float32]
@@ -214,11 +214,10 @@ def query_text(listing: Listing) -> str:
 @lru_cache(maxsize=16384)
 def gpu_text(record: GpuRecord) -> str:
     """Return a GPU as a document: chip vendor, model, memory, form factor and aliases."""
-    size = f"{record.memory_gb:g}gb" if record.memory_gb >= 1 else f"{record.memory_gb * 1024:g}mb"
     parts = (
         record.vendor,
         record.model,
-        size,
+        written_size(record.memory_gb),
         record.memory_type,
         record.form_factor,
         *record.aliases[:_ALIASES],

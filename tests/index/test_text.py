@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from rerank.index.text import MAX_TITLE_CHARS, normalise, runs, spaced
+from rerank.index.text import MAX_TITLE_CHARS, normalise, runs, spaced, written_size
 
 PIECES = st.sampled_from(
     [
@@ -227,3 +227,8 @@ def test_letter_o_ending_a_number(title: str) -> None:
 @pytest.mark.parametrize("mark", ["\u200e", "\u200b", "\u00ad", "\ufeff"])
 def test_invisible_characters_are_dropped(mark: str) -> None:
     assert normalise(f"RTX 30{mark}70 8{mark}GB") == "rtx 3070 8gb"
+
+
+@pytest.mark.parametrize(("gb", "text"), [(12, "12gb"), (2.5, "2.5gb"), (0.5, "512mb"), (0, "")])
+def test_sizes_are_written_as_titles_have_them(gb: float, text: str) -> None:
+    assert written_size(gb) == text
