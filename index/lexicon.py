@@ -490,8 +490,8 @@ class Lexicon:
         if mask or not before_digits:
             return mask
         for line in _GLUED_LINES:
-            if text.endswith(line):
-                return self._bit(line)
+            if text.endswith(line) or (text[:-1] == line and text[-1] in self.prefixes):
+                return self._bit(line)  # also the RTX of RTXA4000
         return 0
 
     def _bit(self, word: str) -> int:

@@ -36,7 +36,7 @@ _MARKS = re.compile(r"[™®©\u200b-\u200f\u2060\ufeff\u00ad]")
 # Core words that partners glue into their codes (GV-RXVEGA64, GTXTITANX, GV-R9FURYX) and brands
 # that people write together with what follows: TeslaP40, RadeonPro, GeForceGT.
 _CORES = ("titan", "vega", "fury")
-_BRANDS = ("geforce", "radeon", "quadro", "tesla")
+_BRANDS = ("geforce", "radeon", "quadro", "tesla", "instinct")
 _GLUED = re.compile(
     rf"titan(?!ium)|vega(?!s)|fury|(?:{'|'.join(_BRANDS)})(?!s?(?![a-z]))|(?<=[a-z])(?:geforce|radeon)"
 )
@@ -56,10 +56,13 @@ _WORD_WITH_ACCENT = re.compile(
 )
 # "for 1080p gaming" says what a card is good for, not what it fits.
 _FOR_SCREENS = re.compile(
-    r"\b(?:for|für|fuer|pour|para|per|voor|dla|для|do|till|för|til|için|untuk|na|em|en|in|at|@)"
+    r"\b(?:(?:for|to|pour|para|per|da|zum|om|do|dla|для|чтобы) (?:gaming|play(?:ing)?|jouer|jogar"
+    r"|jugar|giocare|spielen|zocken|spelen|grania|gier|игр[а-я]*|играть|ігор) )?"
+    r"(?:for|für|fuer|pour|para|per|voor|dla|для|do|till|för|til|için|untuk|na|em|en|in|auf|at|в|w|@)"
     r" (?:full ?hd |fhd |w?qhd |uhd )?(?:(?:720|1080|1440|2160)p|[248]k)\b"
     r"(?:(?: |/|-)(?:1080p|1440p|2160p|[248]k|gaming|games?|gamers?|игр|играм?))*"
 )
+_BINARY = re.compile(r"(\d ?[gm])i[bo]\b")  # GiB and Gio are GB to sellers
 _OTHER_DIGIT = re.compile(r"(?![0-9])\d")
 # Entities end in ";". Shops drop it behind the usual ones only: "&GTS" is no ">S".
 _ENTITY = re.compile(
@@ -70,7 +73,9 @@ _ENTITY = re.compile(
 # "10de:2684", "(0x00002860)". A chip and its id name no card, but a chip's M is a laptop's.
 _DETECTED_CHIP = re.compile(r"\b(?:g[kmpfvtahb]|tu|ad)\d{3}([a-z]{0,3})(?= \[)")
 _DETECTED = re.compile(
-    r"\(rev [0-9a-f]{2}\)|(?<=nvidia )corporation\b|\b(?:10de|1002|8086):[0-9a-f]{4}\b"
+    r"\(rev [0-9a-f]{2}\)|(?<=nvidia )corporation\b|(?<=intel )corporation(?: dg\d)?\b"
+    r"|(?<=amd/ati\] )[a-z]+(?: \d\d)?(?: [a-z/ ]{2,12})? ?(?=\[)|advanced micro devices, inc\."
+    r"|\b(?:10de|1002|8086):[0-9a-f]{4}\b"
     r"|\(?\b0x[0-9a-f]{4,8}\b\)?|\b[0-9a-f]{2}:[0-9a-f]{2}\.\d (?=vga|3d)"
     r"|(?<=vga )compatible controller:|\b3d controller:"
 )
@@ -91,9 +96,9 @@ _CLOCK_BEHIND = re.compile(
     r"(?:[.,]\d{1,3})? ?-?(?:[mg]hz|мгц|ггц)|(?<=360|480|540|720|080|440|160|320)p(?![a-z0-9-])"
 )
 _UNIT_BEHIND = re.compile(
-    r"(?:[.,]\d{1,3})?[ -]?(?:[/|~\u2013-] ?\d{3,5} ?(?:[mg]hz|мгц)|k?hz|гц|w|watts?|watów|вт|bits?"
-    r"|бит|rpm|об|fps|кадр|[gm]bps|mt/s|mh/?s?|[cm]m|[см]м|dpi|nits?|mah|va|mi?b|cuda|cores?|ядер|ядра"
-    r"|kerne|cœurs|coeurs|núcleos|rdzeni|shaders?|stream proc\w*|pins?)(?![a-zа-я/])"
+    r"[.,]000(?!\d)|(?:[.,]\d{1,3})?[ -]?(?:[/|~\u2013-] ?\d{3,5} ?(?:[mg]hz|мгц)|k?hz|гц|w|watts?"
+    r"|watów|вт|bits?|бит|rpm|об|fps|кадр|[gm]bps|mt/s|mh/?s?|[cm]m|[см]м|dpi|nits?|mah|va|mi?b"
+    r"|cuda|cores?|ядер|ядра|kerne|cœurs|coeurs|núcleos|rdzeni|shaders?|stream proc\w*|pins?)(?![a-zа-я/])"
     r"|[ikv](?![a-z0-9/-])| ?%| ?[x\u00d7*] ?\d{2,4}(?!\d| ?g)"
 )
 _SIGNS = frozenset("$€£¥₽₴₹₩₪₺฿₫₱₸₦")
@@ -247,6 +252,8 @@ def is_measure(normalised: str, run: CharacterRun, named: bool) -> bool:
     if _UNIT_BEHIND.match(normalised, end) or _MONEY_BEHIND.match(normalised, end):
         return True
     before = normalised[max(0, start - _LONGEST_BEFORE) : start]
+    if before[-1:] == "." and before[-2:-1].isdigit() and end - start == 3:
+        return True  # of 1.650.000
     if before[-1:] in _SIGNS:
         return not before[-2:-1].isdigit()  # the sign of "120$1060" is that of 120
     head, _, word = before.rstrip(" :.").rpartition(" ")
@@ -323,10 +330,13 @@ def _normalise_once(text: str) -> str:
         text = _LETTER_O_IN_NUMBER.sub(lambda match: match[0].replace("o", "0"), text)
     if "gtx+" in text:
         text = text.replace("gtx+", "gtx plus ")
+    if "ib" in text or "io" in text:
+        text = _BINARY.sub(r"\1b", text)
     if "0p" in text or "k gam" in text:
         text = _FOR_SCREENS.sub(" ", text)
     if (
         " corporation" in text
+        or "micro devices" in text
         or "(rev " in text
         or "0x" in text
         or (":" in text and ("10de:" in text or "1002:" in text or "8086:" in text))
