@@ -98,7 +98,8 @@ _CLOCK_BEHIND = re.compile(
 _UNIT_BEHIND = re.compile(
     r"[.,]000(?!\d)|(?:[.,]\d{1,3})?[ -]?(?:[/|~\u2013-] ?\d{3,5} ?(?:[mg]hz|мгц)|k?hz|гц|w|watts?"
     r"|watów|вт|bits?|бит|rpm|об|fps|кадр|[gm]bps|mt/s|mh/?s?|[cm]m|[см]м|dpi|nits?|mah|va|mi?b"
-    r"|cuda|cores?|ядер|ядра|kerne|cœurs|coeurs|núcleos|rdzeni|shaders?|stream proc\w*|pins?)(?![a-zа-я/])"
+    r"|cuda|cores?|ядер|ядра|kerne|cœurs|coeurs|núcleos|rdzeni|shaders?"
+    r"|stream proc\w*|pins?)(?![a-zа-я/])"
     r"|[ikv](?![a-z0-9/-])| ?%| ?[x\u00d7*] ?\d{2,4}(?!\d| ?g)"
 )
 _SIGNS = frozenset("$€£¥₽₴₹₩₪₺฿₫₱₸₦")
