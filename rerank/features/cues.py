@@ -1,8 +1,9 @@
 """Cues: words that tell what a listing offers (a card, a bracket for one, a box, a whole PC).
 
 The words stand in `data/cues.yaml`, by category and language. A cue after a word like "with"
-is *excused*: "with backplate" offers a card, "backplate for" does not. What stands behind a mark of
-a wish ("[W]", "swap for") is asked for, not offered.
+is *excused*: "with backplate" offers a card, "backplate for" does not. So are parts that are
+missing, included or counted ("two fans"), and computers a card was taken from or is for. What
+stands behind a mark of a wish ("[W]", "swap for") is asked for, not offered.
 """
 
 from __future__ import annotations
@@ -51,9 +52,13 @@ CATEGORIES = (
     "spec",
     "goods",
     "no_card",
+    "part_only",
     "have",
     "wish",
     "swap",
+    "taken",
+    "aside",
+    "count",
 )
 DESCRIBED = len(CATEGORIES)
 """What is added to the category of a cue that stands in the description, not in the title."""
@@ -164,21 +169,31 @@ class CueReader:
     ) -> None:
         """Add listing, run, category, excuse and length of each cue of a text."""
         last_excuse = -_EXCUSE_REACH - 1
+        last_taken = last_excuse
         added = _added(text, pieces) if "+" in text else ()
         masks, lengths = self._masks(text, pieces)
         for at, mask in enumerate(masks):
             if not mask:
                 continue
             excused = at - last_excuse <= _EXCUSE_REACH or at in added
+            if mask & _WHOLES:
+                excused |= at - last_taken <= _EXCUSE_REACH
+            if mask & _PARTS:
+                excused |= _goes_with_a_card(masks, at)
+            if mask & _ONLY and _next_to_a_part(masks, at):
+                mask |= _PART_ONLY
             if mask & _EXCUSES:
                 last_excuse = at
+            if mask & _TAKEN:
+                last_taken = at
             if mask & _SWAP:  # the wish is met further on in this loop
                 _mark_wish(masks, pieces, at + 1)
+            mask &= ~_COUNT  # of no meaning by itself
             while mask:
                 low = mask & -mask
                 length = lengths.get((at, low), 1)
                 category = first_category + low.bit_length() - 1
-                rows.append((listing, at, category, excused, length))
+                rows.append((listing, at, category, excused and not low & _PLAIN, length))
                 mask ^= low
 
     def _masks(
@@ -217,7 +232,7 @@ class CueReader:
     def _look_up(self, word: str) -> tuple[int, list[tuple[str, int]]]:
         """Return the mask of a word by itself, and the phrases it may begin."""
         if word.isdigit():
-            return 0, list(self._phrases.get(word, ()))
+            return self._words.get(word, 0), list(self._phrases.get(word, ()))
         mask = self._words.get(word, 0)
         phrases = list(self._phrases.get(word, ()))
         for length in range(1, len(word) + 1):
@@ -226,8 +241,31 @@ class CueReader:
         return mask, phrases
 
 
-_EXCUSES = (1 << CATEGORIES.index("with")) | (1 << CATEGORIES.index("without"))
-_SWAP, _WISH = 1 << CATEGORIES.index("swap"), 1 << CATEGORIES.index("wish")
+def _bits(names: str) -> int:
+    return sum(1 << CATEGORIES.index(name) for name in names.split())
+
+
+_EXCUSES, _SWAP, _WISH = _bits("with without"), _bits("swap"), _bits("wish")
+# "from my gaming PC", "for workstations": a card that stood in one, or may.
+_WHOLES, _TAKEN = _bits("laptop system rig"), _bits("taken for")
+# "two fans", "bracket missing", "cooler cleaned": parts of a card that is sold.
+_PARTS, _ASIDE, _COUNT = _bits("box holder cooling connector"), _bits("aside"), _bits("count")
+_ASIDE_REACH = 3
+# "box only", "only the box"
+_ONLY, _PART_ONLY = _bits("only empty"), _bits("part_only")
+# What is plain whatever stands before it.
+_PLAIN = _bits("no_card part_only have wish")
+
+
+def _next_to_a_part(masks: Sequence[int], at: int) -> bool:
+    return any(mask & _PARTS for mask in (*masks[max(at - 2, 0) : at], *masks[at + 1 : at + 3]))
+
+
+def _goes_with_a_card(masks: Sequence[int], at: int) -> bool:
+    """Say whether a part's number before it or what stands behind it tells that it is no goods."""
+    if masks[at] & _EXCUSES or (at and masks[at - 1] & _COUNT):
+        return True
+    return any(mask & _ASIDE for mask in masks[at + 1 : at + 1 + _ASIDE_REACH])
 
 
 def _added(text: str, pieces: Sequence[CharacterRun]) -> set[int]:

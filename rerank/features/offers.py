@@ -25,7 +25,7 @@ _CUE_COLUMNS = tuple(
 )
 _REFUSING = (
     "without for only empty box holder cooling connector picture wanted service laptop system cpu "
-    "rig storage other_part video_gear defect spec no_card wish card_word gpu_line"
+    "rig storage other_part video_gear defect spec no_card part_only wish card_word gpu_line"
 ).split()
 _DESCRIBED_COLUMNS = tuple(f"{category}_described" for category in _REFUSING)
 OFFER_FEATURES = (

@@ -77,7 +77,7 @@ def shipped_reader() -> CueReader:
                 ("laptop", 5, True),
             ],
         ),
-        ("for laptop", [("for", 0, False), ("laptop", 1, False)]),
+        ("for laptop", [("for", 0, False), ("laptop", 1, True)]),
     ],
 )
 def test_entries_and_excuses(
@@ -180,7 +180,7 @@ def shipped_entries() -> list[tuple[str, str]]:
 
 def dead_entries(reader: CueReader) -> list[tuple[str, str]]:
     """Return the entries that are not found in a title that is the entry itself."""
-    entries = shipped_entries()
+    entries = [entry for entry in shipped_entries() if entry[0] != "count"]  # it only excuses
     texts = [entry.removeprefix("~").replace("*", "") for _, entry in entries]
     hits = find(reader, *texts)
     found = set(zip(hits.listing.tolist(), hits.category.tolist(), strict=True))
@@ -192,7 +192,7 @@ def test_shipped_entries_are_text_of_known_categories() -> None:
     entries = shipped_entries()
     assert len(entries) > 2000
     assert all(isinstance(entry, str) for _, entry in entries)
-    assert {category for category, _ in entries} == set(CATEGORIES)
+    assert {category for category, _ in entries} == set(CATEGORIES) - {"part_only"}
 
 
 def test_shipped_entries_without_accents_are_found_in_their_own_text(

@@ -335,7 +335,7 @@ def offer(retriever: Retriever, title: str) -> dict[str, float]:
                 "cue_words": 0,
             },
         ),
-        ("RTX 4060 for laptop box", {"for_gap": 9, "laptop_after": 1, "box_after": 1}),
+        ("RTX 4060 for laptop box", {"for_gap": 9, "laptop_excused": 1, "box_after": 1}),
         ("RTX 4060 with box", {"box_excused": 1, "box_before": 0, "box_after": 0, "with_after": 1}),
         ("no box, RTX 4060", {"box_excused": 1, "box_before": 0, "without_before": 1}),
         ("box box box box box 4060", {"box_before": 3}),
