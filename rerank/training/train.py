@@ -76,7 +76,7 @@ def train(
         "importance": {**learnt, "offer": fitted.offer.top_importance()},
         **({"annotations": annotated.summary()} if annotated else {}),
     }
-    # As many listings as the calibrator had, and the thresholds.
+    # Half as many as the calibrator had, for these are resolved one and all.
     promised = calibrate_candidate_sets(
         Resolver(retriever, fitted.model(), cues, index_version="training"),
         listings=parameters.validation_listings // 2,
@@ -180,13 +180,20 @@ def fit(
 def _calibrate(
     outcomes: CalibrationSample, weights: NDArray[np.float64] | None, parameters: TrainingParameters
 ) -> tuple[Calibrator, Thresholds]:
-    """Fit the calibrator on every other validation listing, the thresholds on the rest."""
+    """Fit the calibrator on all validation listings, the thresholds by cross-fitting.
+
+    A threshold is chosen on what half of the listings say of the other half, both ways round: as
+    honest as on a half that the calibrator has not seen, and half as much a matter of the draw.
+    """
     log_odds, correct = outcomes
+    w = np.ones(len(correct)) if weights is None else weights
     even = np.arange(len(correct)) % 2 == 0
-    first, second = (None, None) if weights is None else (weights[even], weights[~even])
-    calibrator = fit_calibrator(log_odds[even], correct[even], weights=first)
-    probability = calibrator(log_odds[~even])
-    match = choose_threshold(probability, correct[~even], parameters.precision, weights=second)
+    probability = np.empty(len(correct))
+    for own, other in ((even, ~even), (~even, even)):
+        half = fit_calibrator(log_odds[own], correct[own], weights=w[own])
+        probability[other] = half(log_odds[other])
+    match = choose_threshold(probability, correct, parameters.precision, weights=w)
+    calibrator = fit_calibrator(log_odds, correct, weights=w)
     return calibrator, Thresholds(match, min(parameters.review, match), parameters.precision)
 
 
