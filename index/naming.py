@@ -20,7 +20,6 @@ CORE_WORDS = frozenset(
 )
 # Words that may stand before the core; single letters among them are prefixes of the number.
 _SERIES = frozenset(["r5", "r7", "r9"])  # lines, not models; an R9700 is a model
-_NUMBERED_LINES = frozenset(["geforce", "quadro"])
 _FILLER = frozenset(["edition", "graphics", "generation", "card", "series", "the", "gpu"])
 
 
@@ -78,26 +77,26 @@ def _find_core(words: list[str], starts: list[int]) -> tuple[int, int | None]:
         if not word.isdigit():
             continue
         glued = at > 0 and starts[at] == starts[at - 1] + len(words[at - 1])
-        if glued and (words[at - 1] + word in _SERIES or _is_line_number(words, at)):
+        if glued and words[at - 1] + word in _SERIES:
             continue
+        if len(word) == 1 and any(_is_number(later) for later in words[at + 1 :]):
+            continue  # the 4 of GeForce4 MX 440, the 2 of a board's Ventus 2X
         return (at, at - 1) if glued else (at, None)
     return len(words) - 1, None
 
 
-def _is_line_number(words: list[str], at: int) -> bool:
-    """Say whether a digit behind a brand counts its line: the 4 of GeForce4 MX 440, Quadro4 380."""
-    return words[at - 1] in _NUMBERED_LINES and any(word.isdigit() for word in words[at + 1 :])
+def _is_number(word: str) -> bool:
+    """Say whether a word is a number such as models have."""
+    return word.isdigit() and len(word) >= 3
 
 
 def _join_series(words: list[str]) -> tuple[str, ...]:
-    """Join the letter and digit of R5, R7 and R9, and drop filler words and numbers of a line."""
+    """Join the letter and digit of R5, R7 and R9, and drop filler words and other digits."""
     joined: list[str] = []
     for word in words:
         if word.isdigit() and joined and joined[-1] + word in _SERIES:
             joined[-1] += word
-        elif word.isdigit() and joined and joined[-1] in _NUMBERED_LINES:
-            continue
-        elif word not in _FILLER:
+        elif word not in _FILLER and not word.isdigit():
             joined.append(word)
     return tuple(joined)
 

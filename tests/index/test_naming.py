@@ -20,6 +20,7 @@ NAMES = [
     ("GeForce MX450", "geforce", "mx", "450", "", "450"),
     ("GeForce4 MX 440 SE", "geforce mx", "", "440", "se", "440"),
     ("Quadro4 980 XGL", "quadro", "", "980", "xgl", "980"),
+    ("MSI Ventus 2X GeForce RTX 4070 OC", "msi ventus x geforce rtx", "", "4070", "oc", "4070"),
     ("Quadro2 Pro", "", "quadro", "2", "pro", "quadro2"),
     ("Radeon 780M", "radeon", "", "780", "m", "780"),
     ("GeForce GTX TITAN X", "geforce gtx", "", "titan", "x", "titan"),
