@@ -57,7 +57,9 @@ _DUAL = re.compile(r"[xX]2$|HD (?:5970|6990|7990)|GX2|GTX (?:295|590|690)|TITAN 
 
 
 _PCI_VENDORS = {"10de": "NVIDIA", "1002": "AMD", "8086": "Intel"}
-_PCI_LINE = re.compile(r"(\t{0,2})([0-9a-f]{4}|C [0-9a-f]{2}|[0-9a-f]{2})(?: [0-9a-f]{4})?  (\S.*)")
+_PCI_LINE = re.compile(
+    r"(\t{0,2})([0-9a-f]{4}|C [0-9a-f]{2}|[0-9a-f]{2})(?: [0-9a-f]{4})?  (\S.*)", re.IGNORECASE
+)
 _PCI_NAMES = re.compile(r"(.*?)\[([^\[\]]*)\]")
 _SEPARATOR = re.compile(r"\s+/\s+|(?<=\w)/(?=\w)")
 _BRANDS = re.compile(
@@ -180,11 +182,11 @@ def folded(name: str) -> str:
 def _is_pci_ids(path: Path) -> bool:
     """Say whether the first line that is no comment names a vendor by four digits."""
     try:
-        with path.open(encoding="utf-8", errors="replace") as lines:
+        with path.open(encoding="utf-8-sig", errors="replace") as lines:
             first = next((line for line in lines if line.strip() and line[0] != "#"), "")
     except OSError as exc:
         raise InputError(f"{path}: cannot be read: {exc.strerror}") from exc
-    return re.match(r"[0-9a-f]{4}  \S", first) is not None
+    return re.match(r"[0-9a-fA-F]{4}  \S", first) is not None
 
 
 def _pci_facts(path: Path) -> list[Fact]:
@@ -194,7 +196,7 @@ def _pci_facts(path: Path) -> list[Fact]:
         comment.
     """
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
     except UnicodeDecodeError as exc:
         raise InputError(not_utf8_text(path)) from exc
     facts: list[Fact] = []
@@ -209,7 +211,7 @@ def _pci_facts(path: Path) -> list[Fact]:
                 f"and a subsystem, got {line.strip()!r:.60}"
             )
         if not match[1]:
-            vendor_id = match[2]
+            vendor_id = match[2].lower()
         elif len(match[1]) == 1 and vendor_id in _PCI_VENDORS:
             facts += _pci_device(vendor_id, match[2], match[3])
     return facts
@@ -235,9 +237,11 @@ def _pci_names(text: str) -> Iterator[str]:
         if _BRANDS.match(part.lower()) or (not line and _BARE.match(part.lower())):
             line = re.split(r"(?<!\w)(?=\w*\d)", part, maxsplit=1)[0]
             yield part
+        elif not re.search(r"\d", folded(part)):  # "Max-Q 8GB": a variant of the name before it
+            continue
         elif line and (part[0].isdigit() or re.fullmatch(r"[A-Z]+\d+\w*", part)):
             yield line + part
-        elif line and re.search(r"\d", part):  # "HD 7850 / R7 265": another line of the brand
+        elif line:  # "HD 7850 / R7 265": another line of the brand
             yield f"{line.split()[0]} {part}"
 
 

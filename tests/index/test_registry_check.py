@@ -136,6 +136,7 @@ PCI = """\
 10de  NVIDIA Corporation
 \t03d0  C61 [GeForce 6150SE nForce 430]
 \t1c21  GP107M [GeForce GTX 1050 Mobile / Max-Q]
+\t249c  GA104M [GeForce RTX 3080 Mobile / Max-Q 8GB/16GB]
 \t20b0  GA100 [A100 SXM4 40GB]
 \t22ba  AD102 High Definition Audio Controller
 \t2684  AD102 [GeForce RTX 4090]
