@@ -93,6 +93,7 @@ _NOT_VIDEO_MEMORY = re.compile(
 _LAPTOP_FORMS = frozenset(["mobile", "Max-Q", "MXM"])
 # Suffixes that sellers leave out where the memory tells the model: "RTX 4000 20GB" is the Ada.
 _LOOSE_SUFFIXES = frozenset(["ada", "blackwell", "sff", "nvl", "core", "216", "448", "boost"])
+_NO_RUN = CharacterRun("", -1, -1)
 _TELLING_LETTERS = frozenset("dgmsx")  # glued to a number they tell models apart
 _STRONG_SUFFIXES = frozenset(["ti", "super", "xt", "xtx", "gre"])
 # "Super JetStream" is a cooler, "Super OverClock" an edition, "super Zustand" praise.
@@ -425,31 +426,32 @@ class Lexicon:
         return mask
 
     def _affix_masks(self, text: str, pieces: list[CharacterRun]) -> list[int]:
-        masks = []
-        known = self._affix_cache.get
-        last = len(pieces) - 1
-        for at, (word, _, end) in enumerate(pieces):
-            after = ""  # the run that touches this one
-            if at < last and pieces[at + 1][1] == end:
-                after = pieces[at + 1][0]
-            before_digits = after.isdigit()
-            mask = known(word) if not before_digits else None
-            if mask is None:
-                mask = self._cached_affix_mask(word, before_digits)
-            if after:
+        masks: list[int] = []
+        add, known = masks.append, self._affix_cache.get
+        at = -1
+        for (word, _, end), (after, start, _) in zip(pieces, (*pieces[1:], _NO_RUN), strict=False):
+            at += 1
+            if start != end:
+                mask = known(word)
+                if mask is None:
+                    mask = self._cached_affix_mask(word, False)
+            elif after.isdigit():
+                mask = self._cached_affix_mask(word, True)
                 if word == "r" and after in ("5", "7", "9"):
-                    masks.append(1 << self.affixes["r" + after])
+                    add(1 << self.affixes["r" + after])
                     continue
-                if after[0] in "gm" and word.isdigit():
-                    mask = 0  # "2" of "2GB" is no suffix
+            elif after[0] in "gm" and word.isdigit():
+                mask = 0  # "2" of "2GB" is no suffix
+            else:
+                mask = self._cached_affix_mask(word, False)
             if mask:
                 if at and _NEGATIONS & {pieces[at - 1][0], pieces[max(0, at - 2)][0]}:
                     mask = 0  # "not XT", "no es ti", "pas de Ti"
                 elif len(word) == 1 and word.isalpha():
                     mask *= self._is_letter_of_name(at, text, pieces)
-                elif word == "super" and at < last and pieces[at + 1][0] in _NO_SUPER_BEFORE:
+                elif word == "super" and after in _NO_SUPER_BEFORE:
                     mask = 0
-            masks.append(mask)
+            add(mask)
         return masks
 
     def _is_letter_of_name(self, at: int, text: str, pieces: list[CharacterRun]) -> bool:

@@ -35,10 +35,9 @@ _RUN = re.compile(rf"[{_LATIN}]+|\d+|[^\W\d_{_LATIN}]+")
 _MARKS = re.compile(r"[™®©\u200b-\u200f\u2060\ufeff\u00ad]")
 # Core words that partners glue into their codes (GV-RXVEGA64, GTXTITANX, GV-R9FURYX) and brands
 # that people write together with what follows: TeslaP40, RadeonPro, GeForceGT.
-_CORES = ("titan", "vega", "fury")
-_BRANDS = ("geforce", "radeon", "quadro", "tesla", "instinct")
 _GLUED = re.compile(
-    rf"titan(?!ium)|vega(?!s)|fury|(?:{'|'.join(_BRANDS)})(?!s?(?![a-z]))|(?<=[a-z])(?:geforce|radeon)"
+    r"titan(?!ium)|vega(?!s)|fury|(?:geforce|radeon|quadro|tesla|instinct)(?!s?(?![a-z]))"
+    r"|(?<=[a-z])(?:geforce|radeon)"
 )
 # "GTX1O7O", "RX 58O": the letter O for a zero, written past a shop's word filter.
 _LETTER_O_IN_NUMBER = re.compile(
@@ -219,8 +218,15 @@ def runs(normalised: str) -> list[CharacterRun]:
 
 def _may_be_glued(text: str) -> bool:
     """Say whether a text may hold a core word or a brand inside a longer word; quick, and rare."""
-    return any(core in text for core in _CORES) or any(
-        brand in text and f"{brand} " not in text for brand in _BRANDS
+    return (
+        "titan" in text
+        or "vega" in text
+        or "fury" in text
+        or ("geforce" in text and "geforce " not in text)
+        or ("radeon" in text and "radeon " not in text)
+        or ("quadro" in text and "quadro " not in text)
+        or ("tesla" in text and "tesla " not in text)
+        or "instinctm" in text
     )
 
 
@@ -313,6 +319,8 @@ def descriptor(record: GpuRecord) -> str:
 @lru_cache(maxsize=16384)
 def _normalised(text: str) -> str:
     while (cleaner := _normalise_once(text)) != text:
+        if cleaner == text.lower():
+            return cleaner  # nothing but its case was odd
         text = cleaner
     return text
 
