@@ -108,7 +108,9 @@ _START = operator.attrgetter("start")
 _DOTS = re.compile(r"(?:\.{2,}|\u2026)$")
 _LONG_TITLE = 45  # a shorter title that ends in dots ends as its writer meant
 _BESIDE_NAME = re.compile(r"[ ,;:()/|\u2013-]{0,3}")
-_MEMORY_TYPE = re.compile(r"g?ddr\s?-?(\d)(x?)|\b(?:\d{1,4}[gm]b?)d(\d)|hbm\s?(\d?e?)")
+_DDR = re.compile(r"ddr\s?-?(\d)(x?)")
+_HBM = re.compile(r"hbm\s?(\d?)")
+_BOARDS_DDR = re.compile(r"\d(?<!\w\d)\d{0,3}[gm]b?d(\d)")  # 8GD6
 
 
 DOUBTS = ("cut_off", "unknown_suffix", "unknown_size", "code_conflict")
@@ -265,6 +267,13 @@ class Lexicon:
             self._sizes_of_model[model].add(round(record.memory_gb, 3))
             if record.form_factor in _LAPTOP_FORMS:
                 self._mobile_keys.add(self.keys[self.names[model].key])
+        # Suffixes that some model of a key has, alone or with others.
+        self._known_suffixes = {
+            (key, own & mask)
+            for key, of_key in enumerate(self._suffixes_of_key)
+            for own in of_key
+            for mask in _parts_of(own & self._strong)
+        }
         self._exact_sizes: dict[tuple[int, ...], frozenset[float]] = {}
         self._codes = _code_table(self.models, self.names, records)
         self._code_lengths = _lengths_by_start(self._codes)
@@ -792,14 +801,15 @@ class Lexicon:
         Of the ``unheard`` sizes, which no GPU has, those by the name are stated, and an only one.
         """
         first = mentions[0]
-        if not unheard and self._sizes_of(first).issuperset(sizes):
+        own = self._sizes_of(first)
+        if not unheard and own.issuperset(sizes):
             return 0
         if any(mention.key != first.key for mention in mentions) or not self._is_name(first):
             return 0
         behind = pieces[first.until - 1].end
         doubts = 0
         for size, place in (*sizes.items(), *unheard.items()):
-            if size in self._sizes_of(first):
+            if size in own:
                 continue
             if place < behind:
                 run = bisect_left(pieces, place, key=_START) if place >= 0 else first.at
@@ -823,9 +833,14 @@ class Lexicon:
         if last.until >= len(pieces) - 1 and self._cut_off(text, pieces, masks, last):
             doubts |= _CUT_OFF
         for mention in mentions:
-            if mention.after and self._is_name(mention):
-                if self._unknown_suffix(text, pieces, masks, mention):
-                    doubts |= _UNKNOWN_SUFFIX
+            after = mention.after
+            if not after:
+                continue
+            known = (mention.key, after & self._strong) in self._known_suffixes
+            if known and len(pieces[mention.at + 1][0]) > 1:
+                continue
+            if self._is_name(mention) and self._unknown_suffix(text, pieces, masks, mention):
+                doubts |= _UNKNOWN_SUFFIX
         return doubts
 
     def _is_name(self, mention: Mention) -> bool:
@@ -893,8 +908,7 @@ class Lexicon:
 
     def _sizes_of(self, mention: Mention) -> frozenset[float]:
         """Return the sizes of the models that a mention names in full, else of all of its key."""
-        letters = self._letters_of(mention)
-        looked_up = (mention.key, mention.after, mention.line_before, letters)
+        looked_up = (mention.key, *mention[3:5], mention.whole, mention.line_before)
         sizes = self._exact_sizes.get(looked_up)
         if sizes is None:
             sizes = self._exact_sizes[looked_up] = self._sizes_named(mention)
@@ -950,6 +964,15 @@ def _required_suffixes(name: ModelName, siblings: Sequence[ModelName]) -> list[s
 def _essentials(name: ModelName) -> frozenset[str]:
     """Return the words that tell a model from others of its number; brands are often left out."""
     return frozenset((*name.line, *name.suffix, name.prefix)) - _BRANDS
+
+
+def _parts_of(mask: int) -> list[int]:
+    """Return a mask and all masks of some of its bits, the empty one too."""
+    parts, part = [mask], mask
+    while part:
+        part = (part - 1) & mask
+        parts.append(part)
+    return parts
 
 
 def _number(values: Sequence[str]) -> dict[str, int]:
@@ -1076,11 +1099,10 @@ def memory_type_code(text: str) -> int:
 
     :param text: lower case.
     """
-    match = _MEMORY_TYPE.search(text)
-    if not match:
-        return 0
-    if match[1]:
+    if "ddr" in text and (match := _DDR.search(text)):
         return int(match[1]) + (10 if match[2] else 0)
-    if match[3]:
-        return int(match[3])
-    return 20 + (int(match[4][0]) if match[4] and match[4][0].isdigit() else 1)
+    if "hbm" in text and (match := _HBM.search(text)):
+        return 20 + int(match[1] or 1)
+    if "d" in text and (match := _BOARDS_DDR.search(text)):
+        return int(match[1])
+    return 0
