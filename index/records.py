@@ -65,6 +65,9 @@ class GpuRecord:
 class Listing:
     """What a seller wrote; ``vendor`` is the brand field, often a board partner or a shop.
 
+    The start of a ``description`` is read for what is sold, and for memory where the title states
+    none. The ``price`` decides nothing.
+
     None and NaN, as tables have them where nothing stands, are empty: a text "", a price None.
 
     :raises TypeError: if a field is something else than it should be.

@@ -90,9 +90,10 @@ _MB_WORD = re.compile(
     r"|メガ(?:バイト)?|메가(?:바이트)?|μ[εέ]γα\w{0,6}|एमबी|मेगाबाइट|เมกะไบ[ตท]์?)"
 )
 
-# Behind a number: what makes it a clock, a price, a length ... and no model's.
+# Behind a number: what makes it a clock, a price, a length ... and no model's. "7970 GHz" is one.
 _CLOCK_BEHIND = re.compile(
-    r"(?:[.,]\d{1,3})? ?-?(?:[mg]hz|мгц|ггц)|(?<=360|480|540|720|080|440|160|320)p(?![a-z0-9-])"
+    r"(?:[.,]\d{1,3})? ?-?(?:mhz|мгц)|(?:[.,]\d{1,3}|(?<!\d{3})) ?-?(?:ghz|ггц)"
+    r"|(?<=360|480|540|720|080|440|160|320)p(?![a-z0-9-])"
 )
 _UNIT_BEHIND = re.compile(
     r"[.,]000(?!\d)|(?:[.,]\d{1,3})?[ -]?(?:[/|~\u2013-] ?\d{3,5} ?(?:[mg]hz|мгц)|k?hz|гц|w|watts?"

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from rerank.explanation import NOTHING, Explanation
 from rerank.features.candidates import CANDIDATE_FEATURES
-from rerank.features.cues import CATEGORIES
+from rerank.features.cues import CATEGORIES, DESCRIBED
+from rerank.features.offers import OFFER_FEATURES
 from rerank.index.lexicon import DOUBTS
 from rerank.ranking import Evidence, ModelTable, model_scores
 from rerank.resolution import DECISIONS, Decision, Resolution, ScoredCandidate, Thresholds
@@ -187,7 +188,7 @@ def answers_of(
     """Rank the candidates, share out the probability and decide.
 
     Candidates come as `answer_order` gives them. What makes a title's name doubtful holds it for
-    review, however probable.
+    review, however probable; so does a number that nothing else in the title makes a card's.
 
     :param probability: shape (listings,), that the best candidate's model is sold.
     """
@@ -200,7 +201,7 @@ def answers_of(
     apart[found] = table.sold_apart[batch.record[evidence.best[found]]]
     sure = np.where(apart, probability, 0.0)
     decision = np.where(sure >= thresholds.match, _MATCH, _REVIEW)
-    decision[_doubts(evidence) > 0] = _REVIEW
+    decision[(_doubts(evidence) > 0) | _only_a_number(evidence)] = _REVIEW
     decision[~apart | (sure < thresholds.review)] = _NO_MATCH
     shares = candidate_probabilities(batch.offsets, model, score, sure)
     reason = reasons_of(evidence, decision, _in_sizes(evidence, table))
@@ -233,6 +234,13 @@ def _best_features(evidence: Evidence) -> NDArray[np.float32]:
 def _doubts(evidence: Evidence) -> Ints:
     """Return what makes each title's name doubtful, masks over `DOUBTS`, shape (listings,)."""
     return np.array([reading.doubts for reading in evidence.candidates.readings], np.int64)
+
+
+def _only_a_number(evidence: Evidence) -> NDArray[np.bool_]:
+    """Return which titles hold nothing of a card but a model's number, shape (listings,)."""
+    shared = _best_features(evidence)[:, _COLUMN["words_shared"]]
+    bare = (evidence.offers[:, _SUPPORT] == 0) & (shared <= 0)
+    return np.asarray((evidence.best >= 0) & bare, np.bool_)
 
 
 def _in_sizes(evidence: Evidence, table: ModelTable) -> NDArray[np.bool_]:
@@ -307,11 +315,17 @@ _REFUSALS = {
     "storage": "other part",
     "cpu": "other part",
     "defect": "for parts",
+    "no_card": "no card included",
+    "part_only": "accessory",
+    "spec": "whole computer",
+    "goods": "other part",
 }
 _KINDS_OF_CARD = ("laptop", "system", "rig")  # "workstation card", "laptop GPU"
 _REFUSAL_NUMBERS = [CATEGORIES.index(name) for name in _REFUSALS]
 _KIND_NUMBERS = [CATEGORIES.index(name) for name in _KINDS_OF_CARD]
 _CARD_WORD = CATEGORIES.index("card_word")
+_SUPPORT = OFFER_FEATURES.index("support")
+_OTHERS, _WISHED = OFFER_FEATURES.index("others_lined"), OFFER_FEATURES.index("mention_wished")
 _LONGEST_TITLE = 1000  # runs; titles are cut at 400 characters
 _COLUMN = {name: at for at, name in enumerate(CANDIDATE_FEATURES)}
 _AGREEING = ("part number", "model number", "memory", "form factor")
@@ -339,7 +353,8 @@ def reasons_of(evidence: Evidence, decisions: Ints, in_sizes: NDArray[np.bool_])
     """
     found = evidence.best >= 0
     best = _best_features(evidence)
-    refusals = _refusals(evidence, np.flatnonzero(found & (decisions != _MATCH)))
+    listings = np.flatnonzero(found & (decisions != _MATCH))
+    refusals = {**_other_refusals(evidence, listings), **_refusals(evidence, listings)}
     signs = _signs(best, _doubts(evidence), in_sizes).tolist()
     named = (best[:, _COLUMN["named"]] >= 1).tolist()
     reasons = []
@@ -397,6 +412,23 @@ def _refusal_in_words(evidence: Evidence, at: int, start: int, end: int, categor
     words = reading.text[reading.runs[start].start : reading.runs[end - 1].end]
     label = _REFUSALS[category]
     return label if words == label else f"{label}: {words}"
+
+
+def _other_refusals(evidence: Evidence, listings: Ints) -> dict[int, str]:
+    """Say what no single word of the title says, of those listings of which it is true."""
+    offers, cues = evidence.offers[listings], evidence.cues
+    signs = [
+        (_only_a_number(evidence)[listings], "a number alone"),
+        (offers[:, _OTHERS] > 0, "several different cards"),
+        (offers[:, _WISHED] > 0, "wanted, not offered"),
+    ]
+    said = {at: words for holds, words in signs for at in listings[holds].tolist()}
+    described = (cues.category >= DESCRIBED) & ~cues.excused
+    refusing = np.isin(cues.category - DESCRIBED, _REFUSAL_NUMBERS) & described
+    for row in np.flatnonzero(refusing & np.isin(cues.listing, listings)).tolist():
+        label = _REFUSALS[CATEGORIES[cues.category[row] - DESCRIBED]]
+        said.setdefault(int(cues.listing[row]), f"{label}, by the description")
+    return said
 
 
 def _signs(rows: NDArray[np.float32], doubts: Ints, in_sizes: NDArray[np.bool_]) -> Ints:

@@ -331,9 +331,10 @@ def _feed_of(given: dict[str, Any]) -> Feed:
 def score_command(feed: Feed, *, since: Selection | None, summary_file: Path | None) -> None:
     """Resolve listings, parquet, CSV or JSONL, into parquet: a file, a folder or a glob.
 
-    SOURCE needs an id and a title; vendor, description and price help if they are there. Every
-    other column passes through. A folder or a glob is mirrored under the folder OUT. Both may be
-    URIs such as s3://bucket/listings. Rows that cannot be read come out as no match and are
+    SOURCE needs an id and a title; vendor and description help if they are there: a description
+    says what is sold, and the memory where the title is silent. The price decides nothing. It and
+    every other column pass through. A folder or a glob is mirrored under the folder OUT. Both may
+    be URIs such as s3://bucket/listings. Rows that cannot be read come out as no match and are
     listed in a file of rejects.
 
     \b

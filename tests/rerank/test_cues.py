@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import yaml
 
-from rerank.features.cues import CATEGORIES, CueHits, CueReader
+from rerank.features.cues import CATEGORIES, DESCRIBED, CueHits, CueReader, wished
 from rerank.index.errors import InputError
 from rerank.index.records import shipped
 from rerank.index.text import normalise, runs
@@ -221,3 +221,112 @@ def test_a_cue_file_of_another_encoding_is_an_input_error(tmp_path: Path) -> Non
     (tmp_path / "cues.yaml").write_bytes("box: [boîte]".encode("latin-1"))
     with pytest.raises(InputError, match=r"cues\.yaml"):
         CueReader.load(tmp_path / "cues.yaml")
+
+
+def found_in(reader: CueReader, title: str) -> dict[str, set[bool]]:
+    """Return the categories found in a title, each with whether its cues are excused."""
+    found: dict[str, set[bool]] = {}
+    for category, _, excused in cues_of(reader, title):
+        found.setdefault(category, set()).add(excused)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("title", "category"),
+    [
+        ("Vends portable Aero 16 RTX 3070", "laptop"),
+        ("TUF F17 RTX 3050", "laptop"),
+        ("Nitro 5 gtx 1650", "laptop"),
+        ("kannettava RTX 4050", "laptop"),
+        ("i7 12700 RTX 3060 32GB", "cpu"),
+        ("Core 7 240H, RTX 5060", "cpu"),
+        ("RTX 4060 / 16GB / 512GB / 15.6", "spec"),
+        ("stasjonær RTX 3060", "system"),
+        ("Herný počítač s RTX 2060", "system"),
+        ("RTX 3070 Luftkanal", "cooling"),
+        ("RTX 3080 cooler assembly", "cooling"),
+        ("RTX A6000 NVLink", "connector"),
+        ("RTX 4080 giá đỡ", "holder"),
+        ("RTX 3090 leere OVP, Karte verkauft", "no_card"),
+        ("коробка RTX 3060, видеокарты нет", "no_card"),
+        ("RTX 3060 reservation", "service"),
+        ("RTX 4090 место в очереди", "service"),
+        ("L40S 80 cents per hour", "service"),
+        ("A40-8Q", "service"),
+        ("A100 MIG 2g.10gb", "service"),
+        ("ISO 6700 XT", "wanted"),
+        ("Ønskes kjøpt: RTX 3060", "wanted"),
+        ("A650GL 650W 80 Plus Bronze", "other_part"),
+        ("DDR5-6400 CL32", "storage"),
+        ("RTX 3070 photo on paper", "picture"),
+        ("κάρτα γραφικών RTX 3060", "card_word"),
+        ("การ์ดจอ RTX 3060", "card_word"),
+        ("[USA] [H] cash [W] RTX 3060", "wish"),
+        ("[USA] [H] RTX 3060 [W] cash", "have"),
+        ("box only RTX 3060", "part_only"),
+        ("RTX 3060 nur Karton", "part_only"),
+    ],
+)
+def test_shipped_words_of_a_kind(shipped_reader: CueReader, title: str, category: str) -> None:
+    assert False in found_in(shipped_reader, title).get(category, set())
+
+
+@pytest.mark.parametrize(
+    ("title", "category"),
+    [
+        ("RTX 3060 + box", "box"),
+        ("RTX 3060, коробка есть", "box"),
+        ("RTX 3060 dobozzal", "box"),
+        ("RTX 3060 bracket missing", "holder"),
+        ("RTX 3060 zwei Lüfter", "cooling"),
+        ("RTX 3060, вентиляторы обслужены", "cooling"),
+        ("RTX 3060 fan pads redone", "cooling"),
+        ("RTX 3060 riser gratis", "connector"),
+        ("RTX 3060 from my gaming PC", "system"),
+        ("RTX 3060 aus meinem Rechner", "system"),
+        ("RTX 3060 из игрового компьютера", "system"),
+        ("RTX 3060 for workstations", "system"),
+        ("not a laptop, RTX 3060", "laptop"),
+    ],
+)
+def test_what_goes_with_a_card_is_excused(
+    shipped_reader: CueReader, title: str, category: str
+) -> None:
+    assert found_in(shipped_reader, title)[category] == {True}
+
+
+@pytest.mark.parametrize(
+    ("title", "at", "expected"),
+    [
+        ("[H] 3080 [W] 3090", 1, False),
+        ("[H] 3080 [W] 3090", 3, True),
+        ("[W] 3080 [H] 3090", 1, True),
+        ("[W] 3080 [H] 3090", 3, False),
+        ("3060 меняю на 3070", 3, True),
+        ("меняю 3060 на 3070", 1, False),
+        ("меняю 3060 на 3070", 3, True),
+        ("Tausche 3060 gegen 3070", 3, True),
+        ("troco 3060 por 3070", 3, True),
+        ("échange 3060 contre 3070", 3, True),
+        ("zamienię 3060 na 3070", 3, True),
+        ("3060 for gaming", 0, False),
+        ("3060 for 3070", 2, False),
+    ],
+)
+def test_what_is_wished(shipped_reader: CueReader, title: str, at: int, expected: bool) -> None:
+    hits = find(shipped_reader, title)
+    assert wished(hits, np.array([0]), np.array([at])).tolist() == [expected]
+
+
+def test_a_description_s_cues_are_told_from_the_title_s(reader: CueReader) -> None:
+    text = normalise("card with box")
+    hits = reader.find([(text, runs(text)), ("", [])], ["laptop", ""])
+    described = hits.category >= DESCRIBED
+    assert hits.listing[described].tolist() == [0]
+    assert [CATEGORIES[at - DESCRIBED] for at in hits.category[described]] == ["laptop"]
+    assert [CATEGORIES[at] for at in hits.category[~described]] == [
+        "card_word",
+        "with",
+        "box",
+        "storage",
+    ]

@@ -448,9 +448,12 @@ def evidence(title: str, *, best: int = 0, doubts: int = 0, **values: float) -> 
         row[0, CANDIDATE_FEATURES.index(name)] = value
     text = normalise(title)
     reading = SimpleNamespace(text=text, runs=runs(text), doubts=doubts)
+    offers = np.zeros((1, len(OFFER_FEATURES)), np.float32)
+    offers[0, OFFER_FEATURES.index("support")] = 1
     return SimpleNamespace(
         best=np.array([best]),
         features=row,
+        offers=offers,
         cues=CUES.find([(text, reading.runs)]),
         candidates=SimpleNamespace(readings=[reading]),
     )
