@@ -65,7 +65,7 @@ _BINARY = re.compile(r"(\d ?[gm])i[bo]\b")  # GiB and Gio are GB to sellers
 _OTHER_DIGIT = re.compile(r"(?![0-9])\d")
 # Entities end in ";". Shops drop it behind the usual ones only: "&GTS" is no ">S".
 _ENTITY = re.compile(
-    r"&(?:#\d{1,7}|#x[0-9a-f]{1,6}|[a-z][a-z0-9]{1,30});|&(?:nbsp|(?:amp|quot)(?![a-z0-9]))",
+    r"&(?:#x[0-9a-f]{1,6}|[a-z][a-z0-9]{1,30});|&(?:#\d{2,7};?|nbsp|(?:amp|quot)(?![a-z0-9]))",
     re.IGNORECASE,
 )
 # What a detector writes around a name: "NVIDIA Corporation GK208B [GeForce GT 710] (rev a1)",
@@ -97,22 +97,23 @@ _CLOCK_BEHIND = re.compile(
 )
 _UNIT_BEHIND = re.compile(
     r"[.,]000(?!\d)|(?:[.,]\d{1,3})?[ -]?(?:[/|~\u2013-] ?\d{3,5} ?(?:[mg]hz|мгц)|k?hz|гц|w|watts?"
-    r"|watów|вт|bits?|бит|rpm|об|fps|кадр|[gm]bps|mt/s|mh/?s?|[cm]m|[см]м|dpi|nits?|mah|va|mi?b"
+    r"|watów|вт|bits?|бит|rpm|об|fps|кадр|[gm]bps|mt/s|mh/?s?|[cm]m|[см]м|dpi|nits?|mah|mi?b"
     r"|cuda|cores?|ядер|ядра|kerne|cœurs|coeurs|núcleos|rdzeni|shaders?"
     r"|stream proc\w*|pins?)(?![a-zа-я/])"
-    r"|[ikv](?![a-z0-9/-])| ?%| ?[x\u00d7*] ?\d{2,4}(?!\d| ?g)"
+    r"|(?:[ikv]|va)(?![a-z0-9/-])| ?%| ?[x\u00d7*] ?(?:\d{3,4}(?!\d)|\d\d ?[cm]m)"
 )
 _SIGNS = frozenset("$€£¥₽₴₹₩₪₺฿₫₱₸₦")
 _SIGN = f"[{''.join(sorted(_SIGNS))}]"
+# Words that stand behind a price, and such as may stand before it: "1070 rs 9000" is no price.
+_MONEY_LAST = "ft|zl|zł|kč|лв|руб|грн|тг"
 _MONEY = (
     "usd|eur|euro|euros|gbp|chf|pln|czk|huf|sek|nok|dkk|isk|rub|uah|ron|bgn|inr|aed|sar|ils|krw|jpy"
     "|cny|rmb|twd|hkd|sgd|myr|thb|vnd|idr|php|brl|mxn|ars|clp|cop|cad|aud|nzd|zar|kr|rs|rp|rm|tl"
-    "|ft|zl|zł|kč|лв|руб|грн|тг"
 )
 _MONEY_BEHIND = re.compile(
-    rf"(?:[.,]\d{{1,3}})?[ -]?(?:,-|\.-|{_SIGN}(?! ?\d)|(?:{_MONEY}|lei|try|złot\w*|рубл\w*|р\."
-    r"|гривен\w*|тенге|лева|reais|pesos|dollars?|dolar\w*|bucks|yen|元|円|원|만원|บาท|تومان|ریال"
-    r"|درهم|ريال|جنيه|دينار)(?![a-z]))"
+    rf"(?:[.,]\d{{1,3}})?[ -]?(?:,-|\.-|{_SIGN}(?! ?\d)|(?:{_MONEY})(?![a-z]|[.:]? ?\d)"
+    rf"|(?:{_MONEY_LAST}|lei|try|złot\w*|рубл\w*|р\.|гривен\w*|тенге|лева|reais|pesos|dollars?"
+    r"|dolar\w*|bucks|yen|元|円|원|만원|บาท|تومان|ریال|درهم|ريال|جنيه|دينار)(?![a-z]))"
 )
 _CURRENCIES = frozenset(_MONEY.split("|")) | _SIGNS | {"r$"}
 _PRICE_WORDS = frozenset(
