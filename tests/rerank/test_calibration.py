@@ -13,6 +13,9 @@ from sklearn.isotonic import IsotonicRegression
 from rerank.calibration import Calibrator, choose_threshold, fit_calibrator
 from rerank.evaluation.metrics import ECE
 from rerank.index.errors import InputError
+from rerank.training.evidence import CalibrationSample
+from rerank.training.sets import TrainingParameters
+from rerank.training.train import _calibrate
 
 SEED = 11
 
@@ -160,3 +163,20 @@ def test_threshold_is_the_lowest_that_keeps_its_promise(pairs: Any, precision: f
         t for t in np.unique(probability).tolist() if correct[probability >= t].mean() >= precision
     ]
     assert choose_threshold(probability, correct, precision) == min(keeping, default=1.01)
+
+
+def test_a_threshold_of_all_listings_keeps_its_promise_and_varies_less_than_that_of_half():
+    fresh, truth, _ = known_curve(20_000, 1_000)
+    whole, halved = [], []
+    for seed in range(40):
+        log_odds, _, correct = known_curve(2_000, seed)
+        even = np.arange(len(correct)) % 2 == 0
+        calibrator, thresholds = _calibrate(
+            CalibrationSample(log_odds, correct), None, TrainingParameters(precision=0.9)
+        )
+        whole.append(truth[calibrator(fresh) >= thresholds.match].mean())
+        half = fit_calibrator(log_odds[even], correct[even])
+        match = choose_threshold(half(log_odds[~even]), correct[~even], 0.9)
+        halved.append(truth[half(fresh) >= match].mean())
+    assert np.mean(whole) == pytest.approx(0.9, abs=0.01)
+    assert np.std(whole) < 0.9 * np.std(halved)
