@@ -9,6 +9,8 @@ sold better than which variant, and moves with the year.
 
 from __future__ import annotations
 
+import bisect
+import itertools
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -194,19 +196,24 @@ class Variants:
 
 
 def _letters(readings: Sequence[TitleReading]) -> Ints:
-    """Return the bit of the letter M of titles that put it behind a model's number (3060M)."""
-    return np.array([_LETTER if _has_letter_m(each) else 0 for each in readings], np.int64)
+    """Return the bit of the letter M of titles that put it behind a model's number (3060M).
+
+    All titles are searched as one text: few have such a letter.
+    """
+    starts = list(itertools.accumulate((len(each.text) + 1 for each in readings), initial=0))
+    found = np.zeros(len(readings), np.int64)
+    for match in _LETTER_M.finditer("\n".join([each.text for each in readings])):
+        at = bisect.bisect_right(starts, match.start()) - 1
+        if _is_of_number(readings[at], match.start() - starts[at] + 1, match.end() - starts[at]):
+            found[at] = _LETTER
+    return found
 
 
-def _has_letter_m(reading: TitleReading) -> bool:
-    """Say whether an M stands behind a number or part number of a model: a laptop's card."""
-    for match in _LETTER_M.finditer(reading.text):
-        number_ends = match.start() + 1
-        if any(reading.runs[each.at].end == number_ends for each in reading.mentions):
-            return True
-        if any(reading.runs[each.end - 1].end == match.end() for each in reading.codes):
-            return True
-    return False
+def _is_of_number(reading: TitleReading, number_ends: int, letter_ends: int) -> bool:
+    """Say whether a model's number ends there, or a part number or alias that has the M."""
+    return any(reading.runs[each.at].end == number_ends for each in reading.mentions) or any(
+        reading.runs[each.end - 1].end == letter_ends for each in reading.codes
+    )
 
 
 def _codes(reading: TitleReading) -> Iterator[str]:
