@@ -431,14 +431,37 @@ PRECISION_OF_ACCEPTED = Metric(
 MEMORY_VARIANT_ACCURACY = Metric(
     name="memory_variant_accuracy",
     label="memory variant accuracy",
-    definition="share of rightly named listings with a stated memory size that got the variant of "
-    "that size",
-    formula="mean of [memory agrees] over listings with the right model in first place and a "
-    "stated size",
+    definition="share of rightly named listings of known memory that got the variant of that size",
+    formula="mean of [memory agrees] over listings with the right model in first place and a size "
+    "in the gold",
     source="this project's design",
     columns=("memory_agrees",),
     over="memory_judged",
     per_listing=as_numbers,
+)
+OPEN_MEMORY_ACCURACY = Metric(
+    name="open_memory_accuracy",
+    label="memory right where unsaid",
+    definition="the same of listings that leave the size open: the common one is answered",
+    formula="mean of [memory agrees] over listings with the right model in first place, a size in "
+    "the gold and none read in the listing",
+    source="this project's design",
+    columns=("memory_agrees",),
+    over="memory_open",
+    per_listing=as_numbers,
+)
+VARIANT_ECE = Metric(
+    name="variant_ece",
+    label="ECE of the variant",
+    definition="mean gap between variant_probability and share of right sizes, over 10 equal bins",
+    formula="as ECE, of variant_probability and [memory agrees], over listings with the right "
+    "model in first place and a size in the gold; another variant of the right size counts as "
+    "right, so that it lies high where variants share a size",
+    source="Naeini, Cooper, Hauskrecht, Obtaining Well Calibrated Probabilities, 2015",
+    columns=("variant_probability", "memory_agrees"),
+    over="memory_judged",
+    better=Better.LOWER,
+    of_samples=_expected_calibration_error,
 )
 
 METRICS = (
@@ -458,4 +481,6 @@ METRICS = (
     share_at_precision(),
     PRECISION_OF_ACCEPTED,
     MEMORY_VARIANT_ACCURACY,
+    OPEN_MEMORY_ACCURACY,
+    VARIANT_ECE,
 )

@@ -44,7 +44,9 @@ class Outcomes:
     :param probability: ``match_probability``.
     :param accepted: whether the decision is `match`.
     :param memory_agrees: of the first candidate; meaningful where ``memory_judged``.
-    :param memory_judged: whether the right model came first and the listing states its memory.
+    :param memory_judged: whether the right model came first and its memory is known.
+    :param memory_open: whether besides, by our reading, the listing does not state it.
+    :param variant_probability: of the first candidate.
     """
 
     is_match: Bools
@@ -54,6 +56,8 @@ class Outcomes:
     accepted: Bools
     memory_agrees: Bools
     memory_judged: Bools
+    memory_open: Bools
+    variant_probability: Floats
 
     def __getitem__(self, column: str) -> NDArray[Any]:
         """Return a column by its name, as metrics read it."""
@@ -100,6 +104,8 @@ def judge(gold: Sequence[GoldListing], resolutions: Sequence[Resolution]) -> Out
         accepted=np.array([_is_accepted(r) for _, r in pairs], np.bool_),
         memory_agrees=agrees,
         memory_judged=stated & (ranks == 1),
+        memory_open=stated & (ranks == 1) & np.array([not r.memory_stated for _, r in pairs], bool),
+        variant_probability=np.array([r.variant_probability for _, r in pairs], np.float64),
     )
 
 

@@ -325,6 +325,8 @@ class Competitor:
             accepted=found >= (np.inf if self.model is None else self.model.thresholds.match),
             memory_agrees=unmeasured,
             memory_judged=unmeasured,
+            memory_open=unmeasured,
+            variant_probability=np.zeros(len(ranks)),
         )
 
     def judged(self, batch: Prepared, table: ModelTable) -> tuple[NDArray[np.float32], Floats]:

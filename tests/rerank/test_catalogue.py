@@ -48,10 +48,12 @@ def test_metrics_have_distinct_names_and_say_what_they_are():
         "accepted_share_at_precision",
         "precision_of_accepted",
         "memory_variant_accuracy",
+        "open_memory_accuracy",
+        "variant_ece",
     ]
     assert len({metric.label for metric in METRICS}) == len(METRICS)
     lower = {metric.name for metric in METRICS if metric.better is Better.LOWER}
-    assert lower == {"ece", "brier", "aurc", "nil_false_match_rate"}
+    assert lower == {"ece", "brier", "aurc", "nil_false_match_rate", "variant_ece"}
     assert metric_named("aurc").as_dict() == {
         "name": "aurc",
         "label": "AURC",
@@ -93,7 +95,9 @@ def test_a_mean_is_the_mean_of_what_each_listing_adds(metric: Metric):
     if metric.per_listing is not None:
         assert metric(*values) == pytest.approx(metric.per_listing(*values).mean())
     else:
-        assert metric.columns == ("probability", "correct")
+        of_variant = metric.name == "variant_ece"
+        expected = ("variant_probability", "memory_agrees") if of_variant else None
+        assert metric.columns == (expected or ("probability", "correct"))
 
 
 def test_parameters_of_metrics_are_checked():

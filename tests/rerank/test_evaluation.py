@@ -176,6 +176,8 @@ def test_figures_by_hand():
         "accepted_share": (0.5, 6),
         "precision_of_accepted": (0.5, 4),
         "memory_variant_accuracy": (0.5, 2),
+        "open_memory_accuracy": (0.5, 2),
+        "variant_ece": (0.5, 2),  # both at 1.0, one of the right size
     }
 
 
@@ -195,6 +197,8 @@ def test_figures_of_nil_listings_alone():
         "accepted_share",
         "precision_of_accepted",
         "memory_variant_accuracy",
+        "open_memory_accuracy",
+        "variant_ece",
     }
 
 

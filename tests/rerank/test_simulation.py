@@ -124,6 +124,8 @@ def outcomes(probability: list[float], ranks: list[float], is_match: list[bool])
         np.array(probability) >= 0.8,
         nothing,
         nothing,
+        nothing,
+        np.ones(size),
     )
 
 
