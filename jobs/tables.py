@@ -149,8 +149,8 @@ def cut(text: str, width: int) -> str:
 
 
 def memory(memory_gb: float | None) -> str:
-    """Return a memory size as people write it."""
-    if memory_gb is None:
+    """Return a memory size as people write it, ``-`` where there is none or no own memory."""
+    if not memory_gb:
         return "-"
     return f"{memory_gb:g} GB" if memory_gb >= 1 else f"{memory_gb * 1024:g} MB"
 

@@ -13,7 +13,7 @@ import pytest
 from rerank.index.records import shipped
 from rerank.index.registry import TABLE_COLUMNS
 from rerank.jobs.evaluating import EvaluationPlan, evaluate_workspace
-from rerank.jobs.tables import cut, table
+from rerank.jobs.tables import cut, memory, table
 from rerank.lifecycle.opening import open_resolver
 from rerank.workspace import Workspace, packaged_folder
 
@@ -295,3 +295,10 @@ def test_cut_text_fits(text, width):
     short = cut(text, width)
     assert len(short) <= width
     assert short.isprintable()
+
+
+@pytest.mark.parametrize(
+    ("gb", "text"), [(24.0, "24 GB"), (2.5, "2.5 GB"), (0.5, "512 MB"), (0.0, "-"), (None, "-")]
+)
+def test_memory_is_written_as_people_do(gb: float | None, text: str) -> None:
+    assert memory(gb) == text
