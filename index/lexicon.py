@@ -71,9 +71,10 @@ _SYNONYMS = {
 }
 _ALSO = {"tisuper": "super", "tis": "super"}
 # The first digit stands before what is said of the character before it, so that it is found fast.
-# A Sapphire number goes on behind a dash: 11265-05-20G states no 20 GB. Nor does "N5GM" 5 GB.
+# A Sapphire number goes on behind a dash: 11265-05-20G states no 20 GB. Nor does "N5GM" 5 GB,
+# nor "7970PE53G" 53: its 5 is the type.
 _MEMORY_GB = re.compile(
-    r"(\d(?<![\d.]\d)(?<!-\d\d-\d)\d{0,2}(?:[.,]00?)?|\d(?<![a-z\d.]\d)[.,]\d{1,2})[ -]?"
+    r"(\d(?<![\d.]\d)(?<!-\d\d-\d)(?<!pe\d)\d{0,2}(?:[.,]00?)?|\d(?<![a-z\d.]\d)[.,]\d{1,2})[ -]?"
     r"g(?:i?b|i?o|igs?|iga|igas|igabytes?|igaoctets?|bytes?|b?d{1,2}r?\d\w?|gddr\d\w?|t|l|p|hd\d"
     r"|b?k\d|b?hm\d?|b?m\d|bm|m(?<=[ (]\dgm)|r\d|[di])?(?![a-z0-9]|/(?!(?:oc|lp|v\d)\b))"
 )
@@ -459,9 +460,18 @@ class Lexicon:
                 elif len(word) == 1 and word.isalpha():
                     mask *= self._is_letter_of_name(at, text, pieces)
                 elif word == "super" and after in _NO_SUPER_BEFORE:
-                    mask = 0
+                    mask *= self._names_jetstream(at, pieces)
             add(mask)
         return masks
+
+    def _names_jetstream(self, at: int, pieces: list[CharacterRun]) -> bool:
+        """Say whether the "Super" of "Super JetStream" is the suffix of a number that has one.
+
+        A GTX 1070 Super JetStream has the cooler of that name, an RTX 4070 Ti SUPER the JetStream.
+        """
+        numbers = [self.keys.get(piece.text, -1) for piece in pieces[max(0, at - 2) : at]]
+        named = any(self._bit("super") & self._words_of_key[n] for n in numbers if n >= 0)
+        return named and pieces[at + 1].text == "jetstream"
 
     def _is_letter_of_name(self, at: int, text: str, pieces: list[CharacterRun]) -> bool:
         """Say whether a single letter stands behind a number or a suffix as a name's letters do.
@@ -1066,7 +1076,7 @@ def _code_table(
                 owners[stem.text][at] = stem.memory_gb
                 if stem.open_end:
                     open_ends.add(stem.text)
-                if stem.spelled or len(stem.text) < _EXPLAINING_LETTERS:
+                if stem.spelled or len(stem.text) + stem.open_end < _EXPLAINING_LETTERS:
                     spelled.add(stem.text)
     return {
         code: _CodeEntry(

@@ -56,6 +56,7 @@ _QUALITY = np.array(
 )
 _CODE_BASE, _CODE_PER_LETTER = 0.3, 0.08
 _CODE_FEATURES = ("code_length", "code_certain")
+_FITTING_NAME = 1.0  # quality of a name without flaws, of no shared line word
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,14 +190,18 @@ def _best_rows(
     listing: Ints, model: Ints, values: Floats, words: NDArray[np.uint64], sizes: Floats
 ) -> NameEvidence:
     """Keep the best mention of each pair; a part number seen elsewhere in the title joins it."""
-    order = np.lexsort((-values[:, -1], model, listing))
+    # A number beside its name shows more than either: the name's row is kept, if it fits at all.
+    quality = values[:, -1]
+    is_code = values[:, NAME_FEATURES.index("code_length")] > 0
+    ranked = np.where(is_code, np.minimum(quality, _FITTING_NAME), quality)
+    order = np.lexsort((-ranked, model, listing))
     listing, model, values = listing[order], model[order], values[order]
     first = np.ones(len(order), bool)
     first[1:] = (listing[1:] != listing[:-1]) | (model[1:] != model[:-1])
     starts = np.flatnonzero(first)
     best = values[starts]
     if len(starts):
-        for name in _CODE_FEATURES:
+        for name in (*_CODE_FEATURES, "name_quality"):
             column = NAME_FEATURES.index(name)
             best[:, column] = np.maximum.reduceat(values[:, column], starts)
     return NameEvidence(listing[starts], model[starts], best, words, sizes)

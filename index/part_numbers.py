@@ -109,7 +109,8 @@ class Board:
             "gb": str(whole) if self.whole else "",
             "gb2": f"{whole:02d}" if self.whole else "",
             "mb": megabytes,
-            "kind": f"D{self.digit}",
+            "digit": self.digit,
+            "kind": "HBM" if "HBM" in self.record.memory_type else f"D{self.digit}",
             "evga_size": f"{whole:02d}G" if self.whole else odd,
             "gd": f"{whole}GD" if self.whole else f"{megabytes}I",
             "ne": _PALIT_MEMORY.get(self.record.memory_type, "5"),
@@ -137,6 +138,7 @@ _KINDS: tuple[tuple[str, Callable[[Board], bool]], ...] = (
     ("rx", lambda b: _radeon(b, ("RX",), "XT XTX GRE")),
     ("hd", lambda b: _radeon(b, ("HD",), "X2 XT PRO LE GT")),
     ("r9", lambda b: _radeon(b, ("R9", "R7", "R5"), "X X2")),
+    ("vega", lambda b: b.core == "VEGA" and b.series == "RX" and b.suffix.isdigit()),
     ("x", lambda b: _radeon(b, ("",), "XT XTX PRO GT GTO XL SE", "X")),
     ("radeon", lambda b: _radeon(b, ("",), "XT PRO LE SE")),
     ("", lambda b: "geforce" in b.line or "radeon" in b.line),
@@ -246,7 +248,7 @@ def stems(variants: Iterable[Board]) -> list[Stem]:
 
 
 _LEAST_LETTERS = 4
-_STEM = re.compile(r"(.*?)(?<!\\)\((~?)(.*?)(\+?)\)(-?\{(?:gb|gb2|mb)\})?")
+_STEM = re.compile(r"(.*?)(?<!\\)\((~?)(.*?)(\+?)\)(-?\{(?:gb|gb2|mb|size)\})?")
 _SIZE = re.compile(r"\{(?:size|gb|gb2|mb|evga_size)\}")
 _CHOICE = re.compile(r"<([^<>]*)>")
 _MARKS = re.compile(r"[^\w{}<>|]+")
@@ -418,7 +420,10 @@ PARTNERS: Mapping[str, tuple[Rule, ...]] = {
             "{words} <NB DUO|NB EX|Ultra W OC|Ultra OC|Advanced OC|Battle-Ax> {size}<-V| V|B-V>",
         ),
     ),
-    "diamond": (Rule("r9", "{series}{number}{suffix}{kind}{size}<XOC||V>"),),
+    "diamond": (
+        Rule("r9", "{series}{number}{suffix}{kind}{size}<XOC||V>", lambda p: p.core.isdigit()),
+        Rule("hd", "({number}PE{digit}+){size}<|SS|V|XOC>"),
+    ),
     "ecs": (Rule("geforce", "(<N|E|>{series}{number}<A|C>-{size}R)3-{@3}<|F>", _lined),),
     # EVGA's P3, P4 and P5 are classes of boards, not chips: the model is in the four digits, the
     # third of which is mostly its number's (08G-P4-6173: 1070); up to the GTX 700 the second and
@@ -428,7 +433,7 @@ PARTNERS: Mapping[str, tuple[Rule, ...]] = {
         Rule(
             "geforce",
             "(P<3|4><0|1|2|3>{two}+)",
-            lambda p: len(p.core) == 3 and p.core[0] in "45679",
+            lambda p: len(p.core) == 3 and p.core[0] in "45679" and p.core[2] == "0",
             chance=0,
         ),
         Rule(
@@ -504,7 +509,8 @@ PARTNERS: Mapping[str, tuple[Rule, ...]] = {
         Rule("r9", "(GV-{series}{core}{suffix})", chance=0),
         Rule("hd", "(GV-R{core}{suffix})", chance=0),
         Rule("x", "(GV-RX{two})", chance=0),
-        Rule("titan", "(GV-NTITAN{suffix})D5-{gd}"),
+        Rule("titan", "(GV-NTITAN{suffix})D5-{gd}", lambda p: "gtx" in p.line),
+        Rule("vega", "(~GV-RXVEGA{suffix})<GAMING OC|X-W|>-{gd}"),
         Rule("titan", "(~GTXTITAN{suffix})", lambda p: "gtx" in p.line, chance=0),
     ),
     "his": (
@@ -563,7 +569,7 @@ PARTNERS: Mapping[str, tuple[Rule, ...]] = {
         ),
         Rule(
             "geforce",
-            "(N{number}{msi})-<|PE-|TF-|GAMING |MD>{size}{kind}</OC||/OC|/LP>",
+            "(N{number}{msi}-<|PE-|TF-|GAMING |MD>{size}{kind})</OC||/OC|/LP|T/OC|V1>",
             lambda p: p.year >= 2012 and len(p.core) == 3 and p.suffix != "TIBOOST",
         ),
         Rule("geforce", "(N{number}{suffix})", lambda p: len(p.core) == 3, chance=0),
@@ -617,6 +623,7 @@ PARTNERS: Mapping[str, tuple[Rule, ...]] = {
         Rule("tesla", "(TCS{number}{suffix})<M|PCIE>-PB", lambda p: p.suffix != "M", MODEL),
     ),
     "powercolor": (
+        Rule("vega", "(~AXRX VEGA {suffix}) {size}B{kind}2-<2D2HD|3DH|M3DH>"),
         Rule("rx", "RX{number}{suffix} {size}-{?LEAFPB}</OC||/OC>", _since(2022)),
         Rule("rx r9", "(AX{series} {number}{suffix}) {size}B{kind}-<3DHD|DH|3DHE|M3DH>[/OC]"),
         Rule("hd radeon", "(AX{number}{suffix}) {size}B{kind}-<DH|2DH|PPDHE|TDHE|2DHV2>[/OC]"),
@@ -624,9 +631,15 @@ PARTNERS: Mapping[str, tuple[Rule, ...]] = {
     "sapphire": (Rule(_RX, "{=11:8}<-20G|-20G|-40G|-10G|>", _lists("11"), MODEL),),
     "sparkle": (
         Rule(
+            "geforce",
+            "(X{core})<{suffix}| {suffix}>< DF||>",
+            lambda p: len(p.core) == 3 and 2009 <= p.year <= 2012,
+            MODEL,
+            chance=0.3,
+        ),
+        Rule(
             "geforce", "(SX{letter}{core}{short}+){mb}{kind}-NM", lambda p: 2009 <= p.year <= 2012
         ),
-        Rule("geforce", "(X{core})", lambda p: len(p.core) == 3, chance=0),
         Rule("geforce", "(SX{core}{short}+)", lambda p: len(p.core) == 3, chance=0),
     ),
     # XFX's letter behind the number is a class of memory or boards: GT-520M is no laptop chip.
@@ -639,7 +652,8 @@ PARTNERS: Mapping[str, tuple[Rule, ...]] = {
         Rule("rx", "(RX-{xfx}XT){@4}{?9DQPY}", lambda p: p.core[2:3] + p.suffix == "0XT", MODEL),
         Rule("rx", "(RX-{xfx}XL){@4}{?9DQPY}", lambda p: p.core[2:3] + p.suffix == "0", MODEL),
         Rule("hd", "(<HD|FX>-{round}{suffix}<A|X|N>)-{@4}", says=MODEL),
-        Rule("r9", "({series}-{number}{suffix}<A|P>)-{@4}", says=MODEL),
+        Rule("r9", "({series}-{number}<A|P>)-{@4}", lambda p: not p.suffix, MODEL),
+        Rule("r9", "{series}-{number}{suffix}-{@4}", says=MODEL),
         Rule(
             "geforce",
             "({xfx_line}-{core}<A|M|N|X>-<ZNF|CNF|YNF|ZHF|ZSL|ZSF>){?24}",

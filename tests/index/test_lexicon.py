@@ -161,6 +161,19 @@ def test_the_code_says_where_and_how_long(lexicon: Lexicon) -> None:
     assert (code.at, code.length) == (4, len("p4616"))
 
 
+@pytest.mark.parametrize(
+    ("title", "suffixes"),
+    [
+        ("Palit RTX 4080 Super JetStream OC", {"super"}),
+        ("Palit GTX 1060 Super JetStream 6GB", set()),
+        ("RTX 4080 super Zustand", set()),
+    ],
+)
+def test_super_before_jetstream(title: str, suffixes: set[str], lexicon: Lexicon) -> None:
+    (mention,) = lexicon.read(title).mentions
+    assert words_of(lexicon, mention.after) == suffixes
+
+
 CODE_CONFLICT = 1 << DOUBTS.index("code_conflict")
 
 
@@ -235,6 +248,7 @@ def test_a_part_number_against_names_with_letters(
         ("8GD6", (8,)),
         ("GV-N406TEAGLE OC-8GD", (8,)),
         ("8GD6/OC", (8,)),
+        ("6870PE58G", ()),
         ("8GD6T/LP", (8,)),
         ("GV-N406TEAGLE-16GI rev 2.0", (16,)),
         ("8GBD6", (8,)),

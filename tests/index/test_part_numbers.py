@@ -70,6 +70,10 @@ REAL_CODES = [
     ("GeForce GTX 1060", "N106F-2SDN-N5GS"),
     ("GeForce RTX 3070", "37NSL6MD1SAA"),
     ("Radeon R9 290", "R9-290A-ENFC"),
+    ("Radeon HD 6850", "6850PE51GV"),
+    ("Radeon RX Vega 56", "GV-RXVEGA56GAMING OC-8GD"),
+    ("Radeon RX Vega 64", "AXRX VEGA 64 8GBHBM2-3DH"),
+    ("GeForce GTX 650 Ti", "N650Ti-1GD5/OC"),
     ("Radeon HD 7750", "FX-775A-ZNPC"),
     ("GeForce GTX 1050 Ti", "N105T-1SDV-M5CM"),
     ("GeForce GT 630", "EGT630C-8GR3-QFT"),
@@ -93,7 +97,7 @@ REAL_CODES = [
 # Years of models whose partners changed their rules then.
 YEARS = {"GT 4": 2010, "GTS": 2009, "GTX 1": 2016, "GTX 16": 2019, "RTX 20": 2019, "RTX 50": 2025}
 YEARS |= {"RX 5": 2017, "RX 7": 2022, "GTX 9": 2015, "GTX 5": 2011, "GTX 6": 2012}
-YEARS |= {"GT 5": 2011}
+YEARS |= {"GT 5": 2011, "HD": 2011}
 
 SIZES = {"1650": 4.0, "1660": 6.0, "GTX 9": 2.0, "GTX 6": 2.0}
 
