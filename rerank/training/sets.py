@@ -24,6 +24,11 @@ Progress = Callable[[str, float], None]
 class TrainingParameters:
     """Sizes, seeds and the stated precision; stored in the model's manifest.
 
+    :param nil_share: share of listings that sell none of the GPUs, of those that the offer
+        classifier learns from and that candidate sets are calibrated on.
+    :param validation_nil_share: of those that probabilities and thresholds are fitted to. Lower:
+        a generated one nearly always names a GPU, among real ones few do, and with the same share
+        real cards were right more often than was said at every probability between.
     :param hold_out_share: share of offer listings whose GPU is taken out of the candidates, so
         that GPUs outside the registry are seen as no match.
     """
@@ -32,6 +37,7 @@ class TrainingParameters:
     offer_listings: int = 50_000
     validation_listings: int = 16_000
     nil_share: float = 0.4
+    validation_nil_share: float = 0.3
     hold_out_share: float = 0.05
     precision: float = 0.99
     review: float = 0.3
@@ -74,7 +80,7 @@ def generated_listings(
     sizes = {
         Stage.RANKER: (parameters.ranker_listings, 0.0),
         Stage.OFFER: (parameters.offer_listings, parameters.nil_share),
-        Stage.VALIDATION: (parameters.validation_listings, parameters.nil_share),
+        Stage.VALIDATION: (parameters.validation_listings, parameters.validation_nil_share),
     }
     sets = {}
     for number, (stage, (size, nil_share)) in enumerate(sizes.items()):
