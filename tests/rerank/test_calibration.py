@@ -13,8 +13,10 @@ from sklearn.isotonic import IsotonicRegression
 from rerank.calibration import Calibrator, choose_threshold, fit_calibrator
 from rerank.evaluation.metrics import ECE
 from rerank.index.errors import InputError
+from rerank.index.records import shipped
+from rerank.index.registry import load_registry
 from rerank.training.evidence import CalibrationSample
-from rerank.training.sets import TrainingParameters
+from rerank.training.sets import Stage, TrainingParameters, generated_listings
 from rerank.training.train import _calibrate
 
 SEED = 11
@@ -180,3 +182,16 @@ def test_a_threshold_of_all_listings_keeps_its_promise_and_varies_less_than_that
         halved.append(truth[half(fresh) >= match].mean())
     assert np.mean(whole) == pytest.approx(0.9, abs=0.01)
     assert np.std(whole) < 0.9 * np.std(halved)
+
+
+def test_validation_listings_sell_a_card_more_often_than_those_of_the_offer_classifier():
+    """As `TrainingParameters` says, and why."""
+    parameters = TrainingParameters(
+        ranker_listings=1, offer_listings=2_000, validation_listings=2_000
+    )
+    found = generated_listings(load_registry(shipped("registry")), parameters)
+    shares = {
+        stage: np.mean([item.kind != "match" for item in found[stage]])
+        for stage in (Stage.OFFER, Stage.VALIDATION)
+    }
+    assert shares == pytest.approx({Stage.OFFER: 0.4, Stage.VALIDATION: 0.3}, abs=0.04)
