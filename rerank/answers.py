@@ -187,8 +187,7 @@ def answers_of(
 ) -> Answers:
     """Rank the candidates, share out the probability and decide.
 
-    Candidates come as `answer_order` gives them. What makes a title's name doubtful holds it for
-    review, however probable; so does a number that nothing else in the title makes a card's.
+    Candidates come as `answer_order` gives them.
 
     :param probability: shape (listings,), that the best candidate's model is sold.
     """
@@ -196,16 +195,11 @@ def answers_of(
     record = batch.record[order]
     score = model_scores(batch, evidence.scores)[order].astype(np.float64)
     model = table.model_of_record[record].astype(np.int64)
-    found = evidence.best >= 0
-    apart = np.zeros(len(found), np.bool_)
-    apart[found] = table.sold_apart[batch.record[evidence.best[found]]]
-    sure = np.where(apart, probability, 0.0)
-    decision = np.where(sure >= thresholds.match, _MATCH, _REVIEW)
-    decision[(_doubts(evidence) > 0) | _only_a_number(evidence)] = _REVIEW
-    decision[~apart | (sure < thresholds.review)] = _NO_MATCH
+    apart = _sold_apart(evidence, table)
+    sure, decision = decided(evidence, probability, thresholds, table)
     shares = candidate_probabilities(batch.offsets, model, score, sure)
     reason = reasons_of(evidence, decision, _in_sizes(evidence, table))
-    for at in np.flatnonzero(found & ~apart).tolist():
+    for at in np.flatnonzero((evidence.best >= 0) & ~apart).tolist():
         reason[at] = "integrated graphics, not sold apart"
     return Answers(
         offsets=batch.offsets,
@@ -221,6 +215,32 @@ def answers_of(
         reason=reason,
         explanations=explanations,
     )
+
+
+def decided(
+    evidence: Evidence, probability: Floats, thresholds: Thresholds, table: ModelTable
+) -> tuple[Floats, Ints]:
+    """Return `match_probability` and the decision's number in `DECISIONS`, both (listings,).
+
+    What makes a title's name doubtful holds it for review, however probable; so does a number that
+    nothing else in the title makes a card's.
+
+    :param probability: shape (listings,), that the best candidate's model is sold.
+    """
+    apart = _sold_apart(evidence, table)
+    sure = np.where(apart, probability, 0.0)
+    decision = np.where(sure >= thresholds.match, _MATCH, _REVIEW)
+    decision[(_doubts(evidence) > 0) | _only_a_number(evidence)] = _REVIEW
+    decision[~apart | (sure < thresholds.review)] = _NO_MATCH
+    return sure, decision
+
+
+def _sold_apart(evidence: Evidence, table: ModelTable) -> NDArray[np.bool_]:
+    """Return whether each listing's best candidate is a card, shape (listings,)."""
+    found = evidence.best >= 0
+    apart = np.zeros(len(found), np.bool_)
+    apart[found] = table.sold_apart[evidence.candidates.record[evidence.best[found]]]
+    return apart
 
 
 def _best_features(evidence: Evidence) -> NDArray[np.float32]:

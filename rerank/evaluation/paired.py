@@ -17,6 +17,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from rerank.answers import decided
 from rerank.evaluation.baselines import Resolves
 from rerank.evaluation.gold import GoldKind, GoldListing, canonical_key
 from rerank.evaluation.intervals import (
@@ -51,7 +52,7 @@ from rerank.index.records import GpuRecord, Listing
 from rerank.index.text import normalise
 from rerank.model import RerankModel
 from rerank.ranking import ModelTable, Ranker
-from rerank.resolution import DECISIONS, Resolution
+from rerank.resolution import DECISIONS, Decision, Resolution
 from rerank.splits import Split, split_of
 from rerank.training.evidence import Prepared, evidence_of
 
@@ -308,37 +309,41 @@ class Competitor:
 
     def outcomes(self, prepared: PreparedGold, progress: Progress) -> Outcomes:
         """Rank a set and decide; what only orders has no probability, NaN, and accepts nothing."""
-        scores, probability = [], []
+        scores, probability, accepted = [], [], []
         for at, batch in enumerate(prepared.batches):
             progress(self.name, at / len(prepared.batches))
-            own, sure = self.judged(batch, prepared.table)
+            own, sure, taken = self.judged(batch, prepared.table)
             scores.append(own)
             probability.append(sure)
+            accepted.append(taken)
         ranks, grades = prepared.truth.outcomes(np.concatenate(scores))
-        found = np.concatenate(probability)
         unmeasured = np.zeros(len(ranks), np.bool_)
         return Outcomes(
             is_match=prepared.is_match,
             ranks=ranks,
             grades=grades,
-            probability=found,
-            accepted=found >= (np.inf if self.model is None else self.model.thresholds.match),
+            probability=np.concatenate(probability),
+            accepted=np.concatenate(accepted),
             memory_agrees=unmeasured,
             memory_judged=unmeasured,
             memory_open=unmeasured,
             variant_probability=np.zeros(len(ranks)),
         )
 
-    def judged(self, batch: Prepared, table: ModelTable) -> tuple[NDArray[np.float32], Floats]:
-        """Return each candidate's score and each listing's `match_probability`.
+    def judged(
+        self, batch: Prepared, table: ModelTable
+    ) -> tuple[NDArray[np.float32], Floats, NDArray[np.bool_]]:
+        """Return each candidate's score, and each listing's `match_probability` and acceptance.
 
-        It is 0 without a candidate, and NaN where the competitor orders only.
+        The probability is 0 without a candidate, and NaN where the competitor orders only.
         """
         evidence = evidence_of(batch, self.ranker, table)
         if self.model is None:
-            return evidence.scores, np.full(len(batch.labelled), np.nan)
-        sure = self.model.probability(evidence.offers)
-        return evidence.scores, np.where(evidence.best >= 0, sure, 0.0)
+            none = np.zeros(len(batch.labelled), np.bool_)
+            return evidence.scores, np.full(len(batch.labelled), np.nan), none
+        probability = self.model.probability(evidence.offers)
+        sure, decision = decided(evidence, probability, self.model.thresholds, table)
+        return evidence.scores, sure, decision == DECISIONS.index(Decision.MATCH)
 
 
 def compare_on(

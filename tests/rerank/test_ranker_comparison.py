@@ -91,7 +91,7 @@ def test_a_model_is_measured_as_the_resolver_answers(shipped_parts):
     prepared = prepare_gold(preparer, gold)
     competitor = Competitor("LambdaRank", model.ranker, model)
     (batch,) = prepared.batches
-    _, probability = competitor.judged(batch, preparer.table)
+    _, probability, _ = competitor.judged(batch, preparer.table)
     answers = resolver.resolve_many([item.listing for item in gold])
     assert probability.tolist() == [answer.match_probability for answer in answers]
     found = measured(prepared, [competitor, Competitor("again", model.ranker, model)])
