@@ -258,8 +258,9 @@ def _doubts(evidence: Evidence) -> Ints:
 
 def _only_a_number(evidence: Evidence) -> NDArray[np.bool_]:
     """Return which titles hold nothing of a card but a model's number, shape (listings,)."""
-    shared = _best_features(evidence)[:, _COLUMN["words_shared"]]
-    bare = (evidence.offers[:, _SUPPORT] == 0) & (shared <= 0)
+    best = _best_features(evidence)
+    formed = (best[:, _COLUMN["form_fit"]] > 0) & (best[:, _COLUMN["special_form"]] > 0)  # SXM4
+    bare = (evidence.offers[:, _SUPPORT] == 0) & (best[:, _COLUMN["words_shared"]] <= 0) & ~formed
     return np.asarray((evidence.best >= 0) & bare, np.bool_)
 
 
@@ -437,8 +438,9 @@ def _refusal_in_words(evidence: Evidence, at: int, start: int, end: int, categor
 def _other_refusals(evidence: Evidence, listings: Ints) -> dict[int, str]:
     """Say what no single word of the title says, of those listings of which it is true."""
     offers, cues = evidence.offers[listings], evidence.cues
+    named = evidence.features[evidence.best[listings], _COLUMN["named"]] > 0
     signs = [
-        (_only_a_number(evidence)[listings], "a number alone"),
+        (_only_a_number(evidence)[listings] & named, "a number alone"),
         (offers[:, _OTHERS] > 0, "several different cards"),
         (offers[:, _WISHED] > 0, "wanted, not offered"),
     ]
