@@ -86,6 +86,11 @@ _HEX = "0123456789ABCDEFGHJKLMNPRTVWXY"
 # Many sellers leave the memory size out; without them "unsaid" would look like "no card".
 SILENT_SHARE = 0.35
 MEMORY_FIELDS = frozenset(["mem", "mem_spaced", "mem_fr", "size_short"])
+DENIALS = (
+    *("not", "no", "non", "not a", "kein", "keine", "nicht", "pas", "pas de", "sans", "no es"),
+    *("sin", "não é", "sem", "senza", "non", "niet", "ikke", "inte", "ei", "nie", "bez", "nem"),
+    *("není", "nu", "не", "без", "değil", "bukan"),
+)
 LEADING_COMPARISONS = (
     "faster than {vs}",
     "better than a {vs}",
@@ -307,6 +312,16 @@ class Card:
             return number
         return f"{number}-{digits(4, self.dice)}-000"
 
+    def denial(self) -> str:
+        """Return words that deny a sibling's suffix, or nothing where no sibling has one."""
+        own = self.product.name
+        names = [each.products[0].name for each in self._rivals.siblings]
+        same = [name for name in names if name.number == own.number and not own.suffixes]
+        suffixes = [name.suffixes[0] for name in same if len(name.suffixes) == 1]
+        if not suffixes:
+            return ""
+        return f"{self.dice.pick(DENIALS)} {self.dice.pick(suffixes)}"
+
     def sku(self) -> str:
         """Return a shop's or a small maker's own number that holds the model's short name."""
         head = self.dice.pick(("", "", "", "X", "S-", "H", f"{letters(2, self.dice)}-"))
@@ -435,6 +450,7 @@ FIELDS: dict[str, Callable[[Card], str]] = {
     "babble": lambda c: babble(c.dice),
     "invented": lambda c: invented_word(c.dice),
     "sku": Card.sku,
+    "denial": Card.denial,
     # Said in a description, whether or not the title is silent.
     "mem_told": lambda c: c.memory(memory_text(c.product, c.dice)),
 }

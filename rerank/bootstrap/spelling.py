@@ -130,6 +130,8 @@ def _odd_shapes(name: MarketingName, vendor: str, is_alone: _IsAlone) -> list[tu
         odd.append(name.shape(brand=False))
     if name.brand and name.brand[0] == "Radeon" and name.main_series in ("HD", "R7", "R9", "R5"):
         odd.append(("ATI", *name.shape()))
+        if is_alone((vendor, *bare)):
+            odd += [("RX", *bare), ("Radeon", "RX", *bare)]
     if set(name.suffixes) & EDITION_WORDS:
         odd.append(
             (*name.series, name.number, *(s for s in name.suffixes if s not in EDITION_WORDS))

@@ -169,7 +169,7 @@ class CueReader:
     ) -> None:
         """Add listing, run, category, excuse and length of each cue of a text."""
         last_excuse = -_EXCUSE_REACH - 1
-        last_taken = last_excuse
+        last_taken = last_part = last_excuse
         added = _added(text, pieces) if "+" in text else ()
         masks, lengths = self._masks(text, pieces)
         for at, mask in enumerate(masks):
@@ -177,9 +177,10 @@ class CueReader:
                 continue
             excused = at - last_excuse <= _EXCUSE_REACH or at in added
             if mask & _WHOLES:
-                excused |= at - last_taken <= _EXCUSE_REACH
+                excused |= at - last_taken <= _EXCUSE_REACH or _is_a_kind_of_card(masks, pieces, at)
             if mask & _PARTS:
-                excused |= _goes_with_a_card(masks, at)
+                excused |= at - last_part == 1 or _goes_with_a_card(masks, at)
+                last_part = at if excused else last_part
             if mask & _ONLY and _next_to_a_part(masks, at):
                 mask |= _PART_ONLY
             if mask & _EXCUSES:
@@ -259,6 +260,21 @@ _PLAIN = _bits("no_card part_only have wish")
 
 def _next_to_a_part(masks: Sequence[int], at: int) -> bool:
     return any(mask & _PARTS for mask in (*masks[max(at - 2, 0) : at], *masks[at + 1 : at + 3]))
+
+
+_CARD_WORD = _bits("card_word")
+_CARD_NOUNS = frozenset(
+    "card board gpu edition class karte carte tarjeta placa scheda kaart kort karta kártya карта"
+    " grafikkarte".split()
+)
+
+
+def _is_a_kind_of_card(masks: Sequence[int], pieces: Sequence[CharacterRun], at: int) -> bool:
+    """Say whether a word for a computer tells what card it is: "workstation card"."""
+    behind = at + 1
+    if behind == len(pieces):
+        return False
+    return bool(masks[behind] & _CARD_WORD) or pieces[behind].text in _CARD_NOUNS
 
 
 def _goes_with_a_card(masks: Sequence[int], at: int) -> bool:
