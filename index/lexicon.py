@@ -95,6 +95,12 @@ _LAPTOP_FORMS = frozenset(["mobile", "Max-Q", "MXM"])
 # Suffixes that sellers leave out where the memory tells the model: "RTX 4000 20GB" is the Ada.
 _LOOSE_SUFFIXES = frozenset(["ada", "blackwell", "sff", "nvl", "core", "216", "448", "boost"])
 _NO_RUN = CharacterRun("", -1, -1)
+# Boards whose size some sellers give by the chip: a K80's 24 GB are "2 x 12GB" and "12GB".
+_OF_SEVERAL_CHIPS = re.compile(
+    r"X2\b|\b(?:Duo|Dual|TITAN Z|K80|M60|M10|A16|K10|GRID K[12]|GTX (?:295|590|690)"
+    r"|HD (?:5970|6990|7990))\b"
+)
+_CHIPS_ON_BOARDS = (2, 4)
 _TELLING_LETTERS = frozenset("dgmsx")  # glued to a number they tell models apart
 _STRONG_SUFFIXES = frozenset(["ti", "super", "xt", "xtx", "gre"])
 # "Super JetStream" is a cooler, "Super OverClock" an edition, "super Zustand" praise.
@@ -266,6 +272,9 @@ class Lexicon:
         self._mobile_keys: set[int] = set()
         for record, model in zip(records, self.model_of_record.tolist(), strict=True):
             self._sizes_of_model[model].add(round(record.memory_gb, 3))
+            if _OF_SEVERAL_CHIPS.search(record.model):
+                by_chip = (round(record.memory_gb / chips, 3) for chips in _CHIPS_ON_BOARDS)
+                self._sizes_of_model[model].update(by_chip)
             if record.form_factor in _LAPTOP_FORMS:
                 self._mobile_keys.add(self.keys[self.names[model].key])
         # Suffixes that some model of a key has, alone or with others.
@@ -792,7 +801,7 @@ class Lexicon:
             return size if round(size, 3) in self._sizes_set else 0.0
         if written % 1000 == 0:
             return written / 1000
-        if written >= _PRECISE_MB and written % 128:
+        if written >= _PRECISE_MB and size not in self._sizes_set:
             above = [own for own in self._sizes_set if own * (1 - _DRIVERS_SHARE) < size <= own]
             return min(above, default=size)
         return size

@@ -37,7 +37,7 @@ _MARKS = re.compile(r"[™®©\u200b-\u200f\u2060\ufeff\u00ad]")
 # that people write together with what follows: TeslaP40, RadeonPro, GeForceGT.
 _GLUED = re.compile(
     r"titan(?!ium)|vega(?!s)|fury|(?:geforce|radeon|quadro|tesla|instinct)(?!s?(?![a-z]))"
-    r"|(?<=[a-z])(?:geforce|radeon)"
+    r"|(?<=[a-z])(?:geforce|radeon)|grid(?=k(?![a-z]))"
 )
 # "GTX1O7O", "RX 58O": the letter O for a zero, written past a shop's word filter.
 _LETTER_O_IN_NUMBER = re.compile(
@@ -55,13 +55,18 @@ _WORD_WITH_ACCENT = re.compile(
 )
 # "for 1080p gaming" says what a card is good for, not what it fits.
 _FOR_SCREENS = re.compile(
+    r"(?:\b(?:perfect|perfekt|great|good|ideal|ideale?|parfaite?|perfett[ao]|perfect[ao]|excelente"
+    r"|идеальн[а-я]+|отличн[а-я]+|хорош[а-я]+) )?"
     r"\b(?:(?:for|to|pour|para|per|da|zum|om|do|dla|для|чтобы) (?:gaming|play(?:ing)?|jouer|jogar"
     r"|jugar|giocare|spielen|zocken|spelen|grania|gier|игр[а-я]*|играть|ігор) )?"
-    r"(?:for|für|fuer|pour|para|per|voor|dla|для|do|till|för|til|için|untuk|na|em|en|in|auf|at|в|w|@)"
-    r" (?:full ?hd |fhd |w?qhd |uhd )?(?:(?:720|1080|1440|2160)p|[248]k)\b"
-    r"(?:(?: |/|-)(?:1080p|1440p|2160p|[248]k|gaming|games?|gamers?|игр|играм?))*"
+    r"(?:for|für|fuer|pour|para|per|voor|dla|для|do|till|för|til|için|untuk|na|em|en|in|auf|at|в|w"
+    r"|@) (?:full ?hd |fhd |w?qhd |uhd )?(?:(?:720|1080|1440|2160)p|[248]k)\b"
+    r"(?:(?: |/|-)(?:1080p|1440p|2160p|[248]k|gaming|games?|gamers?|игр|играм?))*(?: ?[:,-] )?"
 )
-_BINARY = re.compile(r"(\d ?[gm])i[bo]\b")  # GiB and Gio are GB to sellers
+# GiB and Gio are GB to sellers, and what a tool gives in MiB is the GB on the box.
+_BINARY = re.compile(r"(\d+)( ?)([gm])i[bo]\b")
+_NEAR_GB = 0.025
+_BOX_SIZES = frozenset([1, 2, 3, 4, 6, 8, 10, 11, 12, 16, 20, 24, 32, 40, 48, 64, 80, 96])
 _OTHER_DIGIT = re.compile(r"(?![0-9])\d")
 # Entities end in ";". Shops drop it behind the usual ones only: "&GTS" is no ">S".
 _ENTITY = re.compile(
@@ -229,6 +234,7 @@ def _may_be_glued(text: str) -> bool:
         or ("quadro" in text and "quadro " not in text)
         or ("tesla" in text and "tesla " not in text)
         or "instinctm" in text
+        or "gridk" in text
     )
 
 
@@ -342,7 +348,7 @@ def _normalise_once(text: str) -> str:
     if "gtx+" in text:
         text = text.replace("gtx+", "gtx plus ")
     if "ib" in text or "io" in text:
-        text = _BINARY.sub(r"\1b", text)
+        text = _BINARY.sub(_in_gb, text)
     if "0p" in text or "k gam" in text:
         text = _FOR_SCREENS.sub(" ", text)
     if (
@@ -356,6 +362,13 @@ def _normalise_once(text: str) -> str:
         named = _DETECTED.sub(" ", named)
         text = text if named.isspace() else named
     return " ".join(text.split())[:MAX_TITLE_CHARS].rstrip()
+
+
+def _in_gb(size: re.Match[str]) -> str:
+    gb = int(size[1]) / 1024
+    if size[3] == "m" and round(gb) in _BOX_SIZES and 0 <= round(gb) - gb < _NEAR_GB * gb:
+        return f"{round(gb)}{size[2]}gb"
+    return f"{size[1]}{size[2]}{size[3]}b"
 
 
 def _in_latin(text: str) -> str:
