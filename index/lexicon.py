@@ -92,9 +92,6 @@ _NOT_VIDEO_MEMORY = re.compile(
     r"\s?(?:ssd|hdd|nvme|ram|озу|rom|emmc|(?:so-?|u|r)?dimm|m\.2)\b"
 )
 _LAPTOP_FORMS = frozenset(["mobile", "Max-Q", "MXM"])
-# Suffixes that sellers leave out where the memory tells the model: "RTX 4000 20GB" is the Ada.
-_LOOSE_SUFFIXES = frozenset(["ada", "blackwell", "sff", "nvl", "core", "216", "448", "boost"])
-_NO_RUN = CharacterRun("", -1, -1)
 # Boards whose size some sellers give by the chip: a K80's 24 GB are "2 x 12GB" and "12GB".
 _OF_SEVERAL_CHIPS = re.compile(
     r"X2\b|\b(?:Duo|Dual|TITAN Z|K80|M60|M10|A16|K10|GRID K[12]|GTX (?:295|590|690)"
@@ -256,8 +253,13 @@ class Lexicon:
         self._pairs_of_suffixes = {
             pair for name in self.names for pair in itertools.pairwise(name.suffix)
         }
-        self._loose = self._mask(_LOOSE_SUFFIXES & self.affixes.keys())
         self._strong = self._mask(_STRONG_SUFFIXES & self.affixes.keys())
+        self._prepare_doubts()
+        self._codes = _code_table(self.models, self.names, records)
+        self._code_lengths = _lengths_by_start(self._codes)
+
+    def _prepare_doubts(self) -> None:
+        """Table what models of each key there are, against which a title's name is held."""
         self._siblings: list[list[ModelName]] = [[] for _ in self.keys]
         self._suffixes_of_key: list[list[int]] = [[] for _ in self.keys]
         for name in self.names:
@@ -270,7 +272,7 @@ class Lexicon:
         self._words_of_key = [reduce(operator.or_, own) for own in self._suffixes_of_key]
         self._sizes_of_model: list[set[float]] = [set() for _ in self.models]
         self._mobile_keys: set[int] = set()
-        for record, model in zip(records, self.model_of_record.tolist(), strict=True):
+        for record, model in zip(self.records, self.model_of_record.tolist(), strict=True):
             self._sizes_of_model[model].add(round(record.memory_gb, 3))
             if _OF_SEVERAL_CHIPS.search(record.model):
                 by_chip = (round(record.memory_gb / chips, 3) for chips in _CHIPS_ON_BOARDS)
@@ -285,8 +287,6 @@ class Lexicon:
             for mask in _parts_of(own & self._strong)
         }
         self._exact_sizes: dict[tuple[int, ...], frozenset[float]] = {}
-        self._codes = _code_table(self.models, self.names, records)
-        self._code_lengths = _lengths_by_start(self._codes)
 
     @cached_property
     def before_mask(self) -> NDArray[np.uint64]:
@@ -936,7 +936,7 @@ class Lexicon:
     def _sizes_named(self, mention: Mention) -> frozenset[float]:
         offsets, members = self.models_by_key
         models = members[offsets[mention.key] : offsets[mention.key + 1]].tolist()
-        telling = self._words_of_key[mention.key] & ~self._loose
+        telling = self._words_of_key[mention.key] & ~self._often_left_out
         lettered = self._letters_of(mention)
         exact = []
         for model in models:
