@@ -92,6 +92,7 @@ _NOT_VIDEO_MEMORY = re.compile(
     r"\s?(?:ssd|hdd|nvme|ram|озу|rom|emmc|(?:so-?|u|r)?dimm|m\.2)\b"
 )
 _LAPTOP_FORMS = frozenset(["mobile", "Max-Q", "MXM"])
+_NO_RUN = CharacterRun("", -1, -1)
 # Boards whose size some sellers give by the chip: a K80's 24 GB are "2 x 12GB" and "12GB".
 _OF_SEVERAL_CHIPS = re.compile(
     r"X2\b|\b(?:Duo|Dual|TITAN Z|K80|M60|M10|A16|K10|GRID K[12]|GTX (?:295|590|690)"
