@@ -39,6 +39,17 @@ def rows_of(lexicon: Lexicon, title: str) -> dict[str, dict[str, float]]:
     }
 
 
+@pytest.mark.parametrize(
+    "title", ["Palit NE64060019P1-1070D GeForce RTX 4060", "GeForce RTX 4060 NE64060019P1-1070D"]
+)
+def test_a_number_beside_the_name_adds_to_it(title: str, lexicon: Lexicon) -> None:
+    own = rows_of(lexicon, title)["GeForce RTX 4060"]
+    named = rows_of(lexicon, "GeForce RTX 4060")["GeForce RTX 4060"]
+    assert own["code_length"] == len("ne64060")
+    assert own["line_shared"] == named["line_shared"] > 0
+    assert own["name_quality"] >= named["name_quality"] - 0.1
+
+
 def test_the_named_model_and_its_sibling(lexicon: Lexicon) -> None:
     rows = rows_of(lexicon, "Palit GeForce RTX 4060 Ti")
     assert set(rows) == {"GeForce RTX 4060", "GeForce RTX 4060 Ti"}
