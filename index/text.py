@@ -327,7 +327,7 @@ def descriptor(record: GpuRecord) -> str:
 @lru_cache(maxsize=16384)
 def _normalised(text: str) -> str:
     while (cleaner := _normalise_once(text)) != text:
-        if cleaner == text.lower():
+        if "&" not in text and cleaner == text.lower():
             return cleaner  # nothing but its case was odd
         text = cleaner
     return text

@@ -64,6 +64,7 @@ ANY_TITLE = settings(max_examples=200, deadline=None)
 @example("&amp;" * 500)
 @example("ﷺ" * 400)
 @example("gtx+" * 400)
+@example("&EE;")
 def test_normalise_is_idempotent_and_bounded(title: str) -> None:
     once = normalise(title)
     assert normalise(once) == once
