@@ -48,6 +48,17 @@ PIECES = st.sampled_from(
         "/",
         "titan",
         "fury",
+        "Tesla",
+        "Súper",
+        "12",
+        "MiB",
+        " гигабайт",
+        "گیگ",
+        "۱۲",
+        "for 1080p",
+        "(rev a1)",
+        "NVIDIA Corporation GP104 [",
+        "0x1b80",
         "&amp;lt;i&amp;gt;",
     ]
 )
