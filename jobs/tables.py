@@ -172,7 +172,8 @@ def resolution_text(
         f"  {'reason':9} {cut(answer.reason, WIDTH - 12)}",
     ]
     if answer.memory_gb is not None and not answer.memory_stated:
-        lines.append(f"  {'memory':9} not stated; this variant {answer.variant_probability:.3f}")
+        said = "another is stated" if "memory size" in answer.reason else "not stated"
+        lines.append(f"  {'memory':9} {said}; this variant {answer.variant_probability:.3f}")
     if answer.gpu_id:
         lines.append(f"  {'gpu id':9} {answer.gpu_id}")
     if candidate_set is not None:
