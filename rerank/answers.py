@@ -447,9 +447,11 @@ def _other_refusals(evidence: Evidence, listings: Ints) -> dict[int, str]:
     said = {at: words for holds, words in signs for at in listings[holds].tolist()}
     described = (cues.category >= DESCRIBED) & ~cues.excused
     refusing = np.isin(cues.category - DESCRIBED, _REFUSAL_NUMBERS) & described
-    for row in np.flatnonzero(refusing & np.isin(cues.listing, listings)).tolist():
-        label = _REFUSALS[CATEGORIES[cues.category[row] - DESCRIBED]]
-        said.setdefault(int(cues.listing[row]), f"{label}, by the description")
+    rows = np.flatnonzero(refusing & np.isin(cues.listing, listings)).tolist()
+    for name, label in _REFUSALS.items():  # the plainest first
+        category = CATEGORIES.index(name) + DESCRIBED
+        for at in (int(cues.listing[row]) for row in rows if cues.category[row] == category):
+            said.setdefault(at, f"{label}, by the description")
     return said
 
 

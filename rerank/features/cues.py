@@ -285,9 +285,10 @@ def _goes_with_a_card(masks: Sequence[int], at: int) -> bool:
 
 
 def _added(text: str, pieces: Sequence[CharacterRun]) -> set[int]:
-    """Return the runs behind a plus: "RTX 3080 + box" offers the card with it."""
+    """Return the two runs behind a plus: "RTX 3080 + EK block" offers the card with it."""
     ends = [piece.end for piece in pieces[:-1]]
-    return {at for at, end in enumerate(ends, 1) if "+" in text[end : pieces[at].start]}
+    first = [at for at, end in enumerate(ends, 1) if "+" in text[end : pieces[at].start]]
+    return {*first, *(at + 1 for at in first)}
 
 
 def _mark_wish(masks: list[int], pieces: Sequence[CharacterRun], start: int) -> None:
