@@ -99,7 +99,7 @@ class CueReader:
         self._stem_phrases: dict[str, list[tuple[str, int]]] = {}
         self._substrings: dict[str, list[tuple[str, int]]] = {}  # by their first character
         self._literals: list[tuple[str, int]] = []
-        self._cache: dict[str, tuple[int, list[tuple[str, int]]]] = {}
+        self._cache: dict[str, _Word] = {}
         for number, category in enumerate(CATEGORIES):
             for entry in entries.get(category, ()):
                 self._add(str(entry), 1 << number)
@@ -203,19 +203,21 @@ class CueReader:
         """Return the categories that begin at each run, and how many runs the phrases take."""
         masks = []
         lengths: dict[tuple[int, int], int] = {}
+        last = len(pieces) - 1
         for at, piece in enumerate(pieces):
             known = self._cache.get(piece.text)
             if known is None:
                 known = self._look_up(piece.text)
                 if len(self._cache) < 200_000:
                     self._cache[piece.text] = known
-            bare, phrases = known
-            mask = bare
-            for rest, bit in phrases:
-                if _follows(rest, pieces, at + 1):
-                    mask |= bit
-                    if not bare & bit:  # a word that is a cue by itself is shown by itself
-                        lengths[at, bit] = rest.count(" ") + 2
+            mask = known.bare
+            if at < last and (known.by_next or known.others):
+                phrases = known.by_next.get(pieces[at + 1].text, ())
+                for phrase in (*phrases, *known.others) if known.others else phrases:
+                    if _follows(phrase.rest, pieces, at + phrase.checked):
+                        mask |= phrase.bit
+                        if not known.bare & phrase.bit:  # a cue by itself is shown by itself
+                            lengths[at, phrase.bit] = phrase.length
             masks.append(mask)
         self._add_substrings(masks, text, pieces)
         return masks, lengths
@@ -230,16 +232,41 @@ class CueReader:
             if pieces:
                 masks[_run_at(pieces, text.find(substring))] |= bit
 
-    def _look_up(self, word: str) -> tuple[int, list[tuple[str, int]]]:
-        """Return the mask of a word by itself, and the phrases it may begin."""
-        if word.isdigit():
-            return self._words.get(word, 0), list(self._phrases.get(word, ()))
+    def _look_up(self, word: str) -> _Word:
+        """Return what a word is by itself, and the phrases it may begin."""
         mask = self._words.get(word, 0)
         phrases = list(self._phrases.get(word, ()))
-        for length in range(1, len(word) + 1):
-            mask |= self._stems.get(word[:length], 0)
-            phrases += self._stem_phrases.get(word[:length], ())
-        return mask, phrases
+        if not word.isdigit():
+            for length in range(1, len(word) + 1):
+                mask |= self._stems.get(word[:length], 0)
+                phrases += self._stem_phrases.get(word[:length], ())
+        by_next: dict[str, list[_Phrase]] = {}
+        others = []
+        for rest, bit in phrases:
+            words = rest.split(" ")
+            if words[0].endswith("*"):
+                others.append(_Phrase(tuple(words), 1, bit, len(words) + 1))
+            else:
+                phrase = _Phrase(tuple(words[1:]), 2, bit, len(words) + 1)
+                by_next.setdefault(words[0], []).append(phrase)
+        return _Word(mask, by_next, others)
+
+
+class _Phrase(NamedTuple):
+    """The words that a phrase still needs from run ``checked`` on, counted from its first."""
+
+    rest: tuple[str, ...]
+    checked: int
+    bit: int
+    length: int
+
+
+class _Word(NamedTuple):
+    """What a word is by itself, its phrases by the next word, and those with a stem there."""
+
+    bare: int
+    by_next: dict[str, list[_Phrase]]
+    others: list[_Phrase]
 
 
 def _bits(names: str) -> int:
@@ -327,8 +354,8 @@ def _run_at(pieces: Sequence[CharacterRun], place: int) -> int:
     return next((at for at, piece in enumerate(pieces) if piece.end > place), len(pieces) - 1)
 
 
-def _follows(rest: str, pieces: Sequence[CharacterRun], at: int) -> bool:
-    for word in rest.split(" "):
+def _follows(rest: Sequence[str], pieces: Sequence[CharacterRun], at: int) -> bool:
+    for word in rest:
         if at >= len(pieces):
             return False
         text = pieces[at].text
