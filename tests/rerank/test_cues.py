@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import yaml
 
+from rerank.bootstrap.grammar import Dice, load_vocabulary, render
 from rerank.features.cues import CATEGORIES, DESCRIBED, CueHits, CueReader, wished
 from rerank.index.errors import InputError
 from rerank.index.records import shipped
@@ -330,3 +331,25 @@ def test_a_description_s_cues_are_told_from_the_title_s(reader: CueReader) -> No
         "box",
         "storage",
     ]
+
+
+TELLING_LISTS = (
+    "spare_behind spare_from connector_behind mount_word queue_word mig vgpu pc_word laptop_word "
+    "laptop_short sold_box sold_picture sold_wanted sold_part sold_system sold_service goods_kind"
+).split()
+SUPPORTING = {"card_word", "partner", "gpu_line", "product_line", "story", "with", "for", "aside"}
+
+
+@pytest.mark.parametrize("name", TELLING_LISTS)
+def test_words_that_tell_generated_goods_are_cues(shipped_reader: CueReader, name: str) -> None:
+    """A word that no cue knows would teach that unknown words refuse a card."""
+    vocabulary = load_vocabulary()
+    dice = Dice(np.random.default_rng(1))
+
+    def field(inner: str) -> str:
+        words = vocabulary.words.get(inner)
+        return render(words[0], field, dice) if words else "4"
+
+    texts = [f"A10-{render(text, field, dice)} RTX 3080" for text in vocabulary.words[name]]
+    unknown = [text for text in texts if not set(found_in(shipped_reader, text)) - SUPPORTING]
+    assert unknown == []

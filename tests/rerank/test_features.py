@@ -32,6 +32,8 @@ CUES = CueReader(
         "without": ["no"],
         "for": ["for"],
         "than": ["than"],
+        "have": ["=[h]"],
+        "wish": ["=[w]", "swap for"],
         "box": ["box"],
         "card_word": ["card"],
         "partner": ["msi", "asus"],
@@ -547,3 +549,44 @@ def test_the_reason_names_a_doubt(doubt: str, memory_fit: int, words: str) -> No
     agrees = "model number + memory agree" if memory_fit > 0 else "model number agrees"
     reason = reasons_of(found, number_of("review"), np.array([True]))
     assert reason == [f"{agrees}; but {words}"]
+
+
+@pytest.mark.parametrize(
+    ("title", "expected"),
+    [
+        ("RTX 4060", {"bare": 0, "support": 1, "letters_behind": 0, "mention_wished": 0}),
+        ("4060", {"bare": 1, "support": 0}),
+        ("4060KLM", {"bare": 1, "letters_behind": 3}),
+        ("4060 OC", {"letters_behind": 0}),
+        ("MSI 4060 card", {"bare": 0, "support": 2}),
+        ("[H] cash [W] RTX 4060", {"mention_wished": 1}),
+        ("[H] RTX 4060 [W] cash", {"mention_wished": 0}),
+        ("RTX 4060, Arc A770", {"others_named": 1, "others_lined": 1}),
+        ("RTX 4060 swap for Arc A770", {"others_named": 0, "others_lined": 0}),
+        ("RTX 4060, better than Arc A770", {"others_named": 0}),
+    ],
+)
+def test_what_makes_an_offer_of_a_name(
+    title: str, expected: dict[str, float], tiny_retriever: Retriever
+) -> None:
+    listings = as_listings([title])
+    batch = tiny_retriever.retrieve(listings)
+    models = [tiny_retriever.records[row].model for row in batch.record]
+    scores = batch.shortlist + 9 * (np.array(models) == "GeForce RTX 4060")
+    values, _ = offers_of(tiny_retriever, listings, batch, scores.astype(np.float32))
+    row = dict(zip(OFFER_FEATURES, values[0].tolist(), strict=True))
+    assert {name: row[name] for name in expected} == expected
+
+
+def test_a_description_has_columns_of_its_own(tiny_retriever: Retriever) -> None:
+    listings = [
+        Listing(title="MSI RTX 4060", description="laptop, no box"),
+        Listing(title="MSI RTX 4060"),
+    ]
+    batch = tiny_retriever.retrieve(listings)
+    features = compute(tiny_retriever, listings, batch)
+    cues = CUES.read(batch.readings)
+    values = offer_features(batch, tiny_retriever.table, features, batch.shortlist, cues)[0]
+    columns = [OFFER_FEATURES.index(f"{name}_described") for name in ("laptop", "box", "without")]
+    assert values[:, columns].tolist() == [[1, 0, 1], [0, 0, 0]]
+    assert values[:, OFFER_FEATURES.index("laptop_after")].tolist() == [0, 0]
