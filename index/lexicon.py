@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from rerank.index.naming import ModelName, parse_model
 from rerank.index.part_numbers import Board, stems
 from rerank.index.records import GpuRecord
-from rerank.index.text import CharacterRun, is_measure, normalise, runs
+from rerank.index.text import CharacterRun, is_measure, normalise, runs, squash
 
 # Line words that partners glue behind a code of their own: ENGTX, VCGGTX, GFRTX, AXRX.
 _GLUED_LINES = ("rtx", "gtx", "gts", "gt", "rx", "hd", "fx", "wx", "nvs")
@@ -1073,12 +1073,11 @@ def _code_table(
     for record in records:
         variants[place[record.model]].append(record)
         for text in (*record.aliases, *record.part_numbers, *_precise_codenames(record)):
-            code = "".join(run.text for run in runs(normalise(text)))
+            code = squash(text)
             if len(code) >= _CODE_START:
                 owners[code][place[record.model]] = 0.0
                 certain.add(code)
-        for text in record.part_numbers:
-            numbers.add("".join(run.text for run in runs(normalise(text))))
+        numbers.update(map(squash, record.part_numbers))
     open_ends, spelled = set(numbers), set()
     for at, name in enumerate(names):
         for stem in stems(Board(record, name) for record in variants[at]):

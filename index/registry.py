@@ -36,7 +36,7 @@ from rerank.index.errors import FaultsError, InputError
 from rerank.index.naming import catalogue_name
 from rerank.index.records import DEFAULT_FORM_FACTOR, FORM_FACTORS, GpuRecord
 from rerank.index.rows import FastSafeLoader, read_csv, read_parquet
-from rerank.index.text import normalise, runs
+from rerank.index.text import squash
 
 _YAML = (".yaml", ".yml")
 
@@ -216,11 +216,6 @@ def gpu_slug(model: str, *, memory_gb: float, memory_type: str, form_factor: str
     if form_factor != DEFAULT_FORM_FACTOR:
         text += f" {form_factor}"
     return re.sub(r"[^a-z0-9.]+", "-", text.lower()).strip("-")
-
-
-def squash(text: str) -> str:
-    """Return the letters and digits of a text and nothing else: the form in which names collide."""
-    return "".join(run.text for run in runs(normalise(text)))
 
 
 def texts(value: Any) -> tuple[str, ...]:

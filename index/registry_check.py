@@ -17,8 +17,8 @@ from pathlib import Path
 
 from rerank.index.errors import InputError, not_utf8_text
 from rerank.index.records import GpuRecord
-from rerank.index.registry import squash
 from rerank.index.rows import read_csv
+from rerank.index.text import squash
 
 FACT_COLUMNS = ("name", "vendor", "release_date", "bus_interface", "memory_gb", "memory_type")
 

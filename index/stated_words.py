@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
@@ -86,6 +87,7 @@ def form_bits(*forms: str) -> int:
     return sum(_FORM_BIT[form] for form in forms)
 
 
+@cache
 def family_bits(family: str) -> int:
     """Return the mask of the form factors that count as a family's."""
     return form_bits(*(form for form in FORM_FACTORS if _FORM_FAMILY[form] == family))

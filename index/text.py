@@ -254,6 +254,12 @@ def spaced(normalised: str) -> str:
     return " ".join(run.text for run in runs(normalised))
 
 
+@lru_cache(maxsize=65536)
+def squash(text: str) -> str:
+    """Return the letters and digits of a text and nothing else: the form in which names collide."""
+    return "".join(_RUN.findall(normalise(text)))
+
+
 def is_measure(normalised: str, run: CharacterRun, named: bool) -> bool:
     """Say whether a run of digits is a clock, a price, a size ..., rather than a model's number.
 
@@ -326,6 +332,8 @@ def descriptor(record: GpuRecord) -> str:
 # A resolver asks first whether there is a title at all; a batch's titles fit.
 @lru_cache(maxsize=16384)
 def _normalised(text: str) -> str:
+    if text.isalpha() and text.isascii():
+        return text.lower()[:MAX_TITLE_CHARS]
     while (cleaner := _normalise_once(text)) != text:
         if "&" not in text and cleaner == text.lower():
             return cleaner  # nothing but its case was odd

@@ -22,7 +22,7 @@ from rerank.index.lexicon import Lexicon, TitleReading
 from rerank.index.name_evidence import memory_agreement
 from rerank.index.records import FORM_FACTORS, GpuRecord, falling_order, place_in_group
 from rerank.index.stated_words import family_bits, form_bits, form_family, memory_types
-from rerank.index.text import normalise, runs
+from rerank.index.text import squash
 
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]
@@ -231,5 +231,5 @@ def _telling_codes(
     rows: dict[str, dict[int, None]] = defaultdict(dict)
     for at, record in enumerate(records):
         for text in (*record.aliases, *record.part_numbers):
-            rows["".join(run.text for run in runs(normalise(text)))][at] = None
+            rows[squash(text)][at] = None
     return {code: tuple(own) for code, own in rows.items() if len(own) < counts[model[min(own)]]}

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from rerank.index.artifacts import Manifest, writing_folder
 from rerank.index.records import GpuRecord, Listing, Route, shipped
-from rerank.index.text import normalise, runs
+from rerank.index.text import normalise, runs, squash
 from rerank.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -80,11 +80,7 @@ def find_by_words(records: Sequence[GpuRecord], query: str) -> list[GpuRecord]:
         held = {run.text for run in runs(normalise(" ".join(name)))}
         if all(any(word.startswith(start) for word in held) for start in wanted) or (
             len(code) >= _SHORTEST_CODE
-            and any(_squashed(number).startswith(code) for number in record.part_numbers)
+            and any(squash(number).startswith(code) for number in record.part_numbers)
         ):
             found.append((len(runs(normalise(record.model))), at))
     return [records[at] for _, at in sorted(found)]
-
-
-def _squashed(text: str) -> str:
-    return "".join(run.text for run in runs(normalise(text)))

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from rerank.evaluation.gold import canonical_key
 from rerank.index.errors import InputError
 from rerank.index.records import DEFAULT_FORM_FACTOR, GpuRecord
-from rerank.index.text import normalise, runs, spaced
+from rerank.index.text import normalise, spaced, squash
 
 _MEMORY = r"(?P<size>\d+(?:\.\d+)?)\s*(?P<unit>gb|gib|g|mb|mib)"
 _MOST_SHOWN = 5
@@ -59,7 +59,7 @@ class GpuNames:
         self._by_key: dict[str, dict[str, GpuRecord]] = defaultdict(dict)
         for record in records:
             for name in (record.model, *record.aliases, *record.part_numbers):
-                self._by_name[_squash(name)][record.gpu_id] = record
+                self._by_name[squash(name)][record.gpu_id] = record
             self._by_key[_key(record.model)][record.gpu_id] = record
         types = {record.memory_type for record in records}
         forms = {record.form_factor for record in records}
@@ -115,12 +115,12 @@ class GpuNames:
 
     def _named(self, name: str) -> list[GpuRecord]:
         """Return the variants of all models that a name without memory may stand for."""
-        squashed, key = _squash(name), _key(name)
+        squashed, key = squash(name), _key(name)
         if squashed in self._by_name:
             return list(self._by_name[squashed].values())
         found = list(self._by_key[key].values()) if key and key in self._by_key else []
         # HD 7970 is the Radeon HD 7970, though the GHz Edition has the same key.
-        ending = [record for record in found if _squash(record.model).endswith(squashed)]
+        ending = [record for record in found if squash(record.model).endswith(squashed)]
         return ending or found
 
     def _nearest(self, name: str) -> str:
@@ -142,7 +142,7 @@ class GpuNames:
         return f"; is it {' or '.join(list(models)[:_MOST_NEAREST])}?" if models else ""
 
     def _narrowed(self, found: NamedGpu, wanted: _Wanted) -> NamedGpu:
-        variants = self._by_name[_squash(found.model)].values()
+        variants = self._by_name[squash(found.model)].values()
         fitting = [r.gpu_id for r in variants if r.model == found.model and wanted.fits(r)]
         return NamedGpu(found.model, fitting[0] if len(fitting) == 1 else None)
 
@@ -172,11 +172,6 @@ def _more(wanted: _Wanted, tail: re.Match[str]) -> _Wanted:
     return _Wanted(
         memory_gb, (tail["type"] or memory_type).casefold(), (tail["form"] or form).casefold()
     )
-
-
-def _squash(text: str) -> str:
-    """Return the letters and digits of a name: what two spellings of it share."""
-    return "".join(run.text for run in runs(normalise(text)))
 
 
 def _key(text: str) -> str:

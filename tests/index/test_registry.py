@@ -25,9 +25,9 @@ from rerank.index.registry import (
     load_registry,
     read_records,
     registry_fingerprint,
-    squash,
     write_records,
 )
+from rerank.index.text import squash
 
 GOOD = """\
 vendor: NVIDIA
