@@ -90,6 +90,13 @@ def answer_order(batch: CandidateBatch, table: ModelTable, scores: Floats) -> In
 
     :param scores: shape (candidates,), of their models.
     """
-    model = table.model_of_record[batch.record]
-    tie = table.model_tie_rank[model] * (int(batch.place.max(initial=0)) + 1) + batch.place
-    return falling_order(batch.listing, scores, tie)
+    return falling_order(batch.listing, scores, variant_order(batch, table))
+
+
+def variant_order(batch: CandidateBatch, table: ModelTable) -> Ints:
+    """Return what orders a listing's candidates whose models score alike, the lowest first.
+
+    Shape (candidates,): models by gpu_id, and the variants of each by P(variant | model).
+    """
+    rank = table.model_tie_rank[table.model_of_record[batch.record]]
+    return np.asarray(rank * (int(batch.place.max(initial=0)) + 1) + batch.place, np.int64)

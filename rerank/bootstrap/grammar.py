@@ -313,10 +313,12 @@ class Partners:
         return dice.pick(lines) if lines else ""
 
     def _weighted(self, vendor: str, year: int) -> Weighted[Partner]:
-        fitting = [p for p in self._partners if vendor in p.vendors and p.since <= year <= p.until]
+        sold = min(year, LAST_YEAR)  # a card of a later year is sold by those of the last
+        fitting = [p for p in self._partners if vendor in p.vendors and p.since <= sold <= p.until]
         return Weighted(fitting, [p.weight for p in fitting])
 
     @staticmethod
     def _lines(partner: Partner, year: int) -> tuple[str, ...]:
         # Cards stay on sale for a year after release, with the lines of that year.
-        return tuple(x.text for x in partner.lines if x.since - 1 <= year <= x.until)
+        sold = min(year, LAST_YEAR)
+        return tuple(x.text for x in partner.lines if x.since - 1 <= sold <= x.until)

@@ -12,7 +12,8 @@ from rerank.evaluation.gold import GoldKind, GoldListing, canonical_key
 from rerank.evaluation.metrics import GRADED_PLACES
 from rerank.evaluation.outcomes import grade
 from rerank.index.errors import InputError
-from rerank.ranking import ModelTable
+from rerank.index.name_evidence import CandidateBatch
+from rerank.ranking import ModelTable, variant_order
 from rerank.resolution import ScoredCandidate
 from rerank.training.evidence import Prepared, Preparer
 
@@ -26,26 +27,33 @@ class RankedCandidates:
 
     :param n_listings: listings of the set, with candidates or without.
     :param listing: shape (rows,), number of each candidate's listing.
-    :param key: shape (rows,), number of its model; spellings of a model share one.
+    :param model: shape (rows,), number of its model.
+    :param key: shape (rows,), as ``model``, but spellings of a model share one.
     :param grade: shape (rows,), 0 to 2 as of `outcomes.grade`.
-    :param tie: shape (rows,), orders candidates of equal score, the lowest first.
+    :param tie: shape (rows,), orders candidates whose models score alike, the lowest first.
     """
 
     n_listings: int
     listing: Ints
+    model: Ints
     key: Ints
     grade: Ints
     tie: Ints
 
     @classmethod
     def of(
-        cls, gold: Sequence[GoldListing], listing: Ints, record: Ints, table: ModelTable
+        cls, gold: Sequence[GoldListing], batches: Sequence[CandidateBatch], table: ModelTable
     ) -> RankedCandidates:
         """Hold retrieved candidates against gold listings.
 
-        :param listing: shape (rows,), place of each candidate's listing in ``gold``.
-        :param record: shape (rows,), row of each candidate in the registry.
+        :param batches: candidates of the listings of ``gold``, at least one batch, in their order.
         """
+        sizes = [len(batch.offsets) - 1 for batch in batches]
+        starts = np.cumsum([0, *sizes[:-1]])
+        listing = np.concatenate(
+            [batch.listing + start for batch, start in zip(batches, starts, strict=True)]
+        )
+        record = np.concatenate([batch.record for batch in batches])
         numbers: dict[str, int] = {}
         keys = np.array(
             [numbers.setdefault(canonical_key(r.model), len(numbers)) for r in table.records],
@@ -59,20 +67,23 @@ class RankedCandidates:
             grade(gold[at], bare[row])
             for at, row in zip(listing.tolist(), record.tolist(), strict=True)
         ]
-        return cls(
-            len(gold), listing, keys[record], np.array(grades, np.int64), table.tie_rank[record]
-        )
+        model = table.model_of_record[record].astype(np.int64)
+        tie = np.concatenate([variant_order(batch, table) for batch in batches])
+        return cls(len(gold), listing, model, keys[record], np.array(grades, np.int64), tie)
 
     def outcomes(self, scores: NDArray[np.floating]) -> tuple[Floats, Floats]:
         """Return ranks and graded relevance as `outcomes.judge` does, if scores are the order.
 
         Ranks of shape (listings,): place of the first right model from 1, variants counting once,
-        infinite if there is none. Grades of shape (listings, 10): that model's best-scored variant
+        infinite if there is none. Grades of shape (listings, 10): that model's likeliest variant
         graded at its place, else 0.
 
-        :param scores: shape (rows,), higher is better; equal ones are ordered by gpu_id.
+        :param scores: shape (rows,), higher is better; a model has that of its best variant.
         """
-        order = np.lexsort((self.tie, -scores, self.listing))
+        pair = self.listing * (int(self.model.max(initial=0)) + 1) + self.model
+        best = np.full(int(pair.max(initial=-1)) + 1, -np.inf)
+        np.maximum.at(best, pair, scores)
+        order = np.lexsort((self.tie, -best[pair], self.listing))
         listing, key, grades = self.listing[order], self.key[order], self.grade[order]
         pair = listing * (int(self.key.max(initial=0)) + 1) + key
         first = np.zeros(len(order), bool)
@@ -125,7 +136,5 @@ def prepare_gold(
     if not gold:
         raise InputError("expected gold listings to rank, got none")
     batches = list(preparer.batches(gold, size=_BATCH, progress=progress))
-    listing = [each.candidates.listing + at * _BATCH for at, each in enumerate(batches)]
-    record = np.concatenate([each.candidates.record for each in batches])
-    truth = RankedCandidates.of(gold, np.concatenate(listing), record, preparer.table)
+    truth = RankedCandidates.of(gold, [each.candidates for each in batches], preparer.table)
     return PreparedGold(gold, batches, truth, preparer.table)

@@ -190,7 +190,7 @@ def test_the_cascade_costs_what_both_of_its_rankers_do(run, home, tmp_path, tiny
     own, cascade = json.loads(result.stdout)["rankers"][-2:]
     assert (cascade["name"], cascade["version"].partition("+")[0]) == ("cascade", own["version"])
     assert cascade["size_bytes"] == own["size_bytes"] + trained.size_bytes
-    assert cascade["training_seconds"] is None  # the shipped LambdaRank was not timed
+    assert cascade["training_seconds"] == both(own["training_seconds"], trained.training_seconds)
     assert json.loads(run("status", "--format", "json").stdout)["cascade"] is not None
     tried = json.loads(run("smoke", "--format", "json").stdout)
     assert ("--cascade", True) in {(row["piece"], row["works"]) for row in tried}

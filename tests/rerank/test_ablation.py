@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -95,7 +96,7 @@ def test_systems_have_names_of_their_own_and_read_known_columns():
 def candidates(
     listing: list[int], key: list[int], grade: list[int], *, n: int = 1
 ) -> RankedCandidates:
-    columns = (np.array(column, np.int64) for column in (listing, key, grade))
+    columns = (np.array(column, np.int64) for column in (listing, key, key, grade))
     return RankedCandidates(n, *columns, tie=np.arange(len(listing)))
 
 
@@ -105,7 +106,7 @@ def test_ranks_by_hand_count_variants_of_a_model_once():
     assert ranks.tolist() == [3]
     assert grades[0].tolist() == [0, 0, 1] + [0] * 7  # the variant of grade 2 comes behind
     ranks, grades = found.outcomes(np.array([1.0, 1, 1, 1, 2]))
-    assert (ranks.tolist(), grades[0, 0]) == ([1], 2)
+    assert (ranks.tolist(), grades[0, 0]) == ([1], 1)  # a score places models, not their variants
 
 
 def test_listings_without_a_right_candidate_or_any_are_misses():
@@ -119,7 +120,7 @@ def test_listings_without_a_right_candidate_or_any_are_misses():
 def test_equal_scores_are_ordered_by_the_tie_column():
     found = candidates([0, 0], [1, 2], [0, 1])
     assert found.outcomes(np.zeros(2))[0].tolist() == [2]
-    turned = RankedCandidates(1, found.listing, found.key, found.grade, np.array([1, 0]))
+    turned = replace(found, tie=np.array([1, 0]))
     assert turned.outcomes(np.zeros(2))[0].tolist() == [1]
 
 
@@ -228,9 +229,7 @@ def test_ranks_are_those_the_evaluation_finds(
     listings = [item.listing for item in matches]
     evidence = resolver.evidence(listings)
     judged = judge(matches, resolver.resolve_many(listings))
-    found = RankedCandidates.of(
-        matches, evidence.candidates.listing, evidence.candidates.record, resolver.table
-    )
+    found = RankedCandidates.of(matches, [evidence.candidates], resolver.table)
     ranks, grades = found.outcomes(evidence.scores)
     assert ranks.tolist() == judged.ranks.tolist()
     assert grades.tolist() == judged.grades.tolist()

@@ -134,6 +134,11 @@ def test_what_is_not_sold_apart_is_never_sold() -> None:
     assert inside.model not in {item.model for item in listings}
 
 
+def test_cards_of_years_to_come_are_sold_by_the_partners_of_the_last_year() -> None:
+    found = generate([gpu("GeForce RTX 9099", 99, "GDDR7", year=2099)], 40, seed=SEED)
+    assert {item.kind for item in found} == {"match", "nil"}
+
+
 def test_unknown_models_and_shares_are_refused() -> None:
     with pytest.raises(ValueError, match="expected models of the registry"):
         generate(REGISTRY, 1, seed=1, models=["GeForce RTX 9999"])
