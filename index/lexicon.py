@@ -395,6 +395,8 @@ class Lexicon:
         for mask in masks:
             words |= mask
         codes = self._codes_in(text, pieces)
+        if codes and len(pieces[-1].text) == 1 and pieces[-1].text.isalpha() and _DOTS.search(text):
+            codes = [code for code in codes if code.end < len(pieces)]  # "4070 Ti S..." is cut off
         inside = {at for code in codes if code.explains for at in range(code.at, code.end)}
         mentions = [
             mention

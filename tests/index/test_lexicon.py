@@ -671,6 +671,7 @@ def doubts_of(lexicon: Lexicon, title: str) -> set[str]:
         ("RTX 4090 48GB", {"unknown_size"}),
         ("RTX 4090 Ti 48GB", {"unknown_suffix", "unknown_size"}),
         ("MSI RTX 4070 Ti SU...", {"cut_off"}),
+        ("Palit GeForce RTX 4070 Ti S…", {"cut_off"}),
         ("Placa gráfica RX 7900 X…", {"cut_off"}),
         ("видеокарта RTX 4070 T", {"cut_off"}),
         ("GIGABYTE Gaming OC Grafikkarte GeForce RTX 4070 ...", {"cut_off"}),
