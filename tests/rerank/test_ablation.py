@@ -146,7 +146,8 @@ def test_ranks_equal_a_naive_walk_down_each_listing(rows: list[tuple[int, int, i
     ranks, grades = candidates(listing, key, grade, n=4).outcomes(scores)
     for at in range(4):
         own = [number for number in range(len(rows)) if listing[number] == at]
-        own.sort(key=lambda number: (-scores[number], number))
+        top = {key[n]: max(scores[m] for m in own if key[m] == key[n]) for n in own}
+        own.sort(key=lambda number: (-top[key[number]], number))
         best: dict[int, int] = {}
         for number in own:
             best.setdefault(key[number], number)
