@@ -110,7 +110,7 @@ _NO_SUPER_BEFORE = frozenset(
 _GB_WORDS = frozenset(["g", "gb", "go", "gib", "gio", "gig"])
 _CODE_BEHIND = re.compile(r"-[a-z]{2,}\d")
 _START = operator.attrgetter("start")
-_DOTS = re.compile(r"(?:\.{2,}|\u2026)$")
+_DOTS = ("..", "\u2026")
 _LONG_TITLE = 45  # a shorter title that ends in dots ends as its writer meant
 _BESIDE_NAME = re.compile(r"[ ,;:()/|\u2013-]{0,3}")
 _DDR = re.compile(r"ddr\s?-?(\d)(x?)")
@@ -395,7 +395,8 @@ class Lexicon:
         for mask in masks:
             words |= mask
         codes = self._codes_in(text, pieces)
-        if codes and len(pieces[-1].text) == 1 and pieces[-1].text.isalpha() and _DOTS.search(text):
+        last = pieces[-1].text if codes else ""
+        if len(last) == 1 and last.isalpha() and text.endswith(_DOTS):
             codes = [code for code in codes if code.end < len(pieces)]  # "4070 Ti S..." is cut off
         inside = {at for code in codes if code.explains for at in range(code.at, code.end)}
         mentions = [
@@ -887,7 +888,7 @@ class Lexicon:
 
         Dots say that it goes on; without them, it ends in what is no suffix yet.
         """
-        dots = _DOTS.search(text) is not None
+        dots = text.endswith(_DOTS)
         if not dots and pieces[-1].end < len(text):
             return False
         rest = dots and len(text) >= _LONG_TITLE

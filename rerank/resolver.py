@@ -171,7 +171,7 @@ class Resolver:
         """
         given = _listings(listings)
         places: dict[tuple[str, str, str], int] = {}
-        place = np.full(len(given), -1)
+        place = [-1] * len(given)
         distinct: list[Listing] = []
         for at, listing in enumerate(given):
             if at in faults or not normalise(listing.title):
@@ -182,7 +182,7 @@ class Resolver:
                 distinct.append(listing)
         answers = self._resolved(distinct, explain=explain)
         if len(distinct) < len(given):
-            answers = answers.take(place)
+            answers = answers.take(np.array(place, np.int64))
         reasons = list(answers.reason)
         for at, listing in enumerate(given):
             if place[at] < 0:
