@@ -46,7 +46,9 @@ class TrainingParameters:
         default_factory=lambda: TreeParameters(trees=160, leaves=16, learning_rate=0.12)
     )
     offer: TreeParameters = field(
-        default_factory=lambda: TreeParameters(trees=300, leaves=31, learning_rate=0.06, feature_fraction=0.4)
+        default_factory=lambda: TreeParameters(
+            trees=300, leaves=31, learning_rate=0.06, feature_fraction=0.4
+        )
     )
 
 
