@@ -370,11 +370,10 @@ def _packs(
     evidence = resolver.evidence([item.listing for item in labelled])
     batch = evidence.candidates
     grades = relevance_of(labelled, batch.listing, batch.record, table)
-    order = np.lexsort((table.tie_rank[batch.record], -evidence.scores, batch.listing))
     by_id = {record.gpu_id: record for record in table.records}
     packs = []
     for at, item in enumerate(labelled):
-        rows = order[batch.offsets[at] : batch.offsets[at + 1]]
+        rows = evidence.order[batch.offsets[at] : batch.offsets[at + 1]]
         truth = by_id[item.gpu_id or ""]
         fitting = [truth, *(table.records[batch.record[r]] for r in rows if grades[r] == _EXACT)]
         positives = {r.gpu_id: Document(r.gpu_id, gpu_text(r)) for r in fitting}

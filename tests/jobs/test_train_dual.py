@@ -129,7 +129,7 @@ def test_evaluating_without_a_model_says_what_to_run(run, photographs):
 @pytest.mark.slow
 def test_gpu_candidates_meet_what_is_asked_of_the_dual_ranker(run, tmp_path):
     path = tmp_path / "gpu.jsonl"
-    assert run("dual-data", "--gpu", path, "--n", 1500, "--seed", 7).exit_code == 0
+    assert run("dual-data", "--gpu", path, "--n", 3000, "--seed", 7).exit_code == 0
     text = (CONFIGS / "dual_gpu.yaml").read_text(encoding="utf-8")
     config = tmp_path / "gpu.yaml"
     quick = "training: {epochs: 12}\nnetwork: {members: 3}\n"

@@ -34,6 +34,7 @@ def listings(n: int, seed: int) -> dict[str, Any]:
         "correct": rng.random(n) < 0.7,
         "accepted": rng.random(n) < 0.5,
         "memory_agrees": rng.random(n) < 0.9,
+        "variant_probability": rng.random(n),
     }
 
 
