@@ -142,6 +142,7 @@ class LazyGroup(ExplainedCommand, click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in self._module_of:
             return None
+        keep_threads_quiet()  # click imports the command before it calls the group
         module = importlib.import_module(f"rerank.jobs.commands.{self._module_of[cmd_name]}")
         name = f"{self._prefix}{cmd_name}_command".replace("-", "_")
         command: click.Command = getattr(module, name)
@@ -200,7 +201,6 @@ def main() -> None:
       rerank resolve "gigabyte RTX5070Ti windforce sff 16g"
       rerank score listings.csv resolved.parquet
     """
-    keep_threads_quiet()
 
 
 def keep_threads_quiet() -> None:

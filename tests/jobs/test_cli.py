@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -17,6 +18,27 @@ from rerank.jobs.commands.models import SUBCOMMANDS
 
 ROOT = Path(__file__).resolve().parents[2]
 HEAVY = ("numpy", "faiss", "torch", "lightgbm", "onnxruntime", "pyarrow", "sklearn", "pandas")
+
+
+def test_threads_are_quiet_before_a_library_that_has_them_is_loaded():
+    """OpenBLAS reads its variable once; its threads spin, for half as much processor time again."""
+    code = """
+import builtins, os
+from rerank.jobs.cli import main
+load, at_numpy = builtins.__import__, []
+def loading(name, *rest):
+    if name == "numpy" and not at_numpy:
+        at_numpy.append(os.environ.get("OPENBLAS_NUM_THREADS"))
+    return load(name, *rest)
+builtins.__import__ = loading
+main(["score", "--help"], standalone_mode=False)
+print("at numpy:", *at_numpy)
+"""
+    free = {name: value for name, value in os.environ.items() if name != "OPENBLAS_NUM_THREADS"}
+    told = subprocess.run(
+        [sys.executable, "-c", code], env=free, capture_output=True, text=True, check=True
+    )
+    assert told.stdout.splitlines()[-1] == "at numpy: 1"
 
 
 @pytest.mark.parametrize("name", COMMANDS)
