@@ -23,19 +23,23 @@ _VENDOR_WORDS = {
     "AMD": r"amd|ati|radeon|firepro|firegl|rx|instinct",
     "Intel": r"intel|arc",
 }
-_VENDOR_PATTERN = {
-    vendor: re.compile(rf"(?<![a-z])(?:{words})(?![a-z])")
-    for vendor, words in _VENDOR_WORDS.items()
-}
 _CHOOSY_PARTNERS = {
     "NVIDIA": r"evga|zotac|palit|pny|inno3d|galax|kfa2|gainward|colorful|igame|manli|bfg|leadtek",
     "AMD": r"sapphire|powercolor|xfx|his|visiontek|diamond|asrock",
     "Intel": r"asrock|gunnir",
 }
-_PARTNER_PATTERN = {
-    vendor: re.compile(rf"(?<![a-z])(?:{words})(?![a-z])")
-    for vendor, words in _CHOOSY_PARTNERS.items()
-}
+
+
+def _as_words(alternatives: dict[str, str]) -> dict[str, re.Pattern[str]]:
+    """Return patterns that find any of some words, each with no letter beside it."""
+    return {
+        vendor: re.compile(rf"(?<![a-z])(?:{words})(?![a-z])")
+        for vendor, words in alternatives.items()
+    }
+
+
+_VENDOR_PATTERN = _as_words(_VENDOR_WORDS)
+_PARTNER_PATTERN = _as_words(_CHOOSY_PARTNERS)
 _FORM_PATTERN = re.compile(
     r"(?<![a-z0-9])(?:(?P<SXM>sxm(?P<socket>[2-6])?)|(?P<OAM>oam)|(?P<NVL>nvl)|(?P<MXM>mxm)"
     r"|(?P<Max>max[- ]?q)|(?P<mobile>mobile|mobility|notebook"

@@ -73,7 +73,7 @@ _ENTITY = re.compile(
     r"&(?:#x[0-9a-f]{1,6}|[a-z][a-z0-9]{1,30});|&(?:#\d{2,7};?|nbsp|(?:amp|quot)(?![a-z0-9]))",
     re.IGNORECASE,
 )
-# What a detector writes around a name: "NVIDIA Corporation GK208B [GeForce GT 710] (rev a1)",
+# What a detector writes around a name: "NVIDIA Corporation GK106 [GeForce GTX 660] (rev a1)",
 # "10de:2684", "(0x00002860)". A chip and its id name no card, but a chip's M is a laptop's.
 _DETECTED_CHIP = re.compile(r"\b(?:g[kmpfvtahb]|tu|ad)\d{3}([a-z]{0,3})(?= \[)")
 _DETECTED = re.compile(

@@ -72,8 +72,8 @@ def row_of(answer: Resolution) -> tuple[Any, ...]:
     [
         ("MSI GeForce RTX 4090 Suprim X", "GeForce RTX 4090", 24, False),
         ("Verkaufe RTX 2080 Ti von Gainward, funktioniert", "GeForce RTX 2080 Ti", 11, False),
-        ("Carte graphique Gigabyte RTX 3080 Eagle OC", "GeForce RTX 3080", 10, False),
-        ("Видеокарта Palit GeForce RTX 3060 Dual", "GeForce RTX 3060", 12, False),
+        ("Carte graphique Gigabyte RTX 3080 Aorus Xtreme", "GeForce RTX 3080", 10, False),
+        ("Видеокарта Gainward GeForce RTX 3060 Ghost", "GeForce RTX 3060", 12, False),
         ("Asus Dual RTX 3060 8GB", "GeForce RTX 3060", 8, True),
         ("Gigabyte GeForce GTX 1060 3GB", "GeForce GTX 1060", 3, True),
     ],

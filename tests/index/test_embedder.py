@@ -25,7 +25,7 @@ from rerank.index.records import GpuRecord, Listing, shipped
 from rerank.index.text import descriptor, listing_text
 
 TITLES = [
-    "asus dual geforce rtx 4060 ti oc 16 gb",
+    "asus dual geforce rtx 4060 ti white 16 gb",
     "gigabyte rtx 3080 gaming oc 10 g",
     "rx 6600",
     "видеокарта radeon",

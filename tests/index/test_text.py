@@ -159,7 +159,7 @@ def test_spaced_is_the_runs_joined_by_spaces(title: str) -> None:
         ("GIGABYTE&GTS 450", "gigabyte&gts 450"),
         ("MSI&GT710&nbsp2GB", "msi&gt710 2gb"),
         ("RTX&#160;3080 Collector&#39s", "rtx 3080 collector's"),
-        ("NVIDIA Corporation GK208B [GeForce GT 710] (rev a1)", "nvidia [geforce gt 710]"),
+        ("NVIDIA Corporation GK106 [GeForce GTX 660] (rev a1)", "nvidia [geforce gtx 660]"),
         ("AD107M [GeForce RTX 4060]", "ad107m [geforce rtx 4060]"),
         ("NVIDIA Corporation AD107M [RTX 4060]", "nvidia mobile [rtx 4060]"),
         ("RTX 4070 Laptop GPU (0x00002860)", "rtx 4070 laptop gpu"),
