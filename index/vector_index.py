@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rerank.index.errors import ArtifactError, InputError
+from rerank.index.records import falling_order
 
 Vectors = NDArray[np.float32]
 Rows = NDArray[np.int64]
@@ -24,6 +25,7 @@ Rows = NDArray[np.int64]
 _PROBED = 32
 _FEW = 20_000  # vectors that numpy searches in half of the time FAISS's wheel takes
 _COMPARED = 2**20  # cosines at once, 4 MB
+_GROUPS_PER_HIT = 4  # twice as many columns as are wanted are then sorted, on the whole
 
 
 class IndexKind(Enum):
@@ -69,7 +71,7 @@ class ExactIndex:
     def search(self, queries: Vectors, k: int) -> tuple[Vectors, Rows]:
         _check(queries, self._vectors.shape[1])
         k = _at_most(k, len(self))
-        return _nearest(queries, self._vectors, k)
+        return _nearest(queries, self._vectors.T, k)
 
 
 @cache
@@ -161,28 +163,47 @@ class FaissIndex:
 
     @cached_property
     def _few(self) -> Vectors | None:
-        """The vectors of a small flat index, which numpy searches; None for others."""
+        """The vectors of a small flat index, a column each, for numpy to search; else None."""
         flat = isinstance(self._index, _faiss().IndexFlat)
-        return self.vectors() if flat and len(self) <= _FEW else None
+        # In the order in which products read them.
+        return np.ascontiguousarray(self.vectors().T) if flat and len(self) <= _FEW else None
 
 
-def _nearest(queries: Vectors, vectors: Vectors, k: int) -> tuple[Vectors, Rows]:
-    """Return the ``k`` best cosines and their rows, compared in blocks that fit into a cache."""
-    step = max(1, _COMPARED // len(vectors))
-    starts = range(0, len(queries) or 1, step)
-    found = [_best_of(queries[at : at + step] @ vectors.T, k) for at in starts]
+def _nearest(queries: Vectors, columns: Vectors, k: int) -> tuple[Vectors, Rows]:
+    """Return the ``k`` best cosines and their rows, compared in blocks that fit into a cache.
+
+    :param columns: shape (dimension, vectors), a vector each.
+    """
+    step = max(1, _COMPARED // columns.shape[1])
+    # One block's room serves all: fresh memory for each costs as much again as the products.
+    room = np.empty((min(step, len(queries)), columns.shape[1]), np.float32)
+    found = []
+    for at in range(0, len(queries) or 1, step):
+        block = queries[at : at + step]
+        found.append(_best_of(np.matmul(block, columns, out=room[: len(block)]), k))
     return np.concatenate([each[0] for each in found]), np.concatenate([each[1] for each in found])
 
 
 def _best_of(similarity: Vectors, k: int) -> tuple[Vectors, Rows]:
-    rows = np.sort(np.argpartition(similarity, -k, axis=1)[:, -k:], axis=1)
-    least = np.take_along_axis(similarity, rows, 1).min(axis=1, keepdims=True)
-    for tied in np.flatnonzero((similarity >= least).sum(axis=1) > k).tolist():
-        best = np.argsort(-similarity[tied], kind="stable")[:k]
-        rows[tied] = np.sort(best)
-    found = np.take_along_axis(similarity, rows, 1)
-    order = np.argsort(-found, axis=1, kind="stable")
-    return np.take_along_axis(found, order, 1), np.take_along_axis(rows, order, 1)
+    """Return the ``k`` best of each row of similarities, of equal ones the first.
+
+    The columns are dealt out to groups. The k-th of the groups' best has k columns at or above it,
+    so that only columns which reach it can be among the best: few, and sorting those takes a
+    third of the time of partitioning all.
+    """
+    groups = _GROUPS_PER_HIT * k
+    each = similarity.shape[1] // groups
+    if each:
+        dealt = similarity[:, : groups * each].reshape(-1, each, groups)
+        least = np.partition(dealt.max(axis=1), groups - k, axis=1)[:, groups - k]
+        reaching = np.flatnonzero(similarity >= least[:, None])
+    else:
+        reaching = np.arange(similarity.size)
+    query, row = np.divmod(reaching, similarity.shape[1])
+    found = similarity[query, row]
+    starts = np.searchsorted(query, np.arange(len(similarity)))
+    best = falling_order(query, found)[starts[:, None] + np.arange(k)]
+    return found[best], row[best]
 
 
 def _at_most(k: int, size: int) -> int:

@@ -118,6 +118,18 @@ def test_of_equal_similarities_the_first_rows_are_kept(name: str, vectors: Vecto
     assert rows[0].tolist() == [4, 5, 6]
 
 
+@pytest.mark.parametrize("name", ["exact", "flat"])
+@pytest.mark.parametrize("k", [1, 7, 50, 200])
+def test_many_equal_similarities_are_those_of_a_stable_sort(name: str, k: int) -> None:
+    rng = np.random.default_rng(SEED)
+    few_values = rng.integers(-1, 2, (ROWS, 3)).astype(np.float32)
+    similarity, rows = BUILDERS[name](few_values).search(few_values[:90], k)
+    truth = few_values[:90] @ few_values.T
+    best = np.argsort(-truth, axis=1, kind="stable")[:, :k]
+    np.testing.assert_array_equal(rows, best)
+    np.testing.assert_array_equal(similarity, np.take_along_axis(truth, best, 1))
+
+
 @ANY
 def test_no_more_rows_than_there_are(name: str, vectors: Vectors) -> None:
     similarity, rows = BUILDERS[name](vectors[:7]).search(vectors[:2], 50)
