@@ -44,13 +44,16 @@ class PlacedRow(NamedTuple):
     fault: str | None = None
 
 
-def csv_rows(stream: IO[bytes], source: object) -> Iterator[PlacedRow]:
+def csv_rows(
+    stream: IO[bytes], source: object, *, delimiter: str = ",", encoding: str = "utf-8-sig"
+) -> Iterator[PlacedRow]:
     """Yield the rows of CSV, the header among them.
 
     Stray quotes inside a cell are text: sellers write 24" and "new". A quote that opens a cell
     and swallows the rest of the file is a fault.
 
     :param source: named in errors.
+    :param encoding: another than UTF-8 where the caller knows it.
     :raises InputError: if such a quote is never closed, or the text is no CSV.
     """
     csv.field_size_limit(sys.maxsize)  # a cell of any length is a bad row, not a bad file
@@ -58,12 +61,12 @@ def csv_rows(stream: IO[bytes], source: object) -> Iterator[PlacedRow]:
 
     def recorded() -> Iterator[str]:
         # a byte that is no UTF-8 becomes half a surrogate pair, which UTF-8 cannot hold
-        with io.TextIOWrapper(stream, "utf-8-sig", "surrogateescape", newline="") as text:
+        with io.TextIOWrapper(stream, encoding, "surrogateescape", newline="") as text:
             for line in text:
                 held.append(line)
                 yield line
 
-    reader = csv.reader(recorded())
+    reader = csv.reader(recorded(), delimiter=delimiter)
     last: list[str] = []
     try:
         for row in reader:

@@ -22,7 +22,7 @@ CUE_KINDS = (
     "accessory spare_part wanted box_only lot for with without service broken used bundle".split()
 )
 """What a cue word may tell of a listing; `data/packs/generic.yaml` says what each means."""
-HEADER_ROLES = "id name model brand identifier category text price axis".split()
+HEADER_ROLES = "id name model brand identifier category text price axis ignored".split()
 """What the header of a column may say it holds."""
 
 ByLanguage = Mapping[str, tuple[str, ...]]

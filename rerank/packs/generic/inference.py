@@ -1,0 +1,483 @@
+"""Look at a table of products and propose what its columns hold: the catalogue of `rerank init`.
+
+A header's words say what a column should hold, its cells whether it can be that.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from math import isnan
+from pathlib import Path
+from statistics import median
+from typing import NamedTuple
+
+from rerank.index.errors import InputError
+from rerank.packs.generic.catalogue import (
+    Catalogue,
+    Column,
+    ListingFeed,
+    clean_identifiers,
+    read_numbers,
+    read_products,
+)
+from rerank.packs.generic.pack_data import HEADER_ROLES, Pack, gtin14, read_pack
+from rerank.packs.generic.product_models import models_of, plain
+from rerank.packs.generic.product_table import (
+    CURRENCIES,
+    ProductTable,
+    amount_of,
+    decimal_mark,
+    read_table,
+)
+
+_SAMPLE_ROWS = 20_000
+_NUMERIC, _MIXED = 0.9, 0.5
+_CODED = 0.6
+_SHORT_WORDS, _NAME_WORDS, _LONG_WORDS = 4, 8, 12
+_FEW_DISTINCT = 0.5
+_EXAMPLES = 3
+_PLAIN_STEMS = frozenset(
+    "products product catalogue catalog items item articles export data list table feed input"
+    " listing listings test sample".split()
+)
+
+
+class ColumnFinding(NamedTuple):
+    """What was seen of a column and proposed for it."""
+
+    name: str
+    role: str
+    unit: str
+    filled: float
+    examples: tuple[str, ...]
+    remark: str
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """A catalogue as it was proposed.
+
+    :param catalogue: with the files' paths as they were given.
+    :param columns: a finding a column, in the file's order.
+    :param remarks: what was odd, a sentence each.
+    :param n_products: read with this catalogue; ``n_models`` models of these.
+    :param n_rows: of the file.
+    """
+
+    catalogue: Catalogue
+    columns: tuple[ColumnFinding, ...]
+    remarks: tuple[str, ...]
+    n_rows: int
+    n_products: int
+    n_models: int
+
+    def notes(self) -> dict[str, str]:
+        """Return a comment on each column for the catalogue file."""
+        return {
+            each.name: "; ".join(filter(None, (" | ".join(each.examples), each.remark)))
+            for each in self.columns
+        }
+
+
+def propose(products: Path, listings: Sequence[Path] = (), *, pack: str = "generic") -> Proposal:
+    """Propose a catalogue of a file of products, and read them with it.
+
+    :param listings: files of listings to learn from.
+    :raises InputError: if a file cannot be read, no column holds names, or there are fewer than
+        two products.
+    :raises FaultsError: if ids stand twice.
+    """
+    known = read_pack(pack)
+    missing = [path for path in (products, *listings) if not path.is_file()]
+    if missing:
+        raise InputError(f"{missing[0]}: expected a file, found none; check the path")
+    table = read_table(products)
+    catalogue, remarks = inferred(table, known)
+    catalogue = replace(catalogue, listings=tuple(feed_of(path, known) for path in listings))
+    read = read_products(catalogue)
+    return Proposal(
+        catalogue=catalogue,
+        columns=tuple(
+            _finding(table, name, catalogue, remarks.get(name, "")) for name in table.names
+        ),
+        remarks=(*(remarks.get("", ()) and [remarks[""]]), *read.remarks),
+        n_rows=read.n_read,
+        n_products=len(read.ids),
+        n_models=len(read.models),
+    )
+
+
+def beside(catalogue: Catalogue, folder: Path) -> Catalogue:
+    """Return a catalogue whose files are named from a folder."""
+
+    def named(file: str) -> str:
+        return Path(os.path.relpath(file, folder)).as_posix()
+
+    return replace(
+        catalogue,
+        products=named(catalogue.products),
+        listings=tuple(replace(feed, file=named(feed.file)) for feed in catalogue.listings),
+    )
+
+
+def inferred(table: ProductTable, pack: Pack) -> tuple[Catalogue, dict[str, str]]:
+    """Return the catalogue that a table suggests, and remarks by column.
+
+    :raises InputError: if no column can hold names.
+    """
+    looks = {name: _look(table, name, pack) for name in table.names}
+    roles = {name: _role_of(look) for name, look in looks.items()}
+    name = _choose_name(looks, roles, table)
+    key = _choose_id(looks, roles, table, name)
+    _settle_axes(looks, roles, table, pack)
+    remarks = {each: look.remark(roles[each]) for each, look in looks.items()}
+    if not key:
+        remarks[""] = (
+            "no column tells products apart: ids are numbers of rows, which another order changes"
+        )
+    one, many = _goods_of(table.source, pack)
+    catalogue = Catalogue(
+        products=str(table.source),
+        id=key,
+        pack=pack.name,
+        one=one,
+        many=many,
+        columns={
+            each: Column(role=roles[each], unit=look.unit_for(roles[each]))
+            for each, look in looks.items()
+            if each != key or roles[each] == "identifier"
+        },
+    )
+    return catalogue, remarks
+
+
+def feed_of(path: Path, pack: Pack) -> ListingFeed:
+    """Return which columns of a file of listings hold what.
+
+    :raises InputError: if it cannot be read or no column holds titles.
+    """
+    table = read_table(path)
+    looks = {name: _look(table, name, pack) for name in table.names}
+    roles = {name: _role_of(look) for name, look in looks.items()}
+    title = _choose_name(looks, roles, table)
+    key = _choose_id(looks, roles, table, title)
+
+    def first(role: str) -> str:
+        return next((name for name, own in roles.items() if own == role and name != key), "")
+
+    return ListingFeed(
+        file=str(path),
+        title=title,
+        listing_id=key,
+        vendor=first("brand"),
+        description=first("text"),
+        price=first("price"),
+        identifiers=tuple(n for n, own in roles.items() if own == "identifier" and n != key),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """What a column's header says and its cells look like, by shares of those that are filled.
+
+    :param claims: roles that the header names, the surest first, and whether it says no more.
+    :param unit: that header or cells state or suggest, as it is spelled.
+    :param numeric: share that are numbers, a known unit or currency beside them or none.
+    """
+
+    header: str
+    claims: tuple[tuple[str, bool], ...]
+    unit: str
+    filled: float
+    distinct: float
+    numeric: float
+    money: float
+    words: float
+    coded: float
+    gtins: float
+    url: float
+    odd: str
+    unit_remark: str
+
+    def claims_role(self, role: str) -> bool:
+        return any(claimed == role for claimed, _ in self.claims)
+
+    @property
+    def is_coded(self) -> bool:
+        """Whether the cells are short, hold digits, and tell rows apart."""
+        return self.words < 1.5 and min(self.distinct, self.coded) > _CODED
+
+    def unit_for(self, role: str) -> str:
+        return self.unit if role in ("number", "axis") and self.numeric >= _NUMERIC else ""
+
+    def remark(self, role: str) -> str:
+        """Return what is odd about the column in its role, "" for nothing."""
+        if not self.filled:
+            return "empty"
+        if _MIXED <= self.numeric < _NUMERIC and role in ("category", "text"):
+            return f"mixed: {self.numeric:.0%} numbers, the rest text such as {self.odd!r:.30}"
+        if role == "number" and not self.unit:
+            return "no unit stated"
+        return self.unit_remark if role in ("number", "axis") else ""
+
+
+def _look(table: ProductTable, name: str, pack: Pack) -> _Look:
+    n_rows = table.columns.num_rows
+    step = max(1, n_rows // _SAMPLE_ROWS)
+    texts = table.texts(name, range(0, n_rows, step) if step > 1 else None)
+    missing = frozenset(pack.missing)
+    said = [text for text in texts if text.lower() not in missing]
+    of = max(len(said), 1)
+    scales = pack.scales()
+    mark = decimal_mark(said)
+    amounts = [amount_of(text, mark) for text in said]
+    numeric = [
+        not isnan(a.value) and (not a.unit or a.unit in scales or a.unit in CURRENCIES)
+        for a in amounts
+    ]
+    unit, told = _unit_of(name, said if sum(numeric) >= _NUMERIC * of else [], pack)
+    cleaned, _ = clean_identifiers(said)
+    return _Look(
+        header=name,
+        claims=_claims(name, pack),
+        unit=unit,
+        filled=len(said) / max(len(texts), 1),
+        distinct=len(set(said)) / of,
+        numeric=sum(numeric) / of,
+        money=sum(a.unit in CURRENCIES and a.unit not in scales for a in amounts) / of,
+        words=sum(len(text.split()) for text in said) / of,
+        coded=sum(any(c.isdigit() for c in text) for text in said) / of,
+        gtins=sum(bool(keys) and all(map(gtin14, keys)) for keys in cleaned) / of,
+        url=sum(text.startswith(("http://", "https://", "www.")) for text in said) / of,
+        odd=next((text for text, number in zip(said, numeric, strict=True) if not number), ""),
+        unit_remark=told,
+    )
+
+
+_HEADER_WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[^\W\d_A-Z]+|\d+|[\"″°]\w?")
+
+
+def _header_words(header: str) -> list[str]:
+    """Return the words of a header: `productName`, `product_name` and `Product Name` are alike."""
+    return [plain(match[0]) for match in _HEADER_WORD.finditer(header)]
+
+
+def _claims(header: str, pack: Pack) -> tuple[tuple[str, bool], ...]:
+    """Return the roles whose words a header holds: whole headers first, then the longest."""
+    words = _header_words(header)
+    found = []
+    for at, role in enumerate(HEADER_ROLES):
+        lengths = [
+            len(phrase)
+            for phrase in (_header_words(word) for word in pack.header_words(role))
+            if phrase and _holds(words, phrase)
+        ]
+        if lengths:
+            found.append((max(lengths) != len(words), -max(lengths), at, role))
+    return tuple((role, not partly) for partly, _, _, role in sorted(found))
+
+
+def _holds(words: Sequence[str], phrase: Sequence[str]) -> bool:
+    return any(
+        list(words[at : at + len(phrase)]) == list(phrase)
+        for at in range(len(words) - len(phrase) + 1)
+    )
+
+
+_IN_BRACKETS = re.compile(r"[(\[]([^)\]]{1,12})[)\]]\s*$")
+
+
+def _unit_of(header: str, numbers: Sequence[str], pack: Pack) -> tuple[str, str]:
+    """Return the unit of a column of numbers as it is spelled, "" for none, and a remark on it.
+
+    Its cells come first, then what the header states, then what such a header is usually in.
+    """
+    if not numbers:
+        return "", ""
+    scales = pack.scales()
+    base, values, _ = read_numbers(numbers, "", pack)
+    if base:
+        return base, ""
+    words = _header_words(header)
+    guess = _usual_unit(words, values, pack)
+    if guess:
+        return guess, f"unit guessed from {header!r}"
+    bracketed = _IN_BRACKETS.search(header)
+    last = plain(bracketed[1].strip()) if bracketed else words[-1] if len(words) > 1 else ""
+    return last if last in scales else "", ""
+
+
+def _usual_unit(words: Sequence[str], values: Sequence[float], pack: Pack) -> str:
+    """Return the unit that such a header's numbers are in, by their size; "" for none."""
+    middle = median(abs(value) for value in values if value == value)
+    for unit in pack.units.values():
+        if unit.usual and any(_header_words(header) == words for header in unit.headers):
+            low, high = unit.usual
+            for scale in sorted(unit.spellings, key=lambda scale: abs(scale - 1)):
+                if low <= middle * scale <= high:
+                    return unit.spellings[scale][0]
+    return ""
+
+
+def _role_of(look: _Look) -> str:
+    """Return what a column holds, seen alone."""
+    if not look.filled or look.url >= _MIXED:
+        return "ignored"
+    number = look.numeric >= _NUMERIC and look.gtins < _CODED
+    fits = {
+        "ignored": True,
+        "price": look.numeric >= _MIXED,
+        "identifier": look.words <= _SHORT_WORDS,
+        "axis": look.words <= _SHORT_WORDS,
+        "text": not number,
+        "brand": not number and look.words <= _NAME_WORDS,
+        "category": not number and look.words <= _NAME_WORDS,
+        "name": not number,
+        "model": not number,
+    }
+    for role, _ in look.claims:
+        if fits.get(role, False):
+            return role
+        if role == "model" and look.is_coded:  # part numbers of digits only
+            return "identifier"
+    if number:
+        return "price" if look.money >= _MIXED else "number"
+    if look.gtins >= _CODED:
+        return "identifier"
+    if look.is_coded and look.numeric < _MIXED:
+        return "identifier"
+    if look.words > _LONG_WORDS:
+        return "text"
+    return "category" if look.distinct < _FEW_DISTINCT or look.words < 1.5 else "other"
+
+
+def _choose_name(looks: Mapping[str, _Look], roles: dict[str, str], table: ProductTable) -> str:
+    """Settle which column holds names, and what becomes of the others that could.
+
+    :raises InputError: if none does.
+    """
+    named = [each for each in looks if roles[each] == "name"]
+    models = [each for each in looks if roles[each] == "model"]
+    wordy = [
+        each
+        for each in looks
+        if roles[each] in ("other", "text", "category", "axis") and looks[each].words >= 1.2
+    ]
+    unnamed = [each for each in wordy if not looks[each].claims]
+    pool = named or models or unnamed
+    if not pool:
+        raise InputError(
+            f"{table.source}: expected a column of products' names, found columns "
+            f"{', '.join(table.names)}; add one or call yours `name`"
+        )
+
+    def fitness(each: str) -> tuple[bool, float]:
+        look = looks[each]
+        whole = any(role in ("name", "model") and exact for role, exact in look.claims)
+        return whole, look.distinct * look.filled * min(look.words, 8)
+
+    best = max(pool, key=fitness)
+    for each in (*named, *models):
+        look = looks[each]
+        if look.coded >= _CODED and look.distinct > _FEW_DISTINCT and look.words <= 3:
+            roles[each] = "identifier"
+        else:
+            roles[each] = "text" if look.words > 2 else "category"
+    for each, role in roles.items():
+        if role == "other":
+            roles[each] = "text"
+    roles[best] = "name"
+    return best
+
+
+def _choose_id(
+    looks: Mapping[str, _Look], roles: dict[str, str], table: ProductTable, name: str
+) -> str:
+    """Return the column of ids, "" for none: what is called so, else what is different in each row.
+
+    A part number may be both id and identifier.
+    """
+    import pyarrow.compute as pc
+
+    def differs(each: str) -> bool:
+        column = table.columns.column(each)
+        return bool(
+            looks[each].filled == 1 and pc.count_distinct(column).as_py() == table.columns.num_rows
+        )
+
+    def called(look: _Look) -> bool:
+        return any(role == "id" and whole for role, whole in look.claims)
+
+    compact = [each for each in looks if each != name and looks[each].words <= 2]
+    claiming = [each for each in compact if called(looks[each])]
+    parted = [each for each in compact if looks[each].claims_role("id") and differs(each)]
+    identifiers = [each for each in compact if roles[each] == "identifier" and differs(each)]
+    for pool in ([each for each in claiming if differs(each)], parted, claiming, identifiers):
+        if pool:
+            key = pool[0]
+            if roles[key] not in ("identifier",) or looks[key].claims[:1] == (("id", True),):
+                roles[key] = "ignored"
+            return key
+    return ""
+
+
+def _settle_axes(
+    looks: Mapping[str, _Look], roles: dict[str, str], table: ProductTable, pack: Pack
+) -> None:
+    """Keep as axes the columns that tell apart products which are equal without their values."""
+    axes = [each for each, role in roles.items() if role == "axis"]
+    if axes:
+        rows = range(min(table.columns.num_rows, 10 * _SAMPLE_ROWS))
+        missing = frozenset(pack.missing)
+
+        def texts(name: str) -> list[str]:
+            return ["" if t.lower() in missing else t for t in table.texts(name, rows)]
+
+        names = texts(next(each for each, role in roles.items() if role == "name"))
+        brand = next((each for each, role in roles.items() if role == "brand"), None)
+        brands = texts(brand) if brand else [""] * len(rows)
+        values = {each: texts(each) for each in axes}
+        units = [looks[each].unit_for("axis") for each in axes]
+        models = models_of(names, brands, list(values.values()), units, pack)
+        for each in axes:
+            met: defaultdict[int, set[str]] = defaultdict(set)
+            for number, value in zip(models.of_record.tolist(), values[each], strict=True):
+                met[number].add(value)
+            if max(map(len, met.values())) < 2:
+                roles[each] = "number" if looks[each].numeric >= _NUMERIC else "category"
+
+
+def _finding(table: ProductTable, name: str, catalogue: Catalogue, remark: str) -> ColumnFinding:
+    texts = table.texts(name, range(min(table.columns.num_rows, _SAMPLE_ROWS)))
+    said = [text for text in texts if text]
+    common = Counter(said).most_common(_EXAMPLES)
+    column = catalogue.columns.get(name, Column(role="ignored"))
+    role = column.role
+    if name == catalogue.id:
+        role = "id" if role == "ignored" else f"id, {role}"
+    return ColumnFinding(
+        name=name,
+        role=role,
+        unit=column.unit,
+        filled=len(said) / max(len(texts), 1),
+        examples=tuple(" ".join(text.split())[:30] for text, _ in common),
+        remark=remark,
+    )
+
+
+def _goods_of(source: Path, pack: Pack) -> tuple[str, str]:
+    """Return what one product and several are called: by the file's name, where it says."""
+    words = re.findall(r"[^\W\d_]+", source.stem.lower())
+    if pack.one != "product" or not words or _PLAIN_STEMS & set(words):
+        return pack.one, pack.many
+    last = words[-1]
+    if not last.endswith("s") or last.endswith("ss") or len(last) < 4:
+        return pack.one, pack.many
+    single = re.sub(r"(?<=[^aeiou])ies$", "y", last)
+    single = re.sub(r"(?<=ch|sh)es$|(?<=[xz])es$", "", single) if single == last else single
+    single = single.removesuffix("s") if single == last else single
+    return " ".join([*words[:-1], single]), " ".join(words)

@@ -1,0 +1,293 @@
+"""Read a file of products or listings as a table, whatever wrote it, and the amounts in its cells.
+
+CSV of any delimiter and of the encodings that spreadsheets write, JSON lines and parquet.
+"""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from math import isfinite, nan
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from rerank.index.errors import InputError, os_error_words
+from rerank.index.rows import TEXT_TYPES, csv_rows, first_faults, json_objects, read_parquet
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_DELIMITERS = ",;\t|"
+_CHUNK_ROWS = 50_000
+_SAMPLE_LINES = 50
+_DECODED_AT_ONCE = 1 << 20
+ENDINGS = (".csv", ".tsv", ".txt", ".jsonl", ".ndjson", ".parquet")
+
+
+@dataclass(frozen=True, slots=True)
+class ProductTable:
+    """The rows of a file.
+
+    :param columns: texts where the file is text, any types where it is parquet.
+    :param remarks: what was odd about the file, and what was done.
+    :param n_dropped: rows that could not be read.
+    """
+
+    source: Path
+    columns: pa.Table
+    remarks: tuple[str, ...] = ()
+    n_dropped: int = 0
+
+    @property
+    def names(self) -> list[str]:
+        """The names of its columns."""
+        return list(self.columns.column_names)
+
+    def texts(self, name: str, rows: Sequence[int] | None = None) -> list[str]:
+        """Return a column as texts without space at the ends, "" where nothing stands.
+
+        :param rows: those that are wanted, rising; all by default.
+        """
+        import pyarrow as pa
+
+        column = self.columns.column(name)
+        if rows is not None:
+            column = column.take(pa.array(rows, pa.int64()))
+        if pa.types.is_dictionary(column.type):
+            column = column.cast(column.type.value_type)
+        if str(column.type) in TEXT_TYPES:
+            return ["" if value is None else value.strip() for value in column.to_pylist()]
+        return [_text_of(value) for value in column.to_pylist()]
+
+
+def _text_of(value: Any) -> str:
+    if value is None or value != value:
+        return ""
+    if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
+        return str(int(value))
+    if isinstance(value, list | tuple):
+        return ", ".join(filter(None, map(_text_of, value)))
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return str(value).strip()
+
+
+def read_table(path: Path) -> ProductTable:
+    """Read a file.
+
+    :raises InputError: if it cannot be read, has no rows, or columns of one name.
+    """
+    readers: dict[str, Callable[[Path], ProductTable]] = {
+        ".parquet": _parquet_table,
+        ".jsonl": _json_table,
+        ".ndjson": _json_table,
+    }
+    if path.suffix.lower() not in ENDINGS:
+        raise InputError(
+            f"{path}: expected a file name ending in {', '.join(ENDINGS)}, found "
+            f"{path.suffix or 'no ending'!r}; save a spreadsheet as CSV"
+        )
+    try:
+        if not path.stat().st_size:
+            raise InputError(f"{path}: expected rows, found an empty file; write it again")
+        table = readers.get(path.suffix.lower(), _csv_table)(path)
+    except OSError as exc:
+        raise InputError(f"{path}: {os_error_words(exc)}") from exc
+    if not table.columns.num_rows:
+        raise InputError(f"{path}: expected rows, found only a header; write it again")
+    twice = sorted(name for name, count in Counter(table.names).items() if count > 1)
+    if twice:
+        raise InputError(
+            f"{path}: expected each column once, found twice {', '.join(twice)}; rename one"
+        )
+    return table
+
+
+def _parquet_table(path: Path) -> ProductTable:
+    _, columns = read_parquet(path)
+    return ProductTable(path, columns)
+
+
+def _json_table(path: Path) -> ProductTable:
+    """Read JSON lines; values that are no text are written as text, lists with commas between."""
+    columns: dict[str, list[str]] = {}
+    n_rows, faults = 0, list[str]()
+    with path.open("rb") as stream:
+        for line, found in json_objects(stream):
+            if isinstance(found, InputError):
+                faults.append(f"line {line}: {found}")
+                continue
+            for name, value in found.items():
+                column = columns.setdefault(name, [])
+                column.extend([""] * (n_rows - len(column)))
+                column.append(_text_of(value))
+            n_rows += 1
+    if faults and not n_rows:
+        raise InputError(f"{path}: {faults[0]}; write the file again")
+    for column in columns.values():
+        column.extend([""] * (n_rows - len(column)))
+    return ProductTable(path, _arrow(list(columns), [list(columns.values())]), *_left_out(faults))
+
+
+def _csv_table(path: Path) -> ProductTable:
+    encoding, remarks = _encoding_of(path)
+    with path.open("r", encoding=encoding, errors="replace", newline="") as text:
+        delimiter = _delimiter_of(list(islice(text, _SAMPLE_LINES)))
+    faults: list[str] = []
+    with path.open("rb") as stream:
+        rows = csv_rows(stream, path, delimiter=delimiter, encoding=encoding)
+        header = next(rows, None)
+        if header is None:
+            raise InputError(f"{path}: expected rows, found only blank lines; write it again")
+        names = [name.strip() or f"column {at}" for at, name in enumerate(header.content, 1)]
+
+        def sound() -> Iterator[list[str]]:
+            for line, cells, fault in rows:
+                spare = len(names) - len(cells)
+                if spare < 0 and not any(cells[spare:]):
+                    cells = cells[:spare]
+                if fault or len(cells) > len(names):
+                    faults.append(fault or f"line {line}: {len(cells)} cells under {len(names)}")
+                    continue
+                yield [*cells, *[""] * spare] if spare > 0 else cells
+
+        chunks, kept = [], sound()
+        while chunk := list(islice(kept, _CHUNK_ROWS)):
+            chunks.append([list(column) for column in zip(*chunk, strict=True)])
+    lost, n_dropped = _left_out(faults)
+    return ProductTable(path, _arrow(names, chunks), (*remarks, *lost), n_dropped)
+
+
+def _left_out(faults: Sequence[str]) -> tuple[tuple[str, ...], int]:
+    if not faults:
+        return (), 0
+    shown = "; ".join(first_faults(faults, 3))
+    return (f"{len(faults)} rows could not be read and are left out: {shown}",), len(faults)
+
+
+def _arrow(names: list[str], chunks: Sequence[Sequence[list[str]]]) -> pa.Table:
+    import pyarrow as pa
+
+    kind = pa.large_string()
+    arrays = [
+        pa.chunked_array([pa.array(chunk[at], kind) for chunk in chunks], kind)
+        for at in range(len(names))
+    ]
+    return pa.Table.from_arrays(arrays, names)
+
+
+def _encoding_of(path: Path) -> tuple[str, tuple[str, ...]]:
+    """Return the encoding of a text file and what to say about it."""
+    with path.open("rb") as file:
+        head = file.read(4)
+        if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+            return "utf-16", ()
+        file.seek(0)
+        decoder = codecs.getincrementaldecoder("utf-8")()
+        try:
+            while block := file.read(_DECODED_AT_ONCE):
+                decoder.decode(block)
+            decoder.decode(b"", final=True)
+        except UnicodeDecodeError as exc:
+            found = exc.object[exc.start]
+            told = f"is no UTF-8 (found {found:#04x}): read as Windows-1252; save it as UTF-8"
+            return "cp1252", (f"{path.name} {told} if letters look wrong",)
+    return "utf-8-sig", ()
+
+
+def _delimiter_of(lines: list[str]) -> str:
+    """Return what separates the cells: that which splits most lines into as many as the first."""
+
+    def evenness(delimiter: str) -> tuple[int, int]:
+        widths = [len(row) for row in csv.reader(lines, delimiter=delimiter) if row]
+        if not widths or widths[0] == 1:
+            return 0, 0
+        return sum(width == widths[0] for width in widths), widths[0]
+
+    return max(_DELIMITERS, key=evenness)
+
+
+class Amount(NamedTuple):
+    """A number as a cell states it.
+
+    :param value: NaN where the cell holds none.
+    :param unit: what stands beside it, lower case: a unit, a currency, or any short word; "" for
+        nothing.
+    """
+
+    value: float
+    unit: str
+
+
+NO_AMOUNT = Amount(nan, "")
+CURRENCIES = frozenset(
+    "$ € £ ¥ ₽ ₺ ₴ zł kč usd eur gbp jpy chf pln czk sek nok dkk huf ron rub try cad aud kr ft r$"
+    " us$ euro rs ₹ inr brl cny 元 円".split()
+)
+_AMOUNT = re.compile(
+    r"(?P<before>[^\d\s.,+-]{1,4}\s?)?"
+    r"(?P<number>[-+]?(?:\d{1,3}(?:['’\u00a0\u202f .,]\d{3})+(?!\d)|\d+)(?:[.,]\d+)?)"
+    r"[.,]?\s*(?P<unit>[^\d\s.,].{0,19})?"
+)
+_SPACES = re.compile(r"['’\s]")
+
+
+def decimal_mark(texts: Sequence[str], *, prices: bool = False) -> str:
+    """Return "," or ".": what stands before the decimals in a column.
+
+    One that is followed by other than three digits says so, and one that stands behind the other.
+    Where all that is there is followed by three, a comma parts thousands; so does a point in
+    prices, and in other numbers it does not.
+    """
+    votes: Counter[str] = Counter()
+    thousands: Counter[str] = Counter()
+    for text in texts:
+        found = _AMOUNT.match(text)
+        if found is None:
+            continue
+        number = _SPACES.sub("", found["number"])
+        marks = [char for char in number if char in ".,"]
+        if not marks:
+            continue
+        decimals = len(number) - max(number.rfind("."), number.rfind(",")) - 1
+        if len(set(marks)) == 2:
+            votes[marks[-1]] += 1
+        elif len(marks) > 1:
+            votes[",."[marks[0] == ","]] += 1
+        elif decimals != 3 or number.startswith("0"):
+            votes[marks[0]] += 1
+        else:
+            thousands[marks[0]] += 1
+    if votes:
+        return max(",.", key=lambda mark: (votes[mark], mark == "."))
+    return "," if prices and thousands["."] > thousands[","] else "."
+
+
+def amount_of(text: str, decimal: str = ".") -> Amount:
+    """Return the number a cell states, and the unit or currency beside it.
+
+    :param decimal: what stands before decimals, as `decimal_mark` found it.
+    """
+    found = _AMOUNT.fullmatch(text.strip())
+    if found is None:
+        return NO_AMOUNT
+    digits = _SPACES.sub("", found["number"])
+    other = "." if decimal == "," else ","
+    before, behind = ((found[part] or "").strip().lower() for part in ("before", "unit"))
+    if before and before not in CURRENCIES:
+        return NO_AMOUNT
+    try:
+        value = float(digits.replace(other, "").replace(decimal, "."))
+    except ValueError:  # two points: a version or a date
+        return NO_AMOUNT
+    return Amount(value, behind.lstrip("-").strip() or before) if isfinite(value) else NO_AMOUNT
+
+
+def unit_counts(amounts: Sequence[Amount]) -> Mapping[str, int]:
+    """Return how often each unit stands beside the numbers of a column."""
+    return Counter(amount.unit for amount in amounts if amount.value == amount.value)

@@ -1,0 +1,293 @@
+"""A catalogue of any goods: what is proposed of a table, what is read of it, what is refused."""
+
+from __future__ import annotations
+
+import json
+from math import isnan
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from rerank.index.errors import ArtifactError, FaultsError, InputError
+from rerank.packs.generic.catalogue import (
+    Catalogue,
+    Column,
+    Products,
+    clean_identifiers,
+    read_catalogue,
+    read_numbers,
+    read_products,
+    write_catalogue,
+)
+from rerank.packs.generic.inference import Proposal, beside, feed_of, propose
+from rerank.packs.generic.pack_data import read_pack
+
+PANS = """\
+Art.-Nr.;Bezeichnung;Hersteller;EAN;Durchmesser (cm);Gewicht;Farbe;Preis;Beschreibung
+K1;Copperline Sauté Pan 24 cm black;Heinrichs;4006381333931;24;1,4 kg;black;89,90;{long}
+K2;Copperline Sauté Pan 24 cm red;Heinrichs;4006381333948;24;1,4 kg;red;89,90;
+K3;Copperline Sauté Pan 28 cm black;Heinrichs;4006381333955;28;1900 g;black;109,00;
+K4;Ironwood Skillet 20;Galley & Sons;4006381333962;20;2,25 kg;;1.049,00;Cast iron
+""".format(long="Induction base and a glass lid that stays cool while the pan is hot on the stove")
+
+
+def saved(folder: Path, text: str | bytes, name: str = "pans.csv") -> Path:
+    path = folder / name
+    path.write_bytes(text.encode() if isinstance(text, str) else text)
+    return path
+
+
+def proposed(folder: Path, text: str | bytes, name: str = "pans.csv") -> Proposal:
+    return propose(saved(folder, text, name))
+
+
+def roles(proposal: Proposal) -> dict[str, str]:
+    return {each.name: each.role for each in proposal.columns}
+
+
+def products(proposal: Proposal) -> Products:
+    return read_products(proposal.catalogue)
+
+
+def test_a_bare_table_says_what_its_columns_hold(tmp_path: Path) -> None:
+    proposal = proposed(tmp_path, PANS)
+    assert roles(proposal) == {
+        "Art.-Nr.": "id",
+        "Bezeichnung": "name",
+        "Hersteller": "brand",
+        "EAN": "identifier",
+        "Durchmesser (cm)": "number",
+        "Gewicht": "number",
+        "Farbe": "axis",
+        "Preis": "price",
+        "Beschreibung": "text",
+    }
+    units = {each.name: each.unit for each in proposal.columns if each.unit}
+    assert units == {"Durchmesser (cm)": "cm", "Gewicht": "kg"}
+    assert (proposal.catalogue.one, proposal.catalogue.many) == ("pan", "pans")
+
+
+def test_products_are_read_by_role(tmp_path: Path) -> None:
+    read = products(proposed(tmp_path, PANS))
+    assert read.ids == ("K1", "K2", "K3", "K4")
+    first = read.fields[0]
+    assert first.brand == "Heinrichs"
+    assert first.identifiers == ("4006381333931",)
+    assert first.price == 89.9
+    assert first.axes == ("black",)
+    assert dict(first.quantities) == pytest.approx({"in": 24 / 2.54, "kg": 1.4})
+    assert dict(read.fields[2].quantities)["kg"] == pytest.approx(1.9)
+    assert read.fields[3].price == 1049
+    assert read.columns.column_names == [
+        "Hersteller",
+        "EAN",
+        "Durchmesser (cm)",
+        "Gewicht",
+        "Farbe",
+    ]
+    assert read.columns.column("Durchmesser (cm)").to_pylist() == [24, 24, 28, 20]
+
+
+def test_products_that_differ_by_an_axis_are_one_model(tmp_path: Path) -> None:
+    read = products(proposed(tmp_path, PANS))
+    assert read.model_of_record.tolist() == [0, 0, 1, 2]
+    assert read.models == (
+        "Copperline Sauté Pan 24 cm",
+        "Copperline Sauté Pan 28 cm",
+        "Ironwood Skillet 20",
+    )
+
+
+def test_without_axes_each_product_is_its_own_model(tmp_path: Path) -> None:
+    read = products(proposed(tmp_path, "id,name\n1,Tea pot\n2,Tea pot\n3,Kettle\n"))
+    assert read.axes == ()
+    assert read.model_of_record.tolist() == [0, 1, 2]
+    assert any("same name and brand as another" in remark for remark in read.remarks)
+
+
+def test_axes_are_taken_out_in_other_words_and_units(tmp_path: Path) -> None:
+    text = (
+        "sku,name,colour,storage_gb\n"
+        "a,Nimbus Tablet 10 256GB schwarz,black,256\n"
+        "b,Nimbus Tablet 10 (512 GB) white,white,512\n"
+        "c,Nimbus Tablet 12 256 GB black,black,256\n"
+    )
+    read = products(proposed(tmp_path, text))
+    assert read.axes == ("colour", "storage_gb")
+    assert read.model_of_record.tolist() == [0, 0, 1]
+    assert read.models == ("Nimbus Tablet 10", "Nimbus Tablet 12")
+
+
+def test_a_catalogue_file_is_read_as_it_was_written(tmp_path: Path) -> None:
+    proposal = proposed(tmp_path, PANS.replace("Gewicht", "Gewicht: #1, {a}"))
+    target = tmp_path / "catalogue.yaml"
+    write_catalogue(beside(proposal.catalogue, tmp_path), target, notes=proposal.notes())
+    assert read_catalogue(target) == proposal.catalogue
+    assert "pans.csv" in target.read_text("utf-8")
+    assert str(tmp_path) not in target.read_text("utf-8")
+    before = target.read_bytes()
+    with pytest.raises(ArtifactError, match="exists already: edit it, remove it"):
+        write_catalogue(proposal.catalogue, target)
+    assert target.read_bytes() == before
+
+
+def test_a_catalogue_file_says_all_that_is_wrong(tmp_path: Path) -> None:
+    target = saved(tmp_path, "products: pans.csv\ncolumns: {name: {rolle: name}}\n", "c.yaml")
+    with pytest.raises(FaultsError, match=r"columns\.name\.role: missing|rolle: unknown key"):
+        read_catalogue(target)
+    target.write_text("products: pans.csv\nlistings: [{file: feed.csv}]\n", "utf-8")
+    with pytest.raises(FaultsError, match=r"pans\.csv: there is no such file beside it\n.*feed"):
+        read_catalogue(target)
+    path = saved(tmp_path, "id,name,w\n1,Cup,3\n2,Mug,4\n")
+    columns = {
+        "nom": Column(role="name"),
+        "w": Column(role="number", unit="stone"),
+    }
+    with pytest.raises(FaultsError, match=r"column 'nom': there is none(?s:.)*unit 'stone'"):
+        read_products(Catalogue(products=str(path), columns=columns))
+    with pytest.raises(FaultsError, match="no column has the role name"):
+        read_products(Catalogue(products=str(path), columns={"w": Column(role="text")}))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "found an empty file"),
+        ("id,name\n", "found only a header"),
+        ("id,price\n1,3.5\n2,4\n", "expected a column of products' names, found columns id, price"),
+        ("id,name\n1,Cup\n", "expected at least 2 products, found one"),
+        ("id,name\n1,\n2,\n", "expected a column of products' names"),
+        ("id,name\n1,Cup\n1,Mug\n2,Pot\n", "id '1' stands 2 times with different cells"),
+        ("id,name\n4.7E+12,Cup\n4.7E+12,Mug\n", "a spreadsheet has rounded them"),
+        ("id,name,name\n1,Cup,x\n2,Mug,y\n", "found twice name"),
+    ],
+)
+def test_tables_that_are_no_catalogue_are_refused(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        proposed(tmp_path, text)
+
+
+def test_missing_files_and_other_endings_are_said(tmp_path: Path) -> None:
+    path = saved(tmp_path, PANS)
+    with pytest.raises(InputError, match=r"nowhere\.csv: expected a file, found none"):
+        propose(path, [tmp_path / "nowhere.csv"])
+    with pytest.raises(InputError, match="save a spreadsheet as CSV"):
+        propose(saved(tmp_path, PANS, "pans.xlsx"))
+
+
+def test_rows_that_are_no_products_are_left_out_and_counted(tmp_path: Path) -> None:
+    text = "id,name\n1,Tea cup\n,Tea mug\n3,n/a\n1,Tea cup\n5,Tea pot,1,2\n6,Tea tray\n"
+    read = products(proposed(tmp_path, text))
+    assert read.ids == ("1", "6")
+    assert (read.n_read, read.n_dropped) == (6, 4)
+    told = " ".join(read.remarks)
+    assert "1 rows could not be read and are left out: line 6: 4 cells under 2" in told
+    assert "have no 'id'" in told
+    assert "have no name" in told
+    assert "stand twice" in told
+
+
+def test_one_name_for_all_is_a_warning(tmp_path: Path) -> None:
+    rows = "".join(f"{at},Widget deluxe\n" for at in range(500))
+    read = products(proposed(tmp_path, f"id,name\n{rows}"))
+    assert len(read.ids) == 500
+    assert any("all 500 products are called 'Widget deluxe'" in text for text in read.remarks)
+
+
+def test_ids_are_numbered_where_nothing_tells_products_apart(tmp_path: Path) -> None:
+    proposal = proposed(tmp_path, "name,maker\nRed kettle,Sol\nBlue kettle,Sol\n")
+    assert proposal.catalogue.id == ""
+    assert products(proposal).ids == ("p1", "p2")
+    assert any("ids are numbers of rows" in remark for remark in proposal.remarks)
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "cp1252"])
+def test_delimiters_and_encodings_of_spreadsheets(
+    tmp_path: Path, delimiter: str, encoding: str
+) -> None:
+    text = 'id,name,note\n1,Käsemesser 24",x\n2,Crêpière,y\n'.replace(",", delimiter)
+    proposal = proposed(tmp_path, text.encode(encoding))
+    assert [each.name for each in products(proposal).fields] == ['Käsemesser 24"', "Crêpière"]
+    told = any("read as Windows-1252" in remark for remark in proposal.remarks)
+    assert told == (encoding == "cp1252")
+
+
+def test_json_lines_and_parquet_say_the_same(tmp_path: Path) -> None:
+    rows = [
+        {"sku": 1, "title": "Desk lamp", "watt": 7.5, "tags": ["a", "b"]},
+        {"sku": 2, "title": "Floor lamp", "watt": None},
+    ]
+    lines = "".join(json.dumps(row) + "\n" for row in rows)
+    of_lines = products(proposed(tmp_path, lines + "[1]\n", "lamps.jsonl"))
+    table = pa.table({name: [row.get(name) for row in rows] for name in ("sku", "title", "watt")})
+    pq.write_table(table, tmp_path / "lamps.parquet")
+    of_parquet = products(propose(tmp_path / "lamps.parquet"))
+    assert of_lines.ids == of_parquet.ids == ("1", "2")
+    assert [f.name for f in of_lines.fields] == [f.name for f in of_parquet.fields]
+    assert of_lines.n_dropped == 0 or of_lines.remarks
+
+
+def test_a_part_number_may_be_id_and_identifier(tmp_path: Path) -> None:
+    text = "mpn,name\nQX-100,Torque driver\nQX-200,Impact driver\n"
+    proposal = proposed(tmp_path, text)
+    assert roles(proposal) == {"mpn": "id, identifier", "name": "name"}
+    assert products(proposal).fields[1].identifiers == ("QX-200",)
+
+
+def test_a_mixed_column_is_text_and_said(tmp_path: Path) -> None:
+    cells = ["10", "12", "about 9", "14", "16", "see box", "11", "13"]
+    rows = "".join(f"{at},Garden hose {at},{cell}\n" for at, cell in enumerate(cells))
+    proposal = proposed(tmp_path, f"id,name,reach\n{rows}")
+    [reach] = [each for each in proposal.columns if each.name == "reach"]
+    assert reach.role in ("category", "text")
+    assert "mixed: 75% numbers, the rest text such as 'about 9'" in reach.remark
+
+
+@pytest.mark.parametrize(
+    ("cells", "unit", "base", "values", "told"),
+    [
+        (["24", "28"], "cm", "in", [9.448819, 11.023622], ""),
+        (['24"', "61 cm", '32"'], "", "in", [24, 24.015748, 32], "units differ"),
+        (["16 GB", "16 GiB", "1 TB"], "", "gb", [16, 16, 1000], "units differ"),
+        (["16 GB", "16 GiB"], "", "gb", [16, 16], "counted as the same"),
+        (["2 kg", "3 kg", "4 l"], "", "kg", [2, 3, None], "1 in l among values in kg: left out"),
+        (["2 lb", "3 lb"], "kg", "kg", [0.907185, 1.360777], ""),
+        (["5", "big"], "kg", "kg", [5, None], "1 cells are no numbers ('big')"),
+        (["4,5", "1.200,5"], "w", "w", [4.5, 1200.5], ""),
+        (["7", ""], "", "", [7, None], ""),
+    ],
+)
+def test_numbers_are_read_into_base_units(
+    cells: list[str], unit: str, base: str, values: list[float | None], told: str
+) -> None:
+    found_base, found, remarks = read_numbers(cells, unit, read_pack("generic"))
+    assert found_base == base
+    assert [None if isnan(v) else pytest.approx(v, abs=1e-5) for v in found] == values
+    assert told in " ".join(remarks)
+
+
+def test_what_a_spreadsheet_made_of_identifiers() -> None:
+    cells = ["4006381333931", "36000291452", "4.00638E+12", "4006381333932", "4006381333948.0", ""]
+    found, remarks = clean_identifiers(cells)
+    assert found == [("4006381333931",), ("036000291452",), (), (), ("4006381333948",), ()]
+    told = " ".join(remarks)
+    assert "1 identifiers were rounded by a spreadsheet (4.00638E+12)" in told
+    assert "1 GTINs had lost leading zeros" in told
+    assert "1 GTINs have a wrong check digit" in told
+    found, remarks = clean_identifiers(["DX-1; DX-1B", "12345678", "PX 22"])
+    assert found == [("DX-1", "DX-1B"), ("12345678",), ("PX 22",)]
+    assert remarks == []
+
+
+def test_a_feed_says_where_its_titles_stand(tmp_path: Path) -> None:
+    path = saved(
+        tmp_path,
+        "offer_id,headline,seller_brand,ean,amount\n1,Red pan,Sol,4006381333931,3\n"
+        "2,Blue pan,Sol,4006381333948,4\n",
+    )
+    feed = feed_of(path, read_pack("generic"))
+    assert (feed.listing_id, feed.title, feed.vendor) == ("offer_id", "headline", "seller_brand")
+    assert feed.identifiers == ("ean",)
