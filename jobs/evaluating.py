@@ -23,6 +23,7 @@ from rerank.cross_encoder.ranker import (
     CROSS_ENCODER_REMEDY,
     LAYOUT,
 )
+from rerank.domain import GPU
 from rerank.evaluation.baselines import Latency, default_baselines, rate_of, this_machine
 from rerank.evaluation.evaluate import DEFAULT_SEED, Instruments, evaluate, examine
 from rerank.evaluation.failures import failures
@@ -46,7 +47,7 @@ from rerank.rankers.kinds import RankerFolder, RankerKind, ranker_kinds
 from rerank.rankers.pairwise import PairwiseLayout, heuristic_candidate_scores, read_ranker
 from rerank.ranking import RankingBatch
 from rerank.resolution import Decision
-from rerank.resolver import Resolver
+from rerank.resolver import Resolver, resolver_of
 from rerank.store.database import Store
 from rerank.training.evidence import Preparer
 from rerank.workspace import Workspace, open_retriever
@@ -419,7 +420,7 @@ def _cascade(workspace: Workspace, first: Entrant, cues: CueReader) -> Iterator[
     folder = workspace.cross_encoder_folder
     if not folder.is_dir() or first.competitor.model is None:
         return
-    model = with_cascade(first.competitor.model, folder, cues)
+    model = with_cascade(first.competitor.model, folder)
     second = trained_costs(workspace.trained_ranker(RankerKind.CROSS_ENCODER))
     yield Entrant(
         Competitor(_CASCADE, model.ranker, model),
@@ -567,7 +568,7 @@ def _rates(
     if model is None:
         return {"ranking": None, "resolving": None}
     progress(f"speed: {entrant.name}", 0.0)
-    resolver = Resolver(bench.retriever, model, bench.cues, index_version=bench.index.fingerprint)
+    resolver = resolver_of(GPU, bench.retriever, model, index_version=bench.index.fingerprint)
 
     def ranking(some: Sequence[GoldListing]) -> Work:
         return partial(competitor.judged, bench.preparer.prepare(some), bench.preparer.table)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -178,29 +179,37 @@ def joined(parts: Sequence[Answers]) -> Answers:
     )
 
 
+class Verdicts(NamedTuple):
+    """What is decided of the best candidate of each listing, all of shape (listings,).
+
+    :param probability: `match_probability`, 0 where nothing could be sold.
+    :param decision: numbers in `DECISIONS`.
+    :param reason: a few words each.
+    :param stated: whether the listing states which variant of the model it sells.
+    """
+
+    probability: Floats
+    decision: Ints
+    reason: list[str]
+    stated: NDArray[np.bool_]
+
+
 def answers_of(
     evidence: Evidence,
-    probability: Floats,
-    thresholds: Thresholds,
+    verdicts: Verdicts,
     table: ModelTable,
     explanations: Sequence[Explanation] = (),
 ) -> Answers:
-    """Rank the candidates, share out the probability and decide.
+    """Rank the candidates and share out the probability.
 
     Candidates come as `answer_order` gives them.
-
-    :param probability: shape (listings,), that the best candidate's model is sold.
     """
     batch, order = evidence.candidates, evidence.order
     record = batch.record[order]
     score = model_scores(batch, evidence.scores)[order].astype(np.float64)
     model = table.model_of_record[record].astype(np.int64)
-    apart = _sold_apart(evidence, table)
-    sure, decision = decided(evidence, probability, thresholds, table)
+    sure = verdicts.probability
     shares = candidate_probabilities(batch.offsets, model, score, sure)
-    reason = reasons_of(evidence, decision, _in_sizes(evidence, table))
-    for at in np.flatnonzero((evidence.best >= 0) & ~apart).tolist():
-        reason[at] = "integrated graphics, not sold apart"
     return Answers(
         offsets=batch.offsets,
         record=record,
@@ -209,12 +218,28 @@ def answers_of(
         probability=shares,
         variant_probability=_in_four_decimals(batch.variant_probability[order]),
         match_probability=sure,
-        memory_stated=_best_features(evidence)[:, _COLUMN["memory_fit"]] > 0,
+        memory_stated=verdicts.stated,
         margin=sure - _rival_probability(batch.offsets, model, shares),
-        decision=decision,
-        reason=reason,
+        decision=verdicts.decision,
+        reason=verdicts.reason,
         explanations=explanations,
     )
+
+
+def verdicts_of(
+    evidence: Evidence, probability: Floats, thresholds: Thresholds, table: ModelTable
+) -> Verdicts:
+    """Decide which listings sell a card, and say why.
+
+    :param probability: shape (listings,), that the best candidate's model is sold.
+    """
+    apart = _sold_apart(evidence, table)
+    sure, decision = decided(evidence, probability, thresholds, table)
+    reason = reasons_of(evidence, decision, _in_sizes(evidence, table))
+    for at in np.flatnonzero((evidence.best >= 0) & ~apart).tolist():
+        reason[at] = "integrated graphics, not sold apart"
+    stated = _best_features(evidence)[:, _COLUMN["memory_fit"]] > 0
+    return Verdicts(sure, decision, reason, stated)
 
 
 def decided(

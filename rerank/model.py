@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,8 +18,7 @@ from numpy.typing import NDArray
 
 from rerank.calibration import Calibrator
 from rerank.conformal import CandidateSets
-from rerank.features.candidates import CANDIDATE_FEATURES
-from rerank.features.offers import OFFER_FEATURES
+from rerank.domain import FeatureNames, feature_names
 from rerank.index.artifacts import (
     Manifest,
     open_session,
@@ -48,6 +47,7 @@ class RerankModel:
 
     :param ranker_text: LightGBM's text of LambdaRank; empty for another ranker.
     :param candidate_sets: None if the model was trained before there were any.
+    :param folder: it was read from; None of one that was just trained.
     """
 
     ranker_text: str
@@ -59,6 +59,7 @@ class RerankModel:
     version: str
     parameters: dict[str, Any] = field(default_factory=dict)
     candidate_sets: CandidateSets | None = None
+    folder: Path | None = None
 
     @classmethod
     def load(cls, folder: Path, *, remedy: str = MODEL_REMEDY) -> RerankModel:
@@ -87,6 +88,7 @@ class RerankModel:
             version=manifest.fingerprint,
             parameters=manifest.parameters,
             candidate_sets=_read_candidate_sets(folder, manifest),
+            folder=folder,
         )
 
     def probability(self, offers: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -104,12 +106,15 @@ def save_model(
     parameters: dict[str, Any],
     candidate_sets: CandidateSets | None = None,
     seconds: float | None = None,
+    attached: Mapping[str, bytes] | None = None,
 ) -> str:
     """Write a model folder; return its version.
 
     :param ranker: LambdaRank's text and ONNX, or the folder of another ranker, which is copied.
     :param offer: text and ONNX.
+    :param parameters: `rerank.domain.marked` with the domain whose features the trees read.
     :param seconds: that training took, without that of a ranker that is copied.
+    :param attached: files by name that the domain reads beside the trees.
     """
     with writing_folder(folder) as draft:
         _write_trees(draft, "offer", offer)
@@ -118,15 +123,21 @@ def save_model(
             parameters = {**parameters, _KIND: ranker.kind.value}
         else:
             _write_trees(draft, "ranker", ranker)
+        for name, content in (attached or {}).items():
+            (draft / name).write_bytes(content)
         knots = json.dumps(asdict(calibrator), indent=1)
         (draft / "calibrator.json").write_text(knots + "\n", encoding="utf-8")
         described = {
             **parameters,
             "thresholds": asdict(thresholds),
-            "candidate_features": list(CANDIDATE_FEATURES),
-            "offer_features": list(OFFER_FEATURES),
+            **described_features(feature_names(parameters)),
         }
         return _complete(draft, described, candidate_sets, seconds)
+
+
+def described_features(names: FeatureNames) -> dict[str, list[str]]:
+    """Return the names of features as manifests keep them."""
+    return {"candidate_features": list(names.candidate), "offer_features": list(names.offer)}
 
 
 def _write_trees(draft: Path, name: str, trees: tuple[str, bytes]) -> None:
@@ -180,10 +191,7 @@ def _read_candidate_sets(folder: Path, manifest: Manifest) -> CandidateSets | No
 
 
 def _check_features(folder: Path, parameters: dict[str, Any]) -> None:
-    for name, own in (
-        ("candidate_features", CANDIDATE_FEATURES),
-        ("offer_features", OFFER_FEATURES),
-    ):
+    for name, own in described_features(feature_names(parameters)).items():
         stored: Sequence[str] = parameters.get(name, ())
         if list(stored) != list(own):
             pairs = list(zip(stored, own, strict=False))

@@ -1,70 +1,75 @@
 """The resolver: listings in, decisions out.
 
-Retriever -> candidates -> features -> ranker -> offer features -> probability -> decision.
+Source -> candidates -> features -> ranker -> offer features -> probability -> decision. What the
+features are, what holds a match back and what an answer's columns are is the domain's.
 """
 
 from __future__ import annotations
 
 import os
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from rerank.answers import (
     CANDIDATE_SET_FIELD,
     EXPLANATION_FIELD,
     Answers,
-    RegistryColumns,
+    Verdicts,
     answers_of,
     joined,
 )
 from rerank.conformal import DEFAULT_COVERAGE, outcome_probabilities
+from rerank.domain import FeatureNames, domain_named
 from rerank.explanation import Explanation, explained
-from rerank.features.candidates import CandidateFeatures
-from rerank.features.cues import CueReader
-from rerank.features.offers import offer_features
 from rerank.index.errors import ArtifactError, InputError
 from rerank.index.name_evidence import CandidateBatch
 from rerank.index.records import N_CANDIDATES, Listing
 from rerank.index.text import MAX_TITLE_CHARS, normalise
 from rerank.model import MODEL_REMEDY, RerankModel
-from rerank.ranking import CandidateSource, Evidence, ModelTable, RankingBatch
+from rerank.ranking import CandidateSource, Evidence, ModelTable
 from rerank.resolution import Resolution
 
 _BLOCK = 1024  # listings resolved at once: larger arrays leave the cache and cost page faults
 _NO_FAULTS: Mapping[int, str] = {}
 
 
-class Resolver:
-    """Resolves listings with a retriever and a trained model. Cheap to call, heavy to make once.
+class Resolver(ABC):
+    """Resolves listings with a source of candidates and a trained model. Heavy to make once.
 
     Every listing is decided on the same number of candidates, those its model learnt on;
     ``top_k`` says how many of them an answer shows. A listing without a title, or with a fault, is
     no match and says why. Threads may share a resolver. `rerank.open_resolver` makes one that can
     be pickled, copied and forked with: the copy reads the same version from its folders again.
 
+    Of each domain there is one kind, which says by `judge` what is known of candidates, by
+    `verdicts` what is decided, and by ``schema``, `rows` and `resolutions` how it is told.
+
     :param reopen: makes the same resolver anew; None for one that was put together by hand.
     """
 
+    domain: str
+    """The name of the domain it is of."""
+    schema: pa.Schema
+    """The columns a resolved row gets, in this order."""
+
     def __init__(
         self,
-        retriever: CandidateSource,
+        source: CandidateSource,
         model: RerankModel,
-        cues: CueReader,
         *,
         index_version: str,
         reopen: Callable[[], Resolver] | None = None,
     ) -> None:
-        self._retriever = retriever
+        self._source = source
         self._model = model
-        self._cues = cues
         self._index_version = index_version
-        self._table = retriever.table
-        self._candidate_features = CandidateFeatures(self._table)
-        self._registry_columns = RegistryColumns(self._table)
+        self._table = source.table
         self._reopen = reopen
         self._process = os.getpid()
 
@@ -87,6 +92,16 @@ class Resolver:
     def index_version(self) -> str:
         """The version of the index that proposes."""
         return self._index_version
+
+    @property
+    def source(self) -> CandidateSource:
+        """What proposes candidates."""
+        return self._source
+
+    @property
+    def features(self) -> FeatureNames:
+        """The features that this release computes for the model."""
+        return domain_named(self.domain).features
 
     @property
     def table(self) -> ModelTable:
@@ -128,7 +143,7 @@ class Resolver:
         coverage: float | None = None,
         explain: bool = False,
     ) -> pa.Table:
-        """Resolve listings into a row of `OUTPUT_SCHEMA` each; what `resolve_many` answers.
+        """Resolve listings into a row of ``schema`` each; what `resolve_many` answers.
 
         :param coverage: of candidate sets, then in the column `CANDIDATE_SET_FIELD`; None for none.
         :param explain: add the features that decided, in the column `EXPLANATION_FIELD`.
@@ -137,11 +152,7 @@ class Resolver:
         """
         _check_top_k(top_k)
         answers = self.answers(listings, faults=faults, explain=explain)
-        table = self._registry_columns.table(
-            answers.cut(top_k),
-            model_version=self._model.version,
-            index_version=self._index_version,
-        )
+        table = self.rows(answers.cut(top_k))
         if coverage is not None:
             found = self.resolutions(answers)
             sets = [list(self.candidate_set(each, coverage=coverage)) for each in found]
@@ -191,11 +202,24 @@ class Resolver:
                 reasons[at] = f"{reasons[at]}; title cut at {MAX_TITLE_CHARS} characters"
         return replace(answers, reason=reasons)
 
+    @abstractmethod
+    def judge(self, listings: Sequence[Listing], candidates: CandidateBatch) -> Evidence:
+        """Rank given candidates and describe the best of each listing."""
+
+    @abstractmethod
+    def verdicts(self, evidence: Evidence, probability: NDArray[np.float64]) -> Verdicts:
+        """Decide on evidence, and say why.
+
+        :param probability: shape (listings,), that the best candidate is what is sold.
+        """
+
+    @abstractmethod
+    def rows(self, answers: Answers) -> pa.Table:
+        """Return answers as a table of ``schema``."""
+
+    @abstractmethod
     def resolutions(self, answers: Answers) -> list[Resolution]:
         """Return answers as objects."""
-        return answers.resolutions(
-            self._table, model_version=self._model.version, index_version=self._index_version
-        )
 
     def _resolved(self, listings: Sequence[Listing], *, explain: bool) -> Answers:
         parts = []
@@ -208,8 +232,8 @@ class Resolver:
         """Answer the listings that evidence was gathered of."""
         model, table = self._model, self._table
         why = explained(evidence, model, table) if explain else ()
-        probability = model.probability(evidence.offers)
-        return answers_of(evidence, probability, model.thresholds, table, why)
+        verdicts = self.verdicts(evidence, model.probability(evidence.offers))
+        return answers_of(evidence, verdicts, table, why)
 
     def candidate_set(
         self, resolution: Resolution, *, coverage: float = DEFAULT_COVERAGE
@@ -240,17 +264,28 @@ class Resolver:
         if self._reopen is not None and os.getpid() != self._process:
             # a process that was forked off has none of the threads that libraries count on
             self.__dict__.update(self._reopen().__dict__)
-        candidates = self._retriever.retrieve(listings, n_candidates=n_candidates)
+        candidates = self._source.retrieve(listings, n_candidates=n_candidates)
         return self.judge(listings, candidates)
 
-    def judge(self, listings: Sequence[Listing], candidates: CandidateBatch) -> Evidence:
-        """Rank given candidates and describe the best of each listing."""
-        cues = self._cues.read(candidates.readings)
-        features = self._candidate_features.compute(candidates, cues)
-        batch = RankingBatch(listings, candidates, features, self._table)
-        scores = self._model.ranker.score(batch)
-        offers = offer_features(candidates, self._table, features, scores, cues)
-        return Evidence(candidates, features, scores, *offers, cues)
+
+def resolver_of(
+    domain: str,
+    source: CandidateSource,
+    model: RerankModel,
+    *,
+    index_version: str,
+    reopen: Callable[[], Resolver] | None = None,
+    **own: Any,
+) -> Resolver:
+    """Put a model on a source of candidates, as its domain does.
+
+    :param own: what only the domain's resolver takes.
+    :raises MismatchError: if no pack of the domain is installed.
+    """
+    found: Resolver = domain_named(domain).resolver(
+        source, model, index_version=index_version, reopen=reopen, **own
+    )
+    return found
 
 
 def _check_top_k(top_k: int) -> None:

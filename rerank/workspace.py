@@ -25,11 +25,12 @@ from dataclasses import dataclass
 from enum import Enum
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
+from rerank.domain import GPU, Domain, domain_in, domain_named
 from rerank.index.artifacts import MANIFEST, read_manifest
 from rerank.index.embedder import Embedder, StaticEmbedder
-from rerank.index.errors import ArtifactError
+from rerank.index.errors import ArtifactError, MismatchError
 from rerank.index.records import shipped
 from rerank.index.retriever import INDEX_FORMAT, INDEX_REMEDY
 from rerank.lifecycle.versions import DECISION_KINDS, SHIPPED, Pointer, VersionRef, read_pointer
@@ -38,6 +39,7 @@ from rerank.rankers.kinds import RankerFolder, RankerKind
 if TYPE_CHECKING:
     from rerank.index.artifacts import Manifest
     from rerank.index.retriever import Retriever
+    from rerank.ranking import CandidateSource
 
 
 DEFAULT_HOME = Path(".rerank")
@@ -219,19 +221,27 @@ def _content(path: Path) -> bytes | None:
         return None
 
 
-def open_retriever(workspace: Workspace) -> tuple[Retriever, Manifest]:
-    """Load the index that serves, with the embedder that made it.
+def domain_of_index(folder: Path) -> Domain:
+    """Return the domain of an index folder's catalogue.
+
+    :raises ArtifactError: if the folder is missing or damaged.
+    :raises MismatchError: if this release has no such domain.
+    """
+    manifest = read_manifest(folder, kind="index", format_version=INDEX_FORMAT, remedy=INDEX_REMEDY)
+    return domain_named(domain_in(manifest.parameters))
+
+
+def open_source(workspace: Workspace) -> tuple[CandidateSource, Manifest]:
+    """Load the index that serves, of whatever domain it is.
 
     :raises ArtifactError: if one of them is missing or damaged.
     :raises MismatchError: if they do not belong together.
     """
-    from rerank.index.retriever import load_retriever
-
     for _ in range(_MOST_SWITCHES):
         before = workspace.index_identity()
         folder = workspace.active_index()
         try:
-            loaded = load_retriever(folder, embedder_of_index(workspace, folder))
+            loaded = domain_of_index(folder).open_source(folder, workspace)
         except (ArtifactError, OSError):
             if workspace.index_identity() == before:
                 raise
@@ -241,6 +251,22 @@ def open_retriever(workspace: Workspace) -> tuple[Retriever, Manifest]:
     raise ArtifactError(
         f"{workspace.index_folder}: replaced {_MOST_SWITCHES} times while it was read; try again"
     )
+
+
+def open_retriever(workspace: Workspace) -> tuple[Retriever, Manifest]:
+    """Load the index that serves, for what reads graphics cards only.
+
+    :raises ArtifactError: if it is missing or damaged.
+    :raises MismatchError: if it is of another domain, or does not fit the embedder.
+    """
+    domain = domain_of_index(workspace.active_index())
+    if domain.name != GPU:
+        raise MismatchError(
+            f"{workspace.home}: holds the catalogue of the domain {domain.name!r}; this command "
+            "works on graphics cards only"
+        )
+    retriever, manifest = open_source(workspace)
+    return cast("Retriever", retriever), manifest
 
 
 def default_embedder(workspace: Workspace) -> Embedder:

@@ -23,6 +23,7 @@ from rerank import Decision, Listing, Resolver, open_resolver, predict_match_sco
 from rerank.evaluation.gold import read_gold
 from rerank.index.errors import DISTRIBUTION, MissingExtraError
 from rerank.index.records import N_CANDIDATES, shipped
+from rerank.packs.gpu.pack import GpuResolver
 from rerank.resolution import Resolution, ScoredCandidate
 
 TITLE = "gigabyte RTX5070Ti windforce sff 16g"
@@ -288,7 +289,7 @@ def test_a_resolver_is_copied_and_sent_by_what_opened_it(
 
 
 def test_a_resolver_put_together_by_hand_cannot_be_copied(resolver: Resolver) -> None:
-    own = Resolver(resolver._retriever, resolver.model, resolver._cues, index_version="i")
+    own = GpuResolver(resolver._source, resolver.model, resolver._cues, index_version="i")
     with pytest.raises(TypeError, match="cannot be copied; make it with open_resolver"):
         copy.copy(own)
 

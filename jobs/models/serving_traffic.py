@@ -48,7 +48,7 @@ from rerank.lifecycle.traffic import (
 from rerank.lifecycle.versions import CHALLENGER, CHAMPION, Pointer, VersionRef
 from rerank.resolution import DECISIONS
 from rerank.store.database import Store
-from rerank.workspace import open_retriever
+from rerank.workspace import open_source
 
 if TYPE_CHECKING:
     from rerank.resolver import Resolver
@@ -85,9 +85,9 @@ def run_split(
     pointer = registry.pointer()
     check_challenger(pointer, challenger)
     champion = pointer.champion
-    retriever, index = open_retriever(registry.workspace)
+    source, index = open_source(registry.workspace)
     first, second = (
-        Side.of(version_over(registry.workspace, ref, retriever, index), top_k=options.top_k)
+        Side.of(version_over(registry.workspace, ref, source, index), top_k=options.top_k)
         for ref in (champion, challenger)
     )
     models = BothModels(first, second)
@@ -113,13 +113,13 @@ def run_canary_night(
     :raises ArtifactError: if the champion is damaged, or the canary's state.
     """
     pointer = registry.pointer()
-    retriever, index = open_retriever(registry.workspace)
-    champion = resolver_over(registry.workspace, retriever, index)
+    source, index = open_source(registry.workspace)
+    champion = resolver_over(registry.workspace, source, index)
     state = running_canary(pointer)
     challenger: Resolver | None = None
     if state is not None:
         try:
-            challenger = version_over(registry.workspace, state.challenger, retriever, index)
+            challenger = version_over(registry.workspace, state.challenger, source, index)
         except ArtifactError as exc:
             say(f"Warning: the canary ends, the champion serves: {exc}")
             stop_unfit_challenger(registry, pointer, state, exc)
@@ -221,7 +221,7 @@ class TrafficAnswerer(Answerer):
 
     def __init__(self, models: BothModels, options: ScoreOptions, *, index_version: str) -> None:
         self.options = options
-        self.schema = answer_schema(only_decisions=options.only_decisions)
+        self.schema = answer_schema(models.champion.schema, only_decisions=options.only_decisions)
         self.model_version = f"{models.champion.version}/{models.challenger.version}"
         self.index_version = index_version
         self._models = models

@@ -119,6 +119,7 @@ class ResolverAnswerer(Answerer):
     def __init__(self, resolver: Resolver, options: ScoreOptions | None = None) -> None:
         self.options = options or ScoreOptions()
         self.schema = answer_schema(
+            resolver.schema,
             self.options.coverage,
             only_decisions=self.options.only_decisions,
             explained=self.options.explained,
@@ -174,14 +175,18 @@ def batch_answerer(home: Path, options: ScoreOptions) -> Callable[[ListingBatch]
 
 
 def answer_schema(
-    coverage: float | None = None, *, only_decisions: bool = False, explained: bool = False
+    schema: pa.Schema,
+    coverage: float | None = None,
+    *,
+    only_decisions: bool = False,
+    explained: bool = False,
 ) -> pa.Schema:
     """Return the columns a resolved row gets; that of candidate sets notes their coverage.
 
+    :param schema: of the resolver's rows.
     :param only_decisions: leave the list of candidates out.
     :param explained: add the features that decided.
     """
-    schema = OUTPUT_SCHEMA
     if only_decisions:
         schema = schema.remove(schema.get_field_index("candidates"))
     if coverage is not None:

@@ -26,6 +26,7 @@ from rerank.annotation.labelling import (
 )
 from rerank.annotation.queue import QueueItem, QueueStrategy, order_queue, title_key
 from rerank.bootstrap.generator import LabelledListing
+from rerank.domain import GPU
 from rerank.evaluation.gold import GoldKind, GoldListing, canonical_key
 from rerank.evaluation.intervals import estimate
 from rerank.evaluation.metrics import (
@@ -46,7 +47,7 @@ from rerank.features.cues import CueReader
 from rerank.index.errors import InputError
 from rerank.index.records import Listing
 from rerank.ranking import CandidateSource
-from rerank.resolver import Resolver
+from rerank.resolver import Resolver, resolver_of
 from rerank.store.rows import Verdict
 from rerank.training.evidence import Prepared, Preparer
 from rerank.training.sets import Stage, TrainingParameters, generated_listings, held_out
@@ -388,7 +389,9 @@ class Laboratory:
     def resolver(self, annotated: AnnotatedListings) -> Resolver:
         """Train a model with annotations and return a resolver that carries it."""
         fitted = fit(self._prepared.__getitem__, annotated, self._preparer, self._parameters)
-        return Resolver(self._retriever, fitted.model(), self._cues, index_version="simulation")
+        return resolver_of(
+            GPU, self._retriever, fitted.model(), index_version="simulation", cues=self._cues
+        )
 
 
 def _steeper(trees: TreeParameters) -> TreeParameters:

@@ -16,17 +16,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from rerank.evaluation.baselines import route_ranks
-from rerank.evaluation.gold import GoldKind, bootstrap_gold
-from rerank.evaluation.intervals import Resampling
-from rerank.evaluation.metrics import recall
-from rerank.evaluation.outcomes import judge
-from rerank.evaluation.paired import PairedTable, plain
-from rerank.features.cues import CueReader
+from rerank.domain import domain_in, domain_named
 from rerank.index.artifacts import Manifest, writing_folder
-from rerank.index.embedder import StaticEmbedder
 from rerank.index.errors import (
     DISTRIBUTION,
     ArtifactError,
@@ -36,11 +27,7 @@ from rerank.index.errors import (
     RerankWarning,
     StoreError,
 )
-from rerank.index.records import N_CANDIDATES, Listing, Route, shipped
-from rerank.index.retriever import Retriever, index_records, load_retriever
-from rerank.index.text import descriptor
-from rerank.index.vector_index import ExactIndex
-from rerank.lifecycle.drift import answer_distribution
+from rerank.index.records import shipped
 from rerank.lifecycle.gates import FITS, PARITY, GateVerdict
 from rerank.lifecycle.model_registry import (
     AliasChange,
@@ -71,16 +58,14 @@ from rerank.lifecycle.versions import (
     user_name,
 )
 from rerank.model import RerankModel
-from rerank.resolver import Resolver
-from rerank.workspace import Workspace, embedder_of_index, open_retriever
+from rerank.ranking import CandidateSource
+from rerank.resolver import resolver_of
+from rerank.workspace import Workspace, domain_of_index, open_source
 
 if TYPE_CHECKING:
     from rerank.annotation.labelling import AnnotatedListings
 
 
-_LISTINGS, _LISTINGS_OF_A_CROSS_ENCODER = 1000, 100
-_SAMPLES = 500
-_SEED = 29_029  # of all versions, so that their figures are of the same listings
 _CARD_PARAMETERS = ("training", "thresholds", "ranker_kind")
 
 
@@ -91,7 +76,7 @@ class Learnt:
     :param seed: of the training.
     """
 
-    retriever: Retriever
+    source: CandidateSource
     index: Manifest
     seed: int
     annotated: AnnotatedListings | None = None
@@ -171,11 +156,10 @@ def trained_card(
     manifest = verified_manifest(draft, kind)
     model = RerankModel.load(draft)
     check_fit(model, draft, learnt.index, draft)
-    cues = CueReader.load(shipped("cues.yaml"))
-    resolver = Resolver(learnt.retriever, model, cues, index_version=learnt.index.fingerprint)
-    metrics, listings = _measured(resolver, kind)
-    distribution = answer_distribution(learnt.retriever, resolver, listings)
-    reference = make_reference(resolver, learnt.retriever.records, seed=learnt.seed)
+    name, index_version = domain_in(learnt.index.parameters), learnt.index.fingerprint
+    resolver = resolver_of(name, learnt.source, model, index_version=index_version)
+    tried = domain_named(name).tried(resolver, kind)
+    reference = make_reference(resolver, seed=learnt.seed)
     return VersionCard(
         kind=kind,
         version=manifest.fingerprint,
@@ -189,30 +173,12 @@ def trained_card(
             if name in manifest.parameters
         },
         data=_data(manifest.parameters, learnt),
-        feature_schema=schema_of_features(),
-        metrics=metrics,
+        feature_schema=schema_of_features(resolver.features),
+        metrics=tried.metrics,
         files=manifest.files,
         reference=reference.as_dict(),
-        distribution=distribution.as_json(),
+        distribution=tried.distribution,
     )
-
-
-def _measured(resolver: Resolver, kind: str) -> tuple[dict[str, Any], Sequence[Listing]]:
-    """Return figures with 95 % intervals on generated listings of unseen models, and those."""
-    from rerank.bootstrap.generator import generate
-
-    n = _LISTINGS_OF_A_CROSS_ENCODER if kind == "cross-encoder" else _LISTINGS
-    records = resolver.table.records
-    try:
-        gold = bootstrap_gold(records, n, _SEED)
-    except InputError:  # so small a registry has no models for tests: nothing is unseen
-        return {}, [item.listing for item in generate(records, n, seed=_SEED)]
-    listings = [item.listing for item in gold]
-    outcomes = judge(gold, resolver.resolve_many(listings))
-    resampling = Resampling.draw([item.group for item in gold], seed=_SEED, samples=_SAMPLES)
-    figures = plain(PairedTable({kind: outcomes}, resampling).figures(kind))
-    measured_on = {"listings": n, "seed": _SEED, "of": "generated listings of unseen models"}
-    return {"measured_on": measured_on, "figures": figures}, listings
 
 
 def _data(parameters: Mapping[str, Any], learnt: Learnt) -> dict[str, Any]:
@@ -276,9 +242,9 @@ def shipped_card() -> VersionCard:
     """
     folder = shipped("model")
     with tempfile.TemporaryDirectory() as empty:
-        retriever, index = open_retriever(Workspace(Path(empty)))
+        source, index = open_source(Workspace(Path(empty)))
         seed = RerankModel.load(folder).parameters["training"]["seed"]
-        learnt = Learnt(retriever, index, seed)
+        learnt = Learnt(source, index, seed)
         card = trained_card(folder, SHIPPED_MODEL.kind, learnt, parent=None)
     return replace(card, created_by=_MAKER, code_version=version(DISTRIBUTION))
 
@@ -431,62 +397,18 @@ def _card(
     )
 
 
-_PART_LISTINGS, _SAMPLES_PART_FIGURES = 1000, 500
-_CUTOFFS = (1, 10, N_CANDIDATES)
-
-
 def part_figures(workspace: Workspace, kind: str, folder: Path) -> dict[str, Any]:
-    """Return recall on generated listings of unseen models, with 95 % intervals, for a card.
+    """Return recall on made-up listings, with 95 % intervals, for a card.
 
-    An index is asked with vectors and names, an embedder by vectors alone, exactly, over the
-    registry of the index that serves. Empty where that cannot be measured: the embedder of an
-    index is gone, or so small a registry has no unseen models.
+    Empty where that cannot be measured: the embedder of an index is gone, or so small a catalogue
+    has nothing unseen.
 
     :param kind: ``index`` or ``embedder``.
     """
     with suppress(ArtifactError, InputError):
-        if kind == "index":
-            return _recall(_of_index(workspace, folder), Route.FUSED)
-        return _recall(_of_embedder(workspace, folder), Route.VECTOR)
+        index = folder if kind == "index" else workspace.active_index()
+        return domain_of_index(index).recall(kind, folder, workspace)
     return {}
-
-
-def _of_index(workspace: Workspace, folder: Path) -> Retriever:
-
-    return load_retriever(folder, embedder_of_index(workspace, folder))[0]
-
-
-def _of_embedder(workspace: Workspace, folder: Path) -> Retriever:
-
-    embedder = StaticEmbedder.load(folder)
-    records = index_records(workspace.active_index())
-    vectors = embedder.encode([descriptor(record) for record in records])
-    exact = ExactIndex(embedder.dimension)
-    exact.add(vectors)
-    return Retriever(records, vectors, exact, embedder)
-
-
-def _recall(retriever: Retriever, route: Route) -> dict[str, Any]:
-    """Measure a retriever.
-
-    :raises InputError: if its registry has no models for tests.
-    """
-    gold = bootstrap_gold(retriever.records, _PART_LISTINGS, _SEED)
-    matches = [item for item in gold if item.kind is GoldKind.MATCH]
-    ranks = np.array(route_ranks(retriever, matches, route), np.float64)
-    resampling = Resampling.draw(
-        [item.group for item in matches], seed=_SEED, samples=_SAMPLES_PART_FIGURES
-    )
-    figures = {
-        metric.name: resampling.figure(metric, ranks).as_dict() for metric in map(recall, _CUTOFFS)
-    }
-    measured_on = {
-        "listings": len(matches),
-        "seed": _SEED,
-        "of": "generated listings of unseen models",
-        "route": route.value,
-    }
-    return {"measured_on": measured_on, "figures": figures}
 
 
 _SHOWN = 3  # of the gates that failed, in the error; all of them stand above it
@@ -655,8 +577,7 @@ def _check_part(workspace: Workspace, to: VersionRef, champion: VersionRef) -> N
     folder = workspace.version_folder(to)
     manifest = verified_manifest(folder, to.kind)
     if to.kind == "index":
-        retriever, index = load_retriever(folder, embedder_of_index(workspace, folder))
-        version_over(workspace, champion, retriever, index)
+        version_over(workspace, champion, *domain_of_index(folder).open_source(folder, workspace))
         return
     index = verified_manifest(workspace.active_index(), "index")
     if not index.parameters["embedder"].partition(":")[2]:  # it takes the workspace's own

@@ -19,9 +19,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from rerank.features.candidates import CANDIDATE_FEATURES
+from rerank.domain import FeatureNames, domain_in, domain_named
 from rerank.features.cues import CueReader
-from rerank.features.offers import OFFER_FEATURES
 from rerank.index.artifacts import Manifest
 from rerank.index.errors import (
     ArtifactError,
@@ -30,17 +29,17 @@ from rerank.index.errors import (
     RerankWarning,
     os_error_text,
 )
-from rerank.index.records import N_CANDIDATES, GpuRecord, Listing, shipped
+from rerank.index.records import N_CANDIDATES, Listing, shipped
 from rerank.lifecycle.model_registry import remedy_of
 from rerank.lifecycle.versions import SHIPPED, VersionCard, VersionRef, feature_schema
 from rerank.model import RerankModel
 from rerank.rankers.kinds import RankerKind
 from rerank.resolution import Resolution, ScoredCandidate
-from rerank.resolver import Resolver
-from rerank.workspace import DEFAULT_HOME, Workspace, open_retriever
+from rerank.resolver import Resolver, resolver_of
+from rerank.workspace import DEFAULT_HOME, Workspace, open_source
 
 if TYPE_CHECKING:
-    from rerank.index.retriever import Retriever
+    from rerank.ranking import CandidateSource
 
 
 _CLOSE_SCORES = 1.0  # LambdaRank's: below it a rival is first in one of five generated listings
@@ -67,8 +66,7 @@ def open_resolver(
     """
     workspace = _workspace(home)
     kind = None if ranker is None else RankerKind(ranker)
-    retriever, index = open_retriever(workspace)
-    return resolver_over(workspace, retriever, index, ranker=kind, cascade=cascade)
+    return resolver_over(workspace, *open_source(workspace), ranker=kind, cascade=cascade)
 
 
 def _workspace(home: Path | str | None) -> Workspace:
@@ -81,7 +79,7 @@ def _workspace(home: Path | str | None) -> Workspace:
 
 def resolver_over(
     workspace: Workspace,
-    retriever: Retriever,
+    source: CandidateSource,
     index: Manifest,
     *,
     ranker: RankerKind | None = None,
@@ -96,11 +94,11 @@ def resolver_over(
     """
     champion, *others = workspace.serving_versions(ranker)
     try:
-        return version_over(workspace, champion, retriever, index, cascade=cascade)
+        return version_over(workspace, champion, source, index, cascade=cascade)
     except ArtifactError as exc:
         for other in others:
             with suppress(ArtifactError):
-                resolver = version_over(workspace, other, retriever, index, cascade=cascade)
+                resolver = version_over(workspace, other, source, index, cascade=cascade)
                 warnings.warn(
                     f"{exc}; until then {other}, which was champion before, serves in its place",
                     RerankWarning,
@@ -110,7 +108,7 @@ def resolver_over(
         raise
 
 
-def with_cascade(model: RerankModel, folder: Path, cues: CueReader) -> RerankModel:
+def with_cascade(model: RerankModel, folder: Path) -> RerankModel:
     """Return the model with a cross-encoder behind its ranker, where the decision is uncertain.
 
     :param folder: the cross-encoder's.
@@ -120,6 +118,7 @@ def with_cascade(model: RerankModel, folder: Path, cues: CueReader) -> RerankMod
     from rerank.cross_encoder.ranker import CrossEncoderRanker, CrossEncoderScorer
 
     scorer = CrossEncoderScorer.load(folder)
+    cues = CueReader.load(shipped("cues.yaml"))
     uncertain = (CloseScores(_CLOSE_SCORES), HeldForReview(model, cues))
     ranker = Cascade(model.ranker, CrossEncoderRanker(scorer), *uncertain)
     return replace(model, ranker=ranker, version=f"{model.version}+{scorer.version}")
@@ -131,13 +130,13 @@ def open_version(workspace: Workspace, ref: VersionRef, *, cascade: bool = False
     :raises ArtifactError: if the version or the index is missing or damaged.
     :raises MismatchError: if they do not belong together, or it answers otherwise than it should.
     """
-    return version_over(workspace, ref, *open_retriever(workspace), cascade=cascade)
+    return version_over(workspace, ref, *open_source(workspace), cascade=cascade)
 
 
 def version_over(
     workspace: Workspace,
     ref: VersionRef,
-    retriever: Retriever,
+    source: CandidateSource,
     index: Manifest,
     *,
     thorough: bool = False,
@@ -165,14 +164,15 @@ def version_over(
         model = RerankModel.load(folder, remedy=remedy_of(ref.kind))
         check_fit(model, folder, index, workspace.active_index())
         card = VersionCard.read(folder)
-        cues = CueReader.load(shipped("cues.yaml"))
     except OSError as exc:
         raise ArtifactError(os_error_text(exc)) from exc
+
+    domain = domain_in(index.parameters)
 
     def over(model: RerankModel) -> Resolver:
         own = Workspace(workspace.home.absolute())
         reopen = partial(open_version, own, ref, cascade=cascade)
-        return Resolver(retriever, model, cues, index_version=index.fingerprint, reopen=reopen)
+        return resolver_of(domain, source, model, index_version=index.fingerprint, reopen=reopen)
 
     resolver = over(model)
     if card is not None:
@@ -181,7 +181,7 @@ def version_over(
             _check_answers(card, folder, resolver, thorough)
     if not cascade:
         return resolver
-    return over(with_cascade(model, workspace.cross_encoder_folder, cues))
+    return over(with_cascade(model, workspace.cross_encoder_folder))
 
 
 def check_fit(model: RerankModel, folder: Path, index: Manifest, index_folder: Path) -> None:
@@ -212,7 +212,7 @@ def check_card(card: VersionCard, ref: VersionRef, folder: Path, resolver: Resol
             f"{folder}: expected version {ref.version}, found a model {model.version} with the "
             f"card of {card.version}; restore the folder, or train again"
         )
-    own = schema_of_features()
+    own = schema_of_features(resolver.features)
     if card.feature_schema and card.feature_schema != own:
         raise MismatchError(
             f"{folder}: made for features {card.feature_schema.get('sha256', '')!s:.12} "
@@ -230,9 +230,9 @@ def _check_answers(card: VersionCard, folder: Path, resolver: Resolver, thorough
         raise MismatchError(f"{folder}: {exc}") from exc
 
 
-def schema_of_features() -> dict[str, object]:
-    """Return the features that this release computes, as cards keep them."""
-    return feature_schema({"candidate": CANDIDATE_FEATURES, "offer": OFFER_FEATURES})
+def schema_of_features(features: FeatureNames) -> dict[str, object]:
+    """Return the features that this release computes for a domain, as cards keep them."""
+    return feature_schema(features._asdict())
 
 
 logger = logging.getLogger(__name__)
@@ -269,7 +269,7 @@ class LiveResolver:
         self._loading = threading.Lock()
         self._fault: str | None = None
         self._retry_at = 0.0
-        self._indexed: tuple[tuple[object, ...], Retriever, Manifest] | None = None
+        self._indexed: tuple[tuple[object, ...], CandidateSource, Manifest] | None = None
         self._seen = self._workspace.identity()
         self._resolver = open_resolver(self._workspace.home)
 
@@ -323,7 +323,7 @@ class LiveResolver:
         (champion, *_) = self._workspace.serving_versions()
         identity = self._workspace.index_identity()
         if self._indexed is None or self._indexed[0] != identity:
-            self._indexed = (identity, *open_retriever(self._workspace))
+            self._indexed = (identity, *open_source(self._workspace))
         return version_over(self._workspace, champion, *self._indexed[1:])
 
     def _report(self, fault: str) -> None:
@@ -334,7 +334,6 @@ class LiveResolver:
 
 
 REFERENCE_LISTINGS = 100
-NIL_SHARE = 0.35
 # Trees agree to the last digit; networks differ by some 1e-5 between processors.
 PROBABILITY_TOLERANCE = 1e-4
 SCORE_TOLERANCE = 1e-3
@@ -405,21 +404,14 @@ class ReferenceAnswers:
             ) from exc
 
 
-def make_reference(
-    resolver: Resolver,
-    records: Sequence[GpuRecord],
-    seed: int,
-    n: int = REFERENCE_LISTINGS,
-) -> ReferenceAnswers:
-    """Generate listings from a registry, 35 % of them no match, and keep what is answered."""
-    from rerank.bootstrap.generator import generate
-
-    listings = [item.listing for item in generate(records, n, seed=seed, nil_share=NIL_SHARE)]
+def make_reference(resolver: Resolver, seed: int, n: int = REFERENCE_LISTINGS) -> ReferenceAnswers:
+    """Ask listings that the domain makes up of its catalogue, and keep what is answered."""
+    listings = domain_named(resolver.domain).made_up(resolver, n, seed=seed)
     answers = tuple(
         _kept(listing, answer)
         for listing, answer in zip(listings, resolver.resolve_many(listings), strict=True)
     )
-    return ReferenceAnswers(seed, resolver.index_version, _own_features(), answers)
+    return ReferenceAnswers(seed, resolver.index_version, _in_order(resolver.features), answers)
 
 
 class ReferenceCheck(NamedTuple):
@@ -460,7 +452,7 @@ def ask_reference(
     :param limit: how many listings to ask, the first ones; None for all.
     :raises MismatchError: if features differ.
     """
-    _check_features(reference.features)
+    _check_features(reference.features, _in_order(resolver.features))
     if reference.index_version != resolver.index_version:
         words = (
             f"made over index {reference.index_version}, this is {resolver.index_version}: only "
@@ -486,13 +478,12 @@ def ask_reference(
     return ReferenceCheck(len(asked), len(found), words)
 
 
-def _own_features() -> tuple[str, ...]:
-    return (*CANDIDATE_FEATURES, *OFFER_FEATURES)
+def _in_order(features: FeatureNames) -> tuple[str, ...]:
+    return (*features.candidate, *features.offer)
 
 
-def _check_features(stored: Sequence[str]) -> None:
-    own = _own_features()
-    if tuple(stored) == own:
+def _check_features(stored: Sequence[str], own: Sequence[str]) -> None:
+    if list(stored) == list(own):
         return
     same = zip(stored, own, strict=False)
     at = next((at for at, (a, b) in enumerate(same) if a != b), min(len(stored), len(own)))

@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from rerank.answers import OUTPUT_SCHEMA
 from rerank.evaluation.paired import Decided, PairedCounts, paired_counts
 from rerank.index.errors import ArtifactError, InputError, RefusedError, StoreError
 from rerank.index.records import Listing
@@ -160,11 +161,13 @@ class Side:
     """One of the two models.
 
     :param version: as its rows say.
+    :param schema: of the rows it answers in.
     """
 
-    def __init__(self, version: str, ask: Ask) -> None:
+    def __init__(self, version: str, ask: Ask, schema: pa.Schema = OUTPUT_SCHEMA) -> None:
         self.version = version
         self.ask = ask
+        self.schema = schema
 
     @classmethod
     def of(cls, resolver: Resolver, *, top_k: int) -> Side:
@@ -172,6 +175,7 @@ class Side:
         return cls(
             resolver.model.version,
             lambda listings, faults: resolver.resolve_table(listings, top_k=top_k, faults=faults),
+            resolver.schema,
         )
 
 

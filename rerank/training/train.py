@@ -16,6 +16,7 @@ from rerank.annotation.labelling import AnnotatedListings
 from rerank.bootstrap.generator import LabelledListing, generate
 from rerank.calibration import Calibrator, choose_threshold, fit_calibrator
 from rerank.conformal import NO_MATCH, CandidateSets, nonconformity, outcome_probabilities
+from rerank.domain import GPU
 from rerank.features.candidates import CANDIDATE_DIRECTIONS, CANDIDATE_FEATURES
 from rerank.features.cues import CueReader
 from rerank.features.offers import OFFER_DIRECTIONS, OFFER_FEATURES
@@ -24,7 +25,7 @@ from rerank.model import FeatureRanker, OnnxTrees, RerankModel, save_model
 from rerank.rankers.kinds import RankerFolder
 from rerank.ranking import CandidateSource, Ranker
 from rerank.resolution import Decision, Thresholds
-from rerank.resolver import Resolver
+from rerank.resolver import Resolver, resolver_of
 from rerank.splits import Split, models_of
 from rerank.training.evidence import (
     CalibrationSample,
@@ -78,7 +79,7 @@ def train(
     }
     # Half as many as the calibrator had, for these are resolved one and all.
     promised = calibrate_candidate_sets(
-        Resolver(retriever, fitted.model(), cues, index_version="training"),
+        resolver_of(GPU, retriever, fitted.model(), index_version="training", cues=cues),
         listings=parameters.validation_listings // 2,
         nil_share=parameters.nil_share,
         seed=parameters.seed,

@@ -6,6 +6,7 @@ import time
 
 import pyarrow as pa
 
+from rerank.answers import OUTPUT_SCHEMA
 from rerank.jobs.files.places import place_of
 from rerank.jobs.files.selection import select_files
 from rerank.jobs.scoring.answering import Answerer, ScoreOptions, answer_schema
@@ -18,7 +19,7 @@ class EchoAnswerer(Answerer):
 
     def __init__(self, options=None, *, model_version="m1", index_version="i1", pause_s=0.0):
         self.options = options or ScoreOptions()
-        self.schema = answer_schema(only_decisions=self.options.only_decisions)
+        self.schema = answer_schema(OUTPUT_SCHEMA, only_decisions=self.options.only_decisions)
         self.model_version, self.index_version = model_version, index_version
         self.pause_s = pause_s
 

@@ -7,6 +7,7 @@ import tempfile
 from dataclasses import replace
 from pathlib import Path
 
+from rerank.domain import feature_names
 from rerank.index.artifacts import Manifest, write_manifest
 from rerank.index.records import shipped
 from rerank.lifecycle.model_registry import AliasChange, ModelRegistry, verified_manifest
@@ -49,7 +50,9 @@ def working_version(registry: ModelRegistry, review: float, **facts) -> VersionR
         manifest = write_manifest(
             draft, kind="ranker", format_version=MODEL_FORMAT, parameters=parameters
         )
-        card = card_of("ltr", manifest, feature_schema=schema_of_features(), **facts)
+        card = card_of(
+            "ltr", manifest, feature_schema=schema_of_features(feature_names({})), **facts
+        )
         return registry.register(draft, card)
 
 

@@ -331,7 +331,7 @@ def test_a_promotion_opens_each_version_once_and_asks_its_reference_once(
     ref = working_version(registry, 0.25)
     resolver = open_version(registry.workspace, ref)
     # of another seed than the shipped version's own, which is asked as well
-    reference = make_reference(resolver, resolver.table.records, seed=12)
+    reference = make_reference(resolver, seed=12)
     card = registry.card(ref)
     assert card is not None
     replace(card, reference=reference.as_dict()).write(registry.folder(ref))

@@ -63,7 +63,7 @@ def doctored(home) -> Doctored:
 
 @pytest.fixture(scope="module")
 def reference(shipped_resolver):
-    return make_reference(shipped_resolver, shipped_resolver.table.records, seed=11)
+    return make_reference(shipped_resolver, seed=11)
 
 
 def gates_of(verdict) -> dict[str, bool]:

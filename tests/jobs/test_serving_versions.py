@@ -95,8 +95,7 @@ def test_a_version_that_answers_otherwise_than_when_it_was_made_does_not_serve(
     registry, home, shipped_resolver
 ):
     """A calibrator that was changed, with a manifest that agrees, shows in the answers."""
-    records = shipped_resolver.table.records
-    kept = make_reference(shipped_resolver, records, seed=3, n=20)
+    kept = make_reference(shipped_resolver, seed=3, n=20)
     sound = working_version(registry, 0.25, reference=kept.as_dict())
     assert open_version(registry.workspace, sound).model.version == sound.version
     moved = replace(
@@ -111,7 +110,7 @@ def test_a_version_that_answers_otherwise_than_when_it_was_made_does_not_serve(
 
 
 def test_resolving_with_a_version_that_is_checked_opens_no_store(registry, home, shipped_resolver):
-    kept = make_reference(shipped_resolver, shipped_resolver.table.records, seed=3, n=5)
+    kept = make_reference(shipped_resolver, seed=3, n=5)
     make_champion(registry, working_version(registry, 0.25, reference=kept.as_dict()))
     code = (
         "from rerank.jobs.cli import main\n"

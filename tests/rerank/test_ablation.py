@@ -38,7 +38,7 @@ from rerank.index.errors import InputError
 from rerank.index.records import shipped
 from rerank.index.retriever import Retriever, load_retriever
 from rerank.model import RerankModel
-from rerank.resolver import Resolver
+from rerank.packs.gpu.pack import GpuResolver
 from rerank.training.evidence import Preparer, RankerRows
 from rerank.training.sets import TrainingParameters
 from rerank.training.trees import TreeParameters
@@ -225,7 +225,7 @@ def test_ranks_are_those_the_evaluation_finds(
 ):
     retriever, cues = shipped_parts
     model = RerankModel.load(shipped("model"))
-    resolver = Resolver(retriever, model, cues, index_version="i")
+    resolver = GpuResolver(retriever, model, cues, index_version="i")
     matches = [item for item in gold if item.kind is GoldKind.MATCH]
     listings = [item.listing for item in matches]
     evidence = resolver.evidence(listings)

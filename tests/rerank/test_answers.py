@@ -17,6 +17,7 @@ from rerank.index.errors import InputError
 from rerank.index.records import GpuRecord, Listing
 from rerank.index.retriever import Retriever
 from rerank.model import RerankModel
+from rerank.packs.gpu.pack import GpuResolver
 from rerank.resolution import Resolution
 from rerank.resolver import Resolver
 
@@ -40,7 +41,7 @@ TITLES = [
 @pytest.fixture(scope="module")
 def resolver(tiny_retriever: Retriever, linear_model: Callable[..., RerankModel]) -> Resolver:
     model = linear_model(RANKER, OFFER, -3.0)
-    return Resolver(tiny_retriever, model, CUES, index_version="index-1")
+    return GpuResolver(tiny_retriever, model, CUES, index_version="index-1")
 
 
 def as_listings(titles: list[str]) -> list[Listing]:
@@ -228,7 +229,7 @@ def test_what_is_not_sold_apart_is_ranked_and_never_matched(
         inside,
     ]
     model = linear_model(RANKER, OFFER, -3.0)
-    answer = Resolver(make_retriever(records), model, CUES, index_version="i").resolve(title)
+    answer = GpuResolver(make_retriever(records), model, CUES, index_version="i").resolve(title)
     if sold:
         assert answer.model == sold
         assert answer.decision != "no_match"

@@ -35,6 +35,7 @@ from rerank.index.errors import ArtifactError, InputError
 from rerank.index.records import GpuRecord, Listing
 from rerank.index.retriever import Retriever
 from rerank.model import MODEL_FORMAT, FeatureRanker, OnnxTrees, RerankModel, save_model
+from rerank.packs.gpu.pack import GpuResolver
 from rerank.resolution import ScoredCandidate, Thresholds
 from rerank.resolver import Resolver
 from rerank.training.train import calibrate_candidate_sets
@@ -360,7 +361,7 @@ def model(linear_scorer: LinearScorer) -> RerankModel:
 
 
 def resolver_of(retriever: Retriever, model: RerankModel) -> Resolver:
-    return Resolver(retriever, model, CueReader({"box": ["box"]}), index_version="index-1")
+    return GpuResolver(retriever, model, CueReader({"box": ["box"]}), index_version="index-1")
 
 
 def test_a_resolver_selects_from_what_it_resolved(

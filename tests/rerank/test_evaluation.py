@@ -35,6 +35,7 @@ from rerank.index.errors import ArtifactError, InputError
 from rerank.index.records import GpuRecord, Listing, Route, shipped
 from rerank.index.retriever import Retriever, load_retriever
 from rerank.model import RerankModel
+from rerank.packs.gpu.pack import GpuResolver
 from rerank.resolution import Resolution, ScoredCandidate
 from rerank.resolver import Resolver
 from rerank.store.database import Store
@@ -654,7 +655,7 @@ def shipped_parts() -> tuple[Retriever, Resolver]:
         pytest.skip(str(error))
     retriever, manifest = load_retriever(folders["index"], StaticEmbedder.load(folders["embedder"]))
     model, cues = RerankModel.load(folders["model"]), CueReader.load(shipped("cues.yaml"))
-    return retriever, Resolver(retriever, model, cues, index_version=manifest.fingerprint)
+    return retriever, GpuResolver(retriever, model, cues, index_version=manifest.fingerprint)
 
 
 @pytest.fixture(scope="module")

@@ -34,6 +34,7 @@ from rerank.index.lexicon import Lexicon
 from rerank.index.records import GpuRecord, shipped
 from rerank.index.retriever import load_retriever
 from rerank.model import RerankModel
+from rerank.packs.gpu.pack import GpuResolver
 from rerank.resolution import Resolution
 from rerank.resolver import Resolver
 
@@ -61,7 +62,7 @@ GOLD = [
 @pytest.fixture(scope="module")
 def resolver() -> Resolver:
     retriever, manifest = load_retriever(shipped("index"), StaticEmbedder.load(shipped("embedder")))
-    return Resolver(
+    return GpuResolver(
         retriever,
         RerankModel.load(shipped("model")),
         CueReader.load(shipped("cues.yaml")),

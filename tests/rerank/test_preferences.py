@@ -27,9 +27,9 @@ from rerank.index.errors import FaultsError, InputError, StoreError
 from rerank.index.records import Listing
 from rerank.index.text import descriptor, listing_text
 from rerank.model import FeatureRanker, OnnxTrees, RerankModel
+from rerank.packs.gpu.pack import GpuResolver
 from rerank.rankers.pairs import candidate_reference, parse_reference
 from rerank.resolution import Thresholds
-from rerank.resolver import Resolver
 from rerank.store.database import Store
 from rerank.store.preferences import (
     PairSource,
@@ -359,7 +359,7 @@ def resolver(tiny_retriever, linear_scorer, data_folder):
     offer = OnnxTrees(linear_scorer(OFFER_FEATURES, {}))
     model = RerankModel("", FeatureRanker(ranker), "", offer, calibrator, thresholds, "m1")
     cues = CueReader.load(data_folder / "cues.yaml")
-    return Resolver(tiny_retriever, model, cues, index_version="i1")
+    return GpuResolver(tiny_retriever, model, cues, index_version="i1")
 
 
 def test_a_candidates_metrics_are_the_features_the_ranker_reads(resolver):
@@ -400,7 +400,7 @@ def large_retriever(tiny_registry, make_retriever, make_gpu):
 
 @pytest.fixture
 def large_resolver(resolver, large_retriever):
-    return Resolver(large_retriever, resolver.model, resolver._cues, index_version="i")
+    return GpuResolver(large_retriever, resolver.model, resolver._cues, index_version="i")
 
 
 def test_a_gpu_that_is_not_retrieved_has_the_features_of_one_candidate_more(
@@ -479,7 +479,7 @@ def test_bootstrap_of_a_registry_without_rivals_is_one_clear_error(
     resolver, make_retriever, make_gpu, model, message
 ):
     alone = make_retriever([make_gpu(model, 8)])
-    single = Resolver(alone, resolver.model, resolver._cues, index_version="i")
+    single = GpuResolver(alone, resolver.model, resolver._cues, index_version="i")
     with pytest.raises(InputError, match=message):
         bootstrap_pairs(single, 5, seed=1)
 

@@ -20,6 +20,7 @@ from rerank.index.records import Listing
 from rerank.index.retriever import Retriever
 from rerank.index.text import normalise
 from rerank.model import FeatureRanker, OnnxTrees, RerankModel
+from rerank.packs.gpu.pack import GpuResolver
 from rerank.resolution import Decision, Resolution, Thresholds
 from rerank.resolver import Resolver, predict_match_score
 
@@ -57,7 +58,7 @@ def model(linear_model: Callable[..., RerankModel]) -> RerankModel:
 
 @pytest.fixture(scope="module")
 def resolver(tiny_retriever: Retriever, model: RerankModel) -> Resolver:
-    return Resolver(tiny_retriever, model, CUES, index_version="index-1")
+    return GpuResolver(tiny_retriever, model, CUES, index_version="index-1")
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +67,7 @@ def undecided(
 ) -> Resolver:
     """A resolver whose ranker gives every candidate the same score."""
     flat = replace(model, ranker=FeatureRanker(OnnxTrees(linear_scorer(CANDIDATE_FEATURES, {}))))
-    return Resolver(tiny_retriever, flat, CUES, index_version="index-1")
+    return GpuResolver(tiny_retriever, flat, CUES, index_version="index-1")
 
 
 def listings() -> list[Listing]:
@@ -129,7 +130,7 @@ def test_thresholds_are_inclusive(
     match: float, review: float, decision: str, tiny_retriever: Retriever, model: RerankModel
 ) -> None:
     other = replace(model, thresholds=Thresholds(match, review, 0.99))
-    resolver = Resolver(tiny_retriever, other, CUES, index_version="i")
+    resolver = GpuResolver(tiny_retriever, other, CUES, index_version="i")
     found = resolver.resolve(Listing("1", "RTX 4060"))
     assert found.match_probability == 0.875
     assert found.decision == decision

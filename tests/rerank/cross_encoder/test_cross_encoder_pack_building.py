@@ -8,14 +8,14 @@ from rerank.bootstrap.generator import LabelledListing
 from rerank.cross_encoder.packs import build_packs
 from rerank.features.cues import CueReader
 from rerank.index.records import Listing
-from rerank.resolver import Resolver
+from rerank.packs.gpu.pack import GpuResolver
 from rerank.splits import Split, split_of
 
 
 @pytest.fixture(scope="module")
 def resolver(tiny_retriever, linear_model):
     model = linear_model({"name_quality": 1.0, "memory_fit": 0.5}, {})
-    return Resolver(tiny_retriever, model, CueReader({"box": ["box"]}), index_version="i")
+    return GpuResolver(tiny_retriever, model, CueReader({"box": ["box"]}), index_version="i")
 
 
 def sold(title: str, gpu_id: str | None, model: str | None, *, memory: bool = False):

@@ -14,8 +14,8 @@ from rerank.features.offers import OFFER_FEATURES
 from rerank.index.errors import ArtifactError, MismatchError
 from rerank.lifecycle.opening import ReferenceAnswers, check_reference, make_reference
 from rerank.model import FeatureRanker, OnnxTrees
+from rerank.packs.gpu.pack import GpuResolver
 from rerank.resolution import Thresholds
-from rerank.resolver import Resolver
 
 CUES = CueReader({"box": ["box"], "with": ["with"]})
 RANKER = {"name_quality": 1.0, "memory_fit": 0.5, "form_fit": 0.5, "variant_rank": -0.05}
@@ -29,12 +29,12 @@ def model(linear_model):
 
 @pytest.fixture(scope="module")
 def resolver_of(tiny_retriever):
-    return lambda model, index="i": Resolver(tiny_retriever, model, CUES, index_version=index)
+    return lambda model, index="i": GpuResolver(tiny_retriever, model, CUES, index_version=index)
 
 
 @pytest.fixture(scope="module")
 def reference(resolver_of, model, tiny_registry):
-    return make_reference(resolver_of(model), tiny_registry, seed=5)
+    return make_reference(resolver_of(model), seed=5)
 
 
 def test_a_reference_is_a_hundred_listings_with_their_answers(reference, resolver_of, model):
@@ -47,8 +47,8 @@ def test_a_reference_is_a_hundred_listings_with_their_answers(reference, resolve
 
 
 def test_the_same_seed_makes_the_same_reference(reference, resolver_of, model, tiny_registry):
-    assert make_reference(resolver_of(model), tiny_registry, seed=5) == reference
-    assert make_reference(resolver_of(model), tiny_registry, seed=6) != reference
+    assert make_reference(resolver_of(model), seed=5) == reference
+    assert make_reference(resolver_of(model), seed=6) != reference
 
 
 def test_the_model_it_was_made_with_passes_and_so_does_its_json(reference, resolver_of, model):

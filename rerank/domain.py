@@ -1,0 +1,122 @@
+"""Domains: what one kind of goods brings to the pipeline, found by its name.
+
+A *pack* is a package `rerank.packs.NAME` whose module ``pack`` holds ``PACK``, a `Domain`. It reads
+catalogue and listings of its goods, proposes and describes candidates, trains on listings it makes
+up, and words the answers; what ranks, calibrates, decides, registers and scores is the same for
+all. Nothing outside of `rerank.packs` imports a pack: it is looked up here, by the name that an
+index and a model carry in their manifests.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import cache
+from importlib import import_module
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+from rerank.index.artifacts import Manifest
+from rerank.index.errors import MismatchError
+from rerank.index.records import Listing
+
+GPU = "gpu"
+"""The domain of what was made before there were others, and of what ships."""
+
+_KEY = "domain"  # of a manifest's parameters
+
+
+class FeatureNames(NamedTuple):
+    """The names, in order, of what a domain computes: of each candidate, and of each offer."""
+
+    candidate: tuple[str, ...]
+    offer: tuple[str, ...]
+
+
+class CardFigures(NamedTuple):
+    """How a version does on listings its domain made up, as its card keeps it.
+
+    :param metrics: figures, and what they were measured on.
+    :param distribution: how its answers were spread; None where the domain compares none.
+    """
+
+    metrics: dict[str, Any]
+    distribution: dict[str, Any] | None
+
+
+class Domain(Protocol):
+    """What one kind of goods brings.
+
+    Models and resolvers are `rerank.model.RerankModel` and `rerank.resolver.Resolver`, a workspace
+    `rerank.workspace.Workspace`, a source `rerank.ranking.CandidateSource`: all import this module.
+    """
+
+    name: str
+    features: FeatureNames
+
+    def open_source(self, folder: Path, workspace: Any) -> tuple[Any, Manifest]:
+        """Load an index folder.
+
+        :raises ArtifactError: if it is missing or damaged.
+        :raises MismatchError: if it was built with another embedder than the workspace has.
+        """
+
+    def resolver(
+        self,
+        source: Any,
+        model: Any,
+        *,
+        index_version: str,
+        reopen: Callable[[], Any] | None = None,
+        **own: Any,
+    ) -> Any:
+        """Put a model on what proposes candidates.
+
+        :param own: what only this domain's resolver takes.
+        """
+
+    def made_up(self, resolver: Any, n: int, *, seed: int) -> list[Listing]:
+        """Return listings made up from the catalogue, some of which sell nothing of it."""
+
+    def tried(self, resolver: Any, kind: str) -> CardFigures:
+        """Measure a version of a ranker on listings made up from the catalogue."""
+
+    def recall(self, kind: str, folder: Path, workspace: Any) -> dict[str, Any]:
+        """Measure the recall of an index or embedder on made-up listings, for its card.
+
+        :param kind: ``index`` or ``embedder``.
+        :raises InputError: if the catalogue is too small to measure on.
+        :raises ArtifactError: if something that is needed is damaged or gone.
+        """
+
+
+def domain_in(parameters: Mapping[str, Any]) -> str:
+    """Return the name of the domain that an artifact is of, by its manifest's parameters."""
+    return str(parameters.get(_KEY, GPU))
+
+
+@cache
+def domain_named(name: str) -> Domain:
+    """Return a domain.
+
+    :raises MismatchError: if no pack of the name is installed.
+    """
+    try:
+        found: Domain = import_module(f"rerank.packs.{name}.pack").PACK
+    except ModuleNotFoundError as exc:
+        if exc.name is None or not exc.name.startswith("rerank.packs"):
+            raise
+        raise MismatchError(
+            f"made for the domain {name!r}, of which this release has no pack; install the "
+            "release that made it"
+        ) from exc
+    return found
+
+
+def feature_names(parameters: Mapping[str, Any]) -> FeatureNames:
+    """Return the features that an artifact's domain computes in this release."""
+    return domain_named(domain_in(parameters)).features
+
+
+def marked(name: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a manifest's parameters with the domain in them; graphics cards' are as they were."""
+    return {**parameters} if name == GPU else {**parameters, _KEY: name}

@@ -1,0 +1,1 @@
+"""Graphics cards: the domain that ships."""

@@ -1,0 +1,131 @@
+"""The domain of graphics cards: a resolver that reads titles by the lexicon of their names."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from rerank.answers import OUTPUT_SCHEMA, Answers, RegistryColumns, Verdicts, verdicts_of
+from rerank.domain import GPU, CardFigures, FeatureNames
+from rerank.features.candidates import CANDIDATE_FEATURES, CandidateFeatures
+from rerank.features.cues import CueReader
+from rerank.features.offers import OFFER_FEATURES, offer_features
+from rerank.index.name_evidence import CandidateBatch
+from rerank.index.records import Listing, shipped
+from rerank.model import RerankModel
+from rerank.ranking import CandidateSource, Evidence, RankingBatch
+from rerank.resolution import Resolution
+from rerank.resolver import Resolver
+
+if TYPE_CHECKING:
+    from rerank.index.artifacts import Manifest
+    from rerank.index.retriever import Retriever
+    from rerank.workspace import Workspace
+
+
+class GpuResolver(Resolver):
+    """Resolves listings of graphics cards.
+
+    :param cues: words that say what is sold; by default those that ship.
+    """
+
+    domain = GPU
+    schema = OUTPUT_SCHEMA
+
+    def __init__(
+        self,
+        retriever: CandidateSource,
+        model: RerankModel,
+        cues: CueReader | None = None,
+        *,
+        index_version: str,
+        reopen: Callable[[], Resolver] | None = None,
+    ) -> None:
+        super().__init__(retriever, model, index_version=index_version, reopen=reopen)
+        self._cues = cues or CueReader.load(shipped("cues.yaml"))
+        self._candidate_features = CandidateFeatures(self._table)
+        self._registry_columns = RegistryColumns(self._table)
+
+    def judge(self, listings: Sequence[Listing], candidates: CandidateBatch) -> Evidence:
+        """Rank given candidates and describe the best of each listing."""
+        cues = self._cues.read(candidates.readings)
+        features = self._candidate_features.compute(candidates, cues)
+        batch = RankingBatch(listings, candidates, features, self._table)
+        scores = self._model.ranker.score(batch)
+        offers = offer_features(candidates, self._table, features, scores, cues)
+        return Evidence(candidates, features, scores, *offers, cues)
+
+    def verdicts(self, evidence: Evidence, probability: NDArray[np.float64]) -> Verdicts:
+        """Decide which listings sell a card, and say why."""
+        return verdicts_of(evidence, probability, self._model.thresholds, self._table)
+
+    def rows(self, answers: Answers) -> pa.Table:
+        """Return answers as a table of `OUTPUT_SCHEMA`."""
+        return self._registry_columns.table(
+            answers, model_version=self._model.version, index_version=self._index_version
+        )
+
+    def resolutions(self, answers: Answers) -> list[Resolution]:
+        """Return answers as objects."""
+        return answers.resolutions(
+            self._table, model_version=self._model.version, index_version=self._index_version
+        )
+
+
+_NIL_SHARE = 0.35  # of the listings whose answers a card keeps
+
+
+class GpuDomain:
+    """See `rerank.domain.Domain`."""
+
+    name = GPU
+    features = FeatureNames(CANDIDATE_FEATURES, OFFER_FEATURES)
+
+    def open_source(self, folder: Path, workspace: Workspace) -> tuple[Retriever, Manifest]:
+        """Load an index folder with the embedder that made it."""
+        from rerank.index.retriever import load_retriever
+        from rerank.workspace import embedder_of_index
+
+        return load_retriever(folder, embedder_of_index(workspace, folder))
+
+    def resolver(
+        self,
+        source: CandidateSource,
+        model: RerankModel,
+        *,
+        index_version: str,
+        reopen: Callable[[], Resolver] | None = None,
+        cues: CueReader | None = None,
+    ) -> Resolver:
+        """Put a model on a retriever."""
+        return GpuResolver(source, model, cues, index_version=index_version, reopen=reopen)
+
+    def made_up(self, resolver: Resolver, n: int, *, seed: int) -> list[Listing]:
+        """Generate listings of the registry, 35 % of them no match."""
+        from rerank.bootstrap.generator import generate
+
+        made = generate(resolver.table.records, n, seed=seed, nil_share=_NIL_SHARE)
+        return [item.listing for item in made]
+
+    def tried(self, resolver: Resolver, kind: str) -> CardFigures:
+        """Measure a version on generated listings of models that nothing was trained on."""
+        from rerank.lifecycle.drift import answer_distribution
+        from rerank.packs.gpu.cards import measured
+
+        metrics, listings = measured(resolver, kind)
+        retriever = cast("Retriever", resolver.source)
+        return CardFigures(metrics, answer_distribution(retriever, resolver, listings).as_json())
+
+    def recall(self, kind: str, folder: Path, workspace: Workspace) -> dict[str, Any]:
+        """Measure recall on generated listings of models that nothing was trained on."""
+        from rerank.packs.gpu.cards import part_recall
+
+        return part_recall(kind, folder, workspace)
+
+
+PACK = GpuDomain()
