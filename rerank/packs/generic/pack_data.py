@@ -19,9 +19,14 @@ from rerank.settings import TEXT, Expected, Settings, above, read_yaml, settings
 PACKS_FOLDER = "packs"
 """Of the shipped data."""
 CUE_KINDS = (
-    "accessory spare_part wanted box_only lot for with without service broken used bundle".split()
+    "accessory spare_part wanted box_only lot for with without service broken used bundle whole"
+    " other".split()
 )
-"""What a cue word may tell of a listing; `data/packs/generic.yaml` says what each means."""
+"""What a cue word may tell of a listing; `data/packs/generic.yaml` says what each means.
+
+``whole`` is what such products are built into, ``other`` what only shares a word with them: no
+pack of all goods can know these.
+"""
 HEADER_ROLES = "id name model brand identifier category text price axis ignored".split()
 """What the header of a column may say it holds."""
 
@@ -86,11 +91,13 @@ class IdentifierRules(Settings):
     :param patterns: of part numbers, wherever they stand.
     :param endings: what may be taken off a part number's end and leaves the same product: how it
         is packed, where it is sold.
+    :param inner: of part numbers that hold a model's number, as their first group.
     :param shared: of codes that many products have (sockets, sizes, norms): never identifiers.
     """
 
     patterns: Annotated[tuple[str, ...], PATTERNS] = ()
     endings: Annotated[tuple[str, ...], PATTERNS] = ()
+    inner: Annotated[tuple[str, ...], PATTERNS] = ()
     shared: Annotated[tuple[str, ...], PATTERNS] = ()
 
 

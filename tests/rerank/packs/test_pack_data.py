@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 
 import pytest
@@ -56,6 +57,34 @@ def test_unknown_packs_and_keys_are_said() -> None:
         settings_of(Pack, {"name": "tea", "cues": {"spare": {"en": ["lid"]}}})
     with pytest.raises(FaultsError, match="patterns: expected a list of regular expressions"):
         settings_of(Pack, {"name": "tea", "identifiers": {"patterns": ["(bx"]}})
+
+
+def test_a_pack_adds_to_the_one_it_extends() -> None:
+    below, pack = read_pack("generic"), read_pack("processors")
+    assert (below.one, pack.one) == ("product", "processor")
+    scales = pack.scales()
+    assert scales["quad-core"][:2] == ("core", 4)
+    assert scales["cores"][:2] == ("core", 1)
+    assert set(below.cue_words("accessory")) < set(pack.cue_words("accessory"))
+    assert below.cue_words("whole") == ()
+    assert "notebook" in pack.cue_words("whole")
+    assert pack.units["kg"] == below.units["kg"]
+
+
+@pytest.mark.parametrize(
+    ("text", "found", "inner"),
+    [
+        ("boxed bx80677g4560 new", ["bx80677g4560"], []),
+        ("bx8071512100 lga1700", ["bx8071512100"], ["12100"]),
+        ("yd1200bbm4kaf", ["yd1200bbm4kaf"], ["1200"]),
+        ("100-000000510 am5", ["100-000000510"], []),
+        ("pulled srg0x slots address", ["srg0x"], []),
+    ],
+)
+def test_part_numbers_of_processors(text: str, found: list[str], inner: list[str]) -> None:
+    rules = read_pack("processors").identifiers
+    assert [m[0] for rule in rules.patterns for m in re.finditer(rule, text)] == found
+    assert [m[1] for rule in rules.inner for m in re.finditer(rule, text)] == inner
 
 
 @pytest.mark.parametrize(
