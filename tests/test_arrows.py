@@ -37,6 +37,7 @@ COMPOSERS = {
     "rerank/__init__.py",
     "rerank/lifecycle/changing.py",
     "rerank/lifecycle/model_registry.py",
+    "rerank/packs/generic/index.py",
     "rerank/workspace.py",
 }
 
@@ -69,7 +70,7 @@ HOMES = {
         "rerank/rankers/networks.py",
     },
 }
-SLOW_TO_IMPORT = {*HOMES, "pandas", "rapidfuzz", "sklearn", "tokenizers", "transformers"}
+SLOW_TO_IMPORT = {*HOMES, "pandas", "rapidfuzz", "scipy", "sklearn", "tokenizers", "transformers"}
 UNSAFE = {"cloudpickle", "dill", "joblib", "marshal", "pickle", "shelve"}
 
 

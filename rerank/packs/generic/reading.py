@@ -1,0 +1,677 @@
+"""Text of any goods read into arrays: tokens and the forms they may take, numbers, identifiers.
+
+Nothing here knows a product or a trade. A word is read once and remembered; a batch is then put
+together from what its words hold. Tokens are polynomial hashes of 64 bits (Karp and Rabin 1987),
+so that neighbours written as one word need no string: H(ab) = H(a) B^len(b) + H(b) modulo 2^64.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+from itertools import chain, pairwise
+from math import nan
+from operator import itemgetter
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rerank.packs.generic.fields import Fields
+
+Hashes = NDArray[np.uint64]
+Ints = NDArray[np.int64]
+
+_BASE = 0x9E3779B97F4A7C15  # odd: every length keeps all 64 bits
+_MASK = (1 << 64) - 1
+_LONGEST = 64  # characters of a token that count
+_POWERS = np.array([pow(_BASE, n, 1 << 64) for n in range(_LONGEST + 1)], np.uint64)
+_WORDS = 400_000  # remembered at once; then all but those of the catalogue are forgotten
+_TEXT = 2000  # characters of a description that are read
+_SHORT_TEXT = 400  # characters of a row whose description is read for quantities, too
+_PART = re.compile(r"[^\W_]+")
+_RUN = re.compile(r"[^\W\d_]+|\d+")
+_NUMBER = re.compile(r"\d{1,7}(?:[.,]\d{1,3})?$")
+_BARE = re.compile(r"(?<![\w.,])\d{1,5}(?![\w.,])")
+_QUANTITY = re.compile(r"(?<![\w.,])(\d{1,6}(?:[.,]\d{1,3})?)-?(\"|''|[^\W\d_]{1,12})(?!\w)")
+_UNIT = re.compile(r"\W*?(\"|''|[^\W\d_]+)(?!\w)")
+_SCIENTIFIC = re.compile(r"\d[.,]\d+e\+?\d+$")
+_ROMAN = frozenset("ii iii iv vi vii viii ix xi xii".split())
+_CODE_LENGTH, _DIGITS, _PART_NUMBER, _LONG_NUMBER = 4, 5, 5, 6
+_SUBSTRING = 4  # letters of a token that is looked for anywhere in a text
+_PROBES = 3
+_COMPARED = 24  # letters of a code that are compared from each end
+_SHORT_BITS = 40
+_GTIN_LENGTHS = (8, 12, 13, 14)
+
+BARE = 0
+"""The unit of a number without one."""
+
+
+class TokenKind(IntEnum):
+    """What a token looks like: codes tell products apart, words rarely do."""
+
+    CODE = 0
+    """Letters and digits, four characters and more, or five digits and more."""
+    DIGIT = 1
+    """Another token with a digit, or a Roman number."""
+    WORD = 2
+
+
+class IdentifierKind(IntEnum):
+    """Where an identifier comes from."""
+
+    GTIN = 0
+    """A trade item number with a right check digit (GS1), in a column or in the name."""
+    STATED = 1
+    """Another one that stands in a column of identifiers."""
+    NAMED = 2
+    """A word of the name that looks like a part number: letters and digits, or six digits."""
+
+
+def token_hash(token: str) -> int:
+    """Return the hash of a token, 0 to 2^64 - 1."""
+    value = 0
+    for letter in token[:_LONGEST]:
+        value = (value * _BASE + ord(letter) + 1) & _MASK
+    return value
+
+
+def normalised(text: str) -> str:
+    """Return a text in lower case and without accents, one blank between words."""
+    if not text.isascii():
+        text = unicodedata.normalize("NFKD", text)
+        text = "".join(letter for letter in text if not unicodedata.combining(letter))
+    return " ".join(text.lower().split())
+
+
+def token_kind(token: str, units: Mapping[str, Any]) -> TokenKind:
+    """Return what a token looks like; a number glued to its unit is no code."""
+    if not any(letter.isdigit() for letter in token):
+        return TokenKind.DIGIT if token in _ROMAN else TokenKind.WORD
+    if token.isdigit():
+        return TokenKind.CODE if len(token) >= _DIGITS else TokenKind.DIGIT
+    runs = _RUN.findall(token)
+    if len(runs) == 2 and runs[0].isdigit() and runs[1] in units:
+        return TokenKind.DIGIT
+    return TokenKind.CODE if len(token) >= _CODE_LENGTH else TokenKind.DIGIT
+
+
+def gtin_of(digits: str) -> str | None:
+    """Return a GTIN-8, -12, -13 or -14 in its 14 digits, None where the check digit is wrong.
+
+    Nought written before it, or lost by a spreadsheet, makes no difference.
+    """
+    if len(digits) not in _GTIN_LENGTHS or not (digits.isascii() and digits.isdigit()):
+        return None
+    padded = digits.zfill(14)
+    if len(set(digits)) == 1:
+        return None
+    total = sum(int(d) * (3 if at % 2 == 0 else 1) for at, d in enumerate(padded))
+    return padded if total % 10 == 0 else None
+
+
+@dataclass(frozen=True, slots=True)
+class Ragged:
+    """Rows of different length: row i holds ``values[offsets[i]:offsets[i + 1]]``."""
+
+    offsets: Ints
+    values: NDArray[Any]
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    def __getitem__(self, row: int) -> NDArray[Any]:
+        return self.values[self.offsets[row] : self.offsets[row + 1]]
+
+    @property
+    def counts(self) -> Ints:
+        """Length of each row."""
+        return np.diff(self.offsets)
+
+    @property
+    def rows(self) -> Ints:
+        """The row of each value."""
+        return np.repeat(np.arange(len(self)), self.counts)
+
+    @classmethod
+    def of(cls, rows: NDArray[np.integer[Any]], values: NDArray[Any], n: int) -> Ragged:
+        """Make rows of values and the row each belongs to, which must not fall."""
+        return cls(offsets_of(np.bincount(rows, minlength=n)), values)
+
+    @classmethod
+    def joined(cls, parts: Sequence[Ragged]) -> Ragged:
+        """Put blocks of rows one behind the other."""
+        counts = np.concatenate([part.counts for part in parts])
+        return cls(offsets_of(counts), np.concatenate([part.values for part in parts]))
+
+    def take(self, rows: NDArray[np.integer[Any]]) -> tuple[Ints, NDArray[Any]]:
+        """Return of some rows, one behind the other, place in ``rows`` and value of each value."""
+        counts = self.offsets[rows + 1] - self.offsets[rows]
+        place = np.repeat(np.arange(len(rows)), counts)
+        shift = self.offsets[rows] - (np.cumsum(counts) - counts)
+        return place, self.values[np.arange(len(place)) + shift[place]]
+
+
+def offsets_of(counts: NDArray[np.integer[Any]]) -> Ints:
+    """Return where rows of such lengths begin, and where the last one ends."""
+    return np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+
+
+@dataclass(frozen=True, slots=True)
+class Readings:
+    """What a batch of products or listings says, as arrays; n rows.
+
+    :param names: normalised names.
+    :param packed: tokens of name, brand, axes and identifiers as one string without blanks.
+    :param tokens: hashes of different tokens, in the order in which they stand.
+    :param kinds: the `TokenKind` of each token.
+    :param starts: where each token begins in ``packed``; ``lengths`` how long it is.
+    :param atoms: hashes of all forms in which the other side may find a token: the tokens, runs of
+        letters and digits inside them, neighbours written as one; rising in each row.
+    :param text: hashes of tokens and of joined words of the description; rising in each row.
+    :param units: unit of each quantity (`Reader.units` has their names; `BARE` without one);
+        ``values`` the quantities in base units.
+    :param identifiers: hashes; ``sources`` the `IdentifierKind` of each.
+    :param brands: normalised, "" where unknown; ``brand`` the hash of its first token, 0 likewise.
+    :param price: NaN where unknown.
+    """
+
+    names: list[str]
+    packed: list[str]
+    tokens: Ragged
+    kinds: NDArray[np.int8]
+    starts: NDArray[np.int32]
+    lengths: NDArray[np.int32]
+    atoms: Ragged
+    text: Ragged
+    units: Ragged
+    values: NDArray[np.float64]
+    identifiers: Ragged
+    sources: NDArray[np.int8]
+    brands: list[str]
+    brand: Hashes
+    price: NDArray[np.float64]
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def words(self, row: int) -> list[str]:
+        """Return the tokens of a row as they are written."""
+        text, at = self.packed[row], slice(*self.tokens.offsets[row : row + 2].tolist())
+        spans = zip(self.starts[at].tolist(), self.lengths[at].tolist(), strict=True)
+        return [text[start : start + length] for start, length in spans]
+
+    @classmethod
+    def joined(cls, parts: Sequence[Readings]) -> Readings:
+        """Put batches one behind the other."""
+        found: dict[str, Any] = {}
+        for name in cls.__slots__:
+            values = [getattr(part, name) for part in parts]
+            if isinstance(values[0], list):
+                found[name] = list(chain.from_iterable(values))
+            elif isinstance(values[0], Ragged):
+                found[name] = Ragged.joined(values)
+            else:
+                found[name] = np.concatenate(values)
+        return cls(**found)
+
+
+class _Word(NamedTuple):
+    """What stands between two blanks, read."""
+
+    text: str
+    packed: str
+    hashes: tuple[int, ...]
+    lengths: tuple[int, ...]
+    kinds: tuple[int, ...]
+    atoms: tuple[int, ...]
+    number: float  # NaN if it is none
+    unit: int  # that it begins with, -1 for none
+    scale: float
+    shy: bool
+    quantities: tuple[tuple[int, float], ...]
+    codes: tuple[tuple[int, int], ...]
+
+
+class Reader:
+    """Reads texts in a catalogue's units; remembers words.
+
+    :param units: of each spelling the base unit, how many of these it is worth, and whether it is
+        a common word too and counts only where no number follows.
+    """
+
+    def __init__(self, units: Mapping[str, tuple[str, float, bool]]) -> None:
+        self._spellings = dict(units)
+        self._unit_ids = {"": BARE}
+        for base, _, _ in units.values():
+            self._unit_ids.setdefault(base, len(self._unit_ids))
+        self._words: dict[str, _Word] = {}
+
+    @property
+    def units(self) -> list[str]:
+        """Names of units by their number."""
+        return list(self._unit_ids)
+
+    def settings(self) -> dict[str, Any]:
+        """Return what a reader that reads the same is made of, as JSON knows it."""
+        return {"spellings": self._spellings, "units": self.units}
+
+    @classmethod
+    def of_settings(cls, settings: Mapping[str, Any]) -> Reader:
+        """Return a reader that numbers units as the one that gave its `settings`."""
+        reader = cls({name: tuple(found) for name, found in settings["spellings"].items()})
+        reader._unit_ids = {name: at for at, name in enumerate(settings["units"])}
+        return reader
+
+    def read(self, fields: Sequence[Fields]) -> Readings:
+        """Return what rows say."""
+        short, name_words, brands = [], [], []
+        for row in fields:
+            words, named, brand = self._row_of(row)
+            short.append(words)
+            name_words.append(named)
+            brands.append(brand)
+        flat = list(chain.from_iterable(short))
+        row_of = np.repeat(np.arange(len(short)), [len(words) for words in short])
+        tokens, kinds, starts, lengths, pairs = _tokens_of(flat, row_of, len(short))
+        atoms = self._atoms_of(flat, row_of, len(short), tokens, pairs)
+        texts = [
+            self._words_of(each.text[:_TEXT]) + self._words_of(each.category) for each in fields
+        ]
+        units, values = self._quantities_of(fields, short, texts)
+        identifiers, sources = self._identifiers_of(fields, name_words)
+        return Readings(
+            names=[" ".join([word.text for word in named]) for named in name_words],
+            packed=["".join([word.packed for word in words]) for words in short],
+            tokens=tokens,
+            kinds=kinds,
+            starts=starts,
+            lengths=lengths,
+            atoms=atoms,
+            text=self._text_of(texts),
+            units=units,
+            values=values,
+            identifiers=identifiers,
+            sources=sources,
+            brands=[" ".join([word.text for word in brand]) for brand in brands],
+            brand=np.array([_first_hash(brand) for brand in brands], np.uint64),
+            price=np.array([each.price for each in fields], np.float64),
+        )
+
+    def _row_of(self, row: Fields) -> tuple[list[_Word], list[_Word], list[_Word]]:
+        """Return the words of a row's short text, of its name, and of its brand."""
+        named = self._words_of(row.name)
+        words = named
+        if row.identifiers or row.axes:
+            words = list(named)
+            for text in (*row.identifiers, *row.axes):
+                words += [word for word in self._words_of(text) if not _is_gtin(word)]
+        brand: list[_Word] = []
+        if row.brand:
+            brand = self._words_of(row.brand)
+            first = brand[0].packed if brand else ""
+            if first and not any(first in word.packed for word in named):
+                words = [*brand, *words]
+        return words, named, brand
+
+    def _words_of(self, text: str) -> list[_Word]:
+        if not text:
+            return []
+        known = self._words
+        found = []
+        for chunk in text.split():
+            word = known.get(chunk)
+            if word is None:
+                if len(known) >= _WORDS:
+                    known.clear()
+                word = known[chunk] = self._word_of(chunk)
+            found.append(word)
+        return found
+
+    def _word_of(self, chunk: str) -> _Word:
+        text = normalised(chunk)
+        parts = [part[:_LONGEST] for part in _PART.findall(text)]
+        packed = "".join(parts)
+        number = _NUMBER.match(text.strip(".,;:()[]"))
+        value = float(number[0].replace(",", ".")) if number else nan
+        unit, scale, shy = -1, 1.0, False
+        if (spelt := _UNIT.match(text)) and spelt[1] in self._spellings:
+            base, scale, shy = self._spellings[spelt[1]]
+            unit = self._unit_ids[base]
+        return _Word(
+            text=text,
+            packed=packed,
+            hashes=tuple(map(token_hash, parts)),
+            lengths=tuple(map(len, parts)),
+            kinds=tuple(int(token_kind(part, self._spellings)) for part in parts),
+            atoms=_forms_of(parts, packed),
+            number=value,
+            unit=unit,
+            scale=scale,
+            shy=shy,
+            quantities=self._glued(text, value),
+            codes=_codes_of(parts, packed, self._spellings),
+        )
+
+    def _glued(self, text: str, value: float) -> tuple[tuple[int, float], ...]:
+        """Return quantities inside a word: bare numbers, and those with their units."""
+        found = []
+        if value == value:
+            found.append((BARE, value))
+        else:
+            found += [(BARE, float(digits)) for digits in _BARE.findall(text)]
+        for number, spelling in _QUANTITY.findall(text):
+            if spelling in self._spellings:
+                base, scale, _ = self._spellings[spelling]
+                amount = float(number.replace(",", ".")) * scale
+                found.append((self._unit_ids[base], amount))
+        return tuple(dict.fromkeys((unit, round(amount, 4)) for unit, amount in found))
+
+    def _atoms_of(
+        self, flat: list[_Word], row_of: Ints, n: int, tokens: Ragged, pairs: tuple[Ints, Hashes]
+    ) -> Ragged:
+        counts = np.fromiter((len(word.atoms) for word in flat), np.int64, len(flat))
+        inner = _flat(flat, 5, counts, np.uint64)
+        rows = np.concatenate([tokens.rows, np.repeat(row_of, counts), pairs[0]])
+        return _distinct(rows, np.concatenate([tokens.values, inner, pairs[1]]), n)
+
+    def _text_of(self, texts: list[list[_Word]]) -> Ragged:
+        flat = list(chain.from_iterable(texts))
+        row_of = np.repeat(np.arange(len(texts)), [len(words) for words in texts])
+        parts = []
+        for field in (2, 5):
+            counts = np.fromiter((len(word[field]) for word in flat), np.int64, len(flat))  # type: ignore[arg-type]
+            parts.append((np.repeat(row_of, counts), _flat(flat, field, counts, np.uint64)))
+        rows, hashes = (np.concatenate(each) for each in zip(*parts, strict=True))
+        return _distinct(rows, hashes, len(texts))
+
+    def _quantities_of(
+        self, fields: Sequence[Fields], short: list[list[_Word]], texts: list[list[_Word]]
+    ) -> tuple[Ragged, NDArray[np.float64]]:
+        counts, found = [], []
+        for row, words, text in zip(fields, short, texts, strict=True):
+            stated = _quantities(words)
+            if text and len(row.text) < _SHORT_TEXT:
+                stated += [each for each in _quantities(text) if each[0] != BARE]
+            for name, value in row.quantities:
+                unit = self._unit_ids.setdefault(name, len(self._unit_ids))
+                stated.append((unit, round(float(value), 4)))
+            stated = list(dict.fromkeys(stated)) if len(stated) > 1 else stated
+            counts.append(len(stated))
+            found += stated
+        units = np.array([unit for unit, _ in found], np.int64)
+        values = np.array([value for _, value in found], np.float64)
+        return Ragged(offsets_of(np.array(counts, np.int64)), units), values
+
+    def _identifiers_of(
+        self, fields: Sequence[Fields], name_words: list[list[_Word]]
+    ) -> tuple[Ragged, NDArray[np.int8]]:
+        counts: list[int] = []
+        found: list[tuple[int, int]] = []
+        for row, words in zip(fields, name_words, strict=True):
+            codes = [code for word in words if word.codes for code in word.codes]
+            if row.identifiers:
+                codes += chain.from_iterable(map(_stated_codes, row.identifiers))
+            best: dict[int, int] = {}
+            for value, source in codes:
+                best[value] = min(source, best.get(value, source))
+            counts.append(len(best))
+            found += best.items()
+        hashes = np.array([value for value, _ in found], np.uint64)
+        sources = np.array([source for _, source in found], np.int8)
+        return Ragged(offsets_of(np.array(counts, np.int64)), hashes), sources
+
+
+def _is_gtin(word: _Word) -> bool:
+    return any(source == IdentifierKind.GTIN for _, source in word.codes)
+
+
+def _first_hash(words: list[_Word]) -> int:
+    return next((word.hashes[0] for word in words if word.hashes), 0)
+
+
+def _forms_of(parts: list[str], packed: str) -> tuple[int, ...]:
+    """Return hashes of what is found inside a word, beside its tokens, and of the word as one.
+
+    That is runs of letters and of digits, and neighbouring runs, over hyphens, too.
+    """
+    runs = [run for part in parts for run in _RUN.findall(part)]
+    if len(runs) < 2:
+        return ()
+    found = dict.fromkeys([packed[:_LONGEST], *runs, *map("".join, pairwise(runs))])
+    return tuple(token_hash(form) for form in found)
+
+
+def _codes_of(
+    parts: list[str], packed: str, units: Mapping[str, Any]
+) -> tuple[tuple[int, int], ...]:
+    """Return identifiers in a word of a name: hash and kind."""
+    digits = packed if packed.isdigit() else ""
+    if digits and (gtin := gtin_of(digits)) and len(digits) > 8:
+        return ((token_hash(gtin), int(IdentifierKind.GTIN)),)
+    forms = parts if len(parts) < 2 else [*parts, packed]
+    return tuple(
+        (token_hash(form), int(IdentifierKind.NAMED))
+        for form in dict.fromkeys(forms)
+        if _is_part_number(form, units)
+    )
+
+
+def _is_part_number(token: str, units: Mapping[str, Any]) -> bool:
+    if token.isdigit():
+        return len(token) >= _LONG_NUMBER
+    if not _PART_NUMBER <= len(token) <= _LONGEST or token.isalpha():
+        return False
+    return token_kind(token, units) is TokenKind.CODE
+
+
+def _stated_codes(text: str) -> list[tuple[int, int]]:
+    """Return identifiers of a cell; what a spreadsheet has made a float of is none."""
+    text = normalised(text)
+    packed = "".join(_PART.findall(text))
+    if len(packed) < _CODE_LENGTH or not any(map(str.isdigit, packed)):
+        return []
+    if _SCIENTIFIC.match(text):
+        return []
+    if packed.isdigit() and (gtin := gtin_of(packed)):
+        return [(token_hash(gtin), int(IdentifierKind.GTIN))]
+    return [(token_hash(packed), int(IdentifierKind.STATED))]
+
+
+def _quantities(words: list[_Word]) -> list[tuple[int, float]]:
+    """Return quantities of words, those whose unit stands in the next word among them."""
+    found: list[tuple[int, float]] = []
+    before = nan
+    for at, word in enumerate(words):
+        if word.unit >= 0 and before == before:
+            followed = at + 1 < len(words) and words[at + 1].number == words[at + 1].number
+            if not (word.shy and followed):
+                if (BARE, before) in found[-1:]:
+                    found.pop()
+                found.append((word.unit, round(before * word.scale, 4)))
+        if word.quantities:
+            found += word.quantities
+        before = word.number
+    return found
+
+
+def _flat(words: list[_Word], field: int, counts: Ints, dtype: Any) -> NDArray[Any]:
+    values = chain.from_iterable(map(itemgetter(field), words))
+    return np.fromiter(values, dtype, int(counts.sum()))
+
+
+def _tokens_of(
+    words: list[_Word], row_of: Ints, n: int
+) -> tuple[Ragged, NDArray[np.int8], NDArray[np.int32], NDArray[np.int32], tuple[Ints, Hashes]]:
+    """Return different tokens with kind, start and length, and neighbours written as one."""
+    counts = np.fromiter((len(word.hashes) for word in words), np.int64, len(words))
+    rows = np.repeat(row_of, counts)
+    hashes = _flat(words, 2, counts, np.uint64)
+    lengths = _flat(words, 3, counts, np.int32)
+    kinds = _flat(words, 4, counts, np.int8)
+    ends = np.cumsum(lengths)
+    per_row = np.bincount(rows, lengths, n).astype(np.int64)
+    starts = (ends - lengths - (np.cumsum(per_row) - per_row)[rows]).astype(np.int32)
+    together = rows[1:] == rows[:-1]
+    joined = (hashes[:-1] * _POWERS[lengths[1:]] + hashes[1:])[together]
+    first = _first_of_each(rows, hashes)
+    tokens = Ragged.of(rows[first], hashes[first], n)
+    return tokens, kinds[first], starts[first], lengths[first], (rows[1:][together], joined)
+
+
+def _row_keys(rows: Ints, hashes: Hashes) -> Hashes:
+    """Return keys that differ where row or hash differ."""
+    mixed = (hashes ^ (hashes >> np.uint64(29))) * np.uint64(0xBF58476D1CE4E5B9)
+    return mixed + rows.astype(np.uint64) * np.uint64(0x94D049BB133111EB)
+
+
+def _first_of_each(rows: Ints, hashes: Hashes) -> Ints:
+    """Return where each hash stands first in its row, in order."""
+    keys = _row_keys(rows, hashes)
+    order = np.argsort(keys, kind="stable")
+    ordered = keys[order]
+    new = np.ones(len(keys), bool)
+    new[1:] = ordered[1:] != ordered[:-1]
+    return np.sort(order[new])
+
+
+def _distinct(rows: Ints, hashes: Hashes, n: int) -> Ragged:
+    """Return the different hashes of each row, rising."""
+    order = np.lexsort((hashes, rows))
+    rows, hashes = rows[order], hashes[order]
+    new = np.ones(len(rows), bool)
+    new[1:] = (rows[1:] != rows[:-1]) | (hashes[1:] != hashes[:-1])
+    return Ragged.of(rows[new], hashes[new], n)
+
+
+class PackedTexts:
+    """Tells of many tokens at once whether they stand anywhere in a text without its blanks.
+
+    A signature of 512 bits a text, of its runs of four letters, answers most; where three runs of
+    the token are all in it, Python looks. Shorter tokens are found nowhere.
+    """
+
+    def __init__(self, readings: Readings) -> None:
+        self._packed, self._text = readings.packed, "".join(readings.packed)
+        self._letters = np.frombuffer(self._text.encode("utf-32-le"), np.uint32)
+        sizes = np.fromiter(map(len, readings.packed), np.int64, len(readings))
+        offsets = offsets_of(sizes)
+        self._begins = offsets[:-1][readings.tokens.rows] + readings.starts
+        self._lengths = readings.lengths.astype(np.int64)
+        marks = self._marks()
+        row = np.repeat(np.arange(len(readings)), sizes)[: len(marks)]
+        inside = np.flatnonzero(np.arange(len(marks)) + _SUBSTRING <= offsets[row + 1])
+        word, bit = _bit(marks[inside])
+        self._bits = np.zeros(len(readings) * 8, np.uint64)
+        np.bitwise_or.at(self._bits, row[inside] * 8 + word, bit)
+        self._probes = self._probes_of(marks)
+
+    def contain(self, row: Ints, other: PackedTexts, token: Ints) -> NDArray[np.bool_]:
+        """Return which texts contain a token of other texts.
+
+        :param token: places of tokens in the other's readings.
+        """
+        probes = other._probes[token]
+        left = np.flatnonzero(probes[:, 0] >= 0)
+        for at in range(_PROBES):
+            word, bit = _bit(probes[left, at].astype(np.int64))
+            left = left[self._bits[row[left] * 8 + word] & bit != 0]
+        found = np.zeros(len(row), bool)
+        begin = other._begins[token[left]]
+        spans = zip(begin.tolist(), (begin + other._lengths[token[left]]).tolist(), strict=True)
+        wanted = zip(row[left].tolist(), spans, strict=True)
+        found[left] = [other._text[slice(*span)] in self._packed[at] for at, span in wanted]
+        return found
+
+    def common(self, token: Ints, other: PackedTexts, others: Ints) -> tuple[Ints, Ints]:
+        """Return how many letters two tokens have in common at their start, and at their end."""
+        one, two = self._begins[token], other._begins[others]
+        one_end, two_end = one + self._lengths[token], two + other._lengths[others]
+        shorter = np.minimum(self._lengths[token], other._lengths[others])
+        found = []
+        for forward in (True, False):
+            same = np.ones(len(token), bool)
+            count = np.zeros(len(token), np.int64)
+            for at in range(min(int(shorter.max(initial=0)), _COMPARED)):
+                same &= at < shorter
+                left = np.flatnonzero(same)
+                mine = one[left] + at if forward else one_end[left] - at - 1
+                theirs = two[left] + at if forward else two_end[left] - at - 1
+                same[left] = self._letters[mine] == other._letters[theirs]
+                count += same
+            found.append(count)
+        return found[0], found[1]
+
+    def _marks(self) -> Ints:
+        """Return of each letter the mark, 0 to 511, of the four letters that begin there."""
+        code = self._letters.astype(np.uint64)
+        value = np.zeros(max(len(code) - _SUBSTRING + 1, 0), np.uint64)
+        for at in range(_SUBSTRING if len(value) else 0):
+            value = value * np.uint64(0x100000001B3) + code[at : len(value) + at]
+        return ((value * np.uint64(_BASE)) >> np.uint64(55)).astype(np.int64)
+
+    def _probes_of(self, marks: Ints) -> NDArray[np.int16]:
+        """Return marks of each token's first, middle and last four letters, -1 if it is shorter."""
+        last = self._lengths - _SUBSTRING
+        found = np.full((len(last), _PROBES), -1, np.int16)
+        long = np.flatnonzero(last >= 0)
+        for at in range(_PROBES):
+            found[long, at] = marks[self._begins[long] + last[long] * at // (_PROBES - 1)]
+        return found
+
+
+def _bit(mark: Ints) -> tuple[Ints, Hashes]:
+    """Return in which of eight words, and at which bit of it, a mark of 0 to 511 stands."""
+    return mark >> 6, np.uint64(1) << (mark & 63).astype(np.uint64)
+
+
+class Membership:
+    """Tells of many pairs (row, value) at once whether the row holds the value.
+
+    A signature of 512 bits a row answers most; only what passes it is searched for.
+
+    :param rows: values from 0 to ``n_values``, rising in each row.
+    """
+
+    def __init__(self, rows: Ragged, n_values: int) -> None:
+        self._n_values = np.int64(max(n_values, 1))
+        owner, values = rows.rows, rows.values.astype(np.int64)
+        self._keys = owner * self._n_values + values
+        word, bit = _bit(_mark_of(values))
+        self._bits = np.zeros(len(rows) * 8, np.uint64)
+        np.bitwise_or.at(self._bits, owner * 8 + word, bit)
+
+    def __call__(self, row: Ints, value: Ints) -> NDArray[np.bool_]:
+        """Return which rows hold the value beside them; none holds a negative one."""
+        word, bit = _bit(_mark_of(value))
+        found = (self._bits[row * 8 + word] & bit != 0) & (value >= 0)
+        maybe = np.flatnonzero(found)
+        wanted = row[maybe] * self._n_values + value[maybe]
+        found[maybe] = places(self._keys, wanted) >= 0
+        return np.asarray(found, np.bool_)
+
+
+def _mark_of(value: Ints) -> Ints:
+    return ((value.astype(np.uint64) * np.uint64(_BASE)) >> np.uint64(55)).astype(np.int64)
+
+
+def hash_membership(rows: Ragged) -> Membership:
+    """Return which rows hold which hashes, asked for by `short_hash`."""
+    return Membership(Ragged(rows.offsets, short_hash(rows.values)), 1 << _SHORT_BITS)
+
+
+def short_hash(hashes: Hashes) -> Ints:
+    """Return the first 40 bits of hashes, in the same order: enough to tell words apart."""
+    return (hashes >> np.uint64(64 - _SHORT_BITS)).astype(np.int64)
+
+
+def places(known: NDArray[Any], wanted: NDArray[Any]) -> Ints:
+    """Return where each wanted value stands among rising ones, -1 if it does not."""
+    if not len(known):
+        return np.full(len(wanted), -1, np.int64)
+    at = np.minimum(np.searchsorted(known, wanted), len(known) - 1)
+    return np.where(known[at] == wanted, at, -1)

@@ -1,0 +1,170 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from rerank.packs.generic.evidence import candidate_features
+from rerank.packs.generic.fields import Fields
+from rerank.packs.generic.index import Found, ProductIndex, ProductRoute
+
+UNITS = {"l": ("l", 1.0, False), "w": ("w", 1.0, False), "cm": ("cm", 1.0, False)}
+BRANDS = ("Ohm", "Volta", "Kirsch", "Marzipan")
+GOODS = ("kettle", "toaster", "blender", "waffle iron", "rice cooker")
+GTINS = ("4006381333931", "0036000291452")
+
+
+def catalogue() -> list[Fields]:
+    rows = [
+        Fields(name=f"{brand} {thing} {letters}-{number}", brand=brand, price=20.0 + number)
+        for brand in BRANDS
+        for thing in GOODS
+        for letters, number in (("KX", 210), ("KX", 215), ("TF", 300), ("TF", 330))
+    ]
+    rows[7] = Fields(name="Ohm steel tray", identifiers=(GTINS[0],))
+    rows[8] = Fields(name="Ohm steel tray large", identifiers=(GTINS[1], "ST-88"))
+    return rows
+
+
+@pytest.fixture(scope="module")
+def index() -> ProductIndex:
+    return ProductIndex.build(catalogue(), UNITS)
+
+
+def found_by(index: ProductIndex, *texts: str | Fields, **options: object) -> Found:
+    rows = [Fields(name=text) if isinstance(text, str) else text for text in texts]
+    return index.retrieve(index.reader.read(rows), **options)  # type: ignore[arg-type]
+
+
+def first(index: ProductIndex, text: str | Fields) -> str:
+    return index.readings.names[found_by(index, text).record[0]]
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("KIRSCH toaster kx215 black", "kirsch toaster kx-215"),
+        ("kirsch tf 330 rice cooker, as new", "kirsch rice cooker tf-330"),
+        ("Volta Waffleiron TF300", "volta waffle iron tf-300"),
+        ("marzipan blendr kx-210", "marzipan blender kx-210"),
+    ],
+)
+def test_the_product_meant_comes_first(index: ProductIndex, text: str, name: str) -> None:
+    assert first(index, text) == name
+
+
+@pytest.mark.parametrize(
+    "listing",
+    [
+        Fields(name="Kirsch toaster KX-215", identifiers=(GTINS[0],)),
+        Fields(name=f"Kirsch toaster KX-215 EAN {GTINS[0]}"),
+        Fields(name="Kirsch toaster KX-215", identifiers=(GTINS[0].zfill(14),)),
+    ],
+)
+def test_an_identifier_decides_before_all_words(index: ProductIndex, listing: Fields) -> None:
+    found = found_by(index, listing)
+    assert found.record[0] == 7
+    assert found.identifier[0] == 3
+    assert found.ranks[ProductRoute.IDENTIFIERS][0] == 0
+
+
+def test_a_part_number_of_a_column_is_found_in_pieces(index: ProductIndex) -> None:
+    assert first(index, "tray st 88 volta blender") == "ohm steel tray large"
+
+
+def test_an_identifier_that_others_share_is_a_hint_only() -> None:
+    rows = [Fields(name=f"mug {colour}", identifiers=("MG-7001",)) for colour in ("red", "blue")]
+    found = found_by(ProductIndex.build(rows, {}), "blue mug mg7001")
+    assert found.record.tolist() == [1, 0]
+    assert found.identifier.tolist() == [1, 1]
+
+
+def test_candidates_fall_and_ties_stand_by_row(index: ProductIndex) -> None:
+    found = found_by(index, "ohm kettle", "tf-300", n_candidates=12)
+    for at in range(2):
+        rows = slice(*found.offsets[at : at + 2])
+        keys = list(zip(-found.shortlist[rows], found.record[rows], strict=True))
+        assert keys == sorted(keys)
+        assert len(keys) == 12
+
+
+def test_what_is_hidden_is_not_proposed(index: ProductIndex) -> None:
+    row = int(found_by(index, "Volta toaster TF-330").record[0])
+    other = int(found_by(index, "Volta toaster TF-330").record[1])
+    found = found_by(index, "Volta toaster TF-330", hidden=np.array([[row, other]]))
+    assert not {row, other} & set(found.record.tolist())
+
+
+def test_hiding_a_product_is_as_leaving_it_out() -> None:
+    """Words that only the hidden product has must not give it away."""
+    rows = catalogue()
+    rows[3] = Fields(name="Ohm kettle Zephyr QQ-777", brand="Ohm")
+    full, without = ProductIndex.build(rows, UNITS), ProductIndex.build(rows[:3] + rows[4:], UNITS)
+    listing = [Fields(name="Ohm kettle Zephyr QQ-777")]
+    seen, hidden = full.reader.read(listing), np.array([3])
+    found = full.retrieve(seen, hidden=hidden, n_candidates=100)
+    features = candidate_features(full, seen, found, hidden=hidden)
+    other = without.retrieve(seen, n_candidates=100)
+    expected = candidate_features(without, seen, other)
+    mine = {int(row) - (row > 3): at for at, row in enumerate(found.record)}
+    both = [(mine[int(row)], at) for at, row in enumerate(other.record) if int(row) in mine]
+    from rerank.packs.generic.evidence import CANDIDATE_FEATURES
+
+    for name in ("foreign_code", "foreign_word", "unknown_code", "unknown_word", "max_foreign"):
+        column = CANDIDATE_FEATURES.index(name)
+        for one, two in both:
+            assert features[one, column] == pytest.approx(expected[two, column], abs=0.05), name
+
+
+def test_an_answer_does_not_depend_on_its_batch(index: ProductIndex) -> None:
+    texts = [row.name.lower().replace("-", " ") + " new" for row in catalogue()]
+    listings = [
+        Fields(name=text, text="black, 2 l, 900 w" * (at % 3)) for at, text in enumerate(texts)
+    ]
+    together = index.reader.read(listings)
+    found = index.retrieve(together)
+    features = candidate_features(index, together, found)
+    for at in (0, 1, 17, 41, 79):
+        alone = index.reader.read(listings[at : at + 1])
+        one = index.retrieve(alone)
+        rows = slice(*found.offsets[at : at + 2])
+        np.testing.assert_array_equal(one.record, found.record[rows])
+        np.testing.assert_array_equal(one.shortlist, found.shortlist[rows])
+        np.testing.assert_array_equal(candidate_features(index, alone, one), features[rows])
+
+
+def test_an_index_that_is_loaded_finds_the_same(index: ProductIndex, tmp_path: Path) -> None:
+    index.save(tmp_path)
+    loaded = ProductIndex.load(tmp_path)
+    one, two = (found_by(each, "kirsch toaster kx215", "tray st88") for each in (index, loaded))
+    np.testing.assert_array_equal(one.record, two.record)
+    np.testing.assert_array_equal(one.shortlist, two.shortlist)
+    assert loaded.reader.units == index.reader.units
+
+
+@pytest.mark.parametrize("n", [1, 2, 3])
+def test_small_catalogues(n: int) -> None:
+    index = ProductIndex.build(catalogue()[:n], UNITS)
+    found = found_by(index, "ohm kettle kx210", "", "qqq")
+    assert np.diff(found.offsets).tolist()[1] == 0
+    assert found.record[0] == 0
+    assert len(candidate_features(index, index.reader.read([Fields(name="ohm")] * 3), found)) > 0
+
+
+def test_no_listings(index: ProductIndex) -> None:
+    readings = index.reader.read([])
+    found = index.retrieve(readings)
+    assert found.offsets.tolist() == [0]
+    assert candidate_features(index, readings, found).shape[0] == 0
+
+
+def test_products_of_one_name_stand_by_row() -> None:
+    index = ProductIndex.build([Fields(name="mug")] * 50, {})
+    assert found_by(index, "mug").record.tolist() == list(range(20))
+
+
+def test_recall_is_told_by_route(index: ProductIndex) -> None:
+    readings = index.reader.read([Fields(name=row.name) for row in catalogue()[9:30]])
+    recall = index.route_recall(readings, [[row] for row in range(9, 30)], cutoff=3)
+    assert set(recall) == {*(route.value for route in ProductRoute), "fused"}
+    assert recall["words"] == recall["fused"] == 1.0
+    assert 0.0 <= recall["identifiers"] < 1.0
