@@ -220,7 +220,7 @@ class Readings:
         return cls(**found)
 
 
-class _Word(NamedTuple):
+class _ReadWord(NamedTuple):
     """What stands between two blanks, read."""
 
     text: str
@@ -249,7 +249,7 @@ class Reader:
         self._unit_ids = {"": BARE}
         for base, _, _ in units.values():
             self._unit_ids.setdefault(base, len(self._unit_ids))
-        self._words: dict[str, _Word] = {}
+        self._words: dict[str, _ReadWord] = {}
 
     @property
     def units(self) -> list[str]:
@@ -302,7 +302,7 @@ class Reader:
             price=np.array([each.price for each in fields], np.float64),
         )
 
-    def _row_of(self, row: Fields) -> tuple[list[_Word], list[_Word], list[_Word]]:
+    def _row_of(self, row: Fields) -> tuple[list[_ReadWord], list[_ReadWord], list[_ReadWord]]:
         """Return the words of a row's short text, of its name, and of its brand."""
         named = self._words_of(row.name)
         words = named
@@ -310,7 +310,7 @@ class Reader:
             words = list(named)
             for text in (*row.identifiers, *row.axes):
                 words += [word for word in self._words_of(text) if not _is_gtin(word)]
-        brand: list[_Word] = []
+        brand: list[_ReadWord] = []
         if row.brand:
             brand = self._words_of(row.brand)
             first = brand[0].packed if brand else ""
@@ -318,7 +318,7 @@ class Reader:
                 words = [*brand, *words]
         return words, named, brand
 
-    def _words_of(self, text: str) -> list[_Word]:
+    def _words_of(self, text: str) -> list[_ReadWord]:
         if not text:
             return []
         known = self._words
@@ -332,7 +332,7 @@ class Reader:
             found.append(word)
         return found
 
-    def _word_of(self, chunk: str) -> _Word:
+    def _word_of(self, chunk: str) -> _ReadWord:
         text = normalised(chunk)
         parts = [part[:_LONGEST] for part in _PART.findall(text)]
         packed = "".join(parts)
@@ -342,7 +342,7 @@ class Reader:
         if (spelt := _UNIT.match(text)) and spelt[1] in self._spellings:
             base, scale, shy = self._spellings[spelt[1]]
             unit = self._unit_ids[base]
-        return _Word(
+        return _ReadWord(
             text=text,
             packed=packed,
             hashes=tuple(map(token_hash, parts)),
@@ -372,14 +372,19 @@ class Reader:
         return tuple(dict.fromkeys((unit, round(amount, 4)) for unit, amount in found))
 
     def _atoms_of(
-        self, flat: list[_Word], row_of: Ints, n: int, tokens: Ragged, pairs: tuple[Ints, Hashes]
+        self,
+        flat: list[_ReadWord],
+        row_of: Ints,
+        n: int,
+        tokens: Ragged,
+        pairs: tuple[Ints, Hashes],
     ) -> Ragged:
         counts = np.fromiter((len(word.atoms) for word in flat), np.int64, len(flat))
         inner = _flat(flat, 5, counts, np.uint64)
         rows = np.concatenate([tokens.rows, np.repeat(row_of, counts), pairs[0]])
         return _distinct(rows, np.concatenate([tokens.values, inner, pairs[1]]), n)
 
-    def _text_of(self, texts: list[list[_Word]]) -> Ragged:
+    def _text_of(self, texts: list[list[_ReadWord]]) -> Ragged:
         flat = list(chain.from_iterable(texts))
         row_of = np.repeat(np.arange(len(texts)), [len(words) for words in texts])
         parts = []
@@ -390,7 +395,7 @@ class Reader:
         return _distinct(rows, hashes, len(texts))
 
     def _quantities_of(
-        self, fields: Sequence[Fields], short: list[list[_Word]], texts: list[list[_Word]]
+        self, fields: Sequence[Fields], short: list[list[_ReadWord]], texts: list[list[_ReadWord]]
     ) -> tuple[Ragged, NDArray[np.float64]]:
         counts, found = [], []
         for row, words, text in zip(fields, short, texts, strict=True):
@@ -408,7 +413,7 @@ class Reader:
         return Ragged(offsets_of(np.array(counts, np.int64)), units), values
 
     def _identifiers_of(
-        self, fields: Sequence[Fields], name_words: list[list[_Word]]
+        self, fields: Sequence[Fields], name_words: list[list[_ReadWord]]
     ) -> tuple[Ragged, NDArray[np.int8]]:
         counts: list[int] = []
         found: list[tuple[int, int]] = []
@@ -426,11 +431,11 @@ class Reader:
         return Ragged(offsets_of(np.array(counts, np.int64)), hashes), sources
 
 
-def _is_gtin(word: _Word) -> bool:
+def _is_gtin(word: _ReadWord) -> bool:
     return any(source == IdentifierKind.GTIN for _, source in word.codes)
 
 
-def _first_hash(words: list[_Word]) -> int:
+def _first_hash(words: list[_ReadWord]) -> int:
     return next((word.hashes[0] for word in words if word.hashes), 0)
 
 
@@ -482,7 +487,7 @@ def _stated_codes(text: str) -> list[tuple[int, int]]:
     return [(token_hash(packed), int(IdentifierKind.STATED))]
 
 
-def _quantities(words: list[_Word]) -> list[tuple[int, float]]:
+def _quantities(words: list[_ReadWord]) -> list[tuple[int, float]]:
     """Return quantities of words, those whose unit stands in the next word among them."""
     found: list[tuple[int, float]] = []
     before = nan
@@ -499,13 +504,13 @@ def _quantities(words: list[_Word]) -> list[tuple[int, float]]:
     return found
 
 
-def _flat(words: list[_Word], field: int, counts: Ints, dtype: Any) -> NDArray[Any]:
+def _flat(words: list[_ReadWord], field: int, counts: Ints, dtype: Any) -> NDArray[Any]:
     values = chain.from_iterable(map(itemgetter(field), words))
     return np.fromiter(values, dtype, int(counts.sum()))
 
 
 def _tokens_of(
-    words: list[_Word], row_of: Ints, n: int
+    words: list[_ReadWord], row_of: Ints, n: int
 ) -> tuple[Ragged, NDArray[np.int8], NDArray[np.int32], NDArray[np.int32], tuple[Ints, Hashes]]:
     """Return different tokens with kind, start and length, and neighbours written as one."""
     counts = np.fromiter((len(word.hashes) for word in words), np.int64, len(words))
