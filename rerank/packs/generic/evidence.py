@@ -17,6 +17,7 @@ from rerank.index.records import falling_order
 from rerank.packs.generic.index import Found, ProductIndex, on_grid
 from rerank.packs.generic.reading import (
     BARE,
+    CUE_FEATURES,
     Hashes,
     IdentifierKind,
     Ints,
@@ -79,6 +80,7 @@ _OWN = (
     "token_sort",
     "listing_tokens",
     "entry_tokens",
+    *(f"cue_{kind}" for kind in CUE_FEATURES),
 )
 _COMPARED = (
     "cos_words",
@@ -145,6 +147,7 @@ foreign_in_text  part of foreign and unknown that the entry's description has, 0
 text_cover       share of the listing's rarest 24 words of description that the entry has, 0..1
 token_set        RapidFuzz token_set_ratio of the names, 0..1; token_sort token_sort_ratio
 listing_tokens   different tokens of the listing; entry_tokens of the entry
+cue_KIND         1 if the listing's name has a cue of the kind and the entry's has none
 gap_NAME         NAME minus the best other candidate's, for the best; else minus the best. habit_sum
                  is habit_kept - habit_absent - habit_foreign, sum is cos_words + cos_ngrams +
                  cover_entry + cover_known. Of a single candidate NAME itself
@@ -185,7 +188,6 @@ OFFER_DIRECTIONS = {
 }
 
 _COLUMN = {name: at for at, name in enumerate(CANDIDATE_FEATURES)}
-_TOLERANCE = 0.005  # relative difference of equal quantities
 _NO_COLUMN = (0, 2)  # levels of `Found.identifier` without one of a column
 _RARE_WORDS = 24  # of a description
 _LEAST_CODE = 3  # letters of codes that are compared
@@ -363,6 +365,7 @@ class _Evidence:
         self._quantities()
         self._identifiers()
         self._fields()
+        self._cues()
         self._descriptions()
         out = np.empty((self.n, len(CANDIDATE_FEATURES)), np.float32)
         for name in _OWN:
@@ -492,7 +495,8 @@ class _Evidence:
         row, entry_at = owner[place], entry[place]
         unit, stated = theirs.units.values[entry_at], mine.units.values[other]
         one, two = theirs.values[entry_at], mine.values[other]
-        equal = np.abs(one - two) <= _TOLERANCE * np.maximum(np.abs(one), np.abs(two))
+        allowed = self.index.reader.tolerances[unit] * np.maximum(np.abs(one), np.abs(two))
+        equal = np.abs(one - two) <= allowed
         some = np.bincount(
             place[equal & ((unit == stated) | (stated == BARE))], minlength=len(owner)
         )
@@ -544,6 +548,12 @@ class _Evidence:
         known = (one > 0) & (two > 0) & np.isfinite(one) & np.isfinite(two)
         gap = np.abs(np.log(np.where(known, one, 1.0) / np.where(known, two, 1.0)))
         self.columns["price_gap"] = np.where(known, np.minimum(gap, _WIDEST_PRICE_GAP), -1.0)
+
+    def _cues(self) -> None:
+        mine, theirs = self.readings.cues, self.index.readings.cues
+        told = mine[self.found.listing] & ~theirs[self.found.record]
+        for at, kind in enumerate(CUE_FEATURES):
+            self.columns[f"cue_{kind}"] = told >> at & 1
 
     def _brand_fit(self) -> NDArray[np.int8]:
         from rapidfuzz import fuzz

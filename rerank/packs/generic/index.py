@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from rerank.index.records import falling_order, place_in_group
 from rerank.index.vector_index import FaissIndex, IndexKind
 from rerank.packs.generic.fields import Fields
+from rerank.packs.generic.pack_data import Pack
 from rerank.packs.generic.reading import (
     Hashes,
     IdentifierKind,
@@ -145,7 +146,7 @@ class _Ngrams:
 class ProductIndex:
     """A catalogue's readings, how many products hold each word, and the routes to them.
 
-    :param reader: reads listings in the units that the products were read in.
+    :param reader: reads listings as the products were read.
     :param readings: the products', by row.
     """
 
@@ -164,16 +165,16 @@ class ProductIndex:
     def build(
         cls,
         products: Sequence[Fields],
-        units: Mapping[str, tuple[str, float, bool]],
+        pack: Pack,
         *,
         seed: int = 7,
     ) -> ProductIndex:
         """Read products and make the routes to them.
 
-        :param units: as `Reader` takes them.
+        :param pack: what is known of the goods.
         :param seed: of the projection.
         """
-        reader = Reader(units)
+        reader = Reader(pack)
         starts = range(0, len(products) or 1, _BLOCK)
         readings = Readings.joined([reader.read(products[at : at + _BLOCK]) for at in starts])
         ngrams, vectors = _build_ngrams(readings, seed)

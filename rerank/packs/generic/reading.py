@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from itertools import chain, pairwise
@@ -21,6 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rerank.packs.generic.fields import Fields
+from rerank.packs.generic.pack_data import IdentifierRules, Pack, Scale, gtin14
+from rerank.settings import as_content, settings_of
 
 Hashes = NDArray[np.uint64]
 Ints = NDArray[np.int64]
@@ -36,8 +38,9 @@ _PART = re.compile(r"[^\W_]+")
 _RUN = re.compile(r"[^\W\d_]+|\d+")
 _NUMBER = re.compile(r"\d{1,7}(?:[.,]\d{1,3})?$")
 _BARE = re.compile(r"(?<![\w.,])\d{1,5}(?![\w.,])")
-_QUANTITY = re.compile(r"(?<![\w.,])(\d{1,6}(?:[.,]\d{1,3})?)-?(\"|''|[^\W\d_]{1,12})(?!\w)")
-_UNIT = re.compile(r"\W*?(\"|''|[^\W\d_]+)(?!\w)")
+_QUANTITY = re.compile(r"(?<![\w.,])(\d{1,6}(?:[.,]\d{1,3})?)-?(?=([^\d\s]\S{0,20}))")
+_LETTERS = re.compile(r"\W*?([\"”″×]|''|[^\W\d_]+)(?!\w)")
+_PUNCTUATION = ".,;:()[]-/"
 _SCIENTIFIC = re.compile(r"\d[.,]\d+e\+?\d+$")
 _ROMAN = frozenset("ii iii iv vi vii viii ix xi xii".split())
 _CODE_LENGTH, _DIGITS, _PART_NUMBER, _LONG_NUMBER = 4, 5, 5, 6
@@ -45,7 +48,8 @@ _SUBSTRING = 4  # letters of a token that is looked for anywhere in a text
 _PROBES = 3
 _COMPARED = 24  # letters of a code that are compared from each end
 _SHORT_BITS = 40
-_GTIN_LENGTHS = (8, 12, 13, 14)
+_SHORTEST_GTIN = 8  # in a name, so many digits are rather something else
+_TOLERANCE = 0.005  # of quantities whose unit the pack does not know
 
 BARE = 0
 """The unit of a number without one."""
@@ -94,24 +98,15 @@ def token_kind(token: str, units: Mapping[str, Any]) -> TokenKind:
         return TokenKind.DIGIT if token in _ROMAN else TokenKind.WORD
     if token.isdigit():
         return TokenKind.CODE if len(token) >= _DIGITS else TokenKind.DIGIT
-    runs = _RUN.findall(token)
-    if len(runs) == 2 and runs[0].isdigit() and runs[1] in units:
+    if _is_amount(token, units):
         return TokenKind.DIGIT
     return TokenKind.CODE if len(token) >= _CODE_LENGTH else TokenKind.DIGIT
 
 
-def gtin_of(digits: str) -> str | None:
-    """Return a GTIN-8, -12, -13 or -14 in its 14 digits, None where the check digit is wrong.
-
-    Nought written before it, or lost by a spreadsheet, makes no difference.
-    """
-    if len(digits) not in _GTIN_LENGTHS or not (digits.isascii() and digits.isdigit()):
-        return None
-    padded = digits.zfill(14)
-    if len(set(digits)) == 1:
-        return None
-    total = sum(int(d) * (3 if at % 2 == 0 else 1) for at, d in enumerate(padded))
-    return padded if total % 10 == 0 else None
+def _is_amount(token: str, units: Mapping[str, Any]) -> bool:
+    """Tell whether a token is a number glued to its unit."""
+    runs = _RUN.findall(token)
+    return len(runs) == 2 and runs[0].isdigit() and runs[1] in units
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,6 +173,7 @@ class Readings:
     :param identifiers: hashes; ``sources`` the `IdentifierKind` of each.
     :param brands: normalised, "" where unknown; ``brand`` the hash of its first token, 0 likewise.
     :param price: NaN where unknown.
+    :param cues: bit i is set if the name has a cue of the i-th of `CUE_FEATURES`.
     """
 
     names: list[str]
@@ -195,6 +191,7 @@ class Readings:
     brands: list[str]
     brand: Hashes
     price: NDArray[np.float64]
+    cues: Ints
 
     def __len__(self) -> int:
         return len(self.names)
@@ -235,20 +232,104 @@ class _ReadWord(NamedTuple):
     shy: bool
     quantities: tuple[tuple[int, float], ...]
     codes: tuple[tuple[int, int], ...]
+    cues: int  # bits
+    leads: bool  # phrases that tell something begin with it
+
+
+CUE_FEATURES = (
+    "accessory",
+    "spare_part",
+    "wanted",
+    "box_only",
+    "lot",
+    "for",
+    "without",
+    "service",
+    "broken",
+    "bundle",
+)
+"""Kinds of cues that are told apart in evidence; `data/packs/generic.yaml` says what each means."""
+
+
+class Cues:
+    """Words and phrases that tell what is offered; bit i of an answer stands for the i-th kind."""
+
+    def __init__(self, pack: Pack) -> None:
+        self._exact: dict[str, int] = {}
+        self._stems: list[tuple[str, int]] = []
+        self._phrases: dict[str, list[tuple[str, int]]] = {}
+        self._inside: list[tuple[str, int]] = []
+        for at, kind in enumerate(CUE_FEATURES):
+            for cue in pack.cue_words(kind):
+                self._learn(cue, 1 << at)
+
+    def _learn(self, cue: str, bit: int) -> None:
+        text = normalised(cue.strip("~*"))
+        words = _PART.findall(text)
+        if cue.startswith("~"):
+            self._inside.append((text, bit))
+        elif len(words) > 1:
+            phrase = " ".join(words) + ("" if cue.endswith("*") else " ")
+            self._phrases.setdefault(words[0], []).append((f" {phrase}", bit))
+        elif words and cue.endswith("*"):
+            self._stems.append((words[0], bit))
+        elif words:
+            self._exact[words[0]] = self._exact.get(words[0], 0) | bit
+
+    def of_word(self, parts: Sequence[str]) -> int:
+        """Return the kinds that a word tells by itself."""
+        found = 0
+        for part in parts:
+            found |= self._exact.get(part, 0)
+            for stem, bit in self._stems:
+                if part.startswith(stem):
+                    found |= bit
+        return found
+
+    def leads(self, parts: Sequence[str]) -> bool:
+        """Tell whether a phrase begins with the word."""
+        return any(part in self._phrases for part in parts)
+
+    def of_name(self, name: str, words: Sequence[_ReadWord]) -> int:
+        """Return the kinds that a name tells."""
+        found, phrased = 0, False
+        for word in words:
+            found |= word.cues
+            phrased |= word.leads
+        if phrased:
+            parts = _PART.findall(name)
+            text = f" {' '.join(parts)} "
+            for part in parts:
+                for phrase, bit in self._phrases.get(part, ()):
+                    if phrase in text:
+                        found |= bit
+        if self._inside and not name.isascii():
+            packed = name.replace(" ", "")
+            for inside, bit in self._inside:
+                if inside in packed:
+                    found |= bit
+        return found
 
 
 class Reader:
-    """Reads texts in a catalogue's units; remembers words.
+    """Reads texts as a pack knows them: its units, synonyms, cues and identifiers.
 
-    :param units: of each spelling the base unit, how many of these it is worth, and whether it is
-        a common word too and counts only where no number follows.
+    It remembers words.
+
+    :param units: names of units by their number, of the reader that products were read by.
     """
 
-    def __init__(self, units: Mapping[str, tuple[str, float, bool]]) -> None:
-        self._spellings = dict(units)
-        self._unit_ids = {"": BARE}
-        for base, _, _ in units.values():
-            self._unit_ids.setdefault(base, len(self._unit_ids))
+    def __init__(self, pack: Pack, units: Sequence[str] = ()) -> None:
+        self._pack = pack
+        self._spellings = {normalised(each): scale for each, scale in pack.scales().items()}
+        named = dict.fromkeys([*units, "", *(scale.base for scale in self._spellings.values())])
+        self._unit_ids = {name: at for at, name in enumerate(named)}
+        self._meanings = _meanings(pack.synonyms)
+        forms = {token_hash(form): meant for form, meant in self._meanings.items()}
+        self._forms = np.array(sorted(forms), np.uint64)
+        self._meant = np.array([forms[form] for form in sorted(forms)], np.uint64)
+        self._cues = Cues(pack)
+        self._rules = pack.identifiers
         self._words: dict[str, _ReadWord] = {}
 
     @property
@@ -256,16 +337,23 @@ class Reader:
         """Names of units by their number."""
         return list(self._unit_ids)
 
+    @property
+    def tolerances(self) -> NDArray[np.float64]:
+        """Relative difference up to which two values are the same, by unit."""
+        known = self._pack.units
+        return np.array(
+            [known[name].tolerance if name in known else _TOLERANCE for name in self._unit_ids]
+        )
+
     def settings(self) -> dict[str, Any]:
         """Return what a reader that reads the same is made of, as JSON knows it."""
-        return {"spellings": self._spellings, "units": self.units}
+        return {"pack": as_content(self._pack), "units": self.units}
 
     @classmethod
     def of_settings(cls, settings: Mapping[str, Any]) -> Reader:
-        """Return a reader that numbers units as the one that gave its `settings`."""
-        reader = cls({name: tuple(found) for name, found in settings["spellings"].items()})
-        reader._unit_ids = {name: at for at, name in enumerate(settings["units"])}
-        return reader
+        """Return a reader that reads as the one that gave its `settings`."""
+        pack = settings_of(Pack, settings["pack"], where="the index's pack")
+        return cls(pack, settings["units"])
 
     def read(self, fields: Sequence[Fields]) -> Readings:
         """Return what rows say."""
@@ -283,9 +371,11 @@ class Reader:
             self._words_of(each.text[:_TEXT]) + self._words_of(each.category) for each in fields
         ]
         units, values = self._quantities_of(fields, short, texts)
-        identifiers, sources = self._identifiers_of(fields, name_words)
+        names = [" ".join([word.text for word in named]) for named in name_words]
+        identifiers, sources = self._identifiers_of(fields, names, name_words)
+        cues = [self._cues.of_name(*each) for each in zip(names, name_words, strict=True)]
         return Readings(
-            names=[" ".join([word.text for word in named]) for named in name_words],
+            names=names,
             packed=["".join([word.packed for word in words]) for words in short],
             tokens=tokens,
             kinds=kinds,
@@ -300,6 +390,7 @@ class Reader:
             brands=[" ".join([word.text for word in brand]) for brand in brands],
             brand=np.array([_first_hash(brand) for brand in brands], np.uint64),
             price=np.array([each.price for each in fields], np.float64),
+            cues=np.array(cues, np.int64),
         )
 
     def _row_of(self, row: Fields) -> tuple[list[_ReadWord], list[_ReadWord], list[_ReadWord]]:
@@ -339,13 +430,12 @@ class Reader:
         number = _NUMBER.match(text.strip(".,;:()[]"))
         value = float(number[0].replace(",", ".")) if number else nan
         unit, scale, shy = -1, 1.0, False
-        if (spelt := _UNIT.match(text)) and spelt[1] in self._spellings:
-            base, scale, shy = self._spellings[spelt[1]]
-            unit = self._unit_ids[base]
+        if (spelt := self._unit_at_start(text)) is not None:
+            unit, scale, shy = self._unit_ids[spelt.base], spelt.scale, spelt.shy
         return _ReadWord(
             text=text,
             packed=packed,
-            hashes=tuple(map(token_hash, parts)),
+            hashes=tuple(self._meanings.get(part) or token_hash(part) for part in parts),
             lengths=tuple(map(len, parts)),
             kinds=tuple(int(token_kind(part, self._spellings)) for part in parts),
             atoms=_forms_of(parts, packed),
@@ -354,8 +444,27 @@ class Reader:
             scale=scale,
             shy=shy,
             quantities=self._glued(text, value),
-            codes=_codes_of(parts, packed, self._spellings),
+            codes=self._codes_of(parts, packed),
+            cues=self._cues.of_word(parts),
+            leads=self._cues.leads(parts),
         )
+
+    def _unit_at_start(self, text: str) -> Scale | None:
+        """Return the unit that a text is, or begins with before a sign."""
+        whole = self._spellings.get(text.strip(_PUNCTUATION))
+        if whole is None and (begins := _LETTERS.match(text)):
+            whole = self._spellings.get(begins[1])
+        return whole
+
+    def _codes_of(self, parts: list[str], packed: str) -> tuple[tuple[int, int], ...]:
+        """Return identifiers in a word of a name: hash and kind."""
+        if packed.isdigit() and len(packed) > _SHORTEST_GTIN and (gtin := gtin14(packed)):
+            return ((token_hash(gtin), int(IdentifierKind.GTIN)),)
+        whole = len(parts) > 1 and not any(_is_amount(part, self._spellings) for part in parts)
+        forms = [*parts, packed] if whole else parts
+        found = [form for form in forms if _is_part_number(form, self._spellings)]
+        found = [form for form in found if not _searched(self._rules.shared, form)]
+        return tuple((token_hash(form), int(IdentifierKind.NAMED)) for form in dict.fromkeys(found))
 
     def _glued(self, text: str, value: float) -> tuple[tuple[int, float], ...]:
         """Return quantities inside a word: bare numbers, and those with their units."""
@@ -364,11 +473,10 @@ class Reader:
             found.append((BARE, value))
         else:
             found += [(BARE, float(digits)) for digits in _BARE.findall(text)]
-        for number, spelling in _QUANTITY.findall(text):
-            if spelling in self._spellings:
-                base, scale, _ = self._spellings[spelling]
-                amount = float(number.replace(",", ".")) * scale
-                found.append((self._unit_ids[base], amount))
+        for number, rest in _QUANTITY.findall(text):
+            if (unit := self._unit_at_start(rest)) is not None:
+                amount = float(number.replace(",", ".")) * unit.scale
+                found.append((self._unit_ids[unit.base], amount))
         return tuple(dict.fromkeys((unit, round(amount, 4)) for unit, amount in found))
 
     def _atoms_of(
@@ -382,7 +490,10 @@ class Reader:
         counts = np.fromiter((len(word.atoms) for word in flat), np.int64, len(flat))
         inner = _flat(flat, 5, counts, np.uint64)
         rows = np.concatenate([tokens.rows, np.repeat(row_of, counts), pairs[0]])
-        return _distinct(rows, np.concatenate([tokens.values, inner, pairs[1]]), n)
+        joined = pairs[1].copy()
+        at = places(self._forms, joined)  # "built in" is "builtin"
+        joined[at >= 0] = self._meant[at[at >= 0]]
+        return _distinct(rows, np.concatenate([tokens.values, inner, joined]), n)
 
     def _text_of(self, texts: list[list[_ReadWord]]) -> Ragged:
         flat = list(chain.from_iterable(texts))
@@ -413,14 +524,18 @@ class Reader:
         return Ragged(offsets_of(np.array(counts, np.int64)), units), values
 
     def _identifiers_of(
-        self, fields: Sequence[Fields], name_words: list[list[_ReadWord]]
+        self, fields: Sequence[Fields], names: list[str], name_words: list[list[_ReadWord]]
     ) -> tuple[Ragged, NDArray[np.int8]]:
         counts: list[int] = []
         found: list[tuple[int, int]] = []
-        for row, words in zip(fields, name_words, strict=True):
+        for row, name, words in zip(fields, names, name_words, strict=True):
             codes = [code for word in words if word.codes for code in word.codes]
+            for pattern in self._rules.patterns:
+                for part in re.finditer(pattern, name):
+                    codes += _stated_codes(part[0], self._rules)
             if row.identifiers:
-                codes += chain.from_iterable(map(_stated_codes, row.identifiers))
+                for text in row.identifiers:
+                    codes += _stated_codes(text, self._rules)
             best: dict[int, int] = {}
             for value, source in codes:
                 best[value] = min(source, best.get(value, source))
@@ -451,21 +566,6 @@ def _forms_of(parts: list[str], packed: str) -> tuple[int, ...]:
     return tuple(token_hash(form) for form in found)
 
 
-def _codes_of(
-    parts: list[str], packed: str, units: Mapping[str, Any]
-) -> tuple[tuple[int, int], ...]:
-    """Return identifiers in a word of a name: hash and kind."""
-    digits = packed if packed.isdigit() else ""
-    if digits and (gtin := gtin_of(digits)) and len(digits) > 8:
-        return ((token_hash(gtin), int(IdentifierKind.GTIN)),)
-    forms = parts if len(parts) < 2 else [*parts, packed]
-    return tuple(
-        (token_hash(form), int(IdentifierKind.NAMED))
-        for form in dict.fromkeys(forms)
-        if _is_part_number(form, units)
-    )
-
-
 def _is_part_number(token: str, units: Mapping[str, Any]) -> bool:
     if token.isdigit():
         return len(token) >= _LONG_NUMBER
@@ -474,17 +574,37 @@ def _is_part_number(token: str, units: Mapping[str, Any]) -> bool:
     return token_kind(token, units) is TokenKind.CODE
 
 
-def _stated_codes(text: str) -> list[tuple[int, int]]:
+def _stated_codes(text: str, rules: IdentifierRules) -> list[tuple[int, int]]:
     """Return identifiers of a cell; what a spreadsheet has made a float of is none."""
     text = normalised(text)
     packed = "".join(_PART.findall(text))
     if len(packed) < _CODE_LENGTH or not any(map(str.isdigit, packed)):
         return []
-    if _SCIENTIFIC.match(text):
+    if _SCIENTIFIC.match(text) or _searched(rules.shared, text):
         return []
-    if packed.isdigit() and (gtin := gtin_of(packed)):
+    if packed.isdigit() and (gtin := gtin14(packed)):
         return [(token_hash(gtin), int(IdentifierKind.GTIN))]
-    return [(token_hash(packed), int(IdentifierKind.STATED))]
+    forms = dict.fromkeys([packed, *(re.sub(ending, "", packed) for ending in rules.endings)])
+    long = (form for form in forms if len(form) >= _CODE_LENGTH)
+    return [(token_hash(form), int(IdentifierKind.STATED)) for form in long]
+
+
+def _searched(patterns: Iterable[str], text: str) -> bool:
+    return any(re.search(pattern, text) for pattern in patterns)
+
+
+def _meanings(groups: Iterable[Sequence[str]]) -> dict[str, int]:
+    """Return of words that mean the same one hash; phrases are written as one word.
+
+    Words of two letters mean different things in different languages and stay what they are.
+    """
+    found: dict[str, int] = {}
+    for group in groups:
+        forms = ["".join(_PART.findall(normalised(each))) for each in group]
+        forms = [form for form in forms if len(form) > 2 or not form.isascii()]
+        for form in forms:
+            found.setdefault(form, token_hash(forms[0]))
+    return found
 
 
 def _quantities(words: list[_ReadWord]) -> list[tuple[int, float]]:

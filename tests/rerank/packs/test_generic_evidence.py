@@ -12,9 +12,14 @@ from rerank.packs.generic.evidence import (
 )
 from rerank.packs.generic.fields import Fields
 from rerank.packs.generic.index import Found, ProductIndex
+from rerank.packs.generic.pack_data import Pack, Unit
 from rerank.packs.generic.reading import token_hash
 
-UNITS = {"l": ("l", 1.0, False), "ml": ("l", 0.001, False), "w": ("w", 1.0, False)}
+PACK = Pack(
+    name="test",
+    units={"l": Unit({1: ("l",), 0.001: ("ml",)}), "w": Unit({1: ("w",)})},
+    cues={"accessory": {"en": ("lid",)}},
+)
 PRODUCTS = [
     Fields(name="Ohm kettle KX-2100 1.7 l", brand="Ohm", price=30.0),
     Fields(
@@ -28,7 +33,7 @@ PRODUCTS = [
 
 @pytest.fixture(scope="module")
 def index() -> ProductIndex:
-    return ProductIndex.build(PRODUCTS, UNITS)
+    return ProductIndex.build(PRODUCTS, PACK)
 
 
 def evidence(
@@ -160,9 +165,17 @@ def test_offers_describe_the_best_candidate(index: ProductIndex) -> None:
 
 
 def test_one_candidate_leads_by_all() -> None:
-    index = ProductIndex.build(PRODUCTS[:1], UNITS)
+    index = ProductIndex.build(PRODUCTS[:1], PACK)
     readings = index.reader.read([Fields(name="ohm kettle")])
     found = index.retrieve(readings)
     features = candidate_features(index, readings, found)
     assert isinstance(found, Found)
     assert offer_features(features, np.ones(1), found)[0, OFFER_FEATURES.index("lead")] == 9.0
+
+
+def test_cues_of_the_listing_that_are_no_words_of_the_entry(index: ProductIndex) -> None:
+    assert evidence(index, "lid ohm kettle")[0]["cue_accessory"] == 1
+    assert evidence(index, "ohm kettle")[0]["cue_accessory"] == 0
+    lids = ProductIndex.build([Fields(name="lid for a pan"), Fields(name="pan")], PACK)
+    found = evidence(lids, "pan lid")
+    assert (found[0]["cue_accessory"], found[1]["cue_accessory"]) == (0, 1)

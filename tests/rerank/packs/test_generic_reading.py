@@ -2,15 +2,16 @@ import numpy as np
 import pytest
 
 from rerank.packs.generic.fields import Fields
+from rerank.packs.generic.pack_data import IdentifierRules, Pack, Unit
 from rerank.packs.generic.reading import (
     BARE,
+    CUE_FEATURES,
     IdentifierKind,
     PackedTexts,
     Ragged,
     Reader,
     Readings,
     TokenKind,
-    gtin_of,
     hash_membership,
     normalised,
     short_hash,
@@ -18,20 +19,27 @@ from rerank.packs.generic.reading import (
     token_kind,
 )
 
-UNITS = {
-    "gb": ("gb", 1.0, False),
-    "tb": ("gb", 1000.0, False),
-    "l": ("l", 1.0, False),
-    "litres": ("l", 1.0, False),
-    "in": ("in", 1.0, True),
-    "inch": ("in", 1.0, False),
-    '"': ("in", 1.0, False),
-    "cm": ("in", 0.3937, False),
-}
+PACK = Pack(
+    name="test",
+    units={
+        "gb": Unit({1: ("gb",), 1000: ("tb",)}),
+        "gbps": Unit({1: ("gb/s",)}),
+        "l": Unit({1: ("l", "litres", "Lítres")}),
+        "in": Unit({1: ("in", "inch", '"'), 0.3937: ("cm",)}, shy=("in",), tolerance=0.02),
+    },
+    synonyms=(("red", "rot", "rouge"), ("built in", "builtin", "einbau")),
+    cues={
+        "accessory": {"en": ("case", "decal*"), "ja": ("~ケース",)},
+        "wanted": {"en": ("looking for",)},
+    },
+    identifiers=IdentifierRules(
+        patterns=(r"\bzz\d{2}-\d{2}\b",), endings=("box$",), shared=(r"^\d{3,4}[ip]$", "^socket")
+    ),
+)
 
 
 def read(*rows: Fields | str) -> Readings:
-    return Reader(UNITS).read([Fields(name=row) if isinstance(row, str) else row for row in rows])
+    return Reader(PACK).read([Fields(name=row) if isinstance(row, str) else row for row in rows])
 
 
 def quantities(readings: Readings, row: int = 0) -> list[tuple[int, float]]:
@@ -61,7 +69,7 @@ def test_text_is_lower_case_without_accents() -> None:
     ],
 )
 def test_tokens_are_codes_numbers_or_words(token: str, kind: TokenKind) -> None:
-    assert token_kind(token, UNITS) is kind
+    assert token_kind(token, PACK.scales()) is kind
 
 
 def test_tokens_stand_once_and_in_order() -> None:
@@ -87,10 +95,13 @@ def test_a_hash_of_neighbours_is_that_of_one_word() -> None:
     [
         ("disk 2 TB", (1, 2000.0)),
         ("disk 2tb,", (1, 2000.0)),
-        ("1,5 litres", (2, 1.5)),
-        ('screen 15.6"', (3, 15.6)),
-        ("screen 40 cm", (3, 15.748)),
-        ("frame 10 in", (3, 10.0)),
+        ("disk 16gb/2tb", (1, 2000.0)),
+        ("cable 10gb/s", (2, 10.0)),
+        ("cable 10 gb/s", (2, 10.0)),
+        ("1,5 litres", (3, 1.5)),
+        ('screen 15.6"', (4, 15.6)),
+        ("screen 40 cm", (4, 15.748)),
+        ("frame 10 in", (4, 10.0)),
         ("model 7", (BARE, 7.0)),
     ],
 )
@@ -103,25 +114,15 @@ def test_a_shy_unit_before_a_number_is_a_word() -> None:
 
 
 def test_columns_add_their_quantities() -> None:
-    reader = Reader(UNITS)
+    reader = Reader(PACK)
     readings = reader.read([Fields(name="fridge", quantities=(("l", 310.0), ("shelves", 4.0)))])
     assert reader.units[-1] == "shelves"
-    assert quantities(readings) == [(2, 310.0), (len(reader.units) - 1, 4.0)]
+    assert quantities(readings) == [(3, 310.0), (len(reader.units) - 1, 4.0)]
 
 
 def test_units_in_short_descriptions_count_too() -> None:
-    assert (2, 12.0) in quantities(read(Fields(name="bag", text="holds 12 l, 3 pockets")))
+    assert (3, 12.0) in quantities(read(Fields(name="bag", text="holds 12 l, 3 pockets")))
     assert quantities(read(Fields(name="bag", text="holds 12 l" + " x" * 300))) == []
-
-
-@pytest.mark.parametrize("digits", ["4006381333931", "04006381333931", "96385074", "036000291452"])
-def test_a_gtin_has_a_right_check_digit(digits: str) -> None:
-    assert gtin_of(digits) == digits.zfill(14)
-
-
-@pytest.mark.parametrize("digits", ["4006381333932", "400638133393", "0000000000000", "12a45678"])
-def test_other_numbers_are_none(digits: str) -> None:
-    assert gtin_of(digits) is None
 
 
 def test_identifiers_in_columns_and_names() -> None:
@@ -157,8 +158,8 @@ def test_a_brand_joins_a_name_that_lacks_it() -> None:
 
 def test_rows_read_alone_say_the_same() -> None:
     rows = [Fields(name=f"pan {at} TF-{at}00X 2 l", text="with lid") for at in range(20)]
-    together = Reader(UNITS).read(rows)
-    apart = Readings.joined([Reader(UNITS).read([row]) for row in rows])
+    together = Reader(PACK).read(rows)
+    apart = Readings.joined([Reader(PACK).read([row]) for row in rows])
     for name in Readings.__slots__:
         one, two = getattr(together, name), getattr(apart, name)
         if isinstance(one, Ragged):
@@ -168,7 +169,7 @@ def test_rows_read_alone_say_the_same() -> None:
 
 
 def test_a_reader_of_settings_reads_the_same() -> None:
-    reader = Reader(UNITS)
+    reader = Reader(PACK)
     reader.read([Fields(name="x", quantities=(("shelves", 4.0),))])
     assert Reader.of_settings(reader.settings()).units == reader.units
 
@@ -198,3 +199,43 @@ def test_membership_tells_pairs_apart() -> None:
     )
     found = held(rows.ravel(), short_hash(words[at.ravel()])).reshape(30, 30, 40)
     assert found.sum(axis=2).tolist() == (np.eye(30, dtype=int) * 40).tolist()
+
+
+def test_words_that_mean_the_same_are_one() -> None:
+    readings = read("oven red", "oven ROUGE", "oven built-in red", "einbau oven", "oven built in")
+    assert readings.tokens[0].tolist() == readings.tokens[1].tolist()
+    assert readings.words(1) == ["oven", "rouge"]
+    for row in (2, 3, 4):
+        assert has(readings, "builtin", row)
+
+
+def test_identifiers_follow_the_rules_of_the_goods() -> None:
+    readings = read(
+        "tv zz12-34 x", "tv 1080p set", Fields(name="tv", identifiers=("ab77box", "socket 12"))
+    )
+    assert token_hash("zz1234") in readings.identifiers[0].tolist()
+    assert readings.identifiers[1].tolist() == []
+    assert set(readings.identifiers[2].tolist()) == {token_hash("ab77box"), token_hash("ab77")}
+
+
+@pytest.mark.parametrize(
+    ("name", "kinds"),
+    [
+        ("case for oven", ["accessory"]),
+        ("oven decals", ["accessory"]),
+        ("looking for an oven", ["wanted"]),
+        ("looking at it for an oven", []),
+        ("オーブンケース", ["accessory"]),
+        ("suitcase", []),
+    ],
+)
+def test_cues_tell_what_is_offered(name: str, kinds: list[str]) -> None:
+    bits = int(read(name).cues[0])
+    assert [kind for at, kind in enumerate(CUE_FEATURES) if bits >> at & 1] == kinds
+
+
+def test_tolerances_are_the_units() -> None:
+    reader = Reader(PACK, ["", "shelves"])
+    assert reader.units[1] == "shelves"
+    named = dict(zip(reader.units, reader.tolerances.tolist(), strict=True))
+    assert (named["in"], named["shelves"]) == (0.02, 0.005)

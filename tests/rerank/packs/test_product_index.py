@@ -6,8 +6,12 @@ import pytest
 from rerank.packs.generic.evidence import candidate_features
 from rerank.packs.generic.fields import Fields
 from rerank.packs.generic.index import Found, ProductIndex, ProductRoute
+from rerank.packs.generic.pack_data import Pack, Unit
 
-UNITS = {"l": ("l", 1.0, False), "w": ("w", 1.0, False), "cm": ("cm", 1.0, False)}
+PACK = Pack(
+    name="test",
+    units={"l": Unit({1: ("l",)}), "w": Unit({1: ("w",)}), "cm": Unit({1: ("cm",)})},
+)
 BRANDS = ("Ohm", "Volta", "Kirsch", "Marzipan")
 GOODS = ("kettle", "toaster", "blender", "waffle iron", "rice cooker")
 GTINS = ("4006381333931", "0036000291452")
@@ -27,7 +31,7 @@ def catalogue() -> list[Fields]:
 
 @pytest.fixture(scope="module")
 def index() -> ProductIndex:
-    return ProductIndex.build(catalogue(), UNITS)
+    return ProductIndex.build(catalogue(), PACK)
 
 
 def found_by(index: ProductIndex, *texts: str | Fields, **options: object) -> Found:
@@ -73,7 +77,7 @@ def test_a_part_number_of_a_column_is_found_in_pieces(index: ProductIndex) -> No
 
 def test_an_identifier_that_others_share_is_a_hint_only() -> None:
     rows = [Fields(name=f"mug {colour}", identifiers=("MG-7001",)) for colour in ("red", "blue")]
-    found = found_by(ProductIndex.build(rows, {}), "blue mug mg7001")
+    found = found_by(ProductIndex.build(rows, PACK), "blue mug mg7001")
     assert found.record.tolist() == [1, 0]
     assert found.identifier.tolist() == [1, 1]
 
@@ -98,7 +102,7 @@ def test_hiding_a_product_is_as_leaving_it_out() -> None:
     """Words that only the hidden product has must not give it away."""
     rows = catalogue()
     rows[3] = Fields(name="Ohm kettle Zephyr QQ-777", brand="Ohm")
-    full, without = ProductIndex.build(rows, UNITS), ProductIndex.build(rows[:3] + rows[4:], UNITS)
+    full, without = ProductIndex.build(rows, PACK), ProductIndex.build(rows[:3] + rows[4:], PACK)
     listing = [Fields(name="Ohm kettle Zephyr QQ-777")]
     seen, hidden = full.reader.read(listing), np.array([3])
     found = full.retrieve(seen, hidden=hidden, n_candidates=100)
@@ -143,7 +147,7 @@ def test_an_index_that_is_loaded_finds_the_same(index: ProductIndex, tmp_path: P
 
 @pytest.mark.parametrize("n", [1, 2, 3])
 def test_small_catalogues(n: int) -> None:
-    index = ProductIndex.build(catalogue()[:n], UNITS)
+    index = ProductIndex.build(catalogue()[:n], PACK)
     found = found_by(index, "ohm kettle kx210", "", "qqq")
     assert np.diff(found.offsets).tolist()[1] == 0
     assert found.record[0] == 0
@@ -158,7 +162,7 @@ def test_no_listings(index: ProductIndex) -> None:
 
 
 def test_products_of_one_name_stand_by_row() -> None:
-    index = ProductIndex.build([Fields(name="mug")] * 50, {})
+    index = ProductIndex.build([Fields(name="mug")] * 50, PACK)
     assert found_by(index, "mug").record.tolist() == list(range(20))
 
 
