@@ -24,6 +24,7 @@ GROUPS = {
         "demo": "Build, train, evaluate and score the shipped sample.",
     },
     "Build: what answers are looked up in": {
+        "init": "Look at a table of other goods, and describe it.",
         "build-index": "Build the search index of the known GPUs, or add GPUs.",
         "check-registry": "Compare the known GPUs with a table of facts.",
         "bootstrap": "Generate labelled listings of every known GPU.",
@@ -63,7 +64,7 @@ _MODULES = {
     "resolve": ("resolve", "search"),
     "home": ("status", "smoke", "demo"),
     "score": ("score", "nightly"),
-    "build": ("build-index", "train-embedder", "check-registry"),
+    "build": ("init", "build-index", "train-embedder", "check-registry"),
     "train": (
         "train-ltr",
         "train-pairwise",

@@ -13,6 +13,9 @@ from rerank.evaluation.metrics import METRICS
 from rerank.index.registry_check import Finding
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    from rerank.domain import CatalogueProposal
     from rerank.explanation import Contribution, Explanation
     from rerank.resolution import Resolution
 
@@ -358,6 +361,35 @@ def findings_text(findings: Sequence[Finding]) -> str:
             told = f"registry {item.registry}; facts " if item.registry else ""
             lines.append(f"  {item.vendor:6} {item.model} | {told}{item.facts}")
     return "\n".join(lines) or "no differences"
+
+
+def catalogue_text(products: Path, target: Path, proposal: CatalogueProposal) -> str:
+    """Return what was seen of a table of products, what was odd, and what to do next."""
+    rows = [
+        [
+            cut(column.name, 20),
+            column.role,
+            column.unit or "-",
+            f"{column.filled:.0%}",
+            cut(" | ".join(column.examples), 31),
+        ]
+        for column in proposal.columns
+    ]
+    parted = proposal.n_models < proposal.n_products
+    models = f" of {proposal.n_models:,} models" if parted else ""
+    odd = [f"{column.name}: {column.remark}" for column in proposal.columns if column.remark]
+    odd += proposal.remarks
+    parts = [
+        cut(f"{products}: {proposal.n_rows:,} rows", WIDTH),
+        table(("column", "role", "unit", "filled", "examples"), rows, left=(0, 1, 2, 4)),
+        f"{proposal.n_products:,} {proposal.many}{models}",
+        "\n".join(fill(line, WIDTH, initial_indent="! ", subsequent_indent="  ") for line in odd),
+        f"{target} says so. Correct the roles there that are wrong, then\n"
+        f"  rerank build-index --catalogue {target}\n"
+        "  rerank train-ltr\n"
+        "  rerank score LISTINGS.csv resolved.parquet",
+    ]
+    return "\n\n".join(part for part in parts if part)
 
 
 _METRICS = {"precision_at_1": "precision@1", "ndcg_at_10": "nDCG@10", "ece": "ECE"}

@@ -1,6 +1,6 @@
 """Domains: what one kind of goods brings to the pipeline, found by its name.
 
-A *pack* is a package `rerank.packs.NAME` whose module ``pack`` holds ``PACK``, a `Domain`. It reads
+A *pack* is a package in `rerank.packs` whose module ``pack`` holds ``PACK``, a `Domain`. It reads
 catalogue and listings of its goods, proposes and describes candidates, trains on listings it makes
 up, and words the answers; what ranks, calibrates, decides, registers and scores is the same for
 all. Nothing outside of `rerank.packs` imports a pack: it is looked up here, by the name that an
@@ -9,7 +9,7 @@ index and a model carry in their manifests.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from importlib import import_module
 from pathlib import Path
@@ -21,6 +21,8 @@ from rerank.index.records import Listing
 
 GPU = "gpu"
 """The domain of what was made before there were others, and of what ships."""
+GENERIC = "generic"
+"""The domain of every catalogue that comes as a table."""
 
 _KEY = "domain"  # of a manifest's parameters
 
@@ -41,6 +43,39 @@ class CardFigures(NamedTuple):
 
     metrics: dict[str, Any]
     distribution: dict[str, Any] | None
+
+
+class ProposedColumn(NamedTuple):
+    """What was seen of a column of a table of products, and what it is taken for.
+
+    :param filled: share of its cells that say something.
+    :param examples: some of these, cut.
+    :param remark: what is odd about it, "" for nothing.
+    """
+
+    name: str
+    role: str
+    unit: str
+    filled: float
+    examples: tuple[str, ...]
+    remark: str
+
+
+class CatalogueProposal(NamedTuple):
+    """A catalogue of any goods as it was proposed of a bare table, and read.
+
+    :param many: what several products are called.
+    :param columns: in the table's order.
+    :param remarks: what was odd or left out, a sentence each.
+    :param n_rows: of the table, ``n_products`` of them products, ``n_models`` models of these.
+    """
+
+    many: str
+    columns: tuple[ProposedColumn, ...]
+    remarks: tuple[str, ...]
+    n_rows: int
+    n_products: int
+    n_models: int
 
 
 class Domain(Protocol):
@@ -120,3 +155,20 @@ def feature_names(parameters: Mapping[str, Any]) -> FeatureNames:
 def marked(name: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
     """Return a manifest's parameters with the domain in them; graphics cards' are as they were."""
     return {**parameters} if name == GPU else {**parameters, _KEY: name}
+
+
+def init_catalogue(
+    products: Path, listings: Sequence[Path], target: Path, *, pack: str
+) -> CatalogueProposal:
+    """Propose a catalogue of a table of products, and write it for a person to correct.
+
+    :param listings: files of listings that training may learn from.
+    :param pack: what is known of such goods, by its name in the shipped data.
+    :raises InputError: if a file cannot be read, no column holds names, or there are fewer than
+        two products.
+    :raises ArtifactError: if the target exists.
+    """
+    found: CatalogueProposal = import_module(f"rerank.packs.{GENERIC}.inference").init_catalogue(
+        products, listings, target, pack=pack
+    )
+    return found

@@ -1,4 +1,4 @@
-"""`rerank build-index`, `train-embedder` and `check-registry`."""
+"""`rerank init`, `build-index`, `train-embedder` and `check-registry`."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from rerank.domain import GENERIC, init_catalogue
 from rerank.index.artifacts import Manifest
 from rerank.index.embedder_training import EmbedderParameters
 from rerank.index.records import shipped
@@ -22,11 +23,49 @@ from rerank.jobs.options import (
     seed_option,
 )
 from rerank.jobs.serving import describe, own_index
-from rerank.jobs.tables import findings_text
+from rerank.jobs.tables import catalogue_text, findings_text
 from rerank.jobs.training import train_workspace_embedder
 from rerank.lifecycle.changing import keeping_part
 from rerank.lifecycle.versions import generator_fingerprint
 from rerank.workspace import Backend, Workspace, chosen_embedder, embedder_of_index
+
+
+@click.command("init")
+@existing_file("products")
+@click.option(
+    "--listings",
+    "listings",
+    type=click.Path(path_type=Path),
+    multiple=True,
+    help="A file of listings to learn from how sellers write; may be given more than once.",
+)
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    default=Path("catalogue.yaml"),
+    show_default=True,
+    help="Where to write what was found.",
+)
+@click.option(
+    "--pack",
+    default=GENERIC,
+    show_default=True,
+    help="What is known of such goods beyond the table.",
+)
+def init_command(products: Path, listings: tuple[Path, ...], output: Path, pack: str) -> None:
+    """Look at a table of products, of any goods, and write what its columns hold.
+
+    PRODUCTS is CSV, JSON lines or parquet. Correct the file that is written where it is wrong, then
+    build an index of it; nothing that exists is overwritten.
+
+    \b
+    Example:
+      rerank init products.csv
+      rerank init products.csv --listings feed.csv -o shop/catalogue.yaml
+    """
+    proposal = init_catalogue(products, listings, output, pack=pack)
+    click.echo(catalogue_text(products, output, proposal))
 
 
 @click.command("build-index")

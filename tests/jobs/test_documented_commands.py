@@ -177,6 +177,11 @@ L17,palit geforce rtx 4060 ti dual 16gb gddr6,bob,match,RTX 4060,
 L20,asus tuf oc geforce rtx 3080 10gb gddr6x,ann,match,RTX 3080,
 L20,asus tuf oc geforce rtx 3080 10gb gddr6x,bob,not_gpu,,no price
 """
+PRODUCTS = """sku,name,brand,weight_kg,colour,price
+B1,Trailhead 20 Rucksack red,Norda,0.7,red,59.90
+B2,Trailhead 20 Rucksack blue,Norda,0.7,blue,59.90
+B3,Summit 45 Rucksack,Norda,1.6,grey,149
+"""
 REGISTRY = "model,vendor,memory_gb,memory_type\nGeForce RTX 4070,NVIDIA,12,GDDR6X\n"
 GOLD_OF_FEED = "A1,Gigabyte GeForce RTX 4070 WINDFORCE OC 12G,,match,GeForce RTX 4070,12,,en,\n"
 QUICK_GATES = """samples: 20
@@ -198,6 +203,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "feeds/a.csv": LISTINGS,
         "my_gold.csv": "".join([gold[0], GOLD_OF_FEED, *gold[1:300:15]]),
         "gpus.csv": REGISTRY,
+        "products.csv": PRODUCTS,
         "columns.yaml": "title: name\n",
     }
     tables = {"listings": LISTINGS, "feed": feed, "answers": ANSWERS, "feeds/day=2/b": LISTINGS}

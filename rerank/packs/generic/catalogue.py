@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Annotated
 import yaml
 
 from rerank.index.artifacts import writing_file
-from rerank.index.errors import ArtifactError, FaultsError, InputError
+from rerank.index.errors import FaultsError, InputError
 from rerank.index.records import Ints
 from rerank.packs.generic.fields import Fields
 from rerank.packs.generic.pack_data import Pack, gtin14, pack_names, read_pack
@@ -27,6 +27,7 @@ from rerank.packs.generic.product_models import Models, models_of
 from rerank.packs.generic.product_table import (
     ProductTable,
     amount_of,
+    counted,
     decimal_mark,
     read_table,
     unit_counts,
@@ -152,12 +153,7 @@ def write_catalogue(
     """Write a catalogue file with comments that say what may be changed.
 
     :param notes: a comment on each column.
-    :raises ArtifactError: if there is such a file already.
     """
-    if target.exists():
-        raise ArtifactError(
-            f"{target} exists already: edit it, remove it, or name another file with -o"
-        )
     notes = notes or {}
     lines = [
         "# What rerank knows of this catalogue. Correct what is wrong, then:",
@@ -313,9 +309,9 @@ class _Reading:
             ids = self._texts(catalogue.id)
         else:
             ids = [f"p{row}" for row in range(1, len(names) + 1)]
-        self._drop_remark(sum(not key for key in ids), f"have no {catalogue.id!r}")
+        self._drop_remark(sum(not key for key in ids), f"without {catalogue.id!r}")
         nameless = sum(bool(key) and not name for key, name in zip(ids, names, strict=True))
-        self._drop_remark(nameless, "have no name")
+        self._drop_remark(nameless, "without name")
         rows = [at for at, key in enumerate(ids) if key and names[at]]
         rows = self._once(rows, ids)
         if not rows:
@@ -341,7 +337,7 @@ class _Reading:
             if content in known:
                 again.add(row)
             known.append(content)
-        self._drop_remark(len(again), "stand twice, all cells equal")
+        self._drop_remark(len(again), "equal to another in all cells")
         faults = [
             f"id {key!r} stands {counts[key]} times with different cells"
             for key, contents in cells.items()
@@ -356,7 +352,7 @@ class _Reading:
 
     def _drop_remark(self, count: int, why: str) -> None:
         if count:
-            self._remarks.append(f"{count} rows {why}: left out")
+            self._remarks.append(f"{counted(count, 'row')} {why}, left out")
 
     def _fields(
         self, names: list[str], brands: list[str], axes: Sequence[list[str]]
@@ -402,7 +398,9 @@ class _Reading:
         counts = Counter(key for keys in found for key in keys)
         shared = sum(count > 1 for count in counts.values())
         if shared:
-            self._remarks.append(f"{name}: {shared} identifiers stand at more than one product")
+            self._remarks.append(
+                f"{name}: {counted(shared, 'identifier')} of more than one product"
+            )
         return found
 
     def _numbers(self, name: str) -> tuple[str, list[float]]:
@@ -420,7 +418,9 @@ class _Reading:
             columns.append([amount_of(text, mark).value for text in texts])
             lost = sum(bool(t) and isnan(v) for t, v in zip(texts, columns[-1], strict=True))
             if lost:
-                self._remarks.append(f"{name}: {lost} cells are no prices: left out")
+                self._remarks.append(
+                    f"{name}: {counted(lost, 'cell')} without a price in it, left out"
+                )
         if not columns:
             return [nan] * len(self._rows)
         return [next((v for v in cells if v == v), nan) for cells in zip(*columns, strict=True)]
@@ -457,8 +457,8 @@ class _Reading:
             same = f"model and {', '.join(axes)}" if axes else "name and brand"
             hint = "" if axes else ", or a column with the role axis"
             self._remarks.append(
-                f"{models.alike} products have the same {same} as another: only identifiers and "
-                f"numbers can tell them apart{hint}"
+                f"{counted(models.alike, 'product')} with the same {same} as another: only "
+                f"identifiers and numbers can tell them apart{hint}"
             )
 
 
@@ -518,16 +518,12 @@ def clean_identifiers(texts: Sequence[str]) -> tuple[list[tuple[str, ...]], list
                 restored, part = restored + 1, padded
             kept.append(part)
         found.append(tuple(kept))
-    remarks = []
-    if rounded:
-        remarks.append(
-            f"{rounded} identifiers were rounded by a spreadsheet ({example}) and are left out; "
-            "export them as text"
-        )
-    if restored:
-        remarks.append(f"{restored} GTINs had lost leading zeros: restored by their check digits")
-    if wrong:
-        remarks.append(f"{wrong} GTINs have a wrong check digit and are left out")
+    told = {
+        f"rounded by a spreadsheet ({example}), left out: export them as text": rounded,
+        "without leading zeros, restored by the check digit": restored,
+        "with a wrong check digit, left out": wrong,
+    }
+    remarks = [f"{counted(n, 'identifier')} {words}" for words, n in told.items() if n]
     return found, remarks
 
 
@@ -597,7 +593,7 @@ def _unit_remarks(
     strange = +strange
     if strange:
         told = ", ".join(f"{count} in {spelling}" for spelling, count in strange.items())
-        remarks.append(f"{told} among values in {base}: left out")
+        remarks.append(f"{told} among values in {base}, left out")
     if lost:
-        remarks.append(f"{len(lost)} cells are no numbers ({lost[0]!r:.40}): left out")
+        remarks.append(f"{counted(len(lost), 'cell')} without a number ({lost[0]!r:.40}), left out")
     return remarks

@@ -13,9 +13,9 @@ from dataclasses import dataclass, replace
 from math import isnan
 from pathlib import Path
 from statistics import median
-from typing import NamedTuple
 
-from rerank.index.errors import InputError
+from rerank.domain import CatalogueProposal, ProposedColumn
+from rerank.index.errors import ArtifactError, InputError
 from rerank.packs.generic.catalogue import (
     Catalogue,
     Column,
@@ -23,6 +23,7 @@ from rerank.packs.generic.catalogue import (
     clean_identifiers,
     read_numbers,
     read_products,
+    write_catalogue,
 )
 from rerank.packs.generic.pack_data import HEADER_ROLES, Pack, gtin14, read_pack
 from rerank.packs.generic.product_models import models_of, plain
@@ -46,47 +47,33 @@ _PLAIN_STEMS = frozenset(
 )
 
 
-class ColumnFinding(NamedTuple):
-    """What was seen of a column and proposed for it."""
+def init_catalogue(
+    products: Path, listings: Sequence[Path], target: Path, *, pack: str
+) -> CatalogueProposal:
+    """Propose a catalogue of a file of products, and write it.
 
-    name: str
-    role: str
-    unit: str
-    filled: float
-    examples: tuple[str, ...]
-    remark: str
-
-
-@dataclass(frozen=True, slots=True)
-class Proposal:
-    """A catalogue as it was proposed.
-
-    :param catalogue: with the files' paths as they were given.
-    :param columns: a finding a column, in the file's order.
-    :param remarks: what was odd, a sentence each.
-    :param n_products: read with this catalogue; ``n_models`` models of these.
-    :param n_rows: of the file.
+    :raises ArtifactError: if the target exists.
     """
-
-    catalogue: Catalogue
-    columns: tuple[ColumnFinding, ...]
-    remarks: tuple[str, ...]
-    n_rows: int
-    n_products: int
-    n_models: int
-
-    def notes(self) -> dict[str, str]:
-        """Return a comment on each column for the catalogue file."""
-        return {
-            each.name: "; ".join(filter(None, (" | ".join(each.examples), each.remark)))
-            for each in self.columns
-        }
+    if target.exists():
+        raise ArtifactError(
+            f"{target} exists already: edit it, remove it, or name another file with -o"
+        )
+    catalogue, found = propose(products, listings, pack=pack)
+    notes = {
+        each.name: "; ".join(filter(None, (" | ".join(each.examples), each.remark)))
+        for each in found.columns
+    }
+    write_catalogue(beside(catalogue, target.parent), target, notes=notes)
+    return found
 
 
-def propose(products: Path, listings: Sequence[Path] = (), *, pack: str = "generic") -> Proposal:
+def propose(
+    products: Path, listings: Sequence[Path] = (), *, pack: str = "generic"
+) -> tuple[Catalogue, CatalogueProposal]:
     """Propose a catalogue of a file of products, and read them with it.
 
     :param listings: files of listings to learn from.
+    :returns: the catalogue, its files' paths as they were given; what was seen.
     :raises InputError: if a file cannot be read, no column holds names, or there are fewer than
         two products.
     :raises FaultsError: if ids stand twice.
@@ -99,12 +86,13 @@ def propose(products: Path, listings: Sequence[Path] = (), *, pack: str = "gener
     catalogue, remarks = inferred(table, known)
     catalogue = replace(catalogue, listings=tuple(feed_of(path, known) for path in listings))
     read = read_products(catalogue)
-    return Proposal(
-        catalogue=catalogue,
+    of_table = (remarks[""],) if "" in remarks else ()
+    return catalogue, CatalogueProposal(
+        many=catalogue.many,
         columns=tuple(
             _finding(table, name, catalogue, remarks.get(name, "")) for name in table.names
         ),
-        remarks=(*(remarks.get("", ()) and [remarks[""]]), *read.remarks),
+        remarks=(*of_table, *read.remarks),
         n_rows=read.n_read,
         n_products=len(read.ids),
         n_models=len(read.models),
@@ -451,7 +439,7 @@ def _settle_axes(
                 roles[each] = "number" if looks[each].numeric >= _NUMERIC else "category"
 
 
-def _finding(table: ProductTable, name: str, catalogue: Catalogue, remark: str) -> ColumnFinding:
+def _finding(table: ProductTable, name: str, catalogue: Catalogue, remark: str) -> ProposedColumn:
     texts = table.texts(name, range(min(table.columns.num_rows, _SAMPLE_ROWS)))
     said = [text for text in texts if text]
     common = Counter(said).most_common(_EXAMPLES)
@@ -459,7 +447,7 @@ def _finding(table: ProductTable, name: str, catalogue: Catalogue, remark: str) 
     role = column.role
     if name == catalogue.id:
         role = "id" if role == "ignored" else f"id, {role}"
-    return ColumnFinding(
+    return ProposedColumn(
         name=name,
         role=role,
         unit=column.unit,

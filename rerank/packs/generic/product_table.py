@@ -167,7 +167,12 @@ def _left_out(faults: Sequence[str]) -> tuple[tuple[str, ...], int]:
     if not faults:
         return (), 0
     shown = "; ".join(first_faults(faults, 3))
-    return (f"{len(faults)} rows could not be read and are left out: {shown}",), len(faults)
+    return (f"{counted(len(faults), 'row')} unreadable, left out: {shown}",), len(faults)
+
+
+def counted(number: int, noun: str) -> str:
+    """Return a number with its noun, in English."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def _arrow(names: list[str], chunks: Sequence[Sequence[list[str]]]) -> pa.Table:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 from math import isnan
 from pathlib import Path
+from typing import NamedTuple
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from rerank.domain import CatalogueProposal
 from rerank.index.errors import ArtifactError, FaultsError, InputError
 from rerank.packs.generic.catalogue import (
     Catalogue,
@@ -19,9 +21,8 @@ from rerank.packs.generic.catalogue import (
     read_catalogue,
     read_numbers,
     read_products,
-    write_catalogue,
 )
-from rerank.packs.generic.inference import Proposal, beside, feed_of, propose
+from rerank.packs.generic.inference import feed_of, init_catalogue, propose
 from rerank.packs.generic.pack_data import read_pack
 
 PANS = """\
@@ -39,15 +40,20 @@ def saved(folder: Path, text: str | bytes, name: str = "pans.csv") -> Path:
     return path
 
 
-def proposed(folder: Path, text: str | bytes, name: str = "pans.csv") -> Proposal:
-    return propose(saved(folder, text, name))
+class Proposed(NamedTuple):
+    catalogue: Catalogue
+    seen: CatalogueProposal
 
 
-def roles(proposal: Proposal) -> dict[str, str]:
-    return {each.name: each.role for each in proposal.columns}
+def proposed(folder: Path, text: str | bytes, name: str = "pans.csv") -> Proposed:
+    return Proposed(*propose(saved(folder, text, name)))
 
 
-def products(proposal: Proposal) -> Products:
+def roles(proposal: Proposed) -> dict[str, str]:
+    return {each.name: each.role for each in proposal.seen.columns}
+
+
+def products(proposal: Proposed) -> Products:
     return read_products(proposal.catalogue)
 
 
@@ -64,7 +70,7 @@ def test_a_bare_table_says_what_its_columns_hold(tmp_path: Path) -> None:
         "Preis": "price",
         "Beschreibung": "text",
     }
-    units = {each.name: each.unit for each in proposal.columns if each.unit}
+    units = {each.name: each.unit for each in proposal.seen.columns if each.unit}
     assert units == {"Durchmesser (cm)": "cm", "Gewicht": "kg"}
     assert (proposal.catalogue.one, proposal.catalogue.many) == ("pan", "pans")
 
@@ -121,16 +127,17 @@ def test_axes_are_taken_out_in_other_words_and_units(tmp_path: Path) -> None:
 
 
 def test_a_catalogue_file_is_read_as_it_was_written(tmp_path: Path) -> None:
-    proposal = proposed(tmp_path, PANS.replace("Gewicht", "Gewicht: #1, {a}"))
+    path = saved(tmp_path, PANS.replace("Gewicht", "Gewicht: #1, {a}"))
     target = tmp_path / "catalogue.yaml"
-    write_catalogue(beside(proposal.catalogue, tmp_path), target, notes=proposal.notes())
-    assert read_catalogue(target) == proposal.catalogue
-    assert "pans.csv" in target.read_text("utf-8")
-    assert str(tmp_path) not in target.read_text("utf-8")
-    before = target.read_bytes()
+    init_catalogue(path, [path], target, pack="generic")
+    assert read_catalogue(target) == propose(path, [path])[0]
+    text = target.read_text("utf-8")
+    assert "products: pans.csv" in text
+    assert str(tmp_path) not in text
+    assert "# 24 | 28 | 20" in text
     with pytest.raises(ArtifactError, match="exists already: edit it, remove it"):
-        write_catalogue(proposal.catalogue, target)
-    assert target.read_bytes() == before
+        init_catalogue(path, [], target, pack="generic")
+    assert target.read_text("utf-8") == text
 
 
 def test_a_catalogue_file_says_all_that_is_wrong(tmp_path: Path) -> None:
@@ -183,10 +190,10 @@ def test_rows_that_are_no_products_are_left_out_and_counted(tmp_path: Path) -> N
     assert read.ids == ("1", "6")
     assert (read.n_read, read.n_dropped) == (6, 4)
     told = " ".join(read.remarks)
-    assert "1 rows could not be read and are left out: line 6: 4 cells under 2" in told
-    assert "have no 'id'" in told
-    assert "have no name" in told
-    assert "stand twice" in told
+    assert "1 row unreadable, left out: line 6: 4 cells under 2" in told
+    assert "1 row without 'id', left out" in told
+    assert "1 row without name, left out" in told
+    assert "1 row equal to another" in told
 
 
 def test_one_name_for_all_is_a_warning(tmp_path: Path) -> None:
@@ -200,7 +207,7 @@ def test_ids_are_numbered_where_nothing_tells_products_apart(tmp_path: Path) -> 
     proposal = proposed(tmp_path, "name,maker\nRed kettle,Sol\nBlue kettle,Sol\n")
     assert proposal.catalogue.id == ""
     assert products(proposal).ids == ("p1", "p2")
-    assert any("ids are numbers of rows" in remark for remark in proposal.remarks)
+    assert any("ids are numbers of rows" in remark for remark in proposal.seen.remarks)
 
 
 @pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
@@ -211,7 +218,7 @@ def test_delimiters_and_encodings_of_spreadsheets(
     text = 'id,name,note\n1,Käsemesser 24",x\n2,Crêpière,y\n'.replace(",", delimiter)
     proposal = proposed(tmp_path, text.encode(encoding))
     assert [each.name for each in products(proposal).fields] == ['Käsemesser 24"', "Crêpière"]
-    told = any("read as Windows-1252" in remark for remark in proposal.remarks)
+    told = any("read as Windows-1252" in remark for remark in proposal.seen.remarks)
     assert told == (encoding == "cp1252")
 
 
@@ -224,7 +231,7 @@ def test_json_lines_and_parquet_say_the_same(tmp_path: Path) -> None:
     of_lines = products(proposed(tmp_path, lines + "[1]\n", "lamps.jsonl"))
     table = pa.table({name: [row.get(name) for row in rows] for name in ("sku", "title", "watt")})
     pq.write_table(table, tmp_path / "lamps.parquet")
-    of_parquet = products(propose(tmp_path / "lamps.parquet"))
+    of_parquet = read_products(propose(tmp_path / "lamps.parquet")[0])
     assert of_lines.ids == of_parquet.ids == ("1", "2")
     assert [f.name for f in of_lines.fields] == [f.name for f in of_parquet.fields]
     assert of_lines.n_dropped == 0 or of_lines.remarks
@@ -241,7 +248,7 @@ def test_a_mixed_column_is_text_and_said(tmp_path: Path) -> None:
     cells = ["10", "12", "about 9", "14", "16", "see box", "11", "13"]
     rows = "".join(f"{at},Garden hose {at},{cell}\n" for at, cell in enumerate(cells))
     proposal = proposed(tmp_path, f"id,name,reach\n{rows}")
-    [reach] = [each for each in proposal.columns if each.name == "reach"]
+    [reach] = [each for each in proposal.seen.columns if each.name == "reach"]
     assert reach.role in ("category", "text")
     assert "mixed: 75% numbers, the rest text such as 'about 9'" in reach.remark
 
@@ -253,9 +260,9 @@ def test_a_mixed_column_is_text_and_said(tmp_path: Path) -> None:
         (['24"', "61 cm", '32"'], "", "in", [24, 24.015748, 32], "units differ"),
         (["16 GB", "16 GiB", "1 TB"], "", "gb", [16, 16, 1000], "units differ"),
         (["16 GB", "16 GiB"], "", "gb", [16, 16], "counted as the same"),
-        (["2 kg", "3 kg", "4 l"], "", "kg", [2, 3, None], "1 in l among values in kg: left out"),
+        (["2 kg", "3 kg", "4 l"], "", "kg", [2, 3, None], "1 in l among values in kg, left out"),
         (["2 lb", "3 lb"], "kg", "kg", [0.907185, 1.360777], ""),
-        (["5", "big"], "kg", "kg", [5, None], "1 cells are no numbers ('big')"),
+        (["5", "big"], "kg", "kg", [5, None], "1 cell without a number ('big')"),
         (["4,5", "1.200,5"], "w", "w", [4.5, 1200.5], ""),
         (["7", ""], "", "", [7, None], ""),
     ],
@@ -274,9 +281,9 @@ def test_what_a_spreadsheet_made_of_identifiers() -> None:
     found, remarks = clean_identifiers(cells)
     assert found == [("4006381333931",), ("036000291452",), (), (), ("4006381333948",), ()]
     told = " ".join(remarks)
-    assert "1 identifiers were rounded by a spreadsheet (4.00638E+12)" in told
-    assert "1 GTINs had lost leading zeros" in told
-    assert "1 GTINs have a wrong check digit" in told
+    assert "1 identifier rounded by a spreadsheet (4.00638E+12)" in told
+    assert "1 identifier without leading zeros" in told
+    assert "1 identifier with a wrong check digit" in told
     found, remarks = clean_identifiers(["DX-1; DX-1B", "12345678", "PX 22"])
     assert found == [("DX-1", "DX-1B"), ("12345678",), ("PX 22",)]
     assert remarks == []
