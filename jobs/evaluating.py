@@ -39,7 +39,6 @@ from rerank.index.records import GpuRecord, shipped
 from rerank.index.registry import registry_fingerprint
 from rerank.jobs.report.page import render_report
 from rerank.jobs.tables import ReportFigure, decimal, decimals, table
-from rerank.jobs.training import scaled
 from rerank.lifecycle.opening import check_fit, resolver_over, with_cascade
 from rerank.model import MODEL_FORMAT, MODEL_REMEDY, RerankModel, ranker_in
 from rerank.rankers.dual import DUAL_FORMAT, DUAL_KIND, DUAL_REMEDY, FILES
@@ -50,6 +49,7 @@ from rerank.resolution import Decision
 from rerank.resolver import Resolver, resolver_of
 from rerank.store.database import Store
 from rerank.training.evidence import Preparer
+from rerank.training.sets import scaled
 from rerank.workspace import Workspace, open_retriever
 
 if TYPE_CHECKING:

@@ -18,6 +18,7 @@ from rerank.cross_encoder.ranker import (
     CROSS_ENCODER_KIND,
     CROSS_ENCODER_REMEDY,
 )
+from rerank.domain import TrainingRequest
 from rerank.index.artifacts import read_manifest
 from rerank.index.errors import ArtifactError, MismatchError, RerankError, os_error_text
 from rerank.index.records import Listing, shipped
@@ -43,7 +44,6 @@ from rerank.ranking import RankingBatch
 from rerank.resolver import Resolver
 from rerank.store.database import Store
 from rerank.store.preferences import preference_counts
-from rerank.training.sets import TrainingParameters
 from rerank.workspace import Workspace, default_embedder
 
 _IN_PLACE = "in place of the champion: `rerank models verify`"
@@ -347,14 +347,14 @@ class DemoResult:
 
 def run_demo(
     workspace: Workspace,
-    parameters: TrainingParameters | None = None,
+    request: TrainingRequest | None = None,
     *,
     bootstrap: int = 2000,
     progress: Callable[[str, float], None] = lambda stage, share: None,
 ) -> DemoResult:
     """Build the index, train, evaluate and score the shipped listings.
 
-    With default parameters it makes again what ships.
+    By default it makes again what ships.
 
     :param bootstrap: generated listings in the evaluation.
     """
@@ -363,7 +363,7 @@ def run_demo(
     with keeping_part(workspace, "index"):
         build_index(records, default_embedder(workspace), workspace.index_folder)
     trained = train_workspace_model(
-        workspace, parameters or TrainingParameters(), serve=True, progress=progress
+        workspace, request or TrainingRequest(), serve=True, progress=progress
     )
     report = evaluate_workspace(workspace, EvaluationPlan(bootstrap=bootstrap), progress=progress)
     progress("scoring the shipped listings", 0.0)

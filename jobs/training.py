@@ -7,7 +7,7 @@ import json
 import shutil
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from importlib.util import find_spec
 from itertools import chain
 from pathlib import Path
@@ -24,6 +24,7 @@ from rerank.cross_encoder.finetuning import Saved, Trained
 from rerank.cross_encoder.hyperparameters import CrossEncoderSettings
 from rerank.cross_encoder.packs import PackSets, QueryPack, given_sets, read_packs, split_by_query
 from rerank.cross_encoder.ranker import CROSS_ENCODER_KIND
+from rerank.domain import TrainingRequest, domain_in, domain_named
 from rerank.features.cues import CueReader
 from rerank.index.artifacts import check_replaceable, writing_file
 from rerank.index.embedder_training import EmbedderParameters, train_embedder
@@ -47,17 +48,15 @@ from rerank.rankers.scored_making import generated_listings, gpu_candidates, syn
 from rerank.settings import read_settings
 from rerank.splits import Split, models_of
 from rerank.training.evidence import Preparer
-from rerank.workspace import Workspace, open_retriever, packaged_folder
+from rerank.workspace import Workspace, open_retriever, open_source, packaged_folder
 
 if TYPE_CHECKING:
-    from rerank.annotation.labelling import AnnotatedListings
     from rerank.index.retriever import Retriever
     from rerank.training.sets import TrainingParameters
 
 
 _NIL_LISTINGS_PER_PAIR = 1 / 3  # they widen the vocabulary; no pair is made of them
 _TRAINED_ON = (Split.EMBEDDER,)
-_MAX_NAMES = 20
 
 
 def train_workspace_embedder(
@@ -90,47 +89,25 @@ def train_workspace_embedder(
     return train_embedder(pairs, corpus, folder, parameters, progress=progress)
 
 
-def scaled(parameters: TrainingParameters, scale: float) -> TrainingParameters:
-    """Return parameters with the numbers of listings multiplied."""
-    return replace(
-        parameters,
-        ranker_listings=round(parameters.ranker_listings * scale),
-        offer_listings=round(parameters.offer_listings * scale),
-        validation_listings=round(parameters.validation_listings * scale),
-    )
-
-
 def train_workspace_model(
     workspace: Workspace,
-    parameters: TrainingParameters,
+    request: TrainingRequest,
     *,
-    annotation_weight: float | None = None,
     serve: bool = False,
     warn: Callable[[str], None] = lambda message: None,
     progress: Callable[[str, float], None] = lambda stage, share: None,
 ) -> TrainedVersion:
-    """Train on the workspace's index and register the new version.
+    """Train on the workspace's index, as its domain does, and register the new version.
 
-    :param annotation_weight: how many generated listings an annotated one of the workspace's store
-        counts as; None leaves annotations out.
     :param serve: let it serve at once, whatever serves now.
     :param warn: is told of annotations that could not be used.
     """
-    from rerank.training.train import train
-
-    retriever, manifest = open_retriever(workspace)
-    annotated = None
-    if annotation_weight is not None:
-        annotated = read_annotated(workspace, retriever, weight=annotation_weight, warn=warn)
-    cues = CueReader.load(shipped("cues.yaml"))
-
-    def into(draft: Path) -> dict[str, Any]:
-        return train(
-            retriever, cues, draft, manifest, parameters, annotated=annotated, progress=progress
-        )
-
-    learnt = Learnt(retriever, manifest, parameters.seed, annotated)
-    return registered(workspace, RankerKind.LTR.value, into, learnt, serve=serve, progress=progress)
+    source, index = open_source(workspace)
+    domain = domain_named(domain_in(index.parameters))
+    lesson = domain.lesson(workspace, source, index, request, warn=warn, progress=progress)
+    learnt = Learnt(source, index, request.seed, lesson.annotated)
+    kind = RankerKind.LTR.value
+    return registered(workspace, kind, lesson.into, learnt, serve=serve, progress=progress)
 
 
 def train_workspace_decision(
@@ -164,45 +141,6 @@ def train_workspace_decision(
 
     learnt = Learnt(retriever, manifest, parameters.seed)
     return registered(workspace, trained.kind.value, into, learnt, serve=serve, progress=progress)
-
-
-def read_annotated(
-    workspace: Workspace,
-    retriever: Retriever,
-    *,
-    weight: float,
-    warn: Callable[[str], None] = lambda message: None,
-) -> AnnotatedListings | None:
-    """Read what annotators settled on from the workspace's store; None if there is no store.
-
-    :raises StoreError: if the store is damaged, of a newer release or being written to for long.
-    """
-    from rerank.annotation.agreement import read_settled
-    from rerank.annotation.labelling import labelled_of, on_sides
-    from rerank.store.database import Store
-
-    if not workspace.store_path.exists():
-        return None
-    with Store(workspace.store_path).reading() as session:
-        settled, stored = read_settled(session)
-    listings = {key: item.listing for key, item in stored.items()}
-    labelled, unusable = labelled_of(settled, listings, retriever)
-    if unusable.of_unknown:
-        warn(
-            f"left out {unusable.of_unknown} annotated listings: the index knows no "
-            f"{_shortened(unusable.unknown)}"
-        )
-    if unusable.without_text:
-        warn(
-            f"left out {unusable.without_text} annotated listings whose text is not in the store; "
-            "add it with `rerank store import`"
-        )
-    return on_sides(labelled, weight=weight)
-
-
-def _shortened(names: Sequence[str]) -> str:
-    shown = ", ".join(names[:_MAX_NAMES])
-    return f"{shown} and {len(names) - _MAX_NAMES} more" if len(names) > _MAX_NAMES else shown
 
 
 _MOST_NAMED = 8

@@ -10,6 +10,7 @@ index and a model carry in their manifests.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
 from pathlib import Path
@@ -78,6 +79,37 @@ class CatalogueProposal(NamedTuple):
     n_models: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingRequest:
+    """What is asked of a training; a domain passes over what its goods do not know.
+
+    :param precision: that decisions of ``match`` are to have; None leaves it to the domain.
+    :param scale: made-up listings, as a multiple of the domain's usual number.
+    :param annotation_weight: how many made-up listings an annotated one of the workspace's store
+        counts as; None leaves annotations out.
+    :param listings: files of listings, to learn how sellers write.
+    :param labels: files of listings with the products they sell.
+    """
+
+    precision: float | None = None
+    scale: float = 1.0
+    seed: int = 7
+    annotation_weight: float | None = None
+    listings: tuple[Path, ...] = ()
+    labels: tuple[Path, ...] = ()
+
+
+class Lesson(NamedTuple):
+    """A training that is prepared.
+
+    :param into: writes a model folder; returns what was trained on and chosen, for the report.
+    :param annotated: what people settled that it learns from, with a ``summary()``, or None.
+    """
+
+    into: Callable[[Path], dict[str, Any]]
+    annotated: Any
+
+
 class Domain(Protocol):
     """What one kind of goods brings.
 
@@ -107,6 +139,22 @@ class Domain(Protocol):
         """Put a model on what proposes candidates.
 
         :param own: what only this domain's resolver takes.
+        """
+
+    def lesson(
+        self,
+        workspace: Any,
+        source: Any,
+        index: Manifest,
+        request: TrainingRequest,
+        *,
+        warn: Callable[[str], None],
+        progress: Callable[[str, float], None],
+    ) -> Lesson:
+        """Prepare the training of a ranker, and of what decides on its scores.
+
+        :param warn: is told of what cannot be used.
+        :raises InputError: if a file cannot be read.
         """
 
     def made_up(self, resolver: Any, n: int, *, seed: int) -> list[Listing]:

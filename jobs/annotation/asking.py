@@ -33,7 +33,6 @@ from rerank.index.records import Listing, shipped
 from rerank.jobs.files.store_files import plain, read_incoming
 from rerank.jobs.options import progress_bar
 from rerank.jobs.tables import WIDTH, ReportFigure, cut, decimal, decimals, table
-from rerank.jobs.training import scaled
 from rerank.lifecycle.opening import resolver_over
 from rerank.store.database import Store, utc_now
 from rerank.store.importing import LISTING_COLUMNS, OnConflict, import_listings
@@ -48,6 +47,7 @@ from rerank.store.rows import (
     save_annotations,
     stored_listings,
 )
+from rerank.training.sets import scaled
 from rerank.workspace import Workspace, open_retriever
 
 if TYPE_CHECKING:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from rerank.domain import TrainingRequest
 from rerank.jobs.options import NumberRange, format_option, home_option, needs, stage_progress
 from rerank.jobs.status import (
     demo_text,
@@ -16,8 +17,6 @@ from rerank.jobs.status import (
     smoke_text,
     status_text,
 )
-from rerank.jobs.training import scaled
-from rerank.training.sets import TrainingParameters
 from rerank.workspace import Workspace
 
 
@@ -41,7 +40,7 @@ def demo_command(scale: float, home: Path) -> None:
     """
     workspace = Workspace(home)
     with stage_progress() as progress:
-        result = run_demo(workspace, scaled(TrainingParameters(), scale), progress=progress)
+        result = run_demo(workspace, TrainingRequest(scale=scale), progress=progress)
     click.echo(demo_text(workspace, result))
     click.echo(result.summary.line(), err=True)
 

@@ -11,6 +11,7 @@ import click
 
 from rerank.annotation.labelling import DEFAULT_WEIGHT
 from rerank.bootstrap.generator import generate
+from rerank.domain import TrainingRequest
 from rerank.index.errors import InputError
 from rerank.index.records import shipped
 from rerank.index.registry import load_registry
@@ -31,7 +32,6 @@ from rerank.jobs.training import (
     check_suffix,
     dual_text,
     ranker_text,
-    scaled,
     train_cross_encoder,
     train_pairwise_ranker,
     train_workspace_decision,
@@ -47,7 +47,7 @@ from rerank.rankers.pairwise import DEFAULT_NAME, TrainingPlan
 from rerank.rankers.parameters import DualConfig, Loss, PairwiseParameters, with_bounds
 from rerank.rankers.scored import read_scored
 from rerank.settings import read_settings
-from rerank.training.sets import TrainingParameters
+from rerank.training.sets import TrainingParameters, scaled
 from rerank.workspace import Workspace
 
 
@@ -246,13 +246,12 @@ def train_dual_command(
     type=NumberRange(0.01, 20),
     default=1.0,
     show_default=True,
-    help="Generated listings, as a multiple of the default 80,000.",
+    help="Made-up listings, as a multiple of the usual number (graphics cards: 80,000).",
 )
 @click.option(
     "--precision",
     type=NumberRange(0.5, 0.9999),
-    default=0.99,
-    show_default=True,
+    show_default="0.99; 0.95 over a catalogue of your own",
     help="Precision that decisions of `match` are to have.",
 )
 @click.option(
@@ -268,15 +267,31 @@ def train_dual_command(
     show_default=True,
     help="How many generated listings an annotated one counts as.",
 )
+@click.option(
+    "--listings",
+    type=_FILE,
+    multiple=True,
+    metavar="FILE",
+    help="A feed, to learn how sellers write; a catalogue of your own only.",
+)
+@click.option(
+    "--labels",
+    type=_FILE,
+    multiple=True,
+    metavar="FILE",
+    help="Listings with the column product_id, empty for none; a catalogue of your own only.",
+)
 @serve_option
 @seed_option
 @home_option
 @needs("train")
 def train_ltr_command(
     scale: float,
-    precision: float,
+    precision: float | None,
     annotations: bool,
     annotation_weight: float,
+    listings: tuple[Path, ...],
+    labels: tuple[Path, ...],
     serve: bool,
     seed: int,
     home: Path,
@@ -288,18 +303,28 @@ def train_ltr_command(
     versions stay. It is the challenger of what serves, be that the shipped model: `rerank models
     promote challenger` lets it serve. It serves at once only if what serves does not fit the index.
 
+    Over a catalogue of one's own no labels are needed: entries are rewritten as sellers write them,
+    which is learnt of the listings that catalogue.yaml or --listings names. Labels make it better.
+
     \b
     Example:
       rerank train-ltr --precision 0.995
+      rerank train-ltr --listings feed.csv --labels judged.csv
       rerank train-ltr --annotation-weight 10
     """
-    parameters = scaled(replace(TrainingParameters(), precision=precision, seed=seed), scale)
+    request = TrainingRequest(
+        precision=precision,
+        scale=scale,
+        seed=seed,
+        annotation_weight=annotation_weight if annotations else None,
+        listings=listings,
+        labels=labels,
+    )
     with stage_progress() as progress:
         trained = train_workspace_model(
             Workspace(home),
-            parameters,
+            request,
             serve=serve,
-            annotation_weight=annotation_weight if annotations else None,
             warn=lambda message: click.echo(f"warning: {message}", err=True),
             progress=progress,
         )

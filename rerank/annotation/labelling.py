@@ -20,8 +20,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -44,6 +45,7 @@ from rerank.store.rows import StoredListing, Verdict
 DEFAULT_WEIGHT = 20.0
 _PLAIN_FORM = "PCIe"
 _BATCH = 2000
+_MAX_NAMES = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,6 +236,47 @@ def _fit(record: GpuRecord, reading: TitleReading, forms: set[str]) -> tuple[boo
 def _states(reading: TitleReading, memory_gb: float) -> bool:
     sizes = np.array(reading.memory_gb, np.float32)
     return bool(np.any(same_size(sizes, np.float32(memory_gb))))
+
+
+def read_annotated(
+    path: Path,
+    retriever: CandidateSource,
+    *,
+    weight: float,
+    warn: Callable[[str], None] = lambda message: None,
+) -> AnnotatedListings | None:
+    """Read what annotators settled on from a store; None if there is none.
+
+    :param path: of the store, there or not.
+    :param weight: how many generated listings each annotated one counts as.
+    :param warn: is told of annotations that cannot be used.
+    :raises StoreError: if the store is damaged, of a newer release or being written to for long.
+    """
+    from rerank.annotation.agreement import read_settled
+    from rerank.store.database import Store
+
+    if not path.exists():
+        return None
+    with Store(path).reading() as session:
+        settled, stored = read_settled(session)
+    listings = {key: item.listing for key, item in stored.items()}
+    labelled, unusable = labelled_of(settled, listings, retriever)
+    if unusable.of_unknown:
+        warn(
+            f"left out {unusable.of_unknown} annotated listings: the index knows no "
+            f"{_shortened(unusable.unknown)}"
+        )
+    if unusable.without_text:
+        warn(
+            f"left out {unusable.without_text} annotated listings whose text is not in the store; "
+            "add it with `rerank store import`"
+        )
+    return on_sides(labelled, weight=weight)
+
+
+def _shortened(names: Sequence[str]) -> str:
+    shown = ", ".join(names[:_MAX_NAMES])
+    return f"{shown} and {len(names) - _MAX_NAMES} more" if len(names) > _MAX_NAMES else shown
 
 
 _KINDS = {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from functools import partial
 
@@ -49,6 +49,16 @@ class TrainingParameters:
         default_factory=lambda: TreeParameters(
             trees=300, leaves=31, learning_rate=0.06, feature_fraction=0.4
         )
+    )
+
+
+def scaled(parameters: TrainingParameters, scale: float) -> TrainingParameters:
+    """Return parameters with the numbers of listings multiplied."""
+    return replace(
+        parameters,
+        ranker_listings=round(parameters.ranker_listings * scale),
+        offer_listings=round(parameters.offer_listings * scale),
+        validation_listings=round(parameters.validation_listings * scale),
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -11,10 +12,11 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from rerank.answers import OUTPUT_SCHEMA, Answers, RegistryColumns, Verdicts, verdicts_of
-from rerank.domain import GPU, CardFigures, FeatureNames
+from rerank.domain import GPU, CardFigures, FeatureNames, Lesson, TrainingRequest
 from rerank.features.candidates import CANDIDATE_FEATURES, CandidateFeatures
 from rerank.features.cues import CueReader
 from rerank.features.offers import OFFER_FEATURES, offer_features
+from rerank.index.errors import InputError
 from rerank.index.name_evidence import CandidateBatch
 from rerank.index.records import Listing, shipped
 from rerank.model import RerankModel
@@ -104,6 +106,45 @@ class GpuDomain:
     ) -> Resolver:
         """Put a model on a retriever."""
         return GpuResolver(source, model, cues, index_version=index_version, reopen=reopen)
+
+    def lesson(
+        self,
+        workspace: Workspace,
+        source: Retriever,
+        index: Manifest,
+        request: TrainingRequest,
+        *,
+        warn: Callable[[str], None],
+        progress: Callable[[str, float], None],
+    ) -> Lesson:
+        """Prepare the training on generated listings and what annotators settled on.
+
+        :raises InputError: if files are named: cards are learnt from what is generated.
+        """
+        from rerank.annotation.labelling import read_annotated
+        from rerank.training.sets import TrainingParameters, scaled
+        from rerank.training.train import train
+
+        if request.listings or request.labels:
+            raise InputError(
+                "graphics cards are learnt from generated listings and annotations: leave out "
+                "--listings and --labels; `rerank store import` takes labels"
+            )
+        usual = TrainingParameters()
+        precision = usual.precision if request.precision is None else request.precision
+        parameters = scaled(replace(usual, precision=precision, seed=request.seed), request.scale)
+        annotated = None
+        if request.annotation_weight is not None:
+            weight = request.annotation_weight
+            annotated = read_annotated(workspace.store_path, source, weight=weight, warn=warn)
+        cues = CueReader.load(shipped("cues.yaml"))
+
+        def into(folder: Path) -> dict[str, Any]:
+            return train(
+                source, cues, folder, index, parameters, annotated=annotated, progress=progress
+            )
+
+        return Lesson(into, annotated)
 
     def made_up(self, resolver: Resolver, n: int, *, seed: int) -> list[Listing]:
         """Generate listings of the registry, 35 % of them no match."""
