@@ -93,9 +93,13 @@ class FaissIndex:
         self._index = index
 
     @classmethod
-    def build(cls, vectors: Vectors, kind: IndexKind = IndexKind.FLAT) -> FaissIndex:
+    def build(
+        cls, vectors: Vectors, kind: IndexKind = IndexKind.FLAT, *, step: float = 0.0
+    ) -> FaissIndex:
         """Build an index over unit vectors of shape (n, dimension).
 
+        :param step: that vectors are multiples of, where they are: IVF's centroids then are too,
+            and which lists a query looks into does not depend on what is asked beside it.
         :raises InputError: if there are no vectors for IVF to learn its lists from.
         """
         faiss = _faiss()
@@ -116,6 +120,10 @@ class FaissIndex:
             index.cp.seed, index.cp.min_points_per_centroid = 0, 1
             index.nprobe = min(lists, _PROBED)
             index.train(vectors)
+            if step:
+                centroids = index.quantizer.reconstruct_n(0, lists)
+                index.quantizer.reset()
+                index.quantizer.add(np.rint(centroids / step).astype(np.float32) * np.float32(step))
         index.add(vectors)
         return cls(index)
 

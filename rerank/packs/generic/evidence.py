@@ -77,7 +77,6 @@ _OWN = (
     "foreign_in_text",
     "text_cover",
     "token_set",
-    "token_sort",
     "listing_tokens",
     "entry_tokens",
     *(f"cue_{kind}" for kind in CUE_FEATURES),
@@ -145,7 +144,7 @@ price_gap        |log of the prices' ratio|, 0..4, -1 where a price is unknown
 absent_in_text   part of absent that the listing's description has, 0..
 foreign_in_text  part of foreign and unknown that the entry's description has, 0..
 text_cover       share of the listing's rarest 24 words of description that the entry has, 0..1
-token_set        RapidFuzz token_set_ratio of the names, 0..1; token_sort token_sort_ratio
+token_set        RapidFuzz token_set_ratio of the names, 0..1
 listing_tokens   different tokens of the listing; entry_tokens of the entry
 cue_KIND         1 if the listing's name has a cue of the kind and the entry's has none
 gap_NAME         NAME minus the best other candidate's, for the best; else minus the best. habit_sum
@@ -158,7 +157,7 @@ better           candidates with a greater sum, 0..
 _SPEAK_FOR = (
     "cos_words cos_ngrams similarity cover_listing cover_known cover_entry shared_code shared_digit"
     " shared_word local_shared code_prefix unit_agree identifier brand_fit text_cover token_set"
-    " token_sort number_found"
+    " number_found"
 ).split()
 _SPEAK_AGAINST = (
     "foreign_code foreign_digit foreign_word rival_code rival_digit rival_word max_rival"
@@ -538,11 +537,8 @@ class _Evidence:
         found, mine, theirs = self.found, self.readings, self.index.readings
         listing, record = found.listing.tolist(), found.record.tolist()
         names = [mine.names[at] for at in listing], [theirs.names[at] for at in record]
-        for name, scorer in (
-            ("token_set", fuzz.token_set_ratio),
-            ("token_sort", fuzz.token_sort_ratio),
-        ):
-            self.columns[name] = cpdist(*names, scorer=scorer, dtype=np.float32) / np.float32(100.0)
+        alike = cpdist(*names, scorer=fuzz.token_set_ratio, dtype=np.float32)
+        self.columns["token_set"] = alike / np.float32(100.0)
         self.columns["brand_fit"] = self._brand_fit()
         one, two = mine.price[found.listing], theirs.price[found.record]
         known = (one > 0) & (two > 0) & np.isfinite(one) & np.isfinite(two)

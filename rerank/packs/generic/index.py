@@ -32,6 +32,7 @@ from rerank.packs.generic.reading import (
     Ragged,
     Reader,
     Readings,
+    distinct,
     hash_membership,
     offsets_of,
     places,
@@ -59,11 +60,13 @@ _POWERS = 1  # steps that sharpen the projection
 _SAMPLE = 10_000  # products that the projection is fitted on
 _GRID = 128.0  # vectors are multiples of 1/128: float32 adds their products exactly
 _FLAT = 20_000  # products up to which every vector is compared
-_POSTINGS = 4000  # products looked at for a listing's words, and again for its n-grams
+_TOGETHER = 32  # queries: FAISS compares fewer than 20 in another way
+_POSTINGS = 1000  # products looked at for a listing's words, and again for its n-grams
 _LISTED = 40  # products a route proposes
 _LEAST = 0.2  # of the route's best cosine that a product needs to be proposed
 _SCORES = 2**22  # cosines held at once by each route
 _SHARING = 50  # products with one identifier that are proposed
+_FUSED = 1.0, 0.5, 0.3  # weights of the cosines over words, n-grams and vectors
 _CERTAIN = {2: 0.3, 3: 4.0}  # what a shared identifier is worth in the shortlist, by its level
 
 
@@ -155,7 +158,7 @@ class ProductIndex:
     ) -> None:
         self.reader, self.readings = reader, readings
         self._ngrams, self._vectors = ngrams, vectors
-        self.vocabulary: Hashes = np.unique(readings.atoms.values)
+        self.vocabulary: Hashes = distinct(readings.atoms.values)
         self.atoms = Ragged(readings.atoms.offsets, self.ids_of(readings.atoms.values))
         self.tokens = Ragged(readings.tokens.offsets, self.ids_of(readings.tokens.values))
         self.counts = np.bincount(self.atoms.values, minlength=len(self.vocabulary))
@@ -179,7 +182,7 @@ class ProductIndex:
         readings = Readings.joined([reader.read(products[at : at + _BLOCK]) for at in starts])
         ngrams, vectors = _build_ngrams(readings, seed)
         kind = IndexKind.FLAT if len(readings) <= _FLAT else IndexKind.IVF
-        return cls(reader, readings, ngrams, FaissIndex.build(vectors, kind))
+        return cls(reader, readings, ngrams, FaissIndex.build(vectors, kind, step=1 / _GRID))
 
     def __len__(self) -> int:
         return len(self.readings)
@@ -302,7 +305,12 @@ class ProductIndex:
 
     def nearest(self, vectors: Floats, k: int) -> tuple[Floats, Ints]:
         """Return cosines and rows of the nearest products, see `VectorIndex.search`."""
-        return self._vectors.search(vectors, k)
+        if len(vectors) >= _TOGETHER:
+            return self._vectors.search(vectors, k)
+        padded = np.zeros((_TOGETHER, vectors.shape[1]), np.float32)
+        padded[: len(vectors)] = vectors
+        similarity, rows = self._vectors.search(padded, k)
+        return similarity[: len(vectors)], rows[: len(vectors)]
 
     def embed(self, readings: Readings) -> tuple[Any, Floats]:
         """Return n-grams (sparse, weighted, unit length) and vectors of a batch."""
@@ -464,7 +472,7 @@ class _Retrieval:
         }
         lists = {route: lists[route] for route in ProductRoute}
         used = [keys for route, keys in lists.items() if route in self._routes]
-        keys = np.unique(np.concatenate(used)) if used else np.zeros(0, np.int64)
+        keys = distinct(np.concatenate(used)) if used else np.zeros(0, np.int64)
         listing, record = keys // products, keys % products
         for column in _columns(hidden):
             shown = column[listing] != record
@@ -474,7 +482,7 @@ class _Retrieval:
         level = np.zeros(len(keys), np.int8)
         at = places(identified[0], keys)
         level[at >= 0] = identified[1][at[at >= 0]]
-        score = (word + np.maximum(ngram, 0) * 0.5 + cosine * 0.7).astype(np.float32)
+        score = (_FUSED[0] * word + _FUSED[1] * ngram + _FUSED[2] * cosine).astype(np.float32)
         for least, bonus in _CERTAIN.items():
             score[level == least] += np.float32(bonus)
         order = falling_order(listing, score)
@@ -598,8 +606,8 @@ def _buckets(readings: Readings) -> tuple[Ints, Ints]:
             mixed = (value[whole] ^ (value[whole] >> np.uint64(31))) * np.uint64(0x94D049BB133111EB)
             bucket = (mixed >> np.uint64(64 - _BUCKET_BITS)).astype(np.int64)
             keys.append(rows[token[whole]] << _BUCKET_BITS | bucket)
-    distinct = np.unique(np.concatenate(keys))
-    return distinct >> _BUCKET_BITS, distinct & ((1 << _BUCKET_BITS) - 1)
+    found = distinct(np.concatenate(keys))
+    return found >> _BUCKET_BITS, found & ((1 << _BUCKET_BITS) - 1)
 
 
 def _weighted(readings: Readings, column: NDArray[np.int32], idf: Floats) -> Any:
@@ -629,7 +637,7 @@ def _build_ngrams(readings: Readings, seed: int) -> tuple[_Ngrams, Floats]:
     n, rng = len(readings), np.random.default_rng(seed)
     _, buckets = _buckets(readings)
     counts = np.bincount(buckets, minlength=1 << _BUCKET_BITS)
-    kept = np.flatnonzero(counts >= (1 if n < _FLAT else 2))
+    kept = np.flatnonzero(counts >= (1 if n < _SAMPLE else 2))
     counts = counts[kept]
     column = np.full(1 << _BUCKET_BITS, -1, np.int32)
     column[kept] = np.arange(len(kept))
