@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from functools import cache
+from functools import cache, reduce
+from operator import or_
 from typing import NamedTuple
 
 import numpy as np
@@ -79,6 +80,10 @@ STATED_FORMS = (*FORM_FACTORS, "laptop", "desktop", "letter M")
 """The bits of what a title states of forms: registry's form factors, and three hints of one."""
 _FORM_BIT = {form: 1 << at for at, form in enumerate(STATED_FORMS)}
 _CACHED_WORDS = 200_000
+# The bits of what one word states: chip vendors, the vendors partners serve, whether a form begins.
+_PARTNERS_FROM = 31
+_VENDORS = (1 << _PARTNERS_FROM) - 1
+_BEGINS = 1 << 2 * _PARTNERS_FROM
 
 
 def form_family(form_factor: str) -> str:
@@ -114,14 +119,6 @@ def _stated_bits(text: str) -> int:
     return mask | (_FORM_BIT["desktop"] if _DESKTOP_PATTERN.search(text) else 0)
 
 
-class _Signs(NamedTuple):
-    """What one word states: bits of the chip vendors, and whether a form may begin in it."""
-
-    vendors: int
-    partners: int
-    begins_form: bool
-
-
 class Stated(NamedTuple):
     """What titles state, as masks of shape (titles,).
 
@@ -147,6 +144,25 @@ def memory_types(records: Sequence[GpuRecord]) -> Ints:
     return np.array([memory_type_code(text) for text in texts], np.int64)
 
 
+class _Signs(dict[str, int]):
+    """What words state, each looked up once: vendors' bits, then partners', then `_BEGINS`.
+
+    :param vendors: of each chip vendor its bit, the pattern of its words and of its partners'.
+    """
+
+    def __init__(self, vendors: Sequence[tuple[int, re.Pattern[str], re.Pattern[str]]]) -> None:
+        self._vendors = vendors
+
+    def __missing__(self, word: str) -> int:
+        signs = _BEGINS if _BEGINS_FORM.search(word) else 0
+        for bit, vendor_words, partner_words in self._vendors:
+            signs |= bit if vendor_words.search(word) else 0
+            signs |= bit << _PARTNERS_FROM if partner_words.search(word) else 0
+        if len(self) < _CACHED_WORDS:
+            self[word] = signs
+        return signs
+
+
 class StatedWords:
     """Reads what titles state, as masks: one number a title, one bit a vendor or form.
 
@@ -154,42 +170,29 @@ class StatedWords:
     """
 
     def __init__(self, vendors: Sequence[str]) -> None:
-        self._vendors = [
-            (1 << at, _VENDOR_PATTERN[vendor], _PARTNER_PATTERN[vendor])
-            for at, vendor in enumerate(vendors)
-            if vendor in _VENDOR_PATTERN
-        ]
-        self._signs: dict[str, _Signs] = {}
+        self._signs = _Signs(
+            [
+                (1 << at, _VENDOR_PATTERN[vendor], _PARTNER_PATTERN[vendor])
+                for at, vendor in enumerate(vendors)
+                if vendor in _VENDOR_PATTERN
+            ]
+        )
 
     def read(self, texts: Sequence[tuple[str, str]]) -> Stated:
         """Return what titles state.
 
         :param texts: normalised titles, each with its vendor column, in which partners count too.
         """
-        rows = [self._masks(text, seller) for text, seller in texts]
-        vendors, partners, forms = np.array(rows, np.int64).reshape(len(rows), 3).T
-        return Stated(vendors, partners, forms)
+        shown = [self._shown(text) for text, _ in texts]
+        by_seller = [self._shown(seller) if seller else 0 for _, seller in texts]
+        forms = [
+            _stated_bits(text) if signs & _BEGINS else 0
+            for (text, _), signs in zip(texts, shown, strict=True)
+        ]
+        signs, sellers = np.array(shown, np.int64), np.array(by_seller, np.int64)
+        partners = ((signs | sellers) & ~_BEGINS) >> _PARTNERS_FROM
+        return Stated(signs & _VENDORS, partners, np.array(forms, np.int64))
 
-    def _masks(self, text: str, seller: str) -> tuple[int, int, int]:
-        vendors = partners = forms = 0
-        begins_form = False
-        for word in text.split(" "):
-            signs = self._signs.get(word) or self._look_up(word)
-            vendors |= signs.vendors
-            partners |= signs.partners
-            begins_form |= signs.begins_form
-        for word in seller.split(" ") if seller else ():
-            partners |= (self._signs.get(word) or self._look_up(word)).partners
-        if begins_form:
-            forms = _stated_bits(text)
-        return vendors, partners, forms
-
-    def _look_up(self, word: str) -> _Signs:
-        vendors = partners = 0
-        for bit, vendor_words, partner_words in self._vendors:
-            vendors |= bit if vendor_words.search(word) else 0
-            partners |= bit if partner_words.search(word) else 0
-        signs = _Signs(vendors, partners, bool(_BEGINS_FORM.search(word)))
-        if len(self._signs) < _CACHED_WORDS:
-            self._signs[word] = signs
-        return signs
+    def _shown(self, text: str) -> int:
+        """Return what any word of a text states."""
+        return reduce(or_, map(self._signs.__getitem__, text.split(" ")), 0)

@@ -8,7 +8,10 @@ stands behind a mark of a wish ("[W]", "swap for") is asked for, not offered.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+import string
+from collections.abc import Callable, Sequence
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -66,6 +69,9 @@ DESCRIBED = len(CATEGORIES)
 _SWAPPED_FOR = frozenset(
     "for gegen contre por per voor mot mod na за на pe con cu με ile untuk fejében".split()
 )
+_CACHED_WORDS = 200_000
+_ASCII = "".join(map(chr, range(128)))
+_WORDY = string.ascii_lowercase + string.digits + " "
 _EXCUSE_REACH = 3  # "with original box and backplate": runs a "with" reaches forward
 
 
@@ -97,9 +103,9 @@ class CueReader:
         self._stems: dict[str, int] = {}
         self._phrases: dict[str, list[tuple[str, int]]] = {}
         self._stem_phrases: dict[str, list[tuple[str, int]]] = {}
-        self._substrings: dict[str, list[tuple[str, int]]] = {}  # by their first character
-        self._literals: list[tuple[str, int]] = []
-        self._cache: dict[str, _Word] = {}
+        self._substrings: dict[str, list[tuple[str, int]]] = {}
+        self._literals: dict[str, list[tuple[str, int]]] = {}
+        self._bare = _Bare(self._look_up)
         for number, category in enumerate(CATEGORIES):
             for entry in entries.get(category, ()):
                 self._add(str(entry), 1 << number)
@@ -120,11 +126,10 @@ class CueReader:
 
     def _add(self, entry: str, bit: int) -> None:
         if entry.startswith("~"):
-            text = normalise(entry[1:])
-            self._substrings.setdefault(text[0], []).append((text, bit))
+            _by_telling(self._substrings, normalise(entry[1:]), bit, _ASCII)
             return
         if entry.startswith("="):
-            self._literals.append((entry[1:], bit))
+            _by_telling(self._literals, entry[1:], bit, _WORDY)
             return
         first, _, rest = entry.partition(" ")
         is_stem = first.endswith("*")
@@ -176,61 +181,51 @@ class CueReader:
             if not mask:
                 continue
             excused = at - last_excuse <= _EXCUSE_REACH or at in added
-            if mask & _WHOLES:
-                excused |= at - last_taken <= _EXCUSE_REACH or _is_a_kind_of_card(masks, pieces, at)
-            if mask & _PARTS:
-                excused |= at - last_part == 1 or _goes_with_a_card(masks, at)
-                last_part = at if excused else last_part
-            if mask & _ONLY and _next_to_a_part(masks, at):
-                mask |= _PART_ONLY
-            if mask & _EXCUSES:
-                last_excuse = at
-            if mask & _TAKEN:
-                last_taken = at
-            if mask & _SWAP:  # the wish is met further on in this loop
-                _mark_wish(masks, pieces, at + 1)
-            mask &= ~_COUNT  # of no meaning by itself
-            while mask:
-                low = mask & -mask
-                length = lengths.get((at, low), 1)
-                category = first_category + low.bit_length() - 1
-                rows.append((listing, at, category, excused and not low & _PLAIN, length))
-                mask ^= low
+            if mask & _IN_CONTEXT:
+                if mask & _WHOLES:
+                    excused |= at - last_taken <= _EXCUSE_REACH
+                    excused |= _is_a_kind_of_card(masks, pieces, at)
+                if mask & _PARTS:
+                    excused |= at - last_part == 1 or _goes_with_a_card(masks, at)
+                    last_part = at if excused else last_part
+                if mask & _ONLY and _next_to_a_part(masks, at):
+                    mask |= _PART_ONLY
+                if mask & _EXCUSES:
+                    last_excuse = at
+                if mask & _TAKEN:
+                    last_taken = at
+                if mask & _SWAP:  # the wish is met further on in this loop
+                    _mark_wish(masks, pieces, at + 1)
+                mask &= ~_COUNT  # of no meaning by itself
+            for number in _numbers_of(mask):
+                bit = 1 << number
+                length = lengths.get((at, bit), 1) if lengths else 1
+                category = first_category + number
+                rows.append((listing, at, category, excused and not bit & _PLAIN, length))
 
     def _masks(
         self, text: str, pieces: Sequence[CharacterRun]
     ) -> tuple[list[int], dict[tuple[int, int], int]]:
         """Return the categories that begin at each run, and how many runs the phrases take."""
-        masks = []
+        words = [piece[0] for piece in pieces]
+        masks = list(map(self._bare.__getitem__, words))
         lengths: dict[tuple[int, int], int] = {}
-        last = len(pieces) - 1
-        for at, piece in enumerate(pieces):
-            known = self._cache.get(piece.text)
-            if known is None:
-                known = self._look_up(piece.text)
-                if len(self._cache) < 200_000:
-                    self._cache[piece.text] = known
-            mask = known.bare
-            if at < last and (known.by_next or known.others):
-                phrases = known.by_next.get(pieces[at + 1].text, ())
-                for phrase in (*phrases, *known.others) if known.others else phrases:
-                    if _follows(phrase.rest, pieces, at + phrase.checked):
-                        mask |= phrase.bit
-                        if not known.bare & phrase.bit:  # a cue by itself is shown by itself
-                            lengths[at, phrase.bit] = phrase.length
-            masks.append(mask)
-        self._add_substrings(masks, text, pieces)
-        return masks, lengths
-
-    def _add_substrings(self, masks: list[int], text: str, pieces: Sequence[CharacterRun]) -> None:
-        """Add what is no run of letters: of any text, and of scripts that are not spaced."""
-        found = [each for each in self._literals if each[0] in text]
-        if not text.isascii():
-            for first in self._substrings.keys() & set(text):
-                found += [each for each in self._substrings[first] if each[0] in text]
-        for substring, bit in found:
+        for at, (word, following) in enumerate(itertools.pairwise(words)):
+            opened = self._bare.opening.get(word)
+            if opened is None:
+                continue
+            by_next, others = opened
+            if following not in by_next and not others:
+                continue
+            for phrase in (*by_next.get(following, ()), *others):
+                if _follows(phrase.rest, pieces, at + phrase.checked):
+                    if not self._bare[word] & phrase.bit:  # a cue by itself is shown by itself
+                        lengths[at, phrase.bit] = phrase.length
+                    masks[at] |= phrase.bit
+        for literal, bit in self._standing_in(text):
             if pieces:
-                masks[_run_at(pieces, text.find(substring))] |= bit
+                masks[_run_at(pieces, text.find(literal))] |= bit
+        return masks, lengths
 
     def _look_up(self, word: str) -> _Word:
         """Return what a word is by itself, and the phrases it may begin."""
@@ -251,6 +246,23 @@ class CueReader:
                 by_next.setdefault(words[0], []).append(phrase)
         return _Word(mask, by_next, others)
 
+    def _standing_in(self, text: str) -> list[tuple[str, int]]:
+        """Return what is no run of letters: of any text, and of scripts that are not spaced."""
+        found = []
+        for sign, literals in self._literals.items():
+            if sign in text:
+                found += [each for each in literals if each[0] in text]
+        if not text.isascii():
+            for telling in self._substrings.keys() & set(text):
+                found += [each for each in self._substrings[telling] if each[0] in text]
+        return found
+
+
+def _by_telling(table: dict[str, list[tuple[str, int]]], entry: str, bit: int, plain: str) -> None:
+    """File a literal under its first character that is not plain: few texts have that."""
+    telling = next((each for each in entry if each not in plain), entry[0])
+    table.setdefault(telling, []).append((entry, bit))
+
 
 class _Phrase(NamedTuple):
     """The words that a phrase still needs from run ``checked`` on, counted from its first."""
@@ -269,6 +281,26 @@ class _Word(NamedTuple):
     others: list[_Phrase]
 
 
+class _Bare(dict[str, int]):
+    """What words are by themselves, each looked up once.
+
+    :param look_up: says what a word is by itself and what it opens.
+    :param opening: the phrases that words open, by the next word, and those with a stem there.
+    """
+
+    def __init__(self, look_up: Callable[[str], _Word]) -> None:
+        self._look_up = look_up
+        self.opening: dict[str, tuple[dict[str, list[_Phrase]], list[_Phrase]]] = {}
+
+    def __missing__(self, word: str) -> int:
+        known = self._look_up(word)
+        if known.by_next or known.others:
+            self.opening[word] = (known.by_next, known.others)
+        if len(self) < _CACHED_WORDS:
+            self[word] = known.bare
+        return known.bare
+
+
 def _bits(names: str) -> int:
     return sum(1 << CATEGORIES.index(name) for name in names.split())
 
@@ -283,6 +315,14 @@ _ASIDE_REACH = 3
 _ONLY, _PART_ONLY = _bits("only empty"), _bits("part_only")
 # What is plain whatever stands before it.
 _PLAIN = _bits("no_card part_only have wish")
+# What means something else, or to others, by what stands about it.
+_IN_CONTEXT = _WHOLES | _PARTS | _ONLY | _EXCUSES | _TAKEN | _SWAP | _COUNT
+
+
+@cache
+def _numbers_of(mask: int) -> tuple[int, ...]:
+    """Return the categories of a mask, the first first."""
+    return tuple(number for number in range(mask.bit_length()) if mask >> number & 1)
 
 
 def _next_to_a_part(masks: Sequence[int], at: int) -> bool:
