@@ -241,7 +241,11 @@ def states_one_of(stated: Floats, own: Floats) -> NDArray[np.bool_]:
     :param stated: shape (rows, most stated), filled up with NaN, as ``own`` is.
     :param own: shape (rows, sizes).
     """
-    return np.asarray(np.any(same_size(stated[:, :, None], own[:, None, :]), axis=(1, 2)), np.bool_)
+    found = np.zeros(len(stated), np.bool_)
+    for sizes in stated.T:
+        rows = np.flatnonzero(~np.isnan(sizes))  # most titles state one, or none
+        found[rows] |= same_size(sizes[rows, None], own[rows]).any(axis=1)
+    return found
 
 
 @dataclass(frozen=True, slots=True)

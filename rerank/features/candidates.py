@@ -136,7 +136,9 @@ _MOBILE = family_bits("mobile") | form_bits("laptop", "letter M")
 _CUE_REACH = 4
 _LONGEST_TITLE = 1000  # runs; titles are cut at 400 characters
 _UNNAMED_AT = 999
-_QUANTUM = 1024.0  # features are multiples of 1/1024, so that float32 trees agree with LightGBM
+_QUANTUM = np.float32(
+    1024
+)  # features are multiples of 1/1024, so that float32 trees agree with LightGBM
 
 
 class CandidateFeatures:
@@ -165,7 +167,9 @@ class CandidateFeatures:
         form = others[1]
         row = batch.names.find(listing, model, len(self._table.models))
         named = row >= 0
-        names = np.full((len(model), len(NAME_FEATURES)), UNNAMED, np.float32)
+        # A feature after the other in memory, as trees over many rows read them.
+        columns = np.full((len(CANDIDATE_FEATURES), len(model)), UNNAMED, np.float32)
+        names = columns[: len(NAME_FEATURES)].T
         names[named] = batch.names.values[row[named]]
         per = _PerListing(batch.offsets)
         groups = _groups_of_models(listing, model)
@@ -198,8 +202,12 @@ class CandidateFeatures:
             shortly_after(cues, "for", listing, at),
             rival,
         ]
-        columns = np.column_stack([names, *own]).astype(np.float32)
-        return np.asarray(np.round(columns * _QUANTUM) / _QUANTUM, np.float32)
+        for number, values in enumerate(own, len(NAME_FEATURES)):
+            columns[number] = values
+        columns *= _QUANTUM
+        np.rint(columns, out=columns)
+        columns /= _QUANTUM
+        return columns.T
 
     def _word_columns(
         self, batch: CandidateBatch, listing: Ints, model: Ints, coded: NDArray[np.bool_]
