@@ -556,10 +556,12 @@ class _Evidence:
 
         found, mine, theirs = self.found, self.readings, self.index.readings
         fit = np.zeros(self.n, np.int8)
+        wanted = theirs.brand[found.record]
         own = hash_membership(mine.atoms)
-        fit[_hold(own, found.listing, theirs.brand[found.record])] = 1
+        fit[own(found.listing, short_hash(wanted)) & (wanted != 0)] = 1
         silent = theirs.brand[found.record] == 0
-        fit[_hold(self.index.forms, found.record, mine.brand[found.listing]) & silent] = 1
+        brand = self.index.ids_of(mine.brand)[found.listing]
+        fit[self.index.holds(found.record, brand) & silent] = 1
         both = (fit == 0) & ~silent & (mine.brand[found.listing] != 0)
         other: dict[tuple[str, str], bool] = {}
         for at in np.flatnonzero(both).tolist():
@@ -673,8 +675,3 @@ def offer_features(features: Floats, scores: Floats, found: Found) -> Floats:
 
 def _on_grid64(values: Doubles) -> Doubles:
     return on_grid(values).astype(np.float64)
-
-
-def _hold(held: Membership, row: Ints, wanted: Hashes) -> Bools:
-    """Return which rows have a hash among their forms; none has 0."""
-    return np.asarray(held(row, short_hash(wanted)) & (wanted != 0), np.bool_)

@@ -57,14 +57,16 @@ _SIZES = (2, 3, 4)  # of n-grams
 _DIMENSION = 128
 _OVERSAMPLED = 16
 _POWERS = 1  # steps that sharpen the projection
-_SAMPLE = 10_000  # products that the projection is fitted on
+_SAMPLE, _SAMPLED_AT = 10_000, 100  # products that the projection is fitted on, from so many places
 _GRID = 128.0  # vectors are multiples of 1/128: float32 adds their products exactly
 _FLAT = 20_000  # products up to which every vector is compared
 _TOGETHER = 32  # queries: FAISS compares fewer than 20 in another way
 _POSTINGS = 1000  # products looked at for a listing's words, and again for its n-grams
+_LISTED_NGRAMS = 2**25  # products in all lists of n-grams together
 _LISTED = 40  # products a route proposes
 _LEAST = 0.2  # of the route's best cosine that a product needs to be proposed
 _SCORES = 2**22  # cosines held at once by each route
+_DENSE = 50_000  # products up to which all of a listing's cosines lie side by side
 _SHARING = 50  # products with one identifier that are proposed
 _FUSED = 1.0, 0.5, 0.3  # weights of the cosines over words, n-grams and vectors
 _CERTAIN = {2: 0.3, 3: 4.0}  # what a shared identifier is worth in the shortlist, by its level
@@ -159,8 +161,10 @@ class ProductIndex:
         self.reader, self.readings = reader, readings
         self._ngrams, self._vectors = ngrams, vectors
         self.vocabulary: Hashes = distinct(readings.atoms.values)
-        self.atoms = Ragged(readings.atoms.offsets, self.ids_of(readings.atoms.values))
-        self.tokens = Ragged(readings.tokens.offsets, self.ids_of(readings.tokens.values))
+        self.atoms, self.tokens = (
+            Ragged(each.offsets, self.ids_of(each.values).astype(np.int32))
+            for each in (readings.atoms, readings.tokens)
+        )
         self.counts = np.bincount(self.atoms.values, minlength=len(self.vocabulary))
         self.holds = Membership(self.atoms, len(self.vocabulary))
 
@@ -272,11 +276,6 @@ class ProductIndex:
         return PackedTexts(self.readings)
 
     @cached_property
-    def forms(self) -> Membership:
-        """Which products have which forms of words, asked for by `short_hash`."""
-        return hash_membership(self.readings.atoms)
-
-    @cached_property
     def in_text(self) -> Membership:
         """Which products' descriptions have which words, asked for by `short_hash`."""
         return hash_membership(self.readings.text)
@@ -314,7 +313,8 @@ class ProductIndex:
 
     def embed(self, readings: Readings) -> tuple[Any, Floats]:
         """Return n-grams (sparse, weighted, unit length) and vectors of a batch."""
-        weighted = _weighted(readings, self._ngrams.column, self._ngrams.idf)
+        whole = slice(0, len(readings))
+        weighted = _weighted(readings, self._ngrams.column, self._ngrams.idf, whole)
         return weighted, _vectors_of(weighted, self._ngrams.basis)
 
     def ngram_counts(self, columns: NDArray[np.integer[Any]]) -> Ints:
@@ -409,7 +409,7 @@ class _Retrieval:
         n, products = len(readings), len(self._index)
         ngrams, vectors = self._index.embed(readings)
         words = self._words(readings, hidden)
-        step = max(1, min(512, _SCORES // products))
+        step = max(1, min(512, _SCORES // min(products, _DENSE)))
         found = []
         for at in range(0, n or 1, step):
             block = slice(at, at + step)
@@ -571,7 +571,16 @@ def _best_of(scores: Any, k: int) -> Ints:
 
 
 def _values(scores: Any, listing: Ints, record: Ints) -> Floats:
-    return np.asarray(scores.toarray()[listing, record], np.float32)
+    """Return scores of pairs of listing and product, 0 for those that have none."""
+    n, products = scores.shape
+    if products <= _DENSE:
+        return np.asarray(scores.toarray()[listing, record], np.float32)
+    keys = np.repeat(np.arange(n), np.diff(scores.indptr)) * products + scores.indices
+    order = np.argsort(keys)
+    at = places(keys[order], listing * products + record)
+    found = np.zeros(len(listing), np.float32)
+    found[at >= 0] = scores.data[order[at[at >= 0]]]
+    return found
 
 
 def _ranks(ranked: Ints, keys: Ints, products: int) -> NDArray[np.int16]:
@@ -584,16 +593,19 @@ def _ranks(ranked: Ints, keys: Ints, products: int) -> NDArray[np.int16]:
     return found
 
 
-def _buckets(readings: Readings) -> tuple[Ints, Ints]:
-    """Return rows and buckets of the n-grams inside tokens, each once a row, rising."""
-    letters = np.frombuffer("".join(readings.packed).encode("utf-32-le"), np.uint32)
-    at_row = offsets_of(np.fromiter(map(len, readings.packed), np.int64, len(readings)))
-    rows = readings.tokens.rows
-    sizes = readings.lengths.astype(np.int64) + 2
+def _buckets(readings: Readings, block: slice) -> tuple[Ints, Ints]:
+    """Return rows of the block and buckets of their tokens' n-grams, each once a row, rising."""
+    packed = readings.packed[block]
+    letters = np.frombuffer("".join(packed).encode("utf-32-le"), np.uint32)
+    at_row = offsets_of(np.fromiter(map(len, packed), np.int64, len(packed)))
+    offsets = readings.tokens.offsets[block.start : block.stop + 1]
+    rows = np.repeat(np.arange(len(packed)), np.diff(offsets))
+    tokens = slice(offsets[0], offsets[-1])
+    sizes = readings.lengths[tokens].astype(np.int64) + 2
     token = np.repeat(np.arange(len(rows)), sizes)
     place = np.arange(len(token)) - (np.cumsum(sizes) - sizes)[token]
     edge = (place == 0) | (place == sizes[token] - 1)
-    source = (at_row[rows] + readings.starts)[token] + place - 1
+    source = (at_row[rows] + readings.starts[tokens])[token] + place - 1
     source[edge] = 0
     written = letters[source] if len(letters) else np.zeros(len(source), np.uint32)
     code = np.where(edge, 32, written).astype(np.uint64)
@@ -610,19 +622,24 @@ def _buckets(readings: Readings) -> tuple[Ints, Ints]:
     return found >> _BUCKET_BITS, found & ((1 << _BUCKET_BITS) - 1)
 
 
-def _weighted(readings: Readings, column: NDArray[np.int32], idf: Floats) -> Any:
-    """Return n-grams of a batch that the catalogue knows: sparse, unit rows."""
+def _weighted(readings: Readings, column: NDArray[np.int32], idf: Floats, *blocks: slice) -> Any:
+    """Return n-grams of blocks of rows that the catalogue knows: sparse, unit rows."""
     from scipy import sparse
 
-    rows, buckets = _buckets(readings)
+    n, parts = 0, []
+    for block in blocks:
+        rows, buckets = _buckets(readings, block)
+        parts.append((rows + n, buckets))
+        n += block.stop - block.start
+    rows, buckets = (np.concatenate(each) for each in zip(*parts, strict=True))
     columns = column[buckets]
     known = columns >= 0
     rows, columns = rows[known], columns[known]
     weight = idf[columns]
-    norm = np.sqrt(np.bincount(rows, weight.astype(np.float64) ** 2, len(readings)))
+    norm = np.sqrt(np.bincount(rows, weight.astype(np.float64) ** 2, n))
     unit = (weight / np.maximum(norm, 1e-9)[rows]).astype(np.float32)
-    offsets = offsets_of(np.bincount(rows, minlength=len(readings)))
-    return sparse.csr_matrix((unit, columns, offsets), (len(readings), len(idf)))
+    offsets = offsets_of(np.bincount(rows, minlength=n))
+    return sparse.csr_matrix((unit, columns, offsets), (n, len(idf)))
 
 
 def _vectors_of(weighted: Any, basis: Floats) -> Floats:
@@ -634,26 +651,45 @@ def _vectors_of(weighted: Any, basis: Floats) -> Floats:
 
 def _build_ngrams(readings: Readings, seed: int) -> tuple[_Ngrams, Floats]:
     """Count n-grams, fit the projection, list the products of rare ones; return vectors, too."""
-    n, rng = len(readings), np.random.default_rng(seed)
-    _, buckets = _buckets(readings)
-    counts = np.bincount(buckets, minlength=1 << _BUCKET_BITS)
-    kept = np.flatnonzero(counts >= (1 if n < _SAMPLE else 2))
+    n = len(readings)
+    blocks = [slice(at, min(at + _BLOCK, n)) for at in range(0, n or 1, _BLOCK)]
+    counts = np.zeros(1 << _BUCKET_BITS, np.int64)
+    for block in blocks:
+        counts += np.bincount(_buckets(readings, block)[1], minlength=len(counts))
+    kept = np.flatnonzero(counts >= (1 if n <= _BLOCK else 2))
     counts = counts[kept]
     column = np.full(1 << _BUCKET_BITS, -1, np.int32)
     column[kept] = np.arange(len(kept))
     idf = _idf(counts, n)
-    weighted = _weighted(readings, column, idf)
-    sample = np.sort(rng.permutation(n)[:_SAMPLE])
-    basis = _projection(weighted[sample], rng)
-    vectors = _vectors_of(weighted, basis)
-    by_column = weighted.T.tocsr()
-    rare = counts <= max(_POSTINGS // 8, n // 50)
-    lengths = np.where(rare, np.diff(by_column.indptr), 0)
-    _, at = Ragged(by_column.indptr.astype(np.int64), np.arange(by_column.nnz)).take(
-        np.flatnonzero(rare)
-    )
-    record, weight = by_column.indices[at].astype(np.int32), by_column.data[at]
-    return _Ngrams(column, idf, basis, offsets_of(lengths), record, weight), vectors
+    each = _SAMPLE // _SAMPLED_AT
+    begins = np.linspace(0, n - each, _SAMPLED_AT).astype(int).tolist()
+    spread = [slice(at, at + each) for at in begins] if n > _SAMPLE else blocks
+    basis = _projection(_weighted(readings, column, idf, *spread), np.random.default_rng(seed))
+    rare = counts <= _most_listed(counts)
+    parts, vectors = [], []
+    for block in blocks:
+        weighted = _weighted(readings, column, idf, block)
+        vectors.append(_vectors_of(weighted, basis))
+        record = block.start + np.repeat(np.arange(weighted.shape[0]), np.diff(weighted.indptr))
+        listed = np.flatnonzero(rare[weighted.indices])
+        parts.append(
+            (weighted.indices[listed], record[listed].astype(np.int32), weighted.data[listed])
+        )
+    columns, record, weight = (np.concatenate(each) for each in zip(*parts, strict=True))
+    order = np.argsort(columns, kind="stable")
+    offsets = offsets_of(np.bincount(columns, minlength=len(idf)))
+    ngrams = _Ngrams(column, idf, basis, offsets, record[order], weight[order])
+    return ngrams, np.concatenate(vectors)
+
+
+def _most_listed(counts: Ints) -> int:
+    """Return of how many products an n-gram may be that is still listed with them.
+
+    More than are looked at for a listing are of no use; and all lists together have their limit.
+    """
+    rising = np.sort(counts)
+    within = rising[np.cumsum(rising) <= _LISTED_NGRAMS]
+    return min(_POSTINGS, int(within[-1])) if len(within) else 0
 
 
 def _projection(weighted: Any, rng: np.random.Generator) -> Floats:

@@ -256,7 +256,7 @@ class Cues:
 
     def __init__(self, pack: Pack) -> None:
         self._exact: dict[str, int] = {}
-        self._stems: list[tuple[str, int]] = []
+        self._stems: dict[int, tuple[str, ...]] = {}
         self._phrases: dict[str, list[tuple[str, int]]] = {}
         self._inside: list[tuple[str, int]] = []
         for at, kind in enumerate(CUE_FEATURES):
@@ -272,7 +272,7 @@ class Cues:
             phrase = " ".join(words) + ("" if cue.endswith("*") else " ")
             self._phrases.setdefault(words[0], []).append((f" {phrase}", bit))
         elif words and cue.endswith("*"):
-            self._stems.append((words[0], bit))
+            self._stems[bit] = (*self._stems.get(bit, ()), words[0])
         elif words:
             self._exact[words[0]] = self._exact.get(words[0], 0) | bit
 
@@ -281,8 +281,8 @@ class Cues:
         found = 0
         for part in parts:
             found |= self._exact.get(part, 0)
-            for stem, bit in self._stems:
-                if part.startswith(stem):
+            for bit, stems in self._stems.items():
+                if part.startswith(stems):
                     found |= bit
         return found
 
