@@ -270,6 +270,11 @@ class Lexicon:
             reduce(operator.or_, (1 << self.prefixes[n.prefix] for n in of_key if n.prefix), 0)
             for of_key in self._siblings
         ]
+        # What may still come of each name that a title is cut off in.
+        self._endings_of_key = [
+            [(self._mask(name.suffix), *self._strong_of(name)) for name in of_key]
+            for of_key in self._siblings
+        ]
         self._words_of_key = [reduce(operator.or_, own) for own in self._suffixes_of_key]
         self._sizes_of_model: list[set[float]] = [set() for _ in self.models]
         self._mobile_keys: set[int] = set()
@@ -448,9 +453,14 @@ class Lexicon:
             mask |= 1 << self.affixes[word]
         return mask
 
+    def _strong_of(self, name: ModelName) -> tuple[frozenset[str], int]:
+        """Return the suffixes of a name that tell most, and their mask."""
+        strong = _STRONG_SUFFIXES.intersection(name.suffix)
+        return strong, self._mask(strong)
+
     def _affix_masks(self, text: str, pieces: list[CharacterRun]) -> list[int]:
         masks: list[int] = []
-        add, known = masks.append, self._affix_cache.get
+        add, known, negations = masks.append, self._affix_cache.get, _NEGATIONS
         at = -1
         for (word, _, end), (after, start, _) in zip(pieces, (*pieces[1:], _NO_RUN), strict=False):
             at += 1
@@ -468,7 +478,7 @@ class Lexicon:
             else:
                 mask = self._cached_affix_mask(word, False)
             if mask:
-                if at and _NEGATIONS & {pieces[at - 1][0], pieces[max(0, at - 2)][0]}:
+                if at and (pieces[at - 1][0] in negations or pieces[max(0, at - 2)][0] in negations):
                     mask = 0  # "not XT", "no es ti", "pas de Ti"
                 elif len(word) == 1 and word.isalpha():
                     mask *= self._is_letter_of_name(at, text, pieces)
@@ -675,7 +685,10 @@ class Lexicon:
         taken = 0  # end of the last part number whose inside is no name of its own
         known = self._code_lengths.get
         for at, (piece, _, _) in enumerate(pieces):
-            lengths = known(joined[start : start + _CODE_START])
+            if len(piece) < _CODE_START:
+                lengths = known(joined[start : start + _CODE_START])
+            else:
+                lengths = known(piece[:_CODE_START])
             if lengths and at >= taken:
                 codes = self._code_at(at, joined[start:], pieces, lengths)
                 if codes and piece.isdigit() and _measures(text, pieces, at):
@@ -894,15 +907,14 @@ class Lexicon:
         rest = dots and len(text) >= _LONG_TITLE
         if mention.at == len(pieces) - 1:
             return rest and any(own & self._strong for own in self._suffixes_of_key[mention.key])
-        part, shown = pieces[-1].text, mention.after & ~masks[-1]
+        part, shown = pieces[-1].text, mention.after & ~masks[-1] & self._strong
         longer, complete = False, False
-        for name in self._siblings[mention.key]:
-            if shown & self._strong & ~self._mask(name.suffix):
+        for own, unsaid, unsaid_mask in self._endings_of_key[mention.key]:
+            if shown & ~own:
                 continue
-            complete |= masks[-1] & self._mask(name.suffix) != 0
-            unsaid = _STRONG_SUFFIXES.intersection(name.suffix)
-            longer |= any(word != part and word.startswith(part) for word in unsaid)
-            longer |= rest and bool(self._mask(unsaid) & ~mention.after)
+            complete |= masks[-1] & own != 0
+            longer |= any([word.startswith(part) and word != part for word in unsaid])
+            longer |= rest and unsaid_mask & ~mention.after != 0
         return longer and (dots or not complete)
 
     def _unknown_suffix(
