@@ -27,6 +27,7 @@ from rerank.index.artifacts import (
     writing_folder,
 )
 from rerank.index.errors import ArtifactError, MismatchError
+from rerank.quickscorer import QuickScorer
 from rerank.rankers.kinds import RankerFolder, RankerKind
 from rerank.ranking import Ranker, RankingBatch
 from rerank.resolution import Thresholds
@@ -82,7 +83,7 @@ class RerankModel:
             ranker_text=text,
             ranker=ranker,
             offer_text=(folder / "offer.txt").read_text(encoding="utf-8"),
-            offer=OnnxTrees((folder / "offer.onnx").read_bytes()),
+            offer=_trees(folder, "offer"),
             calibrator=Calibrator(tuple(calibrator["log_odds"]), tuple(calibrator["probability"])),
             thresholds=Thresholds(**manifest.parameters["thresholds"]),
             version=manifest.fingerprint,
@@ -157,8 +158,13 @@ def _read_ranker(folder: Path, found: RankerFolder | Path) -> tuple[str, Ranker]
     """Return LambdaRank's text, empty for another ranker, and the ranker."""
     if isinstance(found, RankerFolder):
         return "", found.load()
-    text, onnx = (folder / name for name in _TREES)
-    return text.read_text(encoding="utf-8"), FeatureRanker(OnnxTrees(onnx.read_bytes()))
+    text, _ = (folder / name for name in _TREES)
+    return text.read_text(encoding="utf-8"), FeatureRanker(_trees(folder, "ranker"))
+
+
+def _trees(folder: Path, name: str) -> OnnxTrees:
+    text = (folder / f"{name}.txt").read_text(encoding="utf-8")
+    return OnnxTrees((folder / f"{name}.onnx").read_bytes(), text)
 
 
 def _complete(
@@ -206,28 +212,34 @@ def _check_features(folder: Path, parameters: dict[str, Any]) -> None:
 
 Floats = NDArray[np.float32]
 
+_MANY_ROWS = 1536  # from here on arrays cost less than walks, to the same scores
+
 
 class OnnxTrees:
     """An ONNX tree ensemble over rows of features.
 
+    :param text: LightGBM's of the same trees, by which many rows are scored at once.
     :param threads: of the session; one listing's rows take 0.3 ms, less than waking more saves.
     :raises ArtifactError: if the content is no graph that onnxruntime runs.
     """
 
-    def __init__(self, content: bytes, *, threads: int = 1) -> None:
+    def __init__(self, content: bytes, text: str = "", *, threads: int = 1) -> None:
         self._session: Any = open_session(
             content, where="exported trees", remedy="rerank train-ltr", threads=threads
         )
         self._input = self._session.get_inputs()[0].name
+        self._of_many = _by_bits(text)
 
     def score(self, features: Floats) -> Floats:
         """Return the sum of the trees for each row, shape (rows,).
 
-        Equal rows are scored once: one in four is a variant of which the title says as little.
-        In order, because a tree walks similar rows one after the other a quarter faster.
+        Of few rows, equal ones are scored once: one in four is a variant of which the title says
+        as little. In order, because a tree walks similar rows one after the other a quarter faster.
         """
         if not len(features):
             return np.zeros(0, np.float32)
+        if self._of_many is not None and len(features) >= _MANY_ROWS:
+            return self._of_many.score(features)
         order = _by_bytes(features)
         rows = features[order]
         new = np.ones(len(rows), bool)
@@ -246,6 +258,14 @@ class FeatureRanker:
 
     def score(self, batch: RankingBatch) -> Floats:
         return self.scorer.score(batch.features)
+
+
+def _by_bits(text: str) -> QuickScorer | None:
+    """Return what sums the trees of a text by bits; None for trees that it does not take."""
+    try:
+        return QuickScorer(text)
+    except ValueError:
+        return None
 
 
 def _by_bytes(rows: Floats) -> NDArray[np.int64]:

@@ -35,7 +35,8 @@ from rerank.model import MODEL_REMEDY, RerankModel
 from rerank.ranking import CandidateSource, Evidence, ModelTable
 from rerank.resolution import Resolution
 
-_BLOCK = 1024  # listings resolved at once: larger arrays leave the cache and cost page faults
+# Listings resolved at once: of fewer, calls of numpy weigh more; larger arrays leave the cache.
+_BLOCK = 2048
 _NO_FAULTS: Mapping[int, str] = {}
 
 

@@ -117,7 +117,7 @@ def read_column_names(path: Path) -> ColumnNames:
 
 
 BATCH_ROWS = 2048
-"""Twice what is resolved at once: larger ones leave workers idle at the end of a file."""
+"""What is resolved at once: larger ones leave workers idle at the end of a file."""
 
 
 class Fault(NamedTuple):

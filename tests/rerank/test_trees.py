@@ -1,14 +1,19 @@
-"""Served trees: each distinct row is scored once, and every row gets its own score."""
+"""Served trees: every row gets its own score, walked one by one or by bits over many rows."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from rerank.features.candidates import CANDIDATE_FEATURES
+from rerank.features.offers import OFFER_FEATURES
+from rerank.index.records import shipped
 from rerank.model import OnnxTrees
+from rerank.quickscorer import QuickScorer
 
 LinearScorer = Callable[..., bytes]
 NAMES = ("first", "second", "third")
@@ -30,3 +35,79 @@ def test_both_zeros_and_strided_rows_are_scored(linear_scorer: LinearScorer) -> 
     wide = np.array([[0.0, 0.0, 0.0], [9, 9, 9], [-0.0, 0.0, -0.0], [9, 9, 9]], np.float32)
     np.testing.assert_array_equal(trees.score(wide[::2]), [1.0, 1.0])
     assert trees.score(np.zeros((0, 3), np.float32)).shape == (0,)
+
+
+def tree_text(*trees: str) -> str:
+    return "tree\nversion=v4\n" + "".join(f"\nTree={at}\n{t}" for at, t in enumerate(trees))
+
+
+STUMP = """num_leaves=2
+split_feature=1
+threshold=0.5
+decision_type=2
+left_child=-1
+right_child=-2
+leaf_value=-1.5 4
+"""
+# first <= 0 ? (second <= 2 ? 1 : 2) : (second <= 2 ? 4 : 8), the last of which asks twice
+DEEP = """num_leaves=5
+split_feature=0 1 1 1
+threshold=1.0000000180025095e-35 2 2 2
+decision_type=2 0 2 2
+left_child=1 -1 3 -3
+right_child=2 -2 -4 -5
+leaf_value=1 2 4 8 16
+"""
+ALONE = "num_leaves=1\nleaf_value=0.25\n"
+
+
+def test_bits_find_the_leaf_of_each_row() -> None:
+    rows = np.array([[0, 0], [0, 3], [1, 0], [1, 3], [-1, 0.5], [0, 2]], np.float32)
+    assert QuickScorer(tree_text(STUMP)).score(rows).tolist() == [-1.5, 4, -1.5, 4, -1.5, 4]
+    assert QuickScorer(tree_text(DEEP)).score(rows).tolist() == [1, 2, 4, 8, 1, 1]
+    both = QuickScorer(tree_text(STUMP, ALONE, DEEP)).score(rows)
+    assert both.tolist() == [-0.25, 6.25, 2.75, 12.25, -0.25, 5.25]
+    assert QuickScorer(tree_text(STUMP)).score(rows[:0]).shape == (0,)
+
+
+@pytest.mark.parametrize(
+    ("name", "width"), [("ranker", len(CANDIDATE_FEATURES)), ("offer", len(OFFER_FEATURES))]
+)
+@pytest.mark.parametrize("rare", [0.5, 0.02])
+def test_bits_give_the_scores_of_the_walks_to_the_last_one(
+    name: str, width: int, rare: float
+) -> None:
+    rng = np.random.default_rng(3)
+    rows = rng.integers(-2000, 21_000, (500, width)) / 1024
+    rows = np.where(rng.random(rows.shape) < rare, rows, rng.integers(-1, 3, rows.shape))
+    folder = shipped("model")
+    walked = OnnxTrees((folder / f"{name}.onnx").read_bytes())
+    by_bits = QuickScorer((folder / f"{name}.txt").read_text(encoding="utf-8"))
+    features = rows.astype(np.float32)
+    np.testing.assert_array_equal(by_bits.score(features), walked.score(features))
+
+
+def test_many_rows_are_scored_by_bits_and_few_by_walks() -> None:
+    folder = shipped("model")
+    content, text = (
+        (folder / "ranker.onnx").read_bytes(),
+        (folder / "ranker.txt").read_text("utf-8"),
+    )
+    rows = np.random.default_rng(4).integers(-1, 3, (2000, len(CANDIDATE_FEATURES)))
+    features = rows.astype(np.float32)
+    whole = OnnxTrees(content, text).score(features)
+    np.testing.assert_array_equal(whole[:7], OnnxTrees(content, text).score(features[:7]))
+    np.testing.assert_array_equal(whole, OnnxTrees(content).score(features))
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("a text", "found none"),
+        (tree_text(STUMP.replace("decision_type=2", "decision_type=1")), "over numbers"),
+        (tree_text(STUMP.replace("decision_type=2", "decision_type=10")), "none of which is miss"),
+    ],
+)
+def test_other_trees_are_refused(text: str, fault: str) -> None:
+    with pytest.raises(ValueError, match=fault):
+        QuickScorer(text)
