@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -11,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rerank.answers import OUTPUT_SCHEMA, Answers, answer_columns, joined
+from rerank.answers import OUTPUT_SCHEMA, Answers, answer_columns, joined, numbers, strings, truths
 from rerank.features.cues import CueReader
 from rerank.index.errors import InputError
 from rerank.index.records import GpuRecord, Listing
@@ -237,3 +239,30 @@ def test_what_is_not_sold_apart_is_ranked_and_never_matched(
         assert answer.candidates[0].model == inside.model
         assert (answer.decision, answer.match_probability, answer.margin) == ("no_match", 0, 0)
         assert (answer.gpu_id, answer.reason) == (None, "integrated graphics, not sold apart")
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    texts=st.lists(st.text(st.characters(exclude_categories=["Cs"]), max_size=5), max_size=20),
+    rows=st.lists(st.tuples(st.integers(-9, 9), st.booleans()), max_size=20),
+)
+def test_arrays_are_those_that_pyarrow_makes(
+    texts: list[str], rows: list[tuple[int, bool]]
+) -> None:
+    assert strings(texts).equals(pa.array(texts, pa.string()))
+    values = np.array([value for value, _ in rows], np.int64)
+    valid = np.array([there for _, there in rows], np.bool_)
+    assert numbers(values).equals(pa.array(values))
+    assert numbers(values / 4).equals(pa.array(values / 4))
+    assert numbers(values, valid).equals(pa.array(values, mask=~valid))
+    assert truths(valid).equals(pa.array(valid))
+
+
+def test_answers_become_a_table_without_pandas() -> None:
+    code = (
+        "import sys, rerank\n"
+        "rerank.open_resolver('none').resolve_table(['RTX 4060 Ti 16GB', 'box'])\n"
+        "print('pandas' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False"]
