@@ -40,6 +40,7 @@ _NUMERIC, _MIXED = 0.9, 0.5
 _CODED = 0.6
 _SHORT_WORDS, _NAME_WORDS, _LONG_WORDS = 4, 8, 12
 _FEW_DISTINCT = 0.5
+_MANY_VARIANTS = 0.2
 _EXAMPLES = 3
 _PLAIN_STEMS = frozenset(
     "products product catalogue catalog items item articles export data list table feed input"
@@ -416,27 +417,50 @@ def _choose_id(
 def _settle_axes(
     looks: Mapping[str, _Look], roles: dict[str, str], table: ProductTable, pack: Pack
 ) -> None:
-    """Keep as axes the columns that tell apart products which are equal without their values."""
-    axes = [each for each, role in roles.items() if role == "axis"]
-    if axes:
-        rows = range(min(table.columns.num_rows, 10 * _SAMPLE_ROWS))
-        missing = frozenset(pack.missing)
+    """Keep as axes the columns that tell apart products which are equal without their values.
 
-        def texts(name: str) -> list[str]:
-            return ["" if t.lower() in missing else t for t in table.texts(name, rows)]
+    Of those that are called so, any such product will do; of others it takes a good part of the
+    catalogue, since "washer" and "dryer" too may be all that two names differ in.
+    """
+    rows = range(min(table.columns.num_rows, 10 * _SAMPLE_ROWS))
+    missing = frozenset(pack.missing)
 
-        names = texts(next(each for each, role in roles.items() if role == "name"))
-        brand = next((each for each, role in roles.items() if role == "brand"), None)
-        brands = texts(brand) if brand else [""] * len(rows)
-        values = {each: texts(each) for each in axes}
-        units = [looks[each].unit_for("axis") for each in axes]
-        models = models_of(names, brands, list(values.values()), units, pack)
-        for each in axes:
+    def texts(name: str) -> list[str]:
+        return ["" if t.lower() in missing else t for t in table.texts(name, rows)]
+
+    called = [each for each, role in roles.items() if role == "axis"]
+    others = [
+        each
+        for each, role in roles.items()
+        if role == "category"
+        and looks[each].words <= _SHORT_WORDS
+        and looks[each].distinct < _FEW_DISTINCT
+    ]
+    if not called and not others:
+        return
+    names = texts(next(each for each, role in roles.items() if role == "name"))
+    brand = next((each for each, role in roles.items() if role == "brand"), None)
+    brands = texts(brand) if brand else [""] * len(rows)
+
+    def parted(columns: Sequence[str]) -> dict[str, float]:
+        """Return by column the share of products that have a variant which differs in it."""
+        values = {each: texts(each) for each in columns}
+        units = [looks[each].unit_for("axis") for each in columns]
+        models = models_of(names, brands, list(values.values()), units, pack).of_record.tolist()
+        shares = {}
+        for each in columns:
             met: defaultdict[int, set[str]] = defaultdict(set)
-            for number, value in zip(models.of_record.tolist(), values[each], strict=True):
+            for number, value in zip(models, values[each], strict=True):
                 met[number].add(value)
-            if max(map(len, met.values())) < 2:
-                roles[each] = "number" if looks[each].numeric >= _NUMERIC else "category"
+            shares[each] = sum(len(met[number]) > 1 for number in models) / len(models)
+        return shares
+
+    for each in others:
+        if parted([*called, each])[each] >= _MANY_VARIANTS:
+            called.append(each)
+    for each, share in parted(called).items() if called else ():
+        other = "number" if looks[each].numeric >= _NUMERIC else "category"
+        roles[each] = "axis" if share else other
 
 
 def _finding(table: ProductTable, name: str, catalogue: Catalogue, remark: str) -> ProposedColumn:

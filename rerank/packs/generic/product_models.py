@@ -15,6 +15,9 @@ from rerank.packs.generic.product_table import amount_of, decimal_mark
 
 _TOKEN = re.compile(r"\d+(?:[.,]\d+)?|[^\W\d_]+|[\"″”]")
 _EMPTIED = re.compile(r"\(\s*[,/;-]?\s*\)|\[\s*[,/;-]?\s*\]")
+# A number without its unit is taken for a size only where it is long: "Tablet 10 256", not the 12
+# of "BS 12" that runs on 12 V.
+_TELLING_DIGITS = 3
 _LOOSE_MARKS = " ,;-–—/|·:"
 
 
@@ -67,7 +70,7 @@ class _Former:
         bare = tuple(token.form for token in self.tokens(value))
         if unit and amount_of(value, decimal_mark([value])).unit == "" and bare:
             stated = tuple(token.form for token in self.tokens(f"{value} {unit}"))
-            return [stated, bare]
+            return [stated, bare] if len(value) >= _TELLING_DIGITS else [stated]
         return [bare] if bare else []
 
 

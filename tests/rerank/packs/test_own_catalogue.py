@@ -13,6 +13,7 @@ import pytest
 
 from rerank.domain import CatalogueProposal
 from rerank.index.errors import ArtifactError, FaultsError, InputError
+from rerank.index.records import shipped
 from rerank.packs.generic.catalogue import (
     Catalogue,
     Column,
@@ -24,6 +25,7 @@ from rerank.packs.generic.catalogue import (
 )
 from rerank.packs.generic.inference import feed_of, init_catalogue, propose
 from rerank.packs.generic.pack_data import read_pack
+from rerank.packs.generic.product_table import read_table
 
 PANS = """\
 Art.-Nr.;Bezeichnung;Hersteller;EAN;Durchmesser (cm);Gewicht;Farbe;Preis;Beschreibung
@@ -124,6 +126,22 @@ def test_axes_are_taken_out_in_other_words_and_units(tmp_path: Path) -> None:
     assert read.axes == ("colour", "storage_gb")
     assert read.model_of_record.tolist() == [0, 0, 1]
     assert read.models == ("Nimbus Tablet 10", "Nimbus Tablet 12")
+
+
+def test_an_axis_is_seen_in_names_whatever_it_is_called(tmp_path: Path) -> None:
+    rows = "".join(
+        f"{number}{grip},Oslo {number} chisel {grip} grip,{grip},use {number % 3}\n"
+        for number in range(12, 32)
+        for grip in ("ash", "resin")
+    )
+    read = products(proposed(tmp_path, f"id,name,heft,use\n{rows}"))
+    assert read.axes == ("heft",)
+    assert len(read.models) == 20
+
+
+def test_a_short_number_without_unit_is_no_value_of_an_axis(tmp_path: Path) -> None:
+    text = "id,name,size_v\n1,Drill BS 12 LT,12\n2,Drill BS 18 LT,18\n3,Saw KS 18 V,18\n"
+    assert products(proposed(tmp_path, text)).axes == ()
 
 
 def test_a_catalogue_file_is_read_as_it_was_written(tmp_path: Path) -> None:
@@ -287,6 +305,23 @@ def test_what_a_spreadsheet_made_of_identifiers() -> None:
     found, remarks = clean_identifiers(["DX-1; DX-1B", "12345678", "PX 22"])
     assert found == [("DX-1", "DX-1B"), ("12345678",), ("PX 22",)]
     assert remarks == []
+
+
+def test_the_shipped_demo_catalogue_is_whole() -> None:
+    folder = shipped("demo_catalogue")
+    catalogue, seen = propose(folder / "products.csv", [folder / "listings.csv"])
+    read = read_products(catalogue)
+    assert len(read.ids) > 200
+    assert len(read.models) < len(read.ids)
+    assert (read.axes, read.remarks, seen.remarks) == (("kit",), (), ())
+    [feed] = catalogue.listings
+    assert (feed.listing_id, feed.title, feed.vendor) == ("listing_id", "title", "vendor")
+    listings = read_table(folder / "listings.csv")
+    gold = read_table(folder / "gold.csv")
+    assert gold.texts("listing_id") == listings.texts("listing_id")
+    right = [cell.split(";") if cell else [] for cell in gold.texts("product_ids")]
+    assert {key for keys in right for key in keys} <= set(read.ids)
+    assert sum(not keys for keys in right) * 3 == len(right) >= 150
 
 
 def test_a_feed_says_where_its_titles_stand(tmp_path: Path) -> None:
