@@ -478,7 +478,8 @@ class Lexicon:
             else:
                 mask = self._cached_affix_mask(word, False)
             if mask:
-                if at and (pieces[at - 1][0] in negations or pieces[max(0, at - 2)][0] in negations):
+                before = pieces[at - 1][0] if at else ""
+                if before in negations or (at > 1 and pieces[at - 2][0] in negations):
                     mask = 0  # "not XT", "no es ti", "pas de Ti"
                 elif len(word) == 1 and word.isalpha():
                     mask *= self._is_letter_of_name(at, text, pieces)
