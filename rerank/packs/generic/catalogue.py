@@ -12,6 +12,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from html import unescape
 from math import isnan, nan
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -22,13 +23,12 @@ from rerank.index.artifacts import writing_file
 from rerank.index.errors import FaultsError, InputError
 from rerank.index.records import Ints
 from rerank.packs.generic.fields import Fields
-from rerank.packs.generic.pack_data import Pack, gtin14, pack_names, read_pack
+from rerank.packs.generic.pack_data import Pack, Scale, gtin14, pack_names, read_pack
 from rerank.packs.generic.product_models import Models, models_of
 from rerank.packs.generic.product_table import (
     ProductTable,
-    amount_of,
+    amounts_of,
     counted,
-    decimal_mark,
     read_table,
     unit_counts,
 )
@@ -361,6 +361,7 @@ class _Reading:
         numbers = [self._numbers(name) for name in self._catalogue.of_role("number")]
         prices = self._prices()
         categories, texts = self._joined("category"), self._joined("text")
+        texts = [_without_tags(text) if "<" in text or "&" in text else text for text in texts]
         units = [unit for unit, _ in numbers]
         empty: list[tuple[str, ...]] = [()] * len(names)
         found = zip(
@@ -414,8 +415,7 @@ class _Reading:
         columns = []
         for name in self._catalogue.of_role("price"):
             texts = self._texts(name)
-            mark = decimal_mark(texts, prices=True)
-            columns.append([amount_of(text, mark).value for text in texts])
+            columns.append([amount.value for amount in amounts_of(texts, prices=True)])
             lost = sum(bool(t) and isnan(v) for t, v in zip(texts, columns[-1], strict=True))
             if lost:
                 self._remarks.append(
@@ -435,7 +435,9 @@ class _Reading:
             for name, column in columns.items()
             if column.role in SHOWN_ROLES and name != self._catalogue.id
         ]
-        table = self._table.columns.select(names).take(pa.array(self._rows, pa.int64()))
+        table = self._table.columns.select(names)
+        if len(self._rows) < table.num_rows:
+            table = table.take(pa.array(self._rows, pa.int64()))
         for at, name in enumerate(names):
             if columns[name].role not in ("number", "kept"):
                 continue
@@ -469,6 +471,14 @@ def _join(cells: Iterable[str]) -> str:
         if not any(cell.lower() in other.lower() for other in said):
             said.append(cell)
     return " ".join(said)
+
+
+_TAG = re.compile(r"<[/!a-zA-Z][^<>]*>")
+
+
+def _without_tags(text: str) -> str:
+    """Return the words of HTML."""
+    return " ".join(unescape(_TAG.sub(" ", text)).split())
 
 
 def _plain_numbers(texts: Sequence[str]) -> list[float | None] | None:
@@ -554,8 +564,7 @@ def read_numbers(texts: Sequence[str], unit: str, pack: Pack) -> tuple[str, list
 
     :param unit: of numbers without one, "" if it is not known: the most frequent in the column.
     """
-    scales, mark = pack.scales(), decimal_mark(texts)
-    amounts = [amount_of(text, mark) for text in texts]
+    scales, amounts = pack.scales(), amounts_of(texts)
     counts = {u: count for u, count in unit_counts(amounts).items() if u in scales}
     stated = max(counts, key=lambda u: counts[u], default="")
     own = scales.get(unit.lower() or stated)
@@ -571,7 +580,7 @@ def read_numbers(texts: Sequence[str], unit: str, pack: Pack) -> tuple[str, list
         elif isnan(value) and text:
             lost.append(text)
         values.append(round(value * scale.scale, 9) if scale else value)
-    return base, values, _unit_remarks(counts, base, strange, lost)
+    return base, values, _unit_remarks(counts, base, strange, lost, scales)
 
 
 def _unit_remarks(
@@ -579,17 +588,15 @@ def _unit_remarks(
     base: str,
     strange: Counter[str],
     lost: Sequence[str],
+    scales: Mapping[str, Scale],
 ) -> list[str]:
     remarks = []
     own = {spelling: count for spelling, count in counts.items() if spelling not in strange}
-    if len(own) > 1:
-        told = ", ".join(f"{count} in {spelling}" for spelling, count in own.items())
-        binary = {spelling.replace("ib", "b") for spelling in own} < set(own)
-        remarks.append(
-            f"units differ ({told}): counted as the same, since shops write GB for GiB"
-            if binary
-            else f"units differ ({told}): each is read by its own"
-        )
+    told = ", ".join(f"{count} in {spelling}" for spelling, count in own.items())
+    if len({scales[spelling].scale for spelling in own}) > 1:
+        remarks.append(f"units differ ({told}): each is read by its own")
+    elif {spelling.replace("ib", "b") for spelling in own} < set(own):
+        remarks.append(f"units differ ({told}): the same here, since shops write GB for GiB")
     strange = +strange
     if strange:
         told = ", ".join(f"{count} in {spelling}" for spelling, count in strange.items())

@@ -31,7 +31,7 @@ from rerank.packs.generic.product_table import (
     CURRENCIES,
     ProductTable,
     amount_of,
-    decimal_mark,
+    amounts_of,
     read_table,
 )
 
@@ -41,6 +41,8 @@ _CODED = 0.6
 _SHORT_WORDS, _NAME_WORDS, _LONG_WORDS = 4, 8, 12
 _FEW_DISTINCT = 0.5
 _MANY_VARIANTS = 0.2
+_TELLING_ROWS = 3
+_FLAGS = frozenset("true false yes no ja nein oui non si sí tak nie да нет y n".split())
 _EXAMPLES = 3
 _PLAIN_STEMS = frozenset(
     "products product catalogue catalog items item articles export data list table feed input"
@@ -119,6 +121,13 @@ def inferred(table: ProductTable, pack: Pack) -> tuple[Catalogue, dict[str, str]
     :raises InputError: if no column can hold names.
     """
     looks = {name: _look(table, name, pack) for name in table.names}
+    if not any(look.claims for look in looks.values()):
+        data = [name for name in looks if not isnan(amount_of(name).value)]
+        if data:
+            raise InputError(
+                f"{table.source}: expected names of columns in the first line, found {data[0]!r}; "
+                "add a line such as id,name"
+            )
     roles = {name: _role_of(look) for name, look in looks.items()}
     name = _choose_name(looks, roles, table)
     key = _choose_id(looks, roles, table, name)
@@ -187,13 +196,33 @@ class _Look:
     money: float
     words: float
     coded: float
+    codes: float
     gtins: float
     url: float
+    n_rows: int
+    n_distinct: int
+    is_flag: bool
     odd: str
     unit_remark: str
 
     def claims_role(self, role: str) -> bool:
         return any(claimed == role for claimed, _ in self.claims)
+
+    @property
+    def is_constant(self) -> bool:
+        """Whether all cells say the same, which tells no product apart; a brand all the same."""
+        alike = self.n_distinct == 1 and self.filled == 1 and self.n_rows >= _TELLING_ROWS
+        return alike and not {"brand", "name", "price"} & {role for role, _ in self.claims}
+
+    @property
+    def is_counter(self) -> bool:
+        """Whether the cells are bare numbers under a header that says nothing."""
+        return self.numeric == 1 and not self.claims and not self.unit and not self.money
+
+    @property
+    def is_telling(self) -> bool:
+        """Whether the cells are codes that stand in no text by chance."""
+        return self.codes >= _NUMERIC
 
     @property
     def is_coded(self) -> bool:
@@ -207,6 +236,8 @@ class _Look:
         """Return what is odd about the column in its role, "" for nothing."""
         if not self.filled:
             return "empty"
+        if self.is_constant:
+            return "the same in all rows"
         if _MIXED <= self.numeric < _NUMERIC and role in ("category", "text"):
             return f"mixed: {self.numeric:.0%} numbers, the rest text such as {self.odd!r:.30}"
         if role == "number" and not self.unit:
@@ -222,13 +253,14 @@ def _look(table: ProductTable, name: str, pack: Pack) -> _Look:
     said = [text for text in texts if text.lower() not in missing]
     of = max(len(said), 1)
     scales = pack.scales()
-    mark = decimal_mark(said)
-    amounts = [amount_of(text, mark) for text in said]
+    amounts = amounts_of(said)
     numeric = [
         not isnan(a.value) and (not a.unit or a.unit in scales or a.unit in CURRENCIES)
         for a in amounts
     ]
-    unit, told = _unit_of(name, said if sum(numeric) >= _NUMERIC * of else [], pack)
+    money = sum(a.unit in CURRENCIES and a.unit not in scales for a in amounts) / of
+    measured = sum(numeric) >= _NUMERIC * of and money < _MIXED
+    unit, told = _unit_of(name, said if measured else [], pack)
     cleaned, _ = clean_identifiers(said)
     return _Look(
         header=name,
@@ -237,16 +269,22 @@ def _look(table: ProductTable, name: str, pack: Pack) -> _Look:
         filled=len(said) / max(len(texts), 1),
         distinct=len(set(said)) / of,
         numeric=sum(numeric) / of,
-        money=sum(a.unit in CURRENCIES and a.unit not in scales for a in amounts) / of,
+        money=money,
         words=sum(len(text.split()) for text in said) / of,
         coded=sum(any(c.isdigit() for c in text) for text in said) / of,
+        codes=sum(_CODE.match(text) is not None for text in said) / of,
         gtins=sum(bool(keys) and all(map(gtin14, keys)) for keys in cleaned) / of,
         url=sum(text.startswith(("http://", "https://", "www.")) for text in said) / of,
+        n_rows=len(texts),
+        n_distinct=len(set(said)),
+        is_flag=bool(said) and {text.lower() for text in said} <= _FLAGS,
         odd=next((text for text, number in zip(said, numeric, strict=True) if not number), ""),
         unit_remark=told,
     )
 
 
+# Letters and digits, six characters at least
+_CODE = re.compile(r"(?=[^a-zA-Z]*[a-zA-Z])(?=\D*\d)[\w./-]{6,}$")
 _HEADER_WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[^\W\d_A-Z]+|\d+|[\"″°]\w?")
 
 
@@ -302,7 +340,10 @@ def _unit_of(header: str, numbers: Sequence[str], pack: Pack) -> tuple[str, str]
 
 def _usual_unit(words: Sequence[str], values: Sequence[float], pack: Pack) -> str:
     """Return the unit that such a header's numbers are in, by their size; "" for none."""
-    middle = median(abs(value) for value in values if value == value)
+    known = [abs(value) for value in values if value == value]
+    if not known:
+        return ""
+    middle = median(known)
     for unit in pack.units.values():
         if unit.usual and any(_header_words(header) == words for header in unit.headers):
             low, high = unit.usual
@@ -314,8 +355,10 @@ def _usual_unit(words: Sequence[str], values: Sequence[float], pack: Pack) -> st
 
 def _role_of(look: _Look) -> str:
     """Return what a column holds, seen alone."""
-    if not look.filled or look.url >= _MIXED:
+    if not look.filled or look.url >= _MIXED or look.is_constant:
         return "ignored"
+    if look.is_flag:
+        return "kept"
     number = look.numeric >= _NUMERIC and look.gtins < _CODED
     fits = {
         "ignored": True,
@@ -328,8 +371,8 @@ def _role_of(look: _Look) -> str:
         "name": not number,
         "model": not number,
     }
-    for role, _ in look.claims:
-        if fits.get(role, False):
+    for role, whole in look.claims:
+        if fits.get(role, False) and (whole or role != "ignored"):
             return role
         if role == "model" and look.is_coded:  # part numbers of digits only
             return "identifier"
@@ -351,13 +394,16 @@ def _choose_name(looks: Mapping[str, _Look], roles: dict[str, str], table: Produ
     """
     named = [each for each in looks if roles[each] == "name"]
     models = [each for each in looks if roles[each] == "model"]
+    spoken = [each for each in models if not looks[each].is_coded]
     wordy = [
         each
         for each in looks
         if roles[each] in ("other", "text", "category", "axis") and looks[each].words >= 1.2
     ]
     unnamed = [each for each in wordy if not looks[each].claims]
-    pool = named or models or unnamed
+    described = [each for each in wordy if 2 <= looks[each].words <= _LONG_WORDS]
+    told = [each for each in described if looks[each].claims_role("text")]
+    pool = named or spoken or told or unnamed or models or described
     if not pool:
         raise InputError(
             f"{table.source}: expected a column of products' names, found columns "
@@ -405,13 +451,68 @@ def _choose_id(
     claiming = [each for each in compact if called(looks[each])]
     parted = [each for each in compact if looks[each].claims_role("id") and differs(each)]
     identifiers = [each for each in compact if roles[each] == "identifier" and differs(each)]
-    for pool in ([each for each in claiming if differs(each)], parted, claiming, identifiers):
-        if pool:
-            key = pool[0]
-            if roles[key] not in ("identifier",) or looks[key].claims[:1] == (("id", True),):
-                roles[key] = "ignored"
-            return key
-    return ""
+    first = table.names[0]
+    counted = [first] if first in compact and looks[first].is_counter and differs(first) else []
+    unique = [each for each in claiming if differs(each)]
+    key = next((pool[0] for pool in (unique, parted, claiming, identifiers, counted) if pool), "")
+    for each, look in looks.items():  # another table's key, such as a group of variants
+        own = not look.claims_role("identifier") and look.claims_role("id")
+        if own and roles[each] in ("category", "identifier", "number"):
+            roles[each] = "kept"
+    if key and roles[key] != "identifier":
+        alone = "identifier" not in roles.values()
+        roles[key] = "identifier" if alone and looks[key].is_telling else "ignored"
+    return key
+
+
+class _Variants:
+    """Tries columns as axes."""
+
+    def __init__(
+        self,
+        looks: Mapping[str, _Look],
+        roles: Mapping[str, str],
+        table: ProductTable,
+        pack: Pack,
+    ) -> None:
+        self._looks, self._table, self._pack = looks, table, pack
+        self._rows = range(min(table.columns.num_rows, 10 * _SAMPLE_ROWS))
+        self._missing = frozenset(pack.missing)
+        self._names = self._texts(next(each for each in roles if roles[each] == "name"))
+        brand = next((each for each in roles if roles[each] == "brand"), None)
+        self._brands = self._texts(brand) if brand else [""] * len(self._rows)
+
+    def _texts(self, name: str) -> list[str]:
+        texts = self._table.texts(name, self._rows)
+        return ["" if text.lower() in self._missing else text for text in texts]
+
+    def _models(self, axes: Sequence[str]) -> tuple[list[int], dict[str, list[str]]]:
+        """Return the number of each product's model, and its value on each axis."""
+        values = {each: self._texts(each) for each in axes}
+        units = [self._looks[each].unit_for("axis") for each in axes]
+        found = models_of(self._names, self._brands, list(values.values()), units, self._pack)
+        return found.of_record.tolist(), values
+
+    def shares(self, axes: Sequence[str]) -> dict[str, float]:
+        """Return by axis the share of products that have a variant which differs in it."""
+        models, values = self._models(axes)
+        shares = {}
+        for each in axes:
+            met: defaultdict[int, set[str]] = defaultdict(set)
+            for number, value in zip(models, values[each], strict=True):
+                met[number].add(value)
+            shares[each] = sum(len(met[number]) > 1 for number in models) / len(models)
+        return shares
+
+    def implied(self, axis: str, axes: Sequence[str]) -> bool:
+        """Tell whether models and variants are the same without an axis."""
+        models, values = self._models(axes)
+        others = [each for each in axes if each != axis]
+        if not others or self._models(others)[0] != models:
+            return False
+        kept = [values[each] for each in others]
+        with_it = len(set(zip(models, *kept, values[axis], strict=True)))
+        return with_it == len(set(zip(models, *kept, strict=True)))
 
 
 def _settle_axes(
@@ -420,15 +521,10 @@ def _settle_axes(
     """Keep as axes the columns that tell apart products which are equal without their values.
 
     Of those that are called so, any such product will do; of others it takes a good part of the
-    catalogue, since "washer" and "dryer" too may be all that two names differ in.
+    catalogue, since "washer" and "dryer" too may be all that two names differ in. What weighs more
+    because it is larger is no axis beside the size.
     """
-    rows = range(min(table.columns.num_rows, 10 * _SAMPLE_ROWS))
-    missing = frozenset(pack.missing)
-
-    def texts(name: str) -> list[str]:
-        return ["" if t.lower() in missing else t for t in table.texts(name, rows)]
-
-    called = [each for each, role in roles.items() if role == "axis"]
+    axes = [each for each, role in roles.items() if role == "axis"]
     others = [
         each
         for each, role in roles.items()
@@ -436,31 +532,21 @@ def _settle_axes(
         and looks[each].words <= _SHORT_WORDS
         and looks[each].distinct < _FEW_DISTINCT
     ]
-    if not called and not others:
+    if not axes and not others:
         return
-    names = texts(next(each for each, role in roles.items() if role == "name"))
-    brand = next((each for each, role in roles.items() if role == "brand"), None)
-    brands = texts(brand) if brand else [""] * len(rows)
-
-    def parted(columns: Sequence[str]) -> dict[str, float]:
-        """Return by column the share of products that have a variant which differs in it."""
-        values = {each: texts(each) for each in columns}
-        units = [looks[each].unit_for("axis") for each in columns]
-        models = models_of(names, brands, list(values.values()), units, pack).of_record.tolist()
-        shares = {}
-        for each in columns:
-            met: defaultdict[int, set[str]] = defaultdict(set)
-            for number, value in zip(models, values[each], strict=True):
-                met[number].add(value)
-            shares[each] = sum(len(met[number]) > 1 for number in models) / len(models)
-        return shares
-
+    variants = _Variants(looks, roles, table, pack)
     for each in others:
-        if parted([*called, each])[each] >= _MANY_VARIANTS:
-            called.append(each)
-    for each, share in parted(called).items() if called else ():
-        other = "number" if looks[each].numeric >= _NUMERIC else "category"
-        roles[each] = "axis" if share else other
+        if variants.shares([*axes, each])[each] >= _MANY_VARIANTS:
+            axes.append(each)
+    shares = variants.shares(axes)
+    for each in axes[::-1]:
+        partly = ("axis", True) not in looks[each].claims
+        if not shares[each] or (partly and variants.implied(each, axes)):
+            axes.remove(each)
+            shares = variants.shares(axes)
+            roles[each] = "number" if looks[each].numeric >= _NUMERIC else "category"
+    for each in axes:
+        roles[each] = "axis"
 
 
 def _finding(table: ProductTable, name: str, catalogue: Catalogue, remark: str) -> ProposedColumn:

@@ -51,6 +51,7 @@ class _Former:
             for word in group
             if _TOKEN.fullmatch(word)
         }
+        self._known: dict[tuple[str, str], list[tuple[str, ...]]] = {}
 
     def tokens(self, text: str) -> list[_Token]:
         found: list[_Token] = []
@@ -67,6 +68,12 @@ class _Former:
 
     def forms(self, value: str, unit: str) -> list[tuple[str, ...]]:
         """Return how an axis's value may stand in a name, the longest first."""
+        found = self._known.get((value, unit))
+        if found is None:
+            found = self._known[value, unit] = self._forms(value, unit)
+        return found
+
+    def _forms(self, value: str, unit: str) -> list[tuple[str, ...]]:
         bare = tuple(token.form for token in self.tokens(value))
         if unit and amount_of(value, decimal_mark([value])).unit == "" and bare:
             stated = tuple(token.form for token in self.tokens(f"{value} {unit}"))

@@ -26,6 +26,7 @@ _DELIMITERS = ",;\t|"
 _CHUNK_ROWS = 50_000
 _SAMPLE_LINES = 50
 _DECODED_AT_ONCE = 1 << 20
+_HIGH = 0x80  # the first byte that is no ASCII
 ENDINGS = (".csv", ".tsv", ".txt", ".jsonl", ".ndjson", ".parquet")
 
 
@@ -61,8 +62,11 @@ class ProductTable:
         if pa.types.is_dictionary(column.type):
             column = column.cast(column.type.value_type)
         if str(column.type) in TEXT_TYPES:
-            return ["" if value is None else value.strip() for value in column.to_pylist()]
-        return [_text_of(value) for value in column.to_pylist()]
+            texts = ["" if value is None else value.strip() for value in column.to_pylist()]
+        else:
+            texts = list(map(_text_of, column.to_pylist()))
+        once: dict[str, str] = {}  # brands and the like are kept once, not a million times
+        return [once.setdefault(text, text) for text in texts]
 
 
 def _text_of(value: Any) -> str:
@@ -122,7 +126,7 @@ def _json_table(path: Path) -> ProductTable:
             if isinstance(found, InputError):
                 faults.append(f"line {line}: {found}")
                 continue
-            for name, value in found.items():
+            for name, value in _flat(found):
                 column = columns.setdefault(name, [])
                 column.extend([""] * (n_rows - len(column)))
                 column.append(_text_of(value))
@@ -132,6 +136,15 @@ def _json_table(path: Path) -> ProductTable:
     for column in columns.values():
         column.extend([""] * (n_rows - len(column)))
     return ProductTable(path, _arrow(list(columns), [list(columns.values())]), *_left_out(faults))
+
+
+def _flat(found: Mapping[str, Any], parents: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield the values of an object, those of objects in it under names such as `specs.weight`."""
+    for name, value in found.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{parents}{name}.")
+        else:
+            yield f"{parents}{name}", value
 
 
 def _csv_table(path: Path) -> ProductTable:
@@ -199,10 +212,27 @@ def _encoding_of(path: Path) -> tuple[str, tuple[str, ...]]:
                 decoder.decode(block)
             decoder.decode(b"", final=True)
         except UnicodeDecodeError as exc:
-            found = exc.object[exc.start]
-            told = f"is no UTF-8 (found {found:#04x}): read as Windows-1252; save it as UTF-8"
-            return "cp1252", (f"{path.name} {told} if letters look wrong",)
+            file.seek(0)
+            encoding = _old_encoding_of(file.read(_DECODED_AT_ONCE))
+            told = f"is no UTF-8 (found {exc.object[exc.start]:#04x}): read as {encoding}"
+            return encoding, (f"{path.name} {told}; save it as UTF-8 if letters look wrong",)
     return "utf-8-sig", ()
+
+
+def _old_encoding_of(head: bytes) -> str:
+    """Return what a file that is no UTF-8 was likely written in: by the share of its letters.
+
+    Where most letters are none of ASCII, the script is another than Latin: Chinese, whose pairs of
+    bytes hardly any other text keeps to, or Cyrillic.
+    """
+    letters = [byte for byte in head if byte >= _HIGH or chr(byte).isalpha()]
+    if sum(byte >= _HIGH for byte in letters) <= len(letters) / 2:
+        return "Windows-1252"
+    try:
+        head[: head.rfind(b"\n") + 1].decode("gb18030")
+    except UnicodeDecodeError:
+        return "Windows-1251"
+    return "GB18030"
 
 
 def _delimiter_of(lines: list[str]) -> str:
@@ -291,6 +321,14 @@ def amount_of(text: str, decimal: str = ".") -> Amount:
     except ValueError:  # two points: a version or a date
         return NO_AMOUNT
     return Amount(value, behind.lstrip("-").strip() or before) if isfinite(value) else NO_AMOUNT
+
+
+def amounts_of(texts: Sequence[str], *, prices: bool = False) -> list[Amount]:
+    """Return the numbers of a column's cells; its own `decimal_mark` parts their decimals."""
+    told = set(texts)
+    mark = decimal_mark(sorted(told), prices=prices)
+    found = {text: amount_of(text, mark) for text in told}
+    return [found[text] for text in texts]
 
 
 def unit_counts(amounts: Sequence[Amount]) -> Mapping[str, int]:

@@ -262,6 +262,90 @@ def test_a_part_number_may_be_id_and_identifier(tmp_path: Path) -> None:
     assert products(proposal).fields[1].identifiers == ("QX-200",)
 
 
+def test_a_shop_system_s_export_is_understood(tmp_path: Path) -> None:
+    text = (
+        "Handle,Title,Body (HTML),Published,Option1 Value,Variant SKU,Variant Grams,Barcode,Image\n"
+        "shoe,Trail Shoe,<p>Light &amp; dry</p>,TRUE,42,TS-42,620,4006381333931,https://x/1.jpg\n"
+        "shoe,Trail Shoe,,TRUE,43,TS-43,640,4006381333948,https://x/1.jpg\n"
+        "road,Road Shoe,,TRUE,42,RS-42,540,4006381333955,https://x/2.jpg\n"
+    )
+    proposal = proposed(tmp_path, text, "shoes.csv")
+    assert roles(proposal) == {
+        "Handle": "kept",
+        "Title": "name",
+        "Body (HTML)": "text",
+        "Published": "ignored",
+        "Option1 Value": "axis",
+        "Variant SKU": "id",
+        "Variant Grams": "number",
+        "Barcode": "identifier",
+        "Image": "ignored",
+    }
+    read = products(proposal)
+    assert read.models == ("Trail Shoe", "Road Shoe")
+    assert read.fields[0].text == "Light & dry"
+    assert read.fields[0].quantities == (("kg", 0.62),)
+
+
+def test_a_merchant_feed_s_prices_name_their_currency(tmp_path: Path) -> None:
+    text = (
+        "id\ttitle\tprice\tmpn\tsize\titem_group_id\n"
+        "a1\tRain Jacket M\t79.00 EUR\tNRJ-B-M\tM\tg1\n"
+        "a2\tRain Jacket L\t79.00 EUR\tNRJ-B-L\tL\tg1\n"
+        "a3\tWind Vest M\t1,049.00 EUR\tNWV-R-M\tM\tg2\n"
+    )
+    proposal = proposed(tmp_path, text, "jackets.tsv")
+    assert [each.role for each in proposal.seen.columns] == (
+        "id name price identifier axis kept".split()
+    )
+    assert [each.price for each in products(proposal).fields] == [79, 79, 1049]
+
+
+@pytest.mark.parametrize(
+    ("encoding", "text"),
+    [
+        ("cp1251", "Артикул;Наименование;Цена\n1;Чайник Заря;1 990,00\n2;Тостер Утро;990,00\n"),
+        ("gb18030", "编号;商品名称;价格\n1;星辰保温杯;59\n2;月光台灯;1290\n"),
+    ],
+)
+def test_tables_of_other_scripts_and_old_encodings(
+    tmp_path: Path, encoding: str, text: str
+) -> None:
+    proposal = proposed(tmp_path, text.encode(encoding))
+    assert [each.role for each in proposal.seen.columns] == ["id", "name", "price"]
+    assert any("is no UTF-8" in remark for remark in proposal.seen.remarks)
+
+
+def test_objects_in_json_are_columns_of_their_own(tmp_path: Path) -> None:
+    lines = (
+        '{"asin": "B001", "title": "Red kettle", "specs": {"volume": {"l": 1.7}}}\n'
+        '{"asin": "B002", "title": "Blue kettle"}\n'
+    )
+    read = products(proposed(tmp_path, lines, "kettles.jsonl"))
+    assert [each.quantities for each in read.fields] == [(("l", 1.7),), ()]
+
+
+def test_part_numbers_and_descriptions_make_a_catalogue(tmp_path: Path) -> None:
+    text = "model no,description\n0042-113,Hub bearing front\n0042-114,Hub bearing rear\n"
+    proposal = proposed(tmp_path, text)
+    assert roles(proposal) == {"model no": "id, identifier", "description": "name"}
+
+
+def test_a_table_without_header_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="expected names of columns in the first line, found '47"):
+        proposed(tmp_path, "4711,Red kettle,39.90\n4712,Blue kettle,29.90\n")
+
+
+@pytest.mark.parametrize(
+    ("keys", "role"), [(("QX-4471", "QX-4472"), "id, identifier"), (("c1", "c2"), "id")]
+)
+def test_an_own_number_that_no_text_has_by_chance_is_an_identifier(
+    tmp_path: Path, keys: tuple[str, str], role: str
+) -> None:
+    text = f"sku,name\n{keys[0]},Torque driver\n{keys[1]},Impact driver\n"
+    assert roles(proposed(tmp_path, text))["sku"] == role
+
+
 def test_a_mixed_column_is_text_and_said(tmp_path: Path) -> None:
     cells = ["10", "12", "about 9", "14", "16", "see box", "11", "13"]
     rows = "".join(f"{at},Garden hose {at},{cell}\n" for at, cell in enumerate(cells))
@@ -277,7 +361,7 @@ def test_a_mixed_column_is_text_and_said(tmp_path: Path) -> None:
         (["24", "28"], "cm", "in", [9.448819, 11.023622], ""),
         (['24"', "61 cm", '32"'], "", "in", [24, 24.015748, 32], "units differ"),
         (["16 GB", "16 GiB", "1 TB"], "", "gb", [16, 16, 1000], "units differ"),
-        (["16 GB", "16 GiB"], "", "gb", [16, 16], "counted as the same"),
+        (["16 GB", "16 GiB"], "", "gb", [16, 16], "the same here, since shops write GB"),
         (["2 kg", "3 kg", "4 l"], "", "kg", [2, 3, None], "1 in l among values in kg, left out"),
         (["2 lb", "3 lb"], "kg", "kg", [0.907185, 1.360777], ""),
         (["5", "big"], "kg", "kg", [5, None], "1 cell without a number ('big')"),
