@@ -43,7 +43,7 @@ from rerank.jobs.files.selection import select_files
 from rerank.jobs.scoring.answering import Answerer, ScoreOptions, answering
 from rerank.jobs.scoring.plan import Existing, plan_score
 from rerank.jobs.scoring.run import run_plan
-from rerank.jobs.tables import memory
+from rerank.resolution import memory
 
 if TYPE_CHECKING:
     from rerank.index.embedder import Embedder

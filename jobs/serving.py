@@ -5,15 +5,15 @@ from __future__ import annotations
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rerank.index.artifacts import Manifest, writing_folder
-from rerank.index.records import GpuRecord, Listing, Route, shipped
+from rerank.index.records import GpuRecord, shipped
 from rerank.index.text import normalise, runs, squash
 from rerank.workspace import Workspace
 
 if TYPE_CHECKING:
-    from rerank.index.retriever import Retriever
+    pass
 
 
 def own_index(workspace: Workspace) -> Path:
@@ -27,6 +27,12 @@ def own_index(workspace: Workspace) -> Path:
 def describe(folder: Path, manifest: Manifest) -> str:
     """Return a line that says what an index holds."""
     facts = manifest.parameters
+    if "many" in facts:
+        models = f" of {facts['models']} models" if facts["models"] < facts["products"] else ""
+        return (
+            f"index {manifest.fingerprint} in {folder}: {facts['products']} {facts['many']}"
+            f"{models}, pack {facts['pack']}, {facts['listings']} listings to learn from"
+        )
     return (
         f"index {manifest.fingerprint} in {folder}: {facts['gpus']} GPUs of {facts['models']} "
         f"models, {facts['kind']}, embedder {facts['embedder']} ({facts['dimension']} dimensions)"
@@ -34,33 +40,6 @@ def describe(folder: Path, manifest: Manifest) -> str:
 
 
 _SHORTEST_CODE = 4  # letters and digits: fewer begin part numbers by chance
-
-
-def search(
-    retriever: Retriever, listing: Listing, *, n_candidates: int, route: Route = Route.FUSED
-) -> list[dict[str, Any]]:
-    """Return candidates best first.
-
-    ``similarity`` is the cosine of the embeddings; ``shortlist`` the value that ordered them,
-    comparable within one answer only.
-    """
-    batch = retriever.retrieve([listing], n_candidates=n_candidates, route=route)
-    found = []
-    for row, similarity, shortlist in zip(
-        batch.record.tolist(), batch.similarity.tolist(), batch.shortlist.tolist(), strict=True
-    ):
-        record = retriever.records[row]
-        found.append(
-            {
-                "gpu_id": record.gpu_id,
-                "model": record.model,
-                "memory_gb": record.memory_gb,
-                "form_factor": record.form_factor,
-                "similarity": round(similarity, 4),
-                "shortlist": round(shortlist, 4),
-            }
-        )
-    return found
 
 
 def find_by_words(records: Sequence[GpuRecord], query: str) -> list[GpuRecord]:

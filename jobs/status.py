@@ -30,7 +30,7 @@ from rerank.jobs.files.selection import select_files
 from rerank.jobs.scoring.answering import ResolverAnswerer
 from rerank.jobs.scoring.plan import Existing, plan_score
 from rerank.jobs.scoring.run import ScoreSummary, run_plan
-from rerank.jobs.tables import WIDTH, baselines_text, cut, decimal, memory, table
+from rerank.jobs.tables import WIDTH, baselines_text, cut, decimal, table
 from rerank.jobs.training import train_workspace_model
 from rerank.lifecycle.changing import keeping_part
 from rerank.lifecycle.model_registry import verified_manifest
@@ -41,6 +41,7 @@ from rerank.rankers.kinds import RankerFolder, RankerKind
 from rerank.rankers.pairs import PairItem
 from rerank.rankers.pairwise import PairwiseCandidateRanker, PairwiseRanker, TrainedScorer
 from rerank.ranking import RankingBatch
+from rerank.resolution import memory
 from rerank.resolver import Resolver
 from rerank.store.database import Store
 from rerank.store.preferences import preference_counts

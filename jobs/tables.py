@@ -11,6 +11,7 @@ from unicodedata import east_asian_width
 from rerank.evaluation.baselines import BASELINE_LABELS
 from rerank.evaluation.metrics import METRICS
 from rerank.index.registry_check import Finding
+from rerank.resolution import memory
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -151,13 +152,6 @@ def cut(text: str, width: int) -> str:
     return text + "…"
 
 
-def memory(memory_gb: float | None) -> str:
-    """Return a memory size as people write it, ``-`` where there is none or no own memory."""
-    if not memory_gb:
-        return "-"
-    return f"{memory_gb:g} GB" if memory_gb >= 1 else f"{memory_gb * 1024:g} MB"
-
-
 def resolution_text(
     title: str, answer: Resolution, candidate_set: Sequence[str] | None = None
 ) -> str:
@@ -174,11 +168,7 @@ def resolution_text(
         f"  {'':9} probability {answer.match_probability:.3f}, margin {answer.margin:.3f}",
         f"  {'reason':9} {cut(answer.reason, WIDTH - 12)}",
     ]
-    if answer.memory_gb is not None and not answer.memory_stated:
-        said = "another is stated" if "memory size" in answer.reason else "not stated"
-        lines.append(f"  {'memory':9} {said}; this variant {answer.variant_probability:.3f}")
-    if answer.gpu_id:
-        lines.append(f"  {'gpu id':9} {answer.gpu_id}")
+    lines += [f"  {label:9} {text}" for label, text in answer.details.items()]
     if candidate_set is not None:
         lines.append(_candidate_set_text(candidate_set))
     if answer.candidates:
@@ -217,9 +207,7 @@ def _candidates_text(answer: Resolution) -> str:
     rows = [
         [
             str(number),
-            cut(c.model, 28),
-            memory(c.memory_gb),
-            c.form_factor,
+            *(cut(text, 40 if len(c.shown) < _NARROW else 28) for text in c.shown.values()),
             f"{c.similarity:.3f}",
             f"{c.score:.2f}",
             f"{c.probability:.3f}",
@@ -227,8 +215,9 @@ def _candidates_text(answer: Resolution) -> str:
         ]
         for number, c in enumerate(answer.candidates, 1)
     ]
-    header = ("", "candidate", "memory", "form", "similarity", "score", "P(model)", "P(variant)")
-    return table(header, rows, left=(1, 3))
+    shown = list(answer.candidates[0].shown)
+    header = ("", *shown, "similarity", "score", "P(model)", "P(variant)")
+    return table(header, rows, left=(1, len(shown)))
 
 
 def _contributions_text(parts: Sequence[Contribution]) -> str:
@@ -246,19 +235,31 @@ def hits_text(hits: Sequence[Mapping[str, Any]]) -> str:
     """Return retrieved candidates as a table."""
     if not hits:
         return "no candidates"
+    texts = [name for name in hits[0] if name not in (*_HIT_FIGURES, "gpu_id")]
     rows = [
         [
             str(number),
-            cut(hit["model"], 30),
-            memory(hit["memory_gb"]),
-            hit["form_factor"],
-            f"{hit['similarity']:.3f}",
-            f"{hit['shortlist']:.3f}",
+            *(_hit_cell(name, hit[name]) for name in texts),
+            *(f"{hit[name]:.3f}" for name in _HIT_FIGURES),
         ]
         for number, hit in enumerate(hits, 1)
     ]
-    header = ("", "candidate", "memory", "form", "similarity", "shortlist")
-    return table(header, rows, left=(1, 3))
+    header = ("", *(_HIT_HEADS.get(name, name.replace("_", " ")) for name in texts), *_HIT_FIGURES)
+    return table(header, rows, left=(1, len(texts)))
+
+
+_HIT_FIGURES = ("similarity", "shortlist")
+_HIT_HEADS = {
+    "model": "candidate",
+    "name": "candidate",
+    "memory_gb": "memory",
+    "form_factor": "form",
+}
+_NARROW = 3  # columns of a candidate that leave room for a long name
+
+
+def _hit_cell(name: str, value: Any) -> str:
+    return memory(value) if name == "memory_gb" else cut(str(value), 30)
 
 
 def width_of(text: str) -> int:

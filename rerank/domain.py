@@ -127,6 +127,18 @@ class Domain(Protocol):
         :raises MismatchError: if it was built with another embedder than the workspace has.
         """
 
+    def columns_of(self, path: Path) -> dict[str, str]:
+        """Return which columns of a file of listings hold what, by our name.
+
+        Those of the same name are left out; empty where the domain takes our names alone.
+        """
+
+    def hits(self, source: Any, listing: Listing, n: int, route: str) -> list[dict[str, Any]]:
+        """Return what a listing retrieves before any ranking, best first, for people.
+
+        :raises InputError: if there is no such route.
+        """
+
     def resolver(
         self,
         source: Any,
@@ -219,4 +231,19 @@ def init_catalogue(
     found: CatalogueProposal = import_module(f"rerank.packs.{GENERIC}.inference").init_catalogue(
         products, listings, target, pack=pack
     )
+    return found
+
+
+def build_catalogue_index(
+    catalogue: Path, folder: Path, *, progress: Callable[[str, float], None]
+) -> tuple[Manifest, tuple[str, ...]]:
+    """Build the index of a catalogue file, replacing an older one whole.
+
+    :returns: its manifest, and what was odd about the products, a sentence each.
+    :raises InputError: if a file cannot be read or holds fewer than two products.
+    :raises FaultsError: with all that catalogue and products cannot say.
+    """
+    found: tuple[Manifest, tuple[str, ...]] = import_module(
+        f"rerank.packs.{GENERIC}.source"
+    ).build_source(catalogue, folder, progress=progress)
     return found

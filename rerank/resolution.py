@@ -32,6 +32,13 @@ DECISIONS = tuple(Decision)
 """The decisions in the order of their numbers in arrays."""
 
 
+def memory(memory_gb: float | None) -> str:
+    """Return a memory size as people write it, ``-`` where there is none or no own memory."""
+    if not memory_gb:
+        return "-"
+    return f"{memory_gb:g} GB" if memory_gb >= 1 else f"{memory_gb * 1024:g} MB"
+
+
 @dataclass(frozen=True, slots=True)
 class ScoredCandidate:
     """One candidate of a resolved listing.
@@ -49,6 +56,17 @@ class ScoredCandidate:
     score: float
     probability: float
     variant_probability: float
+
+    @property
+    def key(self) -> str:
+        """What tells it from all others."""
+        return self.gpu_id
+
+    @property
+    def shown(self) -> dict[str, str]:
+        """What a person is shown of it, by the heads of columns."""
+        size = memory(self.memory_gb)
+        return {"candidate": self.model, "memory": size, "form": self.form_factor}
 
 
 _SHOWN = 5  # candidates of a notebook's table
@@ -105,6 +123,15 @@ class Resolution:
             return f"best guess {self.best_guess}" if self.best_guess else "no GPU"
         sold = f"{self.model} {self.memory_gb:g} GB {self.form_factor}"
         return sold if self.decision == Decision.MATCH else f"best guess {sold}"
+
+    @property
+    def details(self) -> dict[str, str]:
+        """What a person is told of what is sold, by labels."""
+        told = {}
+        if self.memory_gb is not None and not self.memory_stated:
+            said = "another is stated" if "memory size" in self.reason else "not stated"
+            told["memory"] = f"{said}; this variant {self.variant_probability:.3f}"
+        return {**told, "gpu id": self.gpu_id} if self.gpu_id else told
 
     def _headline(self) -> str:
         decided = f"{self.decision.replace('_', ' ')}: {self.subject}"

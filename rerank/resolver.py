@@ -58,6 +58,8 @@ class Resolver(ABC):
     """The name of the domain it is of."""
     schema: pa.Schema
     """The columns a resolved row gets, in this order."""
+    names_listings = False
+    """Whether rows say the listing's id as ``listing_id`` too, where a feed calls it otherwise."""
 
     def __init__(
         self,

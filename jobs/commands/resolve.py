@@ -10,15 +10,15 @@ from typing import Any
 
 import click
 
+from rerank.domain import domain_in, domain_named
 from rerank.explanation import Explanation
-from rerank.index.records import N_CANDIDATES, Listing, Route
+from rerank.index.records import N_CANDIDATES, Listing
 from rerank.jobs.options import candidate_set_option, format_option, home_option, ranker_options
-from rerank.jobs.serving import search
 from rerank.jobs.tables import explanation_text, hits_text, resolution_text
 from rerank.lifecycle.opening import open_resolver
 from rerank.rankers.kinds import RankerKind
 from rerank.resolution import Resolution
-from rerank.workspace import Workspace, open_retriever
+from rerank.workspace import Workspace, open_source
 
 
 @click.command("resolve")
@@ -111,10 +111,10 @@ _SHOWN_AS = {"json": _json, "table": _text}
 )
 @click.option(
     "--route",
-    type=click.Choice([route.value for route in Route]),
     default="fused",
     show_default=True,
-    help="FAISS alone, names alone, or both.",
+    help="vector: FAISS alone; name: names alone; fused: both. Over a catalogue of your own also "
+    "word, ngram and identifier.",
 )
 @format_option
 @home_option
@@ -128,8 +128,9 @@ def search_command(
       rerank search "RTX4090 founders edition" -k 5
       rerank search --route vector --format json "quadro p2000 5gb"
     """
-    retriever, _ = open_retriever(Workspace(home))
-    hits = search(retriever, Listing("", title, vendor), n_candidates=top_k, route=Route(route))
+    source, index = open_source(Workspace(home))
+    domain = domain_named(domain_in(index.parameters))
+    hits = domain.hits(source, Listing("", title, vendor), top_k, route)
     if output_format == "json":
         click.echo(json.dumps({"title": title, "route": route, "candidates": hits}))
     else:

@@ -19,7 +19,13 @@ import click
 
 from rerank.index.errors import RerankError
 from rerank.jobs.cli import INTERRUPTED
-from rerank.jobs.files.listings import OPTIONAL, REQUIRED, ColumnNames, read_column_names
+from rerank.jobs.files.listings import (
+    OPTIONAL,
+    OUR_NAMES,
+    REQUIRED,
+    ColumnNames,
+    read_column_names,
+)
 from rerank.jobs.files.places import Place, place_of
 from rerank.jobs.files.selection import Selection, select_files
 from rerank.jobs.options import (
@@ -42,7 +48,7 @@ from rerank.jobs.scoring.run import (
     write_summary,
 )
 from rerank.jobs.workers import WorkerEndedError
-from rerank.workspace import Workspace
+from rerank.workspace import Workspace, domain_of_index
 
 _WORDS = {
     "listing_id": "listing's id",
@@ -80,6 +86,22 @@ def column_names_of(columns_file: Path | None, named: dict[str, str | None]) -> 
     columns = columns.renamed(given)
     columns.check_apart()
     return columns
+
+
+def seen_columns(source: Selection, home: Path) -> ColumnNames:
+    """Return the columns of a feed that the home's domain sees by headers and first rows.
+
+    Those of the first file stand for all; they are said, since a person may know better.
+    """
+    first = source.places()[0].local if source.places() else None
+    if first is None or not first.is_file():
+        return OUR_NAMES
+    domain = domain_of_index(Workspace(home).active_index())
+    named = domain.columns_of(first)
+    if named:
+        told = ", ".join(f"{ours} = {theirs!r}" for ours, theirs in named.items())
+        click.echo(f"columns: {told}; name others with --title-column and the like", err=True)
+    return OUR_NAMES.renamed(named)
 
 
 def selected(
@@ -285,10 +307,13 @@ def _feed_of(given: dict[str, Any]) -> Feed:
         raise click.UsageError("--ray-address needs --engine ray: add it, or drop the address")
     columns = column_names_of(given.pop("columns_file"), named)
     asked = {each.name for each in fields(ScoreOptions)} & given.keys()
+    source, home = given.pop("source"), given.pop("home")
+    if columns == OUR_NAMES:
+        columns = seen_columns(source, home)
     return Feed(
-        given.pop("source"),
+        source,
         place_of(given.pop("target")),
-        given.pop("home"),
+        home,
         ScoreOptions(columns=columns, **{name: given.pop(name) for name in asked}),
         Existing.OVERWRITE if overwrite else Existing.RESUME if resume else Existing.REFUSE,
         engine,

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from rerank.resolver import Resolver
 
 
+_ID = "listing_id"
 _FORMAT = 2  # of the record in the footer of an output
 
 
@@ -124,6 +125,8 @@ class ResolverAnswerer(Answerer):
             only_decisions=self.options.only_decisions,
             explained=self.options.explained,
         )
+        if resolver.names_listings and self.options.columns.listing_id != _ID:
+            self.schema = self.schema.append(pa.field(_ID, pa.string()))
         self.model_version: str = resolver.model.version
         self.index_version: str = resolver.index_version
         self._resolver = resolver
@@ -133,13 +136,17 @@ class ResolverAnswerer(Answerer):
     def answer(self, batch: ListingBatch) -> pa.Table:
         """Resolve the listings of a batch."""
         faults = batch.faults
+        listings = batch.listings()
         answers = self._resolver.resolve_table(
-            batch.listings(),
+            listings,
             top_k=self.options.top_k,
             faults=faults,
             coverage=self.options.coverage,
             explain=self.options.explained,
         )
+        if _ID in self.schema.names:
+            ids = pa.array([listing.listing_id for listing in listings], pa.string())
+            answers = answers.append_column(_ID, ids)
         return pa.Table.from_arrays(
             [answers.column(name) for name in self.schema.names], schema=self.schema
         )

@@ -500,7 +500,7 @@ def _kept(listing: Listing, answer: Resolution) -> ReferenceAnswer:
         listing.title,
         listing.vendor,
         listing.description,
-        best.gpu_id if best else None,
+        best.key if best else None,
         best.score if best else 0.0,
         answer.match_probability,
         answer.decision,
@@ -517,7 +517,7 @@ def _as_good(candidates: Sequence[ScoredCandidate]) -> set[str]:
     for each in candidates:
         likeliest.setdefault(each.model, each.variant_probability - PROBABILITY_TOLERANCE)
     return {
-        each.gpu_id
+        each.key
         for each in candidates
         if each.score >= least and each.variant_probability >= likeliest[each.model]
     }

@@ -153,12 +153,13 @@ def inferred(table: ProductTable, pack: Pack) -> tuple[Catalogue, dict[str, str]
     return catalogue, remarks
 
 
-def feed_of(path: Path, pack: Pack) -> ListingFeed:
+def feed_of(path: Path, pack: Pack, *, most_rows: int | None = None) -> ListingFeed:
     """Return which columns of a file of listings hold what.
 
+    :param most_rows: that are looked at, the first ones; all by default.
     :raises InputError: if it cannot be read or no column holds titles.
     """
-    table = read_table(path)
+    table = read_table(path, most_rows=most_rows)
     looks = {name: _look(table, name, pack) for name in table.names}
     roles = {name: _role_of(look) for name, look in looks.items()}
     title = _choose_name(looks, roles, table)

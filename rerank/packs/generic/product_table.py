@@ -81,12 +81,13 @@ def _text_of(value: Any) -> str:
     return str(value).strip()
 
 
-def read_table(path: Path) -> ProductTable:
+def read_table(path: Path, *, most_rows: int | None = None) -> ProductTable:
     """Read a file.
 
+    :param most_rows: the first rows, all by default.
     :raises InputError: if it cannot be read, has no rows, or columns of one name.
     """
-    readers: dict[str, Callable[[Path], ProductTable]] = {
+    readers: dict[str, Callable[[Path, int | None], ProductTable]] = {
         ".parquet": _parquet_table,
         ".jsonl": _json_table,
         ".ndjson": _json_table,
@@ -99,7 +100,7 @@ def read_table(path: Path) -> ProductTable:
     try:
         if not path.stat().st_size:
             raise InputError(f"{path}: expected rows, found an empty file; write it again")
-        table = readers.get(path.suffix.lower(), _csv_table)(path)
+        table = readers.get(path.suffix.lower(), _csv_table)(path, most_rows)
     except OSError as exc:
         raise InputError(f"{path}: {os_error_words(exc)}") from exc
     if not table.columns.num_rows:
@@ -112,12 +113,12 @@ def read_table(path: Path) -> ProductTable:
     return table
 
 
-def _parquet_table(path: Path) -> ProductTable:
+def _parquet_table(path: Path, most_rows: int | None) -> ProductTable:
     _, columns = read_parquet(path)
-    return ProductTable(path, columns)
+    return ProductTable(path, columns if most_rows is None else columns.slice(0, most_rows))
 
 
-def _json_table(path: Path) -> ProductTable:
+def _json_table(path: Path, most_rows: int | None) -> ProductTable:
     """Read JSON lines; values that are no text are written as text, lists with commas between."""
     columns: dict[str, list[str]] = {}
     n_rows, faults = 0, list[str]()
@@ -131,6 +132,8 @@ def _json_table(path: Path) -> ProductTable:
                 column.extend([""] * (n_rows - len(column)))
                 column.append(_text_of(value))
             n_rows += 1
+            if n_rows == most_rows:
+                break
     if faults and not n_rows:
         raise InputError(f"{path}: {faults[0]}; write the file again")
     for column in columns.values():
@@ -147,7 +150,7 @@ def _flat(found: Mapping[str, Any], parents: str = "") -> Iterator[tuple[str, An
             yield f"{parents}{name}", value
 
 
-def _csv_table(path: Path) -> ProductTable:
+def _csv_table(path: Path, most_rows: int | None) -> ProductTable:
     encoding, remarks = _encoding_of(path)
     with path.open("r", encoding=encoding, errors="replace", newline="") as text:
         delimiter = _delimiter_of(list(islice(text, _SAMPLE_LINES)))
@@ -169,7 +172,7 @@ def _csv_table(path: Path) -> ProductTable:
                     continue
                 yield [*cells, *[""] * spare] if spare > 0 else cells
 
-        chunks, kept = [], sound()
+        chunks, kept = [], islice(sound(), most_rows)
         while chunk := list(islice(kept, _CHUNK_ROWS)):
             chunks.append([list(column) for column in zip(*chunk, strict=True)])
     lost, n_dropped = _left_out(faults)

@@ -18,7 +18,7 @@ from rerank.features.cues import CueReader
 from rerank.features.offers import OFFER_FEATURES, offer_features
 from rerank.index.errors import InputError
 from rerank.index.name_evidence import CandidateBatch
-from rerank.index.records import Listing, shipped
+from rerank.index.records import Listing, Route, shipped
 from rerank.model import RerankModel
 from rerank.ranking import CandidateSource, Evidence, RankingBatch
 from rerank.resolution import Resolution
@@ -94,6 +94,33 @@ class GpuDomain:
         from rerank.workspace import embedder_of_index
 
         return load_retriever(folder, embedder_of_index(workspace, folder))
+
+    def columns_of(self, path: Path) -> dict[str, str]:
+        """Return nothing: feeds of cards say which columns they mean."""
+        return {}
+
+    def hits(self, source: Retriever, listing: Listing, n: int, route: str) -> list[dict[str, Any]]:
+        """Return candidates best first.
+
+        ``similarity`` is the cosine of the embeddings; ``shortlist`` the value that ordered them,
+        comparable within one answer only.
+        """
+        batch = source.retrieve([listing], n_candidates=n, route=Route(route))
+        columns = (batch.record.tolist(), batch.similarity.tolist(), batch.shortlist.tolist())
+        found = []
+        for row, similarity, shortlist in zip(*columns, strict=True):
+            record = source.records[row]
+            found.append(
+                {
+                    "gpu_id": record.gpu_id,
+                    "model": record.model,
+                    "memory_gb": record.memory_gb,
+                    "form_factor": record.form_factor,
+                    "similarity": round(similarity, 4),
+                    "shortlist": round(shortlist, 4),
+                }
+            )
+        return found
 
     def resolver(
         self,

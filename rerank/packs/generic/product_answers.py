@@ -1,0 +1,330 @@
+"""Answers over any catalogue: a resolver of products, the columns of its rows, and its words."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from html import escape
+from typing import Any, cast
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from rerank.answers import Answers, Verdicts
+from rerank.domain import GENERIC
+from rerank.index.name_evidence import CandidateBatch
+from rerank.index.records import Listing
+from rerank.model import RerankModel
+from rerank.packs.generic.evidence import CANDIDATE_FEATURES, Habits, candidate_features
+from rerank.packs.generic.evidence import offer_features as product_offers
+from rerank.packs.generic.source import ID, NAME, ProductBatch, ProductSource
+from rerank.ranking import Evidence, RankingBatch, answer_order, model_scores
+from rerank.resolution import DECISIONS, Decision
+from rerank.resolver import Resolver
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+_COLUMN = {name: at for at, name in enumerate(CANDIDATE_FEATURES)}
+_MATCH, _REVIEW, _NO_MATCH = map(
+    DECISIONS.index, (Decision.MATCH, Decision.REVIEW, Decision.NO_MATCH)
+)
+_WHOLE, _MOST = 0.85, 0.5  # of the weight of an entry's name
+_FACTS = 6  # of a product that a person is shown
+_SHOWN = 5  # candidates of a notebook's table
+_OFFERS = {
+    "cue_wanted": "wanted, not offered",
+    "cue_box_only": "box only",
+    "cue_service": "service",
+    "cue_spare_part": "spare part",
+    "cue_accessory": "accessory",
+    "cue_lot": "several at once",
+    "cue_broken": "broken",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ProductCandidate:
+    """One candidate of a listing; see `rerank.resolution.ScoredCandidate`."""
+
+    product_id: str
+    name: str
+    similarity: float
+    score: float
+    probability: float
+    variant_probability: float
+    model: str
+
+    @property
+    def key(self) -> str:
+        """What tells it from all others."""
+        return self.product_id
+
+    @property
+    def shown(self) -> dict[str, str]:
+        """What a person is shown of it, by the heads of columns."""
+        return {"candidate": self.name, "product id": self.product_id}
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class ProductResolution:
+    """The answer for one listing; see `rerank.resolution.Resolution`.
+
+    :param own: the catalogue's own columns of what is sold, None for no match.
+    """
+
+    product_id: str | None
+    name: str | None
+    own: dict[str, Any]
+    best_guess: str | None
+    match_probability: float
+    variant_stated: bool
+    variant_probability: float
+    margin: float
+    decision: Decision
+    reason: str
+    candidates: tuple[ProductCandidate, ...]
+    model_version: str
+    index_version: str
+
+    def __repr__(self) -> str:
+        return f"<{self._headline()}; {len(self.candidates)} candidates>"
+
+    def _repr_html_(self) -> str:
+        """Return a table for notebooks: the answer, and its best candidates."""
+        rows = "".join(
+            f"<tr><td>{escape(each.product_id)}</td><td>{escape(each.name)}</td>"
+            f"<td>{each.probability:.3f}</td></tr>"
+            for each in self.candidates[:_SHOWN]
+        )
+        head = "<tr><th>product</th><th>name</th><th>probability</th></tr>"
+        return f"<p><b>{escape(self._headline())}</b></p><table>{head}{rows}</table>"
+
+    @property
+    def key(self) -> str | None:
+        """What is sold; None for no match."""
+        return self.product_id
+
+    @property
+    def subject(self) -> str:
+        """What is sold in words, or the best guess."""
+        if self.name is None:
+            return f"best guess {self.best_guess}" if self.best_guess else "nothing alike"
+        return self.name if self.decision == Decision.MATCH else f"best guess {self.name}"
+
+    @property
+    def details(self) -> dict[str, str]:
+        """What a person is told of what is sold, by labels."""
+        if self.product_id is None:
+            return {}
+        told = {"product": self.product_id}
+        facts = [
+            f"{name} {value:g}" if isinstance(value, float) else f"{name} {value}"
+            for name, value in self.own.items()
+            if value is not None
+        ]
+        if facts:
+            told["facts"] = ", ".join(facts[:_FACTS])
+        if not self.variant_stated:
+            told["variant"] = f"not stated; this one {self.variant_probability:.3f}"
+        return told
+
+    def _headline(self) -> str:
+        decided = f"{self.decision.replace('_', ' ')}: {self.subject}"
+        return f"{decided}, probability {self.match_probability:.3f}; {self.reason}"
+
+
+class ProductResolver(Resolver):
+    """Resolves listings to the products of a catalogue."""
+
+    domain = GENERIC
+    names_listings = True
+
+    def __init__(
+        self,
+        source: ProductSource,
+        model: RerankModel,
+        habits: Habits,
+        *,
+        index_version: str,
+        reopen: Callable[[], Resolver] | None = None,
+    ) -> None:
+        super().__init__(cast("Any", source), model, index_version=index_version, reopen=reopen)
+        self._products = source
+        self._habits = habits
+        self._rows = source.table.rows
+        self.schema = schema_of(self._rows, source.table.own_columns)
+
+    @property
+    def habits(self) -> Habits:
+        """How listings differ from entries, as it was trained with."""
+        return self._habits
+
+    def judge(self, listings: Sequence[Listing], candidates: CandidateBatch) -> Evidence:
+        """Rank given candidates and describe the best of each listing."""
+        batch = cast("ProductBatch", candidates)
+        features = candidate_features(
+            self._products.index, batch.readings, batch.found, self._habits
+        )
+        ranking = RankingBatch(listings, candidates, features, self._table)
+        scores = self._model.ranker.score(ranking)
+        order = answer_order(candidates, self._table, model_scores(candidates, scores))
+        best = np.full(len(listings), -1, np.int64)
+        filled = np.diff(batch.offsets) > 0
+        best[filled] = order[batch.offsets[:-1][filled]]
+        offers = product_offers(features, scores, batch.found)
+        return Evidence(candidates, features, scores, offers, best, order, cast("Any", None))
+
+    def verdicts(self, evidence: Evidence, probability: Floats) -> Verdicts:
+        """Decide which listings sell a product, and say why."""
+        thresholds = self._model.thresholds
+        found = evidence.best >= 0
+        sure = np.where(found, probability, 0.0)
+        decision = np.where(sure >= thresholds.match, _MATCH, _REVIEW)
+        decision[~found | (sure < thresholds.review)] = _NO_MATCH
+        batch = cast("ProductBatch", evidence.candidates)
+        best = np.zeros((len(found), len(CANDIDATE_FEATURES)), np.float32)
+        best[found] = evidence.features[evidence.best[found]]
+        stated = np.zeros(len(found), bool)
+        stated[found] = batch.stated[evidence.best[found]]
+        reason = [
+            reason_of(row, bool(has), int(decided), bool(said))
+            for row, has, decided, said in zip(best, found, decision, stated, strict=True)
+        ]
+        return Verdicts(sure, decision, reason, stated)
+
+    def rows(self, answers: Answers) -> pa.Table:
+        """Return answers as a table of ``schema``."""
+        filled = np.diff(answers.offsets) > 0
+        first = answers.offsets[:-1][filled]
+        best = np.zeros(len(answers), np.int64)
+        best[filled] = answers.record[first]
+        variant = np.zeros(len(answers))
+        variant[filled] = answers.variant_probability[first]
+        sold = pa.array(best, mask=~filled | (answers.decision == _NO_MATCH))
+        guess = pa.array(best, mask=~filled)
+        shown = [ID, NAME, *self._products.table.own_columns]
+        columns = {name: self._rows.column(name).take(sold) for name in shown}
+        decisions = pa.array(list(DECISIONS), pa.string())
+        columns |= {
+            "best_guess": self._rows.column("model").take(guess),
+            "match_probability": pa.array(answers.match_probability),
+            "variant_stated": pa.array(answers.memory_stated),
+            "variant_probability": pa.array(variant),
+            "margin": pa.array(answers.margin),
+            "decision": decisions.take(pa.array(answers.decision)),
+            "reason": pa.array(answers.reason, pa.string()),
+            "candidates": self._candidates(answers),
+            "model_version": pa.repeat(pa.scalar(self._model.version), len(answers)),
+            "index_version": pa.repeat(pa.scalar(self._index_version), len(answers)),
+        }
+        return pa.table([columns[name] for name in self.schema.names], schema=self.schema)
+
+    def _candidates(self, answers: Answers) -> pa.Array:
+        row = pa.array(answers.record)
+        fields = {name: self._rows.column(name).take(row).combine_chunks() for name in (ID, NAME)}
+        own = ("similarity", "score", "probability", "variant_probability")
+        fields |= {name: pa.array(getattr(answers, name)) for name in own}
+        ordered = [fields[part.name] for part in _CANDIDATE]
+        struct = pa.StructArray.from_arrays(ordered, fields=list(_CANDIDATE))
+        return pa.ListArray.from_arrays(pa.array(answers.offsets, pa.int32()), struct)
+
+    def resolutions(self, answers: Answers) -> list[Any]:
+        """Return answers as objects."""
+        rows = self.rows(answers).to_pylist()
+        names = self._rows.column("model").take(pa.array(answers.record)).to_pylist()
+        found = []
+        for at, row in enumerate(rows):
+            start = int(answers.offsets[at])
+            candidates = tuple(
+                ProductCandidate(**each, model=names[start + place])
+                for place, each in enumerate(row.pop("candidates"))
+            )
+            own = {name: row.pop(name) for name in self._products.table.own_columns}
+            row["decision"] = Decision(row["decision"])
+            found.append(ProductResolution(own=own, candidates=candidates, **row))
+        return found
+
+
+_CANDIDATE = pa.struct(
+    [
+        (ID, pa.string()),
+        (NAME, pa.string()),
+        ("similarity", pa.float64()),
+        ("score", pa.float64()),
+        ("probability", pa.float64()),
+        ("variant_probability", pa.float64()),
+    ]
+)
+
+
+def schema_of(rows: pa.Table, own: Sequence[str]) -> pa.Schema:
+    """Return the columns that a resolved row gets over a catalogue, in their order."""
+    return pa.schema(
+        [
+            (ID, pa.string()),
+            (NAME, pa.string()),
+            *((name, rows.schema.field(name).type) for name in own),
+            ("best_guess", pa.string()),
+            ("match_probability", pa.float64()),
+            ("variant_stated", pa.bool_()),
+            ("variant_probability", pa.float64()),
+            ("margin", pa.float64()),
+            ("decision", pa.string()),
+            ("reason", pa.string()),
+            ("candidates", pa.list_(_CANDIDATE)),
+            ("model_version", pa.string()),
+            ("index_version", pa.string()),
+        ]
+    )
+
+
+def reason_of(row: NDArray[np.float32], found: bool, decision: int, stated: bool) -> str:
+    """Return in a few words why the best candidate was matched, held back or refused.
+
+    :param row: its features.
+    :param stated: whether the listing states its variant.
+    """
+    if not found:
+        return "no candidate"
+    value = {name: float(row[at]) for name, at in _COLUMN.items()}
+    offered = next((words for cue, words in _OFFERS.items() if value.get(cue, 0) > 0), "")
+    if decision == _NO_MATCH:
+        return offered or "weak evidence"
+    against = _against(value)
+    text = _agreeing(value)
+    text += "" if stated else ", variant not stated"
+    if decision == _REVIEW and offered:
+        against.insert(0, offered)
+    return f"{text}; but {', '.join(against)}" if against else text
+
+
+def _agreeing(value: dict[str, float]) -> str:
+    if value["identifier"] >= 2:
+        return "identifier agrees"
+    parts = []
+    if value["shared_code"] > 0:
+        parts.append("code")
+    if value["cover_entry"] >= _WHOLE:
+        parts.append("whole name")
+    elif value["cover_entry"] >= _MOST:
+        parts.append("most of the name")
+    if value["unit_agree"] > 0:
+        parts.append("numbers")
+    if not parts:
+        return "similar text"
+    return (
+        f"{' + '.join(parts)} {'agrees' if len(parts) == 1 and parts[0] != 'numbers' else 'agree'}"
+    )
+
+
+def _against(value: dict[str, float]) -> list[str]:
+    signs = (
+        (value["identifier_conflict"] > 0, "another identifier is stated"),
+        (value["code_conflict"] > 0, "another code is stated"),
+        (value["brand_fit"] < 0, "another brand is named"),
+        (value["unit_conflict"] > 0, "a number differs"),
+        (value["max_rival"] > 0 and value["better"] > 0, "another product fits as well"),
+    )
+    return [words for holds, words in signs if holds]
