@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 from abc import ABC, abstractmethod
 from collections import OrderedDict, deque
@@ -152,6 +153,22 @@ class ResolverAnswerer(Answerer):
         )
 
 
+class PooledAnswerer(Answerer):
+    """Answers in worker processes that load resolvers of their own.
+
+    :param like: what is expected of them: with what options, schema and versions they answer.
+    """
+
+    def __init__(self, like: Answerer, pool: AppliesToBatches) -> None:
+        self.options, self.schema, self.pool = like.options, like.schema, pool
+        self.model_version, self.index_version = like.model_version, like.index_version
+
+    def answer(self, batch: ListingBatch) -> pa.Table:
+        """Have the listings of a batch resolved."""
+        ((_, answers),) = self.answers([batch])
+        return answers
+
+
 @contextmanager
 def answering(home: Path, options: ScoreOptions, *, workers: int) -> Iterator[Answerer]:
     """Yield what answers with the resolver of a workspace.
@@ -165,9 +182,9 @@ def answering(home: Path, options: ScoreOptions, *, workers: int) -> Iterator[An
             yield own
         return
     with working(workers, partial(batch_answerer, home, options)) as pool:
-        own = resolver_answerer(home, options)  # while the workers load theirs
-        own.pool = pool
-        yield own
+        pooled = PooledAnswerer(resolver_answerer(home, options), pool)  # while workers load theirs
+        gc.collect()  # the resolver, whose 80 MB the workers' answers can take
+        yield pooled
 
 
 def resolver_answerer(home: Path, options: ScoreOptions) -> ResolverAnswerer:
@@ -228,7 +245,7 @@ def output_schema(source: pa.Schema, added: pa.Schema = OUTPUT_SCHEMA) -> pa.Sch
 
 Ints = NDArray[np.int64]
 
-_GROUPS_HELD = 4  # some 60 MB each
+_GROUPS_HELD = 4  # some 30 MB each
 # Reading a row group takes as long as resolving about a fiftieth of its rows.
 _SMALLEST_SHARE = 1 / 50
 _BAD_ROW = "bad row"
