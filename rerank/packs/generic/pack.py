@@ -179,16 +179,8 @@ class GenericDomain:
         rng = np.random.default_rng(seed)
         feed = source.listings
         some = [feed[int(at)] for at in rng.integers(0, len(feed), n // 2)] if feed else []
-        listings = [
-            Listing(
-                "",
-                each.name,
-                each.brand,
-                each.text,
-                None if each.price != each.price else each.price,
-            )
-            for each in some
-        ]
+        # a card keeps no prices
+        listings = [Listing("", each.name, each.brand, each.text) for each in some]
         names = source.table.rows.column("name")
         for row in rng.integers(0, len(names), n - len(listings)).tolist():
             words = names[row].as_py().split()
