@@ -14,7 +14,7 @@ from dataclasses import dataclass, fields
 from enum import Enum
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,6 +34,7 @@ from rerank.packs.generic.reading import (
     Readings,
     distinct,
     hash_membership,
+    letters_of,
     offsets_of,
     places,
 )
@@ -138,6 +139,7 @@ class _Ngrams:
     :param basis: shape (columns, dimension): what each n-gram adds to a vector.
     :param offsets: of the postings by column: ``record`` and ``weight``; frequent n-grams have
         none.
+    :param vectors: the products', in steps of 1/128.
     """
 
     column: NDArray[np.int32]
@@ -146,6 +148,15 @@ class _Ngrams:
     offsets: Ints
     record: NDArray[np.int32]
     weight: Floats
+    vectors: NDArray[np.int8]
+
+
+class _Words(NamedTuple):
+    """Different forms of words, rising hashes, and of the readings' atoms and tokens their rows."""
+
+    vocabulary: Hashes
+    atoms: NDArray[np.int32]
+    tokens: NDArray[np.int32]
 
 
 class ProductIndex:
@@ -156,17 +167,20 @@ class ProductIndex:
     """
 
     def __init__(
-        self, reader: Reader, readings: Readings, ngrams: _Ngrams, vectors: FaissIndex
+        self,
+        reader: Reader,
+        readings: Readings,
+        words: _Words,
+        ngrams: _Ngrams,
+        vectors: FaissIndex,
     ) -> None:
         self.reader, self.readings = reader, readings
         self._ngrams, self._vectors = ngrams, vectors
-        self.vocabulary: Hashes = distinct(readings.atoms.values)
-        self.atoms, self.tokens = (
-            Ragged(each.offsets, self.ids_of(each.values).astype(np.int32))
-            for each in (readings.atoms, readings.tokens)
-        )
-        self.counts = np.bincount(self.atoms.values, minlength=len(self.vocabulary))
-        self.holds = Membership(self.atoms, len(self.vocabulary))
+        self.vocabulary = words.vocabulary
+        self.atoms = Ragged(readings.atoms.offsets, words.atoms)
+        self.tokens = Ragged(readings.tokens.offsets, words.tokens)
+        self.counts = np.bincount(words.atoms, minlength=len(words.vocabulary))
+        self.holds = Membership(self.atoms, len(words.vocabulary))
 
     @classmethod
     def build(
@@ -184,9 +198,11 @@ class ProductIndex:
         reader = Reader(pack)
         starts = range(0, len(products) or 1, _BLOCK)
         readings = Readings.joined([reader.read(products[at : at + _BLOCK]) for at in starts])
-        ngrams, vectors = _build_ngrams(readings, seed)
+        ngrams = _build_ngrams(readings, seed)
         kind = IndexKind.FLAT if len(readings) <= _FLAT else IndexKind.IVF
-        return cls(reader, readings, ngrams, FaissIndex.build(vectors, kind, step=1 / _GRID))
+        unit = ngrams.vectors.astype(np.float32) / np.float32(_GRID)
+        vectors = FaissIndex.build(unit, kind, step=1 / _GRID)
+        return cls(reader, readings, _words_of(readings), ngrams, vectors)
 
     def __len__(self) -> int:
         return len(self.readings)
@@ -265,10 +281,10 @@ class ProductIndex:
         shape = (len(found.idf), len(self))
         return sparse.csr_matrix((found.weight, found.record, found.offsets), shape)
 
-    @cached_property
-    def vectors(self) -> Floats:
-        """Vectors of the products, shape (products, dimension)."""
-        return self._vectors.vectors()
+    def similarity(self, vectors: Floats, record: Ints) -> Floats:
+        """Return the cosine of each vector and the product beside it, -1 to 1."""
+        own = self._ngrams.vectors[record].astype(np.float32)
+        return np.asarray(np.einsum("ij,ij->i", vectors, own) / _GRID, np.float32)
 
     @cached_property
     def texts(self) -> PackedTexts:
@@ -332,12 +348,12 @@ class ProductIndex:
             if isinstance(value, list):
                 texts[each.name] = value
             elif isinstance(value, Ragged):
-                arrays |= {
-                    f"{each.name}.offsets": value.offsets,
-                    f"{each.name}.values": value.values,
-                }
+                arrays[f"{each.name}.offsets"] = value.offsets
+                arrays[f"{each.name}.values"] = value.values
             else:
                 arrays[each.name] = value
+        arrays["vocabulary"] = self.vocabulary  # hashes of words are stored once, rows elsewhere
+        arrays |= {"atoms.values": self.atoms.values, "tokens.values": self.tokens.values}
         save_file(arrays, folder / _ARRAYS)
         ngrams = {each.name: getattr(self._ngrams, each.name) for each in fields(_Ngrams)}
         save_file(ngrams, folder / _NGRAMS)
@@ -351,6 +367,10 @@ class ProductIndex:
         from safetensors.numpy import load_file
 
         arrays = load_file(folder / _ARRAYS)
+        vocabulary = arrays["vocabulary"]
+        words = _Words(vocabulary, arrays["atoms.values"], arrays["tokens.values"])
+        arrays |= {"atoms.values": vocabulary[words.atoms]}
+        arrays |= {"tokens.values": vocabulary[words.tokens]}
         found: dict[str, Any] = json.loads((folder / _TEXTS).read_text("utf-8"))
         for each in fields(Readings):
             if f"{each.name}.offsets" in arrays:
@@ -360,7 +380,8 @@ class ProductIndex:
                 found[each.name] = arrays[each.name]
         reader = Reader.of_settings(json.loads((folder / _SETTINGS).read_text("utf-8")))
         ngrams = _Ngrams(**load_file(folder / _NGRAMS))
-        return cls(reader, Readings(**found), ngrams, FaissIndex.load(folder / _VECTORS))
+        vectors = FaissIndex.load(folder / _VECTORS)
+        return cls(reader, Readings(**found), words, ngrams, vectors)
 
 
 class IdentifierTable:
@@ -477,7 +498,7 @@ class _Retrieval:
         for column in _columns(hidden):
             shown = column[listing] != record
             keys, listing, record = keys[shown], listing[shown], record[shown]
-        cosine = np.einsum("ij,ij->i", vectors[listing], index.vectors[record])
+        cosine = index.similarity(vectors[listing], record)
         word, ngram = (_values(each, listing, record) for each in (by_words, by_ngrams))
         level = np.zeros(len(keys), np.int8)
         at = places(identified[0], keys)
@@ -492,7 +513,7 @@ class _Retrieval:
             offsets=offsets_of(np.bincount(listing[order], minlength=n)),
             listing=listing[order],
             record=record[order],
-            similarity=cosine[order].astype(np.float32),
+            similarity=cosine[order],
             shortlist=score[order],
             words=word[order],
             ngrams=ngram[order],
@@ -596,7 +617,7 @@ def _ranks(ranked: Ints, keys: Ints, products: int) -> NDArray[np.int16]:
 def _buckets(readings: Readings, block: slice) -> tuple[Ints, Ints]:
     """Return rows of the block and buckets of their tokens' n-grams, each once a row, rising."""
     packed = readings.packed[block]
-    letters = np.frombuffer("".join(packed).encode("utf-32-le"), np.uint32)
+    letters = letters_of("".join(packed))
     at_row = offsets_of(np.fromiter(map(len, packed), np.int64, len(packed)))
     offsets = readings.tokens.offsets[block.start : block.stop + 1]
     rows = np.repeat(np.arange(len(packed)), np.diff(offsets))
@@ -649,8 +670,17 @@ def _vectors_of(weighted: Any, basis: Floats) -> Floats:
     return np.asarray(np.rint(vectors / np.maximum(norm, 1e-9) * _GRID) / _GRID, np.float32)
 
 
-def _build_ngrams(readings: Readings, seed: int) -> tuple[_Ngrams, Floats]:
-    """Count n-grams, fit the projection, list the products of rare ones; return vectors, too."""
+def _words_of(readings: Readings) -> _Words:
+    vocabulary = distinct(readings.atoms.values)
+    atoms, tokens = (
+        places(vocabulary, each.values).astype(np.int32)
+        for each in (readings.atoms, readings.tokens)
+    )
+    return _Words(vocabulary, atoms, tokens)
+
+
+def _build_ngrams(readings: Readings, seed: int) -> _Ngrams:
+    """Count n-grams, fit the projection, list the products of rare ones."""
     n = len(readings)
     blocks = [slice(at, min(at + _BLOCK, n)) for at in range(0, n or 1, _BLOCK)]
     counts = np.zeros(1 << _BUCKET_BITS, np.int64)
@@ -669,7 +699,8 @@ def _build_ngrams(readings: Readings, seed: int) -> tuple[_Ngrams, Floats]:
     parts, vectors = [], []
     for block in blocks:
         weighted = _weighted(readings, column, idf, block)
-        vectors.append(_vectors_of(weighted, basis))
+        steps = np.minimum(_vectors_of(weighted, basis) * _GRID, _GRID - 1)
+        vectors.append(steps.astype(np.int8))
         record = block.start + np.repeat(np.arange(weighted.shape[0]), np.diff(weighted.indptr))
         listed = np.flatnonzero(rare[weighted.indices])
         parts.append(
@@ -678,8 +709,8 @@ def _build_ngrams(readings: Readings, seed: int) -> tuple[_Ngrams, Floats]:
     columns, record, weight = (np.concatenate(each) for each in zip(*parts, strict=True))
     order = np.argsort(columns, kind="stable")
     offsets = offsets_of(np.bincount(columns, minlength=len(idf)))
-    ngrams = _Ngrams(column, idf, basis, offsets, record[order], weight[order])
-    return ngrams, np.concatenate(vectors)
+    record, weight = record[order], weight[order]
+    return _Ngrams(column, idf, basis, offsets, record, weight, np.concatenate(vectors))
 
 
 def _most_listed(counts: Ints) -> int:

@@ -47,6 +47,7 @@ _CODE_LENGTH, _DIGITS, _PART_NUMBER, _LONG_NUMBER = 4, 5, 5, 6
 _SUBSTRING = 4  # letters of a token that is looked for anywhere in a text
 _PROBES = 3
 _COMPARED = 24  # letters of a code that are compared from each end
+_ROWS_AT_ONCE = 50_000  # whose letters are marked
 _SHORT_BITS = 40
 _SHORTEST_GTIN = 8  # in a name, so many digits are rather something else
 _TOLERANCE = 0.005  # of quantities whose unit the pack does not know
@@ -682,18 +683,36 @@ class PackedTexts:
 
     def __init__(self, readings: Readings) -> None:
         self._packed, self._text = readings.packed, "".join(readings.packed)
-        self._letters = np.frombuffer(self._text.encode("utf-32-le"), np.uint32)
+        self._letters = letters_of(self._text).astype(np.uint16)
         sizes = np.fromiter(map(len, readings.packed), np.int64, len(readings))
         offsets = offsets_of(sizes)
         self._begins = offsets[:-1][readings.tokens.rows] + readings.starts
         self._lengths = readings.lengths.astype(np.int64)
-        marks = self._marks()
-        row = np.repeat(np.arange(len(readings)), sizes)[: len(marks)]
-        inside = np.flatnonzero(np.arange(len(marks)) + _SUBSTRING <= offsets[row + 1])
-        word, bit = _bit(marks[inside])
         self._bits = np.zeros(len(readings) * 8, np.uint64)
-        np.bitwise_or.at(self._bits, row[inside] * 8 + word, bit)
+        marks = np.zeros(len(self._letters), np.int16)
+        for start in range(0, len(readings), _ROWS_AT_ONCE):
+            rows = np.arange(start, min(start + _ROWS_AT_ONCE, len(readings)))
+            span = slice(offsets[start], offsets[rows[-1] + 1])
+            marks[span] = self._mark(marks[span], rows, offsets)
         self._probes = self._probes_of(marks)
+
+    def _mark(self, marks: NDArray[np.int16], rows: Ints, offsets: Ints) -> NDArray[np.int16]:
+        """Return of each letter of some rows the mark, 0 to 511, of the four that begin there.
+
+        The signatures of the rows get them, but for those that reach into the next row.
+        """
+        begin, end = offsets[rows[0]], offsets[rows[-1] + 1]
+        code = self._letters[begin:end].astype(np.uint64)
+        value = np.zeros(max(len(code) - _SUBSTRING + 1, 0), np.uint64)
+        for at in range(_SUBSTRING if len(value) else 0):
+            value = value * np.uint64(0x100000001B3) + code[at : at + len(value)]
+        found = ((value * np.uint64(_BASE)) >> np.uint64(55)).astype(np.int64)
+        owner = np.repeat(rows, offsets[rows + 1] - offsets[rows])[: len(found)]
+        inside = np.arange(begin, begin + len(found)) + _SUBSTRING <= offsets[owner + 1]
+        word, bit = _bit(found[inside])
+        np.bitwise_or.at(self._bits, owner[inside] * 8 + word, bit)
+        marks[: len(found)] = found
+        return marks
 
     def contain(self, row: Ints, other: PackedTexts, token: Ints) -> NDArray[np.bool_]:
         """Return which texts contain a token of other texts.
@@ -731,15 +750,7 @@ class PackedTexts:
             found.append(count)
         return found[0], found[1]
 
-    def _marks(self) -> Ints:
-        """Return of each letter the mark, 0 to 511, of the four letters that begin there."""
-        code = self._letters.astype(np.uint64)
-        value = np.zeros(max(len(code) - _SUBSTRING + 1, 0), np.uint64)
-        for at in range(_SUBSTRING if len(value) else 0):
-            value = value * np.uint64(0x100000001B3) + code[at : len(value) + at]
-        return ((value * np.uint64(_BASE)) >> np.uint64(55)).astype(np.int64)
-
-    def _probes_of(self, marks: Ints) -> NDArray[np.int16]:
+    def _probes_of(self, marks: NDArray[np.int16]) -> NDArray[np.int16]:
         """Return marks of each token's first, middle and last four letters, -1 if it is shorter."""
         last = self._lengths - _SUBSTRING
         found = np.full((len(last), _PROBES), -1, np.int16)
@@ -747,6 +758,11 @@ class PackedTexts:
         for at in range(_PROBES):
             found[long, at] = marks[self._begins[long] + last[long] * at // (_PROBES - 1)]
         return found
+
+
+def letters_of(text: str) -> NDArray[np.uint32]:
+    """Return the code points of a text."""
+    return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32)
 
 
 def _bit(mark: Ints) -> tuple[Ints, Hashes]:
