@@ -109,6 +109,7 @@ _NO_SUPER_BEFORE = frozenset(
 )
 _GB_WORDS = frozenset(["g", "gb", "go", "gib", "gio", "gig"])
 _CODE_BEHIND = re.compile(r"-[a-z]{2,}\d")
+_WATTS = re.compile(r"(?<!\d)\d+ ?w(?:atts?)?(?![a-z0-9/])")
 _START = operator.attrgetter("start")
 _DOTS = ("..", "\u2026")
 _LONG_TITLE = 45  # a shorter title that ends in dots ends as its writer meant
@@ -341,6 +342,11 @@ class Lexicon:
         return np.array([record.sold_apart for record in self.records], np.bool_)
 
     @cached_property
+    def held(self) -> NDArray[np.bool_]:
+        """Shape (records,): whether a person decides on each variant."""
+        return np.array([record.held for record in self.records], np.bool_)
+
+    @cached_property
     def in_sizes(self) -> NDArray[np.bool_]:
         """Shape (models,): whether a model's variants have different memory sizes."""
         memory = np.array([record.memory_gb for record in self.records])
@@ -483,6 +489,8 @@ class Lexicon:
                     mask = 0  # "not XT", "no es ti", "pas de Ti"
                 elif len(word) == 1 and word.isalpha():
                     mask *= self._is_letter_of_name(at, text, pieces)
+                elif after in _GB_WORDS and word.isdigit():
+                    mask = 0  # nor is that of "16 GB"
                 elif word == "super" and after in _NO_SUPER_BEFORE:
                     mask *= self._names_jetstream(at, pieces)
             add(mask)
@@ -574,7 +582,9 @@ class Lexicon:
             return []
         side = glued and before_text == "x" and at > 1 and pieces[at - 2].text.isdigit()
         named = (glued and not side) or (near and masks[at - 1] & self._line_words != 0)
-        if len(text) >= 3 and is_measure(title, pieces[at], named):
+        if len(text) >= 3 and (
+            is_measure(title, pieces[at], named) or _is_of_watts(title, text, start)
+        ):
             return []
         prefixes = self._prefixes_of(before_text, glued) if near else 0
         before, line_before = self._before(at, masks, pieces)
@@ -603,7 +613,9 @@ class Lexicon:
             key = self.keys.get(text)
             if key is not None:
                 if text.isalpha() and text in self.affixes and following.isdigit():
-                    return [], 0.0  # the HD of an HD 5870 is no "All-in-Wonder HD"
+                    unit = pieces[at + 2].text if at + 2 < len(pieces) else ""
+                    if unit not in _GB_WORDS:  # "Radeon Pro Duo 32GB" is a Pro Duo
+                        return [], 0.0  # the HD of an HD 5870 is no "All-in-Wonder HD"
                 return [key], 0.0
             return self._split_number(text, at, pieces) if len(text) >= 4 else ([], 0.0)
         found = []
@@ -1049,6 +1061,14 @@ def _behind_memory(pieces: list[CharacterRun], at: int) -> int:
         at += 2
         at += pieces[at].text == "x" and at + 1 < len(pieces)
     return at
+
+
+def _is_of_watts(title: str, number: str, start: int) -> bool:
+    """Say whether a title gives a number as watts elsewhere: a power supply's name repeats them."""
+    place = title.find(number + "w")
+    if place < 0:
+        place = title.find(number + " w")
+    return place >= 0 and place != start and _WATTS.match(title, place) is not None
 
 
 def _end_of_word(text: str, pieces: list[CharacterRun], end: int) -> int:

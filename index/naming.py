@@ -116,7 +116,7 @@ class CatalogueName(NamedTuple):
 
 
 _SIGNS = re.compile(r"[®™©]|\((?:r|tm|c)\)", re.IGNORECASE)
-_CHIP_VENDOR = re.compile(r"^(?:(?:nvidia|amd|ati|intel)\b[ /]*)+(?=\w)", re.IGNORECASE)
+_CHIP_VENDOR = re.compile(r"^(?:(?:nvidia|amd|ati|intel|matrox)\b[ /]*)+(?=\w)", re.IGNORECASE)
 _NO_WORD_BEFORE, _NO_WORD_BEHIND = r"(?<![\w.,])", r"(?!\w)"
 # "12G" is a size, "RX 580G" and "FX 3000G" are models.
 _SIZES = re.compile(

@@ -633,7 +633,8 @@ PARTNERS: Mapping[str, tuple[Rule, ...]] = {
         Rule(
             "geforce",
             "(X{core})<{suffix}| {suffix}>< DF||>",
-            lambda p: len(p.core) == 3 and 2009 <= p.year <= 2012,
+            # X470, X570 and X670 are chipsets of boards, of which many more are sold.
+            lambda p: len(p.core) == 3 and p.core[1:] != "70" and 2009 <= p.year <= 2012,
             MODEL,
             chance=0.3,
         ),

@@ -43,6 +43,8 @@ class GpuRecord:
         third parties (2080 Ti with 22 GB), editions for one OEM, country or cafe, samples.
     :param sold_apart: False for what is known but sold only inside something else: graphics of a
         CPU. Such a model is proposed and ranked like others, and never matched.
+    :param held: True for what one shop calls a graphics card and another display gear. Such a
+        model is named like others, and accepted by a person only.
     """
 
     gpu_id: str
@@ -59,6 +61,7 @@ class GpuRecord:
     part_numbers: tuple[str, ...] = ()
     rare: bool = False
     sold_apart: bool = True
+    held: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,8 +14,9 @@ vendor, memory and form are taken off and held against the fields that say them.
 
 A variant reads ``<size>(MB|GB) <memory type> [form factor] [rare]``; without a form it is a PCIe
 card. The variant sold most widely stands first. A family with ``sold_apart: false`` holds graphics
-that are known but never sold as a card, and have no variants. A table (CSV, parquet) has one
-variant a row with the columns of `TABLE_COLUMNS`; others are passed over.
+that are known but never sold as a card, and have no variants; one with ``held: true`` those that a
+person decides on. A table (CSV, parquet) has one variant a row with the columns of `TABLE_COLUMNS`;
+others are passed over.
 """
 
 from __future__ import annotations
@@ -73,7 +74,7 @@ def write_records(records: Sequence[GpuRecord], path: Path) -> None:
     path.write_text(text, encoding="utf-8")
 
 
-_FLAGS = {"rare": False, "sold_apart": True}  # and what each is for most
+_FLAGS = {"rare": False, "sold_apart": True, "held": False}  # and what each is for most
 
 
 def _written(record: GpuRecord) -> dict[str, Any]:
@@ -146,15 +147,16 @@ def _collisions(reading: RegistryReading) -> list[str]:
     return faults
 
 
-VENDORS = ("NVIDIA", "AMD", "Intel")
+VENDORS = ("NVIDIA", "AMD", "Intel", "Matrox")
 _YEARS = range(1990, 2101)
 _LEAST_MEMORY_GB, _MOST_MEMORY_GB = 0.001, 2048  # bytes or MB taken for GB lie outside
 _VENDOR_WORDS = {
     "NVIDIA": {"nvidia"},
     "AMD": {"amd", "ati", "advanced", "micro", "devices"},
     "Intel": {"intel"},
+    "Matrox": {"matrox"},
 }
-_COMPANY_WORDS = {"co", "corp", "corporation", "inc", "ltd", "technologies"}
+_COMPANY_WORDS = set("co corp corporation electronic graphics inc ltd systems technologies".split())
 _FORM_NAMES = {
     **{form.lower(): form for form in FORM_FACTORS},
     **dict.fromkeys(("laptop", "notebook"), "mobile"),
@@ -495,7 +497,8 @@ def _text(value: Any) -> str:
 
 _VARIANT = re.compile(r"(\d+(?:\.\d+)?)\s?(MB|GB) ([A-Za-z0-9]+)(?: (?!rare$)(\S+))?( rare)?")
 _MODEL_KEYS = {"name", "chip", "year", "variants", "aliases", "part_numbers"}
-_FAMILY_KEYS = {"generation", "line", "sold_apart", "models"}
+_FAMILY_FLAGS = ("sold_apart", "held")
+_FAMILY_KEYS = {"generation", "line", *_FAMILY_FLAGS, "models"}
 _INTEGRATED = (0.0, "shared", "integrated", False)  # the one variant of what is not sold apart
 _FILE_KEYS = {"vendor", "families"}
 _LINE = "__line__"
@@ -560,10 +563,9 @@ def _read_family(family: Any, vendor: str, path: Path, reading: RegistryReading)
         return
     place = f"{path}:{family[_LINE]}"
     _check_keys(family, _FAMILY_KEYS, place, reading, required=("generation", "line"))
-    if type(family.get("sold_apart", True)) is not bool:
-        reading.blame(
-            place, [f"sold_apart must be true or false, got {_shown(family['sold_apart'])}"]
-        )
+    for flag in _FAMILY_FLAGS:
+        if type(family.get(flag, True)) is not bool:
+            reading.blame(place, [f"{flag} must be true or false, got {_shown(family[flag])}"])
     for model in family["models"]:
         if isinstance(model, dict):
             _read_model(model, family, vendor, f"{path}:{model[_LINE]}", reading)
@@ -609,6 +611,7 @@ def _read_model(
             "codenames": texts(model.get("chip")),
             "rare": rare,
             "sold_apart": apart,
+            "held": family.get("held", False),
         }
         reading.blame(place, _take_from_name(made))
         reading.add(_record({"form_factor": DEFAULT_FORM_FACTOR, **made}), place)

@@ -23,7 +23,7 @@ from rerank.index.text import squash
 FACT_COLUMNS = ("name", "vendor", "release_date", "bus_interface", "memory_gb", "memory_type")
 
 FIRST_YEAR = 2004
-_VENDORS = {"nvidia": "NVIDIA", "amd": "AMD", "ati": "AMD", "intel": "Intel"}
+_VENDORS = {"nvidia": "NVIDIA", "amd": "AMD", "ati": "AMD", "intel": "Intel", "matrox": "Matrox"}
 # Chips in consoles, boards and CPUs, and names of virtual machines: nobody lists them as a card.
 _NOT_SOLD_ALONE = re.compile(
     r"\bigp\b|playstation|xbox|nintendo|wii|switch|steam deck|gpu$|tegra|jetson|nforce|embedded"

@@ -23,11 +23,13 @@ _VENDOR_WORDS = {
     "NVIDIA": r"nvidia|geforce|quadro|tesla|gtx|rtx|gts|nvs|nv",
     "AMD": r"amd|ati|radeon|firepro|firegl|rx|instinct",
     "Intel": r"intel|arc",
+    "Matrox": r"matrox|millennium|матрокс",
 }
 _CHOOSY_PARTNERS = {
     "NVIDIA": r"evga|zotac|palit|pny|inno3d|galax|kfa2|gainward|colorful|igame|manli|bfg|leadtek",
     "AMD": r"sapphire|powercolor|xfx|his|visiontek|diamond|asrock",
     "Intel": r"asrock|gunnir",
+    "Matrox": r"matrox",
 }
 
 

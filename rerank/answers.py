@@ -238,6 +238,8 @@ def verdicts_of(
     reason = reasons_of(evidence, decision, _in_sizes(evidence, table))
     for at in np.flatnonzero((evidence.best >= 0) & ~apart).tolist():
         reason[at] = "integrated graphics, not sold apart"
+    for at in np.flatnonzero(_held(evidence, table) & (decision == _REVIEW)).tolist():
+        reason[at] = f"display card, a person decides: {reason[at]}"
     stated = _best_features(evidence)[:, _COLUMN["memory_fit"]] > 0
     return Verdicts(sure, decision, reason, stated)
 
@@ -248,24 +250,38 @@ def decided(
     """Return `match_probability` and the decision's number in `DECISIONS`, both (listings,).
 
     What makes a title's name doubtful holds it for review, however probable; so does a number that
-    nothing else in the title makes a card's.
+    nothing else in the title makes a card's, and a model that the registry holds for a person.
 
     :param probability: shape (listings,), that the best candidate's model is sold.
     """
     apart = _sold_apart(evidence, table)
     sure = np.where(apart, probability, 0.0)
     decision = np.where(sure >= thresholds.match, _MATCH, _REVIEW)
-    decision[(_doubts(evidence) > 0) | _only_a_number(evidence)] = _REVIEW
+    doubtful = (_doubts(evidence) > 0) | _only_a_number(evidence)
+    decision[doubtful | _held(evidence, table)] = _REVIEW
     decision[~apart | (sure < thresholds.review)] = _NO_MATCH
     return sure, decision
 
 
 def _sold_apart(evidence: Evidence, table: ModelTable) -> NDArray[np.bool_]:
     """Return whether each listing's best candidate is a card, shape (listings,)."""
+    return _of_best(evidence, table.sold_apart)
+
+
+def _held(evidence: Evidence, table: ModelTable) -> NDArray[np.bool_]:
+    """Return whether a person decides on each listing's best candidate, shape (listings,)."""
+    return _of_best(evidence, table.held)
+
+
+def _of_best(evidence: Evidence, flags: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return each listing's best candidate's flag, shape (listings,); False without one.
+
+    :param flags: shape (records,).
+    """
     found = evidence.best >= 0
-    apart = np.zeros(len(found), np.bool_)
-    apart[found] = table.sold_apart[evidence.candidates.record[evidence.best[found]]]
-    return apart
+    own = np.zeros(len(found), np.bool_)
+    own[found] = flags[evidence.candidates.record[evidence.best[found]]]
+    return own
 
 
 def _best_features(evidence: Evidence) -> NDArray[np.float32]:

@@ -28,6 +28,7 @@ VENDOR_WORDS = {
     "NVIDIA": ("NVIDIA", "NVIDIA", "nVidia", "Nvidia", "nvidia", "nVIDIA", "NVidia", "NVIDIA®"),
     "AMD": ("AMD", "AMD", "AMD", "amd", "AMD/ATI"),
     "Intel": ("Intel", "Intel", "INTEL", "intel"),
+    "Matrox": ("Matrox", "Matrox", "MATROX", "matrox"),
 }
 ATI_UNTIL = 2011
 MODERN_SINCE = 2018

@@ -21,13 +21,16 @@ from rerank.bootstrap.grammar import (
     load_vocabulary,
     render,
 )
-from rerank.bootstrap.spelling import disturb, key_of
+from rerank.bootstrap.spelling import babble, disturb, key_of
 from rerank.index.records import GpuRecord, Listing
 
 DEFAULT_NIL_SHARE = 0.35
 # How often a listing's vendor column and description are filled.
 VENDOR_SHARE = 0.4
 DESCRIPTION_SHARE = 0.12
+# How often words of a language that is not known stand before or behind what is said, whatever is
+# sold: so such words say nothing, and neither does how many there are.
+UNKNOWN_WORDS_SHARE = 0.15
 # How often a suffix is left out where the memory size tells the model all the same.
 MEMORY_TELLS, MEMORY_TELLS_SHARE = "memory_tells", 0.2
 # Words of a GPU outside the registry must not spell one inside it.
@@ -129,7 +132,13 @@ class _Writer:
         return Card(entry, product, self._vocabulary, self._partners, rivals, self._dice)
 
     def _title(self, card: Card, grammar: Grammar) -> str:
-        return render(self._dice.pick(grammar.templates), card.field, self._dice)
+        dice = self._dice
+        title = render(dice.pick(grammar.templates), card.field, dice)
+        if not dice.chance(UNKNOWN_WORDS_SHARE):
+            return title
+        before, behind = dice.pick(((True, False), (False, True), (True, True)))
+        title = f"{babble(dice)} {title}" if before else title
+        return f"{title}{dice.pick((' ', ', ', ' - '))}{babble(dice)}" if behind else title
 
     def _listing(self, listing_id: str, title: str, card: Card, descriptions: str) -> Listing:
         dice = self._dice

@@ -320,8 +320,11 @@ ALPHABETS = (
     "ابتثجحخدذرزسشصضطعغفقكلمنهوي",
     "آابپتجچحخدرزسشفقکگلمنوهی",
     "אבגדהוזחטיכלמנסעפצקרשת",
-    "กขคงจชซญดตทนบปพฟมยรลวสหอ",
-    "अआइउएकखगघचजटडतदनपबमयरलवशसह",
+    "әғқңөұүһіабдежзиклмнорстушы",
+    "กขคงจชซญดตทนบปพฟมยรลวสหอัิีุู่้์าเแโ",
+    "अआइउएकखगघचजटडतदनपबमयरलवशसहािीुेो्ंािे्",
+    "অআইএকখগঘচজটডতদনপবমযরলশসহািীুে্",
+    "அஆஇஎகசடதநபமயரலவளறனாிீுே்்",
     "აბგდევზთიკლმნოპრსტუფქშჩცხ",
     "의가나다라마바사아자차카타파하고노도로모보소오",
     "的一是在不了有和人这中大为上个国我以要他时来用们",
@@ -336,10 +339,10 @@ def invented_word(dice: Dice) -> str:
 
 
 def babble(dice: Dice) -> str:
-    """Return one to three words of no language: what a title says in one that is not known."""
+    """Return one to five words of no language: what a title says in one that is not known."""
     letters = dice.pick(ALPHABETS)
     words = []
-    for _ in range(1 + dice.below(3)):
+    for _ in range(1 + dice.below(5)):
         word = "".join(dice.pick(letters) for _ in range(3 + dice.below(7)))
         words.append(word.capitalize() if dice.chance(0.3) else word)
     return " ".join(words)
@@ -347,7 +350,7 @@ def babble(dice: Dice) -> str:
 
 BRAND_WORDS = frozenset(
     "GeForce GeForce2 GeForce3 GeForce4 Radeon Mobility Quadro Quadro4 Tesla FirePro FireGL FireMV "
-    "FireStream Arc Instinct NVS GRID CMP Data Center GPU Riva".split()
+    "FireStream Arc Instinct NVS GRID CMP Data Center GPU Riva Millennium".split()
 )
 # Words between brand and number; "PRO" and "Vega" are part of the series, not suffixes.
 SERIES_WORDS = frozenset(

@@ -178,6 +178,7 @@ REGISTRY_SCHEMA = pa.schema(
         ("part_numbers", pa.list_(pa.string())),
         ("rare", pa.bool_()),
         ("sold_apart", pa.bool_()),
+        ("held", pa.bool_()),
     ]
 )
 _FIELDS = ", ".join(REGISTRY_SCHEMA.names[1:])

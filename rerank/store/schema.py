@@ -176,6 +176,11 @@ _REGISTRY_FLAGS = Migration(
     ),
 )
 
+_HELD = Migration(
+    "0008_registry_held",
+    ("ALTER TABLE registry_gpus ADD COLUMN IF NOT EXISTS held BOOLEAN DEFAULT false",),
+)
+
 MIGRATIONS = (
     _REGISTRY,
     _ANNOTATIONS,
@@ -184,4 +189,5 @@ MIGRATIONS = (
     _LIFECYCLE,
     _OPEN_VARIANTS,
     _REGISTRY_FLAGS,
+    _HELD,
 )

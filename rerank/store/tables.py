@@ -28,7 +28,7 @@ _INTERVAL = {
 _GPU = {
     "gpu_id": "stable id of the variant",
     "model": "canonical name of the model",
-    "vendor": "chip vendor: NVIDIA, AMD or Intel",
+    "vendor": "chip vendor: NVIDIA, AMD, Intel or Matrox",
     "line": "product line, such as GeForce",
     "generation": "product generation",
     "memory_gb": "memory in GB",
@@ -40,6 +40,7 @@ _GPU = {
     "part_numbers": "makers' part numbers",
     "rare": "whether nobody means the variant who does not say so",
     "sold_apart": "false for graphics of a CPU, which are never matched",
+    "held": "true for what is accepted by a person only",
 }
 
 TABLES = (

@@ -174,6 +174,42 @@ def test_super_before_jetstream(title: str, suffixes: set[str], lexicon: Lexicon
     assert words_of(lexicon, mention.after) == suffixes
 
 
+def test_a_suffix_may_stand_behind_a_size_that_is_a_suffix_elsewhere(make_gpu: MakeGpu) -> None:
+    lexicon = Lexicon(
+        [
+            make_gpu("GeForce RTX 5070", 12),
+            make_gpu("GeForce RTX 5070 Ti", 16),
+            make_gpu("FirePro S7000 16", 16),
+        ]
+    )
+    (mention,) = lexicon.read("Palit 5070 16 GB Ti").mentions
+    assert words_of(lexicon, mention.after) == {"ti"}
+    assert lexicon.read("Palit RTX 5070 16 GB TI GDDR7").doubts == 0
+
+
+def test_memory_behind_a_word_that_is_a_name(make_gpu: MakeGpu) -> None:
+    lexicon = Lexicon([make_gpu("Radeon Pro Duo", 32), make_gpu("Radeon Pro W6800X Duo", 64)])
+    assert keys_of(lexicon, "Radeon Pro Duo 32GB") == ["duo"]
+    assert keys_of(lexicon, "Core 2 Duo 8400") == []
+
+
+@pytest.mark.parametrize(
+    ("title", "keys"),
+    [
+        ("Chieftec A1060G 1060W modular", []),
+        ("RTX 1060 1060 watts", []),
+        ("GTX 1060 120W TDP", ["1060"]),
+        ("GTX 1060 WINDFORCE", ["1060"]),
+        ("GTX 1060 w/ box", ["1060"]),
+        ("GTX1060W", ["1060"]),
+    ],
+)
+def test_a_number_that_a_title_gives_as_watts_is_no_model(
+    title: str, keys: list[str], lexicon: Lexicon
+) -> None:
+    assert keys_of(lexicon, title) == keys
+
+
 CODE_CONFLICT = 1 << DOUBTS.index("code_conflict")
 
 

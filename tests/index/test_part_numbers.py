@@ -210,6 +210,14 @@ def test_numbers_of_other_goods_are_no_codes(text: str, make_gpu: MakeGpu) -> No
     assert models_by_code(models, text, make_gpu) == set()
 
 
+def test_a_chipset_of_boards_is_no_code_of_sparkle(make_gpu: MakeGpu) -> None:
+    models = ["GeForce GTS 450", "GeForce GTX 470", "GeForce GTX 570", "GeForce GTX 670"]
+    lexicon = Lexicon([make_gpu(model, 1, "GDDR5", year=2011) for model in models])
+    found = [lexicon.read(f"X{number} board").codes for number in (470, 570, 670)]
+    assert found == [[], [], []]
+    assert lexicon.read("X450 DF").codes
+
+
 @pytest.mark.parametrize(
     ("sizes", "code", "stated"),
     [

@@ -172,7 +172,28 @@ def test_what_a_bare_name_means(
     assert (first.memory_gb, first.form_factor) == (memory_gb, "PCIe")
 
 
+@pytest.mark.parametrize("model", ["Millennium G450", "Millennium G550", "M9120", "M9138", "M9148"])
+def test_display_cards_are_known_and_held(model: str, shipped_records: list[GpuRecord]) -> None:
+    found = [record for record in shipped_records if record.model == model]
+    assert found
+    assert all((record.vendor, record.held) == ("Matrox", True) for record in found)
+
+
 # --- YAML ---
+
+
+def test_a_family_may_be_held_for_a_person(tmp_path: Path) -> None:
+    line = "      - {name: RTX 1, year: 2020, variants: [8GB GDDR6, 4GB GDDR6]}\n"
+    family = MODEL.replace("    models:", "    held: true\n    models:") + line
+    assert [r.held for r in load_registry(write(tmp_path, "r.yaml", family))] == [True, True]
+    records = load_registry(write(tmp_path, "r.yaml", MODEL + line))
+    assert not any(record.held for record in records)
+    words = family.replace("held: true", "held: maybe")
+    assert faults_of(write(tmp_path, "r.yaml", words)) == [
+        f"{tmp_path / 'r.yaml'}:3: held must be true or false, got 'maybe'"
+    ]
+    path = write_csv(tmp_path, [{**ROW, "held": "yes"}])
+    assert load_registry(path)[0].held
 
 
 def test_a_variant_may_be_rare_and_a_family_not_sold_apart(tmp_path: Path) -> None:
@@ -276,7 +297,7 @@ families:
         (f"{faulty}:4:", "a model must be a mapping, got 'RTX 6'"),
         (f"{faulty}:17:", "missing generation"),
         (f"{faulty}:", "each family needs a list 'models'"),
-        (f"{other}:", "vendor must be one of NVIDIA, AMD, Intel, got '3dfx'"),
+        (f"{other}:", "vendor must be one of NVIDIA, AMD, Intel, Matrox, got '3dfx'"),
         (f"{faulty}:16:", f"gpu_id 'rtx-1-1gb-gddr6' stands already at {faulty}:8"),
         (f"{faulty}:15:", f"alias 'RTX-3' of RTX 7 belongs to RTX 3 ({faulty}:10)"),
     ]
@@ -462,7 +483,7 @@ def test_every_fault_of_a_table_is_reported_with_its_row(tmp_path: Path) -> None
         (3, "memory_gb must be a number of GB, got 'ten'"),
         (4, "missing model"),
         (5, "memory_gb must be 0.001-2048 GB (or with a unit, as '512 MB'), got -1.0"),
-        (5, "vendor must be one of NVIDIA, AMD, Intel, got 'ASUS'"),
+        (5, "vendor must be one of NVIDIA, AMD, Intel, Matrox, got 'ASUS'"),
         (5, "form_factor must be one of"),
         (6, "model must hold letters or digits, got '***'"),
         (8, "memory_gb must be 0.001-2048 GB"),
@@ -533,6 +554,8 @@ def test_sizes_that_are_none_are_faults(tmp_path: Path, size: str) -> None:
         ("Advanced Micro Devices, Inc. [AMD/ATI]", "AMD"),
         ("intel", "Intel"),
         ("Intel Corporation", "Intel"),
+        ("matrox", "Matrox"),
+        ("Matrox Graphics Inc.", "Matrox"),
     ],
 )
 def test_chip_vendors_are_understood(tmp_path: Path, written: str, vendor: str) -> None:
@@ -541,10 +564,10 @@ def test_chip_vendors_are_understood(tmp_path: Path, written: str, vendor: str) 
     assert load_registry(write(tmp_path, "r.yaml", text))[0].vendor == vendor
 
 
-@pytest.mark.parametrize("written", ["ASUS", "Inc.", "nvidia or amd", "GeForce"])
+@pytest.mark.parametrize("written", ["ASUS", "Graphics Inc.", "nvidia or amd", "GeForce"])
 def test_other_vendors_are_faults(tmp_path: Path, written: str) -> None:
     (fault,) = faults_of(write_csv(tmp_path, [{**ROW, "vendor": written}]))
-    assert fault.endswith(f"vendor must be one of NVIDIA, AMD, Intel, got {written!r}")
+    assert fault.endswith(f"vendor must be one of NVIDIA, AMD, Intel, Matrox, got {written!r}")
 
 
 @pytest.mark.parametrize(
@@ -622,7 +645,12 @@ _FORM_WORDS = {
     "server": "Server Edition",
     "workstation": "Workstation Edition",
 }
-_COMPANIES = {"NVIDIA": "Nvidia Corporation", "AMD": "AMD/ATI", "Intel": "intel"}
+_COMPANIES = {
+    "NVIDIA": "Nvidia Corporation",
+    "AMD": "AMD/ATI",
+    "Intel": "intel",
+    "Matrox": "MATROX",
+}
 
 
 def test_the_shipped_registry_written_as_a_catalogue_is_the_same_registry(
@@ -649,6 +677,7 @@ def test_the_shipped_registry_written_as_a_catalogue_is_the_same_registry(
                 "generation": record.generation,
                 "release_year": record.release_year,
                 "rare": record.rare,
+                "held": record.held,
                 **{name: ";".join(values) for name, values in lists.items()},
             }
         )
@@ -713,6 +742,7 @@ def test_records_survive_writing_and_reading(
     records += [
         replace(tiny_registry[0], gpu_id="rare", rare=True),
         replace(tiny_registry[0], gpu_id="inside", sold_apart=False),
+        replace(tiny_registry[0], gpu_id="held", held=True),
     ]
     write_records(records, tmp_path / "records.jsonl")
     assert read_records(tmp_path / "records.jsonl") == records
@@ -738,6 +768,7 @@ def test_records_without_flags_are_written_as_before_there_were_any(
     write_records(tiny_registry, path)
     assert "rare" not in path.read_text()
     assert "sold_apart" not in path.read_text()
+    assert "held" not in path.read_text()
     rare = [replace(record, rare=True) for record in tiny_registry]
     assert registry_fingerprint(rare) != registry_fingerprint(tiny_registry)
 

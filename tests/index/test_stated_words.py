@@ -16,7 +16,7 @@ from rerank.index.stated_words import (
     stated_forms,
 )
 
-VENDORS = ["AMD", "Intel", "NVIDIA"]
+VENDORS = ["AMD", "Intel", "Matrox", "NVIDIA"]
 WORDS = StatedWords(VENDORS)
 PIECES = [
     "nvidia",
@@ -80,6 +80,7 @@ def test_word_by_word_equals_all_at_once(title: list[str], seller: str) -> None:
         ("a100 sxm4 server", "", set(), set(), {"SXM", "PCIe"}),
         ("laptop graphics card hd 5770", "", set(), set(), {"mobile"}),
         ("ноутбучная видеокарта", "", set(), set(), {"mobile"}),
+        ("matrox g450 agp", "", {"Matrox"}, {"Matrox"}, {"AGP"}),
         ("", "", set(), set(), set()),
     ],
 )
@@ -116,7 +117,7 @@ def test_the_very_form_and_hints_of_one(title: str, forms: set[str]) -> None:
 
 def test_no_titles_and_unknown_vendors() -> None:
     assert [masks.shape for masks in WORDS.read([])] == [(0,), (0,), (0,)]
-    vendors, _, _ = StatedWords(["Matrox", "NVIDIA"]).read([("matrox", ""), ("nvidia", "")])
+    vendors, _, _ = StatedWords(["Kyro", "NVIDIA"]).read([("kyro", ""), ("nvidia", "")])
     assert vendors.tolist() == [0, 2]
 
 

@@ -266,3 +266,28 @@ def test_answers_become_a_table_without_pandas() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["False"]
+
+
+# --- what a person decides ---
+
+
+def test_what_is_held_is_named_and_left_to_a_person(
+    make_gpu: Callable[..., GpuRecord],
+    linear_model: Callable[..., RerankModel],
+    make_retriever: Callable[[list[GpuRecord]], Retriever],
+) -> None:
+    records = [
+        replace(make_gpu("M9125", 0.5, "DDR2", vendor="Matrox"), held=True),
+        make_gpu("Radeon HD 7970", 3, "GDDR5", vendor="AMD"),
+    ]
+    model = linear_model(RANKER, OFFER, -3.0)
+    resolver = GpuResolver(make_retriever(records), model, CUES, index_version="i")
+    held, sold, box = resolver.resolve_many(
+        as_listings(["Matrox M9125 512MB", "Radeon HD 7970 3GB", "box of Matrox M9125"])
+    )
+    assert (held.decision, held.model, held.best_guess) == ("review", "M9125", "M9125")
+    assert held.match_probability >= model.thresholds.match
+    assert held.reason == "display card, a person decides: model number + memory agree"
+    assert sold.decision == "match"
+    assert (box.decision, box.best_guess) == ("no_match", "M9125")
+    assert "person" not in box.reason

@@ -288,12 +288,30 @@ def test_shipped_words_of_a_kind(shipped_reader: CueReader, title: str, category
         ("RTX 3060 из игрового компьютера", "system"),
         ("RTX 3060 for workstations", "system"),
         ("not a laptop, RTX 3060", "laptop"),
+        ("RTX 3060, bridge not incl.", "connector"),
     ],
 )
 def test_what_goes_with_a_card_is_excused(
     shipped_reader: CueReader, title: str, category: str
 ) -> None:
     assert found_in(shipped_reader, title)[category] == {True}
+
+
+@pytest.mark.parametrize(
+    ("title", "storage"),
+    [
+        ("GeForce RTX 4070 Ventus 2X 12GB", False),
+        ("GeForce RTX 3050 Ventus 2X 8GB", False),
+        ("RX 7600 Challenger 2X 16GB", False),
+        ("Vengeance 2x8GB CL16", True),
+        ("Fury kit 2 x 16 GB", True),
+        ("Beast 32GB (2x16)", True),
+    ],
+)
+def test_two_fans_before_the_memory_are_no_memory_kit(
+    shipped_reader: CueReader, title: str, storage: bool
+) -> None:
+    assert ("storage" in found_in(shipped_reader, title)) is storage
 
 
 @pytest.mark.parametrize(
@@ -335,7 +353,8 @@ def test_a_description_s_cues_are_told_from_the_title_s(reader: CueReader) -> No
 
 TELLING_LISTS = (
     "spare_behind spare_from connector_behind mount_word queue_word mig vgpu pc_word laptop_word "
-    "laptop_short sold_box sold_picture sold_wanted sold_part sold_system sold_service goods_kind"
+    "laptop_short spare_with box_of sold_box sold_picture sold_wanted sold_part sold_system "
+    "sold_service goods_kind"
 ).split()
 SUPPORTING = {"card_word", "partner", "gpu_line", "product_line", "story", "with", "for", "aside"}
 

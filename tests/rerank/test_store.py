@@ -581,7 +581,8 @@ def test_a_registry_comes_back_as_it_was_and_is_saved_once(store, tiny_registry)
     flagged = [
         replace(tiny_registry[0], rare=True),
         replace(tiny_registry[1], sold_apart=False),
-        *tiny_registry[2:],
+        replace(tiny_registry[2], held=True),
+        *tiny_registry[3:],
     ]
     with store.writing() as session:
         assert save_registry(session, flagged, "v1") is True
