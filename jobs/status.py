@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
@@ -18,7 +20,7 @@ from rerank.cross_encoder.ranker import (
     CROSS_ENCODER_KIND,
     CROSS_ENCODER_REMEDY,
 )
-from rerank.domain import TrainingRequest
+from rerank.domain import TrainingRequest, build_catalogue_index, init_catalogue
 from rerank.index.artifacts import read_manifest
 from rerank.index.errors import ArtifactError, MismatchError, RerankError, os_error_text
 from rerank.index.records import Listing, shipped
@@ -375,12 +377,91 @@ def run_demo(
     return DemoResult(report, summary, scored, trained.folder)
 
 
+@dataclass(frozen=True, slots=True)
+class CatalogueDemo:
+    """What the demo over a catalogue made.
+
+    :param rows: resolved listings.
+    :param gold: the ids of the products each listing sells, by its id; none where it sells none.
+    """
+
+    rows: Sequence[dict[str, Any]]
+    gold: dict[str, frozenset[str]]
+    many: str
+    summary: ScoreSummary
+    files: dict[str, Path]
+
+
+def run_catalogue_demo(
+    workspace: Workspace,
+    request: TrainingRequest,
+    *,
+    progress: Callable[[str, float], None] = lambda stage, share: None,
+) -> CatalogueDemo:
+    """Go from the shipped table of power tools to resolved listings: what one would do oneself.
+
+    :raises ArtifactError: if the workspace has a `catalogue.yaml` already.
+    """
+    folder = shipped("demo_catalogue")
+    listings, file = folder / "listings.csv", workspace.home / "catalogue.yaml"
+    progress("looking at the table", 0.0)
+    proposal = init_catalogue(folder / "products.csv", [listings], file, pack="generic")
+    with keeping_part(workspace, "index"):
+        build_catalogue_index(file, workspace.index_folder, progress=progress)
+    trained = train_workspace_model(workspace, request, serve=True, progress=progress)
+    progress("scoring the listings", 0.0)
+    scored = workspace.home / "demo_resolved.parquet"
+    plan = plan_score(select_files(str(listings)), place_of(scored), existing=Existing.OVERWRITE)
+    summary = run_plan(plan, ResolverAnswerer(open_resolver(workspace.home)))
+    gold = {
+        row["listing_id"]: frozenset(filter(None, row["product_ids"].split(";")))
+        for row in pacsv.read_csv(folder / "gold.csv", convert_options=_AS_TEXT).to_pylist()
+    }
+    files = {
+        "catalogue": file,
+        "resolved listings": scored,
+        "index": workspace.index_folder,
+        "model": trained.folder,
+    }
+    rows = pq.read_table(scored).to_pylist()
+    return CatalogueDemo(rows, gold, proposal.many, summary, files)
+
+
+_AS_TEXT = pacsv.ConvertOptions(
+    column_types={"listing_id": pa.string(), "product_ids": pa.string()}, strings_can_be_null=False
+)
+
+
+def catalogue_demo_text(result: CatalogueDemo) -> str:
+    """Return a dozen resolved rows, what of all came out right, and where the files lie."""
+    sold = [row for row in result.rows if result.gold[row["listing_id"]]]
+    other = [row for row in result.rows if not result.gold[row["listing_id"]]]
+    matched = [row for row in result.rows if row["decision"] == "match"]
+
+    def right(row: dict[str, Any]) -> bool:
+        best = row["candidates"][0]["product_id"] if row["candidates"] else ""
+        return best in result.gold[row["listing_id"]]
+
+    figures = [
+        ["right product first", f"{sum(map(right, sold))} of {len(sold)} that sell one"],
+        ["matches that are right", f"{sum(map(right, matched))} of {len(matched)}"],
+        ["of those that sell none, matched", f"{sum(r in matched for r in other)} of {len(other)}"],
+    ]
+    parts = [
+        f"Some of the shipped listings, resolved to a catalogue of {result.many}:",
+        _rows_text(result.rows, "product, or why none"),
+        table(("", ""), figures, left=(0, 1)),
+        "\n".join(f"{name:18} {path}" for name, path in result.files.items()),
+    ]
+    return "\n\n".join(parts)
+
+
 def demo_text(workspace: Workspace, result: DemoResult) -> str:
     """Return a dozen resolved rows, the figures and where the files lie."""
     sets = result.report["sets"]
     parts = [
         "Some of the shipped listings, resolved:",
-        _rows_text(pq.read_table(result.scored).to_pylist()),
+        _rows_text(pq.read_table(result.scored).to_pylist(), "GPU, or why none"),
         "Measured on the shipped hard set and on models that training never saw:",
         _headlines_text(sets),
     ]
@@ -396,16 +477,21 @@ def demo_text(workspace: Workspace, result: DemoResult) -> str:
     return "\n\n".join(parts)
 
 
-def _rows_text(rows: Sequence[dict[str, Any]]) -> str:
+def _rows_text(rows: Sequence[dict[str, Any]], what: str) -> str:
     step = max(1, len(rows) // _ROWS_SHOWN)
     cells = []
     for row in rows[::step][:_ROWS_SHOWN]:
         said = row["decision"].replace("_", " ")
-        name = "" if row["decision"] == "no_match" else f"{row['model']} {memory(row['memory_gb'])}"
-        why = row["reason"] if row["decision"] == "no_match" else ""
+        name = row["reason"] if row["decision"] == "no_match" else _name_of(row)
         probability = f"{row['match_probability']:.2f}"
-        cells.append([cut(row["title"] or "(none)", 32), said, probability, cut(name or why, 28)])
-    return table(("title", "decision", "p", "GPU, or why none"), cells, left=(0, 1, 3))
+        cells.append([cut(row["title"] or "(none)", 32), said, probability, cut(name, 28)])
+    return table(("title", "decision", "p", what), cells, left=(0, 1, 3))
+
+
+def _name_of(row: dict[str, Any]) -> str:
+    if "name" in row:
+        return str(row["name"])
+    return f"{row['model']} {memory(row['memory_gb'])}"
 
 
 def _headlines_text(sets: dict[str, Any]) -> str:

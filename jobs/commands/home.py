@@ -10,7 +10,9 @@ import click
 from rerank.domain import TrainingRequest
 from rerank.jobs.options import NumberRange, format_option, home_option, needs, stage_progress
 from rerank.jobs.status import (
+    catalogue_demo_text,
     demo_text,
+    run_catalogue_demo,
     run_demo,
     serving_status,
     smoke_test,
@@ -28,19 +30,31 @@ from rerank.workspace import Workspace
     show_default=True,
     help="Training listings, as a multiple of the default 80,000.",
 )
+@click.option(
+    "--catalogue",
+    is_flag=True,
+    help="Resolve to a table of power tools, as to a catalogue of your own; HOME should be empty.",
+)
 @home_option
 @needs("train")
-def demo_command(scale: float, home: Path) -> None:
+def demo_command(scale: float, catalogue: bool, home: Path) -> None:
     """Build the index, train, evaluate and score the shipped sample: a tour in minutes.
 
     \b
     Example:
       rerank demo
+      rerank demo --catalogue --home /tmp/tools
       rerank demo --scale 0.1 --home /tmp/tour
     """
-    workspace = Workspace(home)
+    workspace, request = Workspace(home), TrainingRequest(scale=scale)
+    if catalogue:
+        with stage_progress() as progress:
+            made = run_catalogue_demo(workspace, request, progress=progress)
+        click.echo(catalogue_demo_text(made))
+        click.echo(made.summary.line(), err=True)
+        return
     with stage_progress() as progress:
-        result = run_demo(workspace, TrainingRequest(scale=scale), progress=progress)
+        result = run_demo(workspace, request, progress=progress)
     click.echo(demo_text(workspace, result))
     click.echo(result.summary.line(), err=True)
 
