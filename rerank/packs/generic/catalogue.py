@@ -32,7 +32,7 @@ from rerank.packs.generic.product_table import (
     read_table,
     unit_counts,
 )
-from rerank.settings import TEXT, Settings, as_content, one_of, read_settings
+from rerank.settings import TEXT, Settings, as_content, one_of, read_yaml, settings_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -131,7 +131,12 @@ def read_catalogue(path: Path) -> Catalogue:
     :raises InputError: if it cannot be read.
     :raises FaultsError: with all that it says and cannot say, and files that are missing.
     """
-    found = read_settings(Catalogue, path)
+    content = read_yaml(path)
+    columns = content.get("columns") if isinstance(content, dict) else None
+    if isinstance(columns, dict):  # `colour: axis` is short for `colour: {role: axis}`
+        for name, column in columns.items():
+            columns[name] = {"role": column} if isinstance(column, str) else column
+    found = settings_of(Catalogue, content, where=str(path))
     read_pack(found.pack)
     beside = path.parent
     files = [found.products, *(feed.file for feed in found.listings)]

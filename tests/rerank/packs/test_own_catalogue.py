@@ -158,6 +158,31 @@ def test_a_catalogue_file_is_read_as_it_was_written(tmp_path: Path) -> None:
     assert target.read_text("utf-8") == text
 
 
+def test_a_catalogue_file_may_be_written_by_hand(tmp_path: Path) -> None:
+    saved(tmp_path, "name,w,hue\nCup,3,red\nCup,4,blue\n")
+    text = "products: pans.csv\ncolumns: {name: name, w: {role: number, unit: KG}, hue: axis}\n"
+    read = read_products(read_catalogue(saved(tmp_path, text, "c.yaml")))
+    assert read.fields[1].quantities == (("kg", 4),)
+    assert read.models == ("Cup",)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("products: pans.csv\ncolumns: {name: nmae}", "did you mean 'name'"),
+        ("- pans.csv", "expected keys and values, found list"),
+        ("products: [pans.csv]", "products: expected text"),
+        ("pack: tea\nproducts: pans.csv", "pack 'tea': there is none"),
+        ("products: ''", "products: expected text"),
+        ("", "products: missing"),
+        ("products: pans.csv\nid: 3", "id: expected text, found 3"),
+    ],
+)
+def test_what_is_no_catalogue_file_is_said(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        read_catalogue(saved(tmp_path, text, "c.yaml"))
+
+
 def test_a_catalogue_file_says_all_that_is_wrong(tmp_path: Path) -> None:
     target = saved(tmp_path, "products: pans.csv\ncolumns: {name: {rolle: name}}\n", "c.yaml")
     with pytest.raises(FaultsError, match=r"columns\.name\.role: missing|rolle: unknown key"):
