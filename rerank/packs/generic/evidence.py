@@ -187,6 +187,7 @@ OFFER_DIRECTIONS = {
 
 _COLUMN = {name: at for at, name in enumerate(CANDIDATE_FEATURES)}
 _NO_COLUMN = (0, 2)  # levels of `Found.identifier` without one of a column
+_DECIDES = 3  # the level of one that only this product has
 _RARE_WORDS = 24  # of a description
 _LEAST_CODE = 3  # letters of codes that are compared
 _UNKNOWN_WEIGHT = 1.386  # of a token that no product has: less than any that tells products apart
@@ -642,6 +643,23 @@ class _Evidence:
         out = np.empty(self.n, np.int64)
         out[order] = place[np.maximum.accumulate(np.where(new, np.arange(self.n), 0))]
         return out
+
+
+def decided_scores(scores: Floats, found: Found) -> Floats:
+    """Return a ranker's scores with what a unique identifier decides above all else.
+
+    A GTIN or part number that only one product has is never outvoted by words: that product's
+    score is raised above the greatest of its listing, by one and more.
+    """
+    scores = np.asarray(scores, np.float32)
+    decided = found.identifier == _DECIDES
+    if not decided.any():
+        return scores
+    starts = found.offsets[:-1][np.diff(found.offsets) > 0]
+    group = np.searchsorted(starts, found.offsets[found.listing])
+    most, least = (each.reduceat(scores, starts)[group] for each in (np.maximum, np.minimum))
+    raised = most + np.float32(1.0) + scores - least
+    return np.asarray(np.where(decided, raised, scores), np.float32)
 
 
 def offer_features(features: Floats, scores: Floats, found: Found) -> Floats:

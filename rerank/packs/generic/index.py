@@ -64,8 +64,8 @@ _FLAT = 20_000  # products up to which every vector is compared
 _TOGETHER = 32  # queries: FAISS compares fewer than 20 in another way
 _POSTINGS = 1000  # products looked at for a listing's words, and again for its n-grams
 _LISTED_NGRAMS = 2**25  # products in all lists of n-grams together
-_LISTED = 40  # products a route proposes
-_LEAST = 0.2  # of the route's best cosine that a product needs to be proposed
+_LISTED = 25  # products a route proposes
+_LEAST = 0.3  # of the route's best cosine that a product needs to be proposed
 _SCORES = 2**22  # cosines held at once by each route
 _DENSE = 50_000  # products up to which all of a listing's cosines lie side by side
 _SHARING = 50  # products with one identifier that are proposed
@@ -398,18 +398,24 @@ class IdentifierTable:
         self._counts = counts
 
     def lookup(
-        self, listing: Ints, hashes: Hashes, hidden: NDArray[np.integer[Any]] | None
+        self,
+        listing: Ints,
+        hashes: Hashes,
+        stated: NDArray[np.bool_],
+        hidden: NDArray[np.integer[Any]] | None,
     ) -> tuple[Ints, Ints, NDArray[np.int8]]:
         """Return pairs of listing and product that share an identifier, and its level.
 
         See `Found.identifier` for levels. Identifiers of too many products say nothing.
+
+        :param stated: whether the listing has a hash in a column: short ones count there only.
         """
         at = places(self._hashes, hashes)
         known = np.flatnonzero(at >= 0)
         known = known[self._counts[at[known]] <= _SHARING]
         place, flat = Ragged(self.products.offsets, np.arange(len(self._sources))).take(at[known])
         who, product = listing[known][place], self.products.values[flat]
-        shown = np.ones(len(who), bool)
+        shown = stated[known][place] | (self._sources[flat] != IdentifierKind.SHORT)
         for column in _columns(hidden):
             shown &= column[who] != product
         left = np.bincount(place[shown], minlength=len(known))[place]
@@ -461,12 +467,16 @@ class _Retrieval:
     ) -> tuple[Ints, NDArray[np.int8]]:
         """Return pairs (listing of the block, product) as keys, rising, and their levels."""
         parts = []
+        in_column = readings.sources != IdentifierKind.NAMED
         for each in (readings.identifiers, readings.atoms):
             offsets = each.offsets[start : stop + 1]
-            values = each.values[offsets[0] : offsets[-1]]
-            parts.append((np.repeat(np.arange(stop - start), np.diff(offsets)), values))
-        listing, hashes = (np.concatenate(each) for each in zip(*parts, strict=True))
-        who, product, level = self._index.identifiers.lookup(listing, hashes, hidden)
+            span = slice(offsets[0], offsets[-1])
+            own = each is readings.identifiers
+            stated = in_column[span] if own else np.zeros(offsets[-1] - offsets[0], bool)
+            owner = np.repeat(np.arange(stop - start), np.diff(offsets))
+            parts.append((owner, each.values[span], stated))
+        listing, hashes, stated = (np.concatenate(each) for each in zip(*parts, strict=True))
+        who, product, level = self._index.identifiers.lookup(listing, hashes, stated, hidden)
         keys, at = np.unique(who * len(self._index) + product, return_inverse=True)
         best = np.zeros(len(keys), np.int8)
         np.maximum.at(best, at, level)

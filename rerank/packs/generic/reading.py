@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rerank.packs.generic.fields import Fields
-from rerank.packs.generic.pack_data import IdentifierRules, Pack, Scale, gtin14
+from rerank.packs.generic.pack_data import Pack, Scale, gtin14
 from rerank.settings import as_content, settings_of
 
 Hashes = NDArray[np.uint64]
@@ -75,6 +75,8 @@ class IdentifierKind(IntEnum):
     """Another one that stands in a column of identifiers."""
     NAMED = 2
     """A word of the name that looks like a part number: letters and digits, or six digits."""
+    SHORT = 3
+    """One of a column that does not look like that: nothing in a text can be taken for it."""
 
 
 def token_hash(token: str) -> int:
@@ -439,7 +441,7 @@ class Reader:
             hashes=tuple(self._meanings.get(part) or token_hash(part) for part in parts),
             lengths=tuple(map(len, parts)),
             kinds=tuple(int(token_kind(part, self._spellings)) for part in parts),
-            atoms=_forms_of(parts, packed),
+            atoms=_forms_of(parts, packed) + self._inner(text),
             number=value,
             unit=unit,
             scale=scale,
@@ -450,12 +452,35 @@ class Reader:
             leads=self._cues.leads(parts),
         )
 
+    def _stated_codes(self, text: str) -> list[tuple[int, int]]:
+        """Return identifiers of a cell; what a spreadsheet has made a float of is none."""
+        text = normalised(text)
+        packed = "".join(_PART.findall(text))[:_LONGEST]
+        if not any(map(str.isdigit, packed)) or _SCIENTIFIC.match(text):
+            return []
+        if packed.isdigit() and (gtin := gtin14(packed)):
+            return [(token_hash(gtin), int(IdentifierKind.GTIN))]
+        if _searched(self._rules.shared, text):
+            return []
+        forms = [packed, *(re.sub(ending, "", packed) for ending in self._rules.endings)]
+        return [
+            (token_hash(form), int(IdentifierKind.STATED if clear else IdentifierKind.SHORT))
+            for form in dict.fromkeys(forms)
+            for clear in [_is_part_number(form, self._spellings)]
+            if clear or form == packed
+        ]
+
     def _unit_at_start(self, text: str) -> Scale | None:
         """Return the unit that a text is, or begins with before a sign."""
         whole = self._spellings.get(text.strip(_PUNCTUATION))
         if whole is None and (begins := _LETTERS.match(text)):
             whole = self._spellings.get(begins[1])
         return whole
+
+    def _inner(self, text: str) -> tuple[int, ...]:
+        """Return hashes of the models' numbers that part numbers hold."""
+        found = (re.search(pattern, text) for pattern in self._rules.inner)
+        return tuple(token_hash(each[1]) for each in found if each and each[1])
 
     def _codes_of(self, parts: list[str], packed: str) -> tuple[tuple[int, int], ...]:
         """Return identifiers in a word of a name: hash and kind."""
@@ -533,10 +558,10 @@ class Reader:
             codes = [code for word in words if word.codes for code in word.codes]
             for pattern in self._rules.patterns:
                 for part in re.finditer(pattern, name):
-                    codes += _stated_codes(part[0], self._rules)
+                    codes += self._stated_codes(part[0])
             if row.identifiers:
                 for text in row.identifiers:
-                    codes += _stated_codes(text, self._rules)
+                    codes += self._stated_codes(text)
             best: dict[int, int] = {}
             for value, source in codes:
                 best[value] = min(source, best.get(value, source))
@@ -573,21 +598,6 @@ def _is_part_number(token: str, units: Mapping[str, Any]) -> bool:
     if not _PART_NUMBER <= len(token) <= _LONGEST or token.isalpha():
         return False
     return token_kind(token, units) is TokenKind.CODE
-
-
-def _stated_codes(text: str, rules: IdentifierRules) -> list[tuple[int, int]]:
-    """Return identifiers of a cell; what a spreadsheet has made a float of is none."""
-    text = normalised(text)
-    packed = "".join(_PART.findall(text))
-    if len(packed) < _CODE_LENGTH or not any(map(str.isdigit, packed)):
-        return []
-    if _SCIENTIFIC.match(text) or _searched(rules.shared, text):
-        return []
-    if packed.isdigit() and (gtin := gtin14(packed)):
-        return [(token_hash(gtin), int(IdentifierKind.GTIN))]
-    forms = dict.fromkeys([packed, *(re.sub(ending, "", packed) for ending in rules.endings)])
-    long = (form for form in forms if len(form) >= _CODE_LENGTH)
-    return [(token_hash(form), int(IdentifierKind.STATED)) for form in long]
 
 
 def _searched(patterns: Iterable[str], text: str) -> bool:

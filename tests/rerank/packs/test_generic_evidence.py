@@ -8,6 +8,7 @@ from rerank.packs.generic.evidence import (
     OFFER_FEATURES,
     Habits,
     candidate_features,
+    decided_scores,
     offer_features,
 )
 from rerank.packs.generic.fields import Fields
@@ -179,3 +180,14 @@ def test_cues_of_the_listing_that_are_no_words_of_the_entry(index: ProductIndex)
     lids = ProductIndex.build([Fields(name="lid for a pan"), Fields(name="pan")], PACK)
     found = evidence(lids, "pan lid")
     assert (found[0]["cue_accessory"], found[1]["cue_accessory"]) == (0, 1)
+
+
+def test_words_never_outvote_an_identifier(index: ProductIndex) -> None:
+    rows = [Fields(name="volta toaster TS-420", identifiers=("4006381333931",)), Fields(name="ohm")]
+    found = index.retrieve(index.reader.read(rows))
+    scores = np.where(found.identifier == 3, -9.0, 5.0).astype(np.float32)
+    decided = decided_scores(scores, found)
+    assert found.record[np.argmax(decided)] == 3
+    assert decided.max() == scores[: found.offsets[1]].max() + 1
+    others = found.identifier != 3
+    np.testing.assert_array_equal(decided[others], scores[others])

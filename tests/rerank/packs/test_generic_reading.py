@@ -33,7 +33,10 @@ PACK = Pack(
         "wanted": {"en": ("looking for",)},
     },
     identifiers=IdentifierRules(
-        patterns=(r"\bzz\d{2}-\d{2}\b",), endings=("box$",), shared=(r"^\d{3,4}[ip]$", "^socket")
+        patterns=(r"\bzz\d{2}-\d{2}\b",),
+        endings=("box$",),
+        shared=(r"^\d{3,4}[ip]$", "^socket"),
+        inner=(r"\bbx80(\d{4})",),
     ),
 )
 
@@ -137,7 +140,7 @@ def test_identifiers_in_columns_and_names() -> None:
     ]
     assert kinds[0] == [IdentifierKind.GTIN, IdentifierKind.STATED]  # the name's code is the same
     assert kinds[1] == [IdentifierKind.GTIN, IdentifierKind.NAMED]
-    assert kinds[2] == []
+    assert kinds[2] == [IdentifierKind.SHORT]
     assert set(readings.identifiers[1].tolist()) & set(readings.identifiers[0].tolist())
 
 
@@ -211,11 +214,11 @@ def test_words_that_mean_the_same_are_one() -> None:
 
 def test_identifiers_follow_the_rules_of_the_goods() -> None:
     readings = read(
-        "tv zz12-34 x", "tv 1080p set", Fields(name="tv", identifiers=("ab77box", "socket 12"))
+        "tv zz12-34 x", "tv 1080p set", Fields(name="tv", identifiers=("abc77box", "socket 12"))
     )
     assert token_hash("zz1234") in readings.identifiers[0].tolist()
     assert readings.identifiers[1].tolist() == []
-    assert set(readings.identifiers[2].tolist()) == {token_hash("ab77box"), token_hash("ab77")}
+    assert set(readings.identifiers[2].tolist()) == {token_hash("abc77box"), token_hash("abc77")}
 
 
 @pytest.mark.parametrize(
@@ -239,3 +242,7 @@ def test_tolerances_are_the_units() -> None:
     assert reader.units[1] == "shelves"
     named = dict(zip(reader.units, reader.tolerances.tolist(), strict=True))
     assert (named["in"], named["shelves"]) == (0.02, 0.005)
+
+
+def test_a_part_number_holds_a_models_number() -> None:
+    assert has(read("cpu bx806700k"), "6700")

@@ -172,3 +172,11 @@ def test_recall_is_told_by_route(index: ProductIndex) -> None:
     assert set(recall) == {*(route.value for route in ProductRoute), "fused"}
     assert recall["words"] == recall["fused"] == 1.0
     assert 0.0 <= recall["identifiers"] < 1.0
+
+
+def test_a_short_identifier_is_known_in_columns_only() -> None:
+    rows = [Fields(name="red mug", identifiers=("2007",)), Fields(name="blue mug 2 l")]
+    index = ProductIndex.build(rows, PACK)
+    assert found_by(index, "blue mug of 2007").identifier.tolist() == [0, 0]
+    stated = found_by(index, Fields(name="blue mug", identifiers=("2007",)))
+    assert (stated.record[0], stated.identifier[0]) == (0, 3)
