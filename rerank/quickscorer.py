@@ -35,6 +35,13 @@ class _Condition(NamedTuple):
     trees: NDArray[np.int64]
     kept: Bits
 
+    def by_kept(self) -> list[tuple[Bits, list[int]]]:
+        """Return the different ``kept``, each with the trees that keep it."""
+        values = self.kept[:, 0]
+        return [
+            (value, self.trees[values == value].tolist()) for value in np.unique(values)[:, None]
+        ]
+
 
 class QuickScorer:
     """Sums trees in the order and the precision of an ONNX ensemble: the same to the last bit.
@@ -60,7 +67,7 @@ class QuickScorer:
             for feature, threshold, lost in tree.conditions:
                 of_tree = kept[feature, float(np.float32(threshold))]
                 of_tree[number] = of_tree.get(number, full) & ~lost  # one may stand in it twice
-        self._conditions = [
+        conditions = [
             _Condition(
                 feature,
                 np.float32(threshold),
@@ -69,6 +76,7 @@ class QuickScorer:
             )
             for (feature, threshold), of_tree in sorted(kept.items())
         ]
+        self._conditions = [(each, each.by_kept()) for each in conditions]
 
     def score(self, features: Floats) -> Floats:
         """Return the sum of the trees for each row, shape (rows,).
@@ -93,7 +101,7 @@ class QuickScorer:
         alive = list(table)
         kept = np.empty(rows, self._width)
         either, both = np.bitwise_or, np.bitwise_and
-        for condition in self._conditions:
+        for condition, groups in self._conditions:
             fails = columns[condition.feature] > condition.threshold
             failing = int(np.count_nonzero(fails))
             if failing * _FEW < rows:
@@ -102,9 +110,10 @@ class QuickScorer:
                     table[at] &= condition.kept
                 continue
             passes = fails.astype(self._width) - self._one
-            for tree, left in zip(condition.trees.tolist(), condition.kept, strict=True):
+            for left, trees in groups:
                 either(passes, left, kept)
-                both(alive[tree], kept, alive[tree])
+                for tree in trees:
+                    both(alive[tree], kept, alive[tree])
         return alive
 
     @property
