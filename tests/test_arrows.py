@@ -7,6 +7,7 @@ import importlib
 import re
 import subprocess
 import sys
+import tomllib
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -266,6 +267,15 @@ def test_packages_hold_a_sentence_and_nothing_else(package: str) -> None:
     tree = ast.parse((ROOT / package / "__init__.py").read_text(encoding="utf-8"))
     assert ast.get_docstring(tree)
     assert len(tree.body) == 1
+
+
+def test_the_wheel_names_every_package_of_code() -> None:
+    text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    named = tomllib.loads(text)["tool"]["setuptools"]["packages"]
+    folders = {name_of(path.parent) for path in sources()}
+    dotted = {folder.replace("/", ".") for folder in folders}
+    dotted = {name if name.startswith("rerank") else f"rerank.{name}" for name in dotted}
+    assert {name for name in named if not name.startswith("rerank.data")} == dotted
 
 
 def graph() -> dict[str, set[str]]:
