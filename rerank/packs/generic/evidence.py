@@ -288,10 +288,8 @@ class _Pairs:
         tokens = readings.tokens
         self.ids = index.ids_of(tokens.values)
         self.counts = index.counts_without(self.ids, tokens.rows, hidden)
-        flat = Ragged(tokens.offsets, np.arange(len(tokens.values)))
-        self.listing_row, self.listing_at = flat.take(listing)
-        own = Ragged(index.tokens.offsets, np.arange(len(index.tokens.values)))
-        self.entry_row, self.entry_at = own.take(record)
+        self.listing_row, self.listing_at = tokens.spans(listing)
+        self.entry_row, self.entry_at = index.tokens.spans(record)
         self.texts = PackedTexts(readings)
         self.hit = self._hits()
         self.there = self._present(readings)
@@ -348,6 +346,7 @@ class _Evidence:
     ) -> None:
         self.index, self.readings, self.found, self.habits = index, readings, found, habits
         self.pairs = _Pairs(index, readings, found.listing, found.record, hidden)
+        self.hidden = hidden
         self.n = len(found.record)
         self.size = np.diff(found.offsets)[found.listing]  # candidates of the row's listing
         self.columns: dict[str, NDArray[Any]] = {
@@ -484,12 +483,10 @@ class _Evidence:
 
     def _quantities(self) -> None:
         found, mine, theirs = self.found, self.readings, self.index.readings
-        own = Ragged(theirs.units.offsets, np.arange(len(theirs.units.values)))
-        owner, entry = own.take(found.record)
+        owner, entry = theirs.units.spans(found.record)
         with_unit = theirs.units.values[entry] != BARE
         owner, entry = owner[with_unit], entry[with_unit]
-        said = Ragged(mine.units.offsets, np.arange(len(mine.units.values)))
-        place, other = said.take(found.listing[owner])
+        place, other = mine.units.spans(found.listing[owner])
         row, entry_at = owner[place], entry[place]
         unit, stated = theirs.units.values[entry_at], mine.units.values[other]
         one, two = theirs.values[entry_at], mine.values[other]
@@ -590,14 +587,14 @@ class _Evidence:
             self.columns["foreign_in_text"] = self._sum(row, self.foreign_weight[lost] * told)
 
     def _text_cover(self) -> Doubles:
-        rows, hashes, weight = self.index.rare_words(self.readings.text, _RARE_WORDS)
-        words = Ragged.of(rows, np.arange(len(rows)), len(self.readings))
-        row, at = words.take(self.found.listing)
+        rows, hashes, weight = self.index.rare_words(self.readings.text, _RARE_WORDS, self.hidden)
+        words = Ragged.of(rows, hashes, len(self.readings))
+        row, at = words.spans(self.found.listing)
         record = self.found.record[row]
         told = self.index.in_text(record, short_hash(hashes[at]))
         told |= self.index.holds(record, self.index.ids_of(hashes)[at])
-        weight = weight.astype(np.float64)[at]
-        return self._sum(row, weight * told) / np.maximum(self._sum(row, weight), 10.0)
+        own = weight.astype(np.float64)[at]
+        return self._sum(row, own * told) / np.maximum(self._sum(row, own), 10.0)
 
     def _compare(self, out: Floats) -> None:
         columns = self.columns

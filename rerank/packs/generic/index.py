@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from rerank.index.records import falling_order, place_in_group
 from rerank.index.vector_index import FaissIndex, IndexKind
 from rerank.packs.generic.fields import Fields
+from rerank.packs.generic.ngrams import GRID, POSTINGS, Ngrams, columns_of, idf_of
 from rerank.packs.generic.pack_data import Pack
 from rerank.packs.generic.reading import (
     Hashes,
@@ -34,9 +35,9 @@ from rerank.packs.generic.reading import (
     Readings,
     distinct,
     hash_membership,
-    letters_of,
     offsets_of,
     places,
+    short_hash,
 )
 
 Floats = NDArray[np.float32]
@@ -53,17 +54,8 @@ _SETTINGS, _ARRAYS, _NGRAMS, _TEXTS, _VECTORS = (
     "vectors.faiss",
 )
 _BLOCK = 10_000  # products read at once
-_BUCKET_BITS = 18
-_SIZES = (2, 3, 4)  # of n-grams
-_DIMENSION = 128
-_OVERSAMPLED = 16
-_POWERS = 1  # steps that sharpen the projection
-_SAMPLE, _SAMPLED_AT = 10_000, 100  # products that the projection is fitted on, from so many places
-_GRID = 128.0  # vectors are multiples of 1/128: float32 adds their products exactly
 _FLAT = 20_000  # products up to which every vector is compared
 _TOGETHER = 32  # queries: FAISS compares fewer than 20 in another way
-_POSTINGS = 1000  # products looked at for a listing's words, and again for its n-grams
-_LISTED_NGRAMS = 2**25  # products in all lists of n-grams together
 _LISTED = 25  # products a route proposes
 _LEAST = 0.3  # of the route's best cosine that a product needs to be proposed
 _SCORES = 2**22  # cosines held at once by each route
@@ -130,27 +122,6 @@ class Found:
         return cls(offsets_of(counts), np.concatenate(listing), **others, ranks=ranks)
 
 
-@dataclass(frozen=True, slots=True)
-class _Ngrams:
-    """N-grams of the catalogue.
-
-    :param column: of each bucket of hashes the column it has here, -1 for none.
-    :param idf: by column.
-    :param basis: shape (columns, dimension): what each n-gram adds to a vector.
-    :param offsets: of the postings by column: ``record`` and ``weight``; frequent n-grams have
-        none.
-    :param vectors: the products', in steps of 1/128.
-    """
-
-    column: NDArray[np.int32]
-    idf: Floats
-    basis: Floats
-    offsets: Ints
-    record: NDArray[np.int32]
-    weight: Floats
-    vectors: NDArray[np.int8]
-
-
 class _Words(NamedTuple):
     """Different forms of words, rising hashes, and of the readings' atoms and tokens their rows."""
 
@@ -171,11 +142,11 @@ class ProductIndex:
         reader: Reader,
         readings: Readings,
         words: _Words,
-        ngrams: _Ngrams,
+        ngrams: Ngrams,
         vectors: FaissIndex,
     ) -> None:
         self.reader, self.readings = reader, readings
-        self._ngrams, self._vectors = ngrams, vectors
+        self.ngrams, self._vectors = ngrams, vectors
         self.vocabulary = words.vocabulary
         self.atoms = Ragged(readings.atoms.offsets, words.atoms)
         self.tokens = Ragged(readings.tokens.offsets, words.tokens)
@@ -198,10 +169,10 @@ class ProductIndex:
         reader = Reader(pack)
         starts = range(0, len(products) or 1, _BLOCK)
         readings = Readings.joined([reader.read(products[at : at + _BLOCK]) for at in starts])
-        ngrams = _build_ngrams(readings, seed)
+        ngrams = Ngrams.build(readings, seed)
         kind = IndexKind.FLAT if len(readings) <= _FLAT else IndexKind.IVF
-        unit = ngrams.vectors.astype(np.float32) / np.float32(_GRID)
-        vectors = FaissIndex.build(unit, kind, step=1 / _GRID)
+        unit = ngrams.vectors.astype(np.float32) / np.float32(GRID)
+        vectors = FaissIndex.build(unit, kind, step=1 / GRID)
         return cls(reader, readings, _words_of(readings), ngrams, vectors)
 
     def __len__(self) -> int:
@@ -223,7 +194,7 @@ class ProductIndex:
         :param ids: rows of the vocabulary, -1 for unknown ones.
         """
         counts = np.where(ids >= 0, self.counts[ids], 0)
-        for column in _columns(hidden):
+        for column in columns_of(hidden):
             row = column[listing]
             there = np.flatnonzero(row >= 0)
             counts[there] -= self.holds(row[there], ids[there])
@@ -265,26 +236,17 @@ class ProductIndex:
         """Products by word, weighted by rarity: sparse, shape (vocabulary, products)."""
         from scipy import sparse
 
-        weight = _idf(self.counts, len(self))[self.atoms.values]
+        weight = idf_of(self.counts, len(self))[self.atoms.values]
         norm = np.sqrt(np.bincount(self.atoms.rows, weight.astype(np.float64) ** 2, len(self)))
         unit = (weight / np.maximum(norm, 1e-9)[self.atoms.rows]).astype(np.float32)
         shape = (len(self), len(self.vocabulary))
         by_product = sparse.csr_matrix((unit, self.atoms.values, self.atoms.offsets), shape)
         return by_product.T.tocsr()
 
-    @cached_property
-    def ngram_postings(self) -> Any:
-        """Products by rare n-gram: sparse, shape (columns, products)."""
-        from scipy import sparse
-
-        found = self._ngrams
-        shape = (len(found.idf), len(self))
-        return sparse.csr_matrix((found.weight, found.record, found.offsets), shape)
-
     def similarity(self, vectors: Floats, record: Ints) -> Floats:
         """Return the cosine of each vector and the product beside it, -1 to 1."""
-        own = self._ngrams.vectors[record].astype(np.float32)
-        return np.asarray(np.einsum("ij,ij->i", vectors, own) / _GRID, np.float32)
+        own = self.ngrams.vectors[record].astype(np.float32)
+        return np.asarray(np.einsum("ij,ij->i", vectors, own) / GRID, np.float32)
 
     @cached_property
     def texts(self) -> PackedTexts:
@@ -303,15 +265,27 @@ class ProductIndex:
         hashes, counts = np.unique(both, return_counts=True)
         return hashes, counts
 
-    def rare_words(self, text: Ragged, n: int) -> tuple[Ints, Hashes, Floats]:
-        """Return of each description the rarest words that products have: row, hash, weight."""
+    def rare_words(
+        self, text: Ragged, n: int, hidden: NDArray[np.integer[Any]] | None
+    ) -> tuple[Ints, Hashes, Floats]:
+        """Return of each description the rarest words that products have: row, hash, weight.
+
+        :param hidden: rows without which words are counted, as `retrieve` takes them.
+        """
         hashes, counts = self._text_counts
         at = places(hashes, text.values)
         known = np.flatnonzero(at >= 0)
-        rows, count = text.rows[known], counts[at[known]]
+        rows, words, count = text.rows[known], text.values[known], counts[at[known]]
+        for column in columns_of(hidden):
+            there = np.flatnonzero(column[rows] >= 0)
+            row = column[rows[there]]
+            count[there] -= self.in_text(row, short_hash(words[there]))
+            count[there] -= self.holds(row, self.ids_of(words[there]))
+        left = np.flatnonzero(count > 0)
+        rows, words, count = rows[left], words[left], count[left]
         order = falling_order(rows, -count.astype(np.float32))
         order = order[place_in_group(rows[order]) < n]
-        return rows[order], text.values[known[order]], self.weight_of(count[order])
+        return rows[order], words[order], self.weight_of(count[order])
 
     @cached_property
     def identifiers(self) -> IdentifierTable:
@@ -326,16 +300,6 @@ class ProductIndex:
         padded[: len(vectors)] = vectors
         similarity, rows = self._vectors.search(padded, k)
         return similarity[: len(vectors)], rows[: len(vectors)]
-
-    def embed(self, readings: Readings) -> tuple[Any, Floats]:
-        """Return n-grams (sparse, weighted, unit length) and vectors of a batch."""
-        whole = slice(0, len(readings))
-        weighted = _weighted(readings, self._ngrams.column, self._ngrams.idf, whole)
-        return weighted, _vectors_of(weighted, self._ngrams.basis)
-
-    def ngram_counts(self, columns: NDArray[np.integer[Any]]) -> Ints:
-        """Return how many products hold n-grams; many for those without postings."""
-        return np.asarray(np.diff(self._ngrams.offsets)[columns], np.int64)
 
     def save(self, folder: Path) -> None:
         """Write the index's files into a folder that is there."""
@@ -355,8 +319,7 @@ class ProductIndex:
         arrays["vocabulary"] = self.vocabulary  # hashes of words are stored once, rows elsewhere
         arrays |= {"atoms.values": self.atoms.values, "tokens.values": self.tokens.values}
         save_file(arrays, folder / _ARRAYS)
-        ngrams = {each.name: getattr(self._ngrams, each.name) for each in fields(_Ngrams)}
-        save_file(ngrams, folder / _NGRAMS)
+        save_file(self.ngrams.arrays(), folder / _NGRAMS)
         (folder / _TEXTS).write_text(json.dumps(texts, ensure_ascii=False) + "\n", "utf-8")
         (folder / _SETTINGS).write_text(json.dumps(self.reader.settings()) + "\n", "utf-8")
         self._vectors.save(folder / _VECTORS)
@@ -379,7 +342,7 @@ class ProductIndex:
             elif each.name in arrays:
                 found[each.name] = arrays[each.name]
         reader = Reader.of_settings(json.loads((folder / _SETTINGS).read_text("utf-8")))
-        ngrams = _Ngrams(**load_file(folder / _NGRAMS))
+        ngrams = Ngrams(**load_file(folder / _NGRAMS))
         vectors = FaissIndex.load(folder / _VECTORS)
         return cls(reader, Readings(**found), words, ngrams, vectors)
 
@@ -413,10 +376,10 @@ class IdentifierTable:
         at = places(self._hashes, hashes)
         known = np.flatnonzero(at >= 0)
         known = known[self._counts[at[known]] <= _SHARING]
-        place, flat = Ragged(self.products.offsets, np.arange(len(self._sources))).take(at[known])
+        place, flat = self.products.spans(at[known])
         who, product = listing[known][place], self.products.values[flat]
         shown = stated[known][place] | (self._sources[flat] != IdentifierKind.SHORT)
-        for column in _columns(hidden):
+        for column in columns_of(hidden):
             shown &= column[who] != product
         left = np.bincount(place[shown], minlength=len(known))[place]
         level = np.where(self._sources[flat] == IdentifierKind.NAMED, 2, 3)
@@ -434,7 +397,9 @@ class _Retrieval:
 
     def run(self, readings: Readings, hidden: NDArray[np.integer[Any]] | None) -> Found:
         n, products = len(readings), len(self._index)
-        ngrams, vectors = self._index.embed(readings)
+        hidden_rows = None if hidden is None else (self._index.readings, hidden)
+        ngrams = self._index.ngrams.weighted(readings, without=hidden_rows)
+        vectors = self._index.ngrams.embed(ngrams)
         words = self._words(readings, hidden)
         step = max(1, min(512, _SCORES // min(products, _DENSE)))
         found = []
@@ -454,7 +419,7 @@ class _Retrieval:
         counts = index.counts_without(ids, rows, hidden)
         known = np.flatnonzero(counts > 0)
         rows, ids, counts = rows[known], ids[known], counts[known]
-        weight = _idf(counts, len(index))
+        weight = idf_of(counts, len(index))
         norm = np.sqrt(np.bincount(rows, weight.astype(np.float64) ** 2, len(readings)))
         unit = (weight / np.maximum(norm, 1e-9)[rows]).astype(np.float32)
         kept = _rarest(rows, counts)
@@ -492,7 +457,7 @@ class _Retrieval:
     ) -> Found:
         index, n, products = self._index, len(vectors), len(self._index)
         by_words = words @ index.word_postings
-        by_ngrams = _rare_part(ngrams, index) @ index.ngram_postings
+        by_ngrams = _rare_part(ngrams, index.ngrams) @ index.ngrams.postings
         lists = {
             ProductRoute.WORDS: _best_of(by_words, _LISTED),
             ProductRoute.NGRAMS: _best_of(by_ngrams, _LISTED),
@@ -505,7 +470,7 @@ class _Retrieval:
         used = [keys for route, keys in lists.items() if route in self._routes]
         keys = distinct(np.concatenate(used)) if used else np.zeros(0, np.int64)
         listing, record = keys // products, keys % products
-        for column in _columns(hidden):
+        for column in columns_of(hidden):
             shown = column[listing] != record
             keys, listing, record = keys[shown], listing[shown], record[shown]
         cosine = index.similarity(vectors[listing], record)
@@ -549,16 +514,6 @@ def _recall(found: Found, right: Sequence[Iterable[int]], counted: NDArray[np.bo
     return float(np.mean(hits)) if hits else 0.0
 
 
-def _columns(hidden: NDArray[np.integer[Any]] | None) -> list[Ints]:
-    if hidden is None:
-        return []
-    return list(np.asarray(hidden, np.int64).reshape(len(hidden), -1).T)
-
-
-def _idf(counts: NDArray[np.integer[Any]], n: int) -> Floats:
-    return (np.log((1 + n) / (1 + counts)) + 1).astype(np.float32)
-
-
 def on_grid(values: NDArray[np.floating[Any]]) -> Floats:
     """Round to multiples of 1/1024: their sums are exact, and the same in any order."""
     return np.asarray(np.rint(values * 1024.0) / 1024.0, np.float32)
@@ -570,14 +525,14 @@ def _rarest(rows: Ints, counts: Ints) -> Ints:
     before = np.cumsum(counts[order]) - counts[order]
     first = place_in_group(rows[order]) == 0
     start = np.maximum.accumulate(np.where(first, before, 0))
-    return np.sort(order[(before - start < _POSTINGS) | first])
+    return np.sort(order[(before - start < POSTINGS) | first])
 
 
-def _rare_part(ngrams: Any, index: ProductIndex) -> Any:
+def _rare_part(ngrams: Any, known: Ngrams) -> Any:
     """Return n-grams with postings, the rarest of each listing until these are many."""
     from scipy import sparse
 
-    counts = index.ngram_counts(ngrams.indices)
+    counts = known.listed(ngrams.indices)
     rows = np.repeat(np.arange(ngrams.shape[0]), np.diff(ngrams.indptr))
     with_postings = np.flatnonzero(counts > 0)
     kept = with_postings[_rarest(rows[with_postings], counts[with_postings])]
@@ -624,62 +579,6 @@ def _ranks(ranked: Ints, keys: Ints, products: int) -> NDArray[np.int16]:
     return found
 
 
-def _buckets(readings: Readings, block: slice) -> tuple[Ints, Ints]:
-    """Return rows of the block and buckets of their tokens' n-grams, each once a row, rising."""
-    packed = readings.packed[block]
-    letters = letters_of("".join(packed))
-    at_row = offsets_of(np.fromiter(map(len, packed), np.int64, len(packed)))
-    offsets = readings.tokens.offsets[block.start : block.stop + 1]
-    rows = np.repeat(np.arange(len(packed)), np.diff(offsets))
-    tokens = slice(offsets[0], offsets[-1])
-    sizes = readings.lengths[tokens].astype(np.int64) + 2
-    token = np.repeat(np.arange(len(rows)), sizes)
-    place = np.arange(len(token)) - (np.cumsum(sizes) - sizes)[token]
-    edge = (place == 0) | (place == sizes[token] - 1)
-    source = (at_row[rows] + readings.starts[tokens])[token] + place - 1
-    source[edge] = 0
-    written = letters[source] if len(letters) else np.zeros(len(source), np.uint32)
-    code = np.where(edge, 32, written).astype(np.uint64)
-    left = sizes[token] - place
-    keys, value = [], code
-    for size in range(2, max(_SIZES) + 1):
-        value = value[:-1] * np.uint64(0x100000001B3) + code[size - 1 :]
-        if size in _SIZES:
-            whole = np.flatnonzero(left[: len(value)] >= size)
-            mixed = (value[whole] ^ (value[whole] >> np.uint64(31))) * np.uint64(0x94D049BB133111EB)
-            bucket = (mixed >> np.uint64(64 - _BUCKET_BITS)).astype(np.int64)
-            keys.append(rows[token[whole]] << _BUCKET_BITS | bucket)
-    found = distinct(np.concatenate(keys))
-    return found >> _BUCKET_BITS, found & ((1 << _BUCKET_BITS) - 1)
-
-
-def _weighted(readings: Readings, column: NDArray[np.int32], idf: Floats, *blocks: slice) -> Any:
-    """Return n-grams of blocks of rows that the catalogue knows: sparse, unit rows."""
-    from scipy import sparse
-
-    n, parts = 0, []
-    for block in blocks:
-        rows, buckets = _buckets(readings, block)
-        parts.append((rows + n, buckets))
-        n += block.stop - block.start
-    rows, buckets = (np.concatenate(each) for each in zip(*parts, strict=True))
-    columns = column[buckets]
-    known = columns >= 0
-    rows, columns = rows[known], columns[known]
-    weight = idf[columns]
-    norm = np.sqrt(np.bincount(rows, weight.astype(np.float64) ** 2, n))
-    unit = (weight / np.maximum(norm, 1e-9)[rows]).astype(np.float32)
-    offsets = offsets_of(np.bincount(rows, minlength=n))
-    return sparse.csr_matrix((unit, columns, offsets), (n, len(idf)))
-
-
-def _vectors_of(weighted: Any, basis: Floats) -> Floats:
-    """Return unit vectors in multiples of 1/128, whose inner products float32 has exactly."""
-    vectors = np.asarray(weighted @ basis, np.float64)
-    norm = np.sqrt(np.einsum("ij,ij->i", vectors, vectors))[:, None]
-    return np.asarray(np.rint(vectors / np.maximum(norm, 1e-9) * _GRID) / _GRID, np.float32)
-
-
 def _words_of(readings: Readings) -> _Words:
     vocabulary = distinct(readings.atoms.values)
     atoms, tokens = (
@@ -687,65 +586,3 @@ def _words_of(readings: Readings) -> _Words:
         for each in (readings.atoms, readings.tokens)
     )
     return _Words(vocabulary, atoms, tokens)
-
-
-def _build_ngrams(readings: Readings, seed: int) -> _Ngrams:
-    """Count n-grams, fit the projection, list the products of rare ones."""
-    n = len(readings)
-    blocks = [slice(at, min(at + _BLOCK, n)) for at in range(0, n or 1, _BLOCK)]
-    counts = np.zeros(1 << _BUCKET_BITS, np.int64)
-    for block in blocks:
-        counts += np.bincount(_buckets(readings, block)[1], minlength=len(counts))
-    kept = np.flatnonzero(counts >= (1 if n <= _BLOCK else 2))
-    counts = counts[kept]
-    column = np.full(1 << _BUCKET_BITS, -1, np.int32)
-    column[kept] = np.arange(len(kept))
-    idf = _idf(counts, n)
-    each = _SAMPLE // _SAMPLED_AT
-    begins = np.linspace(0, n - each, _SAMPLED_AT).astype(int).tolist()
-    spread = [slice(at, at + each) for at in begins] if n > _SAMPLE else blocks
-    basis = _projection(_weighted(readings, column, idf, *spread), np.random.default_rng(seed))
-    rare = counts <= _most_listed(counts)
-    parts, vectors = [], []
-    for block in blocks:
-        weighted = _weighted(readings, column, idf, block)
-        steps = np.minimum(_vectors_of(weighted, basis) * _GRID, _GRID - 1)
-        vectors.append(steps.astype(np.int8))
-        record = block.start + np.repeat(np.arange(weighted.shape[0]), np.diff(weighted.indptr))
-        listed = np.flatnonzero(rare[weighted.indices])
-        parts.append(
-            (weighted.indices[listed], record[listed].astype(np.int32), weighted.data[listed])
-        )
-    columns, record, weight = (np.concatenate(each) for each in zip(*parts, strict=True))
-    order = np.argsort(columns, kind="stable")
-    offsets = offsets_of(np.bincount(columns, minlength=len(idf)))
-    record, weight = record[order], weight[order]
-    return _Ngrams(column, idf, basis, offsets, record, weight, np.concatenate(vectors))
-
-
-def _most_listed(counts: Ints) -> int:
-    """Return of how many products an n-gram may be that is still listed with them.
-
-    More than are looked at for a listing are of no use; and all lists together have their limit.
-    """
-    rising = np.sort(counts)
-    within = rising[np.cumsum(rising) <= _LISTED_NGRAMS]
-    return min(_POSTINGS, int(within[-1])) if len(within) else 0
-
-
-def _projection(weighted: Any, rng: np.random.Generator) -> Floats:
-    """Return the right singular vectors of the greatest values (randomised, Halko et al. 2011).
-
-    Orthonormal bases are made over products only, of which there are fewer than n-grams.
-    """
-    size = max(1, min(_DIMENSION, *weighted.shape))
-    width = min(size + _OVERSAMPLED, *weighted.shape)
-    transposed = weighted.T.tocsr()
-    spread = weighted @ rng.standard_normal((weighted.shape[1], width)).astype(np.float32)
-    for _ in range(_POWERS):
-        spread = weighted @ (transposed @ np.linalg.qr(spread)[0])
-    base = np.linalg.qr(spread)[0]
-    right = transposed @ base  # (n-grams, width), of which right.T @ right is small
-    _, turned = np.linalg.eigh((right.T @ right).astype(np.float64))
-    basis = right @ turned[:, ::-1][:, :size].astype(np.float32)
-    return np.ascontiguousarray(basis / np.maximum(np.linalg.norm(basis, axis=0), 1e-9), np.float32)

@@ -146,12 +146,17 @@ class Ragged:
         counts = np.concatenate([part.counts for part in parts])
         return cls(offsets_of(counts), np.concatenate([part.values for part in parts]))
 
-    def take(self, rows: NDArray[np.integer[Any]]) -> tuple[Ints, NDArray[Any]]:
-        """Return of some rows, one behind the other, place in ``rows`` and value of each value."""
+    def spans(self, rows: NDArray[np.integer[Any]]) -> tuple[Ints, Ints]:
+        """Return of each value of some rows the place in ``rows``, and where it stands here."""
         counts = self.offsets[rows + 1] - self.offsets[rows]
         place = np.repeat(np.arange(len(rows)), counts)
         shift = self.offsets[rows] - (np.cumsum(counts) - counts)
-        return place, self.values[np.arange(len(place)) + shift[place]]
+        return place, np.arange(len(place)) + shift[place]
+
+    def take(self, rows: NDArray[np.integer[Any]]) -> tuple[Ints, NDArray[Any]]:
+        """Return of each value of some rows the place in ``rows``, and the value."""
+        place, at = self.spans(rows)
+        return place, self.values[at]
 
 
 def offsets_of(counts: NDArray[np.integer[Any]]) -> Ints:

@@ -3,7 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rerank.packs.generic.evidence import candidate_features
+from rerank.packs.generic.evidence import CANDIDATE_FEATURES, candidate_features
 from rerank.packs.generic.fields import Fields
 from rerank.packs.generic.index import Found, ProductIndex, ProductRoute
 from rerank.packs.generic.pack_data import Pack, Unit
@@ -101,9 +101,10 @@ def test_what_is_hidden_is_not_proposed(index: ProductIndex) -> None:
 def test_hiding_a_product_is_as_leaving_it_out() -> None:
     """Words that only the hidden product has must not give it away."""
     rows = catalogue()
-    rows[3] = Fields(name="Ohm kettle Zephyr QQ-777", brand="Ohm")
+    rows[2] = Fields(name="Ohm kettle old", brand="Ohm", text="with a lamp and a filter")
+    rows[3] = Fields(name="Ohm kettle Zephyr QQ-777", brand="Ohm", text="with a whistling spout")
     full, without = ProductIndex.build(rows, PACK), ProductIndex.build(rows[:3] + rows[4:], PACK)
-    listing = [Fields(name="Ohm kettle Zephyr QQ-777")]
+    listing = [Fields(name="Ohm kettle Zephyr QQ-777", text="filter, lamp, whistling spout")]
     seen, hidden = full.reader.read(listing), np.array([3])
     found = full.retrieve(seen, hidden=hidden, n_candidates=100)
     features = candidate_features(full, seen, found, hidden=hidden)
@@ -111,9 +112,8 @@ def test_hiding_a_product_is_as_leaving_it_out() -> None:
     expected = candidate_features(without, seen, other)
     mine = {int(row) - (row > 3): at for at, row in enumerate(found.record)}
     both = [(mine[int(row)], at) for at, row in enumerate(other.record) if int(row) in mine]
-    from rerank.packs.generic.evidence import CANDIDATE_FEATURES
-
-    for name in ("foreign_code", "foreign_word", "unknown_code", "unknown_word", "max_foreign"):
+    words = "foreign_code foreign_word unknown_code unknown_word max_foreign".split()
+    for name in ("cos_words", "cos_ngrams", "cover_listing", "text_cover", *words):
         column = CANDIDATE_FEATURES.index(name)
         for one, two in both:
             assert features[one, column] == pytest.approx(expected[two, column], abs=0.05), name
