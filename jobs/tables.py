@@ -378,7 +378,11 @@ def catalogue_text(products: Path, target: Path, proposal: CatalogueProposal) ->
     ]
     parted = proposal.n_models < proposal.n_products
     models = f" of {proposal.n_models:,} models" if parted else ""
-    odd = [f"{column.name}: {column.remark}" for column in proposal.columns if column.remark]
+    alike: dict[str, list[str]] = {}
+    for column in proposal.columns:
+        if column.remark:
+            alike.setdefault(column.remark, []).append(column.name)
+    odd = [f"{', '.join(names)}: {remark}" for remark, names in alike.items()]
     odd += proposal.remarks
     parts = [
         cut(f"{products}: {proposal.n_rows:,} rows", WIDTH),

@@ -335,13 +335,20 @@ def _unit_of(header: str, numbers: Sequence[str], pack: Pack) -> tuple[str, str]
     if guess:
         return guess, f"unit guessed from {header!r}"
     bracketed = _IN_BRACKETS.search(header)
-    last = plain(bracketed[1].strip()) if bracketed else words[-1] if len(words) > 1 else ""
-    return last if last in scales else "", ""
+    spelled = bracketed[1].strip() if bracketed else _HEADER_WORD.findall(header)[-1]
+    scale = scales.get(plain(spelled))
+    if scale is None or (len(words) == 1 and not bracketed):
+        return "", ""
+    if len(spelled) == 1 and spelled.isupper():  # the wide end of a zoom is called "wide (W)"
+        named = pack.units[scale.base].headers
+        if not any(_holds(words, _header_words(header)) for header in named):
+            return "", ""
+    return plain(spelled), ""
 
 
 def _usual_unit(words: Sequence[str], values: Sequence[float], pack: Pack) -> str:
     """Return the unit that such a header's numbers are in, by their size; "" for none."""
-    known = [abs(value) for value in values if value == value]
+    known = [abs(value) for value in values if value == value and value]
     if not known:
         return ""
     middle = median(known)

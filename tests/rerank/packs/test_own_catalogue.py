@@ -371,6 +371,30 @@ def test_an_own_number_that_no_text_has_by_chance_is_an_identifier(
     assert roles(proposed(tmp_path, text))["sku"] == role
 
 
+@pytest.mark.parametrize(
+    ("header", "cells", "unit"),
+    [
+        ("weight_kg", ("1.5", "2"), "kg"),
+        ("Höhe (mm)", ("85", "120"), "mm"),
+        ("Leistung [W]", ("700", "900"), "w"),
+        ("Zoom wide (W)", ("28", "35"), ""),
+        ("length (m)", ("2", "5"), "m"),
+        ("base clock", ("3600", "4100"), "mhz"),
+        ("base clock", ("3.6", "4.1"), "ghz"),
+        ("base clock", ("36000000", "41000000"), ""),
+        ("megapixels", ("12", "24"), "mp"),
+        ("weight", ("300", "420"), ""),
+        ("display", ('6.1"', '6.7"'), "in"),
+    ],
+)
+def test_units_stand_in_cells_or_headers_or_are_guessed(
+    tmp_path: Path, header: str, cells: tuple[str, str], unit: str
+) -> None:
+    rows = "".join(f"{at}\tGadget {at}\t{cell}\n" for at, cell in enumerate(cells))
+    proposal = proposed(tmp_path, f"id\tname\t{header}\n{rows}", "gadgets.tsv")
+    assert [each.unit for each in proposal.seen.columns] == ["", "", unit]
+
+
 def test_a_mixed_column_is_text_and_said(tmp_path: Path) -> None:
     cells = ["10", "12", "about 9", "14", "16", "see box", "11", "13"]
     rows = "".join(f"{at},Garden hose {at},{cell}\n" for at, cell in enumerate(cells))
