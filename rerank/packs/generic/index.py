@@ -105,6 +105,19 @@ class Found:
         """Number of listings, those without a candidate among them."""
         return len(self.offsets) - 1
 
+    def part(self, chosen: NDArray[np.bool_]) -> Found:
+        """Return the candidates of some listings, which are then numbered anew."""
+        rows = chosen[self.listing]
+        number = np.cumsum(chosen) - 1
+        others = {
+            each.name: getattr(self, each.name)[rows]
+            for each in fields(self)
+            if each.name not in ("offsets", "listing", "ranks")
+        }
+        ranks = {route: ranks[rows] for route, ranks in self.ranks.items()}
+        offsets = offsets_of(np.diff(self.offsets)[chosen])
+        return Found(offsets, number[self.listing[rows]], **others, ranks=ranks)
+
     @classmethod
     def joined(cls, parts: Sequence[Found]) -> Found:
         """Put batches one behind the other."""

@@ -170,7 +170,8 @@ def columns_of(hidden: NDArray[np.integer[Any]] | None) -> list[Ints]:
     """Return hidden rows, one or several a listing, as columns of one a listing."""
     if hidden is None:
         return []
-    return list(np.asarray(hidden, np.int64).reshape(len(hidden), -1).T)
+    columns = np.asarray(hidden, np.int64)
+    return [columns] if columns.ndim == 1 else list(columns.T)
 
 
 def idf_of(counts: NDArray[np.integer[Any]], n: int) -> Floats:
