@@ -14,7 +14,7 @@ probability is lowered.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -36,6 +36,7 @@ from rerank.packs.generic.evidence import (
 )
 from rerank.packs.generic.fields import Fields
 from rerank.packs.generic.index import Found, ProductIndex
+from rerank.packs.generic.pack_data import Pack
 from rerank.packs.generic.reading import Ints
 from rerank.packs.generic.rewriting import Manner, Rewriter, measured_manner, usual_manner
 from rerank.resolution import Thresholds
@@ -53,7 +54,7 @@ _OFFER_COLUMN = {name: at for at, name in enumerate(OFFER_FEATURES)}
 _BATCH = 1000  # listings read at once
 _NONE = -1
 _RIGHT = 2  # LambdaRank's grade of a right product
-_MOST_RIGHT = 3  # products of one labelled listing that are taken out together
+_MOST_HIDDEN = 12  # products that are taken out together
 _SURE_SHARE, _SURE_COVER = 0.4, 0.4
 _IDENTIFIED = 2  # level of an identifier that names one product
 _LEAST_SURE = 20  # pairs that manners are measured on
@@ -123,7 +124,9 @@ class LearntModel:
     """What training gives: everything that decides, and what it rests on.
 
     :param candidate_sets: None where they were not calibrated.
-    :param summary: for the manifest and the report; ``calibration`` says in words what it rests on.
+    :param rests_on: in words, what the calibration rests on.
+    :param measured: figures of training, for the report.
+    :param notes: what a person should know, a sentence each.
     """
 
     ranker: TrainedTrees
@@ -132,7 +135,9 @@ class LearntModel:
     thresholds: Thresholds
     candidate_sets: CandidateSets | None
     habits: Habits
-    summary: dict[str, Any]
+    rests_on: str
+    measured: dict[str, Any]
+    notes: tuple[str, ...]
 
 
 class _Lessons(NamedTuple):
@@ -213,6 +218,8 @@ def train(
     labels: Sequence[Label] = (),
     parameters: LearningParameters | None = None,
     *,
+    pack: Pack,
+    models: Ints | None = None,
     progress: Progress = lambda stage, share: None,
 ) -> LearntModel:
     """Train a resolver for a catalogue.
@@ -220,6 +227,9 @@ def train(
     :param products: that the index was built of, in its order.
     :param listings: of the feed that will be resolved, or of one like it; none at all are needed.
     :param labels: listings with what they sell.
+    :param pack: what is known of such goods.
+    :param models: number of each product's model, whose variants are right together; by default
+        each product is its own.
     :raises InputError: if there is no product, or products and index differ.
     """
     if not products or len(products) != len(index):
@@ -227,7 +237,10 @@ def train(
             f"expected the {len(index)} products that the index was built of, got {len(products)}"
         )
     parameters = parameters or LearningParameters()
-    return _Training(index, products, parameters, progress).run(listings, labels)
+    if models is None:
+        models = np.arange(len(products))
+    training = _Training(index, products, models, pack, parameters, progress)
+    return training.run(listings, labels)
 
 
 class _Survey(NamedTuple):
@@ -255,16 +268,20 @@ class _Training:
         self,
         index: ProductIndex,
         products: Sequence[Fields],
+        models: Ints,
+        pack: Pack,
         parameters: LearningParameters,
         progress: Progress,
     ) -> None:
-        self._index, self._products = index, products
+        self._index, self._products, self._pack = index, products, pack
+        self._variants = _variants_of(models)
         self._parameters, self._progress = parameters, progress
         self._rng = np.random.default_rng(parameters.seed)
 
     def run(self, listings: Sequence[Fields], labels: Sequence[Label]) -> LearntModel:
         survey = self._survey([*listings, *(listing for listing, _ in labels)])
-        self._rewriter = Rewriter(self._index, self._products, survey.manner, self._rng)
+        phrases = self._pack.grammar.other_goods
+        self._rewriter = Rewriter(self._index, self._products, survey.manner, phrases, self._rng)
         self._evidence = _LessonReader(self._index, survey.manner.habits)
         fitted = self._fit(labels)
         calibrator = fit_calibrator(
@@ -286,7 +303,8 @@ class _Training:
             thresholds=thresholds,
             candidate_sets=None,
             habits=survey.manner.habits,
-            summary=self._summary(survey, labels, calibrator(odds), thresholds, wrong, fitted),
+            rests_on=_rests_on(survey, labels, wrong),
+            **self._measured(survey, labels, calibrator(odds), thresholds, wrong, fitted),
         )
 
     def _thresholds(self, probability: Doubles) -> Thresholds:
@@ -316,7 +334,8 @@ class _Training:
                     self._index, self._products, listings, readings, sure, others
                 )
                 return _Survey(manner, len(sure[0]), listings)
-        manner = usual_manner(self._index, self._products, self._rng, _USUAL_ADDITIONS)
+        phrases = tuple(self._pack.grammar.additions.values())
+        manner = usual_manner(self._index, phrases, self._rng, _USUAL_ADDITIONS)
         return _Survey(manner, 0, listings)
 
     def _fit(self, labels: Sequence[Label]) -> _Fitted:
@@ -343,9 +362,9 @@ class _Training:
     ) -> _Fitted:
         """Join labelled listings; each is judged by models that have not seen it."""
         parameters = self._parameters
-        shown, hidden = self._labelled(labels)
+        shown, hidden, taken = self._labelled(labels)
         part = self._rng.permutation(len(labels)) % parameters.folds
-        part = np.concatenate([part, part[[bool(rows) for _, rows in labels]]])
+        part = np.concatenate([part, part[taken]])
         both = _joined([shown, hidden])
         pieces = []
         for fold in range(parameters.folds):
@@ -372,22 +391,23 @@ class _Training:
             np.concatenate([np.ones(len(labels)), check.weight * share]),
         )
 
-    def _labelled(self, labels: Sequence[Label]) -> tuple[_Lessons, _Lessons]:
-        """Return labelled listings, and those with a product once more with it taken out."""
+    def _labelled(self, labels: Sequence[Label]) -> tuple[_Lessons, _Lessons, Ints]:
+        """Return labelled listings, those with a product without it, and which ones these are."""
         parameters = self._parameters
-        sold = [label for label in labels if label[1]]
-        nil = float(np.clip(1 - len(sold) / len(labels), 0.05, 0.95))
-        out = np.full((len(sold), _MOST_RIGHT), _NONE)
-        for at, (_, rows) in enumerate(sold):
-            kept = sorted(rows)[:_MOST_RIGHT]
-            out[at, : len(kept)] = kept
+        labels = [
+            (listing, frozenset(each for row in rows for each in self._variants[row]))
+            for listing, rows in labels
+        ]
+        nil = float(np.clip(np.mean([not rows for _, rows in labels]), 0.05, 0.95))
+        sold = [at for at, (_, rows) in enumerate(labels) if 0 < len(rows) <= _MOST_HIDDEN]
+        out = _columns([sorted(labels[at][1]) for at in sold])
         weight = parameters.label_weight
         shown = self._evidence.lessons(labels, weight=weight)
-        nothing: list[Label] = [(listing, frozenset()) for listing, _ in sold]
+        nothing: list[Label] = [(labels[at][0], frozenset()) for at in sold]
         without = self._evidence.lessons(
             nothing, hidden=out, weight=weight * 0.5 * min(nil / (1 - nil), 1.0)
         )
-        return shown, without
+        return shown, without, np.array(sold, np.int64)
 
     def _read(self, stage: str, labels: Sequence[Label], hidden: Ints | None = None) -> _Lessons:
         def told(share: float) -> None:
@@ -396,21 +416,23 @@ class _Training:
         return self._evidence.lessons(labels, hidden=hidden, progress=told)
 
     def _made_up(self, n: int, nil_share: float) -> tuple[list[Label], Ints]:
-        """Return made-up listings, and of those that sell nothing the entry to be taken out."""
+        """Return made-up listings, and of those that sell nothing the products to be taken out."""
         rows = self._rng.integers(len(self._products), size=n).tolist()
         roll = self._rng.random(n).tolist()
-        hidden = np.full(n, _NONE)
         labels: list[Label] = []
-        alone = len(self._products) == 1
+        hidden: list[Sequence[int]] = []
         for at, row in enumerate(rows):
-            if not nil_share or roll[at] >= nil_share:
-                labels.append((self._rewriter.write(row), frozenset([row])))
-            elif alone or roll[at] < self._parameters.cued_share:
+            model = self._variants[row]
+            out: Sequence[int] = ()
+            if roll[at] >= nil_share or len(model) > _MOST_HIDDEN:
+                labels.append((self._rewriter.write(row), frozenset(model)))
+            elif roll[at] < self._parameters.cued_share or len(model) == len(self._products):
                 labels.append((self._rewriter.other_goods(row), frozenset()))
             else:
                 labels.append((self._rewriter.write(row), frozenset()))
-                hidden[at] = row
-        return labels, hidden
+                out = model
+            hidden.append(out)
+        return labels, _columns(hidden)
 
     def _rank(self, parts: Sequence[_Lessons]) -> TrainedTrees:
         lessons = _joined(parts)
@@ -468,7 +490,7 @@ class _Training:
         wrong = min(shares)
         return None if wrong > _TELLING else min(wrong, _MOST_WRONG)
 
-    def _summary(
+    def _measured(
         self,
         survey: _Survey,
         labels: Sequence[Label],
@@ -480,20 +502,16 @@ class _Training:
         feed = len(survey.listings)
         matched = float(probability.mean()) if feed else None
         accepted = float((probability >= thresholds.match).mean()) if feed else None
-        return {
-            "training": asdict(self._parameters),
+        measured = {
             "listings": {"feed": feed, "sure": survey.pairs, "labelled": len(labels)},
-            "calibration": {
-                "rests_on": _rests_on(survey, labels, wrong),
-                "wrong_by_price": wrong,
-            },
             "expected": {"matched": matched, "accepted": accepted},
-            "notes": _notes(survey, labels, matched, accepted, thresholds),
+            "wrong_by_price": wrong,
             "importance": {
                 "ranker": fitted.ranker.top_importance(),
                 "offer": fitted.offer.top_importance(),
             },
         }
+        return {"measured": measured, "notes": _notes(survey, matched, accepted, thresholds)}
 
 
 def _rests_on(survey: _Survey, labels: Sequence[Label], wrong: float | None) -> str:
@@ -518,24 +536,22 @@ def _rests_on(survey: _Survey, labels: Sequence[Label], wrong: float | None) -> 
 
 def _notes(
     survey: _Survey,
-    labels: Sequence[Label],
     matched: float | None,
     accepted: float | None,
     thresholds: Thresholds,
-) -> list[str]:
-    notes = []
+) -> tuple[str, ...]:
     strange = matched is not None and matched < _NOTHING
     if strange or (accepted == 0 and not survey.pairs):
-        notes.append(
+        return (
             f"{matched:.1%} of the feed's listings are expected to match, and none for sure: it "
-            "seems to be of other goods than the catalogue, or in another language"
+            "seems to be of other goods than the catalogue, or in another language",
         )
-    elif accepted == 0:
-        notes.append(
+    if accepted == 0:
+        return (
             f"no listing of the feed is sure enough for a precision of {thresholds.precision:g}: "
-            "all are left for review; label some with `rerank annotate`"
+            "all are left for review; label some with `rerank annotate`",
         )
-    return notes
+    return ()
 
 
 def _lowered(calibrator: Calibrator, odds: Floats, wrong: float | None) -> Calibrator:
@@ -549,6 +565,23 @@ def _lowered(calibrator: Calibrator, odds: Floats, wrong: float | None) -> Calib
         return calibrator
     factor = (1.0 - wrong) / (1.0 - expected)
     return Calibrator(calibrator.log_odds, tuple(float(p * factor) for p in calibrator.probability))
+
+
+def _variants_of(models: Ints) -> list[tuple[int, ...]]:
+    """Return of each product the rows of its model."""
+    rows: dict[int, list[int]] = {}
+    for row, model in enumerate(models.tolist()):
+        rows.setdefault(model, []).append(row)
+    shared = {model: tuple(found) for model, found in rows.items()}
+    return [shared[model] for model in models.tolist()]
+
+
+def _columns(rows: Sequence[Sequence[int]]) -> Ints:
+    """Return rows that are hidden together as columns, shape (listings, most of one listing)."""
+    columns = np.full((len(rows), max(map(len, rows), default=0)), _NONE)
+    for at, each in enumerate(rows):
+        columns[at, : len(each)] = each
+    return columns
 
 
 def _sure_pairs(found: Found, features: Floats) -> tuple[tuple[Ints, Ints], tuple[Ints, Ints]]:

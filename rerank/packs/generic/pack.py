@@ -149,8 +149,11 @@ class GenericDomain:
                 labels,
                 parameters,
                 pack=pack,
+                models=source.table.model_of_record,
                 progress=progress,
             )
+            for note in trained.notes:
+                warn(note)
             summary = {
                 "training": asdict(parameters),
                 "listings": {"feed": len(listings)},

@@ -341,11 +341,6 @@ class Reader:
         self._words: dict[str, _ReadWord] = {}
 
     @property
-    def pack(self) -> Pack:
-        """What is known of the goods."""
-        return self._pack
-
-    @property
     def units(self) -> list[str]:
         """Names of units by their number."""
         return list(self._unit_ids)

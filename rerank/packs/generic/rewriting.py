@@ -81,24 +81,24 @@ class Manner:
 
 
 def usual_manner(
-    index: ProductIndex, products: Sequence[Fields], rng: np.random.Generator, n: int
+    index: ProductIndex, phrases: Sequence[Sequence[str]], rng: np.random.Generator, n: int
 ) -> Manner:
     """Return a manner where there are no listings to measure one on.
 
-    What is added are the pack's phrases and words of other products.
+    What is added are phrases and words of other products.
 
+    :param phrases: what sellers add to any title, by language.
     :param n: number of additions drawn.
     """
-    phrases = list(index.reader.pack.grammar.additions.values())
     additions = []
     for _ in range(n):
         said = phrases[int(rng.integers(len(phrases)))] if phrases else ()
         count = min(len(said), int(rng.integers(_USUAL_PHRASES + 1)))
         words = [said[at] for at in rng.permutation(len(said))[:count].tolist()]
         tokens = [token for phrase in words for token in phrase.split()]
-        other = _Row(index.readings, int(rng.integers(len(products))))
+        other = _Row(index.readings, int(rng.integers(len(index))))
         plain = [w for w, kind in zip(other.words, other.kinds, strict=True) if kind == _WORD]
-        tokens += [] if len(products) == 1 else plain[: int(rng.integers(_USUAL_WORDS + 1))]
+        tokens += [] if len(index) == 1 else plain[: int(rng.integers(_USUAL_WORDS + 1))]
         branded, identified, priced = (rng.random(3) < _USUALLY_FILLED).tolist()
         additions.append(
             Addition(tuple(tokens), (_WORD,) * len(tokens), branded, identified, priced)
@@ -149,16 +149,21 @@ def measured_manner(
 
 
 class Rewriter:
-    """Makes up listings of products, in one manner; the same for the same generator."""
+    """Makes up listings of products, in one manner; the same for the same generator.
+
+    :param other_goods: titles of what is none of the goods, in which {name} and {brand} are filled.
+    """
 
     def __init__(
         self,
         index: ProductIndex,
         products: Sequence[Fields],
         manner: Manner,
+        other_goods: Sequence[str],
         rng: np.random.Generator,
     ) -> None:
         self._index, self._products, self._manner, self._rng = index, products, manner, rng
+        self._forms = other_goods
         readings = index.readings
         self._keep = manner.habits.keep(readings.tokens.values, readings.kinds)
         self._endings = _endings(readings)
@@ -180,7 +185,7 @@ class Rewriter:
     def other_goods(self, row: int) -> Fields:
         """Return a listing of what goes with a product, or of what is none of these goods."""
         rng, product = self._rng, self._products[row]
-        forms = self._index.reader.pack.grammar.other_goods
+        forms = self._forms
         if forms and rng.random() < _NAMED:
             form = forms[int(rng.integers(len(forms)))]
             name = " ".join(self._own(row)) or product.name

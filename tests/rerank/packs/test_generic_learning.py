@@ -1,5 +1,5 @@
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 from typing import NamedTuple
 
 import numpy as np
@@ -11,7 +11,8 @@ from rerank.model import OnnxTrees
 from rerank.packs.generic.evidence import candidate_features, offer_features
 from rerank.packs.generic.fields import Fields
 from rerank.packs.generic.index import ProductIndex
-from rerank.packs.generic.learning import Label, LearningParameters, LearntModel, train
+from rerank.packs.generic.learning import Label, LearningParameters, LearntModel
+from rerank.packs.generic.learning import train as learn
 from rerank.packs.generic.pack_data import read_pack
 from rerank.training.trees import TreeParameters
 
@@ -78,6 +79,9 @@ def shop(seed: int, n: int = 150) -> Shop:
     return Shop(labels)
 
 
+train = partial(learn, pack=read_pack("generic"))
+
+
 @cache
 def lamp_index() -> ProductIndex:
     return ProductIndex.build(lamps(), read_pack("generic"))
@@ -118,7 +122,7 @@ def assert_right(index: ProductIndex, trained: LearntModel, feed: Shop) -> None:
 def test_learns_from_a_feed_without_labels() -> None:
     trained = train(lamp_index(), lamps(), shop(1).listings, (), SMALL)
     assert_right(lamp_index(), trained, shop(2))
-    assert "sure pairs" in trained.summary["calibration"]["rests_on"]
+    assert "sure pairs" in trained.rests_on
     assert trained.habits.pairs > 0
 
 
@@ -132,15 +136,15 @@ def test_learns_without_a_feed_and_says_so() -> None:
         if ok and row not in rows
     ]
     assert wrong == []
-    assert "no feed" in trained.summary["calibration"]["rests_on"]
-    assert trained.summary["expected"] == {"matched": None, "accepted": None}
+    assert "no feed" in trained.rests_on
+    assert trained.measured["expected"] == {"matched": None, "accepted": None}
 
 
 def test_learns_from_labels() -> None:
     labels = shop(3, 90).labels
     trained = train(lamp_index(), lamps(), shop(1).listings, labels, SMALL)
     assert_right(lamp_index(), trained, shop(2))
-    assert "90 labelled listings" in trained.summary["calibration"]["rests_on"]
+    assert "90 labelled listings" in trained.rests_on
 
 
 def test_few_labels_do() -> None:
@@ -183,7 +187,7 @@ def test_a_feed_of_other_goods_matches_nothing_and_is_told_of(names: list[str]) 
     trained = train(lamp_index(), lamps(), feed, (), SMALL)
     _, probability = resolve(lamp_index(), trained, feed)
     assert not any(accepted(trained, probability))
-    (note,) = trained.summary["notes"]
+    (note,) = trained.notes
     assert "other goods than the catalogue" in note
 
 
@@ -207,6 +211,25 @@ def test_products_of_one_name_are_left_for_review() -> None:
     trained = train(index, products, feed, (), SMALL)
     _, probability = resolve(index, trained, feed)
     assert not any(accepted(trained, probability))
+
+
+def test_variants_of_a_model_are_right_together() -> None:
+    products = [
+        Fields(name=each.name, brand=each.brand, axes=(colour,))
+        for each in lamps()
+        for colour in ("white", "anthracite")
+    ]
+    index = ProductIndex.build(products, read_pack("generic"))
+    models = np.arange(len(products)) // 2
+    labels = [(listing, frozenset(2 * row for row in rows)) for listing, rows in shop(3, 60).labels]
+    trained = train(index, products, shop(1).listings, labels, SMALL, models=models)
+    first, probability = resolve(index, trained, shop(2).listings)
+    said = accepted(trained, probability)
+    right = [
+        row // 2 in rows for row, (_, rows) in zip(first, shop(2).labels, strict=True) if row >= 0
+    ]
+    assert sum(said) >= 0.2 * len(said)
+    assert all(r for r, s in zip(right, said, strict=True) if s)
 
 
 def test_products_of_another_index_are_refused() -> None:
