@@ -180,3 +180,10 @@ def test_a_short_identifier_is_known_in_columns_only() -> None:
     assert found_by(index, "blue mug of 2007").identifier.tolist() == [0, 0]
     stated = found_by(index, Fields(name="blue mug", identifiers=("2007",)))
     assert (stated.record[0], stated.identifier[0]) == (0, 3)
+
+
+def test_products_far_below_the_best_are_no_candidates(index: ProductIndex) -> None:
+    found = found_by(index, "Kirsch toaster KX-215", "kirsch toaster kx-215 " + GTINS[0])
+    assert found.shortlist[: found.offsets[1]].min() > 0.2 * found.shortlist[0]
+    assert found.offsets[1] < 20
+    assert {7, int(found.record[0])} <= set(found.record[found.offsets[1] :].tolist())
