@@ -27,7 +27,7 @@ from rerank.domain import GPU
 from rerank.evaluation.baselines import Latency, default_baselines, rate_of, this_machine
 from rerank.evaluation.evaluate import DEFAULT_SEED, Instruments, evaluate, examine
 from rerank.evaluation.failures import failures
-from rerank.evaluation.gold import GoldKind, GoldListing, bootstrap_gold, covered, read_gold
+from rerank.evaluation.gold import GoldKind, GoldListing, covered, read_gold, shipped_sets
 from rerank.evaluation.intervals import DEFAULT_SAMPLES, Resampling
 from rerank.evaluation.paired import Competitor, compare_on, drawn, within
 from rerank.evaluation.runs import EvaluationRun, record_ablation
@@ -35,7 +35,7 @@ from rerank.evaluation.shortlists import prepare_gold
 from rerank.features.cues import CueReader
 from rerank.index.artifacts import Manifest, read_manifest, write_json, writing_file
 from rerank.index.errors import InputError
-from rerank.index.records import GpuRecord, shipped
+from rerank.index.records import shipped
 from rerank.index.registry import registry_fingerprint
 from rerank.jobs.report.page import render_report
 from rerank.jobs.tables import ReportFigure, decimal, decimals, table
@@ -264,14 +264,16 @@ def _change(step: Mapping[str, Any]) -> str:
 
 ANNOTATED = "annotations"
 TAUGHT = "annotations_taught"
-BOOTSTRAP_SEED = 20  # of no training split
 
 GoldSets = dict[str, list[GoldListing]]
 
 
-def read_gold_files(paths: Sequence[Path]) -> GoldSets:
+def read_gold_files(
+    paths: Sequence[Path], read: Callable[[Path], list[GoldListing]] = read_gold
+) -> GoldSets:
     """Read gold files, each a set named after its file.
 
+    :param read: as the domain's gold is written.
     :raises InputError: if two files share a name or one cannot be read.
     :raises FaultsError: if rows are faulty.
     """
@@ -279,18 +281,7 @@ def read_gold_files(paths: Sequence[Path]) -> GoldSets:
     if len(set(names)) < len(names):
         found = ", ".join(path.name for path in paths)
         raise InputError(f"gold files: expected different names, found {found}; rename one")
-    return {path.stem: read_gold(path) for path in paths}
-
-
-def shipped_sets(records: Sequence[GpuRecord], bootstrap: int) -> GoldSets:
-    """Return the shipped hard set, and generated listings of models nothing was trained on.
-
-    :param bootstrap: how many to generate; 0 leaves that set out.
-    """
-    sets = {"hard_set": read_gold(shipped("hard_set.csv"))}
-    if bootstrap:
-        sets["bootstrap_test"] = bootstrap_gold(records, bootstrap, BOOTSTRAP_SEED)
-    return sets
+    return {path.stem: read(path) for path in paths}
 
 
 def annotated_gold(retriever: Retriever, store: Store) -> list[GoldListing]:

@@ -46,6 +46,20 @@ class CardFigures(NamedTuple):
     distribution: dict[str, Any] | None
 
 
+class MeasuredSets(NamedTuple):
+    """Gold listings that a domain brings or makes up.
+
+    :param by_hand: sets that people made, by name.
+    :param made_up: of what training never saw; ``name`` is that set's. Empty where none was asked.
+    :param why_not: why none could be made up, "" if it could.
+    """
+
+    by_hand: dict[str, list[Any]]
+    name: str
+    made_up: list[Any]
+    why_not: str = ""
+
+
 class ProposedColumn(NamedTuple):
     """What was seen of a column of a table of products, and what it is taken for.
 
@@ -174,6 +188,31 @@ class Domain(Protocol):
 
     def tried(self, resolver: Any, kind: str) -> CardFigures:
         """Measure a version of a ranker on listings made up from the catalogue."""
+
+    def read_gold(self, path: Path, source: Any, index: Manifest) -> list[Any]:
+        """Read a file of listings with what they sell, `rerank.evaluation.gold.GoldListing` each.
+
+        :raises InputError: if it cannot be read, or holds another kind of truth.
+        :raises FaultsError: if rows are faulty.
+        """
+
+    def settled_gold(self, store: Any, source: Any) -> list[Any]:
+        """Return what people settled on in a `rerank.store.database.Store`, as gold listings.
+
+        :raises StoreError: if the store cannot be read.
+        """
+
+    def kept_out(self, gold: Sequence[Any], models: Sequence[Any]) -> list[Any]:
+        """Return the settled gold listings that taught none of some models."""
+
+    def measured_sets(self, source: Any, index: Manifest, n: int) -> MeasuredSets:
+        """Return the gold listings that a version is measured on where nobody gives any.
+
+        :param n: listings to make up.
+        """
+
+    def facts(self, source: Any) -> Any:
+        """Return what gold listings are sliced by, a `rerank.evaluation.paired.GoldFacts`."""
 
     def recall(self, kind: str, folder: Path, workspace: Any) -> dict[str, Any]:
         """Measure the recall of an index or embedder on made-up listings, for its card.

@@ -117,6 +117,11 @@ class Resolution:
         return f"<p><b>{escape(self._headline())}</b></p><table>{head}{rows}</table>"
 
     @property
+    def variant_stated(self) -> bool:
+        """Whether the listing states what tells the first candidate from its model's others."""
+        return self.memory_stated
+
+    @property
     def subject(self) -> str:
         """What is sold in words, or the best guess; the variant only of what is sold."""
         if self.model is None:

@@ -14,26 +14,23 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rerank.domain import domain_in, domain_named
 from rerank.evaluation.baselines import Resolves, fastest_ms
 from rerank.evaluation.intervals import Figure, estimate
 from rerank.evaluation.metrics import Metric, metric_named
-from rerank.evaluation.paired import CANDIDATE, SET_SLICE, PairedTable, pair, plain
+from rerank.evaluation.paired import CANDIDATE, SET_SLICE, GoldFacts, PairedTable, pair, plain
 from rerank.index.errors import ArtifactError, InputError
 from rerank.index.records import Listing
-from rerank.jobs.evaluating import (
-    ANNOTATED,
-    GoldSets,
-    annotated_sets,
-    read_gold_files,
-    shipped_sets,
-)
+from rerank.jobs.evaluating import GoldSets, read_gold_files
 from rerank.jobs.tables import WIDTH, cut, table
 from rerank.lifecycle.gates import (
+    ANNOTATED,
     CHAMPION_GATE,
     DEFAULT_FLOORS,
     FITS,
     GENERATED,
     HARD_SET,
+    MADE_UP,
     PARITY,
     Gate,
     GateVerdict,
@@ -59,11 +56,11 @@ from rerank.lifecycle.versions import (
     VersionRef,
 )
 from rerank.store.database import Store
-from rerank.workspace import Workspace, open_retriever
+from rerank.workspace import Workspace, open_source
 
 if TYPE_CHECKING:
     from rerank.index.artifacts import Manifest
-    from rerank.index.retriever import Retriever
+    from rerank.ranking import CandidateSource
     from rerank.resolver import Resolver
 
 
@@ -101,19 +98,21 @@ def judge(
     :raises ArtifactError: if the index cannot be loaded.
     """
     progress("loading", 0.0)
-    retriever, index = open_retriever(workspace)
-    opened = _opened(workspace, candidate, retriever, index, ask=False)
+    source, index = open_source(workspace)
+    opened = _opened(workspace, candidate, source, index, ask=False)
     if isinstance(opened, ArtifactError):
         return GateVerdict((Gate(FITS, False, words=str(opened)),))
     fits = Gate(FITS, True, words="files whole; embedder, features and card agree with it")
-    other = _opened(workspace, champion, retriever, index, ask=True)
+    other = _opened(workspace, champion, source, index, ask=True)
     gates = [fits, _parity_gate(opened, settings)]
     if isinstance(other, ArtifactError):
         gates.append(Gate(CHAMPION_GATE, True, words=f"none, it cannot serve here: {other}"))
     beside = None if isinstance(other, ArtifactError) else other
     resolvers = [each.resolver for each in (opened, beside) if each is not None]
-    sets, unmeasured = _sets(settings, gold, resolvers, retriever, Store(workspace.store_path))
-    verdict = judge_on(opened, beside, sets, settings, retriever, progress=progress)
+    paths = [*map(Path, settings.sets.gold), *gold]
+    sets, unmeasured = _sets(settings, paths, resolvers, index, Store(workspace.store_path))
+    facts = domain_named(domain_in(index.parameters)).facts(source)
+    verdict = judge_on(opened, beside, sets, settings, facts, progress=progress)
     return replace(verdict, gates=(*gates, *unmeasured, *verdict.gates))
 
 
@@ -122,13 +121,13 @@ def judge_on(
     champion: Contender | None,
     sets: GoldSets,
     settings: PromotionSettings,
-    retriever: Retriever,
+    facts: GoldFacts,
     *,
     progress: Progress = lambda stage, share: None,
 ) -> GateVerdict:
     """Measure and judge a model on sets of gold listings, beside the champion if there is one.
 
-    :param retriever: what both resolvers retrieve with.
+    :param facts: what the listings are sliced by.
     :raises InputError: if no set has a listing that is judged.
     """
     other = champion.resolver if champion is not None else None
@@ -136,7 +135,7 @@ def judge_on(
         candidate.resolver,
         other,
         sets,
-        retriever.records,
+        facts,
         seed=settings.seed,
         samples=settings.samples,
         progress=progress,
@@ -175,10 +174,10 @@ def judge_on(
 
 
 def _opened(
-    workspace: Workspace, ref: VersionRef, retriever: Retriever, index: Manifest, *, ask: bool
+    workspace: Workspace, ref: VersionRef, source: CandidateSource, index: Manifest, *, ask: bool
 ) -> Contender | ArtifactError:
     try:
-        resolver = version_over(workspace, ref, retriever, index, ask=ask)
+        resolver = version_over(workspace, ref, source, index, ask=ask)
     except ArtifactError as exc:
         return exc
     return Contender(workspace.version_folder(ref), ref.kind, resolver)
@@ -203,26 +202,26 @@ def _sets(
     settings: PromotionSettings,
     gold: Sequence[Path],
     resolvers: Sequence[Resolver],
-    retriever: Retriever,
+    index: Manifest,
     store: Store,
 ) -> tuple[GoldSets, list[Gate]]:
     """Return what is measured on, and a gate that says so for each set that cannot be made."""
-    chosen = settings.sets
-    sets = read_gold_files([*map(Path, chosen.gold), *gold])
-    taken = sorted({HARD_SET, GENERATED, ANNOTATED} & set(sets))
+    chosen, source = settings.sets, resolvers[0].source
+    domain = domain_named(resolvers[0].domain)
+    sets = read_gold_files(gold, partial(domain.read_gold, source=source, index=index))
+    taken = sorted({HARD_SET, GENERATED, ANNOTATED, MADE_UP} & set(sets))
     if taken:
         raise InputError(f"gold files: {taken[0]} is the name of a set of ours; rename the file")
     gates = []
-    try:
-        made = shipped_sets(retriever.records, chosen.generated)
-    except InputError as exc:  # a registry so small that no model is kept out of training
-        made = shipped_sets(retriever.records, 0)
-        gates.append(Gate(GENERATED, True, words=f"not measured: {exc}"))
-    if not chosen.hard_set:
-        del made[HARD_SET]
+    own = domain.measured_sets(source, index, chosen.generated)
+    made = dict(own.by_hand) if chosen.hard_set else {}
+    if own.made_up:
+        made[own.name] = own.made_up
+    if own.why_not:
+        gates.append(Gate(own.name, True, words=f"not measured: {own.why_not}"))
     if chosen.annotations:
-        taught = any("annotations" in resolver.model.parameters for resolver in resolvers)
-        kept_out = annotated_sets(retriever, store, trained_on_annotations=taught).get(ANNOTATED)
+        models = [resolver.model for resolver in resolvers]
+        kept_out = domain.kept_out(domain.settled_gold(store, source), models)
         if kept_out:
             made[ANNOTATED] = kept_out
     return {**made, **sets}, gates

@@ -7,6 +7,7 @@ from dataclasses import asdict
 from textwrap import fill, wrap
 from typing import Any, NamedTuple
 
+from rerank.domain import GPU, domain_in
 from rerank.index.artifacts import Manifest
 from rerank.index.errors import ArtifactError, InputError, MismatchError
 from rerank.jobs.tables import WIDTH, cut, table, with_decimals
@@ -23,7 +24,7 @@ from rerank.lifecycle.versions import (
     VersionCard,
     VersionRef,
 )
-from rerank.workspace import open_retriever
+from rerank.workspace import open_source
 
 _HEADLINES = (
     ("precision_at_1", "precision@1"),
@@ -200,13 +201,16 @@ _DAMAGED, _MISSING = "damaged card", "missing"
 def version_rows(registry: ModelRegistry, kind: str | None = None) -> list[dict[str, Any]]:
     """Return the versions, the shipped model among them, each with its names.
 
-    Of a shipped index or embedder it tells while it serves or has a name.
+    Of a shipped index or embedder it tells while it serves or has a name; of none of these where
+    the catalogue is no graphics cards'.
 
     A version that has a name but no folder any more is among them, as ``missing``.
     """
     pointer = registry.pointer()
-    serving = [_serving_part(registry, part) for part in PARTS]
-    named = [SHIPPED_MODEL, pointer.champion, *pointer.aliases.values(), *filter(None, serving)]
+    ships_too = _takes_what_ships(registry)
+    serving = [_serving_part(registry, part) for part in _parts(ships_too)]
+    ships = [SHIPPED_MODEL] if ships_too else []
+    named = [*ships, pointer.champion, *pointer.aliases.values(), *filter(None, serving)]
     first = [ref for ref in named if kind in (None, ref.kind)]
     wanted = sorted(
         dict.fromkeys([*first, *registry.versions(kind)]),
@@ -279,6 +283,20 @@ def names_of(registry: ModelRegistry, pointer: Pointer, ref: VersionRef) -> list
     return [_SERVES, *names] if _serving_part(registry, ref.kind) == ref else names
 
 
+def _takes_what_ships(registry: ModelRegistry) -> bool:
+    """Return whether what ships can serve: it is of graphics cards. A damaged index may be."""
+    try:
+        index = verified_manifest(registry.workspace.active_index(), "index")
+    except ArtifactError:
+        return True
+    return domain_in(index.parameters) == GPU
+
+
+def _parts(ships_too: bool) -> Sequence[str]:
+    """Return what serves beside the model: cards alone are embedded by a part of its own."""
+    return PARTS if ships_too else ("index",)
+
+
 def _before_all(registry: ModelRegistry) -> list[tuple[str, str | None]]:
     """Return when the shipped model was champion before there was any change."""
     first = next((each for each in registry.history() if each.alias == CHAMPION), None)
@@ -324,10 +342,13 @@ def verify(registry: ModelRegistry, ref: VersionRef | None = None) -> list[Verif
         return [_verified(registry, ref)]
     pointer = registry.pointer()
     behind = [] if pointer.previous is None else [pointer.previous]
+    ships_too = _takes_what_ships(registry)
+    if not ships_too:
+        behind = [ref for ref in behind if ref != SHIPPED_MODEL]
     named = (ref for ref in pointer.aliases.values() if ref.kind not in PARTS)
     refs = dict.fromkeys([pointer.champion, *behind, *named, *registry.versions()])
     found = [_verified(registry, each) for each in refs]
-    return [*found, *(_serving(registry, kind) for kind in PARTS)]
+    return [*found, *(_serving(registry, kind) for kind in _parts(ships_too))]
 
 
 def verified_text(found: Sequence[Verified]) -> str:
@@ -380,12 +401,12 @@ def _check_files(card: VersionCard, manifest: Manifest) -> None:
 def _answers(
     registry: ModelRegistry, ref: VersionRef, manifest: Manifest, card: VersionCard | None
 ) -> str:
-    retriever, index = open_retriever(registry.workspace)
+    source, index = open_source(registry.workspace)
     trained = manifest.parameters.get("index", {}).get("embedder_fingerprint")
     fits = trained == index.parameters["embedder_fingerprint"]
     if not fits and not registry.is_champion(ref):  # a champion must: it answers, or nothing does
         return "does not fit the index that serves, not asked"
-    version_over(registry.workspace, ref, retriever, index, thorough=True)
+    version_over(registry.workspace, ref, source, index, thorough=True)
     if card is None or card.reference is None:
         return "no reference to hold its answers against"
     if card.reference.get("index_version") != index.fingerprint:

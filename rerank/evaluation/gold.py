@@ -9,15 +9,15 @@ columns are ignored.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rerank.conformal import NO_MATCH
 from rerank.index.errors import FaultsError, InputError
-from rerank.index.records import GpuRecord, Listing
+from rerank.index.records import GpuRecord, Listing, shipped
 from rerank.index.rows import read_csv
 from rerank.index.text import normalise
 from rerank.splits import Split, models_of
@@ -36,6 +36,7 @@ COLUMNS = (
 )
 OPTIONAL_COLUMNS = ("description", "shop", "language", "listing_group")
 NIL_SHARE = 0.35
+BOOTSTRAP_SEED = 20  # of no training split
 _OTHER_FORMATS = (".parquet", ".jsonl", ".json", ".xlsx")
 
 # Words that sellers add or leave out without meaning another card: `NVIDIA Tesla T4` is `T4`.
@@ -55,6 +56,15 @@ class GoldKind(Enum):
     AMBIGUOUS = "ambiguous"
 
 
+def canonical_key(model: str) -> str:
+    """Return what two spellings of one card's name share: chip vendor and line words are gone.
+
+    Idempotent; the same keys as the project's acceptance script, so that figures agree.
+    """
+    words = _WORD.findall(_BRACKETED.sub(" ", model.lower()))
+    return " ".join(word for word in words if word not in _SILENT_WORDS)
+
+
 @dataclass(frozen=True, slots=True)
 class GoldListing:
     """A listing and its truth.
@@ -66,6 +76,7 @@ class GoldListing:
     :param language: of its text, ISO 639-1; empty if unknown.
     :param listing_group: what it is resampled with; empty if it stands alone.
     :param disputed: annotators differ and nobody has settled it.
+    :param key_of: what two spellings of a model's name share, by the rules of its goods.
     """
 
     listing_id: str
@@ -80,6 +91,12 @@ class GoldListing:
     language: str = ""
     listing_group: str = ""
     disputed: bool = False
+    key_of: Callable[[str], str] = field(default=canonical_key, repr=False)
+
+    @property
+    def gold_keys(self) -> set[str]:
+        """What names of accepted models share with their spellings."""
+        return {self.key_of(model) for model in self.gold_models}
 
     @property
     def listing(self) -> Listing:
@@ -90,15 +107,6 @@ class GoldListing:
     def group(self) -> str:
         """What is resampled as one: the stated group, else listings of one title."""
         return self.listing_group or normalise(self.title)
-
-
-def canonical_key(model: str) -> str:
-    """Return what two spellings of one model's name share: chip vendor and line words are gone.
-
-    Idempotent; the same keys as the project's acceptance script, so that figures agree.
-    """
-    words = _WORD.findall(_BRACKETED.sub(" ", model.lower()))
-    return " ".join(word for word in words if word not in _SILENT_WORDS)
 
 
 def read_gold(path: Path) -> list[GoldListing]:
@@ -151,6 +159,17 @@ def bootstrap_gold(records: Sequence[GpuRecord], n: int, seed: int) -> list[Gold
     by_id = {record.gpu_id: record for record in records}
     listings = generate(records, n, seed=seed, nil_share=NIL_SHARE, models=models)
     return [_of_generated(item, by_id.get(item.gpu_id or "")) for item in listings]
+
+
+def shipped_sets(records: Sequence[GpuRecord], bootstrap: int) -> dict[str, list[GoldListing]]:
+    """Return the shipped hard set, and generated listings of models nothing was trained on.
+
+    :param bootstrap: how many to generate; 0 leaves that set out.
+    """
+    sets = {"hard_set": read_gold(shipped("hard_set.csv"))}
+    if bootstrap:
+        sets["bootstrap_test"] = bootstrap_gold(records, bootstrap, BOOTSTRAP_SEED)
+    return sets
 
 
 def _of_generated(item: LabelledListing, truth: GpuRecord | None) -> GoldListing:
@@ -235,12 +254,12 @@ def _listing(row: Mapping[str, str]) -> GoldListing:
 def covered(candidate_set: Collection[str], gold: GoldListing) -> bool:
     """Return whether a candidate set holds the truth: an accepted model, or "no match" for nil.
 
-    :param candidate_set: models and `NO_MATCH`; names compare by their `canonical_key`.
+    :param candidate_set: models and `NO_MATCH`; names compare by their keys.
     :raises InputError: if the listing is ambiguous, so that nothing is known to be true.
     """
     if gold.kind is GoldKind.AMBIGUOUS:
         raise InputError(f"listing {gold.listing_id!r} is ambiguous: leave it out of the coverage")
     if gold.kind is GoldKind.NIL:
         return NO_MATCH in candidate_set
-    keys = {canonical_key(model) for model in candidate_set if model != NO_MATCH}
-    return any(canonical_key(model) in keys for model in gold.gold_models)
+    keys = {gold.key_of(model) for model in candidate_set if model != NO_MATCH}
+    return not keys.isdisjoint(gold.gold_keys)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rerank.evaluation.gold import GoldKind, GoldListing, canonical_key
+from rerank.evaluation.gold import GoldKind, GoldListing
 from rerank.evaluation.metrics import GRADED_PLACES, TOP_GRADE, Metric
 from rerank.index.lexicon import same_size_by_hand
 from rerank.resolution import Decision, Resolution, ScoredCandidate
@@ -82,7 +82,7 @@ class Outcomes:
 def judge(gold: Sequence[GoldListing], resolutions: Sequence[Resolution]) -> Outcomes:
     """Hold resolutions against gold listings, which come in the same order."""
     pairs = [(g, r) for g, r in zip(gold, resolutions, strict=True) if is_judged(g)]
-    ranked = [_distinct(r.candidates) for _, r in pairs]
+    ranked = [_distinct(r.candidates, g) for g, r in pairs]
     ranks = np.array(
         [first_rank(top, g) for top, (g, _) in zip(ranked, pairs, strict=True)], np.float64
     )
@@ -104,7 +104,9 @@ def judge(gold: Sequence[GoldListing], resolutions: Sequence[Resolution]) -> Out
         accepted=np.array([_is_accepted(r) for _, r in pairs], np.bool_),
         memory_agrees=agrees,
         memory_judged=stated & (ranks == 1),
-        memory_open=stated & (ranks == 1) & np.array([not r.memory_stated for _, r in pairs], bool),
+        memory_open=stated
+        & (ranks == 1)
+        & np.array([not r.variant_stated for _, r in pairs], bool),
         variant_probability=np.array([r.variant_probability for _, r in pairs], np.float64),
     )
 
@@ -117,16 +119,16 @@ def first_rank(candidates: Iterable[ScoredCandidate], gold: GoldListing) -> floa
 def rank_of_models(models: Iterable[str], gold: GoldListing) -> float:
     """Return the place of the first accepted name from 1, infinite if there is none.
 
-    Names with one `canonical_key` share a place.
+    Names with one key share a place.
     """
-    keys = dict.fromkeys(canonical_key(model) for model in models)
-    wanted = _keys(gold)
+    keys = dict.fromkeys(gold.key_of(model) for model in models)
+    wanted = gold.gold_keys
     return next((float(at) for at, key in enumerate(keys, start=1) if key in wanted), np.inf)
 
 
 def grade(gold: GoldListing, candidate: ScoredCandidate) -> int:
     """Grade a candidate: 2 a variant that fits all the listing states, 1 its model, else 0."""
-    if canonical_key(candidate.model) not in _keys(gold):
+    if gold.key_of(candidate.model) not in gold.gold_keys:
         return 0
     form = not gold.gold_form or gold.gold_form.casefold() == candidate.form_factor.casefold()
     return TOP_GRADE if form and _memory_agrees(gold, candidate) else 1
@@ -155,7 +157,7 @@ def lost_to(
 ) -> ErrorKind | None:
     """Return which part lost a listing, None if the answer is right.
 
-    :param known_keys: `canonical_key` of every model of the registry; None if it is not known.
+    :param known_keys: of every model of the catalogue; None if it is not known.
     """
     kind = _error_kind(gold, answer)
     if kind is None:
@@ -163,7 +165,7 @@ def lost_to(
     unknown = (
         gold.kind is GoldKind.MATCH
         and known_keys is not None
-        and not any(key in known_keys for key in _keys(gold))
+        and not any(key in known_keys for key in gold.gold_keys)
     )
     return ErrorKind.LABEL if gold.disputed or unknown else kind
 
@@ -203,16 +205,12 @@ def _with_memory(name: str, memory_gb: float | None) -> str:
     return name if memory_gb is None else f"{name} {memory_gb:g} GB"
 
 
-def _distinct(candidates: Iterable[ScoredCandidate]) -> list[ScoredCandidate]:
+def _distinct(candidates: Iterable[ScoredCandidate], gold: GoldListing) -> list[ScoredCandidate]:
     """Return each model's best candidate, in ranked order."""
     best: dict[str, ScoredCandidate] = {}
     for candidate in candidates:
-        best.setdefault(canonical_key(candidate.model), candidate)
+        best.setdefault(gold.key_of(candidate.model), candidate)
     return list(best.values())
-
-
-def _keys(gold: GoldListing) -> set[str]:
-    return {canonical_key(model) for model in gold.gold_models}
 
 
 def _memory_agrees(gold: GoldListing, candidate: ScoredCandidate) -> bool:

@@ -171,6 +171,13 @@ SLICES = ("chip vendor", "generation", "shop", "language", "model", "memory")
 _UNSEEN = (Split.VALIDATION, Split.TEST)  # splits no tree was trained on
 
 
+class GoldFacts(Protocol):
+    """What a catalogue knows of gold listings."""
+
+    def slices(self, gold: GoldListing, /) -> tuple[str, ...]:
+        """Return a listing's value of each of `SLICES`, empty where it is unknown."""
+
+
 class RegistryFacts:
     """What a registry knows of the models that gold listings name."""
 
@@ -215,7 +222,7 @@ def judged_rows(gold: Sequence[GoldListing]) -> list[int]:
 def judged_table(
     sets: Mapping[str, Sequence[GoldListing]],
     answers: Mapping[str, Mapping[str, Sequence[Resolution]]],
-    facts: RegistryFacts,
+    facts: GoldFacts,
     *,
     seed: int,
     samples: int,
@@ -264,7 +271,7 @@ def pair(
     candidate: Resolves,
     champion: Resolves | None,
     sets: Mapping[str, Sequence[GoldListing]],
-    records: Sequence[GpuRecord],
+    facts: GoldFacts,
     *,
     seed: int,
     samples: int,
@@ -273,7 +280,7 @@ def pair(
     """Let the model that may serve, and the one that does, answer the listings of all sets.
 
     :param champion: None if it cannot be asked; then the table has the candidate alone.
-    :param records: the registry, for what listings are sliced by.
+    :param facts: what listings are sliced by.
     :param seed: of the resamples.
     :raises InputError: if no set has a listing that is judged.
     """
@@ -287,7 +294,7 @@ def pair(
             own = answers.setdefault(label, {}).setdefault(name, [])
             for listings in batches_of(gold, partial(progress, f"{label}: {name}")):
                 own += resolver.resolve_many(listings)
-    return judged_table(judged, answers, RegistryFacts(records), seed=seed, samples=samples)
+    return judged_table(judged, answers, facts, seed=seed, samples=samples)
 
 
 ORDER_METRICS = (PRECISION_AT_1, NDCG_AT_10)

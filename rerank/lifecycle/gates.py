@@ -195,6 +195,8 @@ Bounds = Mapping[str, float]
 """Of metrics by name, the least value, or the greatest where lower is better."""
 
 HARD_SET, GENERATED, ANNOTATED = "hard_set", "bootstrap_test", "annotations"
+MADE_UP = "made_up"
+"""The generated set of catalogues but graphics cards': it has no floors but those one sets."""
 GUARDED = (SET_SLICE, "chip vendor", "generation", "language", "model", "memory")
 # Two systems are paired over the same listings: not over those that each of them accepted.
 PAIRED_METRICS = tuple(
@@ -230,7 +232,7 @@ class SetSettings(Settings):
     """What is measured on.
 
     :param hard_set: the shipped hard set.
-    :param generated: listings of models that nothing was trained on; 0 for none.
+    :param generated: listings made up that nothing was trained on; 0 for none.
     :param annotations: the store's annotated listings that training keeps out.
     :param gold: gold files; a path counts from the folder of the settings' file.
     """

@@ -15,6 +15,7 @@ from rerank.domain import (
     CardFigures,
     FeatureNames,
     Lesson,
+    MeasuredSets,
     TrainingRequest,
     marked,
 )
@@ -23,30 +24,25 @@ from rerank.index.errors import ArtifactError, InputError
 from rerank.index.records import Listing
 from rerank.model import RerankModel, save_model
 from rerank.packs.generic.evidence import CANDIDATE_FEATURES, OFFER_FEATURES, Habits
-from rerank.packs.generic.fields import Fields
 from rerank.packs.generic.index import ProductRoute
 from rerank.packs.generic.inference import feed_of
-from rerank.packs.generic.pack_data import Pack, read_pack
+from rerank.packs.generic.pack_data import read_pack
 from rerank.packs.generic.product_answers import ProductResolver
-from rerank.packs.generic.product_table import read_table
 from rerank.packs.generic.source import (
-    CatalogueTable,
     ProductSource,
     fields_of,
     load_source,
     read_feed,
-    read_listings,
 )
 from rerank.resolver import Resolver
 
 if TYPE_CHECKING:
+    from rerank.evaluation.gold import GoldListing
+    from rerank.packs.generic.measuring import CatalogueFacts
+    from rerank.store.database import Store
     from rerank.workspace import Workspace
 
-Label = tuple[Fields, frozenset[int]]
-
 _HABITS = "habits.safetensors"
-_RIGHT_COLUMNS = ("product_id", "product_ids")
-_BETWEEN = ";"
 _LOOKED_AT = 2000  # rows of a feed, to see which column holds what
 _ROUTES: dict[str, tuple[ProductRoute, ...]] = {
     "fused": tuple(ProductRoute),
@@ -127,16 +123,15 @@ class GenericDomain:
         progress: Callable[[str, float], None],
     ) -> Lesson:
         """Prepare the training on listings made up from the catalogue, and on labels."""
+        from rerank.packs.generic.measuring import labels_of
+
         learning = import_module("rerank.packs.generic.learning")
         pack = read_pack(index.parameters["pack"])
         listings = list(source.listings)
         for path in request.listings:
             listings += read_feed(feed_of(path, pack))
-        labels = [
-            label for path in request.labels for label in self._labels(path, source, pack, warn)
-        ]
-        if request.annotation_weight is not None:
-            labels += stored_labels(workspace.store_path, source.table, warn)
+        store = None if request.annotation_weight is None else workspace.store_path
+        labels = labels_of(request.labels, store, source.table, pack, warn)
         parameters = learning.LearningParameters(seed=request.seed)
         if request.precision is not None:
             parameters = replace(parameters, precision=request.precision)
@@ -195,71 +190,42 @@ class GenericDomain:
         """Return what training measured on listings that nothing was fitted to."""
         return CardFigures(resolver.model.parameters.get("measured", {}), None)
 
+    def read_gold(self, path: Path, source: ProductSource, index: Manifest) -> list[GoldListing]:
+        """Read listings with the products they sell."""
+        from rerank.packs.generic.measuring import read_catalogue_gold
+
+        return read_catalogue_gold(path, source.table, read_pack(index.parameters["pack"]))
+
+    def settled_gold(self, store: Store, source: ProductSource) -> list[GoldListing]:
+        """Return what people settled on, without what is disputed or unsure."""
+        from rerank.packs.generic.measuring import settled_catalogue_gold
+
+        return settled_catalogue_gold(store, source.table)
+
+    def kept_out(
+        self, gold: Sequence[GoldListing], models: Sequence[RerankModel]
+    ) -> list[GoldListing]:
+        """Return all, or none where a model learnt from labels: it learns from all there are."""
+        taught = any(model.parameters.get("labels") for model in models)
+        return [] if taught else list(gold)
+
+    def measured_sets(self, source: ProductSource, index: Manifest, n: int) -> MeasuredSets:
+        """Return nothing."""
+        from rerank.lifecycle.gates import MADE_UP
+
+        return MeasuredSets({}, MADE_UP, [])
+
+    def facts(self, source: ProductSource) -> CatalogueFacts:
+        """Return what gold listings are sliced by: shop and language."""
+        from rerank.packs.generic.measuring import CatalogueFacts
+
+        return CatalogueFacts()
+
     def recall(self, kind: str, folder: Path, workspace: Workspace) -> dict[str, Any]:
         """Measure nothing: what listings of the catalogue look like is learnt by training."""
         raise InputError(
             "the recall of a catalogue's index is measured where its ranker is trained"
         )
-
-    def _labels(
-        self, path: Path, source: ProductSource, pack: Pack, warn: Callable[[str], None]
-    ) -> list[Label]:
-        """Read listings with the products they sell.
-
-        :raises InputError: if no column holds products, or most of them are none of the catalogue.
-        """
-        table = read_table(path)
-        column = next((name for name in _RIGHT_COLUMNS if name in table.names), None)
-        if column is None:
-            raise InputError(
-                f"{path}: expected the column product_id, empty where nothing of the catalogue is "
-                f"sold, found {', '.join(table.names)}"
-            )
-        said = table.texts(column)
-        labels, unknown = [], []
-        for at, own in read_listings(feed_of(path, pack)):
-            ids = [key.strip() for key in said[at].split(_BETWEEN) if key.strip()]
-            rows = [source.table.row_of_id[key] for key in ids if key in source.table.row_of_id]
-            if ids and not rows:
-                unknown.append(ids[0])
-                continue
-            labels.append((own, frozenset(rows)))
-        if len(unknown) > len(labels):
-            raise InputError(
-                f"{path}: {len(unknown)} listings name products that the catalogue lacks, such as "
-                f"{unknown[0]!r}; build the index of the catalogue they were judged with"
-            )
-        if unknown:
-            warn(f"{path}: left out {len(unknown)} listings of unknown products: {unknown[0]!r}")
-        return labels
-
-
-def stored_labels(path: Path, table: CatalogueTable, warn: Callable[[str], None]) -> list[Label]:
-    """Read what people settled on from a store, there or not; disputed answers are left out."""
-    from rerank.annotation.agreement import read_settled
-    from rerank.store.database import Store
-    from rerank.store.rows import Verdict
-
-    if not path.exists():
-        return []
-    with Store(path).reading() as session:
-        settled, stored = read_settled(session)
-    labels, unknown = [], 0
-    for each in settled:
-        item = stored.get(each.listing_id)
-        if each.disputed or each.verdict is Verdict.UNSURE or item is None:
-            continue
-        rows: Sequence[int] = ()
-        if each.verdict is Verdict.MATCH:
-            row = table.row_of_id.get(each.gpu_id or "")
-            rows = [row] if row is not None else table.rows_of_model.get(each.model or "", ())
-            if not rows:
-                unknown += 1
-                continue
-        labels.append((fields_of(item.listing), frozenset(rows)))
-    if unknown:
-        warn(f"left out {unknown} annotated listings of products that the catalogue lacks")
-    return labels
 
 
 def habits_bytes(habits: Habits) -> bytes:

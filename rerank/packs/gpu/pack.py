@@ -12,7 +12,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from rerank.answers import OUTPUT_SCHEMA, Answers, RegistryColumns, Verdicts, verdicts_of
-from rerank.domain import GPU, CardFigures, FeatureNames, Lesson, TrainingRequest
+from rerank.domain import GPU, CardFigures, FeatureNames, Lesson, MeasuredSets, TrainingRequest
 from rerank.features.candidates import CANDIDATE_FEATURES, CandidateFeatures
 from rerank.features.cues import CueReader
 from rerank.features.offers import OFFER_FEATURES, offer_features
@@ -25,8 +25,11 @@ from rerank.resolution import Resolution
 from rerank.resolver import Resolver
 
 if TYPE_CHECKING:
+    from rerank.evaluation.gold import GoldListing
+    from rerank.evaluation.paired import RegistryFacts
     from rerank.index.artifacts import Manifest
     from rerank.index.retriever import Retriever
+    from rerank.store.database import Store
     from rerank.workspace import Workspace
 
 
@@ -188,6 +191,49 @@ class GpuDomain:
         metrics, listings = measured(resolver, kind)
         retriever = cast("Retriever", resolver.source)
         return CardFigures(metrics, answer_distribution(retriever, resolver, listings).as_json())
+
+    def read_gold(self, path: Path, source: CandidateSource, index: Manifest) -> list[GoldListing]:
+        """Read a gold file; see `rerank.evaluation.gold.read_gold`."""
+        from rerank.evaluation.gold import read_gold
+
+        return read_gold(path)
+
+    def settled_gold(self, store: Store, source: Retriever) -> list[GoldListing]:
+        """Return what annotators settled on."""
+        from rerank.annotation.agreement import read_settled
+        from rerank.annotation.labelling import gold_of_annotations
+
+        with store.reading() as session:
+            settled = read_settled(session)
+        return gold_of_annotations(*settled, source)
+
+    def kept_out(
+        self, gold: Sequence[GoldListing], models: Sequence[RerankModel]
+    ) -> list[GoldListing]:
+        """Return all, or those of the test split where a model learnt from annotations."""
+        from rerank.annotation.labelling import is_kept_out
+
+        taught = any("annotations" in model.parameters for model in models)
+        return [item for item in gold if not taught or is_kept_out(item)]
+
+    def measured_sets(self, source: Retriever, index: Manifest, n: int) -> MeasuredSets:
+        """Return the shipped hard set, and generated listings of models nothing was trained on."""
+        from rerank.evaluation.gold import shipped_sets
+        from rerank.lifecycle.gates import GENERATED
+
+        why_not = ""
+        try:
+            sets = shipped_sets(source.records, n)
+        except InputError as exc:  # a registry so small that no model is kept out of training
+            sets, why_not = shipped_sets(source.records, 0), str(exc)
+        made_up = sets.pop(GENERATED, [])
+        return MeasuredSets(sets, GENERATED, made_up, why_not)
+
+    def facts(self, source: Retriever) -> RegistryFacts:
+        """Return what the registry knows of the models that gold listings name."""
+        from rerank.evaluation.paired import RegistryFacts
+
+        return RegistryFacts(source.records)
 
     def recall(self, kind: str, folder: Path, workspace: Workspace) -> dict[str, Any]:
         """Measure recall on generated listings of models that nothing was trained on."""

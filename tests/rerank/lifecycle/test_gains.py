@@ -9,7 +9,7 @@ from rerank.evaluation.gold import GoldKind, GoldListing
 from rerank.evaluation.intervals import Discordance, Figure, Resampling
 from rerank.evaluation.metrics import ACCEPTED_SHARE, PRECISION_AT_1, Metric
 from rerank.evaluation.outcomes import judge
-from rerank.evaluation.paired import PairedTable, pair, paired_metrics
+from rerank.evaluation.paired import PairedTable, RegistryFacts, pair, paired_metrics
 from rerank.index.errors import InputError
 from rerank.lifecycle.gates import (
     GainSettings,
@@ -54,7 +54,7 @@ def without(ids: list[str], **how: object) -> Scripted:
 
 
 def paired(candidate, champion, records, samples: int = 200):
-    return pair(candidate, champion, SETS, records, seed=3, samples=samples)
+    return pair(candidate, champion, SETS, RegistryFacts(records), seed=3, samples=samples)
 
 
 def figures(table: PairedTable, name: str, *metrics: Metric) -> dict[str, Figure]:
@@ -127,7 +127,7 @@ def test_without_a_champion_there_is_nothing_to_gain(tiny_registry):
 def test_sets_without_a_judged_listing_are_refused(tiny_registry):
     unclear = [GoldListing("u", "gpu", "", GoldKind.AMBIGUOUS)]
     with pytest.raises(InputError, match="expected gold listings to judge on, got 1 sets"):
-        pair(GOOD, GOOD, {"unclear": unclear}, tiny_registry, seed=1, samples=20)
+        pair(GOOD, GOOD, {"unclear": unclear}, RegistryFacts(tiny_registry), seed=1, samples=20)
 
 
 def test_paired_metrics_count_what_only_one_has_right():

@@ -1,0 +1,191 @@
+"""What versions over a catalogue are measured on: listings with a known truth, from people."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+from rerank.annotation.agreement import Consensus, read_settled
+from rerank.conformal import NO_MATCH
+from rerank.evaluation.gold import GoldKind, GoldListing
+from rerank.index.errors import FaultsError, InputError
+from rerank.packs.generic.fields import Fields
+from rerank.packs.generic.inference import feed_of
+from rerank.packs.generic.pack_data import Pack
+from rerank.packs.generic.product_table import read_table
+from rerank.packs.generic.source import CatalogueTable, fields_of, read_listings
+from rerank.store.database import Store
+from rerank.store.rows import StoredListing, Verdict
+
+_RIGHT_COLUMNS = ("product_id", "product_ids")
+_ID = "listing_id"
+_BETWEEN = ";"
+
+
+class LabelledRow(NamedTuple):
+    """A listing of a file with the rows of the products it may be; none: it sells nothing of them.
+
+    :param listing_id: the number of its row, from 1, where the file says none.
+    """
+
+    listing_id: str
+    listing: Fields
+    rows: frozenset[int]
+
+
+def read_labelled(
+    path: Path,
+    table: CatalogueTable,
+    pack: Pack,
+    warn: Callable[[str], None] = lambda text: None,
+) -> list[LabelledRow]:
+    """Read listings with the products they sell; those of unknown products are left out.
+
+    :raises InputError: if no column holds products, or most of them are none of the catalogue.
+    """
+    file = read_table(path)
+    column = next((name for name in _RIGHT_COLUMNS if name in file.names), None)
+    if column is None:
+        raise InputError(
+            f"{path}: expected the column product_id, empty where nothing of the catalogue is "
+            f"sold, found {', '.join(file.names)}"
+        )
+    said = file.texts(column)
+    feed = feed_of(path, pack)
+    # what a listing sells is no identifier that it states
+    own = tuple(name for name in feed.identifiers if name not in _RIGHT_COLUMNS)
+    key = _ID if _ID in file.names else feed.listing_id
+    keys = file.texts(key) if key and key not in _RIGHT_COLUMNS else []
+    found, unknown = [], []
+    for at, listing in read_listings(replace(feed, identifiers=own)):
+        ids = [each.strip() for each in said[at].split(_BETWEEN) if each.strip()]
+        rows = [table.row_of_id[each] for each in ids if each in table.row_of_id]
+        if ids and not rows:
+            unknown.append(ids[0])
+            continue
+        listing_id = keys[at] if keys else str(at + 1)
+        found.append(LabelledRow(listing_id, listing, frozenset(rows)))
+    if len(unknown) > len(found):
+        raise InputError(
+            f"{path}: {len(unknown)} listings name products that the catalogue lacks, such as "
+            f"{unknown[0]!r}; build the index of the catalogue they were judged with"
+        )
+    if unknown:
+        warn(f"{path}: left out {len(unknown)} listings of unknown products: {unknown[0]!r}")
+    return found
+
+
+def read_catalogue_gold(path: Path, table: CatalogueTable, pack: Pack) -> list[GoldListing]:
+    """Read a gold file: listings with the products they sell.
+
+    :raises InputError: as `read_labelled`.
+    :raises FaultsError: if a listing_id stands twice or not at all.
+    """
+    rows = read_labelled(path, table, pack)
+    counts = Counter(row.listing_id for row in rows)
+    faults = [
+        f"listing_id {key!r} stands {count} times" if key else f"{count} rows without listing_id"
+        for key, count in counts.items()
+        if count > 1 or not key
+    ]
+    if faults:
+        raise FaultsError(str(path), faults)
+    return [gold_of(row.listing_id, row.listing, row.rows, table) for row in rows]
+
+
+def gold_of(
+    listing_id: str, listing: Fields, rows: frozenset[int], table: CatalogueTable
+) -> GoldListing:
+    """Return a listing that sells one of some products, or none, as gold."""
+    models = dict.fromkeys(table.records[row].model for row in sorted(rows))
+    return GoldListing(
+        listing_id,
+        listing.name,
+        listing.brand,
+        GoldKind.MATCH if models else GoldKind.NIL,
+        gold_models=tuple(models),
+        description=listing.text,
+        key_of=str,
+    )
+
+
+class Settled(NamedTuple):
+    """What people settled on about a listing of the store; ``rows`` are empty for no match."""
+
+    stored: StoredListing
+    answer: Consensus
+    rows: frozenset[int]
+
+
+def read_settled_rows(
+    store: Store, table: CatalogueTable, warn: Callable[[str], None] = lambda text: None
+) -> list[Settled]:
+    """Read what people settled on, there or not; what is disputed or unsure is left out.
+
+    :raises StoreError: if the store cannot be read.
+    """
+    with store.reading() as session:
+        settled, stored = read_settled(session)
+    found, unknown = [], 0
+    for each in settled:
+        item = stored.get(each.listing_id)
+        if each.disputed or each.verdict is Verdict.UNSURE or item is None:
+            continue
+        rows: frozenset[int] = frozenset()
+        if each.verdict is Verdict.MATCH:
+            row = table.row_of_id.get(each.gpu_id or "")
+            named = table.rows_of_model.get(each.model or "", ())
+            rows = frozenset(named if row is None else [row])
+            if not rows:
+                unknown += 1
+                continue
+        found.append(Settled(item, each, rows))
+    if unknown:
+        warn(f"left out {unknown} annotated listings of products that the catalogue lacks")
+    return found
+
+
+def settled_catalogue_gold(store: Store, table: CatalogueTable) -> list[GoldListing]:
+    """Return what people settled on as gold.
+
+    :raises StoreError: if the store cannot be read.
+    """
+    found = []
+    for stored, _, rows in read_settled_rows(store, table):
+        listing = stored.listing
+        gold = gold_of(listing.listing_id, fields_of(listing), rows, table)
+        found.append(replace(gold, shop=stored.shop, language=stored.language))
+    return found
+
+
+def labels_of(
+    files: Sequence[Path],
+    store: Path | None,
+    table: CatalogueTable,
+    pack: Pack,
+    warn: Callable[[str], None],
+) -> list[tuple[Fields, frozenset[int]]]:
+    """Return what training learns from: listings of files, and those that people settled on.
+
+    :param store: None leaves these out.
+    :raises InputError: as `read_labelled`.
+    """
+    labels = [
+        (row.listing, row.rows) for path in files for row in read_labelled(path, table, pack, warn)
+    ]
+    if store is not None:
+        settled = read_settled_rows(Store(store), table, warn)
+        labels += [(fields_of(each.stored.listing), each.rows) for each in settled]
+    return labels
+
+
+class CatalogueFacts:
+    """What gold listings of a catalogue are sliced by: where they stand, and in which language."""
+
+    def slices(self, gold: GoldListing) -> tuple[str, ...]:
+        """Return a listing's value of each of `rerank.evaluation.paired.SLICES`."""
+        what = NO_MATCH if gold.kind is GoldKind.NIL else ""
+        return what, what, gold.shop, gold.language, what, what
