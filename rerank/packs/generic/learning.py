@@ -32,6 +32,7 @@ from rerank.packs.generic.evidence import (
     OFFER_FEATURES,
     Habits,
     candidate_features,
+    decided_scores,
     offer_features,
 )
 from rerank.packs.generic.fields import Fields
@@ -600,8 +601,8 @@ def _sure_pairs(found: Found, features: Floats) -> tuple[tuple[Ints, Ints], tupl
 
 
 def _first_places(lessons: _Lessons, ranker: OnnxTrees) -> _Offers:
-    scores = ranker.score(lessons.features)
     found = lessons.found
+    scores = decided_scores(ranker.score(lessons.features), found)
     some = np.flatnonzero(np.diff(found.offsets) > 0)
     best = falling_order(found.listing, scores)[found.offsets[some]]
     right = np.zeros(found.n_listings, bool)

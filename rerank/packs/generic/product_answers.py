@@ -16,7 +16,12 @@ from rerank.domain import GENERIC
 from rerank.index.name_evidence import CandidateBatch
 from rerank.index.records import Listing
 from rerank.model import RerankModel
-from rerank.packs.generic.evidence import CANDIDATE_FEATURES, Habits, candidate_features
+from rerank.packs.generic.evidence import (
+    CANDIDATE_FEATURES,
+    Habits,
+    candidate_features,
+    decided_scores,
+)
 from rerank.packs.generic.evidence import offer_features as product_offers
 from rerank.packs.generic.source import ID, NAME, ProductBatch, ProductSource
 from rerank.ranking import Evidence, RankingBatch, answer_order, model_scores
@@ -168,7 +173,7 @@ class ProductResolver(Resolver):
             self._products.index, batch.readings, batch.found, self._habits
         )
         ranking = RankingBatch(listings, candidates, features, self._table)
-        scores = self._model.ranker.score(ranking)
+        scores = decided_scores(self._model.ranker.score(ranking), batch.found)
         order = answer_order(candidates, self._table, model_scores(candidates, scores))
         best = np.full(len(listings), -1, np.int64)
         filled = np.diff(batch.offsets) > 0
