@@ -335,6 +335,8 @@ def train_ltr_command(
             f"classifier, {used['validation']} to calibrate on, {used['kept_out']} kept out",
             err=True,
         )
+    if "rests_on" in trained.summary:
+        click.echo(f"how sure it is rests on {trained.summary['rests_on']}", err=True)
     click.echo(trained.text())
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, fields, replace
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -38,10 +38,12 @@ from rerank.resolver import Resolver
 
 if TYPE_CHECKING:
     from rerank.evaluation.gold import GoldListing
+    from rerank.packs.generic.learning import LearningParameters
     from rerank.packs.generic.measuring import CatalogueFacts
     from rerank.store.database import Store
     from rerank.workspace import Workspace
 
+_FEWEST = 300  # made-up listings of a stage
 _HABITS = "habits.safetensors"
 _LOOKED_AT = 2000  # rows of a feed, to see which column holds what
 _ROUTES: dict[str, tuple[ProductRoute, ...]] = {
@@ -123,21 +125,20 @@ class GenericDomain:
         progress: Callable[[str, float], None],
     ) -> Lesson:
         """Prepare the training on listings made up from the catalogue, and on labels."""
+        from rerank.packs.generic.learning import train
         from rerank.packs.generic.measuring import labels_of
 
-        learning = import_module("rerank.packs.generic.learning")
         pack = read_pack(index.parameters["pack"])
         listings = list(source.listings)
         for path in request.listings:
             listings += read_feed(feed_of(path, pack))
         store = None if request.annotation_weight is None else workspace.store_path
         labels = labels_of(request.labels, store, source.table, pack, warn)
-        parameters = learning.LearningParameters(seed=request.seed)
-        if request.precision is not None:
-            parameters = replace(parameters, precision=request.precision)
+        parameters = _parameters(request)
 
         def into(folder: Path) -> dict[str, Any]:
-            trained = learning.train(
+            started = time.perf_counter()
+            trained = train(
                 source.index,
                 source.products,
                 listings,
@@ -165,6 +166,7 @@ class GenericDomain:
                 thresholds=trained.thresholds,
                 parameters=marked(GENERIC, summary),
                 candidate_sets=trained.candidate_sets,
+                seconds=time.perf_counter() - started,
                 attached={_HABITS: habits_bytes(trained.habits)},
             )
             return {**summary, "version": version, "thresholds": asdict(trained.thresholds)}
@@ -226,6 +228,18 @@ class GenericDomain:
         raise InputError(
             "the recall of a catalogue's index is measured where its ranker is trained"
         )
+
+
+def _parameters(request: TrainingRequest) -> LearningParameters:
+    from rerank.packs.generic.learning import LearningParameters
+
+    usual = LearningParameters(precision=request.precision, seed=request.seed)
+    return replace(
+        usual,
+        ranker_listings=max(_FEWEST, round(usual.ranker_listings * request.scale)),
+        offer_listings=max(_FEWEST, round(usual.offer_listings * request.scale)),
+        validation_listings=max(_FEWEST, round(usual.validation_listings * request.scale)),
+    )
 
 
 def habits_bytes(habits: Habits) -> bytes:
