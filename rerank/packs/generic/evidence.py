@@ -18,14 +18,15 @@ from rerank.packs.generic.index import Found, ProductIndex, on_grid
 from rerank.packs.generic.reading import (
     BARE,
     CUE_FEATURES,
-    Hashes,
     IdentifierKind,
     Ints,
-    Membership,
-    PackedTexts,
-    Ragged,
     Readings,
     TokenKind,
+)
+from rerank.packs.generic.token_arrays import (
+    Hashes,
+    Membership,
+    Ragged,
     hash_membership,
     places,
     short_hash,
@@ -290,7 +291,7 @@ class _Pairs:
         self.counts = index.counts_without(self.ids, tokens.rows, hidden)
         self.listing_row, self.listing_at = tokens.spans(listing)
         self.entry_row, self.entry_at = index.tokens.spans(record)
-        self.texts = PackedTexts(readings)
+        self.texts = readings.texts()
         self.hit = self._hits()
         self.there = self._present(readings)
         self.entry_ids = index.tokens.values[self.entry_at]

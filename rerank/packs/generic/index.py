@@ -24,15 +24,12 @@ from rerank.index.vector_index import FaissIndex, IndexKind
 from rerank.packs.generic.fields import Fields
 from rerank.packs.generic.ngrams import GRID, POSTINGS, Ngrams, columns_of, idf_of
 from rerank.packs.generic.pack_data import Pack
-from rerank.packs.generic.reading import (
+from rerank.packs.generic.reading import IdentifierKind, Ints, Reader, Readings
+from rerank.packs.generic.token_arrays import (
     Hashes,
-    IdentifierKind,
-    Ints,
     Membership,
     PackedTexts,
     Ragged,
-    Reader,
-    Readings,
     distinct,
     hash_membership,
     offsets_of,
@@ -267,7 +264,7 @@ class ProductIndex:
     @cached_property
     def texts(self) -> PackedTexts:
         """Texts of the products, to look for parts of words in."""
-        return PackedTexts(self.readings)
+        return self.readings.texts()
 
     @cached_property
     def in_text(self) -> Membership:

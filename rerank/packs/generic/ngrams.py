@@ -15,14 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rerank.packs.generic.reading import (
-    Ints,
-    Readings,
-    distinct,
-    letters_of,
-    offsets_of,
-    places,
-)
+from rerank.packs.generic.reading import Ints, Readings
+from rerank.packs.generic.token_arrays import distinct, letters_of, offsets_of, places
 
 Floats = NDArray[np.float32]
 

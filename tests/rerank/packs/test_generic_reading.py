@@ -7,17 +7,14 @@ from rerank.packs.generic.reading import (
     BARE,
     CUE_FEATURES,
     IdentifierKind,
-    PackedTexts,
-    Ragged,
     Reader,
     Readings,
     TokenKind,
-    hash_membership,
     normalised,
-    short_hash,
     token_hash,
     token_kind,
 )
+from rerank.packs.generic.token_arrays import Ragged, hash_membership, short_hash
 
 PACK = Pack(
     name="test",
@@ -181,14 +178,14 @@ def test_parts_of_packed_texts() -> None:
     texts = read("kettle kf 2200 x", "pan 2200", "")
     parts = read("kf2200x 22", "f2200 2200")
     rows, tokens = np.meshgrid(np.arange(3), np.arange(4), indexing="ij")
-    found = PackedTexts(texts).contain(rows.ravel(), PackedTexts(parts), tokens.ravel())
+    found = texts.texts().contain(rows.ravel(), parts.texts(), tokens.ravel())
     expected = [[True, False, True, True], [False, False, False, True], [False] * 4]
     assert found.reshape(3, 4).tolist() == expected
 
 
 def test_common_starts_and_ends_of_codes() -> None:
     one, two = read("kur15a50 b12"), read("kur15b50gb b12")
-    start, end = PackedTexts(one).common(np.array([0, 1]), PackedTexts(two), np.array([0, 1]))
+    start, end = one.texts().common(np.array([0, 1]), two.texts(), np.array([0, 1]))
     assert start.tolist() == [5, 3]
     assert end.tolist() == [0, 3]
 
