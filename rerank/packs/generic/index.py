@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from rerank.index.records import falling_order, place_in_group
 from rerank.index.vector_index import FaissIndex, IndexKind
 from rerank.packs.generic.fields import Fields
-from rerank.packs.generic.ngrams import GRID, POSTINGS, Ngrams, columns_of, idf_of
+from rerank.packs.generic.ngrams import GRID, POSTINGS, Ngrams, columns_of, counts_at, idf_of
 from rerank.packs.generic.pack_data import Pack
 from rerank.packs.generic.reading import IdentifierKind, Ints, Reader, Readings
 from rerank.packs.generic.token_arrays import (
@@ -53,6 +53,7 @@ _SETTINGS, _ARRAYS, _NGRAMS, _TEXTS, _VECTORS = (
 _BLOCK = 10_000  # products read at once
 _FLAT = 20_000  # products up to which every vector is compared
 _TOGETHER = 32  # queries: FAISS compares fewer than 20 in another way
+_MOST_POSTINGS = 20_000  # of a word
 _LISTED = 25  # products a route proposes
 _LEAST = 0.3  # of the route's best cosine that a product needs to be proposed
 _SCORES = 2**22  # cosines held at once by each route
@@ -206,7 +207,7 @@ class ProductIndex:
 
         :param ids: rows of the vocabulary, -1 for unknown ones.
         """
-        counts = np.where(ids >= 0, self.counts[ids], 0)
+        counts = counts_at(self.counts, ids)
         for column in columns_of(hidden):
             row = column[listing]
             there = np.flatnonzero(row >= 0)
@@ -246,14 +247,23 @@ class ProductIndex:
 
     @cached_property
     def word_postings(self) -> Any:
-        """Products by word, weighted by rarity: sparse, shape (vocabulary, products)."""
+        """Products by word, weighted by rarity: sparse, shape (vocabulary, products).
+
+        Words of very many products list those whose names say least beside them.
+        """
         from scipy import sparse
 
         weight = idf_of(self.counts, len(self))[self.atoms.values]
         norm = np.sqrt(np.bincount(self.atoms.rows, weight.astype(np.float64) ** 2, len(self)))
         unit = (weight / np.maximum(norm, 1e-9)[self.atoms.rows]).astype(np.float32)
+        frequent = np.flatnonzero(self.counts[self.atoms.values] > _MOST_POSTINGS)
+        order = frequent[
+            falling_order(self.atoms.values[frequent].astype(np.int64), unit[frequent])
+        ]
+        unit[order[place_in_group(self.atoms.values[order].astype(np.int64)) >= _MOST_POSTINGS]] = 0
         shape = (len(self), len(self.vocabulary))
         by_product = sparse.csr_matrix((unit, self.atoms.values, self.atoms.offsets), shape)
+        by_product.eliminate_zeros()
         return by_product.T.tocsr()
 
     def similarity(self, vectors: Floats, record: Ints) -> Floats:
@@ -516,7 +526,7 @@ class _Retrieval:
         k = min(self._n_candidates, len(self._index))
         _, rows = self._index.nearest(vectors, k)
         keys = np.arange(len(vectors))[:, None] * len(self._index) + rows
-        return np.asarray(keys[(rows >= 0) & (np.abs(vectors).max(axis=1) > 0)[:, None]], np.int64)
+        return np.asarray(keys[(rows >= 0) & (vectors != 0).any(axis=1, keepdims=True)], np.int64)
 
 
 def _recall(found: Found, right: Sequence[Iterable[int]], counted: NDArray[np.bool_]) -> float:

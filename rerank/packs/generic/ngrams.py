@@ -145,7 +145,7 @@ class Ngrams:
 
         place, buckets = _buckets(readings, rows)
         columns = self.column[buckets]
-        counts = np.where(columns >= 0, self.counts[columns], 0)
+        counts = counts_at(self.counts, columns)
         for hidden in columns_of(without[1] if without else None):
             there = np.flatnonzero(hidden >= 0)
             own, lost = _buckets(without[0], hidden[there]) if without else (place[:0], place[:0])
@@ -166,6 +166,14 @@ def columns_of(hidden: NDArray[np.integer[Any]] | None) -> list[Ints]:
         return []
     columns = np.asarray(hidden, np.int64)
     return [columns] if columns.ndim == 1 else list(columns.T)
+
+
+def counts_at(counts: NDArray[np.integer[Any]], at: NDArray[np.integer[Any]]) -> Ints:
+    """Return counts of rows, 0 for those that are -1."""
+    found = np.zeros(len(at), np.int64)
+    known = np.flatnonzero(at >= 0)
+    found[known] = counts[at[known]]
+    return found
 
 
 def idf_of(counts: NDArray[np.integer[Any]], n: int) -> Floats:

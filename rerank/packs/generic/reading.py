@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from itertools import chain, pairwise
-from math import nan
+from math import isfinite, nan
 from operator import itemgetter
 from typing import Any, NamedTuple
 
@@ -492,6 +492,8 @@ class Reader:
             if text and len(row.text) < _SHORT_TEXT:
                 stated += [each for each in _quantities(text) if each[0] != BARE]
             for name, value in row.quantities:
+                if not isfinite(value):
+                    continue
                 unit = self._unit_ids.setdefault(name, len(self._unit_ids))
                 stated.append((unit, round(float(value), 4)))
             stated = list(dict.fromkeys(stated)) if len(stated) > 1 else stated

@@ -189,3 +189,44 @@ def test_products_far_below_the_best_are_no_candidates() -> None:
     assert set(found_by(index, "ohm kettle kx-2100 used").record.tolist()) == {0, 1}
     named = found_by(index, f"ohm kettle kx-2100 {GTINS[0]}")
     assert named.record.tolist() == [4, 0, 1]
+
+
+ODD = [
+    "",
+    " ",
+    "\ud800 x",
+    "𝟙𝟚𝟛 名前 カメラ",
+    "a" * 500,
+    "½ x ²",
+    "1" * 30,
+    "-" * 9,
+    "\x00\x01",
+    "🙂 tv",
+]
+
+
+def test_odd_texts_are_read_on_both_sides() -> None:
+    rows = [
+        Fields(text, text, (text, text), text=text, price=price, quantities=(("l", price),))
+        for text in ODD
+        for price in (float("inf"), float("nan"), -1.0)
+    ]
+    index = ProductIndex.build(rows, PACK)
+    readings = index.reader.read(rows)
+    found = index.retrieve(readings)
+    assert np.isfinite(candidate_features(index, readings, found)).all()
+    assert (np.diff(found.offsets)[:3] == 0).all()
+
+
+def test_products_without_a_word() -> None:
+    index = ProductIndex.build([Fields()] * 3, PACK)
+    assert len(found_by(index, "mug", Fields()).record) == 0
+
+
+def test_words_of_very_many_products_list_some(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rerank.packs.generic.index._MOST_POSTINGS", 10)
+    names = [f"mug w{at:03}x" if at % 2 else "mug" for at in range(60)]
+    index = ProductIndex.build([Fields(name=name) for name in names], PACK)
+    listed = index.word_postings[index.ids_of(index.reader.read([Fields(name="mug")]).tokens[0])[0]]
+    assert listed.indices.tolist() == list(range(0, 20, 2))
+    assert found_by(index, "mug").record[:3].tolist() == [0, 2, 4]
