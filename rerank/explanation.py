@@ -15,8 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rerank.features.candidates import CANDIDATE_FEATURES
-from rerank.features.offers import OFFER_FEATURES
+from rerank.domain import FeatureNames
 
 if TYPE_CHECKING:
     from rerank.model import RerankModel
@@ -66,10 +65,13 @@ NOTHING = Explanation(None, None, (), ())
 """Of a listing without candidates."""
 
 
-def explained(evidence: Evidence, model: RerankModel, table: ModelTable) -> list[Explanation]:
+def explained(
+    evidence: Evidence, model: RerankModel, table: ModelTable, names: FeatureNames
+) -> list[Explanation]:
     """Explain what is decided on evidence, a listing each; some 200 a second.
 
     :param model: that scored the candidates.
+    :param names: of the columns of the evidence.
     """
     best, rival = leaders(evidence, table)
     found = np.flatnonzero(best >= 0)
@@ -90,8 +92,8 @@ def explained(evidence: Evidence, model: RerankModel, table: ModelTable) -> list
         explanations[at] = Explanation(
             best=models[first],
             rival=None if second is None else models[second],
-            ranking=_largest(CANDIDATE_FEATURES, lead, evidence.features[first], theirs),
-            offer=_largest(OFFER_FEATURES, offers[at], evidence.offers[at], None),
+            ranking=_largest(names.candidate, lead, evidence.features[first], theirs),
+            offer=_largest(names.offer, offers[at], evidence.offers[at], None),
         )
     return explanations
 
@@ -250,7 +252,7 @@ def _leaves(
 def words_of(feature: str) -> str:
     """Return a feature's name as a person reads it."""
     kind, _, where = feature.rpartition("_")
-    if where in _WHERE and feature not in CANDIDATE_FEATURES:
+    if where in _WHERE and kind:
         return _WHERE[where].format(repr(kind.replace("_", " ")))
     return feature.replace("_", " ")
 

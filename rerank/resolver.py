@@ -58,6 +58,8 @@ class Resolver(ABC):
     """The name of the domain it is of."""
     schema: pa.Schema
     """The columns a resolved row gets, in this order."""
+    why_no_sets = f"it was trained before there were any; train again with `{MODEL_REMEDY}`"
+    """What is said where candidate sets are asked of a model that has none."""
     names_listings = False
     """Whether rows say the listing's id as ``listing_id`` too, where a feed calls it otherwise."""
 
@@ -234,7 +236,7 @@ class Resolver(ABC):
     def decide(self, evidence: Evidence, *, explain: bool = False) -> Answers:
         """Answer the listings that evidence was gathered of."""
         model, table = self._model, self._table
-        why = explained(evidence, model, table) if explain else ()
+        why = explained(evidence, model, table, self.features) if explain else ()
         verdicts = self.verdicts(evidence, model.probability(evidence.offers))
         return answers_of(evidence, verdicts, table, why)
 
@@ -254,8 +256,7 @@ class Resolver(ABC):
         sets = self._model.candidate_sets
         if sets is None:
             raise ArtifactError(
-                f"model {self._model.version} has no candidate sets: it was trained before there "
-                f"were any; train again with `{MODEL_REMEDY}`"
+                f"model {self._model.version} has no candidate sets: {self.why_no_sets}"
             )
         outcomes = outcome_probabilities(resolution.candidates)
         return sets.select(outcomes, resolution.decision, level=coverage)
