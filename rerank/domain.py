@@ -189,6 +189,12 @@ class Domain(Protocol):
     def tried(self, resolver: Any, kind: str) -> CardFigures:
         """Measure a version of a ranker on listings made up from the catalogue."""
 
+    def measures(self, source: Any) -> Any:
+        """Return what resolved listings are measured by, beside their answers.
+
+        :returns: `rerank.lifecycle.drift.ListingMeasures`.
+        """
+
     def read_gold(self, path: Path, source: Any, index: Manifest) -> list[Any]:
         """Read a file of listings with what they sell, `rerank.evaluation.gold.GoldListing` each.
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
+from rerank.domain import domain_in, domain_named
 from rerank.index.errors import FaultsError, InputError
 from rerank.index.rows import read_parquet
 from rerank.jobs.files.listings import ColumnNames, open_listings
@@ -17,28 +18,34 @@ from rerank.jobs.files.places import place_of
 from rerank.jobs.tables import WIDTH, cut, table
 from rerank.lifecycle.drift import (
     SMALL_BATCH,
+    Distribution,
     Level,
+    ListingMeasures,
     Movement,
     advice,
+    distribution_by_reference,
+    distribution_of,
     has_moved,
     movements,
-    title_reader,
 )
 from rerank.lifecycle.model_registry import ModelRegistry
 from rerank.lifecycle.opening import resolver_over
 from rerank.lifecycle.versions import VersionCard
-from rerank.workspace import Workspace, open_retriever
+from rerank.workspace import Workspace, open_source
 
 if TYPE_CHECKING:
     from rerank.index.artifacts import Manifest
-    from rerank.index.retriever import Retriever
-    from rerank.lifecycle.drift import Distribution
+    from rerank.ranking import CandidateSource
 
 
 _ANSWERS = ("best_guess", "match_probability", "margin", "decision")
 _FORMERLY = {"model": "best_guess"}  # until no match had no model, the guess stood there
 _READ = (*_ANSWERS, "model_version")
-_TYPES = {"match_probability": pa.float64(), "margin": pa.float64()}  # of the others, text
+_TYPES = {  # of the others, text
+    "match_probability": pa.float64(),
+    "margin": pa.float64(),
+    "variant_stated": pa.bool_(),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,13 +101,11 @@ def monitor(
     :raises InputError: if a file cannot be read or has no rows, or there is nothing to compare
         with.
     """
-    from rerank.lifecycle.drift import distribution_by_reference, unseen_models
-
-    retriever, index = open_retriever(workspace)
-    spread, name = _reference(workspace, reference, columns, retriever, index, say)
-    rows = _resolved(workspace, source, columns, retriever, index, say)
-    reader = title_reader(retriever)
-    batch = distribution_by_reference(rows, reader, retriever.lexicon, spread)
+    candidates, index = open_source(workspace)
+    files = _MonitoredFiles(workspace, columns, candidates, index, say)
+    spread, name = files.reference(reference)
+    rows = files.resolved(source)
+    batch = distribution_by_reference(rows, files.own, spread)
     if spread.model_version and batch.model_version != spread.model_version:
         say(
             f"Warning: {source} was answered by {batch.model_version or 'several models'}, the "
@@ -108,82 +113,79 @@ def monitor(
         )
     if batch.n < SMALL_BATCH:
         say(f"Warning: only {batch.n} listings: small changes cannot be told from chance")
-    found = movements(spread, batch)
-    lacking = unseen_models(rows, reader)
-    said = advice(found, source=str(source), lacking=lacking)
+    found = movements(spread, batch, files.own.limits)
+    said = advice(found, source=str(source), remedies=files.own.remedies(rows))
     return DriftReport(str(source), batch.n, name, spread.n, found, said)
 
 
-def _reference(
-    workspace: Workspace,
-    reference: str | None,
-    columns: ColumnNames,
-    retriever: Retriever,
-    index: Manifest,
-    say: Callable[[str], None],
-) -> tuple[Distribution, str]:
-    """Return what to compare with, and what it is in words."""
-    from rerank.lifecycle.drift import Distribution, distribution_of
+class _MonitoredFiles:
+    """Reads what is compared, in the index that serves."""
 
-    if reference is not None and Path(reference).is_file():
-        rows = _resolved(workspace, Path(reference), columns, retriever, index, say)
-        found = distribution_of(rows, title_reader(retriever), retriever.lexicon)
-        return found, reference
-    registry = ModelRegistry(workspace)
-    ref = registry.pointer().champion if reference is None else registry.find(reference)
-    card: VersionCard | None = registry.card(ref)
-    content: Mapping[str, Any] | None = None if card is None else card.distribution
-    if content is None:
-        raise InputError(
-            f"{ref}: nothing says how its answers were spread when it was made; give a file that "
-            "was resolved earlier with --reference, or train with `rerank train-ltr`"
-        )
-    return Distribution.from_json(content, where=str(registry.folder(ref))), f"{ref}, at training"
+    def __init__(
+        self,
+        workspace: Workspace,
+        columns: ColumnNames,
+        source: CandidateSource,
+        index: Manifest,
+        say: Callable[[str], None],
+    ) -> None:
+        self._workspace, self._columns, self._say = workspace, columns, say
+        self._source, self._index = source, index
+        domain = domain_named(domain_in(index.parameters))
+        self.own: ListingMeasures = domain.measures(source)
 
+    def reference(self, name: str | None) -> tuple[Distribution, str]:
+        """Return what to compare with, and what it is in words."""
+        if name is not None and Path(name).is_file():
+            return distribution_of(self.resolved(Path(name)), self.own), name
+        registry = ModelRegistry(self._workspace)
+        ref = registry.pointer().champion if name is None else registry.find(name)
+        card: VersionCard | None = registry.card(ref)
+        content: Mapping[str, Any] | None = None if card is None else card.distribution
+        if content is None:
+            raise InputError(
+                f"{ref}: nothing says how its answers were spread when it was made; give a file "
+                "that was resolved earlier with --reference, or train with `rerank train-ltr`"
+            )
+        where = str(registry.folder(ref))
+        return Distribution.from_json(content, where=where), f"{ref}, at training"
 
-def _resolved(
-    workspace: Workspace,
-    source: Path,
-    columns: ColumnNames,
-    retriever: Retriever,
-    index: Manifest,
-    say: Callable[[str], None],
-) -> pa.Table:
-    """Return the rows of a file with titles and answers; listings without are resolved first.
+    def resolved(self, source: Path) -> pa.Table:
+        """Return the rows of a file with titles and answers; listings without are resolved first.
 
-    :raises InputError: if it cannot be read, or has no rows.
-    """
-    if (rows := _answered(source, columns)) is None:
-        say(f"{source}: not resolved yet; resolving it first")
-        resolver = resolver_over(workspace, retriever, index)
-        parts = []
-        for batch in open_listings(place_of(str(source)), columns).batches():
-            listings = batch.listings()
-            answers = resolver.resolve_table(listings, top_k=1, faults=batch.faults)
-            titles = pa.array([listing.title for listing in listings], pa.string())
-            parts.append(answers.select(list(_READ)).append_column("title", titles))
-        rows = pa.concat_tables(parts) if parts else pa.table({})
-    if rows.num_rows == 0:
-        raise InputError(f"{source}: expected listings, found none")
-    return rows
+        :raises InputError: if it cannot be read, or has no rows.
+        """
+        if (rows := self._answered(source)) is None:
+            self._say(f"{source}: not resolved yet; resolving it first")
+            resolver = resolver_over(self._workspace, self._source, self._index)
+            parts = []
+            for batch in open_listings(place_of(str(source)), self._columns).batches():
+                listings = batch.listings()
+                answers = resolver.resolve_table(listings, top_k=1, faults=batch.faults)
+                titles = pa.array([listing.title for listing in listings], pa.string())
+                read = [*_READ, *self.own.columns]
+                parts.append(answers.select(read).append_column("title", titles))
+            rows = pa.concat_tables(parts) if parts else pa.table({})
+        if rows.num_rows == 0:
+            raise InputError(f"{source}: expected listings, found none")
+        return rows
 
+    def _answered(self, source: Path) -> pa.Table | None:
+        """Return the columns of a file that `rerank score` wrote; None if it is none.
 
-def _answered(source: Path, columns: ColumnNames) -> pa.Table | None:
-    """Return the columns of a file that `rerank score` wrote; None if it is none.
-
-    :raises InputError: if it cannot be read, or a column holds something else.
-    """
-    if source.suffix != ".parquet":
-        return None
-    names, rows = read_parquet(source, {columns.title, *_READ, *_FORMERLY})
-    former = {} if "best_guess" in names else _FORMERLY
-    named = {name: former.get(name, name) for name in names} | {columns.title: "title"}
-    if not {"title", *_ANSWERS} <= {named[name] for name in names}:
-        return None
-    rows = rows.rename_columns([named[name] for name in rows.column_names])
-    return _typed(
-        rows.select([name for name in ("title", *_READ) if name in rows.column_names]), source
-    )
+        :raises InputError: if it cannot be read, or a column holds something else.
+        """
+        if source.suffix != ".parquet":
+            return None
+        title, read = self._columns.title, (*_READ, *self.own.columns)
+        names, rows = read_parquet(source, {title, *read, *_FORMERLY})
+        former = {} if "best_guess" in names else _FORMERLY
+        named = {name: former.get(name, name) for name in names} | {title: "title"}
+        if not {"title", *_ANSWERS} <= {named[name] for name in names}:
+            return None
+        rows = rows.rename_columns([named[name] for name in rows.column_names])
+        kept = [name for name in ("title", *read) if name in rows.column_names]
+        return _typed(rows.select(kept), source)
 
 
 def _typed(rows: pa.Table, source: Path) -> pa.Table:

@@ -3,37 +3,32 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from rerank.domain import domain_named
 from rerank.index.errors import ArtifactError, InputError
-from rerank.index.lexicon import Lexicon
-from rerank.index.text import CharacterRun, normalise, spaced
 from rerank.lifecycle.canary import chi_square_tail
 
 if TYPE_CHECKING:
     from rerank.index.records import Listing
-    from rerank.index.retriever import Retriever
     from rerank.resolver import Resolver
 
 
 PROBABILITY, MARGIN, DECISION = "probability", "margin", "decision"
-VENDOR, MEMORY, UNKNOWN_WORDS = "chip vendor", "memory stated", "unknown words"
-UNSEEN_MODELS = "unseen models"
+UNKNOWN_WORDS = "unknown words"
 ANSWER_MEASURES = (PROBABILITY, MARGIN, DECISION)
 """What the model made of the listings; the others say what the listings are."""
 
 YES, NO = "yes", "no"
-_NONE = "none"
 _UNKNOWN_EDGES = (0.05, 0.1, 0.2, 0.3, 0.5)  # shares of a title's words
 _NEEDED = ("best_guess", "match_probability", "margin", "decision")
-_MODEL_DIGITS = (3, 4)  # of the numbers of models, from GT 710 to RX 9070
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,10 +38,7 @@ class Distribution:
     :param n: listings.
     :param model_version: what answered; empty if several did.
     :param measures: by name: `PROBABILITY` and `MARGIN` in ranges of about equal counts,
-        `DECISION`, `VENDOR` (of the best candidate's chip), `MEMORY` (whether a title states a
-        size), `UNKNOWN_WORDS` (the share of a title's words that the embedder has no token of its
-        own for; missing where that is not known), `UNSEEN_MODELS` (whether a title has a number
-        that the registry lacks right behind a line such as RTX).
+        `DECISION`, and those of the domain.
     """
 
     n: int
@@ -77,62 +69,32 @@ class Distribution:
             ) from exc
 
 
-class Title(NamedTuple):
-    """What one title shows.
+class ListingMeasures(Protocol):
+    """What a domain measures of resolved listings beside what a model made of them.
 
-    :param unknown: share of its words that are not known, 0 to 1; 0 without words or vocabulary.
-    :param unseen: names of models that the registry lacks, such as ``rtx 6090``.
+    :param columns: of rows that it reads where they are there, beside titles and answers.
+    :param limits: by measure that is yes or no, to whose small shares the index is blind: the
+        change of the share of yes that is moderate, and the one that is strong.
     """
 
-    states_memory: bool
-    unknown: float
-    unseen: tuple[str, ...]
+    columns: tuple[str, ...]
+    limits: Mapping[str, tuple[float, float]]
+
+    def of(self, rows: pa.Table) -> dict[str, Histogram]:
+        """Return how rows are spread, by measure.
+
+        :param rows: with the column ``title`` and the best guess.
+        """
+
+    def remedies(self, rows: pa.Table) -> Mapping[str, str]:
+        """Return by measure what to do, in a sentence, should its share of yes have risen."""
 
 
-class TitleReader:
-    """Reads titles for what a registry and a vocabulary do not know.
-
-    :param known_words: words that the embedder has a token of their own for; None if unknown.
-    """
-
-    def __init__(self, lexicon: Lexicon, known_words: Collection[str] | None = None) -> None:
-        self._lexicon = lexicon
-        self._known = None if known_words is None else frozenset(known_words)
-        self._lines = {word for name in lexicon.names for word in name.line}
-        self._numbers = {run for key in lexicon.keys for run in _numbers_in(key)}
-
-    @property
-    def has_vocabulary(self) -> bool:
-        """Whether unknown words can be told."""
-        return self._known is not None
-
-    def read(self, title: str) -> Title:
-        """Read one title."""
-        reading = self._lexicon.read(title)
-        words = spaced(reading.text).split()
-        unknown = 0.0
-        if self._known is not None and words:
-            unknown = sum(word not in self._known for word in words) / len(words)
-        return Title(bool(reading.memory_gb), unknown, tuple(self._unseen(reading.runs)))
-
-    def _unseen(self, runs: Sequence[CharacterRun]) -> Iterator[str]:
-        """Yield numbers behind a line word, at most one letter between: arc b990, rtx 6090."""
-        for at, run in enumerate(runs):
-            if not run.text.isdigit() or not run.text.isascii() or run.text in self._numbers:
-                continue
-            before = [each.text for each in runs[max(0, at - 2) : at]]
-            if len(before) == 2 and len(before[1]) == 1 and before[1].isalpha():
-                before = before[:1]
-            else:
-                before = before[-1:]
-            if before and before[0] in self._lines and len(run.text) in _MODEL_DIGITS:
-                yield f"{before[0]} {run.text}"
-
-
-def distribution_of(rows: pa.Table, reader: TitleReader, lexicon: Lexicon) -> Distribution:
+def distribution_of(rows: pa.Table, own: ListingMeasures) -> Distribution:
     """Return how resolved listings are spread.
 
-    :param rows: with the column ``title`` and those of `rerank.answers.OUTPUT_SCHEMA`.
+    :param rows: with the column ``title`` and those that a resolver answers in.
+    :param own: what their domain measures.
     :raises InputError: if columns are missing.
     """
     missing = [name for name in ("title", *_NEEDED) if name not in rows.column_names]
@@ -141,48 +103,27 @@ def distribution_of(rows: pa.Table, reader: TitleReader, lexicon: Lexicon) -> Di
             f"resolved listings: expected the columns {', '.join(missing)}, found "
             f"{', '.join(rows.column_names)}; write them with `rerank score`"
         )
-    titles = [reader.read(title or "") for title in rows.column("title").to_pylist()]
-    vendors = {record.model: record.vendor for record in lexicon.records}
-    models = rows.column("best_guess").to_pylist()
     measures = {
         PROBABILITY: Histogram.of_values(_numbers(rows, "match_probability")),
         MARGIN: Histogram.of_values(_numbers(rows, "margin")),
         DECISION: Histogram.of_labels(rows.column("decision").to_pylist()),
-        VENDOR: Histogram.of_labels(vendors.get(model, _NONE) for model in models),
-        MEMORY: _yes_or_no(title.states_memory for title in titles),
-        UNSEEN_MODELS: _yes_or_no(bool(title.unseen) for title in titles),
+        **own.of(rows),
     }
-    if reader.has_vocabulary:
-        shares = np.array([title.unknown for title in titles], np.float64)
-        measures[UNKNOWN_WORDS] = Histogram.within(shares, _UNKNOWN_EDGES)
     return Distribution(rows.num_rows, _single_version(rows), measures)
 
 
-def title_reader(retriever: Retriever) -> TitleReader:
-    """Return what reads titles for what the retriever does not know.
-
-    Only a static embedder says which words it knows.
-    """
-    return TitleReader(retriever.lexicon, getattr(retriever.embedder, "words", None))
-
-
-def answer_distribution(
-    retriever: Retriever, resolver: Resolver, listings: Sequence[Listing]
-) -> Distribution:
-    """Resolve listings and return how they and their answers are spread: what a card keeps.
-
-    :param resolver: on the retriever.
-    """
+def answer_distribution(resolver: Resolver, listings: Sequence[Listing]) -> Distribution:
+    """Resolve listings and return how they and their answers are spread: what a card keeps."""
     titles = pa.array([listing.title for listing in listings], pa.string())
     rows = resolver.resolve_table(listings).append_column("title", titles)
-    return distribution_of(rows, title_reader(retriever), retriever.lexicon)
+    return distribution_of(rows, domain_named(resolver.domain).measures(resolver.source))
 
 
 def distribution_by_reference(
-    rows: pa.Table, reader: TitleReader, lexicon: Lexicon, reference: Distribution
+    rows: pa.Table, own: ListingMeasures, reference: Distribution
 ) -> Distribution:
     """Return how resolved listings are spread, counted in the ranges of a reference."""
-    found = distribution_of(rows, reader, lexicon)
+    found = distribution_of(rows, own)
     measures = dict(found.measures)
     for name, column in ((PROBABILITY, "match_probability"), (MARGIN, "margin")):
         if name in reference.measures:
@@ -191,23 +132,21 @@ def distribution_by_reference(
     return Distribution(found.n, found.model_version, measures)
 
 
-def unseen_models(rows: pa.Table, reader: TitleReader) -> Counter[str]:
-    """Return names that the registry seems to lack, with how many titles have them."""
-    found: Counter[str] = Counter()
-    for title in rows.column("title").to_pylist():
-        found.update(set(reader.read(title or "").unseen))
-    return found
+def yes_or_no(values: Iterable[bool]) -> Histogram:
+    """Count what is so and what is not."""
+    counted = Counter(values)
+    return Histogram((counted[False], counted[True]), labels=(NO, YES))
+
+
+def unknown_words(shares: Sequence[float]) -> Histogram:
+    """Count titles by the share of their words that nobody knows, each 0 to 1."""
+    return Histogram.within(np.array(shares, np.float64), _UNKNOWN_EDGES)
 
 
 def _numbers(rows: pa.Table, column: str) -> Any:
     """Return a column as floats, what is missing as 0: no answer has no probability."""
     values = rows.column(column).cast(pa.float64()).fill_null(0.0)
     return np.nan_to_num(values.to_numpy(zero_copy_only=False), nan=0.0)
-
-
-def _yes_or_no(values: Iterator[bool]) -> Histogram:
-    counted = Counter(values)
-    return Histogram((counted[False], counted[True]), labels=(NO, YES))
 
 
 def _single_version(rows: pa.Table) -> str:
@@ -217,19 +156,11 @@ def _single_version(rows: pa.Table) -> str:
     return str(versions[0]) if len(versions) == 1 else ""
 
 
-def _numbers_in(key: str) -> Iterator[str]:
-    """Yield the numbers of a model's key."""
-    digits = "".join(char if char.isdigit() else " " for char in normalise(key))
-    yield from digits.split()
-
-
 SIGNIFICANCE = 0.01
 """Of all measures together: each is tested at this over their number (Bonferroni)."""
 SMALL_BATCH = 200
 """Below so many listings, only large changes can be told from chance."""
 _MODERATE, _STRONG = 0.1, 0.25  # of the stability index: the usual rule of thumb
-_CHANGES = {MEMORY: (0.1, 0.2), UNSEEN_MODELS: (0.02, 0.05)}
-"""Of shares that the index is blind to: the change that is moderate, and the one that is strong."""
 
 
 class Level(Enum):
@@ -272,17 +203,21 @@ class Movement:
         }
 
 
-def movements(reference: Distribution, batch: Distribution) -> list[Movement]:
+def movements(
+    reference: Distribution, batch: Distribution, limits: Mapping[str, tuple[float, float]]
+) -> list[Movement]:
     """Compare a batch with a reference, by every measure that both have.
 
     A measure moved if its counts differ significantly and its index is 0.1 or more (strongly:
-    0.25); stated memory if its share changed by 10 points (20), unseen models by 2 (5).
+    0.25), or, of one that has limits, if the share of yes changed by as much.
 
     :param batch: counted in the ranges of the reference.
+    :param limits: of the domain, see `ListingMeasures`.
     """
     shared = [name for name in reference.measures if name in batch.measures]
+    alpha = SIGNIFICANCE / max(len(shared), 1)
     return [
-        _movement(name, reference.measures[name], batch.measures[name], SIGNIFICANCE / len(shared))
+        _movement(name, reference.measures[name], batch.measures[name], alpha, limits.get(name))
         for name in shared
     ]
 
@@ -292,24 +227,18 @@ def has_moved(found: Sequence[Movement]) -> bool:
     return any(each.level is not Level.NONE for each in found)
 
 
-def advice(
-    found: Sequence[Movement], *, source: str, lacking: Mapping[str, int] | None = None
-) -> list[str]:
+def advice(found: Sequence[Movement], *, source: str, remedies: Mapping[str, str]) -> list[str]:
     """Return what to do, a sentence each.
 
     :param source: the file of the batch, as commands take it.
-    :param lacking: models that the registry seems to lack, with the titles that name them.
+    :param remedies: of the domain, see `ListingMeasures`.
     """
     moved = {each.measure: each for each in found if each.level is not Level.NONE}
     said = []
-    unseen = moved.pop(UNSEEN_MODELS, None)
-    if unseen is not None and unseen.after > unseen.before:
-        names = ", ".join(f"{name} ({n})" for name, n in _most(lacking or {}))
-        named = f" ({names})" if names else ""
-        said.append(
-            f"The registry lacks models that listings name{named}: add what of them is a GPU "
-            "with `rerank build-index --add`."
-        )
+    for name, sentence in remedies.items():
+        risen = moved.pop(name, None)
+        if risen is not None and risen.after > risen.before:
+            said.append(sentence)
     answers = [moved[name].level for name in ANSWER_MEASURES if name in moved]
     if Level.STRONG in answers:
         said.append(
@@ -327,14 +256,20 @@ def advice(
     return said or ["Nothing moved: nothing to do."]
 
 
-def _movement(name: str, reference: Histogram, batch: Histogram, alpha: float) -> Movement:
+def _movement(
+    name: str,
+    reference: Histogram,
+    batch: Histogram,
+    alpha: float,
+    own_limits: tuple[float, float] | None,
+) -> Movement:
     before, after = side_by_side(reference, batch)
     index, p_value = stability_index(before, after), homogeneity_p_value(before, after)
-    part, share_before, share_after = _most_changed(name, reference, before, after)
-    change = abs(share_after - share_before)
+    only_yes = own_limits is not None
+    part, share_before, share_after = _most_changed(reference, before, after, only_yes=only_yes)
     limits, measured = ((_MODERATE, _STRONG), index)
-    if name in _CHANGES:
-        limits, measured = _CHANGES[name], change
+    if own_limits is not None:
+        limits, measured = own_limits, abs(share_after - share_before)
     level = Level.NONE
     if p_value < alpha and measured >= limits[0]:
         level = Level.STRONG if measured >= limits[1] else Level.MODERATE
@@ -342,11 +277,11 @@ def _movement(name: str, reference: Histogram, batch: Histogram, alpha: float) -
 
 
 def _most_changed(
-    name: str, reference: Histogram, before: np.ndarray[Any, Any], after: np.ndarray[Any, Any]
+    reference: Histogram, before: Floats, after: Floats, *, only_yes: bool
 ) -> tuple[str, float, float]:
     """Return the range below an edge, or the category, whose share changed the most."""
     a, b = before / max(before.sum(), 1), after / max(after.sum(), 1)
-    if name in _CHANGES:
+    if only_yes:
         at = reference.labels.index(YES)
         return YES, float(a[at]), float(b[at])
     if reference.labels:
@@ -358,10 +293,6 @@ def _most_changed(
         return "all", 1.0, 1.0
     at = int(np.argmax(np.abs(a - b)))
     return f"below {reference.edges[at]:.3g}", float(a[at]), float(b[at])
-
-
-def _most(lacking: Mapping[str, int]) -> list[tuple[str, int]]:
-    return sorted(lacking.items(), key=lambda pair: (-pair[1], pair[0]))[:3]
 
 
 Floats = NDArray[np.float64]

@@ -35,9 +35,9 @@ def write(write_listings):
 
 
 @pytest.fixture
-def trained(home, tmp_path, retriever, shipped_resolver, generated):
+def trained(home, tmp_path, shipped_resolver, generated):
     """A champion whose card says how its answers were spread at training."""
-    spread = answer_distribution(retriever, shipped_resolver, generated[:600])
+    spread = answer_distribution(shipped_resolver, generated[:600])
     ref = add_version(home, tmp_path / "draft", distribution=spread.as_json())
     registry = ModelRegistry(Workspace(home))
     registry.change(AliasChange(action="serve", alias="champion", to=ref), expected_generation=0)

@@ -1,25 +1,34 @@
-"""What versions over a catalogue are measured on: listings with a known truth, from people."""
+"""What versions over a catalogue are measured on, and what resolved listings are measured by."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from math import isnan
 from pathlib import Path
 from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
 
 from rerank.annotation.agreement import Consensus, read_settled
 from rerank.conformal import NO_MATCH
 from rerank.evaluation.gold import GoldKind, GoldListing
 from rerank.index.errors import FaultsError, InputError
+from rerank.index.records import Listing
+from rerank.lifecycle.drift import UNKNOWN_WORDS, Histogram, unknown_words, yes_or_no
 from rerank.packs.generic.fields import Fields
 from rerank.packs.generic.inference import feed_of
 from rerank.packs.generic.pack_data import Pack
 from rerank.packs.generic.product_table import read_table
-from rerank.packs.generic.source import CatalogueTable, fields_of, read_listings
+from rerank.packs.generic.source import CatalogueTable, ProductSource, fields_of, read_listings
 from rerank.store.database import Store
 from rerank.store.rows import StoredListing, Verdict
 
+VARIANT = "variant stated"
+_CARD_LISTINGS = 1000
+_READ_AT_ONCE = 2000
 _RIGHT_COLUMNS = ("product_id", "product_ids")
 _ID = "listing_id"
 _BETWEEN = ";"
@@ -189,3 +198,60 @@ class CatalogueFacts:
         """Return a listing's value of each of `rerank.evaluation.paired.SLICES`."""
         what = NO_MATCH if gold.kind is GoldKind.NIL else ""
         return what, what, gold.shop, gold.language, what, what
+
+
+class TitleWords:
+    """What resolved listings of a catalogue are measured by; `rerank.lifecycle.drift` says how.
+
+    Measured are the share of a title's words that no product has, and, where products have
+    variants, whether a title states its.
+    """
+
+    columns: tuple[str, ...] = ("variant_stated",)
+    limits: Mapping[str, tuple[float, float]] = {VARIANT: (0.1, 0.2)}
+
+    def __init__(self, source: ProductSource) -> None:
+        self._index = source.index
+        self._has_variants = source.table.n_models < source.table.rows.num_rows
+
+    def of(self, rows: pa.Table) -> dict[str, Histogram]:
+        """Return how resolved rows are spread."""
+        titles = [title or "" for title in rows.column("title").to_pylist()]
+        measures = {UNKNOWN_WORDS: unknown_words(self._unknown(titles))}
+        if self._has_variants and "variant_stated" in rows.column_names:
+            stated = rows.column("variant_stated").to_pylist()
+            measures[VARIANT] = yes_or_no(bool(each) for each in stated)
+        return measures
+
+    def remedies(self, rows: pa.Table) -> Mapping[str, str]:
+        """Return nothing: what is unknown may be a shop's words as well as goods."""
+        return {}
+
+    def _unknown(self, titles: Sequence[str]) -> list[float]:
+        """Return of each title the share of its words that no product has, 0 without words."""
+        shares: list[float] = []
+        for at in range(0, len(titles), _READ_AT_ONCE):
+            part = [Fields(name=title) for title in titles[at : at + _READ_AT_ONCE]]
+            tokens = self._index.reader.read(part).tokens
+            counts = np.diff(tokens.offsets)
+            unknown = self._index.ids_of(tokens.values) < 0
+            listing = np.repeat(np.arange(len(part)), counts)[unknown]
+            shares += (np.bincount(listing, minlength=len(part)) / np.maximum(counts, 1)).tolist()
+        return shares
+
+
+def card_listings(source: ProductSource, made_up: Callable[[int], list[Listing]]) -> list[Listing]:
+    """Return listings whose answers a card keeps the spread of: of the feeds, from all over them.
+
+    :param made_up: makes so many up, where the catalogue names no feed.
+    """
+    feed = source.listings
+    if not feed:
+        return made_up(_CARD_LISTINGS)
+    step = max(len(feed) / _CARD_LISTINGS, 1.0)
+    some = [feed[int(at * step)] for at in range(min(len(feed), _CARD_LISTINGS))]
+    return [Listing("", each.name, each.brand, each.text, _price(each)) for each in some]
+
+
+def _price(listing: Fields) -> float | None:
+    return None if isnan(listing.price) else listing.price

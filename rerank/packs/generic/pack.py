@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, fields, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -39,7 +40,7 @@ from rerank.resolver import Resolver
 if TYPE_CHECKING:
     from rerank.evaluation.gold import GoldListing
     from rerank.packs.generic.learning import LearningParameters
-    from rerank.packs.generic.measuring import CatalogueFacts
+    from rerank.packs.generic.measuring import CatalogueFacts, TitleWords
     from rerank.store.database import Store
     from rerank.workspace import Workspace
 
@@ -51,6 +52,7 @@ _ROUTES: dict[str, tuple[ProductRoute, ...]] = {
     "name": (ProductRoute.WORDS, ProductRoute.NGRAMS, ProductRoute.IDENTIFIERS),
     **{route.value.removesuffix("s"): (route,) for route in ProductRoute},
 }
+_CARD_SEED = 29_029  # of all versions, so that their figures are of the same listings
 _DROPPED = 0.3  # of the words of a name in listings that a card keeps
 
 
@@ -189,8 +191,20 @@ class GenericDomain:
         return listings
 
     def tried(self, resolver: Resolver, kind: str) -> CardFigures:
-        """Return what training measured on listings that nothing was fitted to."""
-        return CardFigures(resolver.model.parameters.get("measured", {}), None)
+        """Return what training measured, and how listings of the feeds are answered."""
+        from rerank.lifecycle.drift import answer_distribution
+        from rerank.packs.generic.measuring import card_listings
+
+        source = cast("ProductSource", resolver.source)
+        listings = card_listings(source, partial(self.made_up, resolver, seed=_CARD_SEED))
+        spread = answer_distribution(resolver, listings)
+        return CardFigures(resolver.model.parameters.get("measured", {}), spread.as_json())
+
+    def measures(self, source: ProductSource) -> TitleWords:
+        """Return what listings are measured by."""
+        from rerank.packs.generic.measuring import TitleWords
+
+        return TitleWords(source)
 
     def read_gold(self, path: Path, source: ProductSource, index: Manifest) -> list[GoldListing]:
         """Read listings with the products they sell."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from rerank.evaluation.paired import RegistryFacts
     from rerank.index.artifacts import Manifest
     from rerank.index.retriever import Retriever
+    from rerank.packs.gpu.cards import TitleReader
     from rerank.store.database import Store
     from rerank.workspace import Workspace
 
@@ -189,8 +190,13 @@ class GpuDomain:
         from rerank.packs.gpu.cards import measured
 
         metrics, listings = measured(resolver, kind)
-        retriever = cast("Retriever", resolver.source)
-        return CardFigures(metrics, answer_distribution(retriever, resolver, listings).as_json())
+        return CardFigures(metrics, answer_distribution(resolver, listings).as_json())
+
+    def measures(self, source: Retriever) -> TitleReader:
+        """Return what titles of cards are measured by."""
+        from rerank.packs.gpu.cards import TitleReader
+
+        return TitleReader.of_source(source)
 
     def read_gold(self, path: Path, source: CandidateSource, index: Manifest) -> list[GoldListing]:
         """Read a gold file; see `rerank.evaluation.gold.read_gold`."""

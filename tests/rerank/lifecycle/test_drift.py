@@ -12,21 +12,17 @@ from rerank.index.errors import ArtifactError, InputError
 from rerank.index.lexicon import Lexicon
 from rerank.lifecycle.drift import (
     DECISION,
-    MEMORY,
     PROBABILITY,
     UNKNOWN_WORDS,
-    UNSEEN_MODELS,
-    VENDOR,
     Distribution,
     Level,
-    TitleReader,
     advice,
     distribution_by_reference,
     distribution_of,
     has_moved,
     movements,
-    unseen_models,
 )
+from rerank.packs.gpu.cards import MEMORY, UNSEEN_MODELS, VENDOR, TitleReader
 
 WORDS = {"palit", "rtx", "geforce", "3080", "10", "gb", "rx", "6600", "sapphire", "card"}
 
@@ -63,13 +59,14 @@ def rows_of(n, seed, *, low=0.2, amd=0.3, unseen=0.0, memory=0.6):
     )
 
 
-def compared(reader, lexicon, rows, reference):
-    return movements(reference, distribution_by_reference(rows, reader, lexicon, reference))
+def compared(reader, rows, reference):
+    batch = distribution_by_reference(rows, reader, reference)
+    return movements(reference, batch, reader.limits)
 
 
 @pytest.fixture(scope="module")
-def reference(reader, lexicon):
-    return distribution_of(rows_of(1000, 1), reader, lexicon)
+def reference(reader):
+    return distribution_of(rows_of(1000, 1), reader)
 
 
 def test_titles_show_what_registry_and_vocabulary_lack(reader):
@@ -83,8 +80,8 @@ def test_titles_show_what_registry_and_vocabulary_lack(reader):
     assert reader.read("").unknown == 0.0
 
 
-def test_rows_are_counted_by_every_measure(reader, lexicon):
-    found = distribution_of(rows_of(500, 2, low=0.0, amd=0.0, memory=1.0), reader, lexicon)
+def test_rows_are_counted_by_every_measure(reader):
+    found = distribution_of(rows_of(500, 2, low=0.0, amd=0.0, memory=1.0), reader)
     assert (found.n, found.model_version) == (500, "m1")
     assert found.measures[DECISION].share("match") == 1.0
     assert found.measures[VENDOR].labels == ("NVIDIA",)
@@ -94,7 +91,7 @@ def test_rows_are_counted_by_every_measure(reader, lexicon):
 
 
 def test_without_a_vocabulary_unknown_words_are_not_measured(lexicon):
-    found = distribution_of(rows_of(10, 2), TitleReader(lexicon), lexicon)
+    found = distribution_of(rows_of(10, 2), TitleReader(lexicon))
     assert UNKNOWN_WORDS not in found.measures
 
 
@@ -108,27 +105,25 @@ def test_a_damaged_distribution_names_its_place():
         Distribution.from_json({"measures": {}}, where="card of x")
 
 
-def test_rows_without_answers_are_refused(reader, lexicon):
+def test_rows_without_answers_are_refused(reader):
     with pytest.raises(InputError, match="expected the columns best_guess, match_probability"):
-        distribution_of(pa.table({"title": ["x"]}), reader, lexicon)
+        distribution_of(pa.table({"title": ["x"]}), reader)
 
 
-def test_nothing_moves_between_two_batches_of_one_kind(reader, lexicon, reference):
-    found = compared(reader, lexicon, rows_of(1000, 7), reference)
+def test_nothing_moves_between_two_batches_of_one_kind(reader, reference):
+    found = compared(reader, rows_of(1000, 7), reference)
     assert len(found) == 7
     assert not has_moved(found)
-    assert advice(found, source="f") == ["Nothing moved: nothing to do."]
+    assert advice(found, source="f", remedies={}) == ["Nothing moved: nothing to do."]
 
 
-def test_small_batches_do_not_alarm(reader, lexicon, reference):
-    alarms = sum(
-        has_moved(compared(reader, lexicon, rows_of(25, seed), reference)) for seed in range(100)
-    )
+def test_small_batches_do_not_alarm(reader, reference):
+    alarms = sum(has_moved(compared(reader, rows_of(25, seed), reference)) for seed in range(100))
     assert alarms <= 4
 
 
-def test_a_fall_of_probability_asks_for_annotations_and_training(reader, lexicon, reference):
-    found = compared(reader, lexicon, rows_of(1000, 3, low=0.6), reference)
+def test_a_fall_of_probability_asks_for_annotations_and_training(reader, reference):
+    found = compared(reader, rows_of(1000, 3, low=0.6), reference)
     moved = {each.measure: each for each in found if each.level is not Level.NONE}
     assert moved[PROBABILITY].level is Level.STRONG
     assert moved[DECISION].level is Level.STRONG
@@ -136,36 +131,33 @@ def test_a_fall_of_probability_asks_for_annotations_and_training(reader, lexicon
     assert moved[DECISION].after == pytest.approx(0.4, abs=0.05)
     assert (
         "annotate some 200 listings with `rerank annotate f.parquet`"
-        in advice(found, source="f.parquet")[0]
+        in advice(found, source="f.parquet", remedies={})[0]
     )
 
 
-def test_other_listings_with_the_same_answers_ask_for_nothing(reader, lexicon, reference):
-    found = compared(reader, lexicon, rows_of(1000, 4, amd=0.6), reference)
+def test_other_listings_with_the_same_answers_ask_for_nothing(reader, reference):
+    found = compared(reader, rows_of(1000, 4, amd=0.6), reference)
     moved = {each.measure: each.level for each in found if each.level is not Level.NONE}
     assert moved[VENDOR] is Level.STRONG
     assert set(moved) <= {VENDOR, MEMORY, UNKNOWN_WORDS}
-    assert advice(found, source="f") == [
+    assert advice(found, source="f", remedies={}) == [
         "The listings changed, the answers did not: nothing to do now."
     ]
 
 
-def test_models_the_registry_lacks_are_named(reader, lexicon, reference):
+def test_models_the_registry_lacks_are_named(reader, reference):
     rows = rows_of(1000, 5, unseen=0.06)
-    found = compared(reader, lexicon, rows, reference)
+    found = compared(reader, rows, reference)
     unseen = next(each for each in found if each.measure == UNSEEN_MODELS)
     assert unseen.level is Level.STRONG
-    lacking = unseen_models(rows, reader)
-    n = lacking["rtx 6090"]
+    n = reader.lacking(rows)["rtx 6090"]
     assert 40 <= n <= 80
-    said = advice(found, source="f", lacking=lacking)
+    said = advice(found, source="f", remedies=reader.remedies(rows))
     assert said[0].startswith(f"The registry lacks models that listings name (rtx 6090 ({n}))")
 
 
-def test_categories_the_reference_lacks_show_as_other(reader, lexicon, reference):
+def test_categories_the_reference_lacks_show_as_other(reader, reference):
     rows = rows_of(1000, 6)
     rows = rows.set_column(1, "best_guess", [["Arc A770"] * 1000])
-    vendor = next(
-        each for each in compared(reader, lexicon, rows, reference) if each.measure == VENDOR
-    )
+    vendor = next(each for each in compared(reader, rows, reference) if each.measure == VENDOR)
     assert (vendor.part, vendor.before, vendor.after) == ("other", 0.0, 1.0)
