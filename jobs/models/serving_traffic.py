@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -17,9 +17,15 @@ from numpy.typing import NDArray
 from rerank.evaluation.paired import PairedCounts
 from rerank.index.artifacts import locked
 from rerank.index.errors import ArtifactError, RefusedError
-from rerank.index.records import Listing
 from rerank.jobs.files.listings import ListingBatch
-from rerank.jobs.scoring.answering import Answerer, ResolverAnswerer, ScoreOptions, answer_schema
+from rerank.jobs.scoring.answering import (
+    Answerer,
+    ResolverAnswerer,
+    ScoreOptions,
+    answer_schema,
+    naming_listings,
+    with_listing_ids,
+)
 from rerank.jobs.scoring.plan import ScorePlan
 from rerank.jobs.scoring.run import Progress, ScoreSummary, run_plan
 from rerank.jobs.tables import table
@@ -55,9 +61,6 @@ if TYPE_CHECKING:
 
 
 Bools = NDArray[np.bool_]
-Ask = Callable[[Sequence[Listing], Mapping[int, str]], pa.Table]
-"""Answers listings, of which some have faults, by number, in a row of `OUTPUT_SCHEMA` each."""
-
 _log = logging.getLogger(__name__)
 
 
@@ -222,6 +225,8 @@ class TrafficAnswerer(Answerer):
     def __init__(self, models: BothModels, options: ScoreOptions, *, index_version: str) -> None:
         self.options = options
         self.schema = answer_schema(models.champion.schema, only_decisions=options.only_decisions)
+        if models.champion.names_listings:
+            self.schema = with_listing_ids(self.schema, options.columns)
         self.model_version = f"{models.champion.version}/{models.challenger.version}"
         self.index_version = index_version
         self._models = models
@@ -497,6 +502,8 @@ class BatchParts:
         place = np.concatenate([np.empty(0, np.int64), *self._rows])
         found = pa.concat_tables(self._tables) if self._tables else self._schema.empty_table()
         ordered = found.take(pa.array(np.argsort(place)))
+        if self._tables:
+            ordered = naming_listings(ordered, self.listings, self._schema)
         return pa.Table.from_arrays(
             [ordered.column(name) for name in self._schema.names], schema=self._schema
         )

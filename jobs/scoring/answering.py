@@ -111,6 +111,20 @@ class Answerer(ABC):
         return answered
 
 
+def with_listing_ids(schema: pa.Schema, columns: ColumnNames) -> pa.Schema:
+    """Return the columns of answers, with the listing's id where its feed calls that otherwise."""
+    named = columns.listing_id == _ID or _ID in schema.names
+    return schema if named else schema.append(pa.field(_ID, pa.string()))
+
+
+def naming_listings(answers: pa.Table, listings: Sequence[Listing], schema: pa.Schema) -> pa.Table:
+    """Return answers with the ids of their listings, where those are among the wanted columns."""
+    if _ID not in schema.names:
+        return answers
+    ids = pa.array([listing.listing_id for listing in listings], pa.string())
+    return answers.append_column(_ID, ids)
+
+
 class ResolverAnswerer(Answerer):
     """Answers with a resolver.
 
@@ -126,8 +140,8 @@ class ResolverAnswerer(Answerer):
             only_decisions=self.options.only_decisions,
             explained=self.options.explained,
         )
-        if resolver.names_listings and self.options.columns.listing_id != _ID:
-            self.schema = self.schema.append(pa.field(_ID, pa.string()))
+        if resolver.names_listings:
+            self.schema = with_listing_ids(self.schema, self.options.columns)
         self.model_version: str = resolver.model.version
         self.index_version: str = resolver.index_version
         self._resolver = resolver
@@ -145,9 +159,7 @@ class ResolverAnswerer(Answerer):
             coverage=self.options.coverage,
             explain=self.options.explained,
         )
-        if _ID in self.schema.names:
-            ids = pa.array([listing.listing_id for listing in listings], pa.string())
-            answers = answers.append_column(_ID, ids)
+        answers = naming_listings(answers, listings, self.schema)
         return pa.Table.from_arrays(
             [answers.column(name) for name in self.schema.names], schema=self.schema
         )

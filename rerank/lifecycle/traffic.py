@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 Bools = NDArray[np.bool_]
 Ask = Callable[[Sequence[Listing], Mapping[int, str]], pa.Table]
-"""Answers listings, of which some have faults, by number, in a row of `OUTPUT_SCHEMA` each."""
+"""Answers listings, some with faults, by number, in a row of their domain's columns each."""
 
 _log = logging.getLogger(__name__)
 
@@ -54,7 +54,8 @@ _LOGGED = pa.schema(
         ("logged_at", pa.timestamp("us")),
     ]
 )
-_TAKEN = ("gpu_id", "model", "best_guess", "match_probability", "decision")
+_TAKEN = ("best_guess", "match_probability", "decision")
+_SOLD = ("gpu_id", "model")  # what the log calls the first two columns of answers: id and name
 
 
 def decision_rows(
@@ -69,13 +70,14 @@ def decision_rows(
 ) -> pa.Table:
     """Return one model's answers to some listings as rows of the log, without an experiment.
 
-    :param answers: with the columns of `rerank.answers.OUTPUT_SCHEMA`.
+    :param answers: with the columns of their domain, what is sold and its name first.
     :param arm: of all of them.
     :param served_version: of each listing, the model whose answer was given out.
     :param failed: where the model raised an error; what it decided there is null.
     """
     n = len(listing_ids)
-    columns = {name: answers.column(name).combine_chunks() for name in _TAKEN}
+    named = {**dict(zip(_SOLD, answers.column_names, strict=False)), **{n: n for n in _TAKEN}}
+    columns = {ours: answers.column(name).combine_chunks() for ours, name in named.items()}
     if failed is not None and failed.any():
         mask = pa.array(~failed)
         columns = {
@@ -162,12 +164,21 @@ class Side:
 
     :param version: as its rows say.
     :param schema: of the rows it answers in.
+    :param names_listings: see `rerank.resolver.Resolver`.
     """
 
-    def __init__(self, version: str, ask: Ask, schema: pa.Schema = OUTPUT_SCHEMA) -> None:
+    def __init__(
+        self,
+        version: str,
+        ask: Ask,
+        schema: pa.Schema = OUTPUT_SCHEMA,
+        *,
+        names_listings: bool = False,
+    ) -> None:
         self.version = version
         self.ask = ask
         self.schema = schema
+        self.names_listings = names_listings
 
     @classmethod
     def of(cls, resolver: Resolver, *, top_k: int) -> Side:
@@ -176,6 +187,7 @@ class Side:
             resolver.model.version,
             lambda listings, faults: resolver.resolve_table(listings, top_k=top_k, faults=faults),
             resolver.schema,
+            names_listings=resolver.names_listings,
         )
 
 
