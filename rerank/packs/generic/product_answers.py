@@ -42,6 +42,8 @@ _OFFERS = {
     "cue_wanted": "wanted, not offered",
     "cue_box_only": "box only",
     "cue_service": "service",
+    "cue_whole": "built into something else",
+    "cue_other": "other goods",
     "cue_spare_part": "spare part",
     "cue_accessory": "accessory",
     "cue_lot": "several at once",

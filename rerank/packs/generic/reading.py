@@ -202,6 +202,8 @@ CUE_FEATURES = (
     "service",
     "broken",
     "bundle",
+    "whole",
+    "other",
 )
 """Kinds of cues that are told apart in evidence; `data/packs/generic.yaml` says what each means."""
 
