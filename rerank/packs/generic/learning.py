@@ -68,8 +68,9 @@ _TELLING = 0.35  # share of wrong first places above which prices tell nothing
 _MOST_WRONG = 0.25
 _PRECISION, _LEAST_PRECISION = 0.95, 0.8
 _LEAST_ACCEPTED = 0.05  # share of the feed, for which less precision is stated
+_MATCHING = 0.2  # share of the feed expected to match, so that it is
 _PRIOR_ROWS = 30.0  # listings that the made-up ones count as beside labels
-_NOTHING = 0.03  # share of the feed expected to match below which the goods are others
+_STRANGE = (0.15, 0.02)  # shares expected to match and accepted below which goods are others
 
 
 @dataclass(frozen=True, slots=True)
@@ -315,7 +316,9 @@ class _Training:
         """
         precision = self._parameters.precision
         if precision is None:
-            surest = np.quantile(probability, 1 - _LEAST_ACCEPTED) if len(probability) else 1.0
+            surest = _PRECISION
+            if len(probability) and probability.mean() >= _MATCHING:
+                surest = float(np.quantile(probability, 1 - _LEAST_ACCEPTED))
             precision = float(np.clip(np.floor(surest * 100) / 100, _LEAST_PRECISION, _PRECISION))
         return Thresholds(precision, min(self._parameters.review, precision), precision)
 
@@ -541,11 +544,12 @@ def _notes(
     accepted: float | None,
     thresholds: Thresholds,
 ) -> tuple[str, ...]:
-    strange = matched is not None and matched < _NOTHING
-    if strange or (accepted == 0 and not survey.pairs):
+    if matched is None or accepted is None:
+        return ()
+    if matched < _STRANGE[0] and accepted < _STRANGE[1]:
         return (
-            f"{matched:.1%} of the feed's listings are expected to match, and none for sure: it "
-            "seems to be of other goods than the catalogue, or in another language",
+            f"{matched:.1%} of the feed's listings are expected to match, and {accepted:.1%} for "
+            "sure: it seems to be of other goods than the catalogue, or in another language",
         )
     if accepted == 0:
         return (

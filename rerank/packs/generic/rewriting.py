@@ -30,7 +30,8 @@ _ADDED = 0.9  # share of a real listing's words that are added
 _ODD_NUMBERS = 0.3  # share of its bare numbers that are
 _DESCRIBED = 0.6  # share of listings with a description whose entry it is of
 _TOLD = 0.5  # share of an entry's words that a description has
-_MISSPELT, _MISTYPED = 0.03, 0.04  # share of words, and of codes at least
+_CUT = 0.67  # share of mistyped codes that lose letters
+_MISSPELT, _MISTYPED = 0.03, 0.1  # share of words, and of codes at least
 _MOST_ADDED = 12  # words
 _LEAST_PRICES = 5  # pairs that tell how far prices are apart
 _WIDER = 1.5  # prices of listings nobody is sure about are farther apart
@@ -226,11 +227,18 @@ class Rewriter:
         roll = self._rng.random()
         if kind == TokenKind.CODE and len(token) > 4:
             if roll < max(_MISTYPED, 0.5 * self._manner.mistyped):
-                return token[:-1] if self._rng.random() < 0.5 else token + self._ending()
+                return self._ended(token)
         elif kind == TokenKind.WORD and len(token) > 4 and roll < _MISSPELT:
             at = 1 + int(self._rng.integers(len(token) - 2))
             return token[:at] + token[at + 1 :]
         return token
+
+    def _ended(self, code: str) -> str:
+        """Return a code with one or two letters less, more, or other ones at its end."""
+        size = int(self._rng.integers(1, 3))
+        cut = code[:-size] if self._rng.random() < _CUT else code
+        more = 0 if cut != code and self._rng.random() < 0.5 else size
+        return cut + "".join(self._ending() for _ in range(more))
 
     def _ending(self) -> str:
         return self._endings[int(self._rng.integers(len(self._endings)))]
