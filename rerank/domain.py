@@ -124,6 +124,74 @@ class Lesson(NamedTuple):
     annotated: Any
 
 
+class AskingWords(NamedTuple):
+    """How people who are asked about listings call a domain's goods.
+
+    :param catalogue: what holds what may be chosen.
+    :param chosen: what choosing a candidate says.
+    :param unlisted: what is none of the catalogue though it could be.
+    :param not_one: that nothing of the kind is sold; ``such_as`` names some that are sold instead.
+    """
+
+    catalogue: str
+    chosen: str
+    unlisted: str
+    not_one: str
+    such_as: str
+
+
+class CatalogueNames(NamedTuple):
+    """The names of what a catalogue holds.
+
+    :param names: of `rerank.store.names.KnownNames`.
+    :param records: of which the store keeps a snapshot; none where it keeps none.
+    :param version: of these.
+    """
+
+    names: Any
+    records: Sequence[Any]
+    version: str
+
+
+class CatalogueChoice(NamedTuple):
+    """What a listing may be said to sell.
+
+    :param key: what the store calls it; so does ``model``.
+    :param name: all that tells it from others, in words.
+    :param heading: its name at the begin of a row, in at most ``widest`` columns.
+    :param cells: what stands behind, as wide as that of every other choice.
+    """
+
+    key: str
+    model: str
+    name: str
+    heading: str
+    cells: str
+    widest: int
+
+
+class FoundChoices(NamedTuple):
+    """What words find: the best of them, and how many there are in all."""
+
+    best: Sequence[CatalogueChoice]
+    total: int
+
+
+class Choices(Protocol):
+    """What people choose from where they say what a listing sells."""
+
+    words: AskingWords
+
+    def of(self, key: str) -> CatalogueChoice:
+        """Return the choice that a candidate's key means."""
+
+    def apart(self, candidates: Sequence[Any], title: str) -> list[str]:
+        """Return what sets each candidate of a title apart from the others; "" for nothing."""
+
+    def search(self, query: str, most: int) -> FoundChoices:
+        """Return those of whose names each word of a query begins a word."""
+
+
 class Domain(Protocol):
     """What one kind of goods brings.
 
@@ -181,6 +249,18 @@ class Domain(Protocol):
 
         :param warn: is told of what cannot be used.
         :raises InputError: if a file cannot be read.
+        """
+
+    def choices(self, source: Any, index: Manifest) -> Choices:
+        """Return what people choose from where they are asked what a listing sells."""
+
+    def plain_guesses(self, source: Any, titles: Sequence[str]) -> list[str]:
+        """Return the model that a plain rule over words names for each title; "" for none."""
+
+    def names(self, folder: Path) -> CatalogueNames:
+        """Return the names by which people mean what an index folder's catalogue holds.
+
+        :raises ArtifactError: if it is missing or damaged.
         """
 
     def made_up(self, resolver: Any, n: int, *, seed: int) -> list[Listing]:

@@ -26,6 +26,7 @@ from rerank.annotation.agreement import (
 )
 from rerank.annotation.queue import QueueItem, QueueStrategy, order_queue
 from rerank.annotation.simulation import MEASURES
+from rerank.domain import Choices, domain_in, domain_named
 from rerank.evaluation.intervals import Figure
 from rerank.evaluation.metrics import Better
 from rerank.index.errors import InputError
@@ -36,7 +37,6 @@ from rerank.jobs.tables import WIDTH, ReportFigure, cut, decimal, decimals, tabl
 from rerank.lifecycle.opening import resolver_over
 from rerank.store.database import Store, utc_now
 from rerank.store.importing import LISTING_COLUMNS, OnConflict, import_listings
-from rerank.store.names import GpuNames
 from rerank.store.rows import (
     LISTING_FIELDS,
     Annotation,
@@ -48,15 +48,14 @@ from rerank.store.rows import (
     stored_listings,
 )
 from rerank.training.sets import scaled
-from rerank.workspace import Workspace, open_retriever
+from rerank.workspace import Workspace, domain_of_index, open_retriever, open_source
 
 if TYPE_CHECKING:
     from rerank.annotation.simulation import SimulationPlan
-    from rerank.index.records import GpuRecord
-    from rerank.index.retriever import Retriever
     from rerank.resolution import Resolution
     from rerank.resolver import Resolver
     from rerank.store.database import Session
+    from rerank.store.names import KnownNames
 
 
 Progress = Callable[[float], None]
@@ -104,13 +103,18 @@ class Queue:
     n_left: int
 
 
-def take_in(store: Store, path: Path, *, on_conflict: OnConflict) -> list[str]:
+def take_in(
+    workspace: Workspace, store: Store, path: Path, *, on_conflict: OnConflict
+) -> list[str]:
     """Save a file's listings to the store and return their ids.
+
+    Its columns are those that the workspace's domain sees.
 
     :raises InputError: if the file cannot be read or lacks a column.
     :raises FaultsError: if rows are faulty, or differ from the store and that is refused.
     """
-    incoming = read_incoming(path, LISTING_COLUMNS)
+    named = domain_of_index(workspace.active_index()).columns_of(path)
+    incoming = read_incoming(path, LISTING_COLUMNS, named)
     import_listings(store, incoming, on_conflict=on_conflict)
     return [str(key) for key in incoming.rows.column("listing_id").to_pylist()]
 
@@ -165,8 +169,8 @@ def prepare(
     seed: int,
     limit: int | None = None,
     listing_ids: Sequence[str] | None = None,
-) -> tuple[Queue, Retriever]:
-    """Return what one annotator is asked, and the retriever that finds other GPUs.
+) -> tuple[Queue, Choices]:
+    """Return what one annotator is asked, and what may be chosen.
 
     :raises InputError: if there is no listing to ask about, answered or not.
     """
@@ -179,8 +183,9 @@ def prepare(
         )
     if pool.n_unanswered > POOL:
         click.echo(f"choosing among {POOL:,} of {pool.n_unanswered:,} listings", err=True)
-    retriever, manifest = open_retriever(workspace)
-    resolver = resolver_over(workspace, retriever, manifest)
+    source, manifest = open_source(workspace)
+    resolver = resolver_over(workspace, source, manifest)
+    choices = domain_named(domain_in(manifest.parameters)).choices(source, manifest)
     stored = [*pool.unanswered, *pool.answered]
     listings, shops = [item.listing for item in stored], [item.shop for item in stored]
     with progress_bar("resolving listings") as progress:
@@ -189,7 +194,7 @@ def prepare(
     order = order_queue(asked, strategy=strategy, seed=seed, answered=answered)
     n_left = len(order) + pool.n_unanswered - len(asked)
     queue = Queue([asked[at] for at in order[:limit]], pool.n_answered, pool.n_today, n_left)
-    return queue, retriever
+    return queue, choices
 
 
 def save_answer(store: Store, annotation: Annotation) -> None:
@@ -210,20 +215,16 @@ def queue_items(
 ) -> list[QueueItem]:
     """Resolve listings and let three rankers vote on each: what the queue is made from.
 
-    The rankers: the model; the cosine of its candidates alone; the token-coverage rule.
+    The rankers: the model; the cosine of its candidates alone; its domain's plain rule.
 
     :param shops: of the listings, empty where unknown.
     """
-    from rerank.evaluation.baselines import TokenCoverage
-
     thresholds = (resolver.model.thresholds.match, resolver.model.thresholds.review)
-    coverage = TokenCoverage([record.model for record in resolver.table.records])
     titles = [listing.title for listing in listings]
-    parts = (titles[at : at + _BATCH] for at in range(0, len(titles), _BATCH))
-    covered = [best for part in parts for best in coverage.rank(part, 1)]
+    rules = domain_named(resolver.domain).plain_guesses(resolver.source, titles)
     answers = _resolved(resolver, listings, progress)
     items: list[QueueItem] = []
-    for listing, shop, answer, (rule,) in zip(listings, shops, answers, covered, strict=True):
+    for listing, shop, answer, rule in zip(listings, shops, answers, rules, strict=True):
         nearest = max(answer.candidates, key=lambda c: c.similarity, default=None)
         votes = (answer.best_guess or "", nearest.model if nearest else "", rule)
         items.append(QueueItem(listing, shop, answer, votes, thresholds))
@@ -290,7 +291,7 @@ def find_suspects(
 
 def adjudicate(
     store: Store,
-    records: Sequence[GpuRecord],
+    names: KnownNames | None,
     listing_id: str,
     verdict: Verdict,
     *,
@@ -300,10 +301,11 @@ def adjudicate(
 ) -> Annotation:
     """Save an answer that was given by name; return it.
 
-    :param gpu: what `rerank.store.names.GpuNames` understands; for a match only.
+    :param names: of what ``gpu`` may mean; None where nothing is meant.
+    :param gpu: what is sold, by its id or name; for a match only.
     :raises InputError: if the listing is neither stored nor annotated, or the GPU is unknown.
     """
-    named = None if gpu is None else GpuNames(records).find(gpu)
+    named = None if gpu is None or names is None else names.find(gpu)
     with store.writing() as session:
         known = bool(read_listings(session, [listing_id]))
         if not known and all(a.listing_id != listing_id for a in read_annotations(session)):

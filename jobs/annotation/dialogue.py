@@ -19,9 +19,7 @@ from enum import Enum
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
-from rerank.annotation.queue import contrasts
 from rerank.index.errors import InputError, StoreBusyError
-from rerank.index.records import GpuRecord
 from rerank.jobs.annotation.screen import (
     MAX_CHOICES,
     Question,
@@ -29,28 +27,30 @@ from rerank.jobs.annotation.screen import (
     Size,
     end_screen,
     help_screen,
-    named,
     question_screen,
     search_screen,
 )
-from rerank.jobs.serving import find_by_words
 from rerank.store.rows import Annotation, Verdict
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from rerank.index.retriever import Retriever
+    from rerank.domain import AskingWords, CatalogueChoice, Choices
     from rerank.jobs.annotation.asking import Queue
 
 
 _VERDICT_KEYS = {"n": Verdict.NONE_OF_THESE, "x": Verdict.NOT_GPU, "u": Verdict.UNSURE}
-VERDICT_WORDS = {
-    Verdict.MATCH: "match",
-    Verdict.NONE_OF_THESE: "none of these",
-    Verdict.NOT_GPU: "not a GPU",
-    Verdict.UNSURE: "unsure",
-}
 Save = Callable[[Annotation], None]
+
+
+def verdict_words(words: AskingWords) -> dict[Verdict, str]:
+    """Return what each verdict is called."""
+    return {
+        Verdict.MATCH: "match",
+        Verdict.NONE_OF_THESE: "none of these",
+        Verdict.NOT_GPU: words.not_one,
+        Verdict.UNSURE: "unsure",
+    }
 
 
 class Key(Enum):
@@ -72,6 +72,7 @@ class Key(Enum):
 class Dialogue:
     """Asks about the listings of a queue and saves each answer before it asks on.
 
+    :param choices: what may be chosen.
     :param save: writes one answer; when it returns, the answer is on disk.
     :param save_patiently: the same, waiting for other processes that write to the store; None if
         an answer that does not find the store free is not waited for.
@@ -82,7 +83,7 @@ class Dialogue:
     def __init__(
         self,
         queue: Queue,
-        retriever: Retriever,
+        choices: Choices,
         save: Save,
         *,
         save_patiently: Save | None = None,
@@ -90,8 +91,7 @@ class Dialogue:
         top_k: int,
         label: str,
     ) -> None:
-        self._queue, self._retriever = queue, retriever
-        self._records = {record.gpu_id: record for record in retriever.records}
+        self._queue, self._choices = queue, choices
         self._save, self._save_patiently = save, save_patiently
         self._annotator, self._label = annotator, label
         self._top_k = min(top_k, MAX_CHOICES)
@@ -128,7 +128,7 @@ class Dialogue:
         """Do what a key asks for; an unknown one only gives a hint."""
         shown = question.choices[: screen.n_choices]
         if key == "?":
-            terminal.show(help_screen(terminal.size()))
+            terminal.show(help_screen(self._choices.words, terminal.size()))
             terminal.read()
         elif not screen.is_complete:
             pass  # what cannot be seen cannot be judged
@@ -137,7 +137,7 @@ class Dialogue:
         elif (picked := picked_by(key, shown)) is not None:
             self._answer(Verdict.MATCH, picked, question, shown, terminal)
         elif key == "/":
-            picked = search_registry(self._retriever.records, terminal)
+            picked = search_catalogue(self._choices, terminal)
             if picked is not None:
                 self._answer(Verdict.MATCH, picked, question, shown, terminal)
         elif key == "b":
@@ -153,9 +153,9 @@ class Dialogue:
     def _answer(
         self,
         verdict: Verdict,
-        picked: GpuRecord | None,
+        picked: CatalogueChoice | None,
         question: Question,
-        shown: Sequence[GpuRecord],
+        shown: Sequence[CatalogueChoice],
         terminal: Terminal,
     ) -> None:
         """Save an answer and go on; if the store is not free, say so and wait."""
@@ -163,12 +163,12 @@ class Dialogue:
             question.item.listing.listing_id,
             self._annotator,
             verdict,
-            gpu_id=picked.gpu_id if picked else None,
+            gpu_id=picked.key if picked else None,
             model=picked.model if picked else None,
-            shown=tuple(offered.gpu_id for offered in shown),
+            shown=tuple(offered.key for offered in shown),
             model_version=question.item.resolution.model_version,
         )
-        words = named(picked) if picked else VERDICT_WORDS[verdict]
+        words = picked.name if picked else verdict_words(self._choices.words)[verdict]
         waiting = "not saved yet: waiting for another process that writes to the store"
         tries = [(self._save, f"saving: {words}"), (self._save_patiently, waiting)]
         for save, message in tries:
@@ -204,26 +204,30 @@ class Dialogue:
     def _question(self) -> Question:
         item = self._queue.items[self._at]
         candidates = item.resolution.candidates[: self._top_k]
-        apart = contrasts(candidates, item.listing.title, self._retriever.lexicon)
-        choices = tuple(self._records[shown.gpu_id] for shown in candidates)
+        apart = self._choices.apart(candidates, item.listing.title)
+        choices = tuple(self._choices.of(shown.key) for shown in candidates)
         _, answer = self._answers.get(self._at, (None, ""))
-        return Question(item, choices, tuple(apart), answer)
+        return Question(item, choices, tuple(apart), self._choices.words, answer)
 
 
-def picked_by(key: str | Key, shown: Sequence[GpuRecord]) -> GpuRecord | None:
+def picked_by(key: str | Key, shown: Sequence[CatalogueChoice]) -> CatalogueChoice | None:
     """Return which of some numbered choices a key takes, if any."""
-    keys = {str(number): record for number, record in enumerate(shown, 1)}
+    keys = {str(number): choice for number, choice in enumerate(shown, 1)}
     return keys.get(key) if isinstance(key, str) else None
 
 
-def summary(counts: Counter[Verdict], n_left: int, listings_file: Path | None) -> str:
+def summary(
+    counts: Counter[Verdict], words: AskingWords, n_left: int, listings_file: Path | None
+) -> str:
     """Return the line that ends a session.
 
     :param n_left: questions that were open when it began.
     """
     n_answered = counts.total()
     parts = [
-        f"{counts[verdict]} {words}" for verdict, words in VERDICT_WORDS.items() if counts[verdict]
+        f"{counts[verdict]} {called}"
+        for verdict, called in verdict_words(words).items()
+        if counts[verdict]
     ]
     text = f"answered {n_answered:,}" + (f" ({', '.join(parts)})" if parts else "")
     if n_left == n_answered:
@@ -235,20 +239,27 @@ def summary(counts: Counter[Verdict], n_left: int, listings_file: Path | None) -
 _LONGEST_QUERY = 200
 
 
-def search_registry(records: Sequence[GpuRecord], terminal: Terminal) -> GpuRecord | None:
-    """Let the person type words and pick one of the GPUs that have them all; None if they leave."""
+def search_catalogue(choices: Choices, terminal: Terminal) -> CatalogueChoice | None:
+    """Let the person type words and pick one of those that have them all; None if they leave."""
     query, is_typing, message = "", True, ""
     while True:
-        found = find_by_words(records, query)
-        screen = search_screen(query, found, terminal.size(), is_typing=is_typing, message=message)
+        found = choices.search(query, MAX_CHOICES)
+        screen = search_screen(
+            query,
+            found,
+            terminal.size(),
+            catalogue=choices.words.catalogue,
+            is_typing=is_typing,
+            message=message,
+        )
         terminal.show(screen)
         key, message = terminal.read(), ""
         if key in (Key.ESCAPE, Key.CLOSED):
             return None
         if is_typing:
             query = _edited(query, key)
-            is_typing = key is not Key.ENTER or not found
-        elif (picked := picked_by(key, found[: screen.n_choices])) is not None:
+            is_typing = key is not Key.ENTER or not found.best
+        elif (picked := picked_by(key, found.best[: screen.n_choices])) is not None:
             return picked
         elif key in ("/", Key.BACKSPACE):
             is_typing = True

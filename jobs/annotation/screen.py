@@ -9,11 +9,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from rerank.jobs.tables import cut, width_of
-from rerank.resolution import memory
 
 if TYPE_CHECKING:
-    from rerank.annotation.queue import Contrast, QueueItem
-    from rerank.index.records import GpuRecord
+    from rerank.annotation.queue import QueueItem
+    from rerank.domain import AskingWords, CatalogueChoice, FoundChoices
 
 
 MAX_CHOICES = 9
@@ -23,17 +22,7 @@ LEAST_WIDTH, LEAST_HEIGHT = 40, 14
 _MAX_TITLE_LINES = 5
 _MAX_TITLE_CHARS = 1000  # more than any window shows
 _GAP = "   "
-_KEYS = {
-    "n": ("none of these", "none of these: a GPU, but not in the registry (search first)"),
-    "x": ("not a GPU", "not a GPU: an accessory, a laptop, a whole computer, a box"),
-    "u": ("unsure", "unsure: the text does not tell"),
-    "s": ("skip", "skip: save nothing, ask again another time"),
-    "b": ("back", "back to the listing before, to change its answer"),
-    "/": ("search", "search the registry and choose from what is found"),
-    "?": ("help", ""),
-    "q": ("quit", "quit; `rerank annotate` goes on where you left"),
-}
-"""What the keys do beside the digits: as the last lines say it, and as the help does."""
+_ROW_SIGNS = 6  # of a choice's row: two blanks and a probability
 
 # How a line is drawn where the terminal may use colours, as ANSI codes.
 STRONG, FAINT, NOTICE = "1", "2", "33"
@@ -73,15 +62,31 @@ class Size(NamedTuple):
 class Question(NamedTuple):
     """A listing as it is asked about.
 
-    :param choices: the GPUs of the top candidates, best first.
-    :param contrasts: what sets each of them apart.
+    :param choices: the top candidates, best first.
+    :param contrasts: what sets each of them apart, empty if nothing does.
+    :param words: how its goods are called.
     :param answer: what was answered before, in words; empty if nothing was.
     """
 
     item: QueueItem
-    choices: tuple[GpuRecord, ...]
-    contrasts: tuple[Contrast, ...]
+    choices: tuple[CatalogueChoice, ...]
+    contrasts: tuple[str, ...]
+    words: AskingWords
     answer: str = ""
+
+
+def _keys_of(words: AskingWords) -> dict[str, tuple[str, str]]:
+    """Return what the keys do beside the digits: as the last lines say it, and as the help does."""
+    return {
+        "n": ("none of these", f"none of these: {words.unlisted} (search first)"),
+        "x": (words.not_one, f"{words.not_one}: {words.such_as}"),
+        "u": ("unsure", "unsure: the text does not tell"),
+        "s": ("skip", "skip: save nothing, ask again another time"),
+        "b": ("back", "back to the listing before, to change its answer"),
+        "/": ("search", f"search the {words.catalogue} and choose from what is found"),
+        "?": ("help", ""),
+        "q": ("quit", "quit; `rerank annotate` goes on where you left"),
+    }
 
 
 def question_screen(question: Question, size: Size, *, progress: str, message: str) -> Screen:
@@ -100,7 +105,7 @@ def question_screen(question: Question, size: Size, *, progress: str, message: s
     ]
     facts = _facts(question)
     blocks = [_choice(number, question, size.width) for number in range(len(question.choices))]
-    foot = [*_keys(len(blocks), size.width), Line(message, NOTICE)]
+    foot = [*_keys(question.words, len(blocks), size.width), Line(message, NOTICE)]
     spare = size.height - 1 - len(facts) - len(foot)
     blank = max(0, min(3, spare - len(title) - sum(map(len, blocks))))
     while len(title) > 2 and len(title) + sum(map(len, blocks)) > spare:
@@ -140,12 +145,6 @@ def _packed(parts: Sequence[str], width: int, gap: str) -> list[str]:
     return lines
 
 
-def named(record: GpuRecord) -> str:
-    """Return model and variant in words."""
-    size = memory(record.memory_gb)
-    return f"{record.model} {size} {record.memory_type} {record.form_factor}"
-
-
 def too_small(size: Size) -> Screen:
     """Return the screen of a window that cannot show a listing."""
     need = f"make the window at least {LEAST_WIDTH} x {LEAST_HEIGHT}"
@@ -183,60 +182,53 @@ def _choice(at: int, question: Question, width: int) -> list[Line]:
     """Return a candidate's line and, if there is any, that of what sets it apart."""
     share = question.item.resolution.candidates[at].probability
     row = Line(row_text(at + 1, question.choices[at], width, f"{share:.2f}"))
-    evidence = contrast_text(question.contrasts[at])
+    evidence = question.contrasts[at]
     return [row, Line(f"    {evidence}", FAINT)] if evidence else [row]
 
 
-def contrast_text(contrast: Contrast) -> str:
-    """Return a candidate's evidence as a person reads it; empty if nothing sets it apart."""
-    parts = [
-        contrast.said and f"title has {' '.join(contrast.said)}",
-        contrast.unsaid and f"title lacks {' '.join(contrast.unsaid)}",
-        contrast.unexplained and f"unexplained {' '.join(contrast.unexplained)}",
-        contrast.code and f"{contrast.code} names it",
-        contrast.memory,
-        contrast.form,
-    ]
-    return "; ".join(str(part) for part in parts if part)
-
-
-def row_text(number: int, record: GpuRecord, width: int, share: str = "") -> str:
+def row_text(number: int, choice: CatalogueChoice, width: int, share: str = "") -> str:
     """Return a choice as one row; the name takes what the columns behind it leave."""
-    room = min(44, width - 33)
-    name = cut(f"{number} {record.model}", room)
+    room = min(choice.widest, width - width_of(choice.cells) - _ROW_SIGNS)
+    name = cut(f"{number} {choice.heading}", room)
     blank = " " * (room - width_of(name))
-    size, kind, form = memory(record.memory_gb), record.memory_type, record.form_factor
-    return cut(f"{name}{blank} {size:>7} {kind:7} {form:11} {share:>4}".rstrip(), width)
+    return cut(f"{name}{blank} {choice.cells} {share:>4}".rstrip(), width)
 
 
-def _keys(n_choices: int, width: int) -> list[Line]:
-    keys = [f"{key} {short}" for key, (short, _) in _KEYS.items()]
+def _keys(words: AskingWords, n_choices: int, width: int) -> list[Line]:
+    keys = [f"{key} {short}" for key, (short, _) in _keys_of(words).items()]
     numbers = [f"1-{n_choices} a candidate"] if n_choices else []
     answering, other = _packed([*numbers, *keys[:4]], width, _GAP), _packed(keys[4:], width, _GAP)
     return [Line(text, FAINT) for text in (*answering, *other)]
 
 
 def search_screen(
-    query: str, found: Sequence[GpuRecord], size: Size, *, is_typing: bool, message: str
+    query: str,
+    found: FoundChoices,
+    size: Size,
+    *,
+    catalogue: str,
+    is_typing: bool,
+    message: str,
 ) -> Screen:
-    """Return the screen on which the registry is searched.
+    """Return the screen on which a catalogue is searched.
 
-    :param found: the matches, best first; as many are shown as digits and rows suffice for.
+    :param found: as many are shown as digits and rows suffice for.
+    :param catalogue: what it is called.
     :param is_typing: words are being typed; otherwise a digit picks a match.
     """
     if size.is_too_small:
         return too_small(size)
-    shown = found[: min(MAX_CHOICES, size.height - 6)]
-    rows = [Line(row_text(number, record, size.width)) for number, record in enumerate(shown, 1)]
+    shown = found.best[: min(MAX_CHOICES, size.height - 6)]
+    rows = [Line(row_text(number, choice, size.width)) for number, choice in enumerate(shown, 1)]
     nothing = "Nothing found: no name has all words." if query.strip() else "Type a name."
-    more = len(found) - len(shown)
+    more = found.total - len(shown)
     chooses = "Enter: choose" if is_typing else f"1-{len(shown)} choose{_GAP}/ other words"
     # The end of what is typed matters most: a long query is shown from behind.
     typed = f"/ {query}_" if is_typing else f"/ {query}"
     while width_of(typed) > size.width:
         typed = "/ " + typed[3:]
     lines = [
-        Line("Search the registry", FAINT),
+        Line(f"Search the {catalogue}", FAINT),
         Line(typed, STRONG),
         Line(""),
         *(rows or [Line(nothing)]),
@@ -247,13 +239,13 @@ def search_screen(
     return _screen(lines, size, 0 if is_typing else len(shown))
 
 
-def help_screen(size: Size) -> Screen:
+def help_screen(words: AskingWords, size: Size) -> Screen:
     """Return the screen that explains the keys."""
     lines = [
         "What does the listing sell? One key answers, and the answer is saved at once.",
         "",
-        "1-9  this candidate, with its memory and form factor",
-        *(f"{key:5}{told}" for key, (_, told) in _KEYS.items() if told),
+        f"1-9  {words.chosen}",
+        *(f"{key:5}{told}" for key, (_, told) in _keys_of(words).items() if told),
         "",
         "Any key returns to the listing.",
     ]

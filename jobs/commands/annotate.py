@@ -72,7 +72,7 @@ from rerank.store.database import Store
 from rerank.store.importing import OnConflict
 from rerank.store.preferences import PairSource, preference_counts, read_pairs
 from rerank.store.rows import Verdict
-from rerank.workspace import Workspace, open_retriever
+from rerank.workspace import Workspace, domain_of_index
 
 _LONGEST_NAME = 100
 _CONFLICT_CHOICES = [choice.value for choice in OnConflict]
@@ -149,8 +149,8 @@ def annotate_command(
     store = Store(workspace.store_path, wait_s=wait_s)
     ids = None
     if listings_file is not None:
-        ids = take_in(store, listings_file, on_conflict=OnConflict(on_conflict))
-    queue, retriever = prepare(
+        ids = take_in(workspace, store, listings_file, on_conflict=OnConflict(on_conflict))
+    queue, choices = prepare(
         workspace,
         store,
         annotator,
@@ -161,7 +161,7 @@ def annotate_command(
     )
     dialogue = Dialogue(
         queue,
-        retriever,
+        choices,
         partial(save_answer, Store(workspace.store_path)),
         save_patiently=partial(save_answer, store) if wait_s else None,
         annotator=annotator,
@@ -170,7 +170,7 @@ def annotate_command(
     )
     if queue.items:
         hold(dialogue)
-    click.echo(summary(dialogue.counts, queue.n_left, listings_file))
+    click.echo(summary(dialogue.counts, choices.words, queue.n_left, listings_file))
 
 
 def _checked_annotator(name: str | None) -> str:
@@ -323,10 +323,11 @@ def adjudicate_command(
     if (chosen is Verdict.MATCH) != (gpu is not None):
         raise click.UsageError("--gpu: expected with --verdict match, and only with it")
     workspace = Workspace(home)
-    records = open_retriever(workspace)[0].records if gpu is not None else []
+    folder = workspace.active_index()
+    names = domain_of_index(folder).names(folder).names if gpu is not None else None
     answer = adjudicate(
         Store(workspace.store_path, wait_s=wait_s),
-        records,
+        names,
         listing_id,
         chosen,
         gpu=gpu,

@@ -12,6 +12,7 @@ import json
 import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from enum import Enum
@@ -25,8 +26,6 @@ import pyarrow.parquet as pq
 
 from rerank.index.artifacts import writing_file
 from rerank.index.errors import InputError, StoreError
-from rerank.index.registry import registry_fingerprint
-from rerank.index.retriever import index_records
 from rerank.index.rows import json_objects, read_csv, read_parquet, shortened
 from rerank.jobs.tables import WIDTH, cut, table, width_of
 from rerank.store.database import Store
@@ -45,7 +44,7 @@ from rerank.store.importing import (
     listings_table,
 )
 from rerank.store.tables import TABLES
-from rerank.workspace import Workspace
+from rerank.workspace import Workspace, domain_of_index
 
 _CHUNK_ROWS = 65_536
 _CRLF = "\r\n"
@@ -58,17 +57,29 @@ _TYPES: dict[ColumnKind, tuple[type, ...]] = {
     ColumnKind.LIST: (list, str),
 }
 Cells = Sequence[str | None]
+_OUR_NAMES: Mapping[str, str] = {}
 
 
-def read_incoming(path: Path, columns: Mapping[str, ColumnKind]) -> Incoming:
+def read_incoming(
+    path: Path, columns: Mapping[str, ColumnKind], named: Mapping[str, str] = _OUR_NAMES
+) -> Incoming:
     """Read a file for the store.
 
     Rows that cannot be read as the others are come with it as faults, so that they can be reported
     with all others.
 
     :param columns: those that mean something; others are named in the result, and not read.
+    :param named: what the file calls some of them.
     :raises InputError: if the file is not what its name says.
     """
+    theirs = {named.get(ours, ours): ours for ours in columns}
+    found = _read_known(path, {name: columns[ours] for name, ours in theirs.items()})
+    rows = found.rows.rename_columns([theirs.get(name, name) for name in found.rows.column_names])
+    cells = tuple((place, theirs.get(name, name)) for place, name in found.unread_cells)
+    return replace(found, rows=rows, unread_cells=cells) if named else found
+
+
+def _read_known(path: Path, columns: Mapping[str, ColumnKind]) -> Incoming:
     reader: Callable[..., Incoming] = _by_ending(
         path, {".csv": _read_csv, ".jsonl": _read_json_lines, ".parquet": _read_parquet}
     )
@@ -480,7 +491,7 @@ def import_file(
 ) -> tuple[ImportSummary, tuple[str, ...]]:
     """Write a file's rows to the store; return what was done and the columns not read.
 
-    Names of GPUs are looked up in the registry of the index that serves.
+    Names are looked up in the catalogue of the index that serves.
 
     :param annotator: who answered, for annotations that do not say.
     :param wait_s: how long to wait for another process that writes, in seconds.
@@ -492,12 +503,14 @@ def import_file(
         incoming = read_incoming(path, LISTING_COLUMNS)
         return import_listings(store, incoming, on_conflict=on_conflict), incoming.unread
     incoming = read_incoming(path, ANNOTATION_COLUMNS | GOLD_COLUMNS | LISTING_COLUMNS)
-    records = index_records(workspace.active_index())
+    folder = workspace.active_index()
+    names, records, version = domain_of_index(folder).names(folder)
     summary = import_annotations(
         store,
         incoming,
+        names,
         records,
-        registry_version=registry_fingerprint(records),
+        registry_version=version,
         annotator=annotator,
         on_conflict=on_conflict,
     )

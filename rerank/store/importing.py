@@ -17,7 +17,7 @@ from rerank.index.errors import FaultsError, InputError
 from rerank.index.records import GpuRecord
 from rerank.index.rows import TEXT_TYPES
 from rerank.store.database import Session, Store, scratch, utc_now
-from rerank.store.names import GpuNames, NamedGpu
+from rerank.store.names import KnownNames, NamedGpu
 from rerank.store.rows import Verdict, save_registry
 
 PRICE = "TRY_CAST(NULLIF(trim(price), '') AS DOUBLE)"
@@ -207,9 +207,10 @@ def count(session: Session, rows: str) -> int:
 def import_annotations(
     store: Store,
     incoming: Incoming,
-    records: Sequence[GpuRecord],
+    names: KnownNames,
+    records: Sequence[GpuRecord] = (),
     *,
-    registry_version: str,
+    registry_version: str = "",
     annotator: str | None = None,
     on_conflict: OnConflict = OnConflict.REFUSE,
 ) -> ImportSummary:
@@ -219,8 +220,8 @@ def import_annotations(
     ``gold_models``, ...). Columns that it lacks are not compared; an answer that is replaced is
     replaced whole.
 
-    :param records: the registry in which names are looked up; a snapshot of it is kept.
-    :param registry_version: its fingerprint.
+    :param names: of what the catalogue holds.
+    :param records: a registry of which a snapshot is kept; ``registry_version`` is its fingerprint.
     :param annotator: who answered, for a file that does not say.
     :raises InputError: if the file lacks a column.
     :raises FaultsError: if rows are faulty, name unknown GPUs or unknown listings, or are in
@@ -237,7 +238,7 @@ def import_annotations(
     with scratch() as session:
         listings = checked_listings(session, incoming, faults, optional=True)
         answers = checked_answers(
-            session, incoming, GpuNames(records), annotator or "", is_gold=is_gold, faults=faults
+            session, incoming, names, annotator or "", is_gold=is_gold, faults=faults
         )
     if faults:  # with the listings that are nowhere, as a part of all that is to be mended
         with store.reading() as session:
@@ -252,7 +253,8 @@ def import_annotations(
         added, _, differing = _write(
             session, incoming, listings, _LISTINGS, ("title",), OnConflict.KEEP
         )
-        save_registry(session, records, registry_version)
+        if records:
+            save_registry(session, records, registry_version)
     return ImportSummary(*written, listings_added=added, listings_differing=differing)
 
 
@@ -310,7 +312,7 @@ _NAME_KEY = ", ".join(_NAMED.names[:4])
 def checked_answers(
     session: Session,
     incoming: Incoming,
-    names: GpuNames,
+    names: KnownNames,
     annotator: str,
     *,
     is_gold: bool,
@@ -335,7 +337,7 @@ def checked_answers(
             "name GPUs",
             f"CREATE TABLE answers AS SELECT * FROM answered LEFT JOIN named USING ({_NAME_KEY})",
         )
-    faults.check(session, _checks_sql(is_gold=is_gold))
+    faults.check(session, _checks_sql(names.one, is_gold=is_gold))
     keys = ("listing_id", "annotator")
     faults.check_repeated(session, "answers", keys, (*ANSWER_CONTENT, "annotated_at"))
     content = ", ".join(ANSWER_CONTENT)
@@ -378,7 +380,7 @@ def _answers_sql(*, is_gold: bool, as_list: bool) -> str:
         FROM handed"""
 
 
-def _checks_sql(*, is_gold: bool) -> str:
+def _checks_sql(one: str, *, is_gold: bool) -> str:
     named = "(gpu_name <> '' OR model_name <> '')"
     verdict, words, column, told = "verdict", _VERDICTS, "gpu_id or model", "verdict"
     if is_gold:
@@ -389,9 +391,9 @@ def _checks_sql(*, is_gold: bool) -> str:
         UNION ALL {key_checks("answers", "annotator")}
         UNION ALL SELECT place, '{verdict} must be one of {words}', verdict FROM answers
             WHERE verdict NOT IN ({allowed})
-        UNION ALL SELECT place, 'a match names no GPU in {column}', NULL FROM answers
+        UNION ALL SELECT place, 'a match names no {one} in {column}', NULL FROM answers
             WHERE verdict = 'match' AND NOT {named}
-        UNION ALL SELECT place, 'names a GPU in {column} but {verdict} is no match', {told}
+        UNION ALL SELECT place, 'names a {one} in {column} but {verdict} is no match', {told}
             FROM answers WHERE verdict <> 'match' AND verdict IN ({allowed}) AND {named}
         UNION ALL SELECT place, fault, NULL FROM answers WHERE fault IS NOT NULL
         UNION ALL SELECT place, 'shown must be {LIST}', NULL FROM answers
@@ -401,7 +403,7 @@ def _checks_sql(*, is_gold: bool) -> str:
             AND NOT coalesce(annotated_at BETWEEN {_TIMES}, false)"""
 
 
-def _named_gpus(session: Session, names: GpuNames, *, is_gold: bool) -> pa.Table:
+def _named_gpus(session: Session, names: KnownNames, *, is_gold: bool) -> pa.Table:
     """Resolve each different name once: a million answers name some thousand GPUs."""
     keys = session.rows(
         "collect names",
@@ -421,7 +423,7 @@ def _named_gpus(session: Session, names: GpuNames, *, is_gold: bool) -> pa.Table
     )
 
 
-def _gpu(names: GpuNames, gpu_name: str, model_name: str) -> NamedGpu:
+def _gpu(names: KnownNames, gpu_name: str, model_name: str) -> NamedGpu:
     """Return the GPU of an answer.
 
     :raises InputError: if a name is unknown or the two name different models.
@@ -434,7 +436,9 @@ def _gpu(names: GpuNames, gpu_name: str, model_name: str) -> NamedGpu:
     return found
 
 
-def _gold_gpu(names: GpuNames, accepted: str, model_name: str, memory: str, form: str) -> NamedGpu:
+def _gold_gpu(
+    names: KnownNames, accepted: str, model_name: str, memory: str, form: str
+) -> NamedGpu:
     """Return the GPU of a gold row: the first accepted name that the registry knows.
 
     :raises InputError: if none is known or the memory is no number.

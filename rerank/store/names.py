@@ -6,6 +6,7 @@ import re
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from rerank.evaluation.gold import canonical_key
 from rerank.index.errors import InputError
@@ -21,7 +22,7 @@ _LONGEST_NAME = 200  # characters; a pattern's search in longer ones would take 
 
 @dataclass(frozen=True, slots=True)
 class NamedGpu:
-    """What a name stands for.
+    """What a name stands for, a GPU or a product.
 
     :param model: canonical name.
     :param gpu_id: the variant; None if the name fits several of the model's variants.
@@ -29,6 +30,28 @@ class NamedGpu:
 
     model: str
     gpu_id: str | None
+
+
+class KnownNames(Protocol):
+    """The names by which people mean what a catalogue holds."""
+
+    one: str
+    """What one of them is called."""
+
+    def find(self, name: str) -> NamedGpu:
+        """Return what a name stands for.
+
+        :raises InputError: if it is unknown, or several are called so.
+        """
+
+    def find_first(
+        self, names: Sequence[str], *, memory_gb: float | None = None, form_factor: str = ""
+    ) -> NamedGpu:
+        """Return what the first of several accepted names stands for that is known.
+
+        :param memory_gb: picks the variant, where there are such; so does ``form_factor``.
+        :raises InputError: if none of them is known.
+        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +75,8 @@ class GpuNames:
 
     :param records: the registry; a model's name, alias or part number stands for one model.
     """
+
+    one = "GPU"
 
     def __init__(self, records: Sequence[GpuRecord]) -> None:
         self._by_id = {record.gpu_id: record for record in records}

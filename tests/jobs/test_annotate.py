@@ -16,7 +16,8 @@ from pathlib import Path
 
 import pytest
 
-from rerank.annotation.queue import Contrast, QueueItem
+from rerank.annotation.queue import QueueItem
+from rerank.domain import FoundChoices
 from rerank.index.records import GpuRecord, Listing
 from rerank.jobs.annotation.asking import POOL, Queue, read_pool
 from rerank.jobs.annotation.dialogue import Dialogue, Key, summary
@@ -25,14 +26,13 @@ from rerank.jobs.annotation.screen import (
     Question,
     Screen,
     Size,
-    contrast_text,
     help_screen,
     question_screen,
     search_screen,
     wrapped,
 )
-from rerank.jobs.serving import find_by_words
 from rerank.jobs.tables import width_of
+from rerank.packs.gpu.choices import Contrast, GpuChoices, choice_of, find_by_words
 from rerank.resolution import Resolution, ScoredCandidate
 from rerank.store.database import Store
 from rerank.store.rows import (
@@ -83,14 +83,27 @@ def question(title: str, *, n_choices: int = 5, answer: str = "") -> Question:
     )
     listing = Listing("1", title, "Vendor 微星 " * 9, "", 1234.5)
     choices = tuple(
-        GpuRecord(
-            one.gpu_id, one.model, "NVIDIA", "GeForce", "30", 10.0, "GDDR6X", one.form_factor, 2020
+        choice_of(
+            GpuRecord(
+                one.gpu_id,
+                one.model,
+                "NVIDIA",
+                "GeForce",
+                "30",
+                10.0,
+                "GDDR6X",
+                one.form_factor,
+                2020,
+            )
         )
         for one in shown
     )
-    apart = (Contrast(("Ti",), ("SUPER", "D"), ("XT",), "", "title states 12 GB", "Max-Q unsaid"),)
+    apart = Contrast(("Ti",), ("SUPER", "D"), ("XT",), "", "title states 12 GB", "Max-Q unsaid")
     item = QueueItem(listing, "a shop", resolution, ())
-    return Question(item, choices, apart * n_choices, answer)
+    return Question(item, choices, ("; ".join(apart.parts),) * n_choices, GpuChoices.words, answer)
+
+
+NOTHING = FoundChoices((), 0)
 
 
 def text_of(screen: Screen) -> str:
@@ -158,7 +171,7 @@ def test_a_low_window_offers_only_the_candidates_that_fit() -> None:
 def test_a_window_too_small_to_judge_by_says_so(size: Size) -> None:
     for screen in (
         question_screen(question("RTX 3080"), size, progress="", message=""),
-        search_screen("rtx", [], size, is_typing=True, message=""),
+        search_screen("rtx", NOTHING, size, catalogue="", is_typing=True, message=""),
     ):
         assert not screen.is_complete
         assert len(screen.lines) <= size.height
@@ -167,12 +180,17 @@ def test_a_window_too_small_to_judge_by_says_so(size: Size) -> None:
 
 
 def test_search_and_help_fit_their_windows() -> None:
-    found = question("t", n_choices=9).choices
+    found = FoundChoices(question("t", n_choices=9).choices, 9)
+    named = {"catalogue": "registry"}
     for width, height in ((60, 20), (80, 24), (200, 60)):
         for screen in (
-            search_screen("rtx 显卡" * 50, found, Size(width, height), is_typing=True, message=""),
-            search_screen("rtx", found, Size(width, height), is_typing=False, message="m" * 300),
-            help_screen(Size(width, height)),
+            search_screen(
+                "rtx 显卡" * 50, found, Size(width, height), **named, is_typing=True, message=""
+            ),
+            search_screen(
+                "rtx", found, Size(width, height), **named, is_typing=False, message="m" * 300
+            ),
+            help_screen(GpuChoices.words, Size(width, height)),
         ):
             assert len(screen.lines) <= height
             assert max(width_of(line.text) for line in screen.lines) <= width
@@ -187,10 +205,12 @@ def test_wrapping_cuts_between_words_if_it_can() -> None:
 
 
 def test_contrast_in_words() -> None:
-    assert contrast_text(Contrast()) == ""
-    assert contrast_text(Contrast(("4060", "Ti"), (), (), "n970", "memory unsaid", "")) == (
-        "title has 4060 Ti; n970 names it; memory unsaid"
-    )
+    assert Contrast().parts == []
+    assert Contrast(("4060", "Ti"), (), (), "n970", "memory unsaid", "").parts == [
+        "title has 4060 Ti",
+        "n970 names it",
+        "memory unsaid",
+    ]
 
 
 def test_gpus_are_found_by_the_beginnings_of_words(tiny_registry: list[GpuRecord]) -> None:
@@ -212,11 +232,14 @@ def test_the_summary_counts_verdicts_and_what_is_left() -> None:
     from collections import Counter
 
     counts = Counter({Verdict.MATCH: 3, Verdict.NOT_GPU: 1})
-    assert summary(counts, 1004, None) == (
+    assert summary(counts, GpuChoices.words, 1004, None) == (
         "answered 4 (3 match, 1 not a GPU), left 1,000; go on with `rerank annotate`"
     )
-    assert summary(counts, 4, None) == "answered 4 (3 match, 1 not a GPU), nothing left to ask"
-    assert summary(Counter(), 2, Path("a.csv")) == (
+    assert (
+        summary(counts, GpuChoices.words, 4, None)
+        == "answered 4 (3 match, 1 not a GPU), nothing left to ask"
+    )
+    assert summary(Counter(), GpuChoices.words, 2, Path("a.csv")) == (
         "answered 0, left 2; go on with `rerank annotate a.csv`"
     )
 
@@ -281,7 +304,7 @@ def dialogue(
     queue = Queue(items, n_answered=7, n_today=2, n_left=n)
     return Dialogue(
         queue,
-        retriever,
+        GpuChoices(retriever),
         save,
         save_patiently=save_patiently,
         annotator="anna",

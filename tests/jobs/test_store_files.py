@@ -23,6 +23,7 @@ from rerank.store.importing import (
     import_listings,
     listings_table,
 )
+from rerank.store.names import GpuNames
 from rerank.store.rows import (
     Annotation,
     StoredListing,
@@ -152,7 +153,9 @@ def test_any_text_survives_export_and_import(
     import_listings(other, read_incoming(folder / f"l.{ending}", LISTING_COLUMNS))
     columns = ANNOTATION_COLUMNS | GOLD_COLUMNS | LISTING_COLUMNS
     incoming = read_incoming(folder / f"a.{ending}", columns)
-    import_annotations(other, incoming, tiny_registry, registry_version="v")
+    import_annotations(
+        other, incoming, GpuNames(tiny_registry), tiny_registry, registry_version="v"
+    )
     with other.reading() as session:
         assert (read_listings(session), read_annotations(session)) == expected
 

@@ -8,12 +8,10 @@ import numpy as np
 import pytest
 
 from rerank.annotation.queue import (
-    Contrast,
     Diversity,
     QueueItem,
     QueueStrategy,
     TitleSimilarity,
-    contrasts,
     disagreement,
     order_queue,
     title_key,
@@ -23,6 +21,7 @@ from rerank.annotation.queue import (
 from rerank.index.errors import InputError
 from rerank.index.lexicon import Lexicon
 from rerank.index.records import Listing
+from rerank.packs.gpu.choices import Contrast, contrasts
 from rerank.resolution import Resolution, ScoredCandidate
 
 UNCERTAIN, RANDOM = QueueStrategy.UNCERTAIN, QueueStrategy.RANDOM

@@ -59,7 +59,9 @@ def answer(with_listings, tiny_registry):
     def run(rows, **options):
         options = {"registry_version": "v1", **options}
         file = rows if isinstance(rows, Incoming) else incoming(rows)
-        return import_annotations(with_listings, file, tiny_registry, **options)
+        return import_annotations(
+            with_listings, file, GpuNames(tiny_registry), tiny_registry, **options
+        )
 
     return run
 

@@ -14,6 +14,7 @@ import numpy as np
 from rerank.domain import (
     GENERIC,
     CardFigures,
+    CatalogueNames,
     FeatureNames,
     Lesson,
     MeasuredSets,
@@ -24,6 +25,7 @@ from rerank.index.artifacts import Manifest
 from rerank.index.errors import ArtifactError, InputError
 from rerank.index.records import Listing
 from rerank.model import RerankModel, save_model
+from rerank.packs.generic.choices import ProductChoices, ProductNames
 from rerank.packs.generic.evidence import CANDIDATE_FEATURES, OFFER_FEATURES, Habits
 from rerank.packs.generic.index import ProductRoute
 from rerank.packs.generic.inference import feed_of
@@ -34,6 +36,7 @@ from rerank.packs.generic.source import (
     fields_of,
     load_source,
     read_feed,
+    read_rows,
 )
 from rerank.resolver import Resolver
 
@@ -174,6 +177,24 @@ class GenericDomain:
             return {**summary, "version": version, "thresholds": asdict(trained.thresholds)}
 
         return Lesson(into, None)
+
+    def choices(self, source: ProductSource, index: Manifest) -> ProductChoices:
+        """Return the catalogue's products as people choose among them."""
+        return ProductChoices(source.table, str(index.parameters["one"]))
+
+    def plain_guesses(self, source: ProductSource, titles: Sequence[str]) -> list[str]:
+        """Return the model whose words, weighted by rarity, each title has most of."""
+        readings = source.index.reader.read([Fields(name=title) for title in titles])
+        found = source.index.retrieve(readings, n_candidates=1, routes=(ProductRoute.WORDS,))
+        guesses = [""] * len(titles)
+        for at, row in zip(found.listing.tolist(), found.record.tolist(), strict=True):
+            guesses[at] = source.table.records[row].model
+        return guesses
+
+    def names(self, folder: Path) -> CatalogueNames:
+        """Return the names of the products; the store keeps no snapshot of them."""
+        rows, manifest = read_rows(folder)
+        return CatalogueNames(ProductNames(rows), (), manifest.fingerprint)
 
     def made_up(self, resolver: Resolver, n: int, *, seed: int) -> list[Listing]:
         """Return names of products with words left out, and listings of the feeds, half each."""

@@ -51,6 +51,11 @@ _OFFERS = {
 }
 
 
+def fact_of(column: str, value: Any) -> str:
+    """Return what a column of the catalogue says of a product, in words."""
+    return f"{column} {value:g}" if isinstance(value, float) else f"{column} {value}"
+
+
 @dataclass(frozen=True, slots=True)
 class ProductCandidate:
     """One candidate of a listing; see `rerank.resolution.ScoredCandidate`."""
@@ -126,11 +131,7 @@ class ProductResolution:
         if self.product_id is None:
             return {}
         told = {"product": self.product_id}
-        facts = [
-            f"{name} {value:g}" if isinstance(value, float) else f"{name} {value}"
-            for name, value in self.own.items()
-            if value is not None
-        ]
+        facts = [fact_of(name, value) for name, value in self.own.items() if value is not None]
         if facts:
             told["facts"] = ", ".join(facts[:_FACTS])
         if not self.variant_stated:

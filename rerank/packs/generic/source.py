@@ -249,9 +249,8 @@ def load_source(folder: Path) -> tuple[ProductSource, Manifest]:
 
     :raises ArtifactError: if it is missing or damaged.
     """
-    manifest = read_manifest(folder, kind="index", format_version=INDEX_FORMAT, remedy=INDEX_REMEDY)
+    rows, manifest = read_rows(folder)
     index = ProductIndex.load(folder)
-    rows = pq.read_table(folder / _PRODUCTS)
     names = manifest.parameters["axes"]
     values = (
         [fields.axes for fields in _fields_of(pq.read_table(folder / _FIELDS))] if names else []
@@ -259,6 +258,15 @@ def load_source(folder: Path) -> tuple[ProductSource, Manifest]:
     model = rows.column(NUMBER).to_numpy().astype(np.int64)
     axes = Axes(index.reader, model, values)
     return ProductSource(index, CatalogueTable(rows, axes), folder), manifest
+
+
+def read_rows(folder: Path) -> tuple[pa.Table, Manifest]:
+    """Read what resolved rows show of an index folder's products; see `CatalogueTable`.
+
+    :raises ArtifactError: if it is missing or damaged.
+    """
+    manifest = read_manifest(folder, kind="index", format_version=INDEX_FORMAT, remedy=INDEX_REMEDY)
+    return pq.read_table(folder / _PRODUCTS), manifest
 
 
 def read_feed(feed: ListingFeed) -> list[Fields]:

@@ -12,7 +12,15 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from rerank.answers import OUTPUT_SCHEMA, Answers, RegistryColumns, Verdicts, verdicts_of
-from rerank.domain import GPU, CardFigures, FeatureNames, Lesson, MeasuredSets, TrainingRequest
+from rerank.domain import (
+    GPU,
+    CardFigures,
+    CatalogueNames,
+    FeatureNames,
+    Lesson,
+    MeasuredSets,
+    TrainingRequest,
+)
 from rerank.features.candidates import CANDIDATE_FEATURES, CandidateFeatures
 from rerank.features.cues import CueReader
 from rerank.features.offers import OFFER_FEATURES, offer_features
@@ -20,6 +28,7 @@ from rerank.index.errors import InputError
 from rerank.index.name_evidence import CandidateBatch
 from rerank.index.records import Listing, Route, shipped
 from rerank.model import RerankModel
+from rerank.packs.gpu.choices import GpuChoices
 from rerank.ranking import CandidateSource, Evidence, RankingBatch
 from rerank.resolution import Resolution
 from rerank.resolver import Resolver
@@ -84,6 +93,7 @@ class GpuResolver(Resolver):
 
 
 _NIL_SHARE = 0.35  # of the listings whose answers a card keeps
+_RULE_TITLES = 500  # read at once
 
 
 class GpuDomain:
@@ -176,6 +186,27 @@ class GpuDomain:
             )
 
         return Lesson(into, annotated)
+
+    def choices(self, source: Retriever, index: Manifest) -> GpuChoices:
+        """Return the registry's cards as people choose among them."""
+        return GpuChoices(source)
+
+    def plain_guesses(self, source: CandidateSource, titles: Sequence[str]) -> list[str]:
+        """Return the model that the token-coverage rule names for each title."""
+        from rerank.evaluation.baselines import TokenCoverage
+
+        rule = TokenCoverage([record.model for record in source.table.records])
+        parts = (titles[at : at + _RULE_TITLES] for at in range(0, len(titles), _RULE_TITLES))
+        return [best for part in parts for (best,) in rule.rank(part, 1)]
+
+    def names(self, folder: Path) -> CatalogueNames:
+        """Return the registry's names; the store keeps a snapshot of it."""
+        from rerank.index.registry import registry_fingerprint
+        from rerank.index.retriever import index_records
+        from rerank.store.names import GpuNames
+
+        records = index_records(folder)
+        return CatalogueNames(GpuNames(records), records, registry_fingerprint(records))
 
     def made_up(self, resolver: Resolver, n: int, *, seed: int) -> list[Listing]:
         """Generate listings of the registry, 35 % of them no match."""
