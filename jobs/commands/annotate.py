@@ -290,8 +290,11 @@ def suspects(threshold: float | None, limit: int, output_format: str, home: Path
 )
 @click.option(
     "--gpu",
+    "--product",
+    "gpu",
     metavar="NAME",
-    help="Of a match: a gpu_id, a model, an alias, or a model with its memory (RTX 3080 12GB).",
+    help="Of a match: a gpu_id, a model, an alias, or a model with its memory (RTX 3080 12GB); "
+    "a product_id or a product's name.",
 )
 @click.option(
     "--annotator",

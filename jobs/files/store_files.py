@@ -34,6 +34,7 @@ from rerank.store.importing import (
     GOLD_COLUMNS,
     LISTING_COLUMNS,
     PLACE,
+    PRODUCT_COLUMNS,
     ColumnKind,
     ImportSummary,
     Incoming,
@@ -502,7 +503,8 @@ def import_file(
     if contents is Contents.LISTINGS:
         incoming = read_incoming(path, LISTING_COLUMNS)
         return import_listings(store, incoming, on_conflict=on_conflict), incoming.unread
-    incoming = read_incoming(path, ANNOTATION_COLUMNS | GOLD_COLUMNS | LISTING_COLUMNS)
+    columns = ANNOTATION_COLUMNS | PRODUCT_COLUMNS | GOLD_COLUMNS | LISTING_COLUMNS
+    incoming = read_incoming(path, columns)
     folder = workspace.active_index()
     names, records, version = domain_of_index(folder).names(folder)
     summary = import_annotations(

@@ -325,7 +325,7 @@ def checked_answers(
     :param faults: notes values that are wrong, names that are unknown, and answers that stand there
         twice with different content.
     """
-    handed, wrong = as_text(incoming, ANNOTATION_COLUMNS | GOLD_COLUMNS)
+    handed, wrong = as_text(incoming, ANNOTATION_COLUMNS | PRODUCT_COLUMNS | GOLD_COLUMNS)
     faults.add_columns(wrong)
     with session.visible("handed", handed):
         as_list = pa.types.is_list(handed.column("shown").type)
@@ -337,7 +337,7 @@ def checked_answers(
             "name GPUs",
             f"CREATE TABLE answers AS SELECT * FROM answered LEFT JOIN named USING ({_NAME_KEY})",
         )
-    faults.check(session, _checks_sql(names.one, is_gold=is_gold))
+    faults.check(session, _checks_sql(names, is_gold=is_gold))
     keys = ("listing_id", "annotator")
     faults.check_repeated(session, "answers", keys, (*ANSWER_CONTENT, "annotated_at"))
     content = ", ".join(ANSWER_CONTENT)
@@ -352,7 +352,11 @@ def checked_answers(
 
 def _answers_sql(*, is_gold: bool, as_list: bool) -> str:
     """Return the statement that reads ``handed``; a gold file's answers look like any other's."""
-    verdict, name, note = "coalesce(verdict, '')", "gpu_id", "coalesce(note, '')"
+    verdict, name, note = (
+        "coalesce(verdict, '')",
+        "coalesce(NULLIF(gpu_id, ''), product_id)",
+        "coalesce(note, '')",
+    )
     if is_gold:
         verdict = (
             "CASE kind WHEN 'nil' THEN 'not_gpu' WHEN 'ambiguous' THEN 'unsure' "
@@ -380,9 +384,9 @@ def _answers_sql(*, is_gold: bool, as_list: bool) -> str:
         FROM handed"""
 
 
-def _checks_sql(one: str, *, is_gold: bool) -> str:
+def _checks_sql(names: KnownNames, *, is_gold: bool) -> str:
     named = "(gpu_name <> '' OR model_name <> '')"
-    verdict, words, column, told = "verdict", _VERDICTS, "gpu_id or model", "verdict"
+    verdict, words, column, told = "verdict", _VERDICTS, f"{names.key} or model", "verdict"
     if is_gold:
         verdict, column, told = "kind", "gold_models", "NULL"  # its kinds are verdicts by now
         words = ", ".join(kind.value for kind in GoldKind)
@@ -391,9 +395,9 @@ def _checks_sql(one: str, *, is_gold: bool) -> str:
         UNION ALL {key_checks("answers", "annotator")}
         UNION ALL SELECT place, '{verdict} must be one of {words}', verdict FROM answers
             WHERE verdict NOT IN ({allowed})
-        UNION ALL SELECT place, 'a match names no {one} in {column}', NULL FROM answers
+        UNION ALL SELECT place, 'a match names no {names.one} in {column}', NULL FROM answers
             WHERE verdict = 'match' AND NOT {named}
-        UNION ALL SELECT place, 'names a {one} in {column} but {verdict} is no match', {told}
+        UNION ALL SELECT place, 'names a {names.one} in {column} but {verdict} is no match', {told}
             FROM answers WHERE verdict <> 'match' AND verdict IN ({allowed}) AND {named}
         UNION ALL SELECT place, fault, NULL FROM answers WHERE fault IS NOT NULL
         UNION ALL SELECT place, 'shown must be {LIST}', NULL FROM answers
@@ -432,7 +436,7 @@ def _gpu(names: KnownNames, gpu_name: str, model_name: str) -> NamedGpu:
     if gpu_name and model_name:
         model = names.find(model_name).model
         if model != found.model:
-            raise InputError(f"gpu_id is a {found.model}, model says {model}")
+            raise InputError(f"{names.key} is a {found.model}, model says {model}")
     return found
 
 
@@ -493,6 +497,8 @@ ANNOTATION_COLUMNS = {
     "note": ColumnKind.TEXT,
     "annotated_at": ColumnKind.TIME,
 }
+PRODUCT_COLUMNS = {"product_id": ColumnKind.KEY}
+"""What catalogues other than the registry call ``gpu_id``."""
 GOLD_COLUMNS = {
     "kind": ColumnKind.TEXT,
     "gold_models": ColumnKind.TEXT,

@@ -37,6 +37,8 @@ class KnownNames(Protocol):
 
     one: str
     """What one of them is called."""
+    key: str
+    """What the column of their ids is called."""
 
     def find(self, name: str) -> NamedGpu:
         """Return what a name stands for.
@@ -76,7 +78,7 @@ class GpuNames:
     :param records: the registry; a model's name, alias or part number stands for one model.
     """
 
-    one = "GPU"
+    one, key = "GPU", "gpu_id"
 
     def __init__(self, records: Sequence[GpuRecord]) -> None:
         self._by_id = {record.gpu_id: record for record in records}

@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 from rerank.annotation.queue import WordContrast, holds_in_order, word_contrasts
 from rerank.domain import AskingWords, CatalogueChoice, FoundChoices
 from rerank.index.errors import InputError
+from rerank.index.rows import TEXT_TYPES
 from rerank.index.text import normalise, runs, squash
 from rerank.packs.generic.product_answers import ProductCandidate, fact_of
 from rerank.packs.generic.source import ID, MODEL, NAME, CatalogueTable
@@ -20,7 +21,7 @@ from rerank.store.names import NamedGpu
 
 _WIDEST = 100  # columns of a product's name
 _WIDEST_ID = 20
-_MOST_WORDS = 8  # of a kind that set a candidate apart: what a line of a terminal has room for
+_MOST_WORDS = 5  # of a kind that set a candidate apart: what a line of a terminal has room for
 _MOST_FACTS = 3
 _SHORTEST_CODE = 4  # letters and digits: fewer begin part numbers by chance
 _MOST_SHOWN = 5
@@ -124,8 +125,9 @@ class ProductChoices:
     def _searched(self) -> tuple[pa.Array, pa.Array, Any]:
         """What words and codes are sought in, and the number of words of each name."""
         rows = self._table.rows
-        texts = [name for name in self._own if pa.types.is_string(rows.schema.field(name).type)]
-        folded = [_folded(rows.column(name).combine_chunks()) for name in (NAME, ID, *texts)]
+        texts = [name for name in self._own if str(rows.schema.field(name).type) in TEXT_TYPES]
+        columns = [rows.column(name).cast(pa.string()) for name in (NAME, ID, *texts)]
+        folded = [_folded(column.combine_chunks()) for column in columns]
         codes = [
             pc.binary_join_element_wise("", pc.replace_substring(each, " ", ""), " ")
             for each in folded[1:]
@@ -140,7 +142,7 @@ class ProductNames:
     :param rows: the catalogue's, as `rerank.packs.generic.source.read_rows` gives them.
     """
 
-    one = "product"
+    one, key = "product", "product_id"
 
     def __init__(self, rows: pa.Table) -> None:
         columns = [rows.column(name).to_pylist() for name in (ID, NAME, MODEL)]
