@@ -18,10 +18,32 @@ if TYPE_CHECKING:
 
     from rerank.domain import CatalogueProposal
     from rerank.explanation import Contribution, Explanation
+    from rerank.index.artifacts import Manifest
     from rerank.resolution import Resolution
 
 
 WIDTH = 80
+
+
+def contents_of_index(facts: Mapping[str, Any]) -> str:
+    """Return what an index holds, by its manifest's parameters."""
+    if "many" in facts:
+        models = f" of {facts['models']} models" if facts["models"] < facts["products"] else ""
+        return f"{facts['products']} {facts['many']}{models}, pack {facts['pack']}"
+    return f"{facts['gpus']} GPUs of {facts['models']} models, {facts['kind']}"
+
+
+def index_text(folder: Path, manifest: Manifest) -> str:
+    """Return a line that says what an index holds, and what made it."""
+    facts = manifest.parameters
+    made = (
+        f"{facts['listings']} listings to learn from"
+        if "many" in facts
+        else f"embedder {facts['embedder']} ({facts['dimension']} dimensions)"
+    )
+    return f"index {manifest.fingerprint} in {folder}: {contents_of_index(facts)}, {made}"
+
+
 MISSING = "–"
 """What a page writes for a figure that nobody could measure; a terminal writes `-`."""
 

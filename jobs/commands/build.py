@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import click
 
 from rerank.domain import GENERIC, GPU, build_catalogue_index, init_catalogue
-from rerank.index.artifacts import Manifest
+from rerank.index.artifacts import Manifest, writing_folder
 from rerank.index.embedder_training import EmbedderParameters
 from rerank.index.errors import InputError
 from rerank.index.records import shipped
@@ -24,8 +25,7 @@ from rerank.jobs.options import (
     seed_option,
     stage_progress,
 )
-from rerank.jobs.serving import describe, own_index
-from rerank.jobs.tables import catalogue_text, findings_text
+from rerank.jobs.tables import catalogue_text, findings_text, index_text
 from rerank.jobs.training import train_workspace_embedder
 from rerank.lifecycle.changing import keeping_part
 from rerank.lifecycle.versions import generator_fingerprint
@@ -145,7 +145,7 @@ def build_index_command(
             chosen = chosen_embedder(workspace, embedder, Backend(backend))
             records = load_registry(registry or shipped("registry"))
             manifest = build_index(records, chosen, workspace.index_folder, kind=IndexKind(kind))
-    click.echo(describe(workspace.index_folder, manifest))
+    click.echo(index_text(workspace.index_folder, manifest))
 
 
 def _build_catalogue(workspace: Workspace, catalogue: Path) -> None:
@@ -155,7 +155,7 @@ def _build_catalogue(workspace: Workspace, catalogue: Path) -> None:
         )
     for remark in remarks:
         click.echo(f"note: {remark}", err=True)
-    click.echo(describe(workspace.index_folder, manifest))
+    click.echo(index_text(workspace.index_folder, manifest))
     if not manifest.parameters["listings"]:
         click.echo(
             "no listings to learn from yet: name a feed in the catalogue file, or train with "
@@ -180,7 +180,10 @@ def _check_cards(workspace: Workspace, registry: Path | None) -> None:
 
 def _added(workspace: Workspace, added: Path) -> Manifest:
     records = load_registry(added)
-    folder = own_index(workspace)
+    folder = workspace.index_folder
+    if not folder.exists():
+        with writing_folder(folder) as draft:
+            shutil.copytree(shipped("index"), draft, dirs_exist_ok=True)
     manifest, n = add_to_index(records, embedder_of_index(workspace, folder), folder)
     click.echo(f"added {n} of {len(records)} GPUs", err=True)
     return manifest

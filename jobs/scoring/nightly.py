@@ -27,7 +27,7 @@ from rerank.jobs.scoring.answering import ScoreOptions
 from rerank.jobs.scoring.one_file import drafting, exclusive, remove_left_overs
 from rerank.jobs.scoring.plan import REJECTS_FOLDER, Existing, ScorePlan, plan_score, read_record
 from rerank.jobs.scoring.run import Engine, Progress, ScoreSummary, run_scoring
-from rerank.jobs.tables import table
+from rerank.jobs.tables import index_text, table
 from rerank.resolution import Decision
 from rerank.workspace import Workspace
 
@@ -118,7 +118,6 @@ def rebuild_index(
     """
     from rerank.index.retriever import build_index
     from rerank.index.vector_index import IndexKind
-    from rerank.jobs.serving import describe
     from rerank.lifecycle.changing import keeping_part
     from rerank.workspace import embedder_of_index
 
@@ -126,7 +125,7 @@ def rebuild_index(
     embedder = embedder_of_index(workspace, workspace.active_index())
     with keeping_part(workspace, "index"):
         manifest = build_index(records, embedder, workspace.index_folder, kind=kind)
-    say(f"The registry changed: {describe(workspace.index_folder, manifest)}")
+    say(f"The registry changed: {index_text(workspace.index_folder, manifest)}")
 
 
 def _serving_index(workspace: Workspace) -> Manifest:

@@ -17,7 +17,8 @@ from rerank.jobs.annotation.asking import Queue, take_in
 from rerank.jobs.annotation.dialogue import Dialogue, Key, summary
 from rerank.jobs.annotation.screen import Screen, Size
 from rerank.jobs.files.store_files import Contents, import_file
-from rerank.packs.generic.pack import stored_labels
+from rerank.packs.generic.measuring import labels_of
+from rerank.packs.generic.pack_data import read_pack
 from rerank.packs.generic.product_answers import ProductCandidate, ProductResolution
 from rerank.packs.generic.source import ProductSource
 from rerank.resolution import Decision
@@ -228,7 +229,8 @@ def test_answers_are_imported_by_ids_and_names_and_teach(
         (None, "Norrfjell Vidda 2 Tent"),
     ]
     assert found[3].verdict is Verdict.NOT_GPU
-    labels = stored_labels(workspace.store_path, source.table, lambda message: None)
+    pack = read_pack("generic")
+    labels = labels_of([], workspace.store_path, source.table, pack, lambda message: None)
     rows = [{source.table.records[row].product_id for row in right} for _, right in labels]
     assert rows == [{"C13"}, {"C25"}, {"C01", "C02"}, set(), set()]
 

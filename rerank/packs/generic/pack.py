@@ -27,6 +27,7 @@ from rerank.index.records import Listing
 from rerank.model import RerankModel, save_model
 from rerank.packs.generic.choices import ProductChoices, ProductNames
 from rerank.packs.generic.evidence import CANDIDATE_FEATURES, OFFER_FEATURES, Habits
+from rerank.packs.generic.fields import Fields
 from rerank.packs.generic.index import ProductRoute
 from rerank.packs.generic.inference import feed_of
 from rerank.packs.generic.pack_data import read_pack
