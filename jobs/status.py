@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache, partial
@@ -20,7 +20,7 @@ from rerank.cross_encoder.ranker import (
     CROSS_ENCODER_KIND,
     CROSS_ENCODER_REMEDY,
 )
-from rerank.domain import TrainingRequest, build_catalogue_index, init_catalogue
+from rerank.domain import GPU, TrainingRequest, build_catalogue_index, init_catalogue
 from rerank.index.artifacts import read_manifest
 from rerank.index.errors import ArtifactError, MismatchError, RerankError, os_error_text
 from rerank.index.records import Listing, shipped
@@ -78,7 +78,7 @@ def status_text(status: dict[str, Any]) -> str:
         [
             "index",
             index["source"],
-            f"{index['gpus']} GPUs, embedder {index['embedder']}, version {index['version']}",
+            f"{_holdings(index)}, embedder {index['embedder']}, version {index['version']}",
         ],
         ["ranker", ranker["source"], f"{ranker['name']}, version {ranker['version']}"],
         *([["", "", _IN_PLACE]] if ranker["fault"] else []),
@@ -112,12 +112,20 @@ def _index(workspace: Workspace) -> dict[str, Any]:
     folder = workspace.active_index()
     manifest = read_manifest(folder, kind="index", format_version=INDEX_FORMAT, remedy=INDEX_REMEDY)
     said = manifest.parameters
+    holds = ("products", "many") if "many" in said else ("gpus",)
     return {
         "source": _source(workspace, folder),
         "version": manifest.fingerprint,
-        "gpus": said["gpus"],
+        **{name: said[name] for name in holds},
         "embedder": said["embedder"],
     }
+
+
+def _holdings(index: Mapping[str, Any]) -> str:
+    """Return how many products of what kind an index holds."""
+    if "many" in index:
+        return f"{index['products']} {index['many']}"
+    return f"{index['gpus']} GPUs"
 
 
 def _ranker(workspace: Workspace) -> dict[str, Any]:
@@ -266,6 +274,8 @@ def _ordered(folder: Path, served: Callable[[], Resolver]) -> tuple[str, str]:
     except MismatchError:
         return "-", "the pairwise ranker is not one of candidates"
     resolver = served()
+    if resolver.domain != GPU:
+        return "-", "pairwise rankers order graphics cards only"
     listing = _listing(resolver)
     evidence = resolver.evidence([listing])
     scores = ranker.score(
@@ -300,13 +310,13 @@ def _tried(piece: str, attempt: Attempt) -> Tried:
 def _resolved(resolver: Resolver) -> tuple[str, str]:
     answer = resolver.resolve(_listing(resolver))
     _check_finite("a match probability", np.array([answer.match_probability]))
-    return "onnx", f"{answer.decision}: {answer.model}, probability {answer.match_probability:.3f}"
+    said = f"{answer.decision}: {answer.subject}, probability {answer.match_probability:.3f}"
+    return "onnx", said
 
 
 def _listing(resolver: Resolver) -> Listing:
-    """Return a listing of a GPU of the registry, whatever registry it is."""
-    record = resolver.table.records[0]
-    return Listing("smoke", f"{record.model} {memory(record.memory_gb)}")
+    """Return a listing of a model of the catalogue, whatever catalogue it is."""
+    return Listing("smoke", resolver.table.records[0].model)
 
 
 def _items(trained: TrainedScorer | None) -> tuple[PairItem, PairItem]:

@@ -2,24 +2,27 @@
 
 A conditional logit over all variants of a model: a stated value speaks for the variants that have
 it, one that only other variants have speaks against, and where nothing is stated the catalogue's
-order stands for how common a variant is. The weights are set, not learnt: catalogues without labels
+order stands for how common a variant is. An identifier that one product alone has outweighs all
+that words state. The weights are set, not learnt: catalogues without labels
 have nothing to learn them from.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rerank.packs.generic.fields import Fields
+from rerank.packs.generic.index import Found
 from rerank.packs.generic.reading import Ints, Reader, Readings
 
 Floats = NDArray[np.float32]
 
 _AGREES, _DIFFERS, _LATER = 4.0, -4.0, -0.35  # log-odds; the last for each place in the order
+_IDENTIFIED = {2: 4.0, 3: 40.0}  # log-odds, by level of `Found.identifier`
 
 
 class ChosenVariants(NamedTuple):
@@ -59,13 +62,12 @@ class Axes:
             text: frozenset(readings.tokens[at].tolist()) for at, text in enumerate(texts)
         }
 
-    def choose(
-        self, readings: Readings, listing: Ints, record: Ints, model: Ints
-    ) -> ChosenVariants:
+    def choose(self, readings: Readings, found: Found, model: Ints) -> ChosenVariants:
         """Let the likeliest variants of each model take the places its candidates have.
 
-        :param listing: shape (rows,), as are the candidates' ``record`` and ``model``.
+        :param model: of each candidate, shape (rows,).
         """
+        listing, record = found.listing, found.record
         chosen = record.copy()
         probability = np.ones(len(record), np.float32)
         stated = np.ones(len(record), bool)
@@ -78,7 +80,12 @@ class Axes:
             if words is None:
                 words = said[at] = frozenset(readings.atoms[at].tolist())
             variants = self._variants[number]
-            likely, states = self._likely(variants, words)
+            identified = {
+                int(record[row]): _IDENTIFIED[level]
+                for row in rows
+                if (level := int(found.identifier[row])) in _IDENTIFIED
+            }
+            likely, states = self._likely(variants, words, identified)
             order = np.argsort(-likely, kind="stable")[: len(rows)]
             for row, which in zip(rows, order.tolist(), strict=False):
                 chosen[row] = variants[which]
@@ -86,10 +93,14 @@ class Axes:
         return ChosenVariants(chosen, probability, stated)
 
     def _likely(
-        self, variants: Sequence[int], words: frozenset[int]
+        self, variants: Sequence[int], words: frozenset[int], identified: Mapping[int, float]
     ) -> tuple[NDArray[np.float64], bool]:
-        """Return P(variant | model) of a model's variants, and whether the listing states it."""
+        """Return P(variant | model) of a model's variants, and whether the listing states it.
+
+        :param identified: log-odds of those that the listing names by an identifier.
+        """
         logit = _LATER * np.arange(len(variants))
+        logit += np.array([identified.get(row, 0.0) for row in variants])
         states = True
         for values in zip(*(self._values[row] for row in variants), strict=True):
             if len({*values}) < 2:
@@ -101,4 +112,4 @@ class Axes:
             if held:
                 logit = logit + np.array([_AGREES if v in held else _DIFFERS for v in values])
         share = np.exp(logit - logit.max())
-        return share / share.sum(), states
+        return share / share.sum(), states or len(identified) == 1

@@ -23,7 +23,7 @@ from rerank.domain import GENERIC, marked
 from rerank.index.artifacts import Manifest, read_manifest, write_manifest, writing_folder
 from rerank.index.records import N_CANDIDATES, Listing, place_in_group
 from rerank.index.retriever import INDEX_FORMAT, INDEX_REMEDY
-from rerank.packs.generic.axes import Axes, ChosenVariants
+from rerank.packs.generic.axes import Axes
 from rerank.packs.generic.catalogue import (
     Catalogue,
     ListingFeed,
@@ -161,7 +161,7 @@ class ProductSource:
         readings = self.index.reader.read([fields_of(listing) for listing in listings])
         found = self.index.retrieve(readings, n_candidates=n_candidates)
         model = self.table.model_of_record[found.record]
-        choice = self._chosen(readings, found, model)
+        choice = self.table.axes.choose(readings, found, model)
         keys = found.listing * self.table.n_models + model
         _, pair = np.unique(keys, return_inverse=True)
         return ProductBatch(
@@ -177,9 +177,6 @@ class ProductSource:
             choice.probability,
             choice.stated,
         )
-
-    def _chosen(self, readings: Readings, found: Found, model: Ints) -> ChosenVariants:
-        return self.table.axes.choose(readings, found.listing, found.record, model)
 
 
 def fields_of(listing: Listing) -> Fields:

@@ -1,0 +1,105 @@
+"""A home with a catalogue of its own: answers, and the commands that say what it holds."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from rerank.jobs.cli import main
+
+Run = Callable[..., Result]
+
+
+def gtin(number: int) -> str:
+    """Return a number of at most 12 digits as a GTIN."""
+    digits = f"{number:012d}"
+    total = sum(int(digit) * (3 if at % 2 else 1) for at, digit in enumerate(digits))
+    return f"{digits}{-total % 10}"
+
+
+def products() -> list[str]:
+    models = [f"Quillar Vox {number}" for number in (12, 14, 31, 37)]
+    models += [f"Tamsin Reed R{number}" for number in (220, 240, 550, 570)]
+    variants = product(models, (64, 256), ("black", "white"))
+    return [
+        f"{at},{name} {storage} GB {colour},{name.split()[0]},{colour},{storage},{gtin(500 + at)}"
+        for at, (name, storage, colour) in enumerate(variants, 1)
+    ]
+
+
+def called(*arguments: object, text: str | None = None) -> Result:
+    return CliRunner().invoke(main, [str(argument) for argument in arguments], input=text)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home as a newcomer makes one; tests that write use a copy."""
+    folder = tmp_path_factory.mktemp("phones")
+    table = folder / "phones.csv"
+    header = "sku,name,brand,colour,storage_gb,ean"
+    table.write_text("\n".join([header, *products()]) + "\n", encoding="utf-8")
+    home = folder / "home"
+    for command in (
+        ("init", table, "-o", folder / "catalogue.yaml"),
+        ("build-index", "--catalogue", folder / "catalogue.yaml", "--home", home),
+        ("train-ltr", "--home", home),
+    ):
+        result = called(*command)
+        assert result.exit_code == 0, result.output
+    return home
+
+
+@pytest.fixture
+def own(trained: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(trained, tmp_path / "home"))
+
+
+def resolved(home: Path, *titles: str) -> list[dict[str, Any]]:
+    lines = "".join(f"{title}\n" for title in titles)
+    result = called("resolve", "--format", "json", "--home", home, "-", text=lines)
+    assert result.exit_code == 0, result.output
+    return [json.loads(line) for line in result.stdout.splitlines()]
+
+
+def test_a_gtin_decides_which_variant_is_sold(trained: Path) -> None:
+    number = gtin(504)  # Vox 12 256 GB white
+    for answer in resolved(
+        trained, f"mobile {number}", f"Quillar Vox 12 64 GB black {number}", f"{number}"
+    ):
+        assert (answer["decision"], answer["product_id"]) == ("match", "4")
+        assert answer["variant_stated"]
+        assert answer["variant_probability"] > 0.99
+
+
+def test_variants_are_stated_in_other_languages_or_the_common_one_is_assumed(trained: Path) -> None:
+    stated, half, silent, other = resolved(
+        trained,
+        "Tamsin Reed R550 256GB weiß",
+        "Tamsin Reed R550 blanc",
+        "Tamsin Reed R550",
+        "Tamsin Reed R550 512 GB green",
+    )
+    assert (stated["product_id"], stated["variant_stated"]) == ("28", True)
+    assert (half["product_id"], half["variant_stated"]) == ("26", False)
+    assert (silent["product_id"], silent["variant_stated"]) == ("25", False)
+    assert other["best_guess"] == "Tamsin Reed R550"
+    assert (other["decision"], other["variant_stated"]) == ("review", False)
+
+
+def test_status_and_smoke_say_what_the_home_holds(own: Path) -> None:
+    result = called("status", "--home", own)
+    assert "32 phones, embedder n-grams" in result.stdout
+    said = json.loads(called("status", "--format", "json", "--home", own).stdout)
+    assert (said["index"]["products"], said["index"]["many"]) == (32, "phones")
+    tried = called("smoke", "--format", "json", "--home", own)
+    assert tried.exit_code == 0, tried.output
+    rows = {row["piece"]: row for row in json.loads(tried.stdout)}
+    assert "Quillar Vox 12" in rows["resolver"]["said"]
+    assert rows["candidate ranker"]["said"] == "pairwise rankers order graphics cards only"
