@@ -62,7 +62,7 @@ _OWN = (
     "habit_max_absent",
     "habit_max_foreign",
     "near_code",
-    "code_prefix",
+    "code_start",
     "code_conflict",
     "unit_agree",
     "unit_conflict",
@@ -124,9 +124,11 @@ habit_kept       log-likelihood that listings keep such tokens, on top of their 
 habit_absent     surprise, in nats, that the absent tokens are left out, 0..
 habit_foreign    surprise that the foreign tokens were added, 0..; habit_added the unknown ones
 habit_max_absent greatest single surprise, 0..; habit_max_foreign likewise
-near_code        closest pair of a code the listing lacks and one the entry lacks: share of letters
-                 in their common start and end, 0..1
-code_prefix      share of letters in the longest common start of such a pair, 0..1
+near_code        how near a code of the listing that the entry lacks and one of the entry that the
+                 listing lacks are: share of letters in their common start and end, or code_start,
+                 0..1
+code_start       share of such a code's letters in its longest start, of four letters and more,
+                 that stands anywhere on the other side, 0..1
 code_conflict    1 if each side has a code that the other lacks
 unit_agree       units in which both state a quantity, and an equal one, 0..
 unit_conflict    units in which both do and none is equal, 0..
@@ -156,7 +158,7 @@ catalogues rankers name fewer products first with it than without.
 
 _SPEAK_FOR = (
     "cos_words cos_ngrams cover_listing cover_known cover_entry shared_code shared_digit"
-    " shared_word local_shared code_prefix unit_agree identifier brand_fit text_cover token_set"
+    " shared_word local_shared code_start unit_agree identifier brand_fit text_cover token_set"
     " number_found"
 ).split()
 _SPEAK_AGAINST = (
@@ -457,30 +459,37 @@ class _Evidence:
 
     def _codes(self) -> None:
         """Compare codes that the listing has too many with those that the entry has."""
-        pairs = self.pairs
+        pairs, found = self.pairs, self.found
         kind = self.readings.kinds[pairs.listing_at]
         lost = np.flatnonzero(~pairs.hit & (kind < TokenKind.WORD))
         absent = np.flatnonzero(~pairs.there & (self.entry_kind < TokenKind.WORD))
         mine = Ragged.of(pairs.listing_row[lost], pairs.listing_at[lost], self.n)
         theirs = Ragged.of(pairs.entry_row[absent], pairs.entry_at[absent], self.n)
-        owner, own = theirs.rows, theirs.values
-        place, other = mine.take(owner)
-        row, entry = owner[place], own[place]
-        short = np.minimum(self.readings.lengths[other], self.index.readings.lengths[entry])
-        long = np.maximum(self.readings.lengths[other], self.index.readings.lengths[entry])
-        kept = short >= _LEAST_CODE
-        row, entry, other, short, long = (each[kept] for each in (row, entry, other, short, long))
-        start, end = pairs.texts.common(other, self.index.texts, entry)
-        near = np.minimum(start + end, short) / np.maximum(long, 1)
         codes = [
             np.bincount(each.rows[of[each.values] == TokenKind.CODE], minlength=self.n) > 0
             for each, of in ((mine, self.readings.kinds), (theirs, self.index.readings.kinds))
         ]
+        texts, own = self.index.texts, pairs.texts
+        begun = texts.start_share(found.record[mine.rows], own, mine.values)
+        begins = own.start_share(found.listing[theirs.rows], texts, theirs.values)
+        start = np.maximum(self._most(mine.rows, begun), self._most(theirs.rows, begins))
         self.columns |= {
-            "near_code": self._most(row, near),
-            "code_prefix": self._most(row, start / np.maximum(long, 1)),
+            "near_code": np.maximum(self._nearest_code(mine, theirs), start),
+            "code_start": start,
             "code_conflict": codes[0] & codes[1],
         }
+
+    def _nearest_code(self, mine: Ragged, theirs: Ragged) -> Doubles:
+        """Return by row how near the nearest code of the listing and of the entry are, 0 to 1."""
+        owner, own = theirs.rows, theirs.values
+        place, other = mine.take(owner)
+        row, entry = owner[place], own[place]
+        lengths = self.readings.lengths[other], self.index.readings.lengths[entry]
+        short, long = np.minimum(*lengths), np.maximum(*lengths)
+        kept = np.flatnonzero(short >= _LEAST_CODE)
+        row, entry, other, short, long = (each[kept] for each in (row, entry, other, short, long))
+        start, end = self.pairs.texts.common(other, self.index.texts, entry)
+        return self._most(row, np.minimum(start + end, short) / np.maximum(long, 1))
 
     def _quantities(self) -> None:
         found, mine, theirs = self.found, self.readings, self.index.readings

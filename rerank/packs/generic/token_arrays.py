@@ -141,6 +141,24 @@ class PackedTexts:
         found[left] = [other._text[slice(*span)] in self._packed[at] for at, span in wanted]
         return found
 
+    def start_share(self, row: Ints, other: PackedTexts, token: Ints) -> NDArray[np.float64]:
+        """Return the share of a token of other texts that its longest start in a text is.
+
+        Starts of less than four letters count as none.
+        """
+        probe = other._probes[token, 0].astype(np.int64)
+        left = np.flatnonzero(probe >= 0)
+        word, bit = _bit(probe[left])
+        left = left[self._bits[row[left] * 8 + word] & bit != 0]
+        begin = other._begins[token[left]]
+        spans = zip(begin.tolist(), (begin + other._lengths[token[left]]).tolist(), strict=True)
+        found = np.zeros(len(row))
+        found[left] = [
+            _start_share(other._text[slice(*span)], self._packed[at])
+            for at, span in zip(row[left].tolist(), spans, strict=True)
+        ]
+        return found
+
     def common(self, token: Ints, other: PackedTexts, others: Ints) -> tuple[Ints, Ints]:
         """Return how many letters two tokens have in common at their start, and at their end."""
         one, two = self._begins[token], other._begins[others]
@@ -168,6 +186,13 @@ class PackedTexts:
         for at in range(_PROBES):
             found[long, at] = marks[self._begins[long] + last[long] * at // (_PROBES - 1)]
         return found
+
+
+def _start_share(token: str, text: str) -> float:
+    for length in range(len(token), _SUBSTRING - 1, -1):
+        if token[:length] in text:
+            return length / len(token)
+    return 0.0
 
 
 def letters_of(text: str) -> NDArray[np.uint32]:

@@ -84,6 +84,14 @@ def test_codes_that_nearly_agree(index: ProductIndex) -> None:
     assert evidence(index, "ohm kettle KX-2100")[0]["near_code"] == 0.0
 
 
+def test_codes_begin_alike_however_they_are_cut(index: ProductIndex) -> None:
+    row = evidence(index, "ohm kettle kx2100w")[0]
+    assert row["code_start"] == row["near_code"] == pytest.approx(6 / 7, abs=1e-3)
+    assert evidence(index, "ohm kettle kx2100w")[2]["code_start"] == 0.0
+    whole = ProductIndex.build([Fields(name="kettle KX2100WB"), Fields(name="pan")], PACK)
+    assert evidence(whole, "kettle kx 2100 w")[0]["code_start"] == pytest.approx(7 / 8, abs=1e-3)
+
+
 def test_quantities_agree_conflict_and_rival(index: ProductIndex) -> None:
     found = evidence(index, "ohm kettle 1700ml")
     assert (found[0]["unit_agree"], found[0]["unit_conflict"]) == (1, 0)
