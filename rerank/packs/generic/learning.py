@@ -546,7 +546,8 @@ def _notes(
 ) -> tuple[str, ...]:
     if matched is None or accepted is None:
         return ()
-    if matched < _STRANGE[0] and accepted < _STRANGE[1]:
+    few = matched < _STRANGE[0] and accepted < _STRANGE[1]
+    if few or not (survey.pairs or accepted):
         return (
             f"{matched:.1%} of the feed's listings are expected to match, and {accepted:.1%} for "
             "sure: it seems to be of other goods than the catalogue, or in another language",
