@@ -117,6 +117,16 @@ class Resolution:
         return f"<p><b>{escape(self._headline())}</b></p><table>{head}{rows}</table>"
 
     @property
+    def key(self) -> str | None:
+        """What is sold; None for no match."""
+        return self.gpu_id
+
+    @property
+    def label(self) -> str | None:
+        """What is sold as people tell it from others; None for no match."""
+        return self.gpu_id
+
+    @property
     def variant_stated(self) -> bool:
         """Whether the listing states what tells the first candidate from its model's others."""
         return self.memory_stated

@@ -62,6 +62,8 @@ class Resolver(ABC):
     """What is said where candidate sets are asked of a model that has none."""
     names_listings = False
     """Whether rows say the listing's id as ``listing_id`` too, where a feed calls it otherwise."""
+    sold: tuple[str, ...]
+    """The columns of ``schema`` that say what is sold where two answers are compared."""
 
     def __init__(
         self,

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
+from rerank.domain import domain_in, domain_named
 from rerank.evaluation.evaluate import DEFAULT_SEED
 from rerank.evaluation.gold import GoldListing
 from rerank.evaluation.intervals import DEFAULT_SAMPLES, LEVEL, POWER, Figure
@@ -25,19 +27,18 @@ from rerank.evaluation.paired import (
     paired_metrics,
 )
 from rerank.index.errors import InputError
-from rerank.jobs.evaluating import annotated_gold, read_gold_files
-from rerank.jobs.files.listings import open_listings
+from rerank.jobs.evaluating import read_gold_files
+from rerank.jobs.files.listings import OUR_NAMES, open_listings
 from rerank.jobs.tables import WIDTH, cut, decimal, table
 from rerank.lifecycle.canary import arm_of
 from rerank.lifecycle.opening import version_over
 from rerank.lifecycle.versions import DECISION_KINDS, VersionRef
 from rerank.resolution import DECISIONS, Resolution
 from rerank.store.database import Store
-from rerank.workspace import Workspace, open_retriever
+from rerank.workspace import Workspace, open_source
 
 if TYPE_CHECKING:
     from rerank.index.records import Listing
-    from rerank.index.retriever import Retriever
     from rerank.resolver import Resolver
 
 
@@ -69,6 +70,7 @@ class VersionComparison:
 
     :param left_out: rows of the file that could not be read.
     :param changes: listings that come out otherwise, in the order worth looking at.
+    :param columns: of what is sold, those of the answers' domain; ``key`` tells variants apart.
     :param arms: of each listing of the file, whether it falls to B; None without a salt.
     :param judged: listings of the file whose truth is known.
     """
@@ -80,6 +82,8 @@ class VersionComparison:
     agreement: Mapping[str, Figure]
     decisions: Sequence[Sequence[int]]
     changes: Sequence[Answered]
+    columns: pa.Schema
+    key: str
     judged: int = 0
     metrics: Sequence[PairedMetric] = ()
     arms: Mapping[str, bool] | None = field(default=None)
@@ -94,7 +98,10 @@ class VersionComparison:
             "left_out": self.left_out,
             "in_arm_b": in_b,
             "changed": len(self.changes),
-            "agreement": {name: each.as_dict() for name, each in self.agreement.items()},
+            "agreement": {
+                self.key if name == "key" else name: each.as_dict()
+                for name, each in self.agreement.items()
+            },
             "decisions": [list(row) for row in self.decisions],
             "judged": self.judged,
             "metrics": [each.as_dict() for each in self.metrics],
@@ -120,15 +127,21 @@ def compare_versions(
             kinds = ", ".join(DECISION_KINDS)
             raise InputError(f"{ref}: expected a version that decides ({kinds})")
     progress("loading", 0.0)
-    source = open_listings(plan.listings)
-    retriever, index = open_retriever(workspace)
-    truth = _truth(plan, retriever, Store(workspace.store_path))
-    a, b = (version_over(workspace, ref, retriever, index) for ref in (first, second))
+    candidates, index = open_source(workspace)
+    domain = domain_named(domain_in(index.parameters))
+    source = open_listings(plan.listings, OUR_NAMES.renamed(domain.columns_of(plan.listings)))
+    if plan.gold:
+        read = partial(domain.read_gold, source=candidates, index=index)
+        known_gold = [item for gold in read_gold_files(plan.gold, read).values() for item in gold]
+    else:
+        known_gold = domain.settled_gold(Store(workspace.store_path), candidates)
+    truth = {item.listing_id: item for item in known_gold}
+    a, b = (version_over(workspace, ref, candidates, index) for ref in (first, second))
     rows: list[Answered] = []
     known: list[tuple[GoldListing, Resolution, Resolution]] = []
     for listings in _with_progress(source, progress):
         for listing, one, other in _both(a, b, listings):
-            rows.append(Answered(listing, Shown.of(one), Shown.of(other)))
+            rows.append(Answered(listing, Shown.of(one, a.sold), Shown.of(other, a.sold)))
             gold = truth.get(listing.listing_id)
             if gold is not None:
                 known.append((gold, one, other))
@@ -144,17 +157,12 @@ def compare_versions(
         agreement=agreement(rows, seed=plan.seed),
         decisions=decision_counts(rows),
         changes=changed(rows),
+        columns=pa.schema([a.schema.field(name) for name in a.sold]),
+        key=a.schema.names[0],
         judged=len(known),
         metrics=_metrics(known, plan),
         arms=None if arms is None else dict(zip(ids, arms, strict=True)),
     )
-
-
-def _truth(plan: ModelComparisonPlan, retriever: Retriever, store: Store) -> dict[str, GoldListing]:
-    if plan.gold:
-        sets = read_gold_files(plan.gold).values()
-        return {item.listing_id: item for gold in sets for item in gold}
-    return {item.listing_id: item for item in annotated_gold(retriever, store)}
 
 
 def _with_progress(source: Any, progress: Progress) -> Iterator[Sequence[Listing]]:
@@ -193,29 +201,19 @@ def _metrics(
     return paired_metrics(gold, ours, theirs, seed=plan.seed, samples=plan.samples)
 
 
-_ASPECT_WORDS = {"decision": "decision", "model": "model", "gpu_id": "gpu id"}
-_SCHEMA = pa.schema(
-    [
-        ("listing_id", pa.string()),
-        ("title", pa.string()),
-        ("vendor", pa.string()),
-        ("changed", pa.string()),
-        *(
-            (f"{side}_{name}", kind)
-            for side in "ab"
-            for name, kind in (
-                ("decision", pa.string()),
-                ("model", pa.string()),
-                ("memory_gb", pa.float64()),
-                ("gpu_id", pa.string()),
-                ("best_guess", pa.string()),
-                ("match_probability", pa.float64()),
-                ("reason", pa.string()),
-            )
-        ),
-        ("arm", pa.string()),
-    ]
-)
+_TEXT = pa.string()
+_ANSWERED = (("best_guess", _TEXT), ("match_probability", pa.float64()), ("reason", _TEXT))
+
+
+def _schema_of(sold: pa.Schema) -> pa.Schema:
+    """Return the columns of changed listings.
+
+    :param sold: those of the answers' domain.
+    """
+    own = [("decision", _TEXT), *((each.name, each.type) for each in sold), *_ANSWERED]
+    sides = [(f"{side}_{name}", kind) for side in "ab" for name, kind in own]
+    ours = [(name, _TEXT) for name in ("listing_id", "title", "vendor", "changed")]
+    return pa.schema([*ours, *sides, ("arm", _TEXT)])
 
 
 def comparison_text(found: VersionComparison, *, most: int) -> str:
@@ -239,8 +237,8 @@ def changed_rows(found: VersionComparison) -> pa.Table:
     """Return the changed listings as a table, in their order.
 
     :returns: listing_id, title, vendor; ``changed``, what of it: decision, model or variant; of A
-        and B decision, model, memory_gb, gpu_id, best_guess, match_probability and reason; with a
-        salt the arm, ``a`` or ``b``.
+        and B decision, what is sold (of cards model, memory_gb and gpu_id), best_guess,
+        match_probability and reason; with a salt the arm, ``a`` or ``b``.
     """
     rows = []
     for each in found.changes:
@@ -252,11 +250,14 @@ def changed_rows(found: VersionComparison) -> pa.Table:
             "changed": None if change is None else change.value,
         }
         for side, shown in (("a", each.first), ("b", each.second)):
-            row |= {f"{side}_{name}": getattr(shown, name) for name in Shown.__slots__}
+            named = ("decision", *(name for name, _ in _ANSWERED))
+            row |= {f"{side}_{name}": getattr(shown, name) for name in named}
+            sold = zip(found.columns.names, shown.sold, strict=True)
+            row |= {f"{side}_{name}": value for name, value in sold}
         if found.arms is not None:
             row["arm"] = "b" if found.arms[listing.listing_id] else "a"
         rows.append(row)
-    full = pa.Table.from_pylist(rows, _SCHEMA)
+    full = pa.Table.from_pylist(rows, _schema_of(found.columns))
     return full if found.arms is not None else full.drop_columns(["arm"])
 
 
@@ -268,7 +269,8 @@ def _arms(found: VersionComparison) -> str:
 
 
 def _agreement(found: VersionComparison) -> str:
-    rows = [[words, _share(found.agreement[name])] for name, words in _ASPECT_WORDS.items()]
+    words = {"key": found.key.replace("_", " ")}
+    rows = [[words.get(name, name), _share(each)] for name, each in found.agreement.items()]
     return table(("the same", "share [95 %]"), rows, left=(0,))
 
 
@@ -299,7 +301,7 @@ def _answer(side: str, shown: Shown) -> str:
     guess = "no candidate" if shown.best_guess is None else f"guess: {shown.best_guess}"
     decision = shown.decision.replace("_", " ")
     return (
-        f"  {side} {decision:8}  {cut(shown.gpu_id or guess, 50):50}  {shown.match_probability:.3f}"
+        f"  {side} {decision:8}  {cut(shown.label or guess, 50):50}  {shown.match_probability:.3f}"
     )
 
 

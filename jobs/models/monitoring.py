@@ -13,7 +13,7 @@ import pyarrow as pa
 from rerank.domain import domain_in, domain_named
 from rerank.index.errors import FaultsError, InputError
 from rerank.index.rows import read_parquet
-from rerank.jobs.files.listings import ColumnNames, open_listings
+from rerank.jobs.files.listings import OUR_NAMES, ColumnNames, open_listings
 from rerank.jobs.files.places import place_of
 from rerank.jobs.tables import WIDTH, cut, table
 from rerank.lifecycle.drift import (
@@ -131,8 +131,8 @@ class _MonitoredFiles:
     ) -> None:
         self._workspace, self._columns, self._say = workspace, columns, say
         self._source, self._index = source, index
-        domain = domain_named(domain_in(index.parameters))
-        self.own: ListingMeasures = domain.measures(source)
+        self._domain = domain_named(domain_in(index.parameters))
+        self.own: ListingMeasures = self._domain.measures(source)
 
     def reference(self, name: str | None) -> tuple[Distribution, str]:
         """Return what to compare with, and what it is in words."""
@@ -159,7 +159,10 @@ class _MonitoredFiles:
             self._say(f"{source}: not resolved yet; resolving it first")
             resolver = resolver_over(self._workspace, self._source, self._index)
             parts = []
-            for batch in open_listings(place_of(str(source)), self._columns).batches():
+            columns = self._columns
+            if columns == OUR_NAMES:
+                columns = columns.renamed(self._domain.columns_of(source))
+            for batch in open_listings(place_of(str(source)), columns).batches():
                 listings = batch.listings()
                 answers = resolver.resolve_table(listings, top_k=1, faults=batch.faults)
                 titles = pa.array([listing.title for listing in listings], pa.string())

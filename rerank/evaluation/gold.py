@@ -76,6 +76,7 @@ class GoldListing:
     :param language: of its text, ISO 639-1; empty if unknown.
     :param listing_group: what it is resampled with; empty if it stands alone.
     :param disputed: annotators differ and nobody has settled it.
+    :param price: None if unknown.
     :param key_of: what two spellings of a model's name share, by the rules of its goods.
     """
 
@@ -91,6 +92,7 @@ class GoldListing:
     language: str = ""
     listing_group: str = ""
     disputed: bool = False
+    price: float | None = None
     key_of: Callable[[str], str] = field(default=canonical_key, repr=False)
 
     @property
@@ -101,7 +103,7 @@ class GoldListing:
     @property
     def listing(self) -> Listing:
         """The listing alone, as a resolver sees it."""
-        return Listing(self.listing_id, self.title, self.vendor, self.description)
+        return Listing(self.listing_id, self.title, self.vendor, self.description, self.price)
 
     @property
     def group(self) -> str:

@@ -598,7 +598,7 @@ def _discordance(table: PairedTable, metric: Metric) -> Discordance:
 # Cells of (groups, samples) that are drawn: 100 MB.
 _MOST_CELLS = 100_000_000
 _FEWEST_SAMPLES = 100
-ASPECTS = ("decision", "model", "gpu_id")
+ASPECTS = ("decision", "model", "key")
 """What is compared: decision, model and variant, the latter two None for no match."""
 
 
@@ -612,27 +612,37 @@ class AnswerChange(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """What a listing got of one model, without its candidates."""
+    """What a listing got of one model, without its candidates.
+
+    :param key: what is sold, with its ``model``; None for no match.
+    :param label: the same for people.
+    :param sold: the same in the columns of its domain.
+    """
 
     decision: str
     model: str | None
-    memory_gb: float | None
-    gpu_id: str | None
+    key: str | None
+    label: str | None
     best_guess: str | None
     match_probability: float
     reason: str
+    sold: tuple[Any, ...] = ()
 
     @classmethod
-    def of(cls, answer: Resolution) -> Shown:
-        """Return an answer without its candidates."""
+    def of(cls, answer: Resolution, columns: Sequence[str] = ()) -> Shown:
+        """Return an answer without its candidates.
+
+        :param columns: of its domain that say what is sold.
+        """
         return cls(
             answer.decision,
             answer.model,
-            answer.memory_gb,
-            answer.gpu_id,
+            answer.key,
+            answer.label,
             answer.best_guess,
             answer.match_probability,
             answer.reason,
+            tuple(getattr(answer, name) for name in columns),
         )
 
 
@@ -651,7 +661,7 @@ class Answered:
             return AnswerChange.DECISION
         if self.first.model != self.second.model:
             return AnswerChange.MODEL
-        return AnswerChange.VARIANT if self.first.gpu_id != self.second.gpu_id else None
+        return AnswerChange.VARIANT if self.first.key != self.second.key else None
 
     @property
     def probability(self) -> float:
@@ -660,7 +670,7 @@ class Answered:
 
 
 def agreement(rows: Sequence[Answered], *, seed: int) -> dict[str, Figure]:
-    """Return the shares of listings on which decision, model and gpu_id are the same.
+    """Return the shares of listings on which decision, model and variant are the same.
 
     Intervals are bootstrapped over titles, 1000 samples, fewer from 100,000 titles on.
 

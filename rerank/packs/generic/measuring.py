@@ -117,6 +117,7 @@ def gold_of(
         GoldKind.MATCH if models else GoldKind.NIL,
         gold_models=tuple(models),
         description=listing.text,
+        price=_price(listing),
         key_of=str,
     )
 

@@ -119,6 +119,16 @@ class ProductResolution:
         return self.product_id
 
     @property
+    def label(self) -> str | None:
+        """What is sold as people tell it from others; None for no match."""
+        return None if self.product_id is None else f"{self.product_id} {self.name}"
+
+    @property
+    def model(self) -> str | None:
+        """The model that is sold; None for no match."""
+        return None if self.product_id is None else self.best_guess
+
+    @property
     def subject(self) -> str:
         """What is sold in words, or the best guess."""
         if self.name is None:
@@ -148,6 +158,7 @@ class ProductResolver(Resolver):
 
     domain = GENERIC
     names_listings = True
+    sold = (ID, NAME)
     why_no_sets = "they are not calibrated over a catalogue of your own; leave the option out"
 
     def __init__(

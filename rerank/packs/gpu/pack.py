@@ -51,6 +51,7 @@ class GpuResolver(Resolver):
 
     domain = GPU
     schema = OUTPUT_SCHEMA
+    sold = ("model", "memory_gb", "gpu_id")
 
     def __init__(
         self,

@@ -18,9 +18,7 @@ from rerank.index.records import Listing
 
 MATCH = Shown.of(answer("Arc A770", probability=0.9))
 REVIEW = replace(MATCH, decision="review", match_probability=0.5)
-NONE = replace(
-    MATCH, decision="no_match", gpu_id=None, model=None, memory_gb=None, match_probability=0.1
-)
+NONE = replace(MATCH, decision="no_match", key=None, model=None, match_probability=0.1)
 
 
 def row(name: str, first: Shown, second: Shown) -> Answered:
@@ -28,10 +26,10 @@ def row(name: str, first: Shown, second: Shown) -> Answered:
 
 
 def test_what_changed_is_the_first_that_did():
-    other = replace(MATCH, model="Radeon RX 6600", gpu_id="x")
+    other = replace(MATCH, model="Radeon RX 6600", key="x")
     assert row("1", MATCH, REVIEW).change is AnswerChange.DECISION
     assert row("1", MATCH, other).change is AnswerChange.MODEL
-    assert row("1", MATCH, replace(MATCH, gpu_id="x")).change is AnswerChange.VARIANT
+    assert row("1", MATCH, replace(MATCH, key="x")).change is AnswerChange.VARIANT
     assert row("1", MATCH, replace(MATCH, match_probability=0.8)).change is None
     assert row("1", NONE, replace(NONE, best_guess="Radeon RX 6600")).change is None
 
@@ -47,14 +45,14 @@ def test_shares_and_counts():
     assert {name: figure.value for name, figure in found.items()} == {
         "decision": 0.75,
         "model": 1.0,
-        "gpu_id": 1.0,
+        "key": 1.0,
     }
     assert found["model"].ci95 == (1.0, 1.0)
     assert decision_counts(rows) == [[1, 1, 0], [0, 0, 0], [0, 0, 2]]
 
 
 def test_changes_are_ordered_by_what_they_are_then_by_probability_then_by_id():
-    variant = replace(MATCH, gpu_id="x", match_probability=0.99)
+    variant = replace(MATCH, key="x", match_probability=0.99)
     rows = [
         row("d", MATCH, variant),
         row("c", REVIEW, NONE),
