@@ -69,6 +69,7 @@ _MOST_WRONG = 0.25
 _PRECISION, _LEAST_PRECISION = 0.95, 0.8
 _LEAST_ACCEPTED = 0.05  # share of the feed, for which less precision is stated
 _MATCHING = 0.2  # share of the feed expected to match, so that it is
+_OTHER_GOODS, _SURVEYED = 0.25, 2000  # of listings to measure on, and those they are written like
 _PRIOR_ROWS = 30.0  # listings that the made-up ones count as beside labels
 _STRANGE = (0.15, 0.02)  # shares expected to match and accepted below which goods are others
 
@@ -245,6 +246,26 @@ def train(
     return training.run(listings, labels)
 
 
+def made_up_listings(
+    index: ProductIndex,
+    products: Sequence[Fields],
+    listings: Sequence[Fields],
+    n: int,
+    *,
+    pack: Pack,
+    models: Ints,
+    seed: int,
+) -> list[Label]:
+    """Make up listings as `train` does, to measure on: with a seed that no training has.
+
+    :param n: of these a quarter are of other goods. None sells what a catalogue lacks otherwise:
+        no resolver can be asked without a product that it has.
+    """
+    parameters = LearningParameters(cued_share=_OTHER_GOODS, feed=_SURVEYED, seed=seed)
+    training = _Training(index, products, models, pack, parameters, lambda stage, share: None)
+    return training.examples(listings, n)
+
+
 class _Survey(NamedTuple):
     """A feed, looked at: what is sure in it, and how it is written."""
 
@@ -281,9 +302,7 @@ class _Training:
         self._rng = np.random.default_rng(parameters.seed)
 
     def run(self, listings: Sequence[Fields], labels: Sequence[Label]) -> LearntModel:
-        survey = self._survey([*listings, *(listing for listing, _ in labels)])
-        phrases = self._pack.grammar.other_goods
-        self._rewriter = Rewriter(self._index, self._products, survey.manner, phrases, self._rng)
+        survey = self._begun([*listings, *(listing for listing, _ in labels)])
         self._evidence = _LessonReader(self._index, survey.manner.habits)
         fitted = self._fit(labels)
         calibrator = fit_calibrator(
@@ -308,6 +327,18 @@ class _Training:
             rests_on=_rests_on(survey, labels, wrong),
             **self._measured(survey, labels, calibrator(odds), thresholds, wrong, fitted),
         )
+
+    def examples(self, listings: Sequence[Fields], n: int) -> list[Label]:
+        """Return made-up listings; those that sell nothing are of other goods."""
+        self._begun(listings)
+        return self._made_up(n, self._parameters.cued_share)[0]
+
+    def _begun(self, listings: Sequence[Fields]) -> _Survey:
+        """Look at a feed, and write as it is written from now on."""
+        survey = self._survey(listings)
+        phrases = self._pack.grammar.other_goods
+        self._rewriter = Rewriter(self._index, self._products, survey.manner, phrases, self._rng)
+        return survey
 
     def _thresholds(self, probability: Doubles) -> Thresholds:
         """Accept what is itself as sure as is stated, not only on the average of what is accepted.

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from math import isnan
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -15,19 +15,25 @@ import pyarrow as pa
 from rerank.annotation.agreement import Consensus, read_settled
 from rerank.conformal import NO_MATCH
 from rerank.evaluation.gold import GoldKind, GoldListing
+from rerank.evaluation.intervals import Resampling
+from rerank.evaluation.outcomes import judge
+from rerank.evaluation.paired import PairedTable, plain
 from rerank.index.errors import FaultsError, InputError
 from rerank.index.records import Listing
 from rerank.lifecycle.drift import UNKNOWN_WORDS, Histogram, unknown_words, yes_or_no
+from rerank.lifecycle.gates import MADE_UP
 from rerank.packs.generic.fields import Fields
 from rerank.packs.generic.inference import feed_of
 from rerank.packs.generic.pack_data import Pack
 from rerank.packs.generic.product_table import read_table
 from rerank.packs.generic.source import CatalogueTable, ProductSource, fields_of, read_listings
+from rerank.resolver import Resolver
 from rerank.store.database import Store
 from rerank.store.rows import StoredListing, Verdict
 
 VARIANT = "variant stated"
-_CARD_LISTINGS = 1000
+CARD_SEED = 29_029  # of all versions, so that their figures are of the same listings
+_CARD_LISTINGS, _SAMPLES = 1000, 500
 _READ_AT_ONCE = 2000
 _RIGHT_COLUMNS = ("product_id", "product_ids")
 _ID = "listing_id"
@@ -239,6 +245,40 @@ class TitleWords:
             listing = np.repeat(np.arange(len(part)), counts)[unknown]
             shares += (np.bincount(listing, minlength=len(part)) / np.maximum(counts, 1)).tolist()
         return shares
+
+
+def made_up_gold(source: ProductSource, pack: Pack, n: int) -> list[GoldListing]:
+    """Return listings made up from the catalogue, written as its feeds are.
+
+    :param n: some of these sell nothing of the catalogue.
+    """
+    from rerank.packs.generic.learning import made_up_listings
+
+    labels = made_up_listings(
+        source.index,
+        source.products,
+        source.listings,
+        n,
+        pack=pack,
+        models=source.table.model_of_record,
+        seed=CARD_SEED,
+    )
+    return [
+        gold_of(f"made-up-{at}", listing, rows, source.table)
+        for at, (listing, rows) in enumerate(labels)
+    ]
+
+
+def made_up_figures(resolver: Resolver, source: ProductSource, pack: Pack) -> dict[str, Any]:
+    """Return figures with 95 % intervals on made-up listings, as a card keeps them."""
+    gold = made_up_gold(source, pack, _CARD_LISTINGS)
+    outcomes = judge(gold, resolver.resolve_many([item.listing for item in gold]))
+    groups = [item.group for item in gold]
+    resampling = Resampling.draw(groups, seed=CARD_SEED, samples=_SAMPLES)
+    figures = plain(PairedTable({MADE_UP: outcomes}, resampling).figures(MADE_UP))
+    of = "listings made up from the catalogue"
+    measured_on = {"listings": len(gold), "seed": CARD_SEED, "of": of}
+    return {"measured_on": measured_on, "figures": figures}
 
 
 def card_listings(source: ProductSource, made_up: Callable[[int], list[Listing]]) -> list[Listing]:

@@ -56,7 +56,6 @@ _ROUTES: dict[str, tuple[ProductRoute, ...]] = {
     "name": (ProductRoute.WORDS, ProductRoute.NGRAMS, ProductRoute.IDENTIFIERS),
     **{route.value.removesuffix("s"): (route,) for route in ProductRoute},
 }
-_CARD_SEED = 29_029  # of all versions, so that their figures are of the same listings
 _DROPPED = 0.3  # of the words of a name in listings that a card keeps
 
 
@@ -213,14 +212,15 @@ class GenericDomain:
         return listings
 
     def tried(self, resolver: Resolver, kind: str) -> CardFigures:
-        """Return what training measured, and how listings of the feeds are answered."""
+        """Measure a version on made-up listings, and how listings of the feeds are answered."""
         from rerank.lifecycle.drift import answer_distribution
-        from rerank.packs.generic.measuring import card_listings
+        from rerank.packs.generic.measuring import CARD_SEED, card_listings, made_up_figures
 
         source = cast("ProductSource", resolver.source)
-        listings = card_listings(source, partial(self.made_up, resolver, seed=_CARD_SEED))
+        pack = read_pack(resolver.model.parameters["index"]["pack"])
+        listings = card_listings(source, partial(self.made_up, resolver, seed=CARD_SEED))
         spread = answer_distribution(resolver, listings)
-        return CardFigures(resolver.model.parameters.get("measured", {}), spread.as_json())
+        return CardFigures(made_up_figures(resolver, source, pack), spread.as_json())
 
     def measures(self, source: ProductSource) -> TitleWords:
         """Return what listings are measured by."""
@@ -248,10 +248,12 @@ class GenericDomain:
         return [] if taught else list(gold)
 
     def measured_sets(self, source: ProductSource, index: Manifest, n: int) -> MeasuredSets:
-        """Return nothing."""
+        """Return listings made up as training does, with a seed that no training has."""
         from rerank.lifecycle.gates import MADE_UP
+        from rerank.packs.generic.measuring import made_up_gold
 
-        return MeasuredSets({}, MADE_UP, [])
+        pack = read_pack(index.parameters["pack"])
+        return MeasuredSets({}, MADE_UP, made_up_gold(source, pack, n) if n else [])
 
     def facts(self, source: ProductSource) -> CatalogueFacts:
         """Return what gold listings are sliced by: shop and language."""
