@@ -76,7 +76,7 @@ class RerankModel:
         absent = [name for name in needed if name not in manifest.files]
         if absent:
             raise ArtifactError(f"{folder}: lacks {', '.join(absent)}; run `{remedy}`")
-        _check_features(folder, manifest.parameters)
+        check_features(folder, manifest.parameters)
         calibrator = json.loads((folder / "calibrator.json").read_text(encoding="utf-8"))
         text, ranker = _read_ranker(folder, found)
         return cls(
@@ -196,7 +196,12 @@ def _read_candidate_sets(folder: Path, manifest: Manifest) -> CandidateSets | No
     return CandidateSets.from_dict(content)
 
 
-def _check_features(folder: Path, parameters: dict[str, Any]) -> None:
+def check_features(folder: Path, parameters: Mapping[str, Any]) -> None:
+    """Check that a model was trained on the features that its domain computes in this release.
+
+    :param parameters: of the folder's manifest.
+    :raises MismatchError: if not, with the first difference.
+    """
     for name, own in described_features(feature_names(parameters)).items():
         stored: Sequence[str] = parameters.get(name, ())
         if list(stored) != list(own):

@@ -57,7 +57,7 @@ from rerank.lifecycle.versions import (
     generator_fingerprint,
     user_name,
 )
-from rerank.model import RerankModel
+from rerank.model import RerankModel, check_features
 from rerank.ranking import CandidateSource
 from rerank.resolver import resolver_of
 from rerank.workspace import Workspace, domain_of_index, open_source
@@ -224,9 +224,13 @@ def _why_first(registry: ModelRegistry, pointer: Pointer, index: Manifest) -> st
     """Return why a new version serves without being asked to, in words; empty if it does not."""
     champion = pointer.champion
     try:
-        trained = registry.folders.manifest(champion).parameters.get("index", {})
+        parameters = registry.folders.manifest(champion).parameters
+        check_features(registry.folder(champion), parameters)
+    except MismatchError as exc:
+        return f"the champion cannot serve: {exc}"
     except ArtifactError as exc:
         return f"the champion is damaged: {exc}"
+    trained = parameters.get("index", {})
     if trained.get("embedder_fingerprint") != index.parameters["embedder_fingerprint"]:
         return "the champion was trained over another embedder than the index has"
     return ""

@@ -12,7 +12,11 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
+from rerank.domain import domain_named
 from rerank.jobs.cli import main
+from rerank.lifecycle.changing import take_place
+from rerank.lifecycle.model_registry import ModelRegistry
+from rerank.workspace import Workspace, open_source
 
 Run = Callable[..., Result]
 
@@ -103,3 +107,35 @@ def test_status_and_smoke_say_what_the_home_holds(own: Path) -> None:
     rows = {row["piece"]: row for row in json.loads(tried.stdout)}
     assert "Quillar Vox 12" in rows["resolver"]["said"]
     assert rows["candidate ranker"]["said"] == "pairwise rankers order graphics cards only"
+
+
+def test_a_feed_without_titles_is_refused_and_one_of_empty_titles_is_not(
+    trained: Path, tmp_path: Path
+) -> None:
+    feed, out = tmp_path / "feed.csv", tmp_path / "out.parquet"
+    feed.write_text("offer,cents\n1,300\n2,400\n", encoding="utf-8")
+    result = called("score", "--home", trained, feed, out)
+    assert result.exit_code == 1
+    assert "missing listing_id, title, found offer, cents" in result.stderr
+    assert not out.exists()
+    feed.write_text("listing_id,title\n1,\n2,\n", encoding="utf-8")
+    result = called("score", "--home", trained, feed, out)
+    assert result.exit_code == 0, result.output
+    assert "0 match, 0 review, 2 no_match" in result.output
+
+
+def test_what_is_trained_serves_where_the_champion_reads_other_features(
+    own: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registry = ModelRegistry(Workspace(own))
+    champion = registry.pointer().champion
+    _, index = open_source(Workspace(own))
+    newer = champion._replace(version="0123456789abcdef")
+    folder = registry.folder(champion)
+    shutil.copytree(folder, folder.parent / newer.version)
+    assert not take_place(registry, newer, index, serve=False)
+    features = domain_named("generic").features
+    more = features._replace(candidate=(*features.candidate, "later"))
+    monkeypatch.setattr(domain_named("generic"), "features", more)
+    assert take_place(registry, newer, index, serve=False)
+    assert "'later'" in registry.history()[-1].why

@@ -162,7 +162,7 @@ def feed_of(path: Path, pack: Pack, *, most_rows: int | None = None) -> ListingF
     table = read_table(path, most_rows=most_rows)
     looks = {name: _look(table, name, pack) for name in table.names}
     roles = {name: _role_of(look) for name, look in looks.items()}
-    title = _choose_name(looks, roles, table)
+    title = _choose_name(looks, roles, table, "listings' titles", "title")
     key = _choose_id(looks, roles, table, title)
 
     def first(role: str) -> str:
@@ -395,9 +395,16 @@ def _role_of(look: _Look) -> str:
     return "category" if look.distinct < _FEW_DISTINCT or look.words < 1.5 else "other"
 
 
-def _choose_name(looks: Mapping[str, _Look], roles: dict[str, str], table: ProductTable) -> str:
+def _choose_name(
+    looks: Mapping[str, _Look],
+    roles: dict[str, str],
+    table: ProductTable,
+    names: str = "products' names",
+    ours: str = "name",
+) -> str:
     """Settle which column holds names, and what becomes of the others that could.
 
+    :param names: what they are called where there are none, ``ours`` our name of the column.
     :raises InputError: if none does.
     """
     named = [each for each in looks if roles[each] == "name"]
@@ -414,8 +421,8 @@ def _choose_name(looks: Mapping[str, _Look], roles: dict[str, str], table: Produ
     pool = named or spoken or told or unnamed or models or described
     if not pool:
         raise InputError(
-            f"{table.source}: expected a column of products' names, found columns "
-            f"{', '.join(table.names)}; add one or call yours `name`"
+            f"{table.source}: expected a column of {names}, found columns "
+            f"{', '.join(table.names)}; add one or call yours `{ours}`"
         )
 
     def fitness(each: str) -> tuple[bool, float]:

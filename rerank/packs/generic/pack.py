@@ -70,8 +70,14 @@ class GenericDomain:
         return load_source(folder)
 
     def columns_of(self, path: Path) -> dict[str, str]:
-        """Return which columns of a file of listings hold what, by headers and first rows."""
-        feed = feed_of(path, read_pack(GENERIC), most_rows=_LOOKED_AT)
+        """Return which columns of a file of listings hold what, by headers and first rows.
+
+        Empty where none holds titles or the file cannot be read: its reader says so.
+        """
+        try:
+            feed = feed_of(path, read_pack(GENERIC), most_rows=_LOOKED_AT)
+        except InputError:
+            return {}
         named = {
             "listing_id": feed.listing_id,
             "title": feed.title,
