@@ -170,6 +170,7 @@ CANDIDATE_DIRECTIONS = {
     **dict.fromkeys(_SPEAK_FOR, 1),
     **{f"gap_{name}": 1 for name in _COMPARED},
     **dict.fromkeys(_SPEAK_AGAINST, -1),
+    **{f"cue_{kind}": -1 for kind in CUE_FEATURES},
 }
 """Evidence that can only help or only hurt; the ranker is held to it."""
 
