@@ -16,16 +16,16 @@ from click.exceptions import NoSuchCommand
 from rerank.index.errors import DISTRIBUTION, RerankError, RerankWarning, extra_of, os_error_text
 
 GROUPS = {
-    "Use: name the GPU that listings sell": {
-        "resolve": "Name the GPU that a listing's title sells.",
+    "Use: name what listings sell": {
+        "resolve": "Name what a title sells: a GPU, or a product of yours.",
         "score": "Resolve a file or folder of listings into parquet.",
         "nightly": "Score the day's listings and report: for cron.",
-        "search": "Show the GPUs found for a title, before ranking.",
+        "search": "Show what is found for a title, before ranking.",
         "demo": "Build, train, evaluate and score the shipped sample.",
     },
     "Build: what answers are looked up in": {
-        "init": "Look at a table of other goods, and describe it.",
-        "build-index": "Build the search index of the known GPUs, or add GPUs.",
+        "init": "Look at a table of any goods, and describe it.",
+        "build-index": "Build the search index of the GPUs or your catalogue.",
         "check-registry": "Compare the known GPUs with a table of facts.",
         "bootstrap": "Generate labelled listings of every known GPU.",
         "dual-data": "Generate the data that `train-dual` reads.",
@@ -195,7 +195,7 @@ def _warnings_on_stderr() -> Iterator[None]:
 )
 @click.version_option(package_name=DISTRIBUTION)
 def main() -> None:
-    """Resolve listings of graphics cards to canonical GPUs.
+    """Resolve marketplace listings to a catalogue: graphics cards, or yours.
 
     \b
     Example:
