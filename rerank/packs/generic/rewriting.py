@@ -135,7 +135,7 @@ def measured_manner(
         additions.append(_addition(mine, extra, listings[listing]))
         if at < len(sure[0]):
             _count(shares, mine, theirs)
-            _compare_numbers(numbers, set(mine.words), products[row])
+            _compare_numbers(numbers, mine.words, products[row])
             prices = listings[listing].price, products[row].price
             if min(prices) > 0 and all(map(isfinite, prices)):
                 ratios.append(abs(math.log(prices[0] / prices[1])))
@@ -344,13 +344,14 @@ def _add(share: list[float], hit: bool) -> None:
 
 
 def _compare_numbers(
-    numbers: Mapping[str, list[str | None]], words: Collection[str], product: Fields
+    numbers: Mapping[str, list[str | None]], words: Sequence[str], product: Fields
 ) -> None:
+    """Note of each number how a listing writes it: with its unit, bare, or not at all."""
     for unit, value in product.quantities:
         stem = f"{value:g}"
-        near = (word for word in words if word.startswith(stem))
-        forms = (word[len(stem) :] for word in near)
-        numbers[unit].append(next((form for form in forms if form.isalpha() or not form), None))
+        forms = [word[len(stem) :] for word in words if word.startswith(stem)]
+        forms = [form for form in forms if form.isalpha() or not form]
+        numbers[unit].append(max(forms, key=len, default=None))
 
 
 def _units_of(index: ProductIndex, words: Collection[str]) -> dict[str, frozenset[int]]:

@@ -169,6 +169,22 @@ def test_the_same_seed_gives_the_same_bytes() -> None:
     assert other.calibrator != one.calibrator
 
 
+def test_prices_that_differ_as_strangers_do_lower_probabilities() -> None:
+    index, products = lamp_index(), lamps()
+    rng = np.random.default_rng(5)
+    rows = rng.integers(len(products), size=200).tolist()
+    honest = [Fields(name=products[row].name, price=products[row].price) for row in rows]
+    strange = [
+        replace(each, price=products[int(rng.integers(len(products)))].price) if at % 4 else each
+        for at, each in enumerate(honest)
+    ]
+    sure, unsure = (train(index, products, feed, (), SMALL) for feed in (honest, strange))
+    assert sure.measured["wrong_by_price"] == 0
+    assert "prices" in sure.rests_on
+    found = unsure.measured["wrong_by_price"]
+    assert found is None or found > 0.1
+
+
 def test_a_stated_precision_is_kept_to() -> None:
     trained = train(lamp_index(), lamps(), [], (), replace(SMALL, precision=0.9))
     assert trained.thresholds.match == trained.thresholds.precision == 0.9
