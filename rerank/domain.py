@@ -297,6 +297,12 @@ class Domain(Protocol):
         :param n: listings to make up.
         """
 
+    def promotion_settings(self) -> type[Any]:
+        """Return the gates' settings with the defaults of the goods.
+
+        :returns: `rerank.lifecycle.gates.PromotionSettings`, or a kind of it.
+        """
+
     def facts(self, source: Any) -> Any:
         """Return what gold listings are sliced by, a `rerank.evaluation.paired.GoldFacts`."""
 

@@ -206,8 +206,8 @@ def monitor_command(
     """Say what changed between a batch of listings and an earlier one, and what to do.
 
     SOURCE is a file that `rerank score` wrote, or listings, which are resolved first. Probability,
-    margin, decisions, chip vendors, stated memory, unknown words and models that the registry
-    lacks are compared; what is no more than chance does not count.
+    margin, decisions and what titles say are compared: of cards chip vendors, stated memory,
+    unknown words and models that the registry lacks. What is no more than chance does not count.
 
     \b
     Example:

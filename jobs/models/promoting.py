@@ -56,7 +56,7 @@ from rerank.lifecycle.versions import (
     VersionRef,
 )
 from rerank.store.database import Store
-from rerank.workspace import Workspace, open_source
+from rerank.workspace import Workspace, domain_of_index, open_source
 
 if TYPE_CHECKING:
     from rerank.index.artifacts import Manifest
@@ -270,10 +270,11 @@ def judged_by_gates(
     :raises ArtifactError: if the candidate is damaged or does not fit the index.
     :raises FaultsError: if the settings are faulty.
     """
-    from rerank.lifecycle.gates import PromotionSettings, read_promotion_settings
+    from rerank.lifecycle.gates import read_promotion_settings
 
     path = settings or workspace.settings_file("promotion")
-    chosen = PromotionSettings() if path is None else read_promotion_settings(path)
+    kind = domain_of_index(workspace.active_index()).promotion_settings()
+    chosen = kind() if path is None else read_promotion_settings(path, kind)
     return judge(workspace, candidate, champion, chosen, gold=gold, progress=progress)
 
 

@@ -19,6 +19,13 @@ from rerank.lifecycle.model_registry import ModelRegistry
 from rerank.store.database import Store
 from rerank.workspace import Workspace
 
+ANSWERS = """\
+listing_id,title,verdict,product_id
+1,Lumo Firefly 400 Headlamp blue,match,C20
+2,Norrfjell Vidda 2 Tent,match,Norrfjell Vidda 2 Tent
+3,Gas cartridge,not_gpu,
+4,a tent,unsure,
+"""
 QUICK = "samples: 50\nsets: {generated: 200}\nlatency: {listings: 0}\n"
 
 
@@ -128,6 +135,27 @@ def test_gold_of_another_catalogue_is_refused(
     done = run("models", "promote", "challenger", "--gold", twice, "--config", gates)
     assert done.exit_code == 1
     assert "listing_id 'K01' stands 2 times" in done.stderr
+
+
+def test_answers_that_taught_neither_version_are_measured_on(
+    run: Run, gates: Path, tmp_path: Path
+) -> None:
+    answers = tmp_path / "answers.csv"
+    answers.write_text(ANSWERS, encoding="utf-8")
+    imported = run("store", "import", "annotations", answers, "--annotator", "anna")
+    assert imported.exit_code == 0, imported.output
+    judged = ("models", "promote", "challenger", "--config", gates, "--force", "--why", "x")
+    assert run(*judged).exit_code == 0
+    sets = json.loads(run("models", "history", "--format", "json").stdout)[-1]["metrics"]["sets"]
+    assert set(sets) == {"made_up", "annotations"}
+    figures = sets["annotations"]["candidate"]
+    assert figures["precision_at_1"]["n"] == 2  # the unsure answer says nothing
+    assert figures["nil_false_match_rate"]["n"] == 1
+    taught = run("train-ltr", "--scale", "0.1")
+    assert taught.exit_code == 0, taught.output
+    run(*judged)
+    sets = json.loads(run("models", "history", "--format", "json").stdout)[-1]["metrics"]["sets"]
+    assert set(sets) == {"made_up"}
 
 
 def test_a_model_of_cards_does_not_serve_a_catalogue(run: Run) -> None:

@@ -43,6 +43,7 @@ from rerank.resolver import Resolver
 
 if TYPE_CHECKING:
     from rerank.evaluation.gold import GoldListing
+    from rerank.lifecycle.gates import CataloguePromotion
     from rerank.packs.generic.learning import LearningParameters
     from rerank.packs.generic.measuring import CatalogueFacts, TitleWords
     from rerank.store.database import Store
@@ -260,6 +261,12 @@ class GenericDomain:
 
         pack = read_pack(index.parameters["pack"])
         return MeasuredSets({}, MADE_UP, made_up_gold(source, pack, n) if n else [])
+
+    def promotion_settings(self) -> type[CataloguePromotion]:
+        """Return the settings of gates for any goods."""
+        from rerank.lifecycle.gates import CataloguePromotion
+
+        return CataloguePromotion
 
     def facts(self, source: ProductSource) -> CatalogueFacts:
         """Return what gold listings are sliced by: shop and language."""

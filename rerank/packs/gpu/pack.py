@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from rerank.evaluation.paired import RegistryFacts
     from rerank.index.artifacts import Manifest
     from rerank.index.retriever import Retriever
+    from rerank.lifecycle.gates import PromotionSettings
     from rerank.packs.gpu.cards import TitleReader
     from rerank.store.database import Store
     from rerank.workspace import Workspace
@@ -266,6 +267,12 @@ class GpuDomain:
             sets, why_not = shipped_sets(source.records, 0), str(exc)
         made_up = sets.pop(GENERATED, [])
         return MeasuredSets(sets, GENERATED, made_up, why_not)
+
+    def promotion_settings(self) -> type[PromotionSettings]:
+        """Return the settings of gates for cards."""
+        from rerank.lifecycle.gates import PromotionSettings
+
+        return PromotionSettings
 
     def facts(self, source: Retriever) -> RegistryFacts:
         """Return what the registry knows of the models that gold listings name."""

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from rerank.index.errors import FaultsError, InputError
-from rerank.lifecycle.gates import PromotionSettings, read_promotion_settings
+from rerank.lifecycle.gates import CataloguePromotion, PromotionSettings, read_promotion_settings
 from rerank.settings import settings_of
 
 SHIPPED = Path(__file__).resolve().parents[3] / "configs" / "promotion.yaml"
@@ -16,6 +16,14 @@ SHIPPED = Path(__file__).resolve().parents[3] / "configs" / "promotion.yaml"
 def test_the_file_that_ships_says_the_defaults():
     assert read_promotion_settings(SHIPPED) == PromotionSettings()
     assert settings_of(PromotionSettings, {}) == PromotionSettings()
+
+
+def test_any_goods_have_more_time(tmp_path):
+    path = tmp_path / "promotion.yaml"
+    path.write_text("latency: {p99_ms: 900}\n", encoding="utf-8")
+    found = read_promotion_settings(path, CataloguePromotion)
+    assert (found.latency.p50_ms, found.latency.p99_ms) == (100.0, 900.0)
+    assert found.gain == PromotionSettings().gain
 
 
 def test_what_a_file_says_replaces_the_default_beside_it():
