@@ -185,11 +185,11 @@ def version_over(
 
 
 def check_fit(model: RerankModel, folder: Path, index: Manifest, index_folder: Path) -> None:
-    """Check that a model was trained over the embedder of an index.
+    """Check that a model was trained over the embedder of an index, or over columns like its.
 
     The registry may differ: the model reads features, which a registry that grew has as well.
 
-    :raises MismatchError: if the embedders differ.
+    :raises MismatchError: if they differ.
     """
     own, wanted = domain_in(model.parameters), domain_in(index.parameters)
     if own != wanted:
@@ -199,12 +199,19 @@ def check_fit(model: RerankModel, folder: Path, index: Manifest, index_folder: P
         )
     trained = model.parameters.get("index", {})
     expected, found = trained.get("embedder_fingerprint"), index.parameters["embedder_fingerprint"]
-    if expected != found:
+    if expected == found:
+        return
+    if "pack" in trained and "pack" in index.parameters:
         raise MismatchError(
-            f"{folder}: trained with embedder {trained.get('embedder')} ({expected}), but index "
-            f"{index_folder} was built with {index.parameters['embedder']} ({found}); train on "
-            "this index with `rerank train-ltr`, or rebuild it with `rerank build-index`"
+            f"{folder}: trained when the catalogue had other columns, roles or another pack than "
+            f"index {index_folder} was built with; train on this index with `rerank train-ltr`, "
+            "or build that of the earlier catalogue file"
         )
+    raise MismatchError(
+        f"{folder}: trained with embedder {trained.get('embedder')} ({expected}), but index "
+        f"{index_folder} was built with {index.parameters['embedder']} ({found}); train on "
+        "this index with `rerank train-ltr`, or rebuild it with `rerank build-index`"
+    )
 
 
 def check_card(card: VersionCard, ref: VersionRef, folder: Path, resolver: Resolver) -> None:

@@ -82,6 +82,16 @@ def test_a_gtin_decides_which_variant_is_sold(trained: Path) -> None:
         assert answer["variant_probability"] > 0.99
 
 
+def test_candidates_say_cosines_and_probabilities_of_one_choice(trained: Path) -> None:
+    names = [line.split(",")[1] for line in products()]
+    for answer in resolved(trained, *names):
+        first, *_ = answer["candidates"]
+        assert first["probability"] == answer["match_probability"]
+        by_model = {each["model"]: each["probability"] for each in answer["candidates"]}
+        assert sum(by_model.values()) <= 1 + 1e-9
+        assert all(-1 <= each["similarity"] <= 1 for each in answer["candidates"])
+
+
 def test_variants_are_stated_in_other_languages_or_the_common_one_is_assumed(trained: Path) -> None:
     stated, half, silent, other = resolved(
         trained,
@@ -139,3 +149,22 @@ def test_what_is_trained_serves_where_the_champion_reads_other_features(
     monkeypatch.setattr(domain_named("generic"), "features", more)
     assert take_place(registry, newer, index, serve=False)
     assert "'later'" in registry.history()[-1].why
+
+
+def test_a_catalogue_that_grew_is_served_and_one_of_other_columns_asks_for_training(
+    own: Path, trained: Path, tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(trained.parent, tmp_path / "files"))
+    table, catalogue = folder / "phones.csv", folder / "catalogue.yaml"
+    built = ("build-index", "--catalogue", catalogue, "--home", own)
+    with table.open("a", encoding="utf-8") as file:
+        file.write(f"33,Tamsin Reed R990 64 GB black,Tamsin,black,64,{gtin(533)}\n")
+    assert called(*built).exit_code == 0
+    assert resolved(own, f"phone {gtin(533)}")[0]["product_id"] == "33"
+    text = catalogue.read_text(encoding="utf-8")
+    catalogue.write_text(text.replace("brand: {role: brand}", "brand: kept"), encoding="utf-8")
+    assert called(*built).exit_code == 0
+    result = called("resolve", "--home", own, "Tamsin Reed R990")
+    assert result.exit_code == 1
+    assert "the catalogue had other columns, roles or another pack" in result.stderr
+    assert "`rerank train-ltr`" in result.stderr

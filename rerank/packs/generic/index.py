@@ -269,7 +269,8 @@ class ProductIndex:
     def similarity(self, vectors: Floats, record: Ints) -> Floats:
         """Return the cosine of each vector and the product beside it, -1 to 1."""
         own = self.ngrams.vectors[record].astype(np.float32)
-        return np.asarray(np.einsum("ij,ij->i", vectors, own) / GRID, np.float32)
+        cosine = np.einsum("ij,ij->i", vectors, own) / GRID
+        return np.asarray(np.clip(cosine, -1.0, 1.0), np.float32)  # vectors in bytes are rounded
 
     @cached_property
     def texts(self) -> PackedTexts:
