@@ -300,6 +300,14 @@ def schema_of(rows: pa.Table, own: Sequence[str]) -> pa.Schema:
     )
 
 
+_DECIDES = 3  # level of `Found.identifier`
+_READ = (
+    "identifier shared_code cover_entry unit_agree identifier_conflict code_conflict brand_fit"
+    " unit_conflict max_rival better"
+).split() + [name for name in _OFFERS if name in _COLUMN]
+_READ_COLUMNS = [_COLUMN[name] for name in _READ]
+
+
 def reason_of(row: NDArray[np.float32], found: bool, decision: int, stated: bool) -> str:
     """Return in a few words why the best candidate was matched, held back or refused.
 
@@ -308,7 +316,7 @@ def reason_of(row: NDArray[np.float32], found: bool, decision: int, stated: bool
     """
     if not found:
         return "no candidate"
-    value = {name: float(row[at]) for name, at in _COLUMN.items()}
+    value = dict(zip(_READ, row[_READ_COLUMNS].tolist(), strict=True))
     offered = next((words for cue, words in _OFFERS.items() if value.get(cue, 0) > 0), "")
     if decision == _NO_MATCH:
         return offered or "weak evidence"
@@ -321,7 +329,7 @@ def reason_of(row: NDArray[np.float32], found: bool, decision: int, stated: bool
 
 
 def _agreeing(value: dict[str, float]) -> str:
-    if value["identifier"] >= 2:
+    if value["identifier"] >= _DECIDES:
         return "identifier agrees"
     parts = []
     if value["shared_code"] > 0:
@@ -334,9 +342,8 @@ def _agreeing(value: dict[str, float]) -> str:
         parts.append("numbers")
     if not parts:
         return "similar text"
-    return (
-        f"{' + '.join(parts)} {'agrees' if len(parts) == 1 and parts[0] != 'numbers' else 'agree'}"
-    )
+    one = len(parts) == 1 and parts[0] != "numbers"
+    return f"{' + '.join(parts)} {'agrees' if one else 'agree'}"
 
 
 def _against(value: dict[str, float]) -> list[str]:
