@@ -367,7 +367,7 @@ def test_answers_that_changed_refuse_a_promotion_and_no_force_overrules_that(run
     reference = dict(VersionCard.read(shipped("model")).reference)
     first, *others = reference["answers"]
     reference["answers"] = [{**first, "match_probability": 0.123}, *others]
-    ref = working_version(registry, 0.25, reference=reference)
+    ref = working_version(registry, 0.28, reference=reference)
     refused = run("models", "promote", ref.version, "--config", gates)
     assert refused.exit_code == 1
     assert "stays out: 1 of " in refused.stderr
