@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rerank.annotation.agreement import read_settled
-from rerank.annotation.labelling import gold_of_annotations, is_kept_out
+from rerank.annotation.labelling import gold_of_annotations
 from rerank.conformal import DEFAULT_COVERAGE
 from rerank.cross_encoder.ranker import (
     CROSS_ENCODER_FORMAT,
@@ -23,10 +23,9 @@ from rerank.cross_encoder.ranker import (
     CROSS_ENCODER_REMEDY,
     LAYOUT,
 )
-from rerank.domain import GPU
-from rerank.evaluation.baselines import Latency, default_baselines, rate_of, this_machine
-from rerank.evaluation.evaluate import DEFAULT_SEED, Instruments, evaluate, examine
-from rerank.evaluation.failures import failures
+from rerank.domain import GPU, domain_named
+from rerank.evaluation.baselines import Latency, rate_of, this_machine
+from rerank.evaluation.evaluate import DEFAULT_SEED, Instruments, evaluate
 from rerank.evaluation.gold import GoldKind, GoldListing, covered, read_gold, shipped_sets
 from rerank.evaluation.intervals import DEFAULT_SAMPLES, Resampling
 from rerank.evaluation.paired import Competitor, compare_on, drawn, within
@@ -50,14 +49,13 @@ from rerank.resolver import Resolver, resolver_of
 from rerank.store.database import Store
 from rerank.training.evidence import Preparer
 from rerank.training.sets import scaled
-from rerank.workspace import Workspace, open_retriever
+from rerank.workspace import Workspace, open_retriever, open_source
 
 if TYPE_CHECKING:
     from rerank.index.retriever import Retriever
     from rerank.resolution import Resolution
 
 
-_ALL_FAILURES = 10_000
 BOOTSTRAP_LISTINGS = 2000
 
 Progress = Callable[[str, float], None]
@@ -101,20 +99,20 @@ def evaluate_workspace(
     :raises StoreError: if the store cannot be used.
     """
     progress("loading", 0.0)
-    retriever, manifest = open_retriever(workspace)
-    resolver = resolver_over(
-        workspace, retriever, manifest, ranker=plan.ranker, cascade=plan.cascade
-    )
+    source, manifest = open_source(workspace)
+    resolver = resolver_over(workspace, source, manifest, ranker=plan.ranker, cascade=plan.cascade)
     store = Store(workspace.store_path, wait_s=wait_s)
     report = evaluate(
         resolver,
-        _sets(plan, retriever, resolver, store),
+        _sets(plan, workspace, manifest, resolver, store),
         store=store,
-        instruments=_instruments(plan, retriever, resolver),
+        instruments=_instruments(plan, manifest, resolver),
         seed=plan.seed,
         samples=plan.samples,
         progress=progress,
     )
+    if "one" in manifest.parameters:
+        report["one"] = manifest.parameters["one"]
     ablation = _last(workspace.ablation_path) or {}
     of_this_model = ablation.get("model_version") == report["model_version"]
     report["ablation"] = ablation if of_this_model else None
@@ -145,37 +143,49 @@ class _ResolversSets:
 
 
 def _sets(
-    plan: EvaluationPlan, retriever: Retriever, resolver: Resolver, store: Store
-) -> dict[str, list[GoldListing]]:
-    sets = read_gold_files(plan.gold_files)
+    plan: EvaluationPlan, workspace: Workspace, index: Manifest, resolver: Resolver, store: Store
+) -> GoldSets:
+    source, domain = resolver.source, domain_named(resolver.domain)
+    files = plan.gold_files or (() if plan.annotations else workspace.gold_files)
+    sets = read_gold_files(files, partial(domain.read_gold, source=source, index=index))
     if plan.annotations:
         taken = sorted({ANNOTATED, TAUGHT} & set(sets))
         if taken:
             raise InputError(f"gold files: {taken[0]} is the annotations' own name; rename one")
-        annotated = annotated_sets(
-            retriever, store, trained_on_annotations="annotations" in resolver.model.parameters
-        )
+        gold = domain.settled_gold(store, source)
+        kept_out = domain.kept_out(gold, [resolver.model])
+        kept = {item.listing_id for item in kept_out}
+        taught = [item for item in gold if item.listing_id not in kept]
+        annotated = {name: own for name, own in ((ANNOTATED, kept_out), (TAUGHT, taught)) if own}
         if not annotated:
             raise InputError(
                 f"{store.path}: expected annotated listings, found none; answer some with "
                 "`rerank annotate` or import them with `rerank store import`"
             )
         sets |= annotated
-    return sets or shipped_sets(retriever.records, plan.bootstrap)
+    if sets:
+        return sets
+    made = domain.measured_sets(source, index, plan.bootstrap)
+    if made.why_not:
+        raise InputError(made.why_not)
+    sets = {**made.by_hand, **({made.name: made.made_up} if made.made_up else {})}
+    if not sets:
+        raise InputError(
+            f"{workspace.home / 'gold'}: expected files of listings with what they sell, found "
+            "none; name one with --gold, or measure on what people answered with --annotations"
+        )
+    return sets
 
 
-def _instruments(plan: EvaluationPlan, retriever: Retriever, resolver: Resolver) -> Instruments:
+def _instruments(plan: EvaluationPlan, index: Manifest, resolver: Resolver) -> Instruments:
     with_sets = resolver.model.candidate_sets
     if with_sets is not None:  # a coverage out of reach is found out before any work
         with_sets.threshold(plan.coverage, Decision.MATCH.value)
-    return Instruments(
-        records=retriever.records,
-        registry_version=registry_fingerprint(retriever.records),
-        baselines=default_baselines(retriever.records) if plan.baselines else (),
-        examine=partial(examine, resolver, retriever),
-        explain=partial(failures, resolver, limit=_ALL_FAILURES),
-        candidate_sets=_ResolversSets(resolver, plan.coverage) if with_sets is not None else None,
+    own: Instruments = domain_named(resolver.domain).instruments(
+        resolver, index, baselines=plan.baselines
     )
+    sets = _ResolversSets(resolver, plan.coverage) if with_sets is not None else None
+    return replace(own, candidate_sets=sets)
 
 
 def _last(path: Path) -> dict[str, Any] | None:
@@ -292,20 +302,6 @@ def annotated_gold(retriever: Retriever, store: Store) -> list[GoldListing]:
     with store.reading() as session:
         settled = read_settled(session)
     return gold_of_annotations(*settled, retriever)
-
-
-def annotated_sets(retriever: Retriever, store: Store, *, trained_on_annotations: bool) -> GoldSets:
-    """Return the store's annotated listings; those that may have taught a model stand apart.
-
-    :param trained_on_annotations: whether the model that is measured learnt from any.
-    :returns: nothing if nothing is annotated.
-    """
-    gold = annotated_gold(retriever, store)
-    if not trained_on_annotations:
-        return {ANNOTATED: gold} if gold else {}
-    kept_out = [item for item in gold if is_kept_out(item)]
-    taught = [item for item in gold if not is_kept_out(item)]
-    return {name: found for name, found in ((ANNOTATED, kept_out), (TAUGHT, taught)) if found}
 
 
 Floats = NDArray[np.float32]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache, partial
@@ -32,12 +32,19 @@ from rerank.jobs.files.selection import select_files
 from rerank.jobs.scoring.answering import ResolverAnswerer
 from rerank.jobs.scoring.plan import Existing, plan_score
 from rerank.jobs.scoring.run import ScoreSummary, run_plan
-from rerank.jobs.tables import WIDTH, baselines_text, cut, decimal, table
+from rerank.jobs.tables import (
+    WIDTH,
+    baselines_text,
+    contents_of_index,
+    cut,
+    decimal,
+    table,
+)
 from rerank.jobs.training import train_workspace_model
 from rerank.lifecycle.changing import keeping_part
 from rerank.lifecycle.model_registry import verified_manifest
 from rerank.lifecycle.opening import open_resolver
-from rerank.lifecycle.versions import VersionRef
+from rerank.lifecycle.versions import SHIPPED, VersionRef
 from rerank.model import MODEL_FORMAT, ranker_in
 from rerank.rankers.kinds import RankerFolder, RankerKind
 from rerank.rankers.pairs import PairItem
@@ -47,7 +54,7 @@ from rerank.resolution import memory
 from rerank.resolver import Resolver
 from rerank.store.database import Store
 from rerank.store.preferences import preference_counts
-from rerank.workspace import Workspace, default_embedder
+from rerank.workspace import Workspace, default_embedder, domain_of_index
 
 _IN_PLACE = "in place of the champion: `rerank models verify`"
 _COUNTED = ("listings", "annotations")
@@ -75,11 +82,7 @@ def status_text(status: dict[str, Any]) -> str:
     """Return it for people."""
     index, ranker, pairwise = status["index"], status["ranker"], status["pairwise"]
     rows = [
-        [
-            "index",
-            index["source"],
-            f"{_holdings(index)}, embedder {index['embedder']}, version {index['version']}",
-        ],
+        ["index", index["source"], f"{_index_words(index)}, version {index['version']}"],
         ["ranker", ranker["source"], f"{ranker['name']}, version {ranker['version']}"],
         *([["", "", _IN_PLACE]] if ranker["fault"] else []),
         *[
@@ -87,9 +90,12 @@ def status_text(status: dict[str, Any]) -> str:
             for kind, version in status["served"].items()
         ],
         *([["", "--cascade", f"cross-encoder {status['cascade']}"]] if status["cascade"] else []),
-        ["pairwise", pairwise["provenance"], _pairwise_words(pairwise)],
-        ["", "candidates", pairwise["candidates"]],
     ]
+    if "gpus" in index or pairwise["name"] is not None:  # the heuristic is one of cards
+        rows += [
+            ["pairwise", pairwise["provenance"], _pairwise_words(pairwise)],
+            ["", "candidates", pairwise["candidates"]],
+        ]
     store = status["store"]
     if store is None:
         rows.append(["store", "none", "nothing was said or measured yet"])
@@ -112,25 +118,28 @@ def _index(workspace: Workspace) -> dict[str, Any]:
     folder = workspace.active_index()
     manifest = read_manifest(folder, kind="index", format_version=INDEX_FORMAT, remedy=INDEX_REMEDY)
     said = manifest.parameters
-    holds = ("products", "many") if "many" in said else ("gpus",)
-    return {
-        "source": _source(workspace, folder),
-        "version": manifest.fingerprint,
-        **{name: said[name] for name in holds},
-        "embedder": said["embedder"],
-    }
+    found = {"source": _source(workspace, folder), "version": manifest.fingerprint}
+    if "many" in said:
+        return found | {key: said[key] for key in ("products", "models", "many", "pack")}
+    return found | {"gpus": said["gpus"], "embedder": said["embedder"]}
 
 
-def _holdings(index: Mapping[str, Any]) -> str:
-    """Return how many products of what kind an index holds."""
+def _index_words(index: dict[str, Any]) -> str:
     if "many" in index:
-        return f"{index['products']} {index['many']}"
-    return f"{index['gpus']} GPUs"
+        return contents_of_index(index)
+    return f"{index['gpus']} GPUs, embedder {index['embedder']}"
 
 
 def _ranker(workspace: Workspace) -> dict[str, Any]:
     """Return the champion, or the one before it if the champion is damaged: `fault` says how."""
     champion, *before = workspace.serving_versions()
+    if champion.version == SHIPPED and not _holds_cards(workspace):
+        return {
+            "source": "none",
+            "name": "none yet: rerank train-ltr",
+            "version": "-",
+            "fault": None,
+        }
     try:
         return {**_ranker_in(workspace, champion), "fault": None}
     except ArtifactError as exc:
@@ -146,6 +155,11 @@ def _ranker_in(workspace: Workspace, ref: VersionRef) -> dict[str, Any]:
     found = ranker_in(folder, manifest)
     name = found.kind.value if isinstance(found, RankerFolder) else "LambdaRank"
     return {"source": _source(workspace, folder), "name": name, "version": manifest.fingerprint}
+
+
+def _holds_cards(workspace: Workspace) -> bool:
+    """Say whether a workspace holds what the shipped model and the heuristics know."""
+    return domain_of_index(workspace.active_index()).name == GPU
 
 
 def _prepared(workspace: Workspace) -> list[RankerKind]:
@@ -245,11 +259,12 @@ Attempt = Callable[[], tuple[str, str]]
 def smoke_test(workspace: Workspace) -> list[Tried]:
     """Try the pieces of a workspace one after the other; one that fails stops no other."""
     served = cache(partial(open_resolver, workspace.home))
-    pieces: dict[str, Attempt] = {
-        "resolver": lambda: _resolved(served()),
-        "pairwise ranker": lambda: _compared(workspace.pairwise_folder),
-        "candidate ranker": lambda: _ordered(workspace.pairwise_folder, served),
-    }
+    pieces: dict[str, Attempt] = {"resolver": lambda: _resolved(served())}
+    if _holds_cards(workspace):  # the pairwise heuristic knows no other candidates
+        pieces |= {
+            "pairwise ranker": lambda: _compared(workspace.pairwise_folder),
+            "candidate ranker": lambda: _ordered(workspace.pairwise_folder, served),
+        }
     for kind in _prepared(workspace):
         pieces[f"--ranker {kind.value}"] = partial(_chosen, workspace, ranker=kind)
     if workspace.cross_encoder_folder.is_dir():

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from unicodedata import east_asian_width
 
 from rerank.evaluation.baselines import BASELINE_LABELS
-from rerank.evaluation.metrics import METRICS
+from rerank.evaluation.metrics import METRICS, PRODUCT_METRICS
 from rerank.index.registry_check import Finding
 from rerank.resolution import memory
 
@@ -305,10 +305,11 @@ def report_text(report: dict[str, Any]) -> str:
 
 def set_text(name: str, content: dict[str, Any]) -> str:
     """Return one set: figures with 95 % intervals, what was lost where, routes, baselines."""
+    known = {metric.name: metric for metric in (*METRICS, *PRODUCT_METRICS)}
     rows = [
-        [metric.label, *_cells(content["metrics"][metric.name])]
-        for metric in METRICS
-        if metric.name in content["metrics"]
+        [known[key].label, *_cells(figure)]
+        for key, figure in content["metrics"].items()
+        if key in known
     ]
     parts = [f"{name}: {content['n']} listings", table(("", "value", "95 %", "n"), rows, left=(0,))]
     if content.get("loss_budget"):

@@ -303,6 +303,14 @@ class Domain(Protocol):
         :returns: `rerank.lifecycle.gates.PromotionSettings`, or a kind of it.
         """
 
+    def instruments(self, resolver: Any, index: Manifest, *, baselines: bool) -> Any:
+        """Return what an evaluation looks at beside the answers.
+
+        `rerank.evaluation.evaluate.Instruments`, without candidate sets.
+
+        :param baselines: whether other rules are to be measured too, where there are any.
+        """
+
     def facts(self, source: Any) -> Any:
         """Return what gold listings are sliced by, a `rerank.evaluation.paired.GoldFacts`."""
 

@@ -9,6 +9,7 @@
     HOME/models/cross-encoder/      what `rerank train-cross-encoder` made
     HOME/models/served/<ranker>/<version>/   what `rerank train-decision` made on one of them
     HOME/models/index/<version>/, embedder/<version>/   what lay in HOME/index and HOME/embedder
+    HOME/gold/*.csv                 listings of known truth, for `rerank evaluate`
     HOME/reports/reranker_metrics.json, reranker_report.html   what `rerank evaluate` found
     HOME/reports/reranker_ablation.json   what `rerank ablate` found
     HOME/reports/rankers.json             what `rerank compare-rankers` found
@@ -190,6 +191,11 @@ class Workspace:
         """Where annotations, pairs and evaluation runs are kept; `Store` opens it."""
         return self.home / "store.duckdb"
 
+    @property
+    def gold_files(self) -> tuple[Path, ...]:
+        """Gold files of the workspace's own, by name."""
+        return tuple(sorted((self.home / "gold").glob("*.csv")))
+
     def active_index(self) -> Path:
         """Return the index that serves: the workspace's own, else the shipped one."""
         return self.index_folder if self.index_folder.exists() else shipped("index")
@@ -253,11 +259,11 @@ def open_source(workspace: Workspace) -> tuple[CandidateSource, Manifest]:
     )
 
 
-def open_retriever(workspace: Workspace) -> tuple[Retriever, Manifest]:
-    """Load the index that serves, for what reads graphics cards only.
+def check_cards(workspace: Workspace) -> None:
+    """Check that a workspace holds graphics cards, for what knows no other goods.
 
-    :raises ArtifactError: if it is missing or damaged.
-    :raises MismatchError: if it is of another domain, or does not fit the embedder.
+    :raises ArtifactError: if its index is missing or damaged.
+    :raises MismatchError: if it is of another domain.
     """
     domain = domain_of_index(workspace.active_index())
     if domain.name != GPU:
@@ -265,6 +271,15 @@ def open_retriever(workspace: Workspace) -> tuple[Retriever, Manifest]:
             f"{workspace.home}: holds the catalogue of the domain {domain.name!r}; this command "
             "works on graphics cards only"
         )
+
+
+def open_retriever(workspace: Workspace) -> tuple[Retriever, Manifest]:
+    """Load the index that serves, for what reads graphics cards only.
+
+    :raises ArtifactError: if it is missing or damaged.
+    :raises MismatchError: if it is of another domain, or does not fit the embedder.
+    """
+    check_cards(workspace)
     retriever, manifest = open_source(workspace)
     return cast("Retriever", retriever), manifest
 

@@ -32,6 +32,7 @@ from rerank.lifecycle.versions import generator_fingerprint
 from rerank.workspace import (
     Backend,
     Workspace,
+    check_cards,
     chosen_embedder,
     domain_of_index,
     embedder_of_index,
@@ -215,8 +216,9 @@ def train_embedder_command(
     Example:
       rerank train-embedder && rerank build-index && rerank train-ltr
     """
-    records = load_registry(registry or shipped("registry"))
     workspace = Workspace(home)
+    check_cards(workspace)
+    records = load_registry(registry or shipped("registry"))
     folder = workspace.embedder_folder
     parameters = EmbedderParameters(dimension=dimension, epochs=epochs, seed=seed)
     data = {

@@ -48,8 +48,8 @@ from rerank.workspace import Workspace
     "--gold",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     multiple=True,
-    help="Gold CSV, may be repeated; default: the shipped hard set and listings "
-    "generated for models that nothing was trained on.",
+    help="Gold CSV, may be repeated; default: those in HOME/gold, else the shipped hard set and "
+    "listings generated for models that nothing was trained on.",
 )
 @click.option("--annotations", is_flag=True, help="Measure on the store's annotated listings too.")
 @click.option(
@@ -96,7 +96,8 @@ def evaluate_command(output_format: str, home: Path, wait_s: float, **options: A
     Records the run in HOME/store.duckdb and writes HOME/reports/reranker_metrics.json and
     reranker_report.html, a page that opens offline. A gold file has the columns listing_id, title,
     vendor, kind (match, nil or ambiguous), gold_models, gold_memory_gb and gold_form; shop,
-    language and listing_group, if there, are measured apart or kept together.
+    language and listing_group, if there, are measured apart or kept together. With a catalogue of
+    your own it has listing_id, title and product_id, empty where nothing of it is sold.
 
     \b
     Example:

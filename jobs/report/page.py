@@ -6,7 +6,7 @@ import hashlib
 import inspect
 from base64 import b64encode
 from collections.abc import Mapping
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -74,15 +74,16 @@ def render_report(report: Mapping[str, Any]) -> str:
     measured, ablated = part(report, "sets"), part(part(report, "ablation"), "sets")
     names = [*measured, *(name for name in ablated if name not in measured)]
     sets = [
-        _set(f"set-{at}", name, {**part(measured, name), "ablation": part(ablated, name)})
+        _set(report, f"set-{at}", name, {**part(measured, name), "ablation": part(ablated, name)})
         for at, name in enumerate(names, 1)
     ]
-    page = _environment().get_template("page.html.j2")
+    page = _environment(str(report.get("one", reading.CARD))).get_template("page.html.j2")
     return page.render(report=report, measured=measured, sets=sets, provenance=_provenance(report))
 
 
-def _set(anchor: str, name: str, content: Content) -> dict[str, Any]:
-    macros: Any = _environment().get_template("sections.html.j2").module
+def _set(report: Content, anchor: str, name: str, content: Content) -> dict[str, Any]:
+    one = str(report.get("one", reading.CARD))
+    macros: Any = _environment(one).get_template("sections.html.j2").module
     shown = [
         (f"{anchor}-{key}", label, block)
         for key, label in _SECTIONS.items()
@@ -93,7 +94,8 @@ def _set(anchor: str, name: str, content: Content) -> dict[str, Any]:
 
 def _provenance(report: Content) -> list[tuple[str, str]]:
     latency, machine = part(report, "latency_ms"), part(report, "machine")
-    facts = [(label, text(report, key)) for label, key in _PROVENANCE]
+    one = str(report.get("one", reading.CARD))
+    facts = [(_worded(label, one), text(report, key)) for label, key in _PROVENANCE]
     facts += [(spoken(key), text(machine, key)) for key in machine]
     p50, p99 = (tables.number(latency.get(key)) for key in ("p50", "p99"))
     if p50 is not None:
@@ -104,9 +106,19 @@ def _provenance(report: Content) -> list[tuple[str, str]]:
     return [*facts, *((f"ablation {key}", text(ablation, key)) for key in ("scale", "seed"))]
 
 
+def _worded(words: str, one: str) -> str:
+    """Return words on graphics cards as words on other goods."""
+    if one == reading.CARD:
+        return words
+    return words.replace(reading.CARD, one).replace("registry", "catalogue")
+
+
 @cache
-def _environment() -> Environment:
-    """Return what renders templates: everything they write is readable, shortened and escaped."""
+def _environment(one: str) -> Environment:
+    """Return what renders templates: everything they write is readable, shortened and escaped.
+
+    :param one: what the goods are called.
+    """
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     found = Environment(
@@ -126,9 +138,12 @@ def _environment() -> Environment:
     found.globals |= {
         "curve_kinds": plots.CURVES,
         "few": sections.FEW,
-        "headlines": _HEADLINES,
-        "losses_explained": plots.LOSSES,
+        "definitions": partial(reading.definitions, one),
+        "headlines": [(key, _worded(words, one)) for key, words in _HEADLINES],
+        "kinds_text": partial(reading.kinds_text, one=one),
+        "losses_explained": [(key, _worded(words, one)) for key, words in plots.LOSSES],
         "missing": tables.MISSING,
+        "one": one,
         "overview": _OVERVIEW,
         "read_figure": tables.ReportFigure.read,
         "sentences": {cause.value: cause.sentence for cause in Cause},

@@ -11,7 +11,7 @@ from typing import Any, Final
 from markupsafe import Markup
 
 from rerank.evaluation.baselines import BASELINE_LABELS
-from rerank.evaluation.metrics import METRICS, Better
+from rerank.evaluation.metrics import METRICS, PRODUCT_METRICS, Better
 from rerank.jobs.tables import ReportFigure, count, number, plural, whole
 
 # Longer text is hostile or a mistake; a title of 1 MB would be the page.
@@ -85,11 +85,18 @@ def largest(values: Iterable[Any]) -> float:
     return max(known, default=0.0) or 1.0
 
 
-def kinds_text(content: Content) -> str:
-    """Say how many listings a set has and of which kinds."""
+CARD = "GPU"
+"""What one of the goods is called where a report does not say."""
+
+
+def kinds_text(content: Content, one: str = CARD) -> str:
+    """Say how many listings a set has and of which kinds.
+
+    :param one: what its goods are called.
+    """
     kinds, n = part(content, "kinds"), count(content.get("n"))
     words = {
-        "match": "sell a GPU of the registry",
+        "match": f"sell a {one} of the {'registry' if one == CARD else 'catalogue'}",
         "nil": "sell something else",
         "ambiguous": "could mean several and are not judged",
     }
@@ -98,7 +105,7 @@ def kinds_text(content: Content) -> str:
     return ": ".join(filter(None, ["" if n is None else plural(n, "judged listing"), told]))
 
 
-_METRICS = {metric.name: metric for metric in METRICS}
+_METRICS = {metric.name: metric for metric in (*METRICS, *PRODUCT_METRICS)}
 OTHER_DEFINITIONS = (
     ("difference", "ours less the baseline's on the same listings, with a paired interval"),
     (
@@ -144,11 +151,14 @@ def metrics_of(contents: Iterable[Content]) -> list[str]:
     return sorted(names, key=lambda name: (order.get(name, len(order)), name))
 
 
-def definitions() -> list[tuple[str, str]]:
-    """Return each term of the page with what it means in one line."""
+def definitions(one: str = CARD) -> list[tuple[str, str]]:
+    """Return each term of the page with what it means in one line.
+
+    :param one: what its goods are called.
+    """
     of_metrics = [
-        (metric.label, f"{metric.definition} ({metric.better.value} is better)")
-        for metric in METRICS
+        (metric.label, f"{metric.definition.replace(CARD, one)} ({metric.better.value} is better)")
+        for metric in (METRICS if one == CARD else PRODUCT_METRICS)
     ]
     return [*of_metrics, *OTHER_DEFINITIONS]
 

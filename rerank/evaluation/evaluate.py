@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from enum import Enum
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -32,13 +33,22 @@ from rerank.evaluation.baselines import (
 from rerank.evaluation.failures import Failure
 from rerank.evaluation.gold import GoldKind, GoldListing
 from rerank.evaluation.intervals import DEFAULT_SAMPLES, Comparison, Figure, adjusted, curves_of
-from rerank.evaluation.metrics import AVERAGE, MRR, PRECISION_AT_1, metric_named, recall
+from rerank.evaluation.metrics import (
+    AVERAGE,
+    METRICS,
+    MRR,
+    PRECISION_AT_1,
+    Metric,
+    metric_named,
+    recall,
+)
 from rerank.evaluation.outcomes import is_judged, rank_of_models
 from rerank.evaluation.paired import (
     SLICES,
     UNKNOWN,
     Columns,
     Figures,
+    GoldFacts,
     PairedTable,
     Progress,
     RegistryFacts,
@@ -87,7 +97,6 @@ WHOLE = ("all", "all")
 # Baselines are slow (WRatio: some 200 titles/s) and their figures need no more.
 BASELINE_LISTINGS = 600
 BASELINE_DEPTH = 10
-ROUTE_SYSTEMS = {route: f"route {route.value}" for route in Route}
 
 
 class Examined(NamedTuple):
@@ -98,7 +107,7 @@ class Examined(NamedTuple):
     """
 
     answers: Sequence[Resolution]
-    routes: Mapping[Route, Sequence[Sequence[str]]]
+    routes: Mapping[Enum, Sequence[Sequence[str]]]
     evidence: Evidence | None = None
 
 
@@ -115,7 +124,9 @@ def examine(
     for at, listing in enumerate(listings):
         if not normalise(listing.title):  # what has no title is answered without candidates
             answers[at] = resolver.resolve(listing)
-    routes = {route: models_in(each, retriever.table) for route, each in found.items()}
+    routes: dict[Enum, Sequence[Sequence[str]]] = {
+        route: models_in(each, retriever.table) for route, each in found.items()
+    }
     return Examined(answers, routes, evidence)
 
 
@@ -142,16 +153,21 @@ Explain = Callable[
 class Instruments:
     """What an evaluation looks at besides the answers; each may be missing.
 
-    :param records: the registry, for facts about models; ``registry_version`` names it.
+    :param records: the registry, kept with the run; ``registry_version`` names the catalogue.
+    :param facts: what listings are sliced by; None for what the registry knows of them.
+    :param metrics: of our own answers.
     :param examine: answers listings in the resolver's place and tells what it saw; the routes to
-        candidates are then measured one by one.
+        candidates, ``routes``, are then measured one by one.
     :param explain: finds why answers are wrong, given gold, answers and the evidence of each batch.
     """
 
     records: Sequence[GpuRecord] = ()
     registry_version: str = ""
+    facts: GoldFacts | None = None
+    metrics: Sequence[Metric] = METRICS
     baselines: Sequence[Baseline] = ()
     examine: Callable[[Sequence[Listing]], Examined] | None = None
+    routes: Sequence[Enum] = tuple(Route)
     explain: Explain | None = None
     candidate_sets: CandidateSetCoverage | None = None
 
@@ -177,7 +193,7 @@ def evaluate(
     if not any(sets.values()):
         raise InputError(f"expected listings to evaluate, got {len(sets)} sets without any")
     tools = instruments or Instruments()
-    facts = RegistryFacts(tools.records)
+    facts = tools.facts or RegistryFacts(tools.records)
     with _kept(store) as kept:
         if tools.records:  # first, so that a store that cannot be written is found out at once
             with kept.writing() as session:
@@ -246,7 +262,7 @@ def answered_set(
 ) -> AnsweredSet:
     """Answer a set, with what baselines, routes and candidate sets make of its listings."""
     answers: list[Resolution] = []
-    routes: dict[Route, list[Sequence[str]]] = {route: [] for route in Route}
+    routes: dict[Enum, list[Sequence[str]]] = {route: [] for route in tools.routes}
     evidence = []
     for listings in batches_of(gold, partial(progress, "resolving")):
         if tools.examine is None:
@@ -259,14 +275,18 @@ def answered_set(
             routes[route] += models
     failures = tools.explain(gold, answers, evidence) if tools.explain else []
     ranks = _baseline_ranks(gold, tools.baselines, seed, progress)
-    for route, system in ROUTE_SYSTEMS.items() if tools.examine is not None else ():
-        ranks[system] = {
+    for route in tools.routes if tools.examine is not None else ():
+        ranks[_route_system(route)] = {
             item.listing_id: rank_of_models(models, item)
             for item, models in zip(gold, routes[route], strict=True)
             if item.kind is GoldKind.MATCH
         }
     sets, covers = _candidate_sets(gold, answers, tools.candidate_sets)
     return AnsweredSet(name, gold, answers, failures, sets, covers, ranks)
+
+
+def _route_system(route: Enum) -> str:
+    return f"route {route.value}"
 
 
 def _candidate_sets(
@@ -306,14 +326,14 @@ def _set_report(
     store: Store,
     run: EvaluationRun,
     item: AnsweredSet,
-    facts: RegistryFacts,
+    facts: GoldFacts,
     tools: Instruments,
     progress: Progress,
 ) -> dict[str, Any]:
     """Measure a set, everything over the same resamples of its listing groups, and record it."""
     progress(f"{item.name}: figures", 0.0)
     table = table_of(item, facts, seed=run.seed, samples=run.samples)
-    found = _measured(item, table, [baseline.name for baseline in tools.baselines])
+    found = _measured(item, table, tools)
     with store.writing() as session:
         record_figures(session, run.run_id, item.name, found.by_slice(), found.compared)
         lost = counted(session, run.run_id, item.name)
@@ -333,9 +353,9 @@ def _set_report(
             if gain.metric == PRECISION_AT_1.name
         },
         "routes": {
-            route.value: plain(found.others[system])
-            for route, system in ROUTE_SYSTEMS.items()
-            if system in found.others
+            route.value: plain(found.others[_route_system(route)])
+            for route in tools.routes
+            if _route_system(route) in found.others
         },
         "comparisons": [each.as_dict() for each in found.compared],
         "curves": curves_of(table.resampling, judged["probability"], judged["correct"]),
@@ -382,10 +402,11 @@ class MeasuredSet(NamedTuple):
         }
 
 
-def _measured(item: AnsweredSet, table: PairedTable, baselines: Sequence[str]) -> MeasuredSet:
+def _measured(item: AnsweredSet, table: PairedTable, tools: Instruments) -> MeasuredSet:
+    baselines = [baseline.name for baseline in tools.baselines]
     pairs = [(name, metric) for name in baselines for metric in COMPARED_METRICS]
     return MeasuredSet(
-        own=table.figures(OWN_SYSTEM),
+        own=table.figures(OWN_SYSTEM, tools.metrics),
         others={
             name: table.figures(name, BASELINE_METRICS if name in baselines else ROUTE_METRICS)
             for name in item.other_ranks
@@ -396,7 +417,7 @@ def _measured(item: AnsweredSet, table: PairedTable, baselines: Sequence[str]) -
     )
 
 
-def table_of(item: AnsweredSet, facts: RegistryFacts, *, seed: int, samples: int) -> PairedTable:
+def table_of(item: AnsweredSet, facts: GoldFacts, *, seed: int, samples: int) -> PairedTable:
     """Return our answers to a set's judged listings beside the ranks of the other systems.
 
     Another system was asked about the matches that it has a rank of.

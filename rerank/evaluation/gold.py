@@ -77,6 +77,7 @@ class GoldListing:
     :param listing_group: what it is resampled with; empty if it stands alone.
     :param disputed: annotators differ and nobody has settled it.
     :param price: None if unknown.
+    :param gold_ids: the variants that fit; empty where the rest says which do.
     :param key_of: what two spellings of a model's name share, by the rules of its goods.
     """
 
@@ -94,6 +95,7 @@ class GoldListing:
     disputed: bool = False
     price: float | None = None
     key_of: Callable[[str], str] = field(default=canonical_key, repr=False)
+    gold_ids: frozenset[str] = frozenset()
 
     @property
     def gold_keys(self) -> set[str]:

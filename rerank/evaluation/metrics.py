@@ -9,7 +9,7 @@ order of the listings.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from functools import partial
 from typing import Any, NamedTuple
@@ -223,6 +223,19 @@ def _area_under_risk_coverage(weights: Weights, probability: Floats, correct: Bo
     spread = np.diff(harmonic[taken.astype(np.int64)], axis=0)
     risks = lost + (errors[:-1] - _share(lost, steps) * taken[:-1]) * spread
     return _ratio(risks.sum(axis=0, dtype=np.float64), taken[-1])
+
+
+def _best_f1(weights: Weights, probability: Floats, correct: Bools, is_match: Bools) -> Floats:
+    """Return the largest F1 that a threshold has in each sample."""
+    taken, right = ladder(weights, probability, correct)
+    matches = is_match.astype(weights.dtype) @ weights
+    found: Floats = np.asarray((2 * right / np.maximum(taken + matches, 1)).max(axis=0), np.float64)
+    found[weights.sum(axis=0) == 0] = np.nan
+    return found
+
+
+def _right_variant_first(grades: Floats) -> Floats:
+    return as_numbers(grades[:, 0] == TOP_GRADE)
 
 
 def _accepted_share_at_precision(
@@ -484,3 +497,50 @@ METRICS = (
     OPEN_MEMORY_ACCURACY,
     VARIANT_ECE,
 )
+
+_VARIANT_AT_1 = Metric(
+    name="variant_at_1",
+    label="precision@1, variant included",
+    definition="share of GPU listings with the right variant of the right model in first place",
+    formula="mean of [the first candidate is one that the gold names]",
+    source="Manning, Raghavan, Schütze 2008, 8.4",
+    columns=("grades",),
+    over="is_match",
+    per_listing=_right_variant_first,
+)
+_BEST_F1 = Metric(
+    name="best_f1",
+    label="best F1",
+    definition="largest F1 of a threshold on the probability",
+    formula="largest of 2 right / (accepted + matches) over thresholds on the probability, chosen "
+    "with hindsight; equal probabilities are accepted together",
+    source="van Rijsbergen, Information Retrieval, 1979, chapter 7",
+    columns=("probability", "correct", "is_match"),
+    of_samples=_best_f1,
+)
+_VARIANT_ACCURACY = replace(
+    MEMORY_VARIANT_ACCURACY,
+    name="variant_accuracy",
+    label="variant right",
+    definition="share of rightly named listings of a known variant that got it",
+)
+_OPEN_VARIANT_ACCURACY = replace(
+    OPEN_MEMORY_ACCURACY,
+    name="open_variant_accuracy",
+    label="variant right where unsaid",
+    definition="the same of listings that leave the variant open: the common one is answered",
+)
+_OF_MEMORY = (MEMORY_VARIANT_ACCURACY, OPEN_MEMORY_ACCURACY, VARIANT_ECE)
+PRODUCT_METRICS = (
+    PRECISION_AT_1,
+    _VARIANT_AT_1,
+    *(metric for metric in METRICS[1:] if metric not in _OF_MEMORY),
+    _BEST_F1,
+    _VARIANT_ACCURACY,
+    _OPEN_VARIANT_ACCURACY,
+    replace(
+        VARIANT_ECE,
+        definition="mean gap between variant_probability and share of right variants",
+    ),
+)
+"""Those of a catalogue of products, whose variants differ in other things than memory."""

@@ -95,7 +95,7 @@ def judge(gold: Sequence[GoldListing], resolutions: Sequence[Resolution]) -> Out
             agrees[row] = _memory_agrees(listing, found)
             if place <= GRADED_PLACES:
                 grades[row, int(place) - 1] = grade(listing, found)
-    stated = np.array([g.gold_memory_gb is not None for g, _ in pairs], np.bool_)
+    stated = np.array([g.gold_memory_gb is not None or bool(g.gold_ids) for g, _ in pairs], bool)
     return Outcomes(
         is_match=np.array([g.kind is GoldKind.MATCH for g, _ in pairs], np.bool_),
         ranks=ranks,
@@ -214,6 +214,8 @@ def _distinct(candidates: Iterable[ScoredCandidate], gold: GoldListing) -> list[
 
 
 def _memory_agrees(gold: GoldListing, candidate: ScoredCandidate) -> bool:
+    if gold.gold_ids:
+        return candidate.key in gold.gold_ids
     wanted = gold.gold_memory_gb
     return wanted is None or same_size_by_hand(wanted, candidate.memory_gb)
 

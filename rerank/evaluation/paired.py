@@ -174,6 +174,16 @@ _UNSEEN = (Split.VALIDATION, Split.TEST)  # splits no tree was trained on
 class GoldFacts(Protocol):
     """What a catalogue knows of gold listings."""
 
+    @property
+    def names(self) -> Mapping[str, str]:
+        """Its models by their keys; empty where a gold listing can name no other."""
+
+    def model(self, gold: GoldListing, /) -> str | None:
+        """Return the first accepted name that the catalogue has; None if it has none."""
+
+    def is_unseen(self, gold: GoldListing, /) -> bool:
+        """Say whether no training step saw the model that a listing sells."""
+
     def slices(self, gold: GoldListing, /) -> tuple[str, ...]:
         """Return a listing's value of each of `SLICES`, empty where it is unknown."""
 

@@ -18,7 +18,7 @@ from rerank.evaluation.failures import Failure
 from rerank.evaluation.gold import GoldListing
 from rerank.evaluation.intervals import Comparison, Figure
 from rerank.evaluation.outcomes import judge, lost_to
-from rerank.evaluation.paired import RegistryFacts, judged_rows
+from rerank.evaluation.paired import GoldFacts, judged_rows
 from rerank.resolution import Resolution
 from rerank.store.database import Session, utc_now
 
@@ -90,7 +90,7 @@ def record_run(session: Session, run: EvaluationRun) -> None:
 
 
 def record_set(
-    session: Session, run: EvaluationRun, answered: AnsweredSet, facts: RegistryFacts
+    session: Session, run: EvaluationRun, answered: AnsweredSet, facts: GoldFacts
 ) -> None:
     """Write a set's listings, predictions and outcomes, ours and other systems'."""
     keys = {"run_id": run.run_id, "set_name": answered.name}
@@ -190,7 +190,7 @@ def _figure(found: Mapping[str, Any]) -> Figure:
     return Figure(found["value"], None if low is None else (low, high), found["n"])
 
 
-def _listing_row(item: GoldListing, facts: RegistryFacts) -> dict[str, Any]:
+def _listing_row(item: GoldListing, facts: GoldFacts) -> dict[str, Any]:
     return {
         "listing_id": item.listing_id,
         "title": item.title,

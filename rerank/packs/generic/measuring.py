@@ -5,24 +5,28 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from enum import Enum
 from math import isnan
 from pathlib import Path
-from typing import Any, NamedTuple
+from types import MappingProxyType
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import pyarrow as pa
 
 from rerank.annotation.agreement import Consensus, read_settled
-from rerank.conformal import NO_MATCH
+from rerank.evaluation.baselines import ROUTE_CUTOFFS
+from rerank.evaluation.evaluate import Examined
 from rerank.evaluation.gold import GoldKind, GoldListing
 from rerank.evaluation.intervals import Resampling
 from rerank.evaluation.outcomes import judge
 from rerank.evaluation.paired import PairedTable, plain
 from rerank.index.errors import FaultsError, InputError
-from rerank.index.records import Listing
+from rerank.index.records import Listing, Route
 from rerank.lifecycle.drift import UNKNOWN_WORDS, Histogram, unknown_words, yes_or_no
 from rerank.lifecycle.gates import MADE_UP
 from rerank.packs.generic.fields import Fields
+from rerank.packs.generic.index import ProductRoute
 from rerank.packs.generic.inference import feed_of
 from rerank.packs.generic.pack_data import Pack
 from rerank.packs.generic.product_table import read_table
@@ -31,6 +35,8 @@ from rerank.resolver import Resolver
 from rerank.store.database import Store
 from rerank.store.rows import StoredListing, Verdict
 
+MEASURED_ROUTES: tuple[Enum, ...] = (Route.FUSED, *ProductRoute)
+"""The routes to products whose recall is measured, all together first."""
 VARIANT = "variant stated"
 CARD_SEED = 29_029  # of all versions, so that their figures are of the same listings
 _CARD_LISTINGS, _SAMPLES = 1000, 500
@@ -116,6 +122,8 @@ def gold_of(
 ) -> GoldListing:
     """Return a listing that sells one of some products, or none, as gold."""
     models = dict.fromkeys(table.records[row].model for row in sorted(rows))
+    variants = {row for model in models for row in table.rows_of_model[model]}
+    told = rows if len(variants) > len(rows) else ()  # else any variant is right
     return GoldListing(
         listing_id,
         listing.name,
@@ -125,6 +133,7 @@ def gold_of(
         description=listing.text,
         price=_price(listing),
         key_of=str,
+        gold_ids=frozenset(table.records[row].product_id for row in told),
     )
 
 
@@ -201,10 +210,43 @@ def labels_of(
 class CatalogueFacts:
     """What gold listings of a catalogue are sliced by: where they stand, and in which language."""
 
+    names: Mapping[str, str] = MappingProxyType({})
+
+    def model(self, gold: GoldListing) -> str | None:
+        """Return the first accepted model: gold is read with the catalogue, which has them all."""
+        return next(iter(gold.gold_models), None)
+
+    def is_unseen(self, gold: GoldListing) -> bool:
+        """Say no: every product teaches, by listings made up from it."""
+        return False
+
     def slices(self, gold: GoldListing) -> tuple[str, ...]:
         """Return a listing's value of each of `rerank.evaluation.paired.SLICES`."""
-        what = NO_MATCH if gold.kind is GoldKind.NIL else ""
-        return what, what, gold.shop, gold.language, what, what
+        return "", "", gold.shop, gold.language, "", ""
+
+
+def examine_products(
+    resolver: Resolver, source: ProductSource, listings: Sequence[Listing]
+) -> Examined:
+    """Answer listings, and propose products by each route alone.
+
+    Answers have the columns of the store, where a product stands in the place of a card.
+    """
+    answers = [cast("Any", answer).as_stored() for answer in resolver.resolve_many(listings)]
+    readings = source.index.reader.read([fields_of(listing) for listing in listings])
+    routes: dict[Enum, Sequence[Sequence[str]]] = {}
+    for route in MEASURED_ROUTES:
+        chosen = (route,) if isinstance(route, ProductRoute) else tuple(ProductRoute)
+        found = source.index.retrieve(readings, n_candidates=max(ROUTE_CUTOFFS), routes=chosen)
+        order = np.arange(len(found.record))
+        if isinstance(route, ProductRoute):  # as it has them, not as they are fused
+            order = np.lexsort((found.ranks[route], found.listing))
+        models: list[list[str]] = [[] for _ in listings]
+        listing, record = found.listing[order].tolist(), found.record[order].tolist()
+        for at, row in zip(listing, record, strict=True):
+            models[at].append(source.table.records[row].model)
+        routes[route] = models
+    return Examined(answers, routes)
 
 
 class TitleWords:

@@ -42,6 +42,7 @@ from rerank.packs.generic.source import (
 from rerank.resolver import Resolver
 
 if TYPE_CHECKING:
+    from rerank.evaluation.evaluate import Instruments
     from rerank.evaluation.gold import GoldListing
     from rerank.lifecycle.gates import CataloguePromotion
     from rerank.packs.generic.learning import LearningParameters
@@ -267,6 +268,21 @@ class GenericDomain:
         from rerank.lifecycle.gates import CataloguePromotion
 
         return CataloguePromotion
+
+    def instruments(self, resolver: Resolver, index: Manifest, *, baselines: bool) -> Instruments:
+        """Return the routes to products, and what listings are sliced by; no baselines."""
+        from rerank.evaluation.evaluate import Instruments
+        from rerank.evaluation.metrics import PRODUCT_METRICS
+        from rerank.packs.generic.measuring import MEASURED_ROUTES, CatalogueFacts, examine_products
+
+        source = cast("ProductSource", resolver.source)
+        return Instruments(
+            registry_version=index.parameters["registry_fingerprint"],
+            facts=CatalogueFacts(),
+            metrics=PRODUCT_METRICS,
+            examine=partial(examine_products, resolver, source),
+            routes=MEASURED_ROUTES,
+        )
 
     def facts(self, source: ProductSource) -> CatalogueFacts:
         """Return what gold listings are sliced by: shop and language."""

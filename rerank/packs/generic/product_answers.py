@@ -25,7 +25,7 @@ from rerank.packs.generic.evidence import (
 from rerank.packs.generic.evidence import offer_features as product_offers
 from rerank.packs.generic.source import ID, NAME, ProductBatch, ProductSource
 from rerank.ranking import Evidence, RankingBatch, answer_order, model_scores
-from rerank.resolution import DECISIONS, Decision
+from rerank.resolution import DECISIONS, Decision, Resolution, ScoredCandidate
 from rerank.resolver import Resolver
 
 Floats = NDArray[np.float64]
@@ -117,6 +117,38 @@ class ProductResolution:
     def key(self) -> str | None:
         """What is sold; None for no match."""
         return self.product_id
+
+    def as_stored(self) -> Resolution:
+        """Return it as the store keeps answers: a product in a card's columns, without memory."""
+        found = tuple(
+            ScoredCandidate(
+                each.product_id,
+                each.model,
+                cast("Any", None),
+                "",
+                each.similarity,
+                each.score,
+                each.probability,
+                each.variant_probability,
+            )
+            for each in self.candidates
+        )
+        return Resolution(
+            self.product_id,
+            self.model,
+            None,
+            None,
+            self.best_guess,
+            self.match_probability,
+            self.variant_stated,
+            self.variant_probability,
+            self.margin,
+            self.decision,
+            self.reason,
+            found,
+            self.model_version,
+            self.index_version,
+        )
 
     @property
     def label(self) -> str | None:

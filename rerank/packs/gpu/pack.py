@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import pyarrow as pa
@@ -34,6 +35,7 @@ from rerank.resolution import Resolution
 from rerank.resolver import Resolver
 
 if TYPE_CHECKING:
+    from rerank.evaluation.evaluate import Instruments
     from rerank.evaluation.gold import GoldListing
     from rerank.evaluation.paired import RegistryFacts
     from rerank.index.artifacts import Manifest
@@ -95,6 +97,7 @@ class GpuResolver(Resolver):
 
 
 _NIL_SHARE = 0.35  # of the listings whose answers a card keeps
+_ALL_FAILURES = 10_000
 _RULE_TITLES = 500  # read at once
 
 
@@ -273,6 +276,22 @@ class GpuDomain:
         from rerank.lifecycle.gates import PromotionSettings
 
         return PromotionSettings
+
+    def instruments(self, resolver: Resolver, index: Manifest, *, baselines: bool) -> Instruments:
+        """Return the routes to cards, plain rules beside them, and why answers are wrong."""
+        from rerank.evaluation.baselines import default_baselines
+        from rerank.evaluation.evaluate import Instruments, examine
+        from rerank.evaluation.failures import failures
+        from rerank.index.registry import registry_fingerprint
+
+        retriever = cast("Retriever", resolver.source)
+        return Instruments(
+            records=retriever.records,
+            registry_version=registry_fingerprint(retriever.records),
+            baselines=default_baselines(retriever.records) if baselines else (),
+            examine=partial(examine, resolver, retriever),
+            explain=partial(failures, resolver, limit=_ALL_FAILURES),
+        )
 
     def facts(self, source: Retriever) -> RegistryFacts:
         """Return what the registry knows of the models that gold listings name."""

@@ -1,21 +1,26 @@
-"""Asking people about listings of any catalogue: what they see, choose and import."""
+"""Commands on a catalogue of any goods: asking, importing, measuring, and those that refuse."""
 
 from __future__ import annotations
 
+import json
+import re
 import shutil
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner, Result
 from small_catalogue import CatalogueHome, build_catalogue_home
 
-from rerank.annotation.queue import QueueItem
+from rerank.annotation.queue import QueueItem, QueueStrategy
 from rerank.domain import Choices, domain_named
 from rerank.index.errors import FaultsError, InputError
 from rerank.index.records import Listing
-from rerank.jobs.annotation.asking import Queue, take_in
+from rerank.jobs.annotation.asking import Queue, prepare, save_answer, take_in
 from rerank.jobs.annotation.dialogue import Dialogue, Key, summary
 from rerank.jobs.annotation.screen import Screen, Size
+from rerank.jobs.cli import main
 from rerank.jobs.files.store_files import Contents, import_file
 from rerank.packs.generic.measuring import labels_of
 from rerank.packs.generic.pack_data import read_pack
@@ -251,3 +256,146 @@ def test_unknown_products_are_refused_and_nothing_is_written(
     assert "line 3: a match names no product in product_id or model" in text
     assert "line 4: names a product in product_id or model but verdict is no match" in text
     assert not workspace.store_path.exists()
+
+
+def run(home: Path, *arguments: object) -> Result:
+    return CliRunner().invoke(main, [*map(str, arguments)], env={"RERANK_HOME": str(home)})
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> CatalogueHome:
+    """A home whose ranker serves; tests that write do so where no other looks."""
+    made = build_catalogue_home(tmp_path_factory.mktemp("trained"))
+    done = run(made.home, "train-ltr", "--scale", "0.3", "--listings", made.listings)
+    assert done.exit_code == 0, done.output
+    return made
+
+
+FOREIGN = re.compile(r"\bGPUs?\b|\bmemory\b|\bregistry\b|graphics card")
+
+
+def readable(page: str) -> str:
+    """Return what a page says, without its style, script and tags."""
+    text = re.sub(r"<style.*?</style>|<script.*?</script>", "", page, flags=re.DOTALL)
+    return re.sub(r"<[^>]+>", " ", text)
+
+
+def test_without_gold_listings_made_up_are_measured(trained: CatalogueHome) -> None:
+    done = run(trained.home, "evaluate", "--bootstrap", "60", "--samples", "10")
+    assert done.exit_code == 0, done.output
+    assert "made_up: 60 listings" in done.stdout
+    none = run(trained.home, "evaluate", "--bootstrap", "0")
+    assert none.exit_code == 1
+    assert "gold: expected files of listings with what they sell, found none" in none.stderr
+
+
+def test_a_gold_file_of_the_home_is_measured_and_reported_in_its_words(
+    trained: CatalogueHome, tmp_path: Path
+) -> None:
+    home = Path(shutil.copytree(trained.home, tmp_path / "home"))
+    (home / "gold").mkdir()
+    text = trained.listings.read_text("utf-8").replace("offer_id", "listing_id")
+    (home / "gold" / "camping.csv").write_text(text, encoding="utf-8")
+    done = run(home, "evaluate", "--samples", "50")
+    assert done.exit_code == 0, done.output
+    report = json.loads((home / "reports" / "reranker_metrics.json").read_text("utf-8"))
+    found = report["sets"]["camping"]
+    assert found["kinds"] == {"match": 12, "nil": 6, "ambiguous": 0}
+    figures = {name: each["value"] for name, each in found["metrics"].items()}
+    assert figures["precision_at_1"] >= 0.9
+    assert figures["variant_at_1"] <= figures["precision_at_1"]
+    assert figures["recall_at_10"] == 1
+    assert 0.5 <= figures["best_f1"] <= 1
+    assert found["metrics"]["ece"]["ci95"][0] is not None
+    assert next(iter(found["routes"])) == "fused"
+    assert found["routes"]["fused"]["recall_at_10"]["value"] == 1
+    assert found["routes"]["identifiers"]["recall_at_10"]["value"] < 0.5
+    for words in ("precision@1, variant included", "best F1", "no-match accepted", "route words"):
+        assert words in done.stdout
+    page = readable((home / "reports" / "reranker_report.html").read_text("utf-8"))
+    assert "sell a product of the catalogue" in page
+    assert not FOREIGN.search(done.stdout)
+    assert not FOREIGN.search(page)
+    sizes = "SELECT count(*), count(memory_gb) FROM predictions WHERE set_name = 'camping'"
+    with Store(home / "store.duckdb").reading() as session:
+        assert session.rows("count answers", sizes) == [(18, 0)]
+
+
+def test_a_queue_of_the_feed_is_made_and_what_is_answered_is_measured(
+    trained: CatalogueHome, tmp_path: Path
+) -> None:
+    workspace = Workspace(Path(shutil.copytree(trained.home, tmp_path / "home")))
+    store = Store(workspace.store_path)
+    text = trained.listings.read_text("utf-8").replace("offer_id", "listing_id")
+    feed = tmp_path / "feed.csv"
+    feed.write_text(re.sub(r",[^,\n]*$", "", text, flags=re.MULTILINE), encoding="utf-8")
+    ids = take_in(workspace, store, feed, on_conflict=OnConflict.REFUSE)
+    queue, choices = prepare(
+        workspace, store, "anna", strategy=QueueStrategy.UNCERTAIN, seed=1, listing_ids=ids
+    )
+    assert len(queue.items) == len(ids) == 18
+    by_id = {item.listing.listing_id: item for item in queue.items}
+    assert by_id["K03"].votes == ("Karwendel Biwak 2 Tent",) * 3
+    window = ScriptedWindow(["1", "2", "x", "n", "q"])
+    talk = Dialogue(
+        queue, choices, partial(save_answer, store), annotator="anna", top_k=5, label=""
+    )
+    talk.run(window)
+    assert talk.counts.total() == 4
+    done = run(workspace.home, "evaluate", "--annotations", "--samples", "20", "--format", "json")
+    assert done.exit_code == 0, done.output
+    assert json.loads(done.stdout)["sets"]["annotations"]["n"] == 4
+    assert run(workspace.home, "annotations", "suspects").exit_code == 0
+    told = run(
+        workspace.home,
+        *("annotations", "adjudicate", "K01", "--verdict", "match", "--product", "C01"),
+    )
+    assert told.stdout == "K01: Norrfjell Vidda 2 Tent (C01), said by adjudicator\n"
+
+
+def test_status_says_what_a_catalogues_home_holds(
+    trained: CatalogueHome, built: CatalogueHome
+) -> None:
+    told = run(trained.home, "status")
+    assert "30 products of 26 models, pack generic" in told.stdout
+    assert "LambdaRank" in told.stdout
+    assert not FOREIGN.search(told.stdout)
+    untrained = json.loads(run(built.home, "status", "--format", "json").stdout)
+    assert untrained["index"]["products"] == 30
+    assert untrained["ranker"]["name"] == "none yet: rerank train-ltr"
+
+
+def test_smoke_tries_what_there_is(trained: CatalogueHome) -> None:
+    told = run(trained.home, "smoke")
+    assert (told.exit_code, told.stdout.count(" ok ")) == (0, 1), told.output
+
+
+GOLD_OF_CARDS = "listing_id,title,vendor,kind,gold_models,gold_memory_gb,gold_form\n1,x,,nil,,,\n"
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "train-embedder",
+        "dual-data FOLDER/dual.jsonl",
+        "pairs bootstrap",
+        "pairs from-annotations",
+        "pairs export --format query-packs --out FOLDER/packs",
+        "compare-rankers",
+        "ablate",
+        "simulate-queue --gold FOLDER/gold.csv",
+    ],
+)
+def test_what_knows_cards_only_says_so_and_writes_nothing(
+    command: str, built: CatalogueHome, tmp_path: Path
+) -> None:
+    (tmp_path / "gold.csv").write_text(GOLD_OF_CARDS, encoding="utf-8")
+    before = sorted(built.home.rglob("*"))
+    told = run(built.home, *command.replace("FOLDER", str(tmp_path)).split())
+    assert told.exit_code == 1
+    assert told.stderr.splitlines()[-1] == (
+        f"Error: {built.home}: holds the catalogue of the domain 'generic'; this command works on "
+        "graphics cards only"
+    )
+    assert sorted(built.home.rglob("*")) == before
+    assert [path.name for path in tmp_path.iterdir()] == ["gold.csv"]
