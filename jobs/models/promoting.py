@@ -109,7 +109,7 @@ def judge(
         gates.append(Gate(CHAMPION_GATE, True, words=f"none, it cannot serve here: {other}"))
     beside = None if isinstance(other, ArtifactError) else other
     resolvers = [each.resolver for each in (opened, beside) if each is not None]
-    paths = [*map(Path, settings.sets.gold), *gold]
+    paths = [*map(Path, settings.sets.gold), *gold] or workspace.gold_files
     sets, unmeasured = _sets(settings, paths, resolvers, index, Store(workspace.store_path))
     facts = domain_named(domain_in(index.parameters)).facts(source)
     verdict = judge_on(opened, beside, sets, settings, facts, progress=progress)

@@ -121,6 +121,18 @@ def test_a_version_is_judged_on_gold_and_on_listings_made_up(
     assert f"ltr {trained.champion} serves" in back.stdout
 
 
+def test_gold_of_the_home_is_taken_where_none_is_named(
+    run: Run, trained: Trained, gates: Path, home: Path
+) -> None:
+    (home / "gold").mkdir()
+    with_gold(home / "gold" / "shop.csv", trained.listings)
+    judged = ("models", "promote", "challenger", "--config", gates, "--force", "--why", "x")
+    done = run(*judged)
+    assert done.exit_code == 0, done.output
+    sets = json.loads(run("models", "history", "--format", "json").stdout)[-1]["metrics"]["sets"]
+    assert set(sets) == {"made_up", "shop"}
+
+
 def test_gold_of_another_catalogue_is_refused(
     run: Run, trained: Trained, gates: Path, tmp_path: Path
 ) -> None:
