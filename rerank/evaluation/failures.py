@@ -401,6 +401,8 @@ class Cause(Enum):
     CODE_ALONE = "part number alone"
     CLOSE_RIVAL = "close rival"
     LOW_CONFIDENCE = "low confidence"
+    VARIANT = "variant"
+    SOLD_OTHERWISE = "other goods accepted"
 
     @property
     def sentence(self) -> str:
@@ -425,6 +427,8 @@ _SENTENCES = {
     Cause.CODE_ALONE: "A part number was read rightly, but nothing else confirms it.",
     Cause.CLOSE_RIVAL: "Another model is about as plausible by what the title shows.",
     Cause.LOW_CONFIDENCE: "The answer is right, and the evidence too thin to accept it.",
+    Cause.VARIANT: "The model is right, another of its variants is sold.",
+    Cause.SOLD_OTHERWISE: "Nothing of the catalogue is sold, and something was accepted.",
 }
 
 

@@ -310,6 +310,7 @@ def test_a_gold_file_of_the_home_is_measured_and_reported_in_its_words(
     assert next(iter(found["routes"])) == "fused"
     assert found["routes"]["fused"]["recall_at_10"]["value"] == 1
     assert found["routes"]["identifiers"]["recall_at_10"]["value"] < 0.5
+    assert all(each["features"] == [] for each in found["failures"])
     for words in ("precision@1, variant included", "best F1", "no-match accepted", "route words"):
         assert words in done.stdout
     page = readable((home / "reports" / "reranker_report.html").read_text("utf-8"))

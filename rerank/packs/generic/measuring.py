@@ -17,9 +17,10 @@ import pyarrow as pa
 from rerank.annotation.agreement import Consensus, read_settled
 from rerank.evaluation.baselines import ROUTE_CUTOFFS
 from rerank.evaluation.evaluate import Examined
+from rerank.evaluation.failures import Cause, Failure
 from rerank.evaluation.gold import GoldKind, GoldListing
 from rerank.evaluation.intervals import Resampling
-from rerank.evaluation.outcomes import judge
+from rerank.evaluation.outcomes import ErrorKind, errors_of, judge
 from rerank.evaluation.paired import PairedTable, plain
 from rerank.index.errors import FaultsError, InputError
 from rerank.index.records import Listing, Route
@@ -31,6 +32,8 @@ from rerank.packs.generic.inference import feed_of
 from rerank.packs.generic.pack_data import Pack
 from rerank.packs.generic.product_table import read_table
 from rerank.packs.generic.source import CatalogueTable, ProductSource, fields_of, read_listings
+from rerank.ranking import Evidence
+from rerank.resolution import Resolution
 from rerank.resolver import Resolver
 from rerank.store.database import Store
 from rerank.store.rows import StoredListing, Verdict
@@ -223,6 +226,48 @@ class CatalogueFacts:
     def slices(self, gold: GoldListing) -> tuple[str, ...]:
         """Return a listing's value of each of `rerank.evaluation.paired.SLICES`."""
         return "", "", gold.shop, gold.language, "", ""
+
+
+def explain_products(
+    gold: Sequence[GoldListing], answers: Sequence[Resolution], evidence: Sequence[Evidence]
+) -> list[Failure]:
+    """Return what went wrong and why, the costliest first, without shares of features.
+
+    :param evidence: not read.
+    """
+    of = {item.listing_id: (item, own) for item, own in zip(gold, answers, strict=True)}
+    return [_failure(error, *of[error["listing_id"]]) for error in errors_of(gold, answers)]
+
+
+def _failure(error: Mapping[str, Any], gold: GoldListing, answer: Resolution) -> Failure:
+    first = answer.candidates[0].model if answer.candidates else ""
+    chosen = f" ({answer.candidates[0].key})" if answer.candidates else ""
+    wanted = f" ({' or '.join(sorted(gold.gold_ids))})" if gold.gold_ids else ""
+    cause = _CAUSES[ErrorKind(error["kind"])]
+    if gold.kind is GoldKind.NIL:
+        cause = Cause.SOLD_OTHERWISE
+    elif cause is Cause.CLOSE_RIVAL and first in gold.gold_models:
+        cause = Cause.VARIANT
+    right = next((each.model for each in answer.candidates if each.model in gold.gold_models), None)
+    return Failure(
+        listing_id=gold.listing_id,
+        title=gold.title,
+        want=f"{error['want']}{wanted}",
+        got=f"{error['got']}{chosen}",
+        decision=str(error["decision"]),
+        probability=error["probability"],
+        lost_to=error["kind"],
+        cause=cause,
+        right=right,
+        features=(),
+    )
+
+
+_CAUSES = {
+    ErrorKind.RETRIEVAL: Cause.NOT_RETRIEVED,
+    ErrorKind.RANKING: Cause.CLOSE_RIVAL,
+    ErrorKind.DECISION: Cause.LOW_CONFIDENCE,
+}
 
 
 def examine_products(

@@ -270,10 +270,15 @@ class GenericDomain:
         return CataloguePromotion
 
     def instruments(self, resolver: Resolver, index: Manifest, *, baselines: bool) -> Instruments:
-        """Return the routes to products, and what listings are sliced by; no baselines."""
+        """Return the routes to products, what listings are sliced by, and causes; no baselines."""
         from rerank.evaluation.evaluate import Instruments
         from rerank.evaluation.metrics import PRODUCT_METRICS
-        from rerank.packs.generic.measuring import MEASURED_ROUTES, CatalogueFacts, examine_products
+        from rerank.packs.generic.measuring import (
+            MEASURED_ROUTES,
+            CatalogueFacts,
+            examine_products,
+            explain_products,
+        )
 
         source = cast("ProductSource", resolver.source)
         return Instruments(
@@ -281,6 +286,7 @@ class GenericDomain:
             facts=CatalogueFacts(),
             metrics=PRODUCT_METRICS,
             examine=partial(examine_products, resolver, source),
+            explain=explain_products,
             routes=MEASURED_ROUTES,
         )
 

@@ -8,6 +8,7 @@ import pytest
 from small_catalogue import build_catalogue_home
 
 from rerank.conformal import NO_MATCH
+from rerank.evaluation.failures import Cause
 from rerank.evaluation.gold import GoldKind, covered
 from rerank.evaluation.outcomes import rank_of_models
 from rerank.index.errors import InputError
@@ -15,12 +16,15 @@ from rerank.index.records import Listing
 from rerank.packs.generic.measuring import (
     CatalogueFacts,
     card_listings,
+    explain_products,
     made_up_gold,
     read_catalogue_gold,
     read_labelled,
 )
 from rerank.packs.generic.pack_data import read_pack
+from rerank.packs.generic.product_answers import ProductCandidate, ProductResolution
 from rerank.packs.generic.source import ProductSource, load_source
+from rerank.resolution import Decision, Resolution
 
 PACK = read_pack("generic")
 GOLD = """\
@@ -95,3 +99,39 @@ def test_a_card_keeps_answers_to_the_feed(source: ProductSource) -> None:
     listings = card_listings(source, lambda n: [])
     assert len(listings) == len(source.listings) == 18
     assert listings[0] == Listing("", "Vidda 2 Zelt Norrfjell grün", "zeltkiste", "", 279.0)
+
+
+def answered(decision: Decision, *candidates: tuple[str, str]) -> Resolution:
+    found = tuple(
+        ProductCandidate(key, model, 0.5, 1.0, 0.4, 1.0, model) for key, model in candidates
+    )
+    first, model = candidates[0] if candidates else (None, None)
+    return ProductResolution(
+        first, model, {}, model, 0.4, True, 1.0, 0.1, decision, "", found, "m", "i"
+    ).as_stored()
+
+
+def test_wrong_answers_are_told_with_products_and_causes(
+    source: ProductSource, tmp_path: Path
+) -> None:
+    text = (
+        "listing_id,title,product_id\na,Vidda 2 red,C02\nb,sheet,\nc,Glow 180,C23\nd,Tind 1,C06\n"
+    )
+    gold = read_catalogue_gold(file_of(tmp_path, text), source.table, PACK)
+    tent, lamp, small = "Norrfjell Vidda 2 Tent", "Lumo Glow 180 Camping Lantern", "Lumo Glow 60"
+    answers = [
+        answered(Decision.REVIEW, ("C01", tent), ("C02", tent)),
+        answered(Decision.MATCH, ("C01", tent)),
+        answered(Decision.REVIEW, ("C22", small), ("C23", lamp)),
+        answered(Decision.NO_MATCH),
+    ]
+    found = {each.listing_id: each for each in explain_products(gold, answers, [])}
+    told = {key: (each.cause, each.lost_to, each.want, each.got) for key, each in found.items()}
+    tind = source.table.records[source.table.row_of_id["C06"]].model
+    assert told == {
+        "a": (Cause.VARIANT, "ranking", f"{tent} (C02)", f"{tent} (C01)"),
+        "b": (Cause.SOLD_OTHERWISE, "decision", "no match", f"{tent} (C01)"),
+        "c": (Cause.CLOSE_RIVAL, "ranking", lamp, f"{small} (C22)"),
+        "d": (Cause.NOT_RETRIEVED, "retrieval", tind, "no candidates"),
+    }
+    assert (found["c"].right, found["d"].right) == (lamp, None)
