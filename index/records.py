@@ -69,7 +69,8 @@ class Listing:
     """What a seller wrote; ``vendor`` is the brand field, often a board partner or a shop.
 
     The start of a ``description`` is read for what is sold, and for memory where the title states
-    none. The ``price`` decides nothing.
+    none. The ``price`` decides nothing. ``identifiers`` are GTINs and part numbers that stand in a
+    column of their own, with ";" between; graphics cards are known by their titles alone.
 
     None and NaN, as tables have them where nothing stands, are empty: a text "", a price None.
 
@@ -81,9 +82,10 @@ class Listing:
     vendor: str = ""
     description: str = ""
     price: float | None = None
+    identifiers: str = ""
 
     def __post_init__(self) -> None:
-        for name in ("listing_id", "title", "vendor", "description"):
+        for name in ("listing_id", "title", "vendor", "description", "identifiers"):
             value = getattr(self, name)
             if type(value) is str:
                 continue

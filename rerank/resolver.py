@@ -188,13 +188,13 @@ class Resolver(ABC):
         :raises TypeError: if something is among them that is no listing and no title.
         """
         given = _listings(listings)
-        places: dict[tuple[str, str, str], int] = {}
+        places: dict[tuple[str, ...], int] = {}
         place = [-1] * len(given)
         distinct: list[Listing] = []
         for at, listing in enumerate(given):
             if at in faults or not normalise(listing.title):
                 continue
-            key = (listing.title, listing.vendor, listing.description)
+            key = (listing.title, listing.vendor, listing.description, listing.identifiers)
             place[at] = places.setdefault(key, len(places))
             if len(places) > len(distinct):
                 distinct.append(listing)

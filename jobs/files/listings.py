@@ -38,6 +38,7 @@ class ColumnNames(Settings):
     vendor: Annotated[str, TEXT] = "vendor"
     description: Annotated[str, TEXT] = "description"
     price: Annotated[str, TEXT] = "price"
+    identifiers: Annotated[str, TEXT] = "identifiers"
 
     def renamed(self, names: Mapping[str, str]) -> ColumnNames:
         """Return these with some of them replaced, by our name."""
@@ -159,13 +160,14 @@ class ListingBatch:
             return found
 
         return [
-            Listing(listing_id, _text(title), _text(vendor), _text(more), number(price))
-            for listing_id, title, vendor, more, price in zip(
+            Listing(listing_id, _text(title), _text(vendor), _text(more), number(price), _code(own))
+            for listing_id, title, vendor, more, price, own in zip(
                 self.ids(),
                 values(columns.title),
                 values(columns.vendor),
                 values(columns.description),
                 values(columns.price),
+                values(columns.identifiers),
                 strict=True,
             )
         ]
@@ -197,6 +199,13 @@ def _is_of_times(kind: pa.DataType) -> bool:
 
 def _text(value: Any) -> str:
     return value if isinstance(value, str) else ""
+
+
+def _code(value: Any) -> str:
+    """Return an identifier as text, whole numbers without a point."""
+    if isinstance(value, float):
+        return str(int(value)) if value.is_integer() else ""
+    return str(value) if isinstance(value, int) else _text(value)
 
 
 @dataclass(frozen=True, slots=True)

@@ -292,7 +292,7 @@ class _Kept(NamedTuple):
 class RememberingAnswerer(Answerer):
     """Answers from earlier outputs what has not changed, and asks another answerer for the rest.
 
-    The earlier outputs are the cache: a listing of the same id, title, vendor and description keeps
+    The earlier outputs are the cache: a listing of the same id, texts and identifiers keeps
     its answer if the same release, model, index and options gave it. Nothing else has to be
     maintained, and nothing can go stale. In memory are 24 bytes a listing and a few row groups.
 
@@ -459,8 +459,9 @@ def _fitting_record(place: Place, answerer: Answerer) -> dict[str, Any] | None:
 _NEVER = np.int64(-1)  # Python's hash() never returns it
 
 
-def _key(listing: Listing) -> tuple[str, str, str, str]:
-    return listing.listing_id, listing.title, listing.vendor, listing.description
+def _key(listing: Listing) -> tuple[str, ...]:
+    said = listing.title, listing.vendor, listing.description, listing.identifiers
+    return listing.listing_id, *said
 
 
 def _hashes(listings: Sequence[Listing]) -> Ints:
@@ -493,5 +494,6 @@ def _names_in_output(record: dict[str, Any], answerer: Answerer) -> ColumnNames:
 
 
 def _key_columns(names: ColumnNames, there: Sequence[str]) -> list[str]:
-    wanted = (names.listing_id, names.title, names.vendor, names.description)
+    said = names.title, names.vendor, names.description, names.identifiers
+    wanted = (names.listing_id, *said)
     return [name for name in dict.fromkeys(wanted) if name in there]

@@ -86,6 +86,7 @@ class GenericDomain:
             "vendor": feed.vendor,
             "description": feed.description,
             "price": feed.price,
+            "identifiers": next(iter(feed.identifiers), ""),
         }
         return {ours: theirs for ours, theirs in named.items() if theirs and ours != theirs}
 

@@ -23,6 +23,7 @@ from rerank.packs.generic.evidence import (
     decided_scores,
 )
 from rerank.packs.generic.evidence import offer_features as product_offers
+from rerank.packs.generic.reading import IdentifierKind
 from rerank.packs.generic.source import ID, NAME, ProductBatch, ProductSource
 from rerank.ranking import Evidence, RankingBatch, answer_order, model_scores
 from rerank.resolution import DECISIONS, Decision, Resolution, ScoredCandidate
@@ -232,12 +233,13 @@ class ProductResolver(Resolver):
         """Decide which listings sell a product, and say why."""
         thresholds = self._model.thresholds
         found = evidence.best >= 0
-        sure = np.where(found, probability, 0.0)
-        decision = np.where(sure >= thresholds.match, _MATCH, _REVIEW)
-        decision[~found | (sure < thresholds.review)] = _NO_MATCH
         batch = cast("ProductBatch", evidence.candidates)
         best = np.zeros((len(found), len(CANDIDATE_FEATURES)), np.float32)
         best[found] = evidence.features[evidence.best[found]]
+        sure = np.where(found, probability, 0.0)
+        sure = np.where(named(best, batch), np.maximum(sure, thresholds.match), sure)
+        decision = np.where(sure >= thresholds.match, _MATCH, _REVIEW)
+        decision[~found | (sure < thresholds.review)] = _NO_MATCH
         stated = np.zeros(len(found), bool)
         stated[found] = batch.stated[evidence.best[found]]
         reason = [
@@ -338,6 +340,24 @@ _READ = (
     " unit_conflict max_rival better"
 ).split() + [name for name in _OFFERS if name in _COLUMN]
 _READ_COLUMNS = [_COLUMN[name] for name in _READ]
+
+
+def named(best: NDArray[np.float32], batch: ProductBatch) -> NDArray[np.bool_]:
+    """Return which listings name their best candidate by an identifier that it alone has.
+
+    Words cannot outvote a GTIN, or what stands in a column of identifiers: such a listing is a
+    match, whatever it is called, unless it states another one or offers something else. A part
+    number in a title may be of what an accessory fits, and is weighed as other words are.
+
+    :param best: features of the best candidates, shape (listings, features); 0 where there is none.
+    """
+    readings = batch.readings
+    having = readings.identifiers.rows[readings.sources != IdentifierKind.NAMED]
+    told = np.bincount(having, minlength=len(best))[: len(best)] > 0
+    decides = best[:, _COLUMN["identifier"]] >= _DECIDES
+    offers = best[:, [_COLUMN[cue] for cue in _OFFERS if cue in _COLUMN]] > 0
+    contradicted = best[:, _COLUMN["identifier_conflict"]] > 0
+    return np.asarray(told & decides & ~contradicted & ~offers.any(axis=1))
 
 
 def reason_of(row: NDArray[np.float32], found: bool, decision: int, stated: bool) -> str:

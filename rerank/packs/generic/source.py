@@ -28,6 +28,7 @@ from rerank.packs.generic.catalogue import (
     Catalogue,
     ListingFeed,
     Products,
+    clean_identifiers,
     read_catalogue,
     read_products,
 )
@@ -182,7 +183,14 @@ class ProductSource:
 def fields_of(listing: Listing) -> Fields:
     """Return what a listing says, by role."""
     price = nan if listing.price is None else float(listing.price)
-    return Fields(name=listing.title, brand=listing.vendor, text=listing.description, price=price)
+    found, _ = clean_identifiers([listing.identifiers])
+    return Fields(
+        name=listing.title,
+        brand=listing.vendor,
+        identifiers=found[0],
+        text=listing.description,
+        price=price,
+    )
 
 
 def build_source(
