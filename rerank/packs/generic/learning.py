@@ -55,6 +55,7 @@ _OFFER_COLUMN = {name: at for at, name in enumerate(OFFER_FEATURES)}
 _BATCH = 1000  # listings read at once
 _NONE = -1
 _RIGHT = 2  # LambdaRank's grade of a right product
+_ALONE = 0.5  # share of listings of other goods where there is one product
 _MOST_HIDDEN = 12  # products that are taken out together
 _SURE_SHARE, _SURE_COVER = 0.4, 0.4
 _IDENTIFIED = 2  # level of an identifier that names one product
@@ -359,6 +360,7 @@ class _Training:
         if len(listings) > most:
             chosen = np.sort(self._rng.permutation(len(listings))[:most]).tolist()
             listings = [listings[at] for at in chosen]
+        phrases = tuple(self._pack.grammar.additions.values())
         if listings:
             readings = self._index.reader.read(listings)
             found = self._index.retrieve(readings)
@@ -368,8 +370,8 @@ class _Training:
                 manner = measured_manner(
                     self._index, self._products, listings, readings, sure, others
                 )
-                return _Survey(manner, len(sure[0]), listings)
-        phrases = tuple(self._pack.grammar.additions.values())
+                usual = usual_manner(self._index, phrases, self._rng, len(manner.additions))
+                return _Survey(manner.with_additions_of(usual), len(sure[0]), listings)
         manner = usual_manner(self._index, phrases, self._rng, _USUAL_ADDITIONS)
         return _Survey(manner, 0, listings)
 
@@ -461,6 +463,8 @@ class _Training:
         for at, row in enumerate(rows):
             model = self._variants[row]
             out: Sequence[int] = ()
+            if len(model) == len(self._products) and nil_share:  # there is nothing else to take
+                nil_share = _ALONE
             if roll[at] >= nil_share or len(model) > _MOST_HIDDEN:
                 labels.append((self._rewriter.write(row), frozenset(model)))
             elif roll[at] < self._parameters.cued_share or len(model) == len(self._products):

