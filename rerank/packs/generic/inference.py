@@ -238,7 +238,8 @@ class _Look:
         if not self.filled:
             return "empty"
         if self.is_constant:
-            return "the same in all rows"
+            rounded = "; if a spreadsheet has rounded it, export it as text"
+            return "the same in all rows" + rounded * self.claims_role("identifier")
         if _MIXED <= self.numeric < _NUMERIC and role in ("category", "text"):
             return f"mixed: {self.numeric:.0%} numbers, the rest text such as {self.odd!r:.30}"
         if role == "number" and not self.unit:

@@ -246,6 +246,14 @@ def test_one_name_for_all_is_a_warning(tmp_path: Path) -> None:
     assert any("all 500 products are called 'Widget deluxe'" in text for text in read.remarks)
 
 
+def test_identifiers_that_are_all_rounded_to_one_are_told_of(tmp_path: Path) -> None:
+    rows = "".join(f"{at},Lamp L{at}0,4.01235E+12,x\n" for at in range(1, 60))
+    seen = proposed(tmp_path, f"id,name,ean,shop\n{rows}").seen
+    told = {each.name: each.remark for each in seen.columns}
+    assert told["ean"].startswith("the same in all rows; if a spreadsheet has rounded it")
+    assert told["shop"] == "the same in all rows"
+
+
 def test_ids_are_numbered_where_nothing_tells_products_apart(tmp_path: Path) -> None:
     proposal = proposed(tmp_path, "name,maker\nRed kettle,Sol\nBlue kettle,Sol\n")
     assert proposal.catalogue.id == ""
