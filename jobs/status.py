@@ -120,7 +120,9 @@ def _index(workspace: Workspace) -> dict[str, Any]:
     said = manifest.parameters
     found = {"source": _source(workspace, folder), "version": manifest.fingerprint}
     if "many" in said:
-        return found | {key: said[key] for key in ("products", "models", "many", "pack")}
+        return found | {
+            key: said[key] for key in ("products", "models", "many", "pack", "embedder")
+        }
     return found | {"gpus": said["gpus"], "embedder": said["embedder"]}
 
 
@@ -259,12 +261,11 @@ Attempt = Callable[[], tuple[str, str]]
 def smoke_test(workspace: Workspace) -> list[Tried]:
     """Try the pieces of a workspace one after the other; one that fails stops no other."""
     served = cache(partial(open_resolver, workspace.home))
-    pieces: dict[str, Attempt] = {"resolver": lambda: _resolved(served())}
-    if _holds_cards(workspace):  # the pairwise heuristic knows no other candidates
-        pieces |= {
-            "pairwise ranker": lambda: _compared(workspace.pairwise_folder),
-            "candidate ranker": lambda: _ordered(workspace.pairwise_folder, served),
-        }
+    pieces: dict[str, Attempt] = {
+        "resolver": lambda: _resolved(served()),
+        "pairwise ranker": lambda: _compared(workspace.pairwise_folder),
+        "candidate ranker": lambda: _ordered(workspace.pairwise_folder, served),
+    }
     for kind in _prepared(workspace):
         pieces[f"--ranker {kind.value}"] = partial(_chosen, workspace, ranker=kind)
     if workspace.cross_encoder_folder.is_dir():

@@ -366,11 +366,6 @@ def test_status_says_what_a_catalogues_home_holds(
     assert untrained["ranker"]["name"] == "none yet: rerank train-ltr"
 
 
-def test_smoke_tries_what_there_is(trained: CatalogueHome) -> None:
-    told = run(trained.home, "smoke")
-    assert (told.exit_code, told.stdout.count(" ok ")) == (0, 1), told.output
-
-
 GOLD_OF_CARDS = "listing_id,title,vendor,kind,gold_models,gold_memory_gb,gold_form\n1,x,,nil,,,\n"
 
 
