@@ -226,6 +226,8 @@ class Feed:
         :param file: to write the summary to as JSON.
         """
         self.line.say(summary.line())
+        if warning := summary.warning():
+            self.line.say(warning)
         write_summary(summary, file)
         for text in told:
             click.echo(text)

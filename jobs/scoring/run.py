@@ -351,6 +351,10 @@ class Tally:
         )
 
 
+_TELLING_ROWS = 50
+_STRANGE = 0.1  # share of listings held for review up to which a feed is of other goods
+
+
 @dataclass(frozen=True, slots=True)
 class ScoreSummary:
     """What came out of a run.
@@ -396,6 +400,16 @@ class ScoreSummary:
             parts.append(", ".join(f"{n} files {what}" for what, n in self.files.items() if n))
         parts.append(f"model {self.model_version}, index {self.index_version}")
         return "; ".join(parts)
+
+    def warning(self) -> str:
+        """Return what to say where hardly a listing sells anything of the catalogue, "" else."""
+        read, held = self.rows - self.rejects, self.decisions.get(Decision.REVIEW, 0)
+        if read < _TELLING_ROWS or self.decisions.get(Decision.MATCH, 0) or held > read * _STRANGE:
+            return ""
+        return (
+            f"Warning: none of {read} listings is a match: they seem to be of other goods than the "
+            "catalogue, or in another language"
+        )
 
     def as_json(self) -> dict[str, Any]:
         """Return the same as plain values."""
