@@ -747,6 +747,7 @@ def scoring_hooks() -> list[Hook]:
     from rerank.index.vector_index import FaissIndex
     from rerank.jobs.files.listings import ListingBatch, ParquetListings
     from rerank.model import OnnxTrees, RerankModel
+    from rerank.packs.gpu import pack
 
     return [
         Hook("reading", ParquetListings, "batches"),
@@ -760,7 +761,7 @@ def scoring_hooks() -> list[Hook]:
         Hook("candidate features", CueReader, "find"),
         Hook("candidate features", CandidateFeatures, "compute"),
         Hook("trees", OnnxTrees, "score"),
-        Hook("offers, calibration", resolver, "offer_features"),
+        Hook("offers, calibration", pack, "offer_features"),
         Hook("offers, calibration", RerankModel, "probability"),
         Hook("answers", resolver, "answers_of"),
         Hook("answers", RegistryColumns, "table"),
