@@ -69,6 +69,12 @@ class ScoredCandidate:
         return {"candidate": self.model, "memory": size, "form": self.form_factor}
 
 
+def headline(decision: Decision, subject: str, probability: float, reason: str) -> str:
+    """Return an answer to a listing of whatever goods, in one line."""
+    decided = f"{decision.replace('_', ' ')}: {subject}"
+    return f"{decided}, probability {probability:.3f}; {reason}"
+
+
 _SHOWN = 5  # candidates of a notebook's table
 
 
@@ -149,5 +155,4 @@ class Resolution:
         return {**told, "gpu id": self.gpu_id} if self.gpu_id else told
 
     def _headline(self) -> str:
-        decided = f"{self.decision.replace('_', ' ')}: {self.subject}"
-        return f"{decided}, probability {self.match_probability:.3f}; {self.reason}"
+        return headline(self.decision, self.subject, self.match_probability, self.reason)

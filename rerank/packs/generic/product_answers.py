@@ -26,7 +26,7 @@ from rerank.packs.generic.evidence import offer_features as product_offers
 from rerank.packs.generic.reading import IdentifierKind
 from rerank.packs.generic.source import ID, NAME, ProductBatch, ProductSource
 from rerank.ranking import Evidence, RankingBatch, answer_order, model_scores
-from rerank.resolution import DECISIONS, Decision, Resolution, ScoredCandidate
+from rerank.resolution import DECISIONS, Decision, Resolution, ScoredCandidate, headline
 from rerank.resolver import Resolver
 
 Floats = NDArray[np.float64]
@@ -182,8 +182,7 @@ class ProductResolution:
         return told
 
     def _headline(self) -> str:
-        decided = f"{self.decision.replace('_', ' ')}: {self.subject}"
-        return f"{decided}, probability {self.match_probability:.3f}; {self.reason}"
+        return headline(self.decision, self.subject, self.match_probability, self.reason)
 
 
 class ProductResolver(Resolver):
