@@ -349,7 +349,7 @@ SCHEMA = pa.schema(
 
 def registry_of(home: Path) -> list[GpuRecord]:
     """Return the registry of the index that a workspace serves."""
-    from rerank.index.retriever import index_records
+    from rerank.packs.gpu.retriever import index_records
     from rerank.workspace import Workspace
 
     return index_records(Workspace(home).active_index())
@@ -741,13 +741,12 @@ def scoring_hooks() -> list[Hook]:
     from rerank.answers import RegistryColumns
     from rerank.features.candidates import CandidateFeatures
     from rerank.features.cues import CueReader
-    from rerank.index import retriever
     from rerank.index.embedder import StaticEmbedder
     from rerank.index.lexicon import Lexicon
     from rerank.index.vector_index import FaissIndex
     from rerank.jobs.files.listings import ListingBatch, ParquetListings
     from rerank.model import OnnxTrees, RerankModel
-    from rerank.packs.gpu import pack
+    from rerank.packs.gpu import pack, retriever
 
     return [
         Hook("reading", ParquetListings, "batches"),

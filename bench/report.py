@@ -353,7 +353,7 @@ def new_report(home: Path, settings: BenchSettings) -> dict[str, Any]:
 
     :raises ArtifactError: if the workspace's index or model is damaged.
     """
-    from rerank.index.retriever import INDEX_FORMAT, INDEX_REMEDY
+    from rerank.index.artifacts import INDEX_FORMAT, INDEX_REMEDY
     from rerank.model import MODEL_FORMAT, MODEL_REMEDY
 
     workspace = Workspace(home)

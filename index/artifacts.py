@@ -33,6 +33,8 @@ from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 from rerank.index.errors import FULL, ArtifactError, InputError
 
 MANIFEST = "manifest.json"
+INDEX_FORMAT = 1
+INDEX_REMEDY = "rerank build-index"
 Record = TypeVar("Record")
 # <linux/fs.h> and <fcntl.h>; glibc has the call since 2.28
 _RENAME_EXCHANGE, _AT_FDCWD = 2, -100

@@ -6,13 +6,12 @@ All arrays; one row for each (listing, model) that share a number, a core word o
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rerank.index.lexicon import Lexicon, Mention, TitleReading, same_size
-from rerank.index.stated_words import Stated
 
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]
@@ -246,51 +245,3 @@ def states_one_of(stated: Floats, own: Floats) -> NDArray[np.bool_]:
         rows = np.flatnonzero(~np.isnan(sizes))  # most titles state one, or none
         found[rows] |= same_size(sizes[rows, None], own[rows]).any(axis=1)
     return found
-
-
-@dataclass(frozen=True, slots=True)
-class CandidateBatch:
-    """Candidates of a batch of listings, flat; listing i owns rows offsets[i]:offsets[i + 1].
-
-    :param readings: what each title shows.
-    :param names: how well each named model fits its mention.
-    :param record: shape (rows,), row of each candidate in the registry.
-    :param similarity: shape (rows,), cosine between listing and GPU, -1 to 1.
-    :param shortlist: shape (rows,), the score that chose and ordered the candidates.
-    :param listing: shape (rows,), the listing each candidate belongs to.
-    :param pair: shape (rows,), number of each candidate's (listing, model) pair.
-    :param place: shape (rows,), of each candidate among those of its pair, 0 the likeliest.
-    :param variant_probability: shape (rows,), P(variant | model) over all the model's variants; NaN
-        by vectors alone, which tell no variants apart.
-    :param stated: what each listing states of chip vendors and forms.
-    """
-
-    readings: Sequence[TitleReading]
-    names: NameEvidence
-    offsets: Ints
-    record: Ints
-    similarity: Floats
-    shortlist: Floats
-    listing: Ints
-    pair: Ints
-    place: Ints
-    variant_probability: Floats
-    stated: Stated
-
-    def take(self, rows: Ints | NDArray[np.bool_]) -> CandidateBatch:
-        """Return some of the candidates; all listings stay, some perhaps without any.
-
-        :param rows: in rising order.
-        """
-        listing = self.listing[rows]
-        return replace(
-            self,
-            offsets=np.searchsorted(listing, np.arange(len(self.offsets))).astype(np.int64),
-            record=self.record[rows],
-            similarity=self.similarity[rows],
-            shortlist=self.shortlist[rows],
-            listing=listing,
-            pair=self.pair[rows],
-            place=self.place[rows],
-            variant_probability=self.variant_probability[rows],
-        )

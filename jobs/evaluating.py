@@ -43,7 +43,7 @@ from rerank.model import MODEL_FORMAT, MODEL_REMEDY, RerankModel, ranker_in
 from rerank.rankers.dual import DUAL_FORMAT, DUAL_KIND, DUAL_REMEDY, FILES
 from rerank.rankers.kinds import RankerFolder, RankerKind, ranker_kinds
 from rerank.rankers.pairwise import PairwiseLayout, heuristic_candidate_scores, read_ranker
-from rerank.ranking import RankingBatch
+from rerank.ranking import RankingBatch, RoutedRetriever
 from rerank.resolution import Decision
 from rerank.resolver import Resolver, resolver_of
 from rerank.store.database import Store
@@ -52,7 +52,6 @@ from rerank.training.sets import scaled
 from rerank.workspace import Workspace, open_retriever, open_source
 
 if TYPE_CHECKING:
-    from rerank.index.retriever import Retriever
     from rerank.resolution import Resolution
 
 
@@ -294,7 +293,7 @@ def read_gold_files(
     return {path.stem: read(path) for path in paths}
 
 
-def annotated_gold(retriever: Retriever, store: Store) -> list[GoldListing]:
+def annotated_gold(retriever: RoutedRetriever, store: Store) -> list[GoldListing]:
     """Return the store's annotated listings as gold; none if there is no store.
 
     :raises StoreError: if the store cannot be read.
@@ -443,7 +442,7 @@ class RankerComparisonPlan:
 class _Bench:
     """What all rankers are measured with."""
 
-    retriever: Retriever
+    retriever: RoutedRetriever
     index: Manifest
     cues: CueReader
     preparer: Preparer
@@ -487,7 +486,7 @@ def compare_rankers(
     }
 
 
-def _sets_measuring(plan: RankerComparisonPlan, retriever: Retriever) -> GoldSets:
+def _sets_measuring(plan: RankerComparisonPlan, retriever: RoutedRetriever) -> GoldSets:
     own = shipped_sets(retriever.records, plan.bootstrap)
     given = read_gold_files(plan.gold_files)
     taken = sorted(set(own) & set(given))

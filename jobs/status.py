@@ -20,12 +20,11 @@ from rerank.cross_encoder.ranker import (
     CROSS_ENCODER_KIND,
     CROSS_ENCODER_REMEDY,
 )
-from rerank.domain import GPU, TrainingRequest, build_catalogue_index, init_catalogue
+from rerank.domain import GPU, TrainingRequest, build_catalogue_index, card_tools, init_catalogue
 from rerank.index.artifacts import read_manifest
 from rerank.index.errors import ArtifactError, MismatchError, RerankError, os_error_text
 from rerank.index.records import Listing, shipped
 from rerank.index.registry import load_registry
-from rerank.index.retriever import build_index
 from rerank.jobs.evaluating import EvaluationPlan, evaluate_workspace
 from rerank.jobs.files.places import place_of
 from rerank.jobs.files.selection import select_files
@@ -113,7 +112,7 @@ def status_text(status: dict[str, Any]) -> str:
 
 
 def _index(workspace: Workspace) -> dict[str, Any]:
-    from rerank.index.retriever import INDEX_FORMAT, INDEX_REMEDY
+    from rerank.index.artifacts import INDEX_FORMAT, INDEX_REMEDY
 
     folder = workspace.active_index()
     manifest = read_manifest(folder, kind="index", format_version=INDEX_FORMAT, remedy=INDEX_REMEDY)
@@ -390,7 +389,7 @@ def run_demo(
     progress("building the index", 0.0)
     records = load_registry(shipped("registry"))
     with keeping_part(workspace, "index"):
-        build_index(records, default_embedder(workspace), workspace.index_folder)
+        card_tools().build_index(records, default_embedder(workspace), workspace.index_folder)
     trained = train_workspace_model(
         workspace, request or TrainingRequest(), serve=True, progress=progress
     )

@@ -45,13 +45,13 @@ from rerank.rankers.pairs import (
 from rerank.rankers.pairwise import TrainingPlan, train_pairwise
 from rerank.rankers.scored import ScoredLines
 from rerank.rankers.scored_making import generated_listings, gpu_candidates, synthetic_candidates
+from rerank.ranking import RoutedRetriever
 from rerank.settings import read_settings
 from rerank.splits import Split, models_of
 from rerank.training.evidence import Preparer
 from rerank.workspace import Workspace, open_retriever, open_source, packaged_folder
 
 if TYPE_CHECKING:
-    from rerank.index.retriever import Retriever
     from rerank.training.sets import TrainingParameters
 
 
@@ -363,7 +363,7 @@ def write_gpu(
 
 
 def write_gpu_of(
-    retriever: Retriever,
+    retriever: RoutedRetriever,
     path: Path,
     n_queries: int,
     *,

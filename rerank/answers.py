@@ -19,7 +19,7 @@ from rerank.explanation import NOTHING, Explanation
 from rerank.features.candidates import CANDIDATE_FEATURES
 from rerank.features.cues import CATEGORIES, DESCRIBED
 from rerank.features.offers import OFFER_FEATURES
-from rerank.index.lexicon import DOUBTS
+from rerank.index.lexicon import DOUBTS, Lexicon
 from rerank.ranking import Evidence, ModelTable, model_scores
 from rerank.resolution import DECISIONS, Decision, Resolution, ScoredCandidate, Thresholds
 
@@ -227,7 +227,7 @@ def answers_of(
 
 
 def verdicts_of(
-    evidence: Evidence, probability: Floats, thresholds: Thresholds, table: ModelTable
+    evidence: Evidence, probability: Floats, thresholds: Thresholds, table: Lexicon
 ) -> Verdicts:
     """Decide which listings sell a card, and say why.
 
@@ -245,7 +245,7 @@ def verdicts_of(
 
 
 def decided(
-    evidence: Evidence, probability: Floats, thresholds: Thresholds, table: ModelTable
+    evidence: Evidence, probability: Floats, thresholds: Thresholds, table: Lexicon
 ) -> tuple[Floats, Ints]:
     """Return `match_probability` and the decision's number in `DECISIONS`, both (listings,).
 
@@ -263,12 +263,12 @@ def decided(
     return sure, decision
 
 
-def _sold_apart(evidence: Evidence, table: ModelTable) -> NDArray[np.bool_]:
+def _sold_apart(evidence: Evidence, table: Lexicon) -> NDArray[np.bool_]:
     """Return whether each listing's best candidate is a card, shape (listings,)."""
     return _of_best(evidence, table.sold_apart)
 
 
-def _held(evidence: Evidence, table: ModelTable) -> NDArray[np.bool_]:
+def _held(evidence: Evidence, table: Lexicon) -> NDArray[np.bool_]:
     """Return whether a person decides on each listing's best candidate, shape (listings,)."""
     return _of_best(evidence, table.held)
 
@@ -305,7 +305,7 @@ def _only_a_number(evidence: Evidence) -> NDArray[np.bool_]:
     return np.asarray((evidence.best >= 0) & bare, np.bool_)
 
 
-def _in_sizes(evidence: Evidence, table: ModelTable) -> NDArray[np.bool_]:
+def _in_sizes(evidence: Evidence, table: Lexicon) -> NDArray[np.bool_]:
     """Return whether there are several memory sizes of each listing's best model, (listings,)."""
     found = evidence.best >= 0
     several = np.zeros(len(found), np.bool_)

@@ -323,6 +323,28 @@ class Domain(Protocol):
         """
 
 
+class CardTools(Protocol):
+    """What only graphics cards have, for the commands that are of them alone."""
+
+    def build_index(
+        self, records: Sequence[Any], embedder: Any, folder: Path, *, kind: str = "flat"
+    ) -> Manifest:
+        """Embed a registry and write an index folder, replacing an older one whole.
+
+        :param embedder: a `rerank.index.embedder.Embedder`.
+        :param kind: a value of `rerank.index.vector_index.IndexKind`.
+        """
+
+    def add_to_index(
+        self, records: Sequence[Any], embedder: Any, folder: Path
+    ) -> tuple[Manifest, int]:
+        """Add cards that an index lacks; return its new manifest and how many were added.
+
+        :raises InputError: if a gpu_id is given twice, or is there already with another content.
+        :raises MismatchError: if the index was built with another embedder.
+        """
+
+
 def domain_in(parameters: Mapping[str, Any]) -> str:
     """Return the name of the domain that an artifact is of, by its manifest's parameters."""
     return str(parameters.get(_KEY, GPU))
@@ -343,6 +365,12 @@ def domain_named(name: str) -> Domain:
             f"made for the domain {name!r}, of which this release has no pack; install the "
             "release that made it"
         ) from exc
+    return found
+
+
+def card_tools() -> CardTools:
+    """Return what only graphics cards have; the pack's modules are read when one is asked for."""
+    found: CardTools = import_module(f"rerank.packs.{GPU}.pack").TOOLS
     return found
 
 

@@ -2,22 +2,92 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rerank.features.cues import CueHits
-from rerank.index.lexicon import Lexicon
-from rerank.index.name_evidence import CandidateBatch
-from rerank.index.records import N_CANDIDATES, Listing, falling_order
+from rerank.index.records import N_CANDIDATES, Listing, Route, falling_order
+
+if TYPE_CHECKING:
+    from rerank.index.embedder import Embedder
 
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]
-ModelTable = Lexicon
-"""The registry's models as arrays; of the lexicon, what rankers and features read."""
+
+
+class ModelTable(Protocol):
+    """A catalogue's products and their models as arrays: what rankers and answers read of it."""
+
+    @property
+    def records(self) -> Sequence[Any]:
+        """The products, a variant of a model each; of graphics cards `GpuRecord`."""
+
+    @property
+    def models(self) -> Sequence[str]:
+        """The names of the models."""
+
+    @property
+    def model_of_record(self) -> NDArray[np.int32]:
+        """The number of each record's model, shape (records,)."""
+
+    @property
+    def tie_rank(self) -> Ints:
+        """Where each record stands by its id, shape (records,): it orders what scores alike."""
+
+    @property
+    def model_tie_rank(self) -> Ints:
+        """The same of models, shape (models,)."""
+
+
+@dataclass(frozen=True, slots=True)
+class CandidateBatch:
+    """Candidates of a batch of listings, flat; listing i owns rows offsets[i]:offsets[i + 1].
+
+    :param readings: what each title shows, as the domain reads it.
+    :param names: how well each named model fits its mention, as the domain compares them.
+    :param record: shape (rows,), row of each candidate in the catalogue.
+    :param similarity: shape (rows,), cosine between listing and product, -1 to 1.
+    :param shortlist: shape (rows,), the score that chose and ordered the candidates.
+    :param listing: shape (rows,), the listing each candidate belongs to.
+    :param pair: shape (rows,), number of each candidate's (listing, model) pair.
+    :param place: shape (rows,), of each candidate among those of its pair, 0 the likeliest.
+    :param variant_probability: shape (rows,), P(variant | model) over all the model's variants; NaN
+        by vectors alone, which tell no variants apart.
+    :param stated: what each listing states that tells variants or makers apart.
+    """
+
+    readings: Sequence[Any]
+    names: Any
+    offsets: Ints
+    record: Ints
+    similarity: Floats
+    shortlist: Floats
+    listing: Ints
+    pair: Ints
+    place: Ints
+    variant_probability: Floats
+    stated: Any
+
+    def take(self, rows: Ints | NDArray[np.bool_]) -> CandidateBatch:
+        """Return some of the candidates; all listings stay, some perhaps without any.
+
+        :param rows: in rising order.
+        """
+        listing = self.listing[rows]
+        return replace(
+            self,
+            offsets=np.searchsorted(listing, np.arange(len(self.offsets))).astype(np.int64),
+            record=self.record[rows],
+            similarity=self.similarity[rows],
+            shortlist=self.shortlist[rows],
+            listing=listing,
+            pair=self.pair[rows],
+            place=self.place[rows],
+            variant_probability=self.variant_probability[rows],
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +127,30 @@ class CandidateSource(Protocol):
         """Return up to ``n_candidates`` variants of each listing."""
 
 
+class RoutedRetriever(CandidateSource, Protocol):
+    """Proposes a registry's records by routes that can be asked one by one."""
+
+    @property
+    def records(self) -> Sequence[Any]:
+        """The registry, as `ModelTable.records`."""
+
+    @property
+    def embedder(self) -> Embedder:
+        """What made the vectors of the records."""
+
+    def retrieve(
+        self,
+        listings: Sequence[Listing],
+        *,
+        n_candidates: int = N_CANDIDATES,
+        route: Route = Route.FUSED,
+    ) -> CandidateBatch:
+        """Return up to ``n_candidates`` variants of each listing, best first."""
+
+    def retrieve_routes(self, listings: Sequence[Listing]) -> Mapping[Route, CandidateBatch]:
+        """Return what `retrieve` does by each of the routes."""
+
+
 @dataclass(frozen=True, slots=True)
 class Evidence:
     """Everything computed on the way to the decisions of a batch; for training and explanation.
@@ -64,6 +158,7 @@ class Evidence:
     :param scores: shape (candidates,), the ranker's raw scores.
     :param best: shape (listings,), row of each listing's best candidate, -1 if it has none.
     :param order: shape (candidates,), rows as `answer_order` gives them.
+    :param cues: the cue words that the domain found in the listings; None where it keeps none.
     """
 
     candidates: CandidateBatch
@@ -72,7 +167,7 @@ class Evidence:
     offers: Floats
     best: Ints
     order: Ints
-    cues: CueHits
+    cues: Any
 
 
 def model_scores(batch: CandidateBatch, scores: Floats) -> Floats:

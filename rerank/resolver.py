@@ -28,11 +28,10 @@ from rerank.conformal import DEFAULT_COVERAGE, outcome_probabilities
 from rerank.domain import FeatureNames, domain_named
 from rerank.explanation import Explanation, explained
 from rerank.index.errors import ArtifactError, InputError
-from rerank.index.name_evidence import CandidateBatch
 from rerank.index.records import N_CANDIDATES, Listing
 from rerank.index.text import MAX_TITLE_CHARS, normalise
 from rerank.model import MODEL_REMEDY, RerankModel
-from rerank.ranking import CandidateSource, Evidence, ModelTable
+from rerank.ranking import CandidateBatch, CandidateSource, Evidence, ModelTable
 from rerank.resolution import Resolution
 
 # Listings resolved at once: of fewer, calls of numpy weigh more; larger arrays leave the cache.

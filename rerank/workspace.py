@@ -29,18 +29,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from rerank.domain import GPU, Domain, domain_in, domain_named
-from rerank.index.artifacts import MANIFEST, read_manifest
+from rerank.index.artifacts import INDEX_FORMAT, INDEX_REMEDY, MANIFEST, read_manifest
 from rerank.index.embedder import Embedder, StaticEmbedder
 from rerank.index.errors import ArtifactError, MismatchError
 from rerank.index.records import shipped
-from rerank.index.retriever import INDEX_FORMAT, INDEX_REMEDY
 from rerank.lifecycle.versions import DECISION_KINDS, SHIPPED, Pointer, VersionRef, read_pointer
 from rerank.rankers.kinds import RankerFolder, RankerKind
 
 if TYPE_CHECKING:
     from rerank.index.artifacts import Manifest
-    from rerank.index.retriever import Retriever
-    from rerank.ranking import CandidateSource
+    from rerank.ranking import CandidateSource, RoutedRetriever
 
 
 DEFAULT_HOME = Path(".rerank")
@@ -273,7 +271,7 @@ def check_cards(workspace: Workspace) -> None:
         )
 
 
-def open_retriever(workspace: Workspace) -> tuple[Retriever, Manifest]:
+def open_retriever(workspace: Workspace) -> tuple[RoutedRetriever, Manifest]:
     """Load the index that serves, for what reads graphics cards only.
 
     :raises ArtifactError: if it is missing or damaged.
@@ -281,7 +279,7 @@ def open_retriever(workspace: Workspace) -> tuple[Retriever, Manifest]:
     """
     check_cards(workspace)
     retriever, manifest = open_source(workspace)
-    return cast("Retriever", retriever), manifest
+    return cast("RoutedRetriever", retriever), manifest
 
 
 def default_embedder(workspace: Workspace) -> Embedder:

@@ -17,9 +17,9 @@ import pytest
 from rerank.index.embedder import HashEmbedder
 from rerank.index.records import GpuRecord
 from rerank.index.registry import gpu_slug
-from rerank.index.retriever import Retriever
 from rerank.index.text import descriptor
 from rerank.index.vector_index import ExactIndex
+from rerank.packs.gpu.retriever import Retriever
 
 if TYPE_CHECKING:
     from rerank.model import RerankModel

@@ -35,6 +35,7 @@ from rerank.jobs.files.store_files import plain
 from rerank.jobs.tables import cut, table
 from rerank.lifecycle.opening import resolver_over
 from rerank.rankers.pairs import CANDIDATE_TYPE, parse_reference
+from rerank.ranking import RoutedRetriever
 from rerank.store.database import Store, utc_now
 from rerank.store.preferences import (
     PairSource,
@@ -50,7 +51,6 @@ from rerank.workspace import Workspace, open_retriever
 if TYPE_CHECKING:
     from rerank.bootstrap.generator import LabelledListing
     from rerank.cross_encoder.packs import PacksBuilt
-    from rerank.index.retriever import Retriever
     from rerank.resolver import Resolver
 
 
@@ -206,7 +206,7 @@ class CandidateLookup:
         self._workspace = workspace
 
     @cached_property
-    def serving(self) -> tuple[Retriever, Resolver]:
+    def serving(self) -> tuple[RoutedRetriever, Resolver]:
         """The index and the resolver that serve."""
         retriever, manifest = open_retriever(self._workspace)
         return retriever, resolver_over(self._workspace, retriever, manifest)
@@ -485,7 +485,7 @@ def _counts(built: PacksBuilt) -> dict[str, int]:
 
 
 def _annotated(
-    workspace: Workspace, retriever: Retriever, warn: Callable[[str], None]
+    workspace: Workspace, retriever: RoutedRetriever, warn: Callable[[str], None]
 ) -> Sequence[LabelledListing]:
     """Return what annotators settled on, as labelled listings; none without a store."""
     from rerank.annotation.agreement import read_settled
@@ -503,7 +503,7 @@ def _annotated(
     return labelled
 
 
-def _generated(retriever: Retriever, listings: int, seed: int) -> Sequence[LabelledListing]:
+def _generated(retriever: RoutedRetriever, listings: int, seed: int) -> Sequence[LabelledListing]:
     """Generate listings that sell a GPU of any model that is not kept for tests."""
     from rerank.bootstrap.generator import generate
     from rerank.splits import Split, models_of

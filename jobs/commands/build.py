@@ -7,14 +7,13 @@ from pathlib import Path
 
 import click
 
-from rerank.domain import GENERIC, GPU, build_catalogue_index, init_catalogue
+from rerank.domain import GENERIC, GPU, build_catalogue_index, card_tools, init_catalogue
 from rerank.index.artifacts import Manifest, writing_folder
 from rerank.index.embedder_training import EmbedderParameters
 from rerank.index.errors import InputError
 from rerank.index.records import shipped
 from rerank.index.registry import load_registry, registry_fingerprint
 from rerank.index.registry_check import check_registry, read_facts
-from rerank.index.retriever import add_to_index, build_index
 from rerank.index.vector_index import IndexKind
 from rerank.jobs.options import (
     existing_file,
@@ -145,7 +144,8 @@ def build_index_command(
         else:
             chosen = chosen_embedder(workspace, embedder, Backend(backend))
             records = load_registry(registry or shipped("registry"))
-            manifest = build_index(records, chosen, workspace.index_folder, kind=IndexKind(kind))
+            tools = card_tools()
+            manifest = tools.build_index(records, chosen, workspace.index_folder, kind=kind)
     click.echo(index_text(workspace.index_folder, manifest))
 
 
@@ -185,7 +185,7 @@ def _added(workspace: Workspace, added: Path) -> Manifest:
     if not folder.exists():
         with writing_folder(folder) as draft:
             shutil.copytree(shipped("index"), draft, dirs_exist_ok=True)
-    manifest, n = add_to_index(records, embedder_of_index(workspace, folder), folder)
+    manifest, n = card_tools().add_to_index(records, embedder_of_index(workspace, folder), folder)
     click.echo(f"added {n} of {len(records)} GPUs", err=True)
     return manifest
 

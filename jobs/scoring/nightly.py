@@ -116,20 +116,19 @@ def rebuild_index(
 
     Its kind and its embedder stay what they are, so that the model still fits.
     """
-    from rerank.index.retriever import build_index
-    from rerank.index.vector_index import IndexKind
+    from rerank.domain import card_tools
     from rerank.lifecycle.changing import keeping_part
     from rerank.workspace import embedder_of_index
 
-    kind = IndexKind(_serving_index(workspace).parameters["kind"])
+    kind = _serving_index(workspace).parameters["kind"]
     embedder = embedder_of_index(workspace, workspace.active_index())
     with keeping_part(workspace, "index"):
-        manifest = build_index(records, embedder, workspace.index_folder, kind=kind)
+        manifest = card_tools().build_index(records, embedder, workspace.index_folder, kind=kind)
     say(f"The registry changed: {index_text(workspace.index_folder, manifest)}")
 
 
 def _serving_index(workspace: Workspace) -> Manifest:
-    from rerank.index.retriever import INDEX_FORMAT, INDEX_REMEDY
+    from rerank.index.artifacts import INDEX_FORMAT, INDEX_REMEDY
 
     folder = workspace.active_index()
     return read_manifest(folder, kind="index", format_version=INDEX_FORMAT, remedy=INDEX_REMEDY)

@@ -23,7 +23,7 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,7 +31,7 @@ from numpy.typing import NDArray
 from rerank.annotation.agreement import Consensus
 from rerank.bootstrap.generator import LabelledListing
 from rerank.evaluation.gold import GoldKind, GoldListing
-from rerank.index.lexicon import TitleReading, same_size
+from rerank.index.lexicon import Lexicon, TitleReading, same_size
 from rerank.index.records import GpuRecord, Listing
 from rerank.index.stated_words import form_family, stated_forms
 from rerank.index.text import normalise, runs
@@ -182,7 +182,7 @@ def _readings(listings: Sequence[Listing], retriever: CandidateSource) -> Iterat
 
 def _variants_by_model(retriever: CandidateSource) -> dict[str, list[GpuRecord]]:
     """Return each model's variants, the most common first."""
-    table = retriever.table
+    table = cast("Lexicon", retriever.table)
     found: dict[str, list[GpuRecord]] = {}
     for row in np.argsort(table.variant_rank, kind="stable").tolist():
         found.setdefault(table.records[row].model, []).append(table.records[row])

@@ -17,10 +17,9 @@ from rerank.annotation.agreement import adjudication_of, by_listing, label_of
 from rerank.bootstrap.generator import LabelledListing, generate
 from rerank.features.candidates import CANDIDATE_FEATURES
 from rerank.index.errors import FaultsError, InputError
-from rerank.index.name_evidence import CandidateBatch
 from rerank.index.records import N_CANDIDATES, GpuRecord, Listing
 from rerank.rankers.pairs import CANDIDATE_TYPE, candidate_reference
-from rerank.ranking import Evidence, ModelTable
+from rerank.ranking import CandidateBatch, Evidence, ModelTable
 from rerank.resolver import Resolver
 from rerank.splits import Split, models_of
 from rerank.store.database import Session

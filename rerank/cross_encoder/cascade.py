@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 from rerank.features.cues import CueReader
 from rerank.features.offers import offer_features
 from rerank.index.errors import InputError
+from rerank.index.lexicon import Lexicon
 from rerank.model import RerankModel
 from rerank.ranking import Ranker, RankingBatch
 
@@ -132,7 +134,8 @@ class HeldForReview:
     def __call__(self, batch: RankingBatch, scores: Floats) -> Bools:
         candidates = batch.candidates
         cues = self._cues.read(candidates.readings)
-        offers, best, _ = offer_features(candidates, batch.table, batch.features, scores, cues)
+        table = cast("Lexicon", batch.table)
+        offers, best, _ = offer_features(candidates, table, batch.features, scores, cues)
         probability = self._model.probability(offers)
         limits = self._model.thresholds
         held = (probability >= limits.review) & (probability < limits.match)

@@ -21,10 +21,9 @@ from numpy.typing import NDArray
 from rerank.evaluation.gold import GoldListing
 from rerank.evaluation.outcomes import rank_of_models
 from rerank.index.errors import InputError, MissingExtraError, RerankWarning, require
-from rerank.index.name_evidence import CandidateBatch
 from rerank.index.records import N_CANDIDATES, GpuRecord, Listing, Route
 from rerank.index.text import normalise, runs
-from rerank.ranking import ModelTable
+from rerank.ranking import CandidateBatch, ModelTable, RoutedRetriever
 from rerank.resolution import Resolution
 
 Scores = NDArray[np.floating[Any]]
@@ -180,26 +179,6 @@ def _tokens(text: str) -> frozenset[str]:
 
 
 ROUTE_CUTOFFS = (1, 3, 10, N_CANDIDATES)
-
-
-class RoutedRetriever(Protocol):
-    """A retriever whose routes can be asked one by one."""
-
-    @property
-    def table(self) -> ModelTable:
-        """The models candidates come from."""
-
-    def retrieve(
-        self,
-        listings: Sequence[Listing],
-        *,
-        n_candidates: int = N_CANDIDATES,
-        route: Route = Route.FUSED,
-    ) -> CandidateBatch:
-        """Return up to ``n_candidates`` variants of each listing, best first."""
-
-    def retrieve_routes(self, listings: Sequence[Listing]) -> Mapping[Route, CandidateBatch]:
-        """Return what `retrieve` does by each of the routes."""
 
 
 def route_ranks(

@@ -25,7 +25,6 @@ from rerank.evaluation.baselines import (
     Baseline,
     Latency,
     Resolves,
-    RoutedRetriever,
     latency_ms,
     models_in,
     this_machine,
@@ -70,7 +69,7 @@ from rerank.evaluation.runs import (
 from rerank.index.errors import InputError
 from rerank.index.records import GpuRecord, Listing, Route
 from rerank.index.text import normalise
-from rerank.ranking import Evidence
+from rerank.ranking import Evidence, RoutedRetriever
 from rerank.resolution import Resolution
 from rerank.resolver import Resolver
 from rerank.store.database import Store

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from enum import Enum
 from functools import partial
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,10 +48,11 @@ from rerank.evaluation.metrics import (
 from rerank.evaluation.outcomes import Outcomes, is_judged, judge
 from rerank.evaluation.shortlists import PreparedGold
 from rerank.index.errors import InputError
+from rerank.index.lexicon import Lexicon
 from rerank.index.records import GpuRecord, Listing
 from rerank.index.text import normalise
 from rerank.model import RerankModel
-from rerank.ranking import ModelTable, Ranker
+from rerank.ranking import Ranker
 from rerank.resolution import DECISIONS, Decision, Resolution
 from rerank.splits import Split, split_of
 from rerank.training.evidence import Prepared, evidence_of
@@ -329,7 +330,7 @@ class Competitor:
         scores, probability, accepted = [], [], []
         for at, batch in enumerate(prepared.batches):
             progress(self.name, at / len(prepared.batches))
-            own, sure, taken = self.judged(batch, prepared.table)
+            own, sure, taken = self.judged(batch, cast("Lexicon", prepared.table))
             scores.append(own)
             probability.append(sure)
             accepted.append(taken)
@@ -348,7 +349,7 @@ class Competitor:
         )
 
     def judged(
-        self, batch: Prepared, table: ModelTable
+        self, batch: Prepared, table: Lexicon
     ) -> tuple[NDArray[np.float32], Floats, NDArray[np.bool_]]:
         """Return each candidate's score, and each listing's `match_probability` and acceptance.
 

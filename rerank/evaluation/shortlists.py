@@ -12,8 +12,7 @@ from rerank.evaluation.gold import GoldKind, GoldListing, canonical_key
 from rerank.evaluation.metrics import GRADED_PLACES
 from rerank.evaluation.outcomes import grade
 from rerank.index.errors import InputError
-from rerank.index.name_evidence import CandidateBatch
-from rerank.ranking import ModelTable, variant_order
+from rerank.ranking import CandidateBatch, ModelTable, variant_order
 from rerank.resolution import ScoredCandidate
 from rerank.training.evidence import Prepared, Preparer
 

@@ -12,13 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rerank.features.cues import CATEGORIES, CueHits, wished
-from rerank.index.name_evidence import (
-    NAME_FEATURES,
-    CandidateBatch,
-    agreement,
-    padded,
-    states_one_of,
-)
+from rerank.index.lexicon import Lexicon
+from rerank.index.name_evidence import NAME_FEATURES, agreement, padded, states_one_of
 from rerank.index.stated_words import (
     FORM_FAMILIES,
     chip_vendors,
@@ -27,7 +22,7 @@ from rerank.index.stated_words import (
     form_family,
     memory_types,
 )
-from rerank.ranking import ModelTable
+from rerank.ranking import CandidateBatch
 
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]
@@ -144,7 +139,7 @@ _QUANTUM = np.float32(
 class CandidateFeatures:
     """Computes candidate features over one registry."""
 
-    def __init__(self, table: ModelTable) -> None:
+    def __init__(self, table: Lexicon) -> None:
         self._table = table
         records = table.records
         self._memory = np.array([record.memory_gb for record in records], np.float32)
@@ -338,7 +333,7 @@ def _unpack(masks: NDArray[np.uint64]) -> NDArray[np.bool_]:
     return np.unpackbits(raw, axis=1, bitorder="little").astype(bool)
 
 
-def _word_weights(table: ModelTable) -> tuple[NDArray[np.bool_], Floats]:
+def _word_weights(table: Lexicon) -> tuple[NDArray[np.bool_], Floats]:
     bits = _unpack(table.before_mask | table.after_mask)
     frequency = bits.sum(axis=0)
     idf = np.log((1 + len(bits)) / (1 + frequency)).astype(np.float32)
@@ -357,7 +352,7 @@ def _words_of_models(bits: NDArray[np.bool_]) -> Ints:
     return words
 
 
-def _sizes_of_models(table: ModelTable, memory: Floats) -> Floats:
+def _sizes_of_models(table: Lexicon, memory: Floats) -> Floats:
     sizes: list[list[float]] = [[] for _ in range(len(table.models))]
     for model, size in zip(table.model_of_record.tolist(), memory.tolist(), strict=True):
         if size not in sizes[model]:

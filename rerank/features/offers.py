@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from rerank.features.candidates import CANDIDATE_FEATURES, shortly_after
 from rerank.features.cues import CATEGORIES, DESCRIBED, CueHits, wished
-from rerank.index.lexicon import DOUBTS
-from rerank.index.name_evidence import NAME_FEATURES, CandidateBatch
-from rerank.ranking import ModelTable, answer_order, model_scores
+from rerank.index.lexicon import DOUBTS, Lexicon
+from rerank.index.name_evidence import NAME_FEATURES
+from rerank.ranking import CandidateBatch, answer_order, model_scores
 
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]
@@ -71,7 +71,7 @@ _LONGEST_TITLE = 1000  # runs; titles are cut at 400 characters
 
 
 def offer_features(
-    batch: CandidateBatch, table: ModelTable, features: Floats, scores: Floats, cues: CueHits
+    batch: CandidateBatch, table: Lexicon, features: Floats, scores: Floats, cues: CueHits
 ) -> tuple[Floats, Ints, Ints]:
     """Return features, each listing's best row and the order of the rows.
 
@@ -152,7 +152,7 @@ def _doubts(batch: CandidateBatch) -> list[Ints]:
 
 
 def _others(
-    batch: CandidateBatch, table: ModelTable, model: Ints, best: Ints, at: Floats, cues: CueHits
+    batch: CandidateBatch, table: Lexicon, model: Ints, best: Ints, at: Floats, cues: CueHits
 ) -> list[Ints]:
     """Return how many places name other models than the best: with their line anywhere, before."""
     names, listings = batch.names, len(best)
@@ -180,7 +180,7 @@ def _places(listing: Ints, at: Floats, listings: int) -> Ints:
     return np.minimum(np.bincount(keys // _LONGEST_TITLE, minlength=listings), 3)
 
 
-def _letters_behind(batch: CandidateBatch, table: ModelTable, at: Floats) -> Ints:
+def _letters_behind(batch: CandidateBatch, table: Lexicon, at: Floats) -> Ints:
     found = np.zeros(len(at), np.int64)
     for listing in np.flatnonzero(at >= 0).tolist():
         runs, place = batch.readings[listing].runs, int(at[listing])

@@ -410,7 +410,7 @@ def _verified_manifest(folder: Path, kind: str) -> Manifest:
 
         return read_manifest(folder, kind="ranker", format_version=FORMAT, remedy=remedy)
     if kind == "index":
-        from rerank.index.retriever import INDEX_FORMAT as INDEX_FORMAT
+        from rerank.index.artifacts import INDEX_FORMAT as INDEX_FORMAT
 
         return read_manifest(folder, kind=kind, format_version=INDEX_FORMAT, remedy=remedy)
     from rerank.index.embedder import EMBEDDER_FORMAT as EMBEDDER_FORMAT

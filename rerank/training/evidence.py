@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,10 +13,17 @@ from rerank.bootstrap.generator import LabelledListing
 from rerank.features.candidates import CandidateFeatures
 from rerank.features.cues import CueHits, CueReader
 from rerank.features.offers import offer_features
-from rerank.index.name_evidence import CandidateBatch
+from rerank.index.lexicon import Lexicon
 from rerank.index.records import Listing
 from rerank.model import OnnxTrees
-from rerank.ranking import CandidateSource, Evidence, ModelTable, Ranker, RankingBatch
+from rerank.ranking import (
+    CandidateBatch,
+    CandidateSource,
+    Evidence,
+    ModelTable,
+    Ranker,
+    RankingBatch,
+)
 
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]
@@ -93,12 +100,12 @@ class Preparer:
     def __init__(self, retriever: CandidateSource, cues: CueReader) -> None:
         self._retriever = retriever
         self._cues = cues
-        self._features = CandidateFeatures(retriever.table)
+        self._features = CandidateFeatures(self.table)
 
     @property
-    def table(self) -> ModelTable:
+    def table(self) -> Lexicon:
         """The models candidates come from."""
-        return self._retriever.table
+        return cast("Lexicon", self._retriever.table)
 
     def prepare(self, labelled: Sequence[Any], *, held_out: Collection[int] = ()) -> Prepared:
         """Prepare listings; those in ``held_out`` lose their true model's candidates."""
@@ -128,7 +135,7 @@ class Preparer:
             yield self.prepare(chunk, held_out={int(at) for at in lost})
 
 
-def ranker_rows(prepared: Prepared, table: ModelTable) -> RankerRows:
+def ranker_rows(prepared: Prepared, table: Lexicon) -> RankerRows:
     """Return the candidates of listings whose right model was retrieved."""
     batch = prepared.candidates
     grades = relevance_of(prepared.labelled, batch.listing, batch.record, table)
@@ -161,7 +168,7 @@ def relevance_of(
     return grades
 
 
-def evidence_of(prepared: Prepared, ranker: Ranker, table: ModelTable) -> Evidence:
+def evidence_of(prepared: Prepared, ranker: Ranker, table: Lexicon) -> Evidence:
     """Rank prepared listings and describe the best candidate of each, as a resolver does."""
     batch = RankingBatch(prepared.listings, prepared.candidates, prepared.features, table)
     scores = ranker.score(batch)
@@ -169,7 +176,7 @@ def evidence_of(prepared: Prepared, ranker: Ranker, table: ModelTable) -> Eviden
     return Evidence(prepared.candidates, prepared.features, scores, *offers, prepared.cues)
 
 
-def is_correct(labelled: Sequence[LabelledListing], evidence: Evidence, table: ModelTable) -> Bools:
+def is_correct(labelled: Sequence[LabelledListing], evidence: Evidence, table: Lexicon) -> Bools:
     """Return whether each listing's best candidate is the model it sells, shape (listings,)."""
     rows = evidence.best
     return np.array(
@@ -183,7 +190,7 @@ def is_correct(labelled: Sequence[LabelledListing], evidence: Evidence, table: M
     )
 
 
-def offer_rows(prepared: Prepared, ranker: Ranker, table: ModelTable) -> OfferRows:
+def offer_rows(prepared: Prepared, ranker: Ranker, table: Lexicon) -> OfferRows:
     """Return the best candidates of listings that have one, and whether they are right."""
     evidence = evidence_of(prepared, ranker, table)
     found = evidence.best >= 0
@@ -192,7 +199,7 @@ def offer_rows(prepared: Prepared, ranker: Ranker, table: ModelTable) -> OfferRo
 
 
 def scored_outcomes(
-    prepared: Prepared, ranker: Ranker, offer: OnnxTrees, table: ModelTable
+    prepared: Prepared, ranker: Ranker, offer: OnnxTrees, table: Lexicon
 ) -> CalibrationSample:
     """Return each listing's log-odds by the offer classifier, and whether the best is right."""
     evidence = evidence_of(prepared, ranker, table)
@@ -204,7 +211,7 @@ def _without_truth(
     batch: CandidateBatch,
     labelled: Sequence[LabelledListing],
     held_out: Collection[int],
-    table: ModelTable,
+    table: Lexicon,
 ) -> CandidateBatch:
     number = {model: at for at, model in enumerate(table.models)}
     truth = np.array(

@@ -14,8 +14,8 @@ from rerank.index.embedder import HashEmbedder
 from rerank.index.errors import ArtifactError, InputError, MismatchError
 from rerank.index.records import GpuRecord, Listing
 from rerank.index.registry import registry_fingerprint
-from rerank.index.retriever import Retriever, add_to_index, build_index, load_retriever
 from rerank.index.vector_index import IndexKind
+from rerank.packs.gpu.retriever import Retriever, add_to_index, build_index, load_retriever
 
 LISTINGS = [Listing("1", "RTX 4060 Ti 16GB"), Listing("2", "sapphire rx 6600 xt"), Listing("3", "")]
 KINDS = pytest.mark.parametrize("kind", list(IndexKind), ids=lambda kind: kind.value)
@@ -173,7 +173,7 @@ def test_a_failing_build_leaves_the_old_index(
     def broken(*_: object, **__: object) -> None:
         raise OSError("disk full")
 
-    monkeypatch.setattr("rerank.index.retriever.write_manifest", broken)
+    monkeypatch.setattr("rerank.packs.gpu.retriever.write_manifest", broken)
     with pytest.raises(OSError, match="disk full"):
         build_index(tiny_registry[:4], hash_embedder, folder)
     assert len(load_retriever(folder, hash_embedder)[0].records) == 21

@@ -9,9 +9,9 @@ import pytest
 
 from rerank.index.embedder import HashEmbedder
 from rerank.index.records import N_CANDIDATES, GpuRecord, Listing, Route
-from rerank.index.retriever import Retriever
 from rerank.index.text import descriptor
 from rerank.index.vector_index import FaissIndex, IndexKind
+from rerank.packs.gpu.retriever import Retriever
 
 MakeRetriever = Callable[[Sequence[GpuRecord]], Retriever]
 

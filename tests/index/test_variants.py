@@ -10,7 +10,7 @@ import pytest
 
 from rerank.index.records import GpuRecord, Listing
 from rerank.index.registry import gpu_slug
-from rerank.index.retriever import Retriever
+from rerank.packs.gpu.retriever import Retriever
 
 MakeRetriever = Callable[[Sequence[GpuRecord]], Retriever]
 

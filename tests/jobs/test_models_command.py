@@ -10,7 +10,7 @@ from dataclasses import replace
 import pytest
 from invented_versions import flip, hollow_version, make_champion, working_version
 
-import rerank.index.retriever
+import rerank.packs.gpu.retriever
 from rerank.index.artifacts import write_manifest
 from rerank.index.errors import MismatchError, RefusedError, RerankWarning
 from rerank.index.records import shipped
@@ -337,7 +337,7 @@ def test_a_promotion_opens_each_version_once_and_asks_its_reference_once(
     replace(card, reference=reference.as_dict()).write(registry.folder(ref))
     done = Counter()
     load, resolve_many = RerankModel.load, Resolver.resolve_many
-    load_index = rerank.index.retriever.load_retriever
+    load_index = rerank.packs.gpu.retriever.load_retriever
 
     def loading(folder, **options):
         done[f"model {folder.name}"] += 1
@@ -354,7 +354,7 @@ def test_a_promotion_opens_each_version_once_and_asks_its_reference_once(
 
     asked = reference.answers
     monkeypatch.setattr(RerankModel, "load", loading)
-    monkeypatch.setattr(rerank.index.retriever, "load_retriever", loading_index)
+    monkeypatch.setattr(rerank.packs.gpu.retriever, "load_retriever", loading_index)
     monkeypatch.setattr(Resolver, "resolve_many", asking)
     result = run("models", "promote", ref.version, "--config", gates)
     assert result.exit_code == 0, result.output

@@ -12,8 +12,8 @@ import pytest
 
 from rerank.index.artifacts import read_manifest
 from rerank.index.records import Listing, shipped
-from rerank.index.retriever import index_records
 from rerank.jobs.files.store_files import result_lines
+from rerank.packs.gpu.retriever import index_records
 from rerank.store.database import Store
 from rerank.store.importing import annotations_table, listings_table
 from rerank.store.rows import Annotation, StoredListing, Verdict, save_annotations, save_listings

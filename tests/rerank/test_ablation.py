@@ -36,9 +36,9 @@ from rerank.features.cues import CueReader
 from rerank.index.embedder import StaticEmbedder
 from rerank.index.errors import InputError
 from rerank.index.records import shipped
-from rerank.index.retriever import Retriever, load_retriever
 from rerank.model import RerankModel
 from rerank.packs.gpu.pack import GpuResolver
+from rerank.packs.gpu.retriever import Retriever, load_retriever
 from rerank.training.evidence import Preparer, RankerRows
 from rerank.training.sets import TrainingParameters
 from rerank.training.trees import TreeParameters

@@ -17,9 +17,9 @@ from rerank.answers import OUTPUT_SCHEMA, Answers, answer_columns, joined, numbe
 from rerank.features.cues import CueReader
 from rerank.index.errors import InputError
 from rerank.index.records import GpuRecord, Listing
-from rerank.index.retriever import Retriever
 from rerank.model import RerankModel
 from rerank.packs.gpu.pack import GpuResolver
+from rerank.packs.gpu.retriever import Retriever
 from rerank.resolution import Resolution
 from rerank.resolver import Resolver
 

@@ -33,9 +33,9 @@ from rerank.features.offers import OFFER_FEATURES
 from rerank.index.artifacts import read_manifest
 from rerank.index.errors import ArtifactError, InputError
 from rerank.index.records import GpuRecord, Listing
-from rerank.index.retriever import Retriever
 from rerank.model import MODEL_FORMAT, FeatureRanker, OnnxTrees, RerankModel, save_model
 from rerank.packs.gpu.pack import GpuResolver
+from rerank.packs.gpu.retriever import Retriever
 from rerank.resolution import ScoredCandidate, Thresholds
 from rerank.resolver import Resolver
 from rerank.training.train import calibrate_candidate_sets

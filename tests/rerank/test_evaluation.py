@@ -33,9 +33,9 @@ from rerank.features.cues import CueReader
 from rerank.index.embedder import StaticEmbedder
 from rerank.index.errors import ArtifactError, InputError
 from rerank.index.records import GpuRecord, Listing, Route, shipped
-from rerank.index.retriever import Retriever, load_retriever
 from rerank.model import RerankModel
 from rerank.packs.gpu.pack import GpuResolver
+from rerank.packs.gpu.retriever import Retriever, load_retriever
 from rerank.resolution import Resolution, ScoredCandidate
 from rerank.resolver import Resolver
 from rerank.store.database import Store

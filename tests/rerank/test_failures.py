@@ -32,9 +32,9 @@ from rerank.index.embedder import StaticEmbedder
 from rerank.index.errors import InputError
 from rerank.index.lexicon import Lexicon
 from rerank.index.records import GpuRecord, shipped
-from rerank.index.retriever import load_retriever
 from rerank.model import RerankModel
 from rerank.packs.gpu.pack import GpuResolver
+from rerank.packs.gpu.retriever import load_retriever
 from rerank.resolution import Resolution
 from rerank.resolver import Resolver
 

@@ -17,11 +17,12 @@ from rerank.features.candidates import CANDIDATE_FEATURES, CandidateFeatures
 from rerank.features.cues import CATEGORIES, CueHits, CueReader
 from rerank.features.offers import OFFER_FEATURES, offer_features
 from rerank.index.lexicon import DOUBTS
-from rerank.index.name_evidence import NAME_FEATURES, CandidateBatch
+from rerank.index.name_evidence import NAME_FEATURES
 from rerank.index.records import GpuRecord, Listing
-from rerank.index.retriever import Retriever
 from rerank.index.stated_words import form_bits
 from rerank.index.text import normalise, runs
+from rerank.packs.gpu.retriever import Retriever
+from rerank.ranking import CandidateBatch
 from rerank.resolution import DECISIONS, Decision
 
 Floats = NDArray[np.float32]

@@ -14,8 +14,8 @@ from rerank.evaluation.shortlists import PreparedGold, prepare_gold
 from rerank.features.cues import CueReader
 from rerank.index.errors import InputError
 from rerank.index.records import Listing, shipped
-from rerank.index.retriever import Retriever
 from rerank.model import RerankModel
+from rerank.packs.gpu.retriever import Retriever
 from rerank.ranking import RankingBatch
 from rerank.training.evidence import Preparer
 

@@ -17,10 +17,10 @@ from rerank.features.candidates import CANDIDATE_FEATURES
 from rerank.features.cues import CueReader
 from rerank.index.errors import InputError
 from rerank.index.records import Listing
-from rerank.index.retriever import Retriever
 from rerank.index.text import normalise
 from rerank.model import FeatureRanker, OnnxTrees, RerankModel
 from rerank.packs.gpu.pack import GpuResolver
+from rerank.packs.gpu.retriever import Retriever
 from rerank.resolution import Decision, Resolution, Thresholds
 from rerank.resolver import Resolver, predict_match_score
 

@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 from rerank.answers import Answers, Verdicts
 from rerank.domain import GENERIC
-from rerank.index.name_evidence import CandidateBatch
 from rerank.index.records import Listing
 from rerank.model import RerankModel
 from rerank.packs.generic.evidence import (
@@ -25,7 +24,7 @@ from rerank.packs.generic.evidence import (
 from rerank.packs.generic.evidence import offer_features as product_offers
 from rerank.packs.generic.reading import IdentifierKind
 from rerank.packs.generic.source import ID, NAME, ProductBatch, ProductSource
-from rerank.ranking import Evidence, RankingBatch, answer_order, model_scores
+from rerank.ranking import CandidateBatch, Evidence, RankingBatch, answer_order, model_scores
 from rerank.resolution import DECISIONS, Decision, Resolution, ScoredCandidate, headline
 from rerank.resolver import Resolver
 

@@ -20,9 +20,15 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from rerank.domain import GENERIC, marked
-from rerank.index.artifacts import Manifest, read_manifest, write_manifest, writing_folder
+from rerank.index.artifacts import (
+    INDEX_FORMAT,
+    INDEX_REMEDY,
+    Manifest,
+    read_manifest,
+    write_manifest,
+    writing_folder,
+)
 from rerank.index.records import N_CANDIDATES, Listing, place_in_group
-from rerank.index.retriever import INDEX_FORMAT, INDEX_REMEDY
 from rerank.packs.generic.axes import Axes
 from rerank.packs.generic.catalogue import (
     Catalogue,

@@ -21,10 +21,10 @@ from rerank.index.embedder import StaticEmbedder
 from rerank.index.errors import InputError
 from rerank.index.lexicon import Lexicon
 from rerank.index.records import N_CANDIDATES, Listing, Route
-from rerank.index.retriever import Retriever, index_records, load_retriever
 from rerank.index.text import CharacterRun, descriptor, normalise, spaced
 from rerank.index.vector_index import ExactIndex
 from rerank.lifecycle.drift import UNKNOWN_WORDS, Histogram, unknown_words, yes_or_no
+from rerank.packs.gpu.retriever import Retriever, index_records, load_retriever
 from rerank.resolver import Resolver
 from rerank.workspace import Workspace, embedder_of_index
 

@@ -15,7 +15,7 @@ from rerank.index.text import normalise, runs, squash
 from rerank.resolution import ScoredCandidate, memory
 
 if TYPE_CHECKING:
-    from rerank.index.retriever import Retriever
+    from rerank.packs.gpu.retriever import Retriever
 
 _WIDEST = 44  # columns of a model's name
 _SHORTEST_CODE = 4  # letters and digits: fewer begin part numbers by chance

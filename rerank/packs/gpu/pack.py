@@ -16,6 +16,7 @@ from rerank.answers import OUTPUT_SCHEMA, Answers, RegistryColumns, Verdicts, ve
 from rerank.domain import (
     GPU,
     CardFigures,
+    CardTools,
     CatalogueNames,
     FeatureNames,
     Lesson,
@@ -26,11 +27,10 @@ from rerank.features.candidates import CANDIDATE_FEATURES, CandidateFeatures
 from rerank.features.cues import CueReader
 from rerank.features.offers import OFFER_FEATURES, offer_features
 from rerank.index.errors import InputError
-from rerank.index.name_evidence import CandidateBatch
 from rerank.index.records import Listing, Route, shipped
 from rerank.model import RerankModel
 from rerank.packs.gpu.choices import GpuChoices
-from rerank.ranking import CandidateSource, Evidence, RankingBatch
+from rerank.ranking import CandidateBatch, CandidateSource, Evidence, RankingBatch
 from rerank.resolution import Resolution
 from rerank.resolver import Resolver
 
@@ -39,9 +39,12 @@ if TYPE_CHECKING:
     from rerank.evaluation.gold import GoldListing
     from rerank.evaluation.paired import RegistryFacts
     from rerank.index.artifacts import Manifest
-    from rerank.index.retriever import Retriever
+    from rerank.index.embedder import Embedder
+    from rerank.index.lexicon import Lexicon
+    from rerank.index.records import GpuRecord
     from rerank.lifecycle.gates import PromotionSettings
     from rerank.packs.gpu.cards import TitleReader
+    from rerank.packs.gpu.retriever import Retriever
     from rerank.store.database import Store
     from rerank.workspace import Workspace
 
@@ -67,7 +70,8 @@ class GpuResolver(Resolver):
     ) -> None:
         super().__init__(retriever, model, index_version=index_version, reopen=reopen)
         self._cues = cues or CueReader.load(shipped("cues.yaml"))
-        self._candidate_features = CandidateFeatures(self._table)
+        self._lexicon = cast("Lexicon", self._table)
+        self._candidate_features = CandidateFeatures(self._lexicon)
         self._registry_columns = RegistryColumns(self._table)
 
     def judge(self, listings: Sequence[Listing], candidates: CandidateBatch) -> Evidence:
@@ -76,12 +80,12 @@ class GpuResolver(Resolver):
         features = self._candidate_features.compute(candidates, cues)
         batch = RankingBatch(listings, candidates, features, self._table)
         scores = self._model.ranker.score(batch)
-        offers = offer_features(candidates, self._table, features, scores, cues)
+        offers = offer_features(candidates, self._lexicon, features, scores, cues)
         return Evidence(candidates, features, scores, *offers, cues)
 
     def verdicts(self, evidence: Evidence, probability: NDArray[np.float64]) -> Verdicts:
         """Decide which listings sell a card, and say why."""
-        return verdicts_of(evidence, probability, self._model.thresholds, self._table)
+        return verdicts_of(evidence, probability, self._model.thresholds, self._lexicon)
 
     def rows(self, answers: Answers) -> pa.Table:
         """Return answers as a table of `OUTPUT_SCHEMA`."""
@@ -109,7 +113,7 @@ class GpuDomain:
 
     def open_source(self, folder: Path, workspace: Workspace) -> tuple[Retriever, Manifest]:
         """Load an index folder with the embedder that made it."""
-        from rerank.index.retriever import load_retriever
+        from rerank.packs.gpu.retriever import load_retriever
         from rerank.workspace import embedder_of_index
 
         return load_retriever(folder, embedder_of_index(workspace, folder))
@@ -207,7 +211,7 @@ class GpuDomain:
     def names(self, folder: Path) -> CatalogueNames:
         """Return the registry's names; the store keeps a snapshot of it."""
         from rerank.index.registry import registry_fingerprint
-        from rerank.index.retriever import index_records
+        from rerank.packs.gpu.retriever import index_records
         from rerank.store.names import GpuNames
 
         records = index_records(folder)
@@ -306,4 +310,24 @@ class GpuDomain:
         return part_recall(kind, folder, workspace)
 
 
+class GpuTools(CardTools):
+    """See `rerank.domain.CardTools`."""
+
+    def build_index(
+        self, records: Sequence[GpuRecord], embedder: Embedder, folder: Path, *, kind: str = "flat"
+    ) -> Manifest:
+        from rerank.index.vector_index import IndexKind
+        from rerank.packs.gpu.retriever import build_index
+
+        return build_index(records, embedder, folder, kind=IndexKind(kind))
+
+    def add_to_index(
+        self, records: Sequence[GpuRecord], embedder: Embedder, folder: Path
+    ) -> tuple[Manifest, int]:
+        from rerank.packs.gpu.retriever import add_to_index
+
+        return add_to_index(records, embedder, folder)
+
+
 PACK = GpuDomain()
+TOOLS = GpuTools()

@@ -15,16 +15,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rerank.index.artifacts import Manifest, read_manifest, write_manifest, writing_folder
+from rerank.index.artifacts import (
+    INDEX_FORMAT,
+    INDEX_REMEDY,
+    Manifest,
+    read_manifest,
+    write_manifest,
+    writing_folder,
+)
 from rerank.index.embedder import Embedder
 from rerank.index.errors import InputError, MismatchError
 from rerank.index.lexicon import Lexicon, TitleReading
-from rerank.index.name_evidence import (
-    CandidateBatch,
-    NameEvidence,
-    memory_agreement,
-    name_evidence,
-)
+from rerank.index.name_evidence import NameEvidence, memory_agreement, name_evidence
 from rerank.index.records import (
     N_CANDIDATES,
     GpuRecord,
@@ -38,6 +40,7 @@ from rerank.index.stated_words import Stated, StatedWords, chip_vendors
 from rerank.index.text import descriptor, listing_text
 from rerank.index.variants import Variants
 from rerank.index.vector_index import FaissIndex, IndexKind, VectorIndex
+from rerank.ranking import CandidateBatch
 
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]
@@ -202,8 +205,6 @@ class Retriever:
         return order[place_in_group(of_listing) < limit]
 
 
-INDEX_FORMAT = 1
-INDEX_REMEDY = "rerank build-index"
 _RECORDS, _FAISS = "records.jsonl", "index.faiss"
 _MOST_SHOWN = 20
 
