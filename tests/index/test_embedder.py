@@ -327,3 +327,22 @@ def test_the_hash_embedder_ranks_by_shared_trigrams() -> None:
     vectors = HashEmbedder(512).encode(["rtx 4060 ti", "rtx 4060", "radeon hd 7970"])
     assert vectors[0] @ vectors[1] > 0.6 > 0.3 > vectors[0] @ vectors[2]
     assert HashEmbedder(64).fingerprint != HashEmbedder(128).fingerprint
+
+
+def test_ids_by_words_are_those_of_whole_texts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The plain twin: the tokenizer over each whole text; few words are remembered at once."""
+    monkeypatch.setattr("rerank.index.embedder._MOST_WORDS", 50)
+    embedder = StaticEmbedder.load(shipped("embedder"))
+    rng = np.random.default_rng(3)
+    letters = list("abrtx0346809 gé显\u0416\u00a0\x1c\t  ")
+    texts = ["".join(rng.choice(letters, size)) for size in rng.integers(0, 90, 400)]
+    plain = embedder._tokenizer.encode_batch(texts, add_special_tokens=False)
+    for _ in range(2):
+        ids, counts = embedder._words.tokens(texts)
+        np.testing.assert_array_equal(ids, np.concatenate([each.ids for each in plain]))
+        np.testing.assert_array_equal(counts, [len(each.ids) for each in plain])
+    sums = np.zeros((len(texts), embedder.dimension), np.float32)
+    for row, each in enumerate(plain):
+        for token in each.ids[:128]:
+            sums[row] += embedder._table[token]
+    np.testing.assert_array_equal(embedder.encode(texts), unit_rows(sums))
