@@ -64,6 +64,10 @@ class GpuRecord:
     held: bool = False
 
 
+BETWEEN_IDENTIFIERS = ";"
+"""What parts a listing's identifiers."""
+
+
 @dataclass(frozen=True, slots=True)
 class Listing:
     """What a seller wrote; ``vendor`` is the brand field, often a board partner or a shop.

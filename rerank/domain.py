@@ -209,10 +209,12 @@ class Domain(Protocol):
         :raises MismatchError: if it was built with another embedder than the workspace has.
         """
 
-    def columns_of(self, path: Path) -> dict[str, str]:
+    def columns_of(self, path: Path, index: Manifest) -> dict[str, str]:
         """Return which columns of a file of listings hold what, by our name.
 
         Those of the same name are left out; empty where the domain takes our names alone.
+
+        :param index: of the catalogue that the listings are for.
         """
 
     def hits(self, source: Any, listing: Listing, n: int, route: str) -> list[dict[str, Any]]:

@@ -235,6 +235,16 @@ def domain_of_index(folder: Path) -> Domain:
     return domain_named(domain_in(manifest.parameters))
 
 
+def columns_of_feed(workspace: Workspace, path: Path) -> dict[str, str]:
+    """Return which columns of a file of listings hold what; see `rerank.domain.Domain`.
+
+    :raises ArtifactError: if the index that serves is missing or damaged.
+    """
+    folder = workspace.active_index()
+    index = read_manifest(folder, kind="index", format_version=INDEX_FORMAT, remedy=INDEX_REMEDY)
+    return domain_named(domain_in(index.parameters)).columns_of(path, index)
+
+
 def open_source(workspace: Workspace) -> tuple[CandidateSource, Manifest]:
     """Load the index that serves, of whatever domain it is.
 

@@ -48,7 +48,7 @@ from rerank.store.rows import (
     stored_listings,
 )
 from rerank.training.sets import scaled
-from rerank.workspace import Workspace, domain_of_index, open_retriever, open_source
+from rerank.workspace import Workspace, columns_of_feed, open_retriever, open_source
 
 if TYPE_CHECKING:
     from rerank.annotation.simulation import SimulationPlan
@@ -113,7 +113,7 @@ def take_in(
     :raises InputError: if the file cannot be read or lacks a column.
     :raises FaultsError: if rows are faulty, or differ from the store and that is refused.
     """
-    named = domain_of_index(workspace.active_index()).columns_of(path)
+    named = columns_of_feed(workspace, path)
     incoming = read_incoming(path, LISTING_COLUMNS, named)
     import_listings(store, incoming, on_conflict=on_conflict)
     return [str(key) for key in incoming.rows.column("listing_id").to_pylist()]

@@ -21,7 +21,6 @@ from rerank.index.errors import RerankError
 from rerank.jobs.cli import INTERRUPTED
 from rerank.jobs.files.listings import (
     OPTIONAL,
-    OUR_NAMES,
     REQUIRED,
     ColumnNames,
     read_column_names,
@@ -48,7 +47,7 @@ from rerank.jobs.scoring.run import (
     write_summary,
 )
 from rerank.jobs.workers import WorkerEndedError
-from rerank.workspace import Workspace, domain_of_index
+from rerank.workspace import Workspace, columns_of_feed
 
 _WORDS = {
     "listing_id": "listing's id",
@@ -88,20 +87,24 @@ def column_names_of(columns_file: Path | None, named: dict[str, str | None]) -> 
     return columns
 
 
-def seen_columns(source: Selection, home: Path) -> ColumnNames:
-    """Return the columns of a feed that the home's domain sees by headers and first rows.
+def seen_columns(source: Selection, home: Path, given: ColumnNames) -> ColumnNames:
+    """Return the columns of a feed: those that were given, else what the home's domain sees.
 
-    Those of the first file stand for all; they are said, since a person may know better.
+    It sees them by headers and first rows; those of the first file stand for all. They are said,
+    since a person may know better.
     """
     first = source.places()[0].local if source.places() else None
     if first is None or not first.is_file():
-        return OUR_NAMES
-    domain = domain_of_index(Workspace(home).active_index())
-    named = domain.columns_of(first)
+        return given
+    own = given.own()
+    seen = columns_of_feed(Workspace(home), first).items()
+    named = {
+        ours: theirs for ours, theirs in seen if ours not in own and theirs not in own.values()
+    }
     if named:
         told = ", ".join(f"{ours} = {theirs!r}" for ours, theirs in named.items())
         click.echo(f"columns: {told}; name others with --title-column and the like", err=True)
-    return OUR_NAMES.renamed(named)
+    return given.renamed(named)
 
 
 def selected(
@@ -310,8 +313,7 @@ def _feed_of(given: dict[str, Any]) -> Feed:
     columns = column_names_of(given.pop("columns_file"), named)
     asked = {each.name for each in fields(ScoreOptions)} & given.keys()
     source, home = given.pop("source"), given.pop("home")
-    if columns == OUR_NAMES:
-        columns = seen_columns(source, home)
+    columns = seen_columns(source, home, columns)
     return Feed(
         source,
         place_of(given.pop("target")),

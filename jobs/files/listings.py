@@ -19,19 +19,25 @@ import pyarrow.parquet as pq
 from pyarrow import fs
 
 from rerank.index.errors import InputError
-from rerank.index.records import Listing
+from rerank.index.records import BETWEEN_IDENTIFIERS, Listing
 from rerank.index.rows import TEXT_TYPES, PlacedRow, csv_rows, unreadable
 from rerank.jobs.files.places import Fetched, Place, place_of
 from rerank.settings import TEXT, Settings, read_yaml, settings_of
 
 REQUIRED = ("listing_id", "title")
 OPTIONAL = ("vendor", "description", "price")
+ROW_NUMBER = "row_number"
+"""The column of ids that a file need not have."""
 _COLUMNS_SHOWN = 20
 
 
 @dataclass(frozen=True, slots=True)
 class ColumnNames(Settings):
-    """The user's name of each column that is read; by default ours."""
+    """The user's name of each column that is read; by default ours.
+
+    ``identifiers`` may be several, with ";" between. A ``listing_id`` of ``row_number`` numbers the
+    rows of a file that has no such column.
+    """
 
     listing_id: Annotated[str, TEXT] = "listing_id"
     title: Annotated[str, TEXT] = "title"
@@ -43,6 +49,13 @@ class ColumnNames(Settings):
     def renamed(self, names: Mapping[str, str]) -> ColumnNames:
         """Return these with some of them replaced, by our name."""
         return replace(self, **names)
+
+    def identifiers_of(self, names: Sequence[str]) -> list[str]:
+        """Return the columns of identifiers, of some that are there."""
+        if self.identifiers in names:
+            return [self.identifiers]
+        own = [name.strip() for name in self.identifiers.split(BETWEEN_IDENTIFIERS)]
+        return [name for name in own if name in names]
 
     def own(self) -> dict[str, str]:
         """Return the user's names by ours, where they differ."""
@@ -74,7 +87,7 @@ class ColumnNames(Settings):
         own = self.own()
         wanted = [getattr(self, ours) for ours in REQUIRED]
         wanted += [own[ours] for ours in OPTIONAL if ours in own]
-        missing = [name for name in wanted if name not in names]
+        missing = [name for name in wanted if name not in names and name != ROW_NUMBER]
         if missing:
             found = ", ".join(names[:_COLUMNS_SHOWN]) or "none"
             found += ", ..." if len(names) > _COLUMNS_SHOWN else ""
@@ -82,7 +95,7 @@ class ColumnNames(Settings):
             optional = f" (optional: {optional})" if optional else ""
             raise InputError(
                 f"{place}: expected columns {', '.join(wanted)}{optional}, missing "
-                f"{', '.join(missing)}, found {found}; {_hint(place, names)}"
+                f"{', '.join(missing)}, found {found}; {_hint(place, names, self, missing)}"
             )
         twice = sorted({name for name in names if list(names).count(name) > 1})
         if twice:
@@ -95,9 +108,14 @@ OUR_NAMES = ColumnNames()
 """The names that are read unless the user names others."""
 
 
-def _hint(place: object, names: Sequence[str]) -> str:
-    if str(place).lower().endswith(".csv") and len(names) == 1:
+def _hint(place: object, names: Sequence[str], columns: ColumnNames, missing: Sequence[str]) -> str:
+    if str(place).lower().endswith(".csv") and len(names) == 1 and columns.title not in names:
         return "separate columns by commas"
+    if list(missing) == [columns.listing_id]:
+        return (
+            "name the column of ids with --id-column, or number the rows with --id-column "
+            f"{ROW_NUMBER}"
+        )
     return "add the columns, or name yours with --title-column and the like"
 
 
@@ -160,17 +178,24 @@ class ListingBatch:
             return found
 
         return [
-            Listing(listing_id, _text(title), _text(vendor), _text(more), number(price), _code(own))
+            Listing(listing_id, _text(title), _text(vendor), _text(more), number(price), own)
             for listing_id, title, vendor, more, price, own in zip(
                 self.ids(),
                 values(columns.title),
                 values(columns.vendor),
                 values(columns.description),
                 values(columns.price),
-                values(columns.identifiers),
+                self._identifiers(values),
                 strict=True,
             )
         ]
+
+    def _identifiers(self, values: Callable[[str], list[Any]]) -> list[str]:
+        own = self.columns.identifiers_of(self.table.column_names)
+        if not own:
+            return [""] * self.table.num_rows
+        cells = zip(*(map(_code, values(name)) for name in own), strict=True)
+        return [BETWEEN_IDENTIFIERS.join(filter(None, codes)) for codes in cells]
 
 
 def taken(table: pa.Table, rows: Sequence[int]) -> pa.Table:
@@ -391,7 +416,8 @@ class ParquetListings:
             self.n_rows: int = file.metadata.num_rows
             self.schema: pa.Schema = file.schema_arrow.remove_metadata()
         columns.check(source, self.schema.names)
-        key = self.schema.field(columns.listing_id).type
+        named = columns.listing_id in self.schema.names
+        key = self.schema.field(columns.listing_id).type if named else pa.int64()
         if pa.types.is_temporal(key):
             raise InputError(
                 f"{source}: expected text or numbers in column {columns.listing_id!r}, found "
@@ -435,10 +461,28 @@ class ParquetListings:
             raise unreadable(self._source, "parquet", exc) from exc
 
 
-ListingFile = TextListings | ParquetListings
+class NumberedListings:
+    """A file without ids, whose rows are numbered from 1 in a column of their own."""
+
+    def __init__(self, file: TextListings | ParquetListings) -> None:
+        self._file = file
+        self.n_rows = file.n_rows
+        self.schema = file.schema.append(pa.field(ROW_NUMBER, pa.int64()))
+
+    def batches(self, rows: int = BATCH_ROWS) -> Iterator[ListingBatch]:
+        """Yield the listings in file order."""
+        start = 1
+        for batch in self._file.batches(rows):
+            end = start + batch.table.num_rows
+            numbers = pa.array(range(start, end), pa.int64())
+            yield replace(batch, table=batch.table.append_column(ROW_NUMBER, numbers))
+            start = end
+
+
+ListingFile = TextListings | ParquetListings | NumberedListings
 """A checked file of listings: how many, and the columns of every batch."""
 
-_READERS: dict[str, Callable[[Place | Fetched, ColumnNames], ListingFile]] = {
+_READERS: dict[str, Callable[[Place | Fetched, ColumnNames], TextListings | ParquetListings]] = {
     ".parquet": ParquetListings,
     ".csv": csv_listings,
     ".jsonl": json_listings,
@@ -466,4 +510,6 @@ def open_listings(source: Path | Place | Fetched, columns: ColumnNames = OUR_NAM
         )
     if not info.size and info.type != fs.FileType.NotFound:
         raise InputError(f"{place}: expected listings, found a file of 0 bytes; write it again")
-    return reader(opened, columns)
+    file = reader(opened, columns)
+    numbered = columns.listing_id == ROW_NUMBER and ROW_NUMBER not in file.schema.names
+    return NumberedListings(file) if numbered else file

@@ -129,7 +129,9 @@ def compare_versions(
     progress("loading", 0.0)
     candidates, index = open_source(workspace)
     domain = domain_named(domain_in(index.parameters))
-    source = open_listings(plan.listings, OUR_NAMES.renamed(domain.columns_of(plan.listings)))
+    source = open_listings(
+        plan.listings, OUR_NAMES.renamed(domain.columns_of(plan.listings, index))
+    )
     if plan.gold:
         read = partial(domain.read_gold, source=candidates, index=index)
         known_gold = [item for gold in read_gold_files(plan.gold, read).values() for item in gold]

@@ -161,7 +161,7 @@ class _MonitoredFiles:
             parts = []
             columns = self._columns
             if columns == OUR_NAMES:
-                columns = columns.renamed(self._domain.columns_of(source))
+                columns = columns.renamed(self._domain.columns_of(source, self._index))
             for batch in open_listings(place_of(str(source)), columns).batches():
                 listings = batch.listings()
                 answers = resolver.resolve_table(listings, top_k=1, faults=batch.faults)

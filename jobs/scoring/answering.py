@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from rerank.answers import CANDIDATE_SET_FIELD, EXPLANATION_FIELD, OUTPUT_SCHEMA
 from rerank.index.errors import DISTRIBUTION, MismatchError
-from rerank.index.records import N_CANDIDATES, Listing
+from rerank.index.records import BETWEEN_IDENTIFIERS, N_CANDIDATES, Listing
 from rerank.jobs.files.listings import OUR_NAMES, ColumnNames, ListingBatch, taken
 from rerank.jobs.files.places import Place
 from rerank.jobs.scoring.plan import differences, read_record
@@ -485,15 +485,18 @@ def _part(batch: ListingBatch, rows: Ints) -> ListingBatch:
 def _names_in_output(record: dict[str, Any], answerer: Answerer) -> ColumnNames:
     """Return what the key columns of an earlier input are called in its output."""
     renamed = renamed_columns(list(record["columns"]), answerer.schema)
-    return ColumnNames(
-        **{
-            ours: renamed.get(theirs, theirs)
-            for ours, theirs in record["options"]["columns"].items()
-        }
-    )
+
+    def there(theirs: str) -> str:
+        if theirs in renamed or theirs in record["columns"]:
+            return renamed.get(theirs, theirs)
+        names = [name.strip() for name in theirs.split(BETWEEN_IDENTIFIERS)]
+        return BETWEEN_IDENTIFIERS.join(renamed.get(name, name) for name in names)
+
+    named = record["options"]["columns"]
+    return ColumnNames(**{ours: there(theirs) for ours, theirs in named.items()})
 
 
 def _key_columns(names: ColumnNames, there: Sequence[str]) -> list[str]:
-    said = names.title, names.vendor, names.description, names.identifiers
+    said = names.title, names.vendor, names.description, *names.identifiers_of(there)
     wanted = (names.listing_id, *said)
     return [name for name in dict.fromkeys(wanted) if name in there]

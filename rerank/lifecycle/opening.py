@@ -194,8 +194,8 @@ def check_fit(model: RerankModel, folder: Path, index: Manifest, index_folder: P
     own, wanted = domain_in(model.parameters), domain_in(index.parameters)
     if own != wanted:
         raise MismatchError(
-            f"{folder}: made for the domain {own!r}, but the catalogue of index {index_folder} is "
-            f"of {wanted!r}; train on this index with `rerank train-ltr`"
+            f"index {index_folder}: no model is trained over this catalogue yet (that of {folder} "
+            f"is of the domain {own!r}); train one first, with `rerank train-ltr`"
         )
     trained = model.parameters.get("index", {})
     expected, found = trained.get("embedder_fingerprint"), index.parameters["embedder_fingerprint"]

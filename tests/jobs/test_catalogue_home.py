@@ -117,6 +117,55 @@ def test_identifiers_of_a_feed_s_column_decide(
     assert pq.read_table(again).column("product_id").to_pylist() == ["7", "21", None, "21"]
 
 
+def test_all_columns_of_identifiers_are_read(
+    trained: Path, tmp_path: Path, write_listings: Callable[..., Path]
+) -> None:
+    codes = {"ean": int(gtin(504)), "mpn": "XX-9Q11"}, {"ean": None, "mpn": gtin(521)}
+    rows = [{"sku_no": at, "title": "smartphone", **own} for at, own in enumerate(codes)]
+    feed = write_listings("feed.csv", rows)
+    for name, options in (("a", ()), ("b", ("--since", tmp_path / "a.parquet"))):
+        out = tmp_path / f"{name}.parquet"
+        result = called("score", "--home", trained, *options, feed, out)
+        assert "identifiers = 'ean; mpn'" in result.stderr
+        assert pq.read_table(out).column("product_id").to_pylist() == ["4", "21"]
+    assert "2 answers reused" in result.output
+
+
+def test_rows_of_a_feed_without_ids_are_numbered_on_request(
+    trained: Path, tmp_path: Path, write_listings: Callable[..., Path]
+) -> None:
+    rows = [{"name": f"Tamsin Reed R220 {gtin(number)}"} for number in (517, 518)]
+    for name in ("feed.csv", "feed.jsonl", "feed.parquet"):
+        feed, out = write_listings(name, rows), tmp_path / f"{name}.out.parquet"
+        result = called("score", "--home", trained, feed, out)
+        assert result.exit_code == 1
+        assert "number the rows with --id-column row_number" in result.stderr
+        result = called("score", "--home", trained, "--id-column", "row_number", feed, out)
+        assert result.exit_code == 0, result.output
+        found = pq.read_table(out).to_pylist()
+        assert [(row["row_number"], row["product_id"]) for row in found] == [(1, "17"), (2, "18")]
+
+
+def test_what_a_listing_sells_is_not_taken_for_its_id(trained: Path, tmp_path: Path) -> None:
+    feed, out = tmp_path / "feed.csv", tmp_path / "out.parquet"
+    feed.write_text("product_id,offer,title\n1,a7,Quillar Vox 12\n2,a8,Tamsin Reed R220\n", "utf-8")
+    result = called("score", "--home", trained, feed, out)
+    assert "columns: listing_id = 'offer'; name" in result.stderr
+
+
+def test_what_was_built_or_trained_by_others_is_told_in_one_sentence(
+    own: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.rmtree(own / "models")
+    result = called("resolve", "--home", own, "Quillar Vox 12")
+    assert result.exit_code == 1
+    assert "no model is trained over this catalogue yet" in result.stderr
+    monkeypatch.setattr("rerank.packs.generic.source._LAYOUT", -1)
+    result = called("resolve", "--home", own, "Quillar Vox 12")
+    assert result.exit_code == 1
+    assert "built by another version of rerank; build it again" in result.stderr
+
+
 def test_candidates_say_cosines_and_probabilities_of_one_choice(trained: Path) -> None:
     names = [line.split(",")[1] for line in products()]
     for answer in resolved(trained, *names):

@@ -173,7 +173,7 @@ def test_answers_that_taught_neither_version_are_measured_on(
 def test_a_model_of_cards_does_not_serve_a_catalogue(run: Run) -> None:
     done = run("models", "rollback", "--to", "shipped")
     assert done.exit_code == 1
-    assert "made for the domain 'gpu', but the catalogue of index" in done.stderr
+    assert "no model is trained over this catalogue yet" in done.stderr
 
 
 def test_versions_are_compared_in_the_catalogue_s_columns(

@@ -44,6 +44,8 @@ _MANY_VARIANTS = 0.2
 _TELLING_ROWS = 3
 _FLAGS = frozenset("true false yes no ja nein oui non si sí tak nie да нет y n".split())
 _EXAMPLES = 3
+RIGHT_COLUMNS = ("product_id", "product_ids")
+"""The columns of a file of listings that say which products these sell."""
 _PLAIN_STEMS = frozenset(
     "products product catalogue catalog items item articles export data list table feed input"
     " listing listings test sample".split()
@@ -163,7 +165,8 @@ def feed_of(path: Path, pack: Pack, *, most_rows: int | None = None) -> ListingF
     looks = {name: _look(table, name, pack) for name in table.names}
     roles = {name: _role_of(look) for name, look in looks.items()}
     title = _choose_name(looks, roles, table, "listings' titles", "title")
-    key = _choose_id(looks, roles, table, title)
+    of_listings = {name: look for name, look in looks.items() if name not in RIGHT_COLUMNS}
+    key = _choose_id(of_listings, roles, table, title) or _choose_id(looks, roles, table, title)
 
     def first(role: str) -> str:
         return next((name for name, own in roles.items() if own == role and name != key), "")
@@ -175,7 +178,11 @@ def feed_of(path: Path, pack: Pack, *, most_rows: int | None = None) -> ListingF
         vendor=first("brand"),
         description=first("text"),
         price=first("price"),
-        identifiers=tuple(n for n, own in roles.items() if own == "identifier" and n != key),
+        identifiers=tuple(
+            name
+            for name, own in roles.items()
+            if own == "identifier" and name not in (key, *RIGHT_COLUMNS)
+        ),
     )
 
 

@@ -28,7 +28,7 @@ from rerank.lifecycle.drift import UNKNOWN_WORDS, Histogram, unknown_words, yes_
 from rerank.lifecycle.gates import MADE_UP
 from rerank.packs.generic.fields import Fields
 from rerank.packs.generic.index import ProductRoute
-from rerank.packs.generic.inference import feed_of
+from rerank.packs.generic.inference import RIGHT_COLUMNS, feed_of
 from rerank.packs.generic.pack_data import Pack
 from rerank.packs.generic.product_table import read_table
 from rerank.packs.generic.source import CatalogueTable, ProductSource, fields_of, read_listings
@@ -44,7 +44,6 @@ VARIANT = "variant stated"
 CARD_SEED = 29_029  # of all versions, so that their figures are of the same listings
 _CARD_LISTINGS, _SAMPLES = 1000, 500
 _READ_AT_ONCE = 2000
-_RIGHT_COLUMNS = ("product_id", "product_ids")
 _ID = "listing_id"
 _BETWEEN = ";"
 
@@ -71,7 +70,7 @@ def read_labelled(
     :raises InputError: if no column holds products, or most of them are none of the catalogue.
     """
     file = read_table(path)
-    column = next((name for name in _RIGHT_COLUMNS if name in file.names), None)
+    column = next((name for name in RIGHT_COLUMNS if name in file.names), None)
     if column is None:
         raise InputError(
             f"{path}: expected the column product_id, empty where nothing of the catalogue is "
@@ -79,12 +78,10 @@ def read_labelled(
         )
     said = file.texts(column)
     feed = feed_of(path, pack)
-    # what a listing sells is no identifier that it states
-    own = tuple(name for name in feed.identifiers if name not in _RIGHT_COLUMNS)
     key = _ID if _ID in file.names else feed.listing_id
-    keys = file.texts(key) if key and key not in _RIGHT_COLUMNS else []
+    keys = file.texts(key) if key and key not in RIGHT_COLUMNS else []
     found, unknown = [], []
-    for at, listing in read_listings(replace(feed, identifiers=own)):
+    for at, listing in read_listings(feed):
         ids = [each.strip() for each in said[at].split(_BETWEEN) if each.strip()]
         rows = [table.row_of_id[each] for each in ids if each in table.row_of_id]
         if ids and not rows:

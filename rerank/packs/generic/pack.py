@@ -23,7 +23,7 @@ from rerank.domain import (
 )
 from rerank.index.artifacts import Manifest
 from rerank.index.errors import ArtifactError, InputError
-from rerank.index.records import Listing
+from rerank.index.records import BETWEEN_IDENTIFIERS, Listing
 from rerank.model import RerankModel, save_model
 from rerank.packs.generic.choices import ProductChoices, ProductNames
 from rerank.packs.generic.evidence import CANDIDATE_FEATURES, OFFER_FEATURES, Habits
@@ -71,13 +71,13 @@ class GenericDomain:
         """Load an index folder."""
         return load_source(folder)
 
-    def columns_of(self, path: Path) -> dict[str, str]:
+    def columns_of(self, path: Path, index: Manifest) -> dict[str, str]:
         """Return which columns of a file of listings hold what, by headers and first rows.
 
         Empty where none holds titles or the file cannot be read: its reader says so.
         """
         try:
-            feed = feed_of(path, read_pack(GENERIC), most_rows=_LOOKED_AT)
+            feed = feed_of(path, read_pack(index.parameters["pack"]), most_rows=_LOOKED_AT)
         except InputError:
             return {}
         named = {
@@ -86,7 +86,7 @@ class GenericDomain:
             "vendor": feed.vendor,
             "description": feed.description,
             "price": feed.price,
-            "identifiers": next(iter(feed.identifiers), ""),
+            "identifiers": f"{BETWEEN_IDENTIFIERS} ".join(feed.identifiers),
         }
         return {ours: theirs for ours, theirs in named.items() if theirs and ours != theirs}
 

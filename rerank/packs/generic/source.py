@@ -28,7 +28,13 @@ from rerank.index.artifacts import (
     write_manifest,
     writing_folder,
 )
-from rerank.index.records import N_CANDIDATES, Listing, place_in_group
+from rerank.index.errors import ArtifactError
+from rerank.index.records import (
+    BETWEEN_IDENTIFIERS,
+    N_CANDIDATES,
+    Listing,
+    place_in_group,
+)
 from rerank.packs.generic.axes import Axes
 from rerank.packs.generic.catalogue import (
     Catalogue,
@@ -48,6 +54,7 @@ Floats = NDArray[np.float32]
 
 _PRODUCTS, _FIELDS, _FEED = "products.parquet", "fields.parquet", "listings.parquet"
 _EMBEDDER = "n-grams"
+_LAYOUT = 2  # of the routes' files; raised when this release cannot read those of an earlier one
 _MOST_LISTINGS = 20_000  # kept of the feeds
 ID, NAME, MODEL, NUMBER = "product_id", "name", "model", "model_number"
 _OWN = (ID, NAME, MODEL, NUMBER)
@@ -189,11 +196,13 @@ class ProductSource:
 def fields_of(listing: Listing) -> Fields:
     """Return what a listing says, by role."""
     price = nan if listing.price is None else float(listing.price)
-    found, _ = clean_identifiers([listing.identifiers])
+    stated = listing.identifiers.split(BETWEEN_IDENTIFIERS) if listing.identifiers else ()
+    # each by itself: GTINs and part numbers of several columns stand side by side
+    identifiers = tuple(key for text in stated for key in clean_identifiers([text])[0][0])
     return Fields(
         name=listing.title,
         brand=listing.vendor,
-        identifiers=found[0],
+        identifiers=identifiers,
         text=listing.description,
         price=price,
     )
@@ -239,6 +248,7 @@ def _parameters(catalogue: Catalogue, products: Products, listings: int) -> dict
         GENERIC,
         {
             "kind": "products",
+            "layout": _LAYOUT,
             "embedder": _EMBEDDER,
             # A model reads features: it serves on the catalogue that grew, as long as its columns
             # hold the same.
@@ -277,6 +287,11 @@ def read_rows(folder: Path) -> tuple[pa.Table, Manifest]:
     :raises ArtifactError: if it is missing or damaged.
     """
     manifest = read_manifest(folder, kind="index", format_version=INDEX_FORMAT, remedy=INDEX_REMEDY)
+    if manifest.parameters.get("layout") != _LAYOUT:
+        raise ArtifactError(
+            f"{folder}: built by another version of rerank; build it again with `{INDEX_REMEDY} "
+            "--catalogue catalogue.yaml`"
+        )
     return pq.read_table(folder / _PRODUCTS), manifest
 
 

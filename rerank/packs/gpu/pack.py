@@ -118,7 +118,7 @@ class GpuDomain:
 
         return load_retriever(folder, embedder_of_index(workspace, folder))
 
-    def columns_of(self, path: Path) -> dict[str, str]:
+    def columns_of(self, path: Path, index: Manifest) -> dict[str, str]:
         """Return nothing: feeds of cards say which columns they mean."""
         return {}
 
