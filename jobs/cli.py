@@ -21,6 +21,7 @@ GROUPS = {
         "score": "Resolve a file or folder of listings into parquet.",
         "nightly": "Score the day's listings and report: for cron.",
         "search": "Show what is found for a title, before ranking.",
+        "serve": "Answer over HTTP: listings, searches, products.",
         "demo": "Build, train, evaluate and score the shipped sample.",
     },
     "Build: what answers are looked up in": {
@@ -64,6 +65,7 @@ _MODULES = {
     "resolve": ("resolve", "search"),
     "home": ("status", "smoke", "demo"),
     "score": ("score", "nightly"),
+    "serve": ("serve",),
     "build": ("init", "build-index", "train-embedder", "check-registry"),
     "train": (
         "train-ltr",

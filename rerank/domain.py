@@ -223,6 +223,9 @@ class Domain(Protocol):
         :raises InputError: if there is no such route.
         """
 
+    def entry(self, source: Any, key: str) -> dict[str, Any] | None:
+        """Return all that the catalogue says of a product, by column; None if it has none such."""
+
     def resolver(
         self,
         source: Any,

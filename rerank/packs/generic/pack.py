@@ -33,6 +33,9 @@ from rerank.packs.generic.inference import feed_of
 from rerank.packs.generic.pack_data import read_pack
 from rerank.packs.generic.product_answers import ProductResolver
 from rerank.packs.generic.source import (
+    ID,
+    MODEL,
+    NAME,
     ProductSource,
     fields_of,
     load_source,
@@ -113,6 +116,15 @@ class GenericDomain:
             }
             for row, similarity, shortlist in zip(*columns, strict=True)
         ]
+
+    def entry(self, source: ProductSource, key: str) -> dict[str, Any] | None:
+        """Return a product's id, name, model and own columns."""
+        table = source.table
+        row = table.row_of_id.get(key)
+        if row is None:
+            return None
+        columns = (ID, NAME, MODEL, *table.own_columns)
+        return {name: table.rows.column(name)[row].as_py() for name in columns}
 
     def resolver(
         self,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -127,7 +127,12 @@ class GpuDomain:
 
         ``similarity`` is the cosine of the embeddings; ``shortlist`` the value that ordered them,
         comparable within one answer only.
+
+        :raises InputError: if there is no such route.
         """
+        routes = [each.value for each in Route]
+        if route not in routes:
+            raise InputError(f"route {route!r:.40}: expected one of {', '.join(routes)}")
         batch = source.retrieve([listing], n_candidates=n, route=Route(route))
         columns = (batch.record.tolist(), batch.similarity.tolist(), batch.shortlist.tolist())
         found = []
@@ -144,6 +149,11 @@ class GpuDomain:
                 }
             )
         return found
+
+    def entry(self, source: Retriever, key: str) -> dict[str, Any] | None:
+        """Return a card's row of the registry."""
+        found = next((each for each in source.records if each.gpu_id == key), None)
+        return None if found is None else asdict(found)
 
     def resolver(
         self,

@@ -1,0 +1,152 @@
+"""`rerank serve`: answers over HTTP."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from functools import partial
+from pathlib import Path
+
+import click
+
+from rerank.jobs.options import NumberRange, home_option, needs
+from rerank.jobs.service.access import (
+    KEYS_FILE,
+    KEYS_VARIABLE,
+    JsonLines,
+    Keys,
+    Limits,
+    Role,
+    Telemetry,
+    check_listening,
+    new_key,
+)
+from rerank.jobs.service.app import Service, listen, serve
+from rerank.jobs.service.batching import Batcher, Serving, versions
+from rerank.jobs.workers import collecting_seldom
+from rerank.workspace import Workspace
+
+_LIMITS = Limits()
+_SWITCH_S = 0.001  # between threads: what answers must not wait long for what resolves
+
+
+def _looked(keys: Keys, telemetry: Telemetry, serving: Serving, fault: str | None) -> None:
+    keys.follow()
+    own = versions(serving)
+    telemetry.serves(own["model_version"], own["index_version"], fault=fault is not None)
+
+
+def _log_as_json() -> None:
+    """Send what is logged to stderr, a line of JSON each; uvicorn's own lines too."""
+    lines = logging.StreamHandler()
+    lines.setFormatter(JsonLines())
+    root = logging.getLogger()
+    root.handlers = [lines]
+    root.setLevel(logging.WARNING)
+    logging.getLogger("rerank").setLevel(logging.INFO)
+
+
+def _print_new_key(path: Path, name: str, role: Role) -> None:
+    key, made = new_key(path, name, role)
+    click.echo(key)
+    click.echo(
+        f"{path}: added {name} with the role {role}; the key above is shown this once. Elsewhere: "
+        f"{KEYS_VARIABLE}={made.name}:{made.role}:{made.sha256}",
+        err=True,
+    )
+
+
+@click.command("serve")
+@click.option(
+    "--host",
+    default="127.0.0.1",
+    show_default=True,
+    help="Address to listen on; one that other machines reach needs keys.",
+)
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=8000,
+    show_default=True,
+    help="0 takes a free one; the first line of the log says which.",
+)
+@click.option(
+    "--keys",
+    "keys_path",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help=f"File of keys; default: {KEYS_FILE} in the workspace. {KEYS_VARIABLE} adds to it.",
+)
+@click.option(
+    "--new-key",
+    "role",
+    type=click.Choice([role.value for role in Role]),
+    help="Make a key with this role, print it once and end.",
+)
+@click.option("--name", default="default", show_default=True, help="Of the new key.")
+@click.option(
+    "--max-listings",
+    type=click.IntRange(1, 100_000),
+    default=_LIMITS.listings,
+    show_default=True,
+    help="Of one request.",
+)
+@click.option(
+    "--max-body",
+    type=click.IntRange(1024),
+    default=_LIMITS.body_bytes,
+    show_default=True,
+    metavar="BYTES",
+    help="Of one request.",
+)
+@click.option(
+    "--timeout",
+    type=NumberRange(0, min_open=True),
+    default=_LIMITS.answer_s,
+    show_default=True,
+    metavar="SECONDS",
+    help="For one answer.",
+)
+@click.option("--quiet", is_flag=True, help="Log no line for each request.")
+@home_option
+@needs("serve")
+def serve_command(
+    host: str,
+    port: int,
+    keys_path: Path | None,
+    role: str | None,
+    name: str,
+    max_listings: int,
+    max_body: int,
+    timeout: float,
+    quiet: bool,
+    home: Path,
+) -> None:
+    """Answer over HTTP: listings, searches, the catalogue's products.
+
+    The log goes to stderr, a line of JSON each. SIGTERM and Ctrl-C end it when what was asked is
+    answered.
+
+    \b
+    Example:
+      rerank serve
+      rerank serve --new-key read --name shop
+      rerank serve --host 0.0.0.0 --port 8080
+    """
+    path = keys_path or home / KEYS_FILE
+    if role is not None:
+        _print_new_key(path, name, Role(role))
+        return
+    keys = Keys(path)
+    check_listening(host, keys)
+    _log_as_json()
+    limits = Limits(body_bytes=max_body, listings=max_listings, answer_s=timeout)
+    with listen(host, port) as listening, collecting_seldom():
+        telemetry = Telemetry(log=not quiet)
+        batcher = Batcher(
+            Workspace(home),
+            most_waiting=max(limits.waiting, max_listings),
+            on_batch=telemetry.resolved,
+            on_look=partial(_looked, keys, telemetry),
+        )
+        sys.setswitchinterval(_SWITCH_S)
+        serve(Service(batcher, keys, telemetry, limits), listening)

@@ -1,0 +1,1 @@
+"""The HTTP service: routes, batches of concurrent requests, who may ask, and OpenRefine."""

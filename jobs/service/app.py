@@ -1,0 +1,747 @@
+"""The routes of the service: what each takes and answers, checked, documented and refused alike.
+
+A route is an `Operation`: the same declaration is what requests are checked by and what
+``/openapi.json`` says. Whatever goes wrong is told as JSON, with the id of the request.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import socket
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
+
+import pyarrow as pa
+
+from rerank.index.errors import DISTRIBUTION, InputError, RerankError
+from rerank.index.records import N_CANDIDATES, Listing
+from rerank.jobs.files.listings import number
+from rerank.jobs.scoring.answering import renamed_columns
+from rerank.jobs.service.access import (
+    Keys,
+    Limits,
+    Refusal,
+    Role,
+    Telemetry,
+    Visit,
+    check_host,
+    request_id,
+)
+from rerank.jobs.service.batching import Batcher, Row, Serving, versions
+from rerank.resolution import DECISIONS
+
+if TYPE_CHECKING:
+    from starlette.applications import Starlette
+    from starlette.requests import Request
+
+Schema = dict[str, Any]
+JSON = "application/json"
+DEFAULT_TOP_K = 5
+_MOST_SHOWN = 1000  # candidates that may be asked for, as commands allow
+_LEFT = 499  # the sender went away before the answer; nobody sees this status but the log
+_BOM = b"\xef\xbb\xbf"
+_TEXTS = ("title", "vendor", "description")
+_LARGEST = 2**63  # whole numbers from here on come out of JSON rounded
+_log = logging.getLogger("rerank.service")
+
+
+class Reply(NamedTuple):
+    """What is answered.
+
+    :param body: JSON unless ``media`` says otherwise.
+    """
+
+    body: bytes
+    status: int = 200
+    media: str = JSON
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """A parameter of a route.
+
+    :param place: ``query`` or ``path``.
+    """
+
+    name: str
+    says: str
+    schema: Schema
+    place: str = "query"
+    required: bool = False
+
+
+@dataclass(slots=True)
+class Asked:
+    """A request whose sender may ask it.
+
+    :param body: parsed, None where the route takes none.
+    """
+
+    visit: Visit
+    query: Mapping[str, str]
+    path: Mapping[str, str]
+    body: Any = None
+
+    def text(self, name: str, default: str = "") -> str:
+        """Return a parameter of the query."""
+        return self.query.get(name, default)
+
+    def whole(self, name: str, default: int, most: int) -> int:
+        """Return a whole number of the query.
+
+        :raises Refusal: 422 if it is none, below 1 or above ``most``.
+        """
+        given = self.query.get(name)
+        if given is None:
+            return default
+        return _whole(given if given.isascii() and given.isdigit() else None, name, most, given)
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One method of one route.
+
+    :param role: that a key needs; None where everybody may ask.
+    :param body: the schema of the body it takes; None for none.
+    :param answer: the schema of the answer, by name or whole.
+    :param statuses: that it may answer with beside 200 and those all have, and what they mean.
+    """
+
+    method: str
+    path: str
+    summary: str
+    handler: Callable[[Asked], Awaitable[Reply]]
+    answer: Schema
+    role: Role | None = Role.READ
+    body: Schema | None = None
+    parameters: tuple[Parameter, ...] = ()
+    statuses: Mapping[int, str] = field(default_factory=dict)
+    media: str = JSON
+
+
+def _ref(name: str) -> Schema:
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+def dumped(content: Any) -> bytes:
+    """Return plain values as JSON.
+
+    :raises Refusal: 422 if they are nested deeper than JSON is written.
+    """
+    import orjson
+
+    try:
+        return orjson.dumps(content, default=str, option=orjson.OPT_NON_STR_KEYS)
+    except TypeError as exc:
+        raise Refusal(422, "nested too deep: expected fields of at most 200 levels") from exc
+
+
+def loaded(body: bytes) -> Any:
+    """Return JSON as plain values.
+
+    :raises Refusal: 400 if it is none.
+    """
+    import orjson
+
+    try:
+        return orjson.loads(body.removeprefix(_BOM))
+    except orjson.JSONDecodeError as exc:
+        raise Refusal(400, f"expected JSON in UTF-8: {exc}") from exc
+
+
+def _whole(value: Any, name: str, most: int, given: object) -> int:
+    found = int(value) if isinstance(value, int | str) and len(str(value)) < 10 else 0
+    if isinstance(value, bool) or not 1 <= found <= most:
+        raise Refusal(422, f"{name}: expected a whole number from 1 to {most}, found {given!r:.40}")
+    return found
+
+
+def listing_of(content: Any, where: str) -> Listing:
+    """Return an object of a request as a listing.
+
+    :raises Refusal: 422 if it is none; says what of it is wrong.
+    """
+    if not isinstance(content, dict):
+        raise Refusal(422, f"{where}: expected an object with a title, found {_kind(content)}")
+    if "title" not in content:
+        near = ", ".join(sorted(content)[:10]) or "no fields"
+        raise Refusal(422, f"{where}: expected a field 'title', found {near[:200]}")
+    for name in _TEXTS:
+        value = content.get(name)
+        if value is not None and not isinstance(value, str):
+            raise Refusal(422, f"{where}: {name}: expected text or null, found {_kind(value)}")
+    for name in ("listing_id", "identifiers"):
+        value = content.get(name)
+        if value is not None and (isinstance(value, bool) or not isinstance(value, str | int)):
+            raise Refusal(
+                422, f"{where}: {name}: expected text, a whole number or null, found {_kind(value)}"
+            )
+    price = content.get("price")
+    if isinstance(price, bool | list | dict):
+        raise Refusal(422, f"{where}: price: expected a number, found {_kind(price)}")
+    for name, value in content.items():
+        if isinstance(value, float) and abs(value) >= _LARGEST:
+            raise Refusal(
+                422, f"{where}: {name[:60]}: too large a number to be read exactly: send it as text"
+            )
+    return Listing(
+        _said(content.get("listing_id")),
+        content["title"] or "",
+        content.get("vendor") or "",
+        content.get("description") or "",
+        number(price),
+        _said(content.get("identifiers")),
+    )
+
+
+def _said(value: Any) -> str:
+    return "" if value is None else str(value)
+
+
+def _kind(value: Any) -> str:
+    names = {
+        str: "text",
+        bool: "true or false",
+        int: "a number",
+        float: "a number",
+        list: "a list",
+        dict: "an object",
+    }
+    return names.get(type(value), "null")
+
+
+_OBJECT: Schema = {"type": "object"}
+_TOP_K = Parameter(
+    "top_k",
+    f"Candidates shown of each listing; {N_CANDIDATES} decide.",
+    {"type": "integer", "minimum": 1, "maximum": _MOST_SHOWN, "default": DEFAULT_TOP_K},
+)
+_SEARCHED = (
+    Parameter("title", "What a seller wrote.", {"type": "string", "pattern": r"\S"}, required=True),
+    Parameter("vendor", "The seller's brand field.", {"type": "string"}),
+    Parameter("top_k", "Candidates shown.", {**_TOP_K.schema, "default": 2 * DEFAULT_TOP_K}),
+    Parameter("route", "Which lists of candidates are used.", {"type": "string"}),
+)
+_KEY = Parameter("id", "As answers name it.", {"type": "string"}, "path", required=True)
+
+
+class Service:
+    """All routes over what serves."""
+
+    def __init__(
+        self, batcher: Batcher, keys: Keys, telemetry: Telemetry, limits: Limits | None = None
+    ) -> None:
+        self.batcher, self.keys, self.telemetry = batcher, keys, telemetry
+        self.limits = limits or Limits()
+        self.operations = self._operations()
+
+    @asynccontextmanager
+    async def running(self, app: Any) -> Any:
+        """Answer while the application runs, and to the end what was asked before it stops."""
+        self.batcher.start()
+        yield
+        await self.batcher.stop()
+
+    async def resolve(self, asked: Asked) -> Reply:
+        """Answer a listing with a row, a list of listings with a list of rows."""
+        top_k = asked.whole("top_k", DEFAULT_TOP_K, _MOST_SHOWN)
+        single = not isinstance(asked.body, list)
+        given = [asked.body] if single else asked.body
+        if not 1 <= len(given) <= self.limits.listings:
+            raise Refusal(
+                422 if not given else 413,
+                f"expected 1 to {self.limits.listings} listings, found {len(given)}",
+            )
+        where = ["listing"] if single else [f"listing {at}" for at in range(len(given))]
+        listings = [listing_of(each, at) for each, at in zip(given, where, strict=True)]
+        asked.visit.listings = len(listings)
+
+        def finish(rows: list[Row], serving: Serving) -> tuple[bytes, str]:
+            answers = [joined(each, row) for each, row in zip(given, rows, strict=True)]
+            return dumped(answers[0] if single else answers), serving.resolver.model.version
+
+        body, asked.visit.model_version = await self.batcher.resolve(listings, top_k, finish)
+        return Reply(body)
+
+    async def search(self, asked: Asked) -> Reply:
+        """Answer what a title finds before any ranking."""
+        if asked.body is None:
+            listing = Listing("", asked.text("title"), asked.text("vendor"))
+            top_k = asked.whole("top_k", 2 * DEFAULT_TOP_K, _MOST_SHOWN)
+            route = asked.text("route", "fused")
+        else:
+            listing = listing_of(asked.body, "body")
+            top_k = 2 * DEFAULT_TOP_K
+            if "top_k" in asked.body:
+                top_k = _whole(asked.body["top_k"], "top_k", _MOST_SHOWN, asked.body["top_k"])
+            route = asked.body.get("route", "fused")
+        if not listing.title.strip():
+            raise Refusal(422, "title: expected words to search, found none")
+        if not isinstance(route, str):
+            raise Refusal(422, f"route: expected text, found {_kind(route)}")
+
+        def found(serving: Serving) -> bytes:
+            source = serving.resolver.source
+            hits = serving.domain.hits(source, listing, top_k, route)
+            return dumped({"title": listing.title, "route": route, "candidates": hits})
+
+        return Reply(await self.batcher.ask(found))
+
+    async def candidate(self, asked: Asked) -> Reply:
+        """Answer what the catalogue says of one of its products."""
+        key = asked.path["id"]
+
+        def found(serving: Serving) -> bytes:
+            entry = serving.domain.entry(serving.resolver.source, key)
+            if entry is None:
+                raise Refusal(404, f"the {serving.choices.words.catalogue} has no {key!r:.80}")
+            return dumped(entry)
+
+        return Reply(await self.batcher.ask(found))
+
+    async def alive(self, asked: Asked) -> Reply:
+        """Answer that the process runs."""
+        return Reply(dumped({"status": "ok"}))
+
+    async def ready(self, asked: Asked) -> Reply:
+        """Answer what serves; 503 while nothing does."""
+        ready = self.batcher.alive
+        content = {
+            "ready": ready,
+            "release": version(DISTRIBUTION),
+            **versions(self.batcher.serving),
+            "fault": self.batcher.fault,
+        }
+        return Reply(dumped(content), 200 if ready else 503)
+
+    async def metrics(self, asked: Asked) -> Reply:
+        """Answer what Prometheus reads."""
+        page = self.telemetry.page(self.batcher.waiting)
+        return Reply(page, media="text/plain; version=0.0.4; charset=utf-8")
+
+    async def openapi(self, asked: Asked) -> Reply:
+        """Answer the description of all routes."""
+        return Reply(dumped(openapi(self.operations, self.batcher.serving, self.limits)))
+
+    def _operations(self) -> list[Operation]:
+        return [*self._asking(), *self._telling()]
+
+    def _asking(self) -> list[Operation]:
+        """Return the routes that look something up."""
+        many = {"type": "array", "minItems": 1, "maxItems": self.limits.listings}
+        row_or_rows = {"oneOf": [_ref("Row"), {"type": "array", "items": _ref("Row")}]}
+        return [
+            Operation(
+                "POST",
+                "/resolve",
+                "Name what listings sell, how sure that is, and why.",
+                self.resolve,
+                row_or_rows,
+                body={"oneOf": [_ref("Listing"), {**many, "items": _ref("Listing")}]},
+                parameters=(_TOP_K,),
+            ),
+            Operation(
+                "GET",
+                "/search",
+                "Show what is found for a title, before any ranking.",
+                self.search,
+                _ref("Found"),
+                parameters=_SEARCHED,
+            ),
+            Operation(
+                "POST",
+                "/search",
+                "Show what is found for a listing, before any ranking.",
+                self.search,
+                _ref("Found"),
+                body=_ref("Search"),
+            ),
+            Operation(
+                "GET",
+                "/candidates/{id}",
+                "Show what the catalogue says of one of its products.",
+                self.candidate,
+                _OBJECT,
+                parameters=(_KEY,),
+                statuses={404: "The catalogue has none of this id."},
+            ),
+        ]
+
+    def _telling(self) -> list[Operation]:
+        """Return the routes that say how the service is."""
+        stopping = {503: "It is stopping."}
+        says = "Describe these routes."
+        text, media = {"type": "string"}, "text/plain"
+        get = partial(Operation, "GET")
+        return [
+            get("/healthz", "Say that the process runs.", self.alive, _ref("Alive"), None),
+            get("/readyz", "Say what serves.", self.ready, _ref("Ready"), None, statuses=stopping),
+            get("/metrics", "Figures for Prometheus.", self.metrics, text, media=media),
+            get("/openapi.json", says, self.openapi, _OBJECT, None),
+        ]
+
+
+def joined(given: Mapping[str, Any], row: Row) -> Row:
+    """Return a listing's own fields and its answer; a field gives way to an answer of its name."""
+    if row.keys().isdisjoint(given):
+        return {**given, **row}
+    renamed = renamed_columns(list(given), pa.schema([(name, pa.null()) for name in row]))
+    return {**{renamed.get(name, name): value for name, value in given.items()}, **row}
+
+
+def _type_schema(kind: pa.DataType) -> Schema:
+    """Return the JSON schema of a column's values, which may be null."""
+    if pa.types.is_list(kind):
+        return {"type": ["array", "null"], "items": _type_schema(kind.value_type)}
+    if pa.types.is_struct(kind):
+        fields = {part.name: _type_schema(part.type) for part in kind}
+        return {"type": ["object", "null"], "properties": fields}
+    if pa.types.is_boolean(kind):
+        return {"type": ["boolean", "null"]}
+    if pa.types.is_integer(kind):
+        return {"type": ["integer", "null"]}
+    if pa.types.is_floating(kind):
+        return {"type": ["number", "null"]}
+    return {"type": ["string", "null"]}
+
+
+def _schemas(serving: Serving) -> dict[str, Schema]:
+    text: Schema = {"type": ["string", "null"]}
+    code: Schema = {"type": ["string", "integer", "null"]}
+    listing: dict[str, Schema] = {
+        "title": text,
+        "listing_id": code,
+        "vendor": text,
+        "description": text,
+        "price": {"type": ["number", "string", "null"]},
+        "identifiers": code,
+    }
+    columns = {column.name: _type_schema(column.type) for column in serving.resolver.schema}
+    columns["decision"] = {"type": "string", "enum": [each.value for each in DECISIONS]}
+    searched = {
+        **listing,
+        "title": {"type": "string", "minLength": 1, "pattern": r"\S"},
+        "top_k": {"type": "integer", "minimum": 1, "maximum": _MOST_SHOWN},
+        "route": {"type": "string"},
+    }
+    words: Schema = {"type": "string"}
+
+    def record(properties: Mapping[str, Schema], required: Sequence[str]) -> Schema:
+        return {"type": "object", "properties": dict(properties), "required": list(required)}
+
+    return {
+        "Listing": {
+            **record(listing, ["title"]),
+            "description": "Fields of other names come back as they were given.",
+        },
+        "Row": {
+            **record(columns, list(columns)),
+            "description": "The listing's fields, then the answer.",
+        },
+        "Search": record(searched, ["title"]),
+        "Found": record(
+            {
+                "title": words,
+                "route": words,
+                "candidates": {"type": "array", "items": {"type": "object"}},
+            },
+            ["title", "route", "candidates"],
+        ),
+        "Alive": record({"status": words}, ["status"]),
+        "Ready": record(
+            {
+                "ready": {"type": "boolean"},
+                "release": words,
+                "domain": words,
+                "model_version": words,
+                "index_version": words,
+                "fault": text,
+            },
+            ["ready", "release", "model_version", "index_version"],
+        ),
+        "Error": record({"error": words, "request_id": words}, ["error", "request_id"]),
+    }
+
+
+_WITH_BODY = {
+    400: "The body is no JSON in UTF-8.",
+    408: "The body did not come in time.",
+    413: "The body is too large, or holds too many listings.",
+    415: "The body is of another kind.",
+}
+_ALWAYS = {500: "Something failed here.", 503: "Too much is asked at once, or it took too long."}
+
+
+def openapi(operations: Sequence[Operation], serving: Serving, limits: Limits) -> Schema:
+    """Return the description of all routes, in OpenAPI 3.1."""
+    paths: dict[str, Schema] = {}
+    for each in operations:
+        content = {each.media: {"schema": each.answer}}
+        faults = {**_ALWAYS, **each.statuses}
+        if each.role is not None:
+            faults |= {401: "A key is needed.", 403: "The key's role is not enough."}
+        if each.body is not None:
+            faults |= _WITH_BODY
+        if each.body is not None or each.parameters:
+            faults |= {422: "A value is not as described."}
+        error = {JSON: {"schema": _ref("Error")}}
+        said: Schema = {
+            "summary": each.summary,
+            "operationId": f"{each.method.lower()}{each.path.title().translate(_PLAIN)}",
+            "responses": {
+                "200": {"description": "The answer.", "content": content},
+                **{
+                    str(status): {"description": text, "content": error}
+                    for status, text in sorted(faults.items())
+                },
+            },
+        }
+        if each.path == "/readyz":
+            said["responses"]["503"]["content"] = content
+        if each.parameters:
+            said["parameters"] = [
+                {
+                    "name": own.name,
+                    "in": own.place,
+                    "required": own.required,
+                    "description": own.says,
+                    "schema": own.schema,
+                }
+                for own in each.parameters
+            ]
+        if each.body is not None:
+            said["requestBody"] = {"required": True, "content": {JSON: {"schema": each.body}}}
+        if each.role is not None:
+            said["security"] = [{"bearer": []}, {"header": []}, {}]
+        paths.setdefault(each.path, {})[each.method.lower()] = said
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "rerank",
+            "version": version(DISTRIBUTION),
+            "description": "Names what marketplace listings sell. A body has at most "
+            f"{limits.body_bytes:,} bytes and {limits.listings:,} listings.",
+        },
+        "paths": paths,
+        "components": {
+            "schemas": _schemas(serving),
+            "securitySchemes": {
+                "bearer": {"type": "http", "scheme": "bearer"},
+                "header": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+            },
+        },
+    }
+
+
+_PLAIN = str.maketrans("", "", "/{}.")
+
+
+def application(service: Service) -> Starlette:
+    """Return the routes as an ASGI application."""
+    from starlette.applications import Starlette
+    from starlette.exceptions import HTTPException
+    from starlette.routing import Route
+
+    paths: dict[str, dict[str, Operation]] = {}
+    for each in service.operations:
+        paths.setdefault(each.path, {})[each.method] = each
+    routes = [
+        Route(
+            path.replace("{id}", "{id:path}"),
+            _endpoint(service, methods),
+            methods=list(methods),
+        )
+        for path, methods in paths.items()
+    ]
+    app = Starlette(
+        routes=routes,
+        lifespan=service.running,
+        exception_handlers={HTTPException: cast("Any", _refused)},
+    )
+    app.router.redirect_slashes = False
+    app.add_middleware(cast("Any", _Watched), telemetry=service.telemetry)
+    return app
+
+
+_VISIT = "rerank.visit"  # of a scope
+
+
+class _Watched:
+    """Gives each request its id, and keeps how it went."""
+
+    def __init__(self, app: Any, telemetry: Telemetry) -> None:
+        self._app, self._telemetry = app, telemetry
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        given = next((value for name, value in scope["headers"] if name == b"x-request-id"), b"")
+        visit = Visit(request_id(given.decode("latin-1")), scope["method"])
+        scope[_VISIT] = visit
+        status = _LEFT
+
+        async def sent(message: Any) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                own = (b"x-request-id", visit.request_id.encode())
+                message["headers"] = [*message["headers"], own]
+            await send(message)
+
+        try:
+            await self._app(scope, receive, sent)
+        finally:
+            self._telemetry.answered(visit, status)
+
+
+async def _refused(request: Request, exc: Any) -> Any:
+    """Answer what no route takes."""
+    method = request.method
+    said = {404: "there is no such route; /openapi.json lists them", 405: f"it takes no {method}"}
+    return _fault_response(request, Refusal(exc.status_code, said[exc.status_code], exc.headers))
+
+
+def _fault_response(request: Request, fault: Refusal) -> Any:
+    visit: Visit = request.scope[_VISIT]
+    visit.fault = str(fault)
+    body = dumped({"error": str(fault), "request_id": visit.request_id})
+    return _response(Reply(body, fault.status), fault.headers)
+
+
+def _response(reply: Reply, headers: Mapping[str, str] | None = None) -> Any:
+    from starlette.responses import Response
+
+    own = {"X-Content-Type-Options": "nosniff", "Cache-Control": "no-store", **(headers or {})}
+    return Response(reply.body, reply.status, own, reply.media)
+
+
+def _endpoint(
+    service: Service, methods: Mapping[str, Operation]
+) -> Callable[[Request], Awaitable[Any]]:
+    """Return what answers requests of one path."""
+
+    async def answer(request: Request) -> Any:
+        operation = methods["GET" if request.method == "HEAD" else request.method]
+        visit: Visit = request.scope[_VISIT]
+        visit.route = operation.path
+        try:
+            return _response(await _answered(service, operation, request, visit))
+        except Refusal as exc:
+            return _fault_response(request, exc)
+        except TimeoutError:
+            text = f"no answer within {service.limits.answer_s:g} s: ask for less at once"
+            return _fault_response(request, Refusal(503, text, {"Retry-After": "1"}))
+        except InputError as exc:
+            return _fault_response(request, Refusal(422, str(exc)))
+        except RerankError as exc:
+            _log.warning("%s", exc, extra={"own": {"request_id": visit.request_id}})
+            return _fault_response(request, Refusal(503, str(exc)))
+        except Exception as exc:
+            if type(exc).__name__ == "ClientDisconnect":
+                raise
+            _log.exception("failed", extra={"own": {"request_id": visit.request_id}})
+            text = "something failed here; the log says what, by the request's id"
+            return _fault_response(request, Refusal(500, text))
+
+    return answer
+
+
+async def _answered(
+    service: Service, operation: Operation, request: Request, visit: Visit
+) -> Reply:
+    check_host(request.headers.get("host", ""), service.keys)
+    if operation.role is not None:
+        visit.holder = service.keys.admit(request.headers, operation.role)
+    body = None
+    if operation.body is not None:
+        body = loaded(await _body(request, service.limits))
+    asked = Asked(visit, request.query_params, request.path_params, body)
+    async with asyncio.timeout(service.limits.answer_s):
+        return await operation.handler(asked)
+
+
+async def _body(request: Request, limits: Limits) -> bytes:
+    """Return the body of a request.
+
+    :raises Refusal: if it is of another kind, too large, or comes too slowly.
+    """
+    media = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if media != JSON and not (media.startswith("application/") and media.endswith("+json")):
+        raise Refusal(415, f"expected Content-Type: {JSON}, found {media[:60] or 'none'}")
+    encoding = request.headers.get("content-encoding", "identity").lower()
+    if encoding != "identity":
+        raise Refusal(415, f"expected a body as it is, found Content-Encoding: {encoding[:40]}")
+    closing = {"Connection": "close"}  # the rest of the body is not read
+    large = Refusal(413, f"expected at most {limits.body_bytes:,} bytes, found more", closing)
+    announced = request.headers.get("content-length", "")
+    if announced.isdigit() and int(announced[:20]) > limits.body_bytes:
+        raise large
+    parts, size = [], 0
+    try:
+        async with asyncio.timeout(limits.body_s):
+            async for part in request.stream():
+                size += len(part)
+                if size > limits.body_bytes:
+                    raise large
+                parts.append(part)
+    except TimeoutError as exc:
+        text = f"the body did not come within {limits.body_s:g} s"
+        raise Refusal(408, text, closing) from exc
+    return b"".join(parts)
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Return a socket that listens; port 0 takes any that is free.
+
+    :raises OSError: if the port is taken or the host is not this machine's.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=2048)
+    except OSError as exc:
+        raise OSError(exc.errno, exc.strerror, f"{host}:{port}") from exc
+
+
+def serve(service: Service, listening: socket.socket) -> None:
+    """Answer until the process is told to end, then what was asked before, and return."""
+    import uvicorn
+
+    host, port = listening.getsockname()[:2]
+    shown = f"[{host}]" if ":" in host else host
+    _log.info(
+        "listening",
+        extra={"own": {"url": f"http://{shown}:{port}", **versions(service.batcher.serving)}},
+    )
+    config = uvicorn.Config(
+        application(service),
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_keep_alive=30,
+        timeout_graceful_shutdown=int(service.limits.answer_s) + 1,
+    )
+    with _ending_quietly():
+        uvicorn.Server(config).run(sockets=[listening])
+    _log.info("stopped")
+
+
+@contextmanager
+def _ending_quietly() -> Iterator[None]:
+    """Let the signals that end the service end it well: uvicorn raises them again afterwards."""
+    before = {
+        each: signal.signal(each, lambda number, frame: None)
+        for each in (signal.SIGTERM, signal.SIGINT)
+    }
+    try:
+        yield
+    finally:
+        for each, handler in before.items():
+            signal.signal(each, handler)

@@ -1,0 +1,320 @@
+"""Answers to requests that come at once, given together by one thread, with what serves now.
+
+A request's listings wait in a queue. The one thread that resolves takes whole requests, as many as
+have come: of few listings calls of numpy weigh most, so that many cost little more than one.
+Another thread looks whether something else should serve and loads it meanwhile; what is being
+answered is answered by what it began with.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import pyarrow as pa
+
+from rerank.domain import Choices, Domain, domain_named
+from rerank.index.artifacts import INDEX_FORMAT, INDEX_REMEDY, Manifest, read_manifest
+from rerank.index.errors import RerankError
+from rerank.index.records import Listing
+from rerank.jobs.service.access import Refusal
+from rerank.lifecycle.opening import LiveResolver
+from rerank.workspace import Workspace
+
+if TYPE_CHECKING:
+    from rerank.resolver import Resolver
+
+Result = TypeVar("Result")
+Row = dict[str, Any]
+"""A row of the contract, by column."""
+OnBatch = Callable[[int, Sequence[str], float], None]
+"""Is told of requests answered together: how many, the decisions, the seconds it took."""
+
+MOST_TOGETHER = 512
+"""Listings from which no further request joins a batch."""
+_LINGER_S = 0.002  # for others to join, where others did just before
+_LOOK_EVERY_S = 1.0
+
+_log = logging.getLogger("rerank.service")
+
+
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """What answers: one version of a model on one version of an index.
+
+    :param index: the index's manifest.
+    :param choices: what people choose from where they say what a listing sells.
+    """
+
+    resolver: Resolver
+    domain: Domain
+    index: Manifest
+    choices: Choices
+
+    @property
+    def columns(self) -> frozenset[str]:
+        """Names of the columns of an answer."""
+        return frozenset(self.resolver.schema.names)
+
+    def rows(self, listings: Sequence[Listing], top_k: int) -> list[Row]:
+        """Answer listings, a row of the contract each."""
+        return rows_of(self.resolver.resolve_table(listings, top_k=top_k))
+
+
+def rows_of(table: pa.Table) -> list[Row]:
+    """Return a table as rows of plain values; structs in lists column by column.
+
+    Some ten times faster than `pyarrow.Table.to_pylist`, which makes an object of each struct.
+    """
+    columns = [_values(column.combine_chunks()) for column in table.columns]
+    names = table.column_names
+    return [dict(zip(names, values, strict=True)) for values in zip(*columns, strict=True)]
+
+
+def _values(column: pa.Array) -> list[Any]:
+    kind = column.type
+    if not (pa.types.is_list(kind) and pa.types.is_struct(kind.value_type)) or column.null_count:
+        plain: list[Any] = column.to_pylist()
+        return plain
+    flat, offsets = column.flatten(), column.offsets.to_pylist()
+    names = [field.name for field in kind.value_type]
+    fields = [flat.field(at).to_pylist() for at in range(len(names))]
+    structs = [dict(zip(names, values, strict=True)) for values in zip(*fields, strict=True)]
+    first = offsets[0]
+    return [structs[start - first : end - first] for start, end in pairwise(offsets)]
+
+
+@dataclass(slots=True)
+class _Work:
+    """A request that waits.
+
+    :param ask: answers what is no listing; None where listings are to be resolved.
+    :param finish: makes the result of the rows; called in the thread that resolves.
+    """
+
+    future: asyncio.Future[Any]
+    listings: Sequence[Listing] = ()
+    top_k: int = 1
+    finish: Callable[[list[Row], Serving], Any] | None = None
+    ask: Callable[[Serving], Any] | None = None
+
+
+class Batcher:
+    """Answers requests of one event loop in a thread of its own.
+
+    :param live: what serves, which follows the workspace.
+    :param most_waiting: listings that may wait.
+    :param on_batch: is told of what was answered together.
+    :param on_look: is called from time to time, with what serves and what is wrong with what
+        should.
+    """
+
+    def __init__(
+        self,
+        workspace: Workspace,
+        *,
+        most_waiting: int,
+        on_batch: OnBatch = lambda requests, decisions, seconds: None,
+        on_look: Callable[[Serving, str | None], None] = lambda serving, fault: None,
+        look_every_s: float = _LOOK_EVERY_S,
+    ) -> None:
+        """Load what serves.
+
+        :raises ArtifactError: if nothing of the workspace can serve.
+        """
+        self._workspace = workspace
+        self._live = LiveResolver(workspace.home, on_fault=lambda text: _log.warning("%s", text))
+        self._most_waiting, self._on_batch, self._on_look = most_waiting, on_batch, on_look
+        self._look_every_s = look_every_s
+        self._queue: deque[_Work] = deque()
+        self._changed = threading.Condition()
+        self._closing = threading.Event()
+        self._shared = False
+        self.waiting = 0
+        self.serving = self._opened(self._live.current)
+        self._threads: list[threading.Thread] = []
+        on_look(self.serving, self._live.fault)
+
+    @property
+    def fault(self) -> str | None:
+        """Why what should serve now does not; None if it does."""
+        return self._live.fault
+
+    @property
+    def alive(self) -> bool:
+        """Whether requests are answered."""
+        return bool(self._threads) and self._threads[0].is_alive() and not self._closing.is_set()
+
+    def start(self) -> None:
+        """Begin to answer."""
+        self._loop = asyncio.get_running_loop()
+        self._closing.clear()
+        self._threads = [
+            threading.Thread(target=target, name=f"rerank-{target.__name__}", daemon=True)
+            for target in (self._resolve, self._look)
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    async def stop(self) -> None:
+        """Answer what waits, and end."""
+        self._closing.set()
+        with self._changed:
+            self._changed.notify_all()
+        for thread in self._threads:
+            await asyncio.to_thread(thread.join)
+
+    async def resolve(
+        self,
+        listings: Sequence[Listing],
+        top_k: int,
+        finish: Callable[[list[Row], Serving], Result],
+    ) -> Result:
+        """Return what is made of the rows that answer some listings.
+
+        :param finish: is given the rows, which are its own, and what answered.
+        :raises Refusal: 503 if too many wait already.
+        """
+        work = _Work(self._loop.create_future(), listings, top_k, finish)
+        result: Result = await self._answer_to(work)
+        return result
+
+    async def ask(self, function: Callable[[Serving], Result]) -> Result:
+        """Return what a function finds out from what serves.
+
+        :raises Refusal: 503 if too many wait already.
+        """
+        result: Result = await self._answer_to(_Work(self._loop.create_future(), ask=function))
+        return result
+
+    async def _answer_to(self, work: _Work) -> Any:
+        weight = max(len(work.listings), 1)
+        if self._closing.is_set() or (self.waiting and self.waiting + weight > self._most_waiting):
+            raise Refusal(503, "too much is asked at once: try again soon", {"Retry-After": "1"})
+        self.waiting += weight
+        try:
+            with self._changed:
+                self._queue.append(work)
+                self._changed.notify()
+            return await work.future
+        finally:
+            self.waiting -= weight
+
+    def _resolve(self) -> None:
+        while group := self._next_group():
+            serving = self.serving
+            ask = group[0].ask
+            asked = None if ask is None else [_tried(partial(ask, serving))]
+            results = asked or self._answered(group, serving)
+            self._loop.call_soon_threadsafe(_deliver, group, results)
+
+    def _next_group(self) -> list[_Work]:
+        """Return the requests that are answered next, together; none when all is over."""
+        group: list[_Work] = []
+        n, deadline = 0, 0.0
+        with self._changed:
+            while True:
+                while self._queue and (not group or self._joins(self._queue[0], group, n)):
+                    work = self._queue.popleft()
+                    if not work.future.cancelled():  # whoever asked has given up
+                        group.append(work)
+                        n += len(work.listings)
+                if not group:
+                    if self._closing.is_set():
+                        return []
+                    self._changed.wait()
+                    continue
+                full = n >= MOST_TOGETHER or bool(self._queue) or group[0].ask is not None
+                if full or not self._shared or self._closing.is_set():
+                    break
+                deadline = deadline or time.monotonic() + _LINGER_S
+                if not self._changed.wait(deadline - time.monotonic()):
+                    break
+        self._shared = len(group) > 1
+        return group
+
+    def _joins(self, work: _Work, group: Sequence[_Work], n: int) -> bool:
+        alike = work.ask is None and group[0].ask is None
+        return alike and n + len(work.listings) <= MOST_TOGETHER
+
+    def _answered(self, group: Sequence[_Work], serving: Serving) -> list[Any]:
+        """Return the result of each request, or its error: one that fails fails alone."""
+        started = time.perf_counter()
+        listings = [listing for work in group for listing in work.listings]
+        try:
+            rows = serving.rows(listings, max(work.top_k for work in group))
+        except Exception as exc:
+            if len(group) > 1:
+                return [self._answered([work], serving)[0] for work in group]
+            return [exc]
+        decisions = [row["decision"] for row in rows]
+        results, at = [], 0
+        for work in group:
+            own = rows[at : at + len(work.listings)]
+            at += len(own)
+            results.append(_tried(partial(_finished, work, own, serving)))
+        self._on_batch(len(group), decisions, time.perf_counter() - started)
+        return results
+
+    def _look(self) -> None:
+        while not self._closing.wait(self._look_every_s):
+            try:
+                resolver = self._live.current
+                if resolver is not self.serving.resolver:
+                    self.serving = self._opened(resolver)
+                    _log.info("now serves", extra={"own": versions(self.serving)})
+                self._on_look(self.serving, self._live.fault)
+            except (RerankError, OSError) as exc:
+                _log.warning("%s; what serves goes on", exc)
+            except Exception:
+                _log.exception("looking for what serves failed; what serves goes on")
+
+    def _opened(self, resolver: Resolver) -> Serving:
+        folder = self._workspace.active_index()
+        index = read_manifest(
+            folder, kind="index", format_version=INDEX_FORMAT, remedy=INDEX_REMEDY
+        )
+        domain = domain_named(resolver.domain)
+        return Serving(resolver, domain, index, domain.choices(resolver.source, index))
+
+
+def versions(serving: Serving) -> Mapping[str, str]:
+    """Return the versions of what serves."""
+    return {
+        "domain": serving.resolver.domain,
+        "model_version": serving.resolver.model.version,
+        "index_version": serving.resolver.index_version,
+    }
+
+
+def _finished(work: _Work, rows: list[Row], serving: Serving) -> Any:
+    for row in rows:
+        del row["candidates"][work.top_k :]
+    assert work.finish is not None
+    return work.finish(rows, serving)
+
+
+def _tried(function: Callable[[], Any]) -> Any:
+    """Return what a function returns, or the error it raises."""
+    try:
+        return function()
+    except Exception as exc:
+        return exc
+
+
+def _deliver(group: Sequence[_Work], results: Sequence[Any]) -> None:
+    for work, result in zip(group, results, strict=True):
+        if work.future.done():  # cancelled: nobody waits for it
+            continue
+        if isinstance(result, Exception):
+            work.future.set_exception(result)
+        else:
+            work.future.set_result(result)
