@@ -189,6 +189,20 @@ def test_variants_are_stated_in_other_languages_or_the_common_one_is_assumed(tra
     assert (silent["product_id"], silent["variant_stated"]) == ("25", False)
     assert other["best_guess"] == "Tamsin Reed R550"
     assert not other["variant_stated"]
+    assert (other["decision"], other["reason"].split("; ")[1]) == (
+        "review",
+        "but no such variant in the catalogue",
+    )
+
+
+def test_what_goes_with_a_product_is_no_match_whatever_identifier_it_states(trained: Path) -> None:
+    for answer in resolved(
+        trained,
+        f"Case for Quillar Vox 12 {gtin(504)}",
+        f"Hülle für Quillar Vox 12 64 GB black {gtin(501)}",
+    ):
+        assert answer["decision"] == "review"
+        assert "but accessory" in answer["reason"]
 
 
 def test_status_and_smoke_say_what_the_home_holds(own: Path) -> None:

@@ -145,6 +145,7 @@ class Pack(Settings):
     identifiers: IdentifierRules = field(default_factory=IdentifierRules)
     grammar: GrammarHints = field(default_factory=GrammarHints)
     synonyms: tuple[tuple[str, ...], ...] = ()
+    alternatives: tuple[tuple[str, ...], ...] = ()
     missing: tuple[str, ...] = ()
 
     def scales(self) -> dict[str, Scale]:

@@ -238,13 +238,36 @@ class ProductResolver(Resolver):
         sure = np.where(named(best, batch), np.maximum(sure, thresholds.match), sure)
         decision = np.where(sure >= thresholds.match, _MATCH, _REVIEW)
         decision[~found | (sure < thresholds.review)] = _NO_MATCH
+        held = self._held(best, evidence, decision != _NO_MATCH)
+        decision[list(held)] = _REVIEW
         stated = np.zeros(len(found), bool)
         stated[found] = batch.stated[evidence.best[found]]
         reason = [
-            reason_of(row, bool(has), int(decided), bool(said))
-            for row, has, decided, said in zip(best, found, decision, stated, strict=True)
+            reason_of(row, bool(has), int(decided), bool(said), held.get(at, ""))
+            for at, (row, has, decided, said) in enumerate(
+                zip(best, found, decision, stated, strict=True)
+            )
         ]
         return Verdicts(sure, decision, reason, stated)
+
+    def _held(
+        self, best: NDArray[np.float32], evidence: Evidence, likely: NDArray[np.bool_]
+    ) -> dict[int, str]:
+        """Return the likely matches that are left for review however probable, and why.
+
+        What goes with a product may state its identifier: in a column, or after "for". A colour
+        that the product is not sold in may be missing in the catalogue.
+        """
+        batch = cast("ProductBatch", evidence.candidates)
+        identified = best[:, _COLUMN["identifier"]] >= _NAMES
+        identified &= _states_identifier(batch, len(best)) | (best[:, _COLUMN["cue_for"]] > 0)
+        offers = best[:, _APART].any(axis=1)
+        held = dict.fromkeys(np.flatnonzero(likely & identified & offers).tolist(), "")
+        rows = np.flatnonzero(likely).tolist()
+        records = batch.found.record[evidence.best[rows]].tolist()
+        told = self._products.table.axes.other_stated(batch.readings, rows, records)
+        held |= {at: _OTHER_VARIANT for at, other in zip(rows, told, strict=True) if other}
+        return held
 
     def rows(self, answers: Answers) -> pa.Table:
         """Return answers as a table of ``schema``."""
@@ -332,7 +355,10 @@ def schema_of(rows: pa.Table, own: Sequence[str]) -> pa.Schema:
     )
 
 
-_DECIDES = 3  # level of `Found.identifier`
+_DECIDES, _NAMES = 3, 2  # levels of `Found.identifier`
+_SOLD_APART = "wanted box_only service spare_part accessory".split()
+_APART = [_COLUMN[f"cue_{kind}"] for kind in _SOLD_APART]
+_OTHER_VARIANT = "no such variant in the catalogue"
 _READ = (
     "identifier shared_code cover_entry unit_agree identifier_conflict code_conflict brand_fit"
     " unit_conflict max_rival better"
@@ -349,20 +375,28 @@ def named(best: NDArray[np.float32], batch: ProductBatch) -> NDArray[np.bool_]:
 
     :param best: features of the best candidates, shape (listings, features); 0 where there is none.
     """
-    readings = batch.readings
-    having = readings.identifiers.rows[readings.sources != IdentifierKind.NAMED]
-    told = np.bincount(having, minlength=len(best))[: len(best)] > 0
     decides = best[:, _COLUMN["identifier"]] >= _DECIDES
     offers = best[:, [_COLUMN[cue] for cue in _OFFERS if cue in _COLUMN]] > 0
     contradicted = best[:, _COLUMN["identifier_conflict"]] > 0
+    told = _states_identifier(batch, len(best))
     return np.asarray(told & decides & ~contradicted & ~offers.any(axis=1))
 
 
-def reason_of(row: NDArray[np.float32], found: bool, decision: int, stated: bool) -> str:
+def _states_identifier(batch: ProductBatch, n: int) -> NDArray[np.bool_]:
+    """Return which listings have a GTIN, or an identifier in a column."""
+    readings = batch.readings
+    having = readings.identifiers.rows[readings.sources != IdentifierKind.NAMED]
+    return np.asarray(np.bincount(having, minlength=n)[:n] > 0)
+
+
+def reason_of(
+    row: NDArray[np.float32], found: bool, decision: int, stated: bool, held: str = ""
+) -> str:
     """Return in a few words why the best candidate was matched, held back or refused.
 
     :param row: its features.
     :param stated: whether the listing states its variant.
+    :param held: what else holds a match back.
     """
     if not found:
         return "no candidate"
@@ -370,9 +404,9 @@ def reason_of(row: NDArray[np.float32], found: bool, decision: int, stated: bool
     offered = next((words for cue, words in _OFFERS.items() if value.get(cue, 0) > 0), "")
     if decision == _NO_MATCH:
         return offered or "weak evidence"
-    against = _against(value)
+    against = [held] if held else _against(value)
     text = _agreeing(value)
-    text += "" if stated else ", variant not stated"
+    text += "" if stated or held else ", variant not stated"
     if decision == _REVIEW and offered:
         against.insert(0, offered)
     return f"{text}; but {', '.join(against)}" if against else text
@@ -399,7 +433,10 @@ def _agreeing(value: dict[str, float]) -> str:
 def _against(value: dict[str, float]) -> list[str]:
     signs = (
         (value["identifier_conflict"] > 0, "another identifier is stated"),
-        (value["code_conflict"] > 0, "another code is stated"),
+        (
+            value["code_conflict"] > 0 and value["identifier"] < _DECIDES,
+            "another code is stated",
+        ),
         (value["brand_fit"] < 0, "another brand is named"),
         (value["unit_conflict"] > 0, "a number differs"),
         (value["max_rival"] > 0 and value["better"] > 0, "another product fits as well"),

@@ -302,6 +302,15 @@ class Reader:
             [known[name].tolerance if name in known else _TOLERANCE for name in self._unit_ids]
         )
 
+    @property
+    def alternatives(self) -> tuple[tuple[str, ...], ...]:
+        """Groups of words of which a product has one."""
+        return self._pack.alternatives
+
+    def unit_number(self, name: str) -> int:
+        """Return the number of a base unit, -1 if it has none."""
+        return self._unit_ids.get(name, -1)
+
     def settings(self) -> dict[str, Any]:
         """Return what a reader that reads the same is made of, as JSON knows it."""
         return {"pack": as_content(self._pack), "units": self.units}

@@ -277,7 +277,7 @@ def load_source(folder: Path) -> tuple[ProductSource, Manifest]:
         [fields.axes for fields in _fields_of(pq.read_table(folder / _FIELDS))] if names else []
     )
     model = rows.column(NUMBER).to_numpy().astype(np.int64)
-    axes = Axes(index.reader, model, values)
+    axes = Axes(index.reader, model, values, index.readings, index.reader.alternatives)
     return ProductSource(index, CatalogueTable(rows, axes), folder), manifest
 
 

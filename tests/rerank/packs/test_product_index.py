@@ -3,10 +3,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from rerank.packs.generic.axes import Axes
 from rerank.packs.generic.evidence import CANDIDATE_FEATURES, candidate_features
 from rerank.packs.generic.fields import Fields
 from rerank.packs.generic.index import Found, ProductIndex, ProductRoute
-from rerank.packs.generic.pack_data import Pack, Unit
+from rerank.packs.generic.pack_data import Pack, Unit, read_pack
 
 PACK = Pack(
     name="test",
@@ -230,3 +231,54 @@ def test_words_of_very_many_products_list_some(monkeypatch: pytest.MonkeyPatch) 
     listed = index.word_postings[index.ids_of(index.reader.read([Fields(name="mug")]).tokens[0])[0]]
     assert listed.indices.tolist() == list(range(0, 20, 2))
     assert found_by(index, "mug").record[:3].tolist() == [0, 2, 4]
+
+
+def axes_of(*rows: tuple[str, str, str]) -> tuple[Axes, ProductIndex]:
+    """Return the axes colour and kit of named products, the first word of a name its model."""
+    products = [Fields(name=name, axes=(colour, kit)) for name, colour, kit in rows]
+    pack = read_pack("generic")
+    built = ProductIndex.build(products, pack)
+    first = [name.split()[0] for name, _, _ in rows]
+    model = np.array([first.index(each) for each in first], np.int64)
+    values = [each.axes for each in products]
+    return Axes(built.reader, model, values, built.readings, pack.alternatives), built
+
+
+@pytest.mark.parametrize(
+    ("title", "other"),
+    [
+        ("Vidar drill green", True),  # of another model
+        ("Vidar Bohrer gelb", True),  # of none, but a colour as others are
+        ("Vidar Bohrer rot", False),
+        ("Vidar drill red and green", False),
+        ("Vidar drill", False),
+        ("Vidar drill 2 batterie 5.0Ah", False),
+        ("Vidar drill 2 x 5 Ah", False),
+        ("Vidar drill 1x 4Ah", True),
+        ("Vidar drill 300Ah", False),  # too much to be a battery of these
+        ("Yellowhead drill", False),
+        ("Tyr green drill", False),  # whose colour is not known
+    ],
+)
+def test_a_value_that_no_variant_has_is_told(title: str, other: bool) -> None:
+    axes, built = axes_of(
+        ("Vidar drill red 2x 2.0Ah", "red", "2x 2.0Ah"),
+        ("Vidar drill blue 2x 5.0Ah", "blue", "2x 5.0Ah"),
+        ("Oden drill green 2x 2.0Ah", "green", "2x 2.0Ah"),
+        ("Oden drill blue 2x 5.0Ah", "blue", "2x 5.0Ah"),
+        ("Tyr drill", "", ""),
+    )
+    readings = built.reader.read([Fields(name=title)])
+    row = 4 if title.startswith("Tyr") else 0
+    assert axes.other_stated(readings, [0], [row]) == [other]
+
+
+def test_a_value_is_stated_by_its_quantities_too() -> None:
+    axes, built = axes_of(
+        ("Vidar drill 2x 2.0Ah", "red", "2x 2.0Ah"), ("Vidar drill 2x 5.0Ah", "red", "2x 5.0Ah")
+    )
+    readings = built.reader.read([Fields(name="Vidar drill rot 2 batterie 5Ah")])
+    found = built.retrieve(readings)
+    choice = axes.choose(readings, found, np.zeros(len(found.record), np.int64))
+    assert choice.record[0] == 1
+    assert choice.stated[0]
