@@ -6,6 +6,7 @@ All search by cosine: vectors are unit length and compared by inner product.
 from __future__ import annotations
 
 import os
+import struct
 from enum import Enum
 from functools import cache, cached_property, partial
 from pathlib import Path
@@ -87,10 +88,25 @@ def _faiss() -> Any:
 
 
 class FaissIndex:
-    """A FAISS index."""
+    """A FAISS index.
 
-    def __init__(self, index: Any) -> None:
-        self._index = index
+    :param index: FAISS's; None where ``flat`` stands for it.
+    :param flat: the vectors of a small flat index. FAISS takes longer to load than a listing to
+        resolve, so that it is imported only for what numpy does not do.
+    """
+
+    def __init__(self, index: Any, flat: Vectors | None = None) -> None:
+        self._flat = flat
+        if index is not None:
+            self._index = index
+
+    @cached_property
+    def _index(self) -> Any:
+        if self._flat is None:
+            raise AssertionError("expected FAISS's index or the vectors of a flat one")
+        index = _faiss().IndexFlatIP(self._flat.shape[1])
+        index.add(self._flat)
+        return index
 
     @classmethod
     def build(
@@ -133,6 +149,9 @@ class FaissIndex:
 
         :raises ArtifactError: if FAISS cannot read it.
         """
+        flat = _read_flat(path)
+        if flat is not None:
+            return cls(None, flat)
         try:
             return cls(_faiss().read_index(str(path)))
         except RuntimeError as exc:
@@ -143,10 +162,12 @@ class FaissIndex:
         _faiss().write_index(self._index, str(path))
 
     def __len__(self) -> int:
-        return int(self._index.ntotal)
+        return len(self._flat) if self._flat is not None else int(self._index.ntotal)
 
     def vectors(self) -> Vectors:
         """Return the stored vectors, shape (n, dimension), in row order."""
+        if self._flat is not None:
+            return self._flat
         if hasattr(self._index, "make_direct_map"):
             self._index.make_direct_map()
         return np.asarray(self._index.reconstruct_n(0, len(self)), np.float32)
@@ -154,13 +175,15 @@ class FaissIndex:
     def add(self, vectors: Vectors) -> None:
         _check(vectors, self._index.d)
         self._index.add(np.ascontiguousarray(vectors))
+        self._flat = None
         self.__dict__.pop("_few", None)
 
     def search(self, queries: Vectors, k: int) -> tuple[Vectors, Rows]:
-        _check(queries, self._index.d)
         k = _at_most(k, len(self))
         if self._few is not None:
+            _check(queries, len(self._few))
             return _nearest(queries, self._few, k)
+        _check(queries, self._index.d)
         similarity, rows = self._index.search(np.ascontiguousarray(queries), k)
         similarity = np.where(rows < 0, -1.0, similarity).astype(np.float32)
         # FAISS returns the best first; only equal neighbours may stand in another order.
@@ -172,9 +195,29 @@ class FaissIndex:
     @cached_property
     def _few(self) -> Vectors | None:
         """The vectors of a small flat index, a column each, for numpy to search; else None."""
-        flat = isinstance(self._index, _faiss().IndexFlat)
+        flat = self._flat is not None or isinstance(self._index, _faiss().IndexFlat)
         # In the order in which products read them.
         return np.ascontiguousarray(self.vectors().T) if flat and len(self) <= _FEW else None
+
+
+_FLAT_HEADER = struct.Struct(
+    "<4siqqq?iQ"
+)  # kind, dimension, vectors, -, -, trained, metric, floats
+
+
+def _read_flat(path: Path) -> Vectors | None:
+    """Return the vectors of a small flat index file; None of any other, which FAISS reads."""
+    size = path.stat().st_size if path.is_file() else 0
+    if size < _FLAT_HEADER.size:
+        return None
+    with path.open("rb") as file:
+        kind, dimension, count, *_, metric, floats = _FLAT_HEADER.unpack(
+            file.read(_FLAT_HEADER.size)
+        )
+        fits = floats == count * dimension and size == _FLAT_HEADER.size + 4 * floats
+        if kind != b"IxFI" or metric or not fits or count > _FEW:
+            return None
+        return np.fromfile(file, "<f4").astype(np.float32, copy=False).reshape(count, dimension)
 
 
 def _nearest(queries: Vectors, columns: Vectors, k: int) -> tuple[Vectors, Rows]:

@@ -1,7 +1,7 @@
 """The model folder: a ranker, and what was made on its scores and goes with no other.
 
 That is the offer classifier, the calibrator, the thresholds and the candidate sets. `OnnxTrees`
-runs the trees of both.
+scores by the trees of both.
 """
 
 from __future__ import annotations
@@ -217,34 +217,36 @@ def check_features(folder: Path, parameters: Mapping[str, Any]) -> None:
 
 Floats = NDArray[np.float32]
 
-_MANY_ROWS = 1536  # from here on arrays cost less than walks, to the same scores
-
 
 class OnnxTrees:
     """An ONNX tree ensemble over rows of features.
 
-    :param text: LightGBM's of the same trees, by which many rows are scored at once.
+    :param text: LightGBM's of the same trees. They are scored by it, to the same last digit and
+        without onnxruntime, which takes longer to load than one listing to resolve; trees that
+        `QuickScorer` does not take, and a graph without a text, are run.
     :param threads: of the session; one listing's rows take 0.3 ms, less than waking more saves.
-    :raises ArtifactError: if the content is no graph that onnxruntime runs.
+    :raises ArtifactError: if it is to be run and onnxruntime does not.
     """
 
     def __init__(self, content: bytes, text: str = "", *, threads: int = 1) -> None:
-        self._session: Any = open_session(
-            content, where="exported trees", remedy="rerank train-ltr", threads=threads
-        )
-        self._input = self._session.get_inputs()[0].name
-        self._of_many = _by_bits(text)
+        self._by_text = _quick_scorer(text)
+        if self._by_text is None:
+            self._session: Any = open_session(
+                content, where="exported trees", remedy="rerank train-ltr", threads=threads
+            )
+            self._input = self._session.get_inputs()[0].name
 
     def score(self, features: Floats) -> Floats:
-        """Return the sum of the trees for each row, shape (rows,).
-
-        Of few rows, equal ones are scored once: one in four is a variant of which the title says
-        as little. In order, because a tree walks similar rows one after the other a quarter faster.
-        """
+        """Return the sum of the trees for each row, shape (rows,)."""
         if not len(features):
             return np.zeros(0, np.float32)
-        if self._of_many is not None and len(features) >= _MANY_ROWS:
-            return self._of_many.score(features)
+        return self._run(features) if self._by_text is None else self._by_text.score(features)
+
+    def _run(self, features: Floats) -> Floats:
+        """Run the graph, equal rows once: one in four is a variant of which titles say as little.
+
+        In order, because a tree walks similar rows one after the other a quarter faster.
+        """
         order = _by_bytes(features)
         rows = features[order]
         new = np.ones(len(rows), bool)
@@ -265,8 +267,8 @@ class FeatureRanker:
         return self.scorer.score(batch.features)
 
 
-def _by_bits(text: str) -> QuickScorer | None:
-    """Return what sums the trees of a text by bits; None for trees that it does not take."""
+def _quick_scorer(text: str) -> QuickScorer | None:
+    """Return what sums the trees of a text; None for trees that it does not take, and no text."""
     try:
         return QuickScorer(text)
     except ValueError:

@@ -1,46 +1,29 @@
-"""Trees over many rows at once, without a branch: QuickScorer (Lucchese et al. 2015) in arrays.
+"""Trees over rows at once: few rows walk down all trees together, many are scored by bits.
 
-Each tree has a bit for each leaf. A condition that a row fails clears the bits of all leaves on its
-other side; of those that are left when all conditions were asked, the first is the leaf the row
-falls into. So trees need not be walked: each condition is one operation on all rows, and nothing in
-it depends on what came before, which is what processors mispredict when they walk.
+By bits as in QuickScorer (Lucchese et al. 2015), in arrays. Each tree has a bit for each leaf. A
+condition that a row fails clears the bits of all leaves on its other side; of those that are left
+when all conditions were asked, the first is the leaf the row falls into. So trees need not be
+walked: each condition is one operation on all rows, and nothing in it depends on what came before,
+which is what processors mispredict when they walk.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float32]
+Ints = NDArray[np.int64]
 Bits = NDArray[Any]  # unsigned integers
 
 _WIDTHS = (np.uint16, np.uint32, np.uint64)  # leaves of a tree, a bit each
 _PLAIN = {"0", "2"}  # decision types of numbers, `value <= threshold`, without missing ones
-_SIDES = ("left", "right")
 _FEW = 16  # below this share of the rows, theirs are changed one by one
-
-
-class _Condition(NamedTuple):
-    """A condition, ``value <= threshold``, and the trees that ask it.
-
-    :param trees: shape (trees,), their numbers.
-    :param kept: shape (trees, 1), the leaves that are left in each where the answer is no.
-    """
-
-    feature: int
-    threshold: np.float32
-    trees: NDArray[np.int64]
-    kept: Bits
-
-    def by_kept(self) -> list[tuple[Bits, list[int]]]:
-        """Return the different ``kept``, each with the trees that keep it."""
-        values = self.kept[:, 0]
-        return [
-            (value, self.trees[values == value].tolist()) for value in np.unique(values)[:, None]
-        ]
+_WALKED = 200  # rows; from here on one operation for each condition costs less than the steps
 
 
 class QuickScorer:
@@ -52,37 +35,176 @@ class QuickScorer:
     """
 
     def __init__(self, text: str) -> None:
-        trees = [_Tree.read(part) for part in text.split("\nTree=")[1:]]
-        if not trees:
+        self._trees = [_Tree.read(part) for part in text.split("\nTree=")[1:]]
+        if not self._trees:
             raise ValueError("expected LightGBM's text of trees, found none in it")
-        most = max(len(tree.leaves) for tree in trees)
-        fitting = [width for width in _WIDTHS if most <= np.iinfo(width).bits]
-        if not fitting:
+        most = max(len(tree.leaves) for tree in self._trees)
+        if most > np.iinfo(_WIDTHS[-1]).bits:
             raise ValueError(f"expected trees of at most 64 leaves, found one of {most}")
-        self._width: Any = fitting[0]
-        self._leaves = [np.array([0.0, *tree.leaves], np.float32) for tree in trees]
-        full = int(np.iinfo(self._width).max)
-        kept: dict[tuple[int, float], dict[int, int]] = defaultdict(dict)
-        for number, tree in enumerate(trees):
-            for feature, threshold, lost in tree.conditions:
-                of_tree = kept[feature, float(np.float32(threshold))]
-                of_tree[number] = of_tree.get(number, full) & ~lost  # one may stand in it twice
-        conditions = [
-            _Condition(
-                feature,
-                np.float32(threshold),
-                np.array(list(of_tree), np.int64),
-                np.array(list(of_tree.values()), self._width)[:, None],
-            )
-            for (feature, threshold), of_tree in sorted(kept.items())
-        ]
-        self._conditions = [(each, each.by_kept()) for each in conditions]
 
     def score(self, features: Floats) -> Floats:
         """Return the sum of the trees for each row, shape (rows,).
 
         :param features: shape (rows, features), no NaN.
         """
+        found: Floats = (self._walks if len(features) < _WALKED else self._bits).score(features)
+        return found
+
+    @cached_property
+    def _walks(self) -> _Walks:
+        return _Walks(self._trees)
+
+    @cached_property
+    def _bits(self) -> _LeafBits:
+        return _LeafBits(self._trees)
+
+
+class _Tree(NamedTuple):
+    """One tree, its nodes and leaves numbered as LightGBM does.
+
+    :param features: of each node; a row goes left where its value is at most the threshold.
+    :param children: left and right of each node; of a leaf, the complement of its number.
+    """
+
+    features: list[int]
+    thresholds: list[float]
+    children: tuple[list[int], list[int]]
+    leaves: list[float]
+
+    @classmethod
+    def read(cls, text: str) -> _Tree:
+        """Read a tree of LightGBM's text."""
+        fields = dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
+        if not _PLAIN.issuperset(fields.get("decision_type", "").split()):
+            raise ValueError("expected trees over numbers, none of which is missing")
+        leaves = [float(value) for value in fields["leaf_value"].split()]
+        if len(leaves) == 1:
+            return cls([], [], ([], []), leaves)
+        return cls(
+            [int(number) for number in fields["split_feature"].split()],
+            [float(value) for value in fields["threshold"].split()],
+            (
+                [int(number) for number in fields["left_child"].split()],
+                [int(number) for number in fields["right_child"].split()],
+            ),
+            leaves,
+        )
+
+    def from_left_to_right(self) -> tuple[list[float], list[tuple[int, float, int]]]:
+        """Return the leaves' values and the conditions, with leaves numbered from the left.
+
+        :returns: of each condition its feature, threshold, and a mask of the leaves that are lost
+            where it is exceeded.
+        """
+        values: list[float] = []
+        conditions = []
+        left, right = self.children
+
+        def walk(node: int) -> int:
+            """Number the leaves below a node; return the mask of them."""
+            if node < 0:
+                values.append(self.leaves[~node])
+                return 1 << len(values) - 1
+            own = walk(left[node])
+            conditions.append((self.features[node], self.thresholds[node], own))
+            return own | walk(right[node])
+
+        walk(0 if self.features else -1)
+        return values, conditions
+
+
+class _Walks:
+    """All trees as one graph, down which every row takes a step in every tree at once.
+
+    A leaf leads to itself, so that all arrive after as many steps as the deepest tree has.
+    """
+
+    def __init__(self, trees: list[_Tree]) -> None:
+        sizes = np.array([[len(tree.features), len(tree.leaves)] for tree in trees])
+        self._roots = np.cumsum(sizes.sum(axis=1)) - sizes.sum(axis=1)
+        n_nodes = int(sizes.sum())
+        self._feature = np.zeros(n_nodes, np.int64)
+        self._threshold = np.full(n_nodes, np.inf, np.float32)
+        self._value = np.zeros(n_nodes, np.float32)
+        following = np.repeat(np.arange(n_nodes), 2).reshape(-1, 2)
+        for root, tree in zip(self._roots.tolist(), trees, strict=True):
+            inner = slice(root, root + len(tree.features))
+            self._feature[inner], self._threshold[inner] = tree.features, tree.thresholds
+            self._value[inner.stop : inner.stop + len(tree.leaves)] = tree.leaves
+            children = np.array(tree.children, np.int64).T
+            following[inner] = root + np.where(
+                children < 0, ~children + inner.stop - root, children
+            )
+        self._following = following.ravel()
+        self._steps = 0
+        at = self._roots
+        while len(at := at[(following[at] != at[:, None]).any(axis=1)]):
+            at = following[at].ravel()
+            self._steps += 1
+
+    def score(self, features: Floats) -> Floats:
+        """Return the sum of the trees for each row, shape (rows,)."""
+        rows, width = features.shape
+        flat = np.ascontiguousarray(features).ravel()
+        at = np.repeat(self._roots, rows)
+        start = np.tile(np.arange(rows) * width, len(self._roots))
+        for _ in range(self._steps):
+            exceeded = flat[start + self._feature[at]] > self._threshold[at]
+            at = self._following[2 * at + exceeded]
+        values = self._value[at].reshape(len(self._roots), rows)
+        # One after the other: `sum` would add some of them first, where there is a single row.
+        return np.asarray(np.add.accumulate(values, axis=0)[-1], np.float32)
+
+
+class _Condition(NamedTuple):
+    """A condition, ``value <= threshold``, and the trees that ask it.
+
+    :param trees: shape (trees,), their numbers.
+    :param kept: shape (trees, 1), the leaves that are left in each where the answer is no.
+    :param by_kept: the different ``kept``, each with the trees that keep it.
+    """
+
+    feature: int
+    threshold: np.float32
+    trees: Ints
+    kept: Bits
+    by_kept: list[tuple[Any, list[int]]]
+
+    @classmethod
+    def of_trees(cls, at: tuple[int, float], kept: dict[int, int], width: Any) -> _Condition:
+        trees: dict[int, list[int]] = defaultdict(list)
+        for tree, left in kept.items():
+            trees[left].append(tree)
+        return cls(
+            at[0],
+            np.float32(at[1]),
+            np.array(list(kept), np.int64),
+            np.array(list(kept.values()), width)[:, None],
+            [(width(left), own) for left, own in sorted(trees.items())],
+        )
+
+
+class _LeafBits:
+    """Trees as masks of the leaves that conditions leave."""
+
+    def __init__(self, trees: list[_Tree]) -> None:
+        most = max(len(tree.leaves) for tree in trees)
+        self._width: Any = next(w for w in _WIDTHS if most <= np.iinfo(w).bits)
+        self._leaves = []
+        full = int(np.iinfo(self._width).max)
+        kept: dict[tuple[int, float], dict[int, int]] = defaultdict(dict)
+        for number, tree in enumerate(trees):
+            values, conditions = tree.from_left_to_right()
+            self._leaves.append(np.array([0.0, *values], np.float32))
+            for feature, threshold, lost in conditions:
+                of_tree = kept[feature, float(np.float32(threshold))]
+                of_tree[number] = of_tree.get(number, full) & ~lost  # one may stand in it twice
+        self._conditions = [
+            _Condition.of_trees(at, of_tree, self._width) for at, of_tree in sorted(kept.items())
+        ]
+
+    def score(self, features: Floats) -> Floats:
+        """Return the sum of the trees for each row, shape (rows,)."""
         alive = self._alive(np.ascontiguousarray(features.T))
         total = np.zeros(len(features), np.float32)
         place, value = np.empty(len(total), np.intp), np.empty(len(total), np.float32)
@@ -101,7 +223,7 @@ class QuickScorer:
         alive = list(table)
         kept = np.empty(rows, self._width)
         either, both = np.bitwise_or, np.bitwise_and
-        for condition, groups in self._conditions:
+        for condition in self._conditions:
             fails = columns[condition.feature] > condition.threshold
             failing = int(np.count_nonzero(fails))
             if failing * _FEW < rows:
@@ -110,7 +232,7 @@ class QuickScorer:
                     table[at] &= condition.kept
                 continue
             passes = fails.astype(self._width) - self._one
-            for left, trees in groups:
+            for left, trees in condition.by_kept:
                 either(passes, left, kept)
                 for tree in trees:
                     both(alive[tree], kept, alive[tree])
@@ -119,41 +241,3 @@ class QuickScorer:
     @property
     def _one(self) -> Any:
         return self._width(1)
-
-
-class _Tree(NamedTuple):
-    """One tree.
-
-    :param leaves: the value of each, from left to right.
-    :param conditions: feature, threshold, and a mask of the leaves lost where it is exceeded.
-    """
-
-    leaves: list[float]
-    conditions: list[tuple[int, float, int]]
-
-    @classmethod
-    def read(cls, text: str) -> _Tree:
-        """Read a tree of LightGBM's text."""
-        fields = dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
-        if not _PLAIN.issuperset(fields.get("decision_type", "").split()):
-            raise ValueError("expected trees over numbers, none of which is missing")
-        values = [float(value) for value in fields["leaf_value"].split()]
-        if len(values) == 1:
-            return cls(values, [])
-        features = [int(number) for number in fields["split_feature"].split()]
-        thresholds = [float(value) for value in fields["threshold"].split()]
-        left, right = ([int(n) for n in fields[f"{side}_child"].split()] for side in _SIDES)
-        leaves: list[float] = []
-        conditions = []
-
-        def walk(node: int) -> int:
-            """Number the leaves below a node; return the mask of them."""
-            if node < 0:
-                leaves.append(values[~node])
-                return 1 << len(leaves) - 1
-            own = walk(left[node])
-            conditions.append((features[node], thresholds[node], own))
-            return own | walk(right[node])
-
-        walk(0)
-        return cls(leaves, conditions)

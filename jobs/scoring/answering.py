@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import gc
 import json
+import warnings
 from abc import ABC, abstractmethod
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from rerank.answers import CANDIDATE_SET_FIELD, EXPLANATION_FIELD, OUTPUT_SCHEMA
-from rerank.index.errors import DISTRIBUTION, MismatchError
+from rerank.index.errors import DISTRIBUTION, MismatchError, RerankWarning
 from rerank.index.records import BETWEEN_IDENTIFIERS, N_CANDIDATES, Listing
 from rerank.jobs.files.listings import OUR_NAMES, ColumnNames, ListingBatch, taken
 from rerank.jobs.files.places import Place
@@ -166,14 +166,17 @@ class ResolverAnswerer(Answerer):
 
 
 class PooledAnswerer(Answerer):
-    """Answers in worker processes that load resolvers of their own.
+    """Answers in worker processes that load resolvers of their own; this one loads none.
 
-    :param like: what is expected of them: with what options, schema and versions they answer.
+    :param pool: gives, for `batch_answerer`, what it answers with where None stands for a batch.
     """
 
-    def __init__(self, like: Answerer, pool: AppliesToBatches) -> None:
-        self.options, self.schema, self.pool = like.options, like.schema, pool
-        self.model_version, self.index_version = like.model_version, like.index_version
+    def __init__(self, options: ScoreOptions, pool: Callable[..., Iterator[Any]]) -> None:
+        self.options, self.pool = options, pool
+        ((_, made),) = pool([None])
+        self.schema, self.model_version, self.index_version, said = made
+        for text in said:
+            warnings.warn(text, RerankWarning, stacklevel=2)
 
     def answer(self, batch: ListingBatch) -> pa.Table:
         """Have the listings of a batch resolved."""
@@ -194,9 +197,7 @@ def answering(home: Path, options: ScoreOptions, *, workers: int) -> Iterator[An
             yield own
         return
     with working(workers, partial(batch_answerer, home, options)) as pool:
-        pooled = PooledAnswerer(resolver_answerer(home, options), pool)  # while workers load theirs
-        gc.collect()  # the resolver, whose 80 MB the workers' answers can take
-        yield pooled
+        yield PooledAnswerer(options, pool)
 
 
 def resolver_answerer(home: Path, options: ScoreOptions) -> ResolverAnswerer:
@@ -205,9 +206,31 @@ def resolver_answerer(home: Path, options: ScoreOptions) -> ResolverAnswerer:
     return ResolverAnswerer(resolver, options)
 
 
-def batch_answerer(home: Path, options: ScoreOptions) -> Callable[[ListingBatch], pa.Table]:
-    """Load a workspace's resolver and return what answers batches with it."""
-    return resolver_answerer(home, options).answer
+class _Made(NamedTuple):
+    """What a worker answers with.
+
+    :param said: what warnings said while it was loaded.
+    """
+
+    schema: pa.Schema
+    model_version: str
+    index_version: str
+    said: list[str]
+
+
+def batch_answerer(
+    home: Path, options: ScoreOptions
+) -> Callable[[ListingBatch | None], pa.Table | _Made]:
+    """Load a workspace's resolver; return what answers batches with it, and None with what it is.
+
+    Its warnings are left to the caller: they are the same in each worker.
+    """
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", RerankWarning)
+        own = resolver_answerer(home, options)
+    said = [str(each.message) for each in caught if issubclass(each.category, RerankWarning)]
+    made = _Made(own.schema, own.model_version, own.index_version, said)
+    return lambda batch: made if batch is None else own.answer(batch)
 
 
 def answer_schema(

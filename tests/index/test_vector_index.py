@@ -204,6 +204,19 @@ def test_the_stored_vectors_come_back_in_row_order(
     np.testing.assert_array_equal(FaissIndex.load(tmp_path / "index.faiss").vectors(), vectors)
 
 
+def test_the_vectors_of_a_flat_file_are_those_faiss_reads(
+    vectors: Vectors, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    FaissIndex.build(vectors).save(tmp_path / "index.faiss")
+    monkeypatch.setattr("rerank.index.vector_index._FEW", 0)
+    by_faiss = FaissIndex.load(tmp_path / "index.faiss").vectors()
+    monkeypatch.undo()
+    monkeypatch.setattr("rerank.index.vector_index._faiss", None)  # it is not asked
+    loaded = FaissIndex.load(tmp_path / "index.faiss")
+    np.testing.assert_array_equal(loaded.vectors(), by_faiss)
+    assert loaded.search(vectors[:2], 1)[1].tolist() == [[0], [1]]
+
+
 @pytest.mark.parametrize("content", [b"", b"not an index", b"IxFI" + b"\0" * 8])
 def test_a_file_that_is_no_index_is_refused(content: bytes, tmp_path: Path) -> None:
     path = tmp_path / "index.faiss"

@@ -10,9 +10,10 @@ import pytest
 from echo_answerer import EchoAnswerer, score_all
 from small_feeds import write_feed
 
-from rerank.index.errors import MismatchError
+from rerank.index.errors import MismatchError, RerankWarning
 from rerank.index.records import shipped
 from rerank.jobs.files.places import place_of
+from rerank.jobs.scoring.answering import PooledAnswerer, ScoreOptions
 from rerank.jobs.workers import working
 
 
@@ -47,6 +48,15 @@ def test_a_worker_that_answers_with_another_model_ends_the_run(tmp_path, other, 
                 str(tmp_path / "in.parquet"), place_of(tmp_path / "o.parquet"), answerer=pooled
             )
     assert [path.name for path in tmp_path.iterdir()] == ["in.parquet"]
+
+
+def test_the_parent_loads_nothing_and_says_the_warnings_of_the_first_worker():
+    echo = EchoAnswerer()
+    made = (echo.schema, "m7", "i7", ["the champion is damaged"])
+    with pytest.warns(RerankWarning, match="the champion is damaged"):
+        pooled = PooledAnswerer(ScoreOptions(), lambda items: ((item, made) for item in items))
+    assert pooled.schema == echo.schema
+    assert (pooled.model_version, pooled.index_version) == ("m7", "i7")
 
 
 def answer_of(versions):

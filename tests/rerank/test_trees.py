@@ -1,4 +1,4 @@
-"""Served trees: every row gets its own score, walked one by one or by bits over many rows."""
+"""Served trees: every row gets its own score, by the graph, by walks or by bits."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from rerank.features.candidates import CANDIDATE_FEATURES
 from rerank.features.offers import OFFER_FEATURES
+from rerank.index.errors import ArtifactError
 from rerank.index.records import shipped
 from rerank.model import OnnxTrees
 from rerank.quickscorer import QuickScorer
@@ -61,7 +62,9 @@ leaf_value=1 2 4 8 16
 ALONE = "num_leaves=1\nleaf_value=0.25\n"
 
 
-def test_bits_find_the_leaf_of_each_row() -> None:
+@pytest.mark.parametrize("walked", [0, 200])
+def test_the_leaf_of_each_row_is_found(walked: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rerank.quickscorer._WALKED", walked)
     rows = np.array([[0, 0], [0, 3], [1, 0], [1, 3], [-1, 0.5], [0, 2]], np.float32)
     assert QuickScorer(tree_text(STUMP)).score(rows).tolist() == [-1.5, 4, -1.5, 4, -1.5, 4]
     assert QuickScorer(tree_text(DEEP)).score(rows).tolist() == [1, 2, 4, 8, 1, 1]
@@ -74,30 +77,29 @@ def test_bits_find_the_leaf_of_each_row() -> None:
     ("name", "width"), [("ranker", len(CANDIDATE_FEATURES)), ("offer", len(OFFER_FEATURES))]
 )
 @pytest.mark.parametrize("rare", [0.5, 0.02])
-def test_bits_give_the_scores_of_the_walks_to_the_last_one(
+def test_bits_and_walks_give_the_scores_of_the_graph_to_the_last_one(
     name: str, width: int, rare: float
 ) -> None:
     rng = np.random.default_rng(3)
     rows = rng.integers(-2000, 21_000, (500, width)) / 1024
     rows = np.where(rng.random(rows.shape) < rare, rows, rng.integers(-1, 3, rows.shape))
-    folder = shipped("model")
-    walked = OnnxTrees((folder / f"{name}.onnx").read_bytes())
-    by_bits = QuickScorer((folder / f"{name}.txt").read_text(encoding="utf-8"))
     features = rows.astype(np.float32)
-    np.testing.assert_array_equal(by_bits.score(features), walked.score(features))
+    folder = shipped("model")
+    content, text = (folder / f"{name}.onnx").read_bytes(), (folder / f"{name}.txt").read_text()
+    run = OnnxTrees(content).score(features)
+    quick = QuickScorer(text)
+    np.testing.assert_array_equal(quick.score(features), run)
+    for few in (1, 7, 150):
+        np.testing.assert_array_equal(quick.score(features[:few]), run[:few])
+    np.testing.assert_array_equal(OnnxTrees(content, text).score(features), run)
 
 
-def test_many_rows_are_scored_by_bits_and_few_by_walks() -> None:
-    folder = shipped("model")
-    content, text = (
-        (folder / "ranker.onnx").read_bytes(),
-        (folder / "ranker.txt").read_text("utf-8"),
-    )
-    rows = np.random.default_rng(4).integers(-1, 3, (2000, len(CANDIDATE_FEATURES)))
-    features = rows.astype(np.float32)
-    whole = OnnxTrees(content, text).score(features)
-    np.testing.assert_array_equal(whole[:7], OnnxTrees(content, text).score(features[:7]))
-    np.testing.assert_array_equal(whole, OnnxTrees(content).score(features))
+def test_trees_with_a_text_are_scored_without_their_graph() -> None:
+    trees = OnnxTrees(b"no graph", tree_text(STUMP))
+    assert trees.score(np.array([[0, 0], [0, 1]], np.float32)).tolist() == [-1.5, 4]
+    assert trees.score(np.zeros((0, 2), np.float32)).shape == (0,)
+    with pytest.raises(ArtifactError, match="expected an ONNX graph"):
+        OnnxTrees(b"no graph", "no trees")
 
 
 @pytest.mark.parametrize(
