@@ -226,7 +226,7 @@ def _scorers(model: RerankModel) -> dict[str, Callable[[Floats], Any]]:
     :raises InputError: if the model ranks by something else than trees over features.
     """
     from rerank.model import FeatureRanker
-    from rerank.training.trees import predictor
+    from rerank.trees import predictor
 
     if not isinstance(model.ranker, FeatureRanker) or not model.ranker_text:
         raise InputError(

@@ -4,7 +4,7 @@
 ``ZT-D40610E-10M`` Zotac, ``AX7870 2GBD5-2DH`` PowerColor for Radeon HD 7870. A `Rule`'s template
 holds fields of the model, so GPUs that appear after this was written get their codes by the same
 rules; its part in round brackets is the *stem* that names the model. `stems` returns what a reader
-looks for; `rerank.bootstrap.codes` fills the same templates for training listings.
+looks for; `rerank.bootstrap.card` fills the same templates for training listings.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -104,6 +104,25 @@ class Listing:
             elif not hasattr(self.price, "__float__"):
                 kind = type(self.price).__name__
                 raise TypeError(f"Listing(price=...): pass a number or None, got {kind}")
+
+
+@dataclass(frozen=True, slots=True)
+class LabelledListing:
+    """A generated listing with its label.
+
+    ``gpu_id`` is a variant consistent with everything the text states, ``model`` its model; both
+    are None for ``nil``. ``mentions`` is the model a nil listing names without selling it, and
+    ``template`` the name of the grammar that made it.
+    """
+
+    listing: Listing
+    kind: Literal["match", "nil"]
+    gpu_id: str | None
+    model: str | None
+    memory_stated: bool
+    form_stated: bool
+    mentions: str | None
+    template: str
 
 
 def _is_missing(value: object) -> bool:

@@ -14,8 +14,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rerank.annotation.agreement import read_settled
-from rerank.annotation.labelling import gold_of_annotations
 from rerank.conformal import DEFAULT_COVERAGE
 from rerank.cross_encoder.ranker import (
     CROSS_ENCODER_FORMAT,
@@ -23,18 +21,15 @@ from rerank.cross_encoder.ranker import (
     CROSS_ENCODER_REMEDY,
     LAYOUT,
 )
-from rerank.domain import GPU, domain_named
+from rerank.domain import GPU, TrainingRequest, card_tools, domain_named
 from rerank.evaluation.baselines import Latency, rate_of, this_machine
 from rerank.evaluation.evaluate import DEFAULT_SEED, Instruments, evaluate
 from rerank.evaluation.gold import GoldKind, GoldListing, covered, read_gold, shipped_sets
 from rerank.evaluation.intervals import DEFAULT_SAMPLES, Resampling
-from rerank.evaluation.paired import Competitor, compare_on, drawn, within
+from rerank.evaluation.paired import Competitor, drawn, within
 from rerank.evaluation.runs import EvaluationRun, record_ablation
-from rerank.evaluation.shortlists import prepare_gold
-from rerank.features.cues import CueReader
 from rerank.index.artifacts import Manifest, read_manifest, write_json, writing_file
 from rerank.index.errors import InputError
-from rerank.index.records import shipped
 from rerank.index.registry import registry_fingerprint
 from rerank.jobs.report.page import render_report
 from rerank.jobs.tables import ReportFigure, decimal, decimals, table
@@ -47,8 +42,6 @@ from rerank.ranking import RankingBatch, RoutedRetriever
 from rerank.resolution import Decision
 from rerank.resolver import Resolver, resolver_of
 from rerank.store.database import Store
-from rerank.training.evidence import Preparer
-from rerank.training.sets import scaled
 from rerank.workspace import Workspace, open_retriever, open_source
 
 if TYPE_CHECKING:
@@ -216,16 +209,12 @@ def ablate_workspace(
     :param seed: of training and of the intervals.
     :raises InputError: if gold files are faulty, share a name or hold no match.
     """
-    from rerank.evaluation.ablation import ablate
-    from rerank.training.sets import TrainingParameters
-
     progress("loading", 0.0)
     retriever, manifest = open_retriever(workspace)
     version = resolver_over(workspace, retriever, manifest).model.version
     sets = read_gold_files(gold_files) or shipped_sets(retriever.records, BOOTSTRAP_LISTINGS)
-    parameters = scaled(replace(TrainingParameters(), seed=seed), scale)
-    preparer = Preparer(retriever, CueReader.load(shipped("cues.yaml")))
-    found = ablate(preparer, sets, parameters, progress=progress)
+    request = TrainingRequest(scale=scale, seed=seed)
+    found = card_tools().ablate(retriever, sets, request, progress=progress)
     versions = {"model_version": version, "index_version": manifest.fingerprint}
     run = EvaluationRun.begin(
         "ablate",
@@ -293,16 +282,6 @@ def read_gold_files(
     return {path.stem: read(path) for path in paths}
 
 
-def annotated_gold(retriever: RoutedRetriever, store: Store) -> list[GoldListing]:
-    """Return the store's annotated listings as gold; none if there is no store.
-
-    :raises StoreError: if the store cannot be read.
-    """
-    with store.reading() as session:
-        settled = read_settled(session)
-    return gold_of_annotations(*settled, retriever)
-
-
 Floats = NDArray[np.float32]
 
 BASELINE = "LambdaRank"
@@ -354,9 +333,7 @@ class CosineOrder:
         return np.asarray(batch.candidates.similarity, np.float32)
 
 
-def entrants_of(
-    workspace: Workspace, index: Manifest, cues: CueReader, also: Mapping[str, Path]
-) -> list[Entrant]:
+def entrants_of(workspace: Workspace, index: Manifest, also: Mapping[str, Path]) -> list[Entrant]:
     """Return the two orderings, all rankers that serve, and the cascade if there is its model.
 
     :param also: further model folders by name, as `rerank train-decision` writes them.
@@ -375,7 +352,7 @@ def entrants_of(
         model = RerankModel.load(folder)
         check_fit(model, folder, index, workspace.active_index())
         served.append(_served(name, model, ranker_costs(folder)))
-    found = [*_orderings(), *served, *_cascade(workspace, served[0], cues)]
+    found = [*_orderings(), *served, *_cascade(workspace, served[0])]
     names = [each.name for each in found]
     taken = sorted({name for name in names if names.count(name) > 1})
     if taken:
@@ -402,7 +379,7 @@ def _served(name: str, model: RerankModel, costs: RankerCosts) -> Entrant:
     )
 
 
-def _cascade(workspace: Workspace, first: Entrant, cues: CueReader) -> Iterator[Entrant]:
+def _cascade(workspace: Workspace, first: Entrant) -> Iterator[Entrant]:
     folder = workspace.cross_encoder_folder
     if not folder.is_dir() or first.competitor.model is None:
         return
@@ -440,12 +417,14 @@ class RankerComparisonPlan:
 
 @dataclass(frozen=True, slots=True)
 class _Bench:
-    """What all rankers are measured with."""
+    """What all rankers are measured with.
+
+    :param trials: of `rerank.domain.CardTools.ranker_trials`.
+    """
 
     retriever: RoutedRetriever
     index: Manifest
-    cues: CueReader
-    preparer: Preparer
+    trials: Any
 
 
 def compare_rankers(
@@ -462,9 +441,8 @@ def compare_rankers(
     """
     progress("loading", 0.0)
     retriever, index = open_retriever(workspace)
-    cues = CueReader.load(shipped("cues.yaml"))
-    bench = _Bench(retriever, index, cues, Preparer(retriever, cues))
-    entrants = entrants_of(workspace, index, cues, plan.also)
+    bench = _Bench(retriever, index, card_tools().ranker_trials(retriever))
+    entrants = entrants_of(workspace, index, plan.also)
     whole = _judged(_sets_measuring(plan, retriever))
     sets = {name: drawn(gold, plan.limit, seed=plan.seed) for name, gold in whole.items()}
     measured = {
@@ -514,19 +492,17 @@ def _measure(
     plan: RankerComparisonPlan,
     progress: Progress,
 ) -> dict[str, Any]:
-    shown = within(progress, name)
-    prepared = prepare_gold(bench.preparer, gold, progress=partial(shown, "features"))
     resampling = Resampling.draw(
         (item.group for item in gold), seed=plan.seed, samples=plan.samples
     )
-    rankers = compare_on(
-        prepared,
+    found: dict[str, Any] = bench.trials.compared(
+        gold,
         [each.competitor for each in entrants],
         baseline=BASELINE,
         resampling=resampling,
-        progress=shown,
+        progress=within(progress, name),
     )
-    return {"n": len(gold), "matches": int(prepared.is_match.sum()), "rankers": rankers}
+    return found
 
 
 def _described(
@@ -557,7 +533,8 @@ def _rates(
     resolver = resolver_of(GPU, bench.retriever, model, index_version=bench.index.fingerprint)
 
     def ranking(some: Sequence[GoldListing]) -> Work:
-        return partial(competitor.judged, bench.preparer.prepare(some), bench.preparer.table)
+        work: Work = bench.trials.ranking(competitor, some)
+        return work
 
     def resolving(some: Sequence[GoldListing]) -> Work:
         return partial(resolver.answers, [item.listing for item in some])

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from importlib.util import find_spec
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -19,17 +19,16 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from rerank.annotation.preference_pairs import INDEX_PREFIX
-from rerank.bootstrap.generator import LabelledListing, generate
+from rerank.bootstrap.generator import generate
 from rerank.cross_encoder.finetuning import Saved, Trained
 from rerank.cross_encoder.hyperparameters import CrossEncoderSettings
 from rerank.cross_encoder.packs import PackSets, QueryPack, given_sets, read_packs, split_by_query
 from rerank.cross_encoder.ranker import CROSS_ENCODER_KIND
-from rerank.domain import TrainingRequest, domain_in, domain_named
-from rerank.features.cues import CueReader
+from rerank.domain import TrainingRequest, card_tools, domain_in, domain_named
 from rerank.index.artifacts import check_replaceable, writing_file
 from rerank.index.embedder_training import EmbedderParameters, train_embedder
 from rerank.index.errors import ArtifactError, InputError, MissingExtraError
-from rerank.index.records import GpuRecord, Listing, shipped
+from rerank.index.records import GpuRecord, LabelledListing
 from rerank.index.rows import first_faults
 from rerank.index.text import descriptor, listing_text
 from rerank.jobs.tables import WIDTH, ReportFigure, cut, decimal, decimals, table, with_decimals
@@ -43,17 +42,10 @@ from rerank.rankers.pairs import (
     read_embeddings,
 )
 from rerank.rankers.pairwise import TrainingPlan, train_pairwise
-from rerank.rankers.scored import ScoredLines
-from rerank.rankers.scored_making import generated_listings, gpu_candidates, synthetic_candidates
-from rerank.ranking import RoutedRetriever
+from rerank.rankers.scored import ScoredLines, synthetic_candidates
 from rerank.settings import read_settings
 from rerank.splits import Split, models_of
-from rerank.training.evidence import Preparer
 from rerank.workspace import Workspace, open_retriever, open_source, packaged_folder
-
-if TYPE_CHECKING:
-    from rerank.training.sets import TrainingParameters
-
 
 _NIL_LISTINGS_PER_PAIR = 1 / 3  # they widen the vocabulary; no pair is made of them
 _TRAINED_ON = (Split.EMBEDDER,)
@@ -113,7 +105,7 @@ def train_workspace_model(
 def train_workspace_decision(
     workspace: Workspace,
     trained: RankerFolder,
-    parameters: TrainingParameters,
+    request: TrainingRequest,
     *,
     serve: bool = False,
     progress: Callable[[str, float], None] = lambda stage, share: None,
@@ -124,23 +116,16 @@ def train_workspace_decision(
     :raises ArtifactError: if the ranker's folder is missing or damaged.
     :raises MismatchError: if the ranker reads what candidates of listings do not have.
     """
-    from rerank.training.train import train
-
     if not trained.folder.is_dir():
         raise ArtifactError(
             f"{trained.folder}: no trained {trained.kind.value} ranker here; make one with "
             f"{trained.kind.maker}, or name its folder with --from"
         )
     retriever, manifest = open_retriever(workspace)
-    cues = CueReader.load(shipped("cues.yaml"))
-
-    def into(draft: Path) -> dict[str, Any]:
-        return train(
-            retriever, cues, draft, manifest, parameters, trained=trained, progress=progress
-        )
-
-    learnt = Learnt(retriever, manifest, parameters.seed)
-    return registered(workspace, trained.kind.value, into, learnt, serve=serve, progress=progress)
+    lesson = card_tools().decision_lesson(retriever, manifest, request, trained, progress=progress)
+    learnt = Learnt(retriever, manifest, request.seed)
+    kind = trained.kind.value
+    return registered(workspace, kind, lesson.into, learnt, serve=serve, progress=progress)
 
 
 _MOST_NAMED = 8
@@ -359,27 +344,8 @@ def write_gpu(
     :raises ArtifactError: if the index is damaged.
     """
     retriever, _ = open_retriever(workspace)
-    write_gpu_of(retriever, path, n_queries, seed=seed, progress=progress)
-
-
-def write_gpu_of(
-    retriever: RoutedRetriever,
-    path: Path,
-    n_queries: int,
-    *,
-    seed: int,
-    progress: Callable[[float], None] = lambda share: None,
-) -> None:
-    """Do so with the candidates of any retriever."""
-
-    def encode(listings: Sequence[Listing]) -> NDArray[np.float32]:
-        return retriever.embedder.encode([listing_text(listing).embedded for listing in listings])
-
-    gpu_vectors = retriever.embedder.encode([descriptor(record) for record in retriever.records])
-    preparer = Preparer(retriever, CueReader.load(shipped("cues.yaml")))
-    labelled = generated_listings(retriever.records, n_queries, seed=seed)
     writer = ScoredLines(share_vectors=True)
-    parts = gpu_candidates(preparer, labelled, encode, gpu_vectors, progress=progress)
+    parts = card_tools().scored_queries(retriever, n_queries, seed=seed, progress=progress)
     with writing_file(path) as draft, draft.open("w", encoding="utf-8") as file:
         file.writelines(chain.from_iterable(map(writer.lines, parts)))
 

@@ -9,7 +9,7 @@ index and a model carry in their manifests.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
@@ -18,7 +18,7 @@ from typing import Any, NamedTuple, Protocol
 
 from rerank.index.artifacts import Manifest
 from rerank.index.errors import MismatchError
-from rerank.index.records import Listing
+from rerank.index.records import LabelledListing, Listing
 
 GPU = "gpu"
 """The domain of what was made before there were others, and of what ships."""
@@ -349,6 +349,87 @@ class CardTools(Protocol):
         :raises MismatchError: if the index was built with another embedder.
         """
 
+    def offers(self) -> Callable[[Any, Any], tuple[Any, Any]]:
+        """Return what describes the best candidates of a ranker's scores.
+
+        It takes a `rerank.ranking.RankingBatch` and scores, shape (candidates,); it returns offer
+        features, shape (listings, features), and the row of each listing's best candidate, -1 if
+        it has none.
+        """
+
+    def grades(self, labelled: Sequence[LabelledListing], batch: Any, table: Any) -> Any:
+        """Grade candidates: 2 a variant that fits all the listing states, 1 its model, else 0.
+
+        :param batch: a `rerank.ranking.CandidateBatch` of the listings.
+        :param table: the `rerank.ranking.ModelTable` it counts in.
+        :returns: shape (candidates,).
+        """
+
+    def labelled(
+        self, settled: Iterable[Any], listings: Mapping[str, Listing], source: Any
+    ) -> tuple[list[LabelledListing], Any]:
+        """Turn settled answers into labelled listings; disputed and unsure ones are left out.
+
+        :param settled: `rerank.annotation.agreement.Consensus` each.
+        :param listings: by listing_id.
+        :returns: in the order of the answers, and what could not be used: ``unknown`` models,
+            ``of_unknown`` listings of these and ``without_text``.
+        """
+
+    def decision_lesson(
+        self,
+        source: Any,
+        index: Manifest,
+        request: TrainingRequest,
+        trained: Any,
+        *,
+        progress: Callable[[str, float], None],
+    ) -> Lesson:
+        """Prepare the training of what decides on the scores of a ranker that is trained already.
+
+        :param trained: its `rerank.rankers.kinds.RankerFolder`.
+        """
+
+    def ablate(
+        self,
+        source: Any,
+        sets: Mapping[str, Sequence[Any]],
+        request: TrainingRequest,
+        *,
+        progress: Callable[[str, float], None],
+    ) -> dict[str, Any]:
+        """Train and measure systems that lack features on sets of gold listings, by name.
+
+        :raises InputError: if a set holds no match.
+        """
+
+    def simulate(
+        self,
+        source: Any,
+        gold: Sequence[Any],
+        shops: Sequence[str],
+        plan: Any,
+        *,
+        scale: float,
+        make_items: Callable[..., Any],
+        progress: Callable[[str, float], None],
+    ) -> tuple[Sequence[Any], dict[str, Any]]:
+        """Simulate queues on gold listings of shops; return all runs, and their figures.
+
+        :param plan: a `rerank.annotation.queue.SimulationPlan`.
+        :param scale: generated listings to train on, as a multiple of the default.
+        :param make_items: what resolves listings of shops and asks all rankers for their votes.
+        :raises InputError: if two gold listings share an id.
+        """
+
+    def ranker_trials(self, source: Any) -> Any:
+        """Return what measures rankers on the same candidates of a source."""
+
+    def scored_queries(
+        self, source: Any, n: int, *, seed: int, progress: Callable[[float], None]
+    ) -> Iterator[Any]:
+        """Generate listings; yield `rerank.rankers.scored.ScoredSet` of their candidates."""
+
 
 def domain_in(parameters: Mapping[str, Any]) -> str:
     """Return the name of the domain that an artifact is of, by its manifest's parameters."""
@@ -375,7 +456,7 @@ def domain_named(name: str) -> Domain:
 
 def card_tools() -> CardTools:
     """Return what only graphics cards have; the pack's modules are read when one is asked for."""
-    found: CardTools = import_module(f"rerank.packs.{GPU}.pack").TOOLS
+    found: CardTools = import_module(f"rerank.packs.{GPU}.tools").TOOLS
     return found
 
 

@@ -44,7 +44,7 @@ _LIBRARIES = ("lightgbm", "onnxmltools", "onnxruntime", "numpy")
 
 @dataclass(frozen=True, slots=True)
 class RerankModel:
-    """Everything that decides. Make one with `rerank.training.train.train`, load one with `load`.
+    """Everything that decides. A domain's `lesson` makes one, `load` loads one.
 
     :param ranker_text: LightGBM's text of LambdaRank; empty for another ranker.
     :param candidate_sets: None if the model was trained before there were any.

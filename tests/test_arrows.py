@@ -53,8 +53,8 @@ HOMES = {
     "faiss": {"index/vector_index.py"},
     "filelock": {"index/artifacts.py"},
     "jinja2": {"jobs/report/page.py"},
-    "lightgbm": {"rerank/training/trees.py"},
-    "onnxmltools": {"rerank/training/trees.py"},
+    "lightgbm": {"rerank/trees.py"},
+    "onnxmltools": {"rerank/trees.py"},
     "bitsandbytes": {"rerank/cross_encoder/base_model.py"},
     "orjson": {"jobs/service/app.py"},
     "peft": {"rerank/cross_encoder/base_model.py"},
@@ -221,7 +221,7 @@ def loaded_by(statement: str) -> set[str]:
     [
         "import rerank, rerank.index, rerank.jobs.cli",
         "import rerank.packs.gpu.retriever, rerank.index.embedder, rerank.index.registry",
-        "import rerank.resolver, rerank.model, rerank.training.train, rerank.training.trees",
+        "import rerank.resolver, rerank.model, rerank.packs.gpu.training.train, rerank.trees",
     ],
 )
 def test_importing_a_package_loads_no_heavy_library(statement: str) -> None:

@@ -382,7 +382,15 @@ def test_score_loads_neither_generator_nor_training(tmp_path: Path) -> None:
     )
     loaded = done.stdout.split()
     assert "rerank.resolver" in loaded
-    heavy = ("rerank.bootstrap", "rerank.training", "torch", "lightgbm", "sklearn", "duckdb")
+    heavy = (
+        "rerank.bootstrap",
+        "rerank.packs.gpu.training",
+        "rerank.trees",
+        "torch",
+        "lightgbm",
+        "sklearn",
+        "duckdb",
+    )
     assert [name for name in loaded if name.startswith(heavy)] == []
 
 

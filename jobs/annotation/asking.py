@@ -24,13 +24,12 @@ from rerank.annotation.agreement import (
     standing_labels,
     suspects,
 )
-from rerank.annotation.queue import QueueItem, QueueStrategy, order_queue
-from rerank.annotation.simulation import MEASURES
-from rerank.domain import Choices, domain_in, domain_named
+from rerank.annotation.queue import MEASURES, QueueItem, QueueStrategy, order_queue
+from rerank.domain import Choices, card_tools, domain_in, domain_named
 from rerank.evaluation.intervals import Figure
 from rerank.evaluation.metrics import Better
 from rerank.index.errors import InputError
-from rerank.index.records import Listing, shipped
+from rerank.index.records import Listing
 from rerank.jobs.files.store_files import plain, read_incoming
 from rerank.jobs.options import progress_bar
 from rerank.jobs.tables import WIDTH, ReportFigure, cut, decimal, decimals, table
@@ -47,11 +46,10 @@ from rerank.store.rows import (
     save_annotations,
     stored_listings,
 )
-from rerank.training.sets import scaled
 from rerank.workspace import Workspace, columns_of_feed, open_retriever, open_source
 
 if TYPE_CHECKING:
-    from rerank.annotation.simulation import SimulationPlan
+    from rerank.annotation.queue import SimulationPlan
     from rerank.resolution import Resolution
     from rerank.resolver import Resolver
     from rerank.store.database import Session
@@ -453,10 +451,7 @@ def simulate_queues(
     :param scale: generated listings to train on, as a multiple of the default.
     :raises InputError: if files share a name or one is no gold file.
     """
-    from rerank.annotation.simulation import Laboratory, Simulation, figures
-    from rerank.features.cues import CueReader
     from rerank.jobs.evaluating import read_gold_files
-    from rerank.training.sets import TrainingParameters
 
     sets = read_gold_files(gold_files)
     shops = [name for name, listings in sets.items() for _ in listings]
@@ -466,16 +461,9 @@ def simulate_queues(
         for listing in listings
     ]
     retriever, index = open_retriever(workspace)
-    parameters = scaled(replace(TrainingParameters(), seed=plan.seed), scale)
-    progress("generated listings", 0.0)
-    laboratory = Laboratory(
-        retriever,
-        CueReader.load(shipped("cues.yaml")),
-        parameters,
-        progress=lambda share: progress("generated listings", share),
+    runs, figures = card_tools().simulate(
+        retriever, gold, shops, plan, scale=scale, make_items=queue_items, progress=progress
     )
-    simulation = Simulation(laboratory, gold, shops, make_items=queue_items)
-    runs = simulation.run(plan, progress=lambda share: progress("asking and training", share))
     return {
         "sets": {name: len(content) for name, content in sets.items()},
         "index_version": index.fingerprint,
@@ -486,7 +474,7 @@ def simulate_queues(
             "halving": plan.halving.value,
             "answers": list(plan.answers),
         },
-        **figures(runs, seed=plan.seed),
+        **figures,
         "runs": [{**asdict(run), "queue": run.queue.value if run.queue else None} for run in runs],
     }
 

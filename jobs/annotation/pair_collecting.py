@@ -28,6 +28,7 @@ from rerank.annotation.preference_pairs import (
     save_pairs,
     seed_of,
 )
+from rerank.domain import card_tools
 from rerank.index.artifacts import writing_folder
 from rerank.index.errors import FaultsError, InputError
 from rerank.index.records import GpuRecord, Listing
@@ -49,8 +50,8 @@ from rerank.store.rows import read_annotations, read_listings
 from rerank.workspace import Workspace, open_retriever
 
 if TYPE_CHECKING:
-    from rerank.bootstrap.generator import LabelledListing
     from rerank.cross_encoder.packs import PacksBuilt
+    from rerank.index.records import LabelledListing
     from rerank.resolver import Resolver
 
 
@@ -489,12 +490,11 @@ def _annotated(
 ) -> Sequence[LabelledListing]:
     """Return what annotators settled on, as labelled listings; none without a store."""
     from rerank.annotation.agreement import read_settled
-    from rerank.annotation.labelling import labelled_of
 
     with Store(workspace.store_path).reading() as session:
         settled, stored = read_settled(session)
     listings = {key: item.listing for key, item in stored.items()}
-    labelled, unusable = labelled_of(settled, listings, retriever)
+    labelled, unusable = card_tools().labelled(settled, listings, retriever)
     if unusable.of_unknown or unusable.without_text:
         warn(
             f"left out {unusable.of_unknown} annotated listings of GPUs that the index lacks and "

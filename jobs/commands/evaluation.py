@@ -8,9 +8,7 @@ from typing import Any
 
 import click
 
-from rerank.annotation.labelling import DEFAULT_WEIGHT
-from rerank.annotation.queue import QueueStrategy
-from rerank.annotation.simulation import Halving, SimulationPlan
+from rerank.annotation.queue import DEFAULT_WEIGHT, Halving, QueueStrategy, SimulationPlan
 from rerank.conformal import DEFAULT_COVERAGE
 from rerank.evaluation.evaluate import DEFAULT_SEED
 from rerank.evaluation.intervals import DEFAULT_SAMPLES

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import click
 
-from rerank.annotation.labelling import DEFAULT_WEIGHT
+from rerank.annotation.queue import DEFAULT_WEIGHT
 from rerank.bootstrap.generator import generate
 from rerank.domain import TrainingRequest
 from rerank.index.errors import InputError
@@ -47,7 +46,6 @@ from rerank.rankers.pairwise import DEFAULT_NAME, TrainingPlan
 from rerank.rankers.parameters import DualConfig, Loss, PairwiseParameters, with_bounds
 from rerank.rankers.scored import read_scored
 from rerank.settings import read_settings
-from rerank.training.sets import TrainingParameters, scaled
 from rerank.workspace import Workspace
 
 
@@ -163,10 +161,10 @@ def train_decision_command(
     chosen = workspace.trained_ranker(RankerKind(kind))
     if trained is not None:
         chosen = RankerFolder(chosen.kind, trained)
-    parameters = scaled(replace(TrainingParameters(), precision=precision, seed=seed), scale)
+    request = TrainingRequest(precision=precision, scale=scale, seed=seed)
     with stage_progress() as progress:
         version = train_workspace_decision(
-            workspace, chosen, parameters, serve=serve, progress=progress
+            workspace, chosen, request, serve=serve, progress=progress
         )
     click.echo(version.text())
 

@@ -14,10 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rerank.annotation.agreement import adjudication_of, by_listing, label_of
-from rerank.bootstrap.generator import LabelledListing, generate
+from rerank.bootstrap.generator import generate
+from rerank.domain import card_tools
 from rerank.features.candidates import CANDIDATE_FEATURES
 from rerank.index.errors import FaultsError, InputError
-from rerank.index.records import N_CANDIDATES, GpuRecord, Listing
+from rerank.index.records import N_CANDIDATES, GpuRecord, LabelledListing, Listing
 from rerank.rankers.pairs import CANDIDATE_TYPE, candidate_reference
 from rerank.ranking import CandidateBatch, Evidence, ModelTable
 from rerank.resolver import Resolver
@@ -34,7 +35,6 @@ from rerank.store.preferences import (
     write_pairs,
 )
 from rerank.store.rows import Annotation
-from rerank.training.evidence import relevance_of
 
 INDEX_PREFIX = "index:"
 """Opens the embedding_id of a candidate: the vector of a gpu_id in the index that serves."""
@@ -372,7 +372,7 @@ def _pairs_of(
     listings = [item.listing for item in labelled]
     evidence = resolver.evidence(listings, n_candidates=N_CANDIDATES)
     batch = evidence.candidates
-    grades = relevance_of(labelled, batch.listing, batch.record, resolver.table)
+    grades = card_tools().grades(labelled, batch, resolver.table)
     gpu_ids = [resolver.table.records[row].gpu_id for row in batch.record.tolist()]
     drawn: list[tuple[str, str, str, PreferenceLabel, tuple[str, ...]]] = []
     for at, listing in enumerate(listings):

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 
@@ -22,7 +21,7 @@ from rerank.bootstrap.grammar import (
     render,
 )
 from rerank.bootstrap.spelling import babble, disturb, key_of
-from rerank.index.records import GpuRecord, Listing
+from rerank.index.records import GpuRecord, LabelledListing, Listing
 
 DEFAULT_NIL_SHARE = 0.35
 # How often a listing's vendor column and description are filled.
@@ -194,22 +193,3 @@ def _without_real_names(vocabulary: Vocabulary, catalog: Catalog) -> Vocabulary:
             if key_of("".join(part for part in text if isinstance(part, str)).split()) not in real
         )
     return replace(vocabulary, words=words)
-
-
-@dataclass(frozen=True, slots=True)
-class LabelledListing:
-    """A generated listing with its label.
-
-    ``gpu_id`` is a variant consistent with everything the text states, ``model`` its model; both
-    are None for ``nil``. ``mentions`` is the model a nil listing names without selling it, and
-    ``template`` the name of the grammar that made it.
-    """
-
-    listing: Listing
-    kind: Literal["match", "nil"]
-    gpu_id: str | None
-    model: str | None
-    memory_stated: bool
-    form_stated: bool
-    mentions: str | None
-    template: str

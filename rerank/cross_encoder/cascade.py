@@ -4,15 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rerank.features.cues import CueReader
-from rerank.features.offers import offer_features
 from rerank.index.errors import InputError
-from rerank.index.lexicon import Lexicon
 from rerank.model import RerankModel
 from rerank.ranking import Ranker, RankingBatch
 
@@ -126,16 +122,21 @@ class CloseScores:
 
 
 class HeldForReview:
-    """Uncertain where the resolver's model would hold the listing for review."""
+    """Uncertain where the resolver's model would hold the listing for review.
 
-    def __init__(self, model: RerankModel, cues: CueReader) -> None:
-        self._model, self._cues = model, cues
+    :param offers: describes the best candidates of a ranker's scores, as of
+        `rerank.domain.CardTools.offers`.
+    """
+
+    def __init__(
+        self,
+        model: RerankModel,
+        offers: Callable[[RankingBatch, Floats], tuple[Floats, Ints]],
+    ) -> None:
+        self._model, self._offers = model, offers
 
     def __call__(self, batch: RankingBatch, scores: Floats) -> Bools:
-        candidates = batch.candidates
-        cues = self._cues.read(candidates.readings)
-        table = cast("Lexicon", batch.table)
-        offers, best, _ = offer_features(candidates, table, batch.features, scores, cues)
+        offers, best = self._offers(batch, scores)
         probability = self._model.probability(offers)
         limits = self._model.thresholds
         held = (probability >= limits.review) & (probability < limits.match)

@@ -19,14 +19,14 @@ from typing import Any, NamedTuple, TypeGuard
 
 import numpy as np
 
-from rerank.bootstrap.generator import LabelledListing
 from rerank.cross_encoder.hyperparameters import SamplingSettings
 from rerank.cross_encoder.ranker import TextPair, gpu_text, query_text
+from rerank.domain import card_tools
 from rerank.index.errors import InputError
+from rerank.index.records import LabelledListing
 from rerank.index.rows import read_json_lines
 from rerank.resolver import Resolver
 from rerank.splits import Split, split_of
-from rerank.training.evidence import relevance_of
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _TOO_MANY_BAD = (
@@ -369,7 +369,7 @@ def _packs(
     table = resolver.table
     evidence = resolver.evidence([item.listing for item in labelled])
     batch = evidence.candidates
-    grades = relevance_of(labelled, batch.listing, batch.record, table)
+    grades = card_tools().grades(labelled, batch, table)
     by_id = {record.gpu_id: record for record in table.records}
     packs = []
     for at, item in enumerate(labelled):

@@ -23,7 +23,7 @@ from rerank.index.text import normalise
 from rerank.splits import Split, models_of
 
 if TYPE_CHECKING:
-    from rerank.bootstrap.generator import LabelledListing
+    from rerank.index.records import LabelledListing
 
 COLUMNS = (
     "listing_id",

@@ -12,12 +12,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from enum import Enum
 from functools import partial
-from typing import Any, NamedTuple, Protocol, cast
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rerank.answers import decided
 from rerank.evaluation.baselines import Resolves
 from rerank.evaluation.gold import GoldKind, GoldListing, canonical_key
 from rerank.evaluation.intervals import (
@@ -38,24 +37,19 @@ from rerank.evaluation.metrics import (
     ECE,
     FALSE_ACCEPTS,
     METRICS,
-    NDCG_AT_10,
     PRECISION_AT_1,
-    PRECISION_OF_ACCEPTED,
     Better,
     Metric,
     metric_named,
 )
-from rerank.evaluation.outcomes import Outcomes, is_judged, judge
-from rerank.evaluation.shortlists import PreparedGold
+from rerank.evaluation.outcomes import is_judged, judge
 from rerank.index.errors import InputError
-from rerank.index.lexicon import Lexicon
 from rerank.index.records import GpuRecord, Listing
 from rerank.index.text import normalise
 from rerank.model import RerankModel
 from rerank.ranking import Ranker
-from rerank.resolution import DECISIONS, Decision, Resolution
+from rerank.resolution import DECISIONS, Resolution
 from rerank.splits import Split, split_of
-from rerank.training.evidence import Prepared, evidence_of
 
 Progress = Callable[[str, float], None]
 Figures = dict[str, Figure]
@@ -308,11 +302,6 @@ def pair(
     return judged_table(judged, answers, facts, seed=seed, samples=samples)
 
 
-ORDER_METRICS = (PRECISION_AT_1, NDCG_AT_10)
-DECISION_METRICS = (ECE, ACCEPTED_SHARE, PRECISION_OF_ACCEPTED, FALSE_ACCEPTS)
-COMPARED_METRICS = (PRECISION_AT_1, NDCG_AT_10, ECE)
-
-
 @dataclass(frozen=True, slots=True)
 class Competitor:
     """A ranker with what decides on its scores.
@@ -324,78 +313,6 @@ class Competitor:
     name: str
     ranker: Ranker
     model: RerankModel | None = None
-
-    def outcomes(self, prepared: PreparedGold, progress: Progress) -> Outcomes:
-        """Rank a set and decide; what only orders has no probability, NaN, and accepts nothing."""
-        scores, probability, accepted = [], [], []
-        for at, batch in enumerate(prepared.batches):
-            progress(self.name, at / len(prepared.batches))
-            own, sure, taken = self.judged(batch, cast("Lexicon", prepared.table))
-            scores.append(own)
-            probability.append(sure)
-            accepted.append(taken)
-        ranks, grades = prepared.truth.outcomes(np.concatenate(scores))
-        unmeasured = np.zeros(len(ranks), np.bool_)
-        return Outcomes(
-            is_match=prepared.is_match,
-            ranks=ranks,
-            grades=grades,
-            probability=np.concatenate(probability),
-            accepted=np.concatenate(accepted),
-            memory_agrees=unmeasured,
-            memory_judged=unmeasured,
-            memory_open=unmeasured,
-            variant_probability=np.zeros(len(ranks)),
-        )
-
-    def judged(
-        self, batch: Prepared, table: Lexicon
-    ) -> tuple[NDArray[np.float32], Floats, NDArray[np.bool_]]:
-        """Return each candidate's score, and each listing's `match_probability` and acceptance.
-
-        The probability is 0 without a candidate, and NaN where the competitor orders only.
-        """
-        evidence = evidence_of(batch, self.ranker, table)
-        if self.model is None:
-            none = np.zeros(len(batch.labelled), np.bool_)
-            return evidence.scores, np.full(len(batch.labelled), np.nan), none
-        probability = self.model.probability(evidence.offers)
-        sure, decision = decided(evidence, probability, self.model.thresholds, table)
-        return evidence.scores, sure, decision == DECISIONS.index(Decision.MATCH)
-
-
-def compare_on(
-    prepared: PreparedGold,
-    competitors: Sequence[Competitor],
-    *,
-    baseline: str,
-    resampling: Resampling,
-    progress: Progress = lambda stage, share: None,
-) -> dict[str, dict[str, Any]]:
-    """Return, by competitor, ``metrics`` with intervals and ``differences`` to one of them.
-
-    Candidates and features were computed once, so that nothing but the ranker, and what decides on
-    its scores, changes from one to the next. A difference is of `COMPARED_METRICS`, paired, with a
-    p-value corrected over the competitors of each metric by Holm; the one compared with has none,
-    and one that orders only none of the ECE.
-
-    :param baseline: name of the competitor that others are compared with.
-    :param resampling: of the set's listings.
-    """
-    table = PairedTable(
-        {each.name: each.outcomes(prepared, progress) for each in competitors}, resampling
-    )
-    deciding = [each.name for each in competitors if each.model is not None]
-    progress("metrics", 0.0)
-    found: dict[str, dict[str, Any]] = {}
-    for name in table.systems:
-        measured = (*ORDER_METRICS, *(DECISION_METRICS if name in deciding else ()))
-        found[name] = {"metrics": plain(table.figures(name, measured)), "differences": {}}
-    for metric in COMPARED_METRICS:
-        able = list(table.systems) if metric in ORDER_METRICS else deciding
-        for item in table.against(baseline, metric, able) if baseline in able else ():
-            found[item.system]["differences"][metric.name] = item.as_dict()
-    return found
 
 
 def drawn(gold: Sequence[GoldListing], limit: int | None, *, seed: int) -> list[GoldListing]:

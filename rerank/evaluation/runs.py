@@ -154,7 +154,7 @@ def record_figures(
 
 
 def record_ablation(session: Session, run: EvaluationRun, report: Mapping[str, Any]) -> None:
-    """Write what `rerank.evaluation.ablation.ablate` reports as a run of its own.
+    """Write what `rerank.packs.gpu.training.ablation.ablate` reports as a run of its own.
 
     A step is a system; each but the full one is compared with the full one.
     """

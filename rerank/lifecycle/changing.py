@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rerank.domain import domain_in, domain_named
 from rerank.index.artifacts import Manifest, writing_folder
@@ -62,10 +62,6 @@ from rerank.ranking import CandidateSource
 from rerank.resolver import resolver_of
 from rerank.workspace import Workspace, domain_of_index, open_source
 
-if TYPE_CHECKING:
-    from rerank.annotation.labelling import AnnotatedListings
-
-
 _CARD_PARAMETERS = ("training", "thresholds", "ranker_kind")
 
 
@@ -74,12 +70,13 @@ class Learnt:
     """What a model was trained over.
 
     :param seed: of the training.
+    :param annotated: as of `rerank.domain.Lesson`.
     """
 
     source: CandidateSource
     index: Manifest
     seed: int
-    annotated: AnnotatedListings | None = None
+    annotated: Any = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,8 +19,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from rerank.domain import FeatureNames, domain_in, domain_named
-from rerank.features.cues import CueReader
+from rerank.domain import FeatureNames, card_tools, domain_in, domain_named
 from rerank.index.artifacts import Manifest
 from rerank.index.errors import (
     ArtifactError,
@@ -29,7 +28,7 @@ from rerank.index.errors import (
     RerankWarning,
     os_error_text,
 )
-from rerank.index.records import N_CANDIDATES, Listing, shipped
+from rerank.index.records import N_CANDIDATES, Listing
 from rerank.lifecycle.model_registry import remedy_of
 from rerank.lifecycle.versions import SHIPPED, VersionCard, VersionRef, feature_schema
 from rerank.model import RerankModel
@@ -118,8 +117,8 @@ def with_cascade(model: RerankModel, folder: Path) -> RerankModel:
     from rerank.cross_encoder.ranker import CrossEncoderRanker, CrossEncoderScorer
 
     scorer = CrossEncoderScorer.load(folder)
-    cues = CueReader.load(shipped("cues.yaml"))
-    uncertain = (CloseScores(_CLOSE_SCORES), HeldForReview(model, cues))
+    held = HeldForReview(model, card_tools().offers())
+    uncertain = (CloseScores(_CLOSE_SCORES), held)
     ranker = Cascade(model.ranker, CrossEncoderRanker(scorer), *uncertain)
     return replace(model, ranker=ranker, version=f"{model.version}+{scorer.version}")
 

@@ -12,7 +12,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rerank.evaluation.ablation import (
+from rerank.evaluation.gold import GoldKind, GoldListing, bootstrap_gold
+from rerank.evaluation.outcomes import judge
+from rerank.features.candidates import CANDIDATE_FEATURES
+from rerank.features.cues import CueReader
+from rerank.index.embedder import StaticEmbedder
+from rerank.index.errors import InputError
+from rerank.index.records import shipped
+from rerank.model import RerankModel
+from rerank.packs.gpu.pack import GpuResolver
+from rerank.packs.gpu.retriever import Retriever, load_retriever
+from rerank.packs.gpu.training.ablation import (
     COLUMNS,
     COSINE,
     FEATURE_GROUPS,
@@ -28,20 +38,10 @@ from rerank.evaluation.ablation import (
     fit_pairwise,
     train_system,
 )
-from rerank.evaluation.gold import GoldKind, GoldListing, bootstrap_gold
-from rerank.evaluation.outcomes import judge
-from rerank.evaluation.shortlists import RankedCandidates
-from rerank.features.candidates import CANDIDATE_FEATURES
-from rerank.features.cues import CueReader
-from rerank.index.embedder import StaticEmbedder
-from rerank.index.errors import InputError
-from rerank.index.records import shipped
-from rerank.model import RerankModel
-from rerank.packs.gpu.pack import GpuResolver
-from rerank.packs.gpu.retriever import Retriever, load_retriever
-from rerank.training.evidence import Preparer, RankerRows
-from rerank.training.sets import TrainingParameters
-from rerank.training.trees import TreeParameters
+from rerank.packs.gpu.training.evidence import Preparer, RankerRows
+from rerank.packs.gpu.training.sets import TrainingParameters
+from rerank.packs.gpu.training.shortlists import RankedCandidates
+from rerank.trees import TreeParameters
 
 INF = np.inf
 

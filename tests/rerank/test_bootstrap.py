@@ -12,8 +12,8 @@ from dataclasses import astuple, replace
 import numpy as np
 import pytest
 
+from rerank.bootstrap.card import part_number
 from rerank.bootstrap.catalog import Catalog
-from rerank.bootstrap.codes import part_number
 from rerank.bootstrap.generator import generate
 from rerank.bootstrap.grammar import Dice, load_vocabulary, parse, render
 from rerank.bootstrap.spelling import disturb, key_of

@@ -15,9 +15,9 @@ from rerank.evaluation.metrics import ECE
 from rerank.index.errors import InputError
 from rerank.index.records import shipped
 from rerank.index.registry import load_registry
-from rerank.training.evidence import CalibrationSample
-from rerank.training.sets import Stage, TrainingParameters, generated_listings
-from rerank.training.train import _calibrate
+from rerank.packs.gpu.training.evidence import CalibrationSample
+from rerank.packs.gpu.training.sets import Stage, TrainingParameters, generated_listings
+from rerank.packs.gpu.training.train import _calibrate
 
 SEED = 11
 

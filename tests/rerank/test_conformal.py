@@ -36,9 +36,9 @@ from rerank.index.records import GpuRecord, Listing
 from rerank.model import MODEL_FORMAT, FeatureRanker, OnnxTrees, RerankModel, save_model
 from rerank.packs.gpu.pack import GpuResolver
 from rerank.packs.gpu.retriever import Retriever
+from rerank.packs.gpu.training.train import calibrate_candidate_sets
 from rerank.resolution import ScoredCandidate, Thresholds
 from rerank.resolver import Resolver
-from rerank.training.train import calibrate_candidate_sets
 
 LinearScorer = Callable[..., bytes]
 DECISIONS = ("match", "review", "no_match")

@@ -11,7 +11,7 @@ from rerank.rankers.dual import DualModel
 from rerank.rankers.networks import Network
 from rerank.rankers.pairs import item_of
 from rerank.rankers.pairwise import Continued, PairwiseRanker
-from rerank.rankers.scored_making import synthetic_candidates
+from rerank.rankers.scored import synthetic_candidates
 
 EARLIER = Path(__file__).parent / "earlier"
 SCORES = json.loads((EARLIER / "scores.json").read_text(encoding="utf-8"))

@@ -9,15 +9,15 @@ import pytest
 
 from rerank.evaluation.gold import GoldKind, GoldListing
 from rerank.evaluation.intervals import Resampling
-from rerank.evaluation.paired import Competitor, compare_on, drawn
-from rerank.evaluation.shortlists import PreparedGold, prepare_gold
+from rerank.evaluation.paired import Competitor, drawn
 from rerank.features.cues import CueReader
 from rerank.index.errors import InputError
 from rerank.index.records import Listing, shipped
 from rerank.model import RerankModel
 from rerank.packs.gpu.retriever import Retriever
+from rerank.packs.gpu.training.evidence import Preparer
+from rerank.packs.gpu.training.shortlists import PreparedGold, compare_on, judged, prepare_gold
 from rerank.ranking import RankingBatch
-from rerank.training.evidence import Preparer
 
 TITLES = {
     "ASUS Dual RTX 4060 Ti 16GB OC": ("GeForce RTX 4060 Ti", 16),
@@ -91,7 +91,7 @@ def test_a_model_is_measured_as_the_resolver_answers(shipped_parts):
     prepared = prepare_gold(preparer, gold)
     competitor = Competitor("LambdaRank", model.ranker, model)
     (batch,) = prepared.batches
-    _, probability, _ = competitor.judged(batch, preparer.table)
+    _, probability, _ = judged(competitor, batch, preparer.table)
     answers = resolver.resolve_many([item.listing for item in gold])
     assert probability.tolist() == [answer.match_probability for answer in answers]
     found = measured(prepared, [competitor, Competitor("again", model.ranker, model)])
@@ -117,7 +117,7 @@ def shipped_parts(tmp_path_factory: pytest.TempPathFactory):
 
 def test_batches_are_put_together_in_the_order_of_the_listings(preparer, monkeypatch):
     whole = prepare_gold(preparer, gold_listings())
-    monkeypatch.setattr("rerank.evaluation.shortlists._BATCH", 2)
+    monkeypatch.setattr("rerank.packs.gpu.training.shortlists._BATCH", 2)
     parts = prepare_gold(preparer, gold_listings())
     assert [len(batch.listings) for batch in parts.batches] == [2, 2, 1]
     assert parts.truth.listing.tolist() == whole.truth.listing.tolist()

@@ -7,23 +7,26 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from rerank.annotation.queue import QueueItem, QueueStrategy
-from rerank.annotation.simulation import (
+from rerank.annotation.queue import (
     LOG_LOSS,
     MEASURES,
     Halving,
+    QueueItem,
+    QueueStrategy,
+    SimulationPlan,
+)
+from rerank.evaluation.gold import GoldKind, GoldListing
+from rerank.evaluation.outcomes import Outcomes
+from rerank.index.errors import InputError
+from rerank.packs.gpu.training.simulation import (
     SimulatedRun,
     Simulation,
-    SimulationPlan,
     answers_of,
     figures,
     halved,
     measured,
     teach_all,
 )
-from rerank.evaluation.gold import GoldKind, GoldListing
-from rerank.evaluation.outcomes import Outcomes
-from rerank.index.errors import InputError
 from rerank.splits import Split, split_of
 
 NAMES = tuple(measure.name for measure in MEASURES)
@@ -203,11 +206,11 @@ def test_something_must_be_simulated(changes):
 @pytest.fixture(scope="module")
 def small_simulation(tmp_path_factory: pytest.TempPathFactory):
     """A simulation over generated gold and a laboratory of a few hundred listings."""
-    from rerank.annotation.simulation import Laboratory
     from rerank.evaluation.gold import bootstrap_gold
     from rerank.features.cues import CueReader
     from rerank.index.records import shipped
-    from rerank.training.sets import TrainingParameters
+    from rerank.packs.gpu.training.sets import TrainingParameters
+    from rerank.packs.gpu.training.simulation import Laboratory
     from rerank.workspace import Workspace, open_retriever
 
     retriever, _ = open_retriever(Workspace(tmp_path_factory.mktemp("empty")))

@@ -12,7 +12,12 @@ import numpy as np
 import pytest
 
 from rerank.annotation.agreement import Consensus
-from rerank.annotation.labelling import (
+from rerank.calibration import choose_threshold, fit_calibrator
+from rerank.features.cues import CueReader
+from rerank.index.records import LabelledListing, Listing, shipped
+from rerank.model import RerankModel
+from rerank.packs.gpu.training.evidence import Preparer, ranker_rows
+from rerank.packs.gpu.training.labelling import (
     AnnotatedListings,
     Unusable,
     labelled_of,
@@ -20,17 +25,11 @@ from rerank.annotation.labelling import (
     side_of,
     words_of,
 )
-from rerank.bootstrap.generator import LabelledListing
-from rerank.calibration import choose_threshold, fit_calibrator
-from rerank.features.cues import CueReader
-from rerank.index.records import Listing, shipped
-from rerank.model import RerankModel
+from rerank.packs.gpu.training.sets import TrainingParameters
+from rerank.packs.gpu.training.train import train
 from rerank.splits import Split, split_of
 from rerank.store.rows import Verdict
-from rerank.training.evidence import Preparer, ranker_rows
-from rerank.training.sets import TrainingParameters
-from rerank.training.train import train
-from rerank.training.trees import TreeParameters, train_classifier, train_lambdarank
+from rerank.trees import TreeParameters, train_classifier, train_lambdarank
 
 BY_HAND = TreeParameters(trees=5, leaves=4, min_rows_in_leaf=1, feature_fraction=1.0, l2=0.0)
 

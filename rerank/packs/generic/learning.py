@@ -41,7 +41,7 @@ from rerank.packs.generic.pack_data import Pack
 from rerank.packs.generic.reading import Ints
 from rerank.packs.generic.rewriting import Manner, Rewriter, measured_manner, usual_manner
 from rerank.resolution import Thresholds
-from rerank.training.trees import TrainedTrees, TreeParameters, train_classifier, train_lambdarank
+from rerank.trees import TrainedTrees, TreeParameters, train_classifier, train_lambdarank
 
 Floats = NDArray[np.float32]
 Doubles = NDArray[np.float64]

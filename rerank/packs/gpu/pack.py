@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -16,7 +16,6 @@ from rerank.answers import OUTPUT_SCHEMA, Answers, RegistryColumns, Verdicts, ve
 from rerank.domain import (
     GPU,
     CardFigures,
-    CardTools,
     CatalogueNames,
     FeatureNames,
     Lesson,
@@ -39,9 +38,7 @@ if TYPE_CHECKING:
     from rerank.evaluation.gold import GoldListing
     from rerank.evaluation.paired import RegistryFacts
     from rerank.index.artifacts import Manifest
-    from rerank.index.embedder import Embedder
     from rerank.index.lexicon import Lexicon
-    from rerank.index.records import GpuRecord
     from rerank.lifecycle.gates import PromotionSettings
     from rerank.packs.gpu.cards import TitleReader
     from rerank.packs.gpu.retriever import Retriever
@@ -181,18 +178,16 @@ class GpuDomain:
 
         :raises InputError: if files are named: cards are learnt from what is generated.
         """
-        from rerank.annotation.labelling import read_annotated
-        from rerank.training.sets import TrainingParameters, scaled
-        from rerank.training.train import train
+        from rerank.packs.gpu.tools import parameters_of
+        from rerank.packs.gpu.training.labelling import read_annotated
+        from rerank.packs.gpu.training.train import train
 
         if request.listings or request.labels:
             raise InputError(
                 "graphics cards are learnt from generated listings and annotations: leave out "
                 "--listings and --labels; `rerank store import` takes labels"
             )
-        usual = TrainingParameters()
-        precision = usual.precision if request.precision is None else request.precision
-        parameters = scaled(replace(usual, precision=precision, seed=request.seed), request.scale)
+        parameters = parameters_of(request)
         annotated = None
         if request.annotation_weight is not None:
             weight = request.annotation_weight
@@ -257,7 +252,7 @@ class GpuDomain:
     def settled_gold(self, store: Store, source: Retriever) -> list[GoldListing]:
         """Return what annotators settled on."""
         from rerank.annotation.agreement import read_settled
-        from rerank.annotation.labelling import gold_of_annotations
+        from rerank.packs.gpu.training.labelling import gold_of_annotations
 
         with store.reading() as session:
             settled = read_settled(session)
@@ -267,7 +262,7 @@ class GpuDomain:
         self, gold: Sequence[GoldListing], models: Sequence[RerankModel]
     ) -> list[GoldListing]:
         """Return all, or those of the test split where a model learnt from annotations."""
-        from rerank.annotation.labelling import is_kept_out
+        from rerank.packs.gpu.training.labelling import is_kept_out
 
         taught = any("annotations" in model.parameters for model in models)
         return [item for item in gold if not taught or is_kept_out(item)]
@@ -320,24 +315,4 @@ class GpuDomain:
         return part_recall(kind, folder, workspace)
 
 
-class GpuTools(CardTools):
-    """See `rerank.domain.CardTools`."""
-
-    def build_index(
-        self, records: Sequence[GpuRecord], embedder: Embedder, folder: Path, *, kind: str = "flat"
-    ) -> Manifest:
-        from rerank.index.vector_index import IndexKind
-        from rerank.packs.gpu.retriever import build_index
-
-        return build_index(records, embedder, folder, kind=IndexKind(kind))
-
-    def add_to_index(
-        self, records: Sequence[GpuRecord], embedder: Embedder, folder: Path
-    ) -> tuple[Manifest, int]:
-        from rerank.packs.gpu.retriever import add_to_index
-
-        return add_to_index(records, embedder, folder)
-
-
 PACK = GpuDomain()
-TOOLS = GpuTools()

@@ -9,8 +9,8 @@ import pytest
 
 from rerank.cross_encoder.cascade import Cascade, CloseScores, HeldForReview
 from rerank.cross_encoder.ranker import CrossEncoderRanker, gpu_text, query_text
+from rerank.domain import card_tools
 from rerank.features.candidates import CANDIDATE_FEATURES
-from rerank.features.cues import CueReader
 from rerank.index.errors import InputError
 from rerank.index.records import Listing
 from rerank.ranking import RankingBatch
@@ -138,9 +138,9 @@ def test_scores_are_close_only_between_models(batch):
 def test_held_for_review(batch, linear_model):
     scores = np.zeros(len(batch.candidates.record), np.float32)
     there = np.diff(batch.candidates.offsets) > 0
-    cues = CueReader({"box": ["box"]})
+    offers = card_tools().offers()
     for bias, held in ((0.0, True), (4.0, False), (-4.0, False)):
-        found = HeldForReview(linear_model({}, {}, bias), cues)(batch, scores)
+        found = HeldForReview(linear_model({}, {}, bias), offers)(batch, scores)
         np.testing.assert_array_equal(found, there & held)
 
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from rerank.bootstrap.generator import LabelledListing
 from rerank.cross_encoder.packs import build_packs
 from rerank.features.cues import CueReader
-from rerank.index.records import Listing
+from rerank.index.records import LabelledListing, Listing
 from rerank.packs.gpu.pack import GpuResolver
 from rerank.splits import Split, split_of
 

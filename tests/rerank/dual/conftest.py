@@ -12,8 +12,7 @@ import pytest
 
 from rerank.rankers.dual_experiment import train_dual
 from rerank.rankers.parameters import DualConfig
-from rerank.rankers.scored import ReadLines, ScoredSet
-from rerank.rankers.scored_making import synthetic_candidates
+from rerank.rankers.scored import ReadLines, ScoredSet, synthetic_candidates
 from rerank.settings import settings_of
 
 MakeSet = Callable[..., ScoredSet]

@@ -12,8 +12,7 @@ from rerank.index.errors import ArtifactError, InputError, MismatchError
 from rerank.rankers.dual import DualCandidateRanker, DualModel
 from rerank.rankers.dual_experiment import DualData, evaluate_dual, search, train_dual
 from rerank.rankers.parameters import SearchSettings
-from rerank.rankers.scored import ReadLines, held_out
-from rerank.rankers.scored_making import synthetic_candidates
+from rerank.rankers.scored import ReadLines, held_out, synthetic_candidates
 
 
 def test_every_step_of_the_ablation_is_measured_on_the_held_out_queries(trained, photographs):

@@ -10,8 +10,7 @@ import numpy as np
 import pytest
 
 from rerank.index.errors import FaultsError, InputError
-from rerank.rankers.scored import ScoredLines, read_scored
-from rerank.rankers.scored_making import synthetic_candidates
+from rerank.rankers.scored import ScoredLines, read_scored, synthetic_candidates
 
 
 def candidate(name: str = "k1", **other: Any) -> dict[str, Any]:

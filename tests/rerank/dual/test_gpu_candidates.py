@@ -8,19 +8,23 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from rerank.bootstrap.generator import LabelledListing
 from rerank.features.candidates import CANDIDATE_FEATURES
 from rerank.features.cues import CueReader
-from rerank.index.records import Listing, shipped
+from rerank.index.records import LabelledListing, Listing, shipped
 from rerank.index.text import descriptor, listing_text
+from rerank.packs.gpu.training.evidence import Preparer
+from rerank.packs.gpu.training.scored_making import (
+    Judgement,
+    generated_listings,
+    gpu_candidates,
+    judge,
+)
 from rerank.rankers.dual import DualCandidateRanker, DualModel
 from rerank.rankers.dual_experiment import train_dual
 from rerank.rankers.parameters import DualConfig
 from rerank.rankers.scored import ReadLines
-from rerank.rankers.scored_making import Judgement, generated_listings, gpu_candidates, judge
 from rerank.ranking import RankingBatch
 from rerank.settings import settings_of
-from rerank.training.evidence import Preparer
 
 CONFIG = {
     "inputs": {"conflict_features": ["memory_fit", "suffix_*"]},

@@ -14,7 +14,7 @@ from rerank.packs.generic.index import ProductIndex
 from rerank.packs.generic.learning import Label, LearningParameters, LearntModel
 from rerank.packs.generic.learning import train as learn
 from rerank.packs.generic.pack_data import read_pack
-from rerank.training.trees import TreeParameters
+from rerank.trees import TreeParameters
 
 BRANDS = ("Nordlys", "Varde", "Solgry", "Fjellheim")
 LINES = ("Taiga", "Fjord", "Polar", "Lyng", "Brisk")

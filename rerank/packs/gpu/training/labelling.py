@@ -29,20 +29,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rerank.annotation.agreement import Consensus
-from rerank.bootstrap.generator import LabelledListing
+from rerank.annotation.queue import DEFAULT_WEIGHT
 from rerank.evaluation.gold import GoldKind, GoldListing
 from rerank.index.lexicon import Lexicon, TitleReading, same_size
-from rerank.index.records import GpuRecord, Listing
+from rerank.index.records import GpuRecord, LabelledListing, Listing
 from rerank.index.stated_words import form_family, stated_forms
 from rerank.index.text import normalise, runs
 from rerank.ranking import CandidateSource
 from rerank.splits import Split, split_of
 from rerank.store.rows import StoredListing, Verdict
 
-# Answers are few beside 80,000 generated listings and, as they were asked for, hard. In simulations
-# with 25 to 100 answers 16 taught more than 4, and 160 did no harm; it stays lower, since with
-# thousands of answers the generated listings must still be heard.
-DEFAULT_WEIGHT = 20.0
 _PLAIN_FORM = "PCIe"
 _BATCH = 2000
 _MAX_NAMES = 20

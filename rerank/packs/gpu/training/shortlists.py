@@ -4,17 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from rerank.answers import decided
 from rerank.evaluation.gold import GoldKind, GoldListing, canonical_key
-from rerank.evaluation.metrics import GRADED_PLACES
-from rerank.evaluation.outcomes import grade
+from rerank.evaluation.intervals import Resampling
+from rerank.evaluation.metrics import (
+    ACCEPTED_SHARE,
+    ECE,
+    FALSE_ACCEPTS,
+    GRADED_PLACES,
+    NDCG_AT_10,
+    PRECISION_AT_1,
+    PRECISION_OF_ACCEPTED,
+)
+from rerank.evaluation.outcomes import Outcomes, grade
+from rerank.evaluation.paired import Competitor, PairedTable, Progress, plain
 from rerank.index.errors import InputError
+from rerank.index.lexicon import Lexicon
+from rerank.packs.gpu.training.evidence import Prepared, Preparer, evidence_of
 from rerank.ranking import CandidateBatch, ModelTable, variant_order
-from rerank.resolution import ScoredCandidate
-from rerank.training.evidence import Prepared, Preparer
+from rerank.resolution import DECISIONS, Decision, ScoredCandidate
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -114,7 +128,7 @@ class PreparedGold:
     gold: Sequence[GoldListing]
     batches: Sequence[Prepared]
     truth: RankedCandidates
-    table: ModelTable
+    table: Lexicon
 
     @property
     def is_match(self) -> NDArray[np.bool_]:
@@ -137,3 +151,113 @@ def prepare_gold(
     batches = list(preparer.batches(gold, size=_BATCH, progress=progress))
     truth = RankedCandidates.of(gold, [each.candidates for each in batches], preparer.table)
     return PreparedGold(gold, batches, truth, preparer.table)
+
+
+ORDER_METRICS = (PRECISION_AT_1, NDCG_AT_10)
+DECISION_METRICS = (ECE, ACCEPTED_SHARE, PRECISION_OF_ACCEPTED, FALSE_ACCEPTS)
+COMPARED_METRICS = (PRECISION_AT_1, NDCG_AT_10, ECE)
+
+
+def outcomes_of(competitor: Competitor, prepared: PreparedGold, progress: Progress) -> Outcomes:
+    """Rank a set and decide; what only orders has no probability, NaN, and accepts nothing."""
+    scores, probability, accepted = [], [], []
+    for at, batch in enumerate(prepared.batches):
+        progress(competitor.name, at / len(prepared.batches))
+        own, sure, taken = judged(competitor, batch, prepared.table)
+        scores.append(own)
+        probability.append(sure)
+        accepted.append(taken)
+    ranks, grades = prepared.truth.outcomes(np.concatenate(scores))
+    unmeasured = np.zeros(len(ranks), np.bool_)
+    return Outcomes(
+        is_match=prepared.is_match,
+        ranks=ranks,
+        grades=grades,
+        probability=np.concatenate(probability),
+        accepted=np.concatenate(accepted),
+        memory_agrees=unmeasured,
+        memory_judged=unmeasured,
+        memory_open=unmeasured,
+        variant_probability=np.zeros(len(ranks)),
+    )
+
+
+def judged(
+    competitor: Competitor, batch: Prepared, table: Lexicon
+) -> tuple[NDArray[np.float32], Floats, NDArray[np.bool_]]:
+    """Return each candidate's score, and each listing's `match_probability` and acceptance.
+
+    The probability is 0 without a candidate, and NaN where the competitor orders only.
+    """
+    evidence = evidence_of(batch, competitor.ranker, table)
+    if competitor.model is None:
+        none = np.zeros(len(batch.labelled), np.bool_)
+        return evidence.scores, np.full(len(batch.labelled), np.nan), none
+    probability = competitor.model.probability(evidence.offers)
+    sure, decision = decided(evidence, probability, competitor.model.thresholds, table)
+    return evidence.scores, sure, decision == DECISIONS.index(Decision.MATCH)
+
+
+def compare_on(
+    prepared: PreparedGold,
+    competitors: Sequence[Competitor],
+    *,
+    baseline: str,
+    resampling: Resampling,
+    progress: Progress = lambda stage, share: None,
+) -> dict[str, dict[str, Any]]:
+    """Return, by competitor, ``metrics`` with intervals and ``differences`` to one of them.
+
+    Candidates and features were computed once, so that nothing but the ranker, and what decides on
+    its scores, changes from one to the next. A difference is of `COMPARED_METRICS`, paired, with a
+    p-value corrected over the competitors of each metric by Holm; the one compared with has none,
+    and one that orders only none of the ECE.
+
+    :param baseline: name of the competitor that others are compared with.
+    :param resampling: of the set's listings.
+    """
+    table = PairedTable(
+        {each.name: outcomes_of(each, prepared, progress) for each in competitors}, resampling
+    )
+    deciding = [each.name for each in competitors if each.model is not None]
+    progress("metrics", 0.0)
+    found: dict[str, dict[str, Any]] = {}
+    for name in table.systems:
+        measured = (*ORDER_METRICS, *(DECISION_METRICS if name in deciding else ()))
+        found[name] = {"metrics": plain(table.figures(name, measured)), "differences": {}}
+    for metric in COMPARED_METRICS:
+        able = list(table.systems) if metric in ORDER_METRICS else deciding
+        for item in table.against(baseline, metric, able) if baseline in able else ():
+            found[item.system]["differences"][metric.name] = item.as_dict()
+    return found
+
+
+class RankerTrials:
+    """Measures rankers on the same candidates."""
+
+    def __init__(self, preparer: Preparer) -> None:
+        self._preparer = preparer
+
+    def compared(
+        self,
+        gold: Sequence[GoldListing],
+        competitors: Sequence[Competitor],
+        *,
+        baseline: str,
+        resampling: Resampling,
+        progress: Progress,
+    ) -> dict[str, Any]:
+        """Return how many listings of a set there are, how many match, and what `compare_on` finds.
+
+        :raises InputError: if the set is empty.
+        """
+        prepared = prepare_gold(self._preparer, gold, progress=partial(progress, "features"))
+        rankers = compare_on(
+            prepared, competitors, baseline=baseline, resampling=resampling, progress=progress
+        )
+        return {"n": len(gold), "matches": int(prepared.is_match.sum()), "rankers": rankers}
+
+    def ranking(self, competitor: Competitor, some: Sequence[GoldListing]) -> Callable[[], object]:
+        """Return the work of ranking and deciding on listings whose features are computed."""
+        prepared = self._preparer.prepare(some)
+        return partial(judged, competitor, prepared, self._preparer.table)

@@ -22,14 +22,14 @@ from rerank.evaluation.gold import GoldKind, GoldListing
 from rerank.evaluation.intervals import DEFAULT_SAMPLES, Comparison, Resampling
 from rerank.evaluation.metrics import MRR, NDCG_AT_10, PRECISION_AT_1, recall
 from rerank.evaluation.paired import PairedTable, plain
-from rerank.evaluation.shortlists import prepare_gold
 from rerank.features.candidates import CANDIDATE_DIRECTIONS, CANDIDATE_FEATURES
 from rerank.index.errors import InputError
 from rerank.index.name_evidence import NAME_FEATURES
 from rerank.model import OnnxTrees
-from rerank.training.evidence import Prepared, Preparer, RankerRows, joined, ranker_rows
-from rerank.training.sets import Stage, TrainingParameters, generated_listings
-from rerank.training.trees import train_lambdarank
+from rerank.packs.gpu.training.evidence import Prepared, Preparer, RankerRows, joined, ranker_rows
+from rerank.packs.gpu.training.sets import Stage, TrainingParameters, generated_listings
+from rerank.packs.gpu.training.shortlists import prepare_gold
+from rerank.trees import train_lambdarank
 
 COSINE, FUZZY = "cosine", "token_set_ratio"
 """Columns besides `CANDIDATE_FEATURES`: the unrounded cosine of listing and GPU embeddings, -1 to
@@ -283,7 +283,7 @@ _NAMED = COLUMNS.index("named")
 def training_rows(
     preparer: Preparer, parameters: TrainingParameters, progress: Callable[[float], None]
 ) -> RankerRows:
-    """Return the rows that `rerank.training.train.train` trains on, all columns."""
+    """Return the rows that `rerank.packs.gpu.training.train.train` trains on, all columns."""
     only_ranker = replace(parameters, offer_listings=0, validation_listings=0)
     labelled = generated_listings(preparer.table.records, only_ranker)[Stage.RANKER]
     return joined(

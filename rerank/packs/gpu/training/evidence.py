@@ -9,12 +9,11 @@ from typing import Any, NamedTuple, TypeVar, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from rerank.bootstrap.generator import LabelledListing
 from rerank.features.candidates import CandidateFeatures
 from rerank.features.cues import CueHits, CueReader
 from rerank.features.offers import offer_features
 from rerank.index.lexicon import Lexicon
-from rerank.index.records import Listing
+from rerank.index.records import LabelledListing, Listing
 from rerank.model import OnnxTrees
 from rerank.ranking import (
     CandidateBatch,

@@ -10,89 +10,39 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from enum import Enum
 from functools import partial
 from typing import Any
 
 import numpy as np
 
 from rerank.annotation.agreement import Consensus
-from rerank.annotation.labelling import (
-    DEFAULT_WEIGHT,
-    AnnotatedListings,
-    labelled_of,
-    on_sides,
-    words_of,
+from rerank.annotation.queue import (
+    MEASURES,
+    Halving,
+    QueueItem,
+    QueueStrategy,
+    SimulationPlan,
+    order_queue,
+    title_key,
 )
-from rerank.annotation.queue import QueueItem, QueueStrategy, order_queue, title_key
-from rerank.bootstrap.generator import LabelledListing
 from rerank.domain import GPU
 from rerank.evaluation.gold import GoldKind, GoldListing, canonical_key
 from rerank.evaluation.intervals import estimate
-from rerank.evaluation.metrics import (
-    ACCEPTED_SHARE,
-    AURC,
-    BRIER,
-    FALSE_ACCEPTS,
-    PRECISION_AT_1,
-    PRECISION_OF_ACCEPTED,
-    Better,
-    Bools,
-    Floats,
-    Metric,
-    share_at_precision,
-)
 from rerank.evaluation.outcomes import Outcomes, judge
 from rerank.features.cues import CueReader
 from rerank.index.errors import InputError
-from rerank.index.records import Listing
+from rerank.index.records import LabelledListing, Listing
+from rerank.packs.gpu.training.evidence import Prepared, Preparer
+from rerank.packs.gpu.training.labelling import AnnotatedListings, labelled_of, on_sides, words_of
+from rerank.packs.gpu.training.sets import Stage, TrainingParameters, generated_listings, held_out
+from rerank.packs.gpu.training.train import fit
 from rerank.ranking import CandidateSource
 from rerank.resolver import Resolver, resolver_of
 from rerank.store.rows import Verdict
-from rerank.training.evidence import Prepared, Preparer
-from rerank.training.sets import Stage, TrainingParameters, generated_listings, held_out
-from rerank.training.train import fit
-from rerank.training.trees import TreeParameters
+from rerank.trees import TreeParameters
 
 MakeItems = Callable[[Resolver, Sequence[Listing], Sequence[str]], list[QueueItem]]
 Teach = Callable[..., AnnotatedListings]
-
-
-class Halving(Enum):
-    """What stays together when gold listings are halved.
-
-    ``MODEL``: the listings of a model, and those without one that share their words; what is
-    measured is what answers about some models teach about others. ``LISTING``: listings of one
-    title; the models of the rest recur in the pool, as in a shop's next feed.
-    """
-
-    MODEL = "model"
-    LISTING = "listing"
-
-
-@dataclass(frozen=True, slots=True)
-class SimulationPlan:
-    """What is simulated.
-
-    :param answers: numbers of answers after which a model is trained, rising.
-    :param weight: how many generated listings an answer counts as.
-    """
-
-    answers: tuple[int, ...] = (25, 50, 100)
-    repeats: int = 20
-    queues: tuple[QueueStrategy, ...] = tuple(QueueStrategy)
-    halving: Halving = Halving.MODEL
-    weight: float = DEFAULT_WEIGHT
-    seed: int = 7
-
-    def __post_init__(self) -> None:
-        rising = sorted(set(self.answers))
-        if not rising or rising != list(self.answers) or rising[0] < 1:
-            raise InputError(f"expected rising numbers of answers, got {list(self.answers)}")
-        if self.repeats < 1 or not self.queues:
-            raise InputError(
-                f"expected at least 1 repeat and 1 queue, got {self.repeats} and {len(self.queues)}"
-            )
 
 
 teach_all: Teach = partial(on_sides, all_teach=True)
@@ -233,9 +183,6 @@ def _group_of(gold: GoldListing, halving: Halving) -> str:
     return f"words {words_of(gold.title)}"
 
 
-_LEAST_PROBABILITY = 1e-3  # a certain error counts as one in a thousand, not as infinite
-
-
 @dataclass(frozen=True, slots=True)
 class SimulatedRun:
     """One model measured.
@@ -249,34 +196,6 @@ class SimulatedRun:
     queue: QueueStrategy | None
     answers: int
     values: dict[str, float | None]
-
-
-def _surprise(probability: Floats, correct: Bools) -> Floats:
-    p = np.clip(probability, _LEAST_PROBABILITY, 1 - _LEAST_PROBABILITY)
-    return np.asarray(-np.log(np.where(correct, p, 1 - p)))
-
-
-LOG_LOSS = Metric(
-    name="log_loss",
-    label="log loss",
-    definition="how surprised the probabilities are by the outcomes",
-    formula="mean of -log p of what came true, p held within [0.001, 0.999]",
-    source="Good, Rational Decisions, 1952",
-    better=Better.LOWER,
-    per_listing=_surprise,
-    highest=6.91,
-)
-MEASURES = (
-    PRECISION_AT_1,
-    BRIER,
-    LOG_LOSS,
-    replace(AURC, label="risk-coverage"),
-    replace(share_at_precision(), name="accepted_at_99", label="accepted at 99 %"),
-    replace(ACCEPTED_SHARE, label="accepted"),
-    replace(PRECISION_OF_ACCEPTED, label="precision of these"),
-    replace(FALSE_ACCEPTS, label="false matches"),
-)
-"""What is measured of a simulation's rest."""
 
 
 def measured(outcomes: Outcomes) -> dict[str, float | None]:

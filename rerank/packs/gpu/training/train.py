@@ -12,8 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rerank.annotation.labelling import AnnotatedListings
-from rerank.bootstrap.generator import LabelledListing, generate
+from rerank.bootstrap.generator import generate
 from rerank.calibration import Calibrator, choose_threshold, fit_calibrator
 from rerank.conformal import NO_MATCH, CandidateSets, nonconformity, outcome_probabilities
 from rerank.domain import GPU
@@ -21,13 +20,9 @@ from rerank.features.candidates import CANDIDATE_DIRECTIONS, CANDIDATE_FEATURES
 from rerank.features.cues import CueReader
 from rerank.features.offers import OFFER_DIRECTIONS, OFFER_FEATURES
 from rerank.index.artifacts import Manifest
+from rerank.index.records import LabelledListing
 from rerank.model import FeatureRanker, OnnxTrees, RerankModel, save_model
-from rerank.rankers.kinds import RankerFolder
-from rerank.ranking import CandidateSource, Ranker
-from rerank.resolution import Decision, Thresholds
-from rerank.resolver import Resolver, resolver_of
-from rerank.splits import Split, models_of
-from rerank.training.evidence import (
+from rerank.packs.gpu.training.evidence import (
     CalibrationSample,
     Prepared,
     Preparer,
@@ -37,8 +32,14 @@ from rerank.training.evidence import (
     ranker_rows,
     scored_outcomes,
 )
-from rerank.training.sets import GeneratedSets, Progress, Stage, TrainingParameters
-from rerank.training.trees import TrainedTrees, train_classifier, train_lambdarank
+from rerank.packs.gpu.training.labelling import AnnotatedListings
+from rerank.packs.gpu.training.sets import GeneratedSets, Progress, Stage, TrainingParameters
+from rerank.rankers.kinds import RankerFolder
+from rerank.ranking import CandidateSource, Ranker
+from rerank.resolution import Decision, Thresholds
+from rerank.resolver import Resolver, resolver_of
+from rerank.splits import Split, models_of
+from rerank.trees import TrainedTrees, train_classifier, train_lambdarank
 
 
 def train(

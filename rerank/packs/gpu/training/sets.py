@@ -10,12 +10,12 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from rerank.bootstrap.generator import LabelledListing, generate
+from rerank.bootstrap.generator import generate
 from rerank.index.errors import InputError
-from rerank.index.records import GpuRecord
+from rerank.index.records import GpuRecord, LabelledListing
+from rerank.packs.gpu.training.evidence import Prepared, Preparer
 from rerank.splits import Split, models_of
-from rerank.training.evidence import Prepared, Preparer
-from rerank.training.trees import TreeParameters
+from rerank.trees import TreeParameters
 
 Progress = Callable[[str, float], None]
 

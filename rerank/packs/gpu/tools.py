@@ -1,0 +1,193 @@
+"""What commands of graphics cards alone ask of their pack; modules are read when they are asked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rerank.domain import CardTools, Lesson, TrainingRequest
+from rerank.index.records import shipped
+
+if TYPE_CHECKING:
+    from rerank.annotation.agreement import Consensus
+    from rerank.annotation.queue import SimulationPlan
+    from rerank.evaluation.gold import GoldListing
+    from rerank.features.cues import CueReader
+    from rerank.index.artifacts import Manifest
+    from rerank.index.embedder import Embedder
+    from rerank.index.lexicon import Lexicon
+    from rerank.index.records import GpuRecord, LabelledListing, Listing
+    from rerank.packs.gpu.training.sets import TrainingParameters
+    from rerank.packs.gpu.training.shortlists import RankerTrials
+    from rerank.rankers.kinds import RankerFolder
+    from rerank.rankers.scored import ScoredSet
+    from rerank.ranking import CandidateBatch, CandidateSource, RankingBatch, RoutedRetriever
+
+Floats = NDArray[np.float32]
+Ints = NDArray[np.int64]
+
+
+def shipped_cues() -> CueReader:
+    """Return the words that say what is sold, as they ship."""
+    from rerank.features.cues import CueReader
+
+    return CueReader.load(shipped("cues.yaml"))
+
+
+def parameters_of(request: TrainingRequest) -> TrainingParameters:
+    """Return the usual parameters with what a request says otherwise."""
+    from rerank.packs.gpu.training.sets import TrainingParameters, scaled
+
+    usual = TrainingParameters()
+    precision = usual.precision if request.precision is None else request.precision
+    return scaled(replace(usual, precision=precision, seed=request.seed), request.scale)
+
+
+class GpuTools(CardTools):
+    """See `rerank.domain.CardTools`."""
+
+    def build_index(
+        self, records: Sequence[GpuRecord], embedder: Embedder, folder: Path, *, kind: str = "flat"
+    ) -> Manifest:
+        from rerank.index.vector_index import IndexKind
+        from rerank.packs.gpu.retriever import build_index
+
+        return build_index(records, embedder, folder, kind=IndexKind(kind))
+
+    def add_to_index(
+        self, records: Sequence[GpuRecord], embedder: Embedder, folder: Path
+    ) -> tuple[Manifest, int]:
+        from rerank.packs.gpu.retriever import add_to_index
+
+        return add_to_index(records, embedder, folder)
+
+    def offers(self) -> Callable[[RankingBatch, Floats], tuple[Floats, Ints]]:
+        from rerank.features.offers import offer_features
+
+        cues = shipped_cues()
+
+        def described(batch: RankingBatch, scores: Floats) -> tuple[Floats, Ints]:
+            candidates = batch.candidates
+            offers, best, _ = offer_features(
+                candidates,
+                cast("Lexicon", batch.table),
+                batch.features,
+                scores,
+                cues.read(candidates.readings),
+            )
+            return offers, best
+
+        return described
+
+    def grades(
+        self, labelled: Sequence[LabelledListing], batch: CandidateBatch, table: Any
+    ) -> Ints:
+        from rerank.packs.gpu.training.evidence import relevance_of
+
+        return relevance_of(labelled, batch.listing, batch.record, table)
+
+    def labelled(
+        self,
+        settled: Iterable[Consensus],
+        listings: Mapping[str, Listing],
+        source: CandidateSource,
+    ) -> tuple[list[LabelledListing], Any]:
+        from rerank.packs.gpu.training.labelling import labelled_of
+
+        return labelled_of(settled, listings, source)
+
+    def decision_lesson(
+        self,
+        source: CandidateSource,
+        index: Manifest,
+        request: TrainingRequest,
+        trained: RankerFolder,
+        *,
+        progress: Callable[[str, float], None],
+    ) -> Lesson:
+        from rerank.packs.gpu.training.train import train
+
+        parameters = parameters_of(request)
+
+        def into(folder: Path) -> dict[str, Any]:
+            cues = shipped_cues()
+            return train(
+                source, cues, folder, index, parameters, trained=trained, progress=progress
+            )
+
+        return Lesson(into, None)
+
+    def ablate(
+        self,
+        source: CandidateSource,
+        sets: Mapping[str, Sequence[GoldListing]],
+        request: TrainingRequest,
+        *,
+        progress: Callable[[str, float], None],
+    ) -> dict[str, Any]:
+        from rerank.packs.gpu.training.ablation import ablate
+        from rerank.packs.gpu.training.evidence import Preparer
+
+        preparer = Preparer(source, shipped_cues())
+        return ablate(preparer, sets, parameters_of(request), progress=progress)
+
+    def simulate(
+        self,
+        source: CandidateSource,
+        gold: Sequence[GoldListing],
+        shops: Sequence[str],
+        plan: SimulationPlan,
+        *,
+        scale: float,
+        make_items: Callable[..., Any],
+        progress: Callable[[str, float], None],
+    ) -> tuple[Sequence[Any], dict[str, Any]]:
+        from rerank.packs.gpu.training.simulation import Laboratory, Simulation, figures
+
+        progress("generated listings", 0.0)
+        laboratory = Laboratory(
+            source,
+            shipped_cues(),
+            parameters_of(TrainingRequest(scale=scale, seed=plan.seed)),
+            progress=partial(progress, "generated listings"),
+        )
+        simulation = Simulation(laboratory, gold, shops, make_items=make_items)
+        runs = simulation.run(plan, progress=partial(progress, "asking and training"))
+        return runs, figures(runs, seed=plan.seed)
+
+    def ranker_trials(self, source: CandidateSource) -> RankerTrials:
+        from rerank.packs.gpu.training.evidence import Preparer
+        from rerank.packs.gpu.training.shortlists import RankerTrials
+
+        return RankerTrials(Preparer(source, shipped_cues()))
+
+    def scored_queries(
+        self,
+        source: RoutedRetriever,
+        n: int,
+        *,
+        seed: int,
+        progress: Callable[[float], None],
+    ) -> Iterator[ScoredSet]:
+        from rerank.index.text import descriptor, listing_text
+        from rerank.packs.gpu.training.evidence import Preparer
+        from rerank.packs.gpu.training.scored_making import generated_listings, gpu_candidates
+
+        embedder, records = source.embedder, source.records
+
+        def encode(listings: Sequence[Listing]) -> Floats:
+            return embedder.encode([listing_text(listing).embedded for listing in listings])
+
+        vectors = embedder.encode([descriptor(record) for record in records])
+        preparer = Preparer(source, shipped_cues())
+        labelled = generated_listings(records, n, seed=seed)
+        return gpu_candidates(preparer, labelled, encode, vectors, progress=progress)
+
+
+TOOLS = GpuTools()
