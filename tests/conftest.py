@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -57,6 +58,30 @@ def _gpu(
         aliases=aliases,
         part_numbers=part_numbers,
     )
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _made_once() -> Iterator[None]:
+    """Make once what is a function of its content alone, not for each workspace that is opened.
+
+    The words of a registry, the cues of a file and the bits of trees are more than half of what
+    opening one costs, a third of a second, and tests open a thousand.
+    """
+    from rerank import model
+    from rerank.packs.gpu import pack, retriever
+
+    lexicon = lru_cache(8)(retriever.Lexicon)
+    cues_of = lru_cache(2)(lambda content, path: load_cues(path))
+    load_cues = pack.CueReader.load
+
+    def cues(path: Path) -> object:
+        return cues_of(path.read_bytes(), path) if path.is_file() else load_cues(path)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(retriever, "Lexicon", lambda records: lexicon(tuple(records)))
+        patch.setattr(pack.CueReader, "load", staticmethod(cues))
+        patch.setattr(model, "QuickScorer", lru_cache(8)(model.QuickScorer))
+        yield
 
 
 @pytest.fixture(scope="session")

