@@ -21,7 +21,9 @@ import platform
 import secrets
 import shutil
 import stat
+import tempfile
 import time
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -30,7 +32,7 @@ from pathlib import Path
 from types import UnionType
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
-from rerank.index.errors import FULL, ArtifactError, InputError
+from rerank.index.errors import FULL, ArtifactError, InputError, RerankWarning
 
 MANIFEST = "manifest.json"
 INDEX_FORMAT = 1
@@ -40,6 +42,8 @@ Record = TypeVar("Record")
 _RENAME_EXCHANGE, _AT_FDCWD = 2, -100
 _CANNOT_EXCHANGE = (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP)
 _POLL_S = 0.02
+_SCRATCH = ".scratch"
+_JUST_MADE_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -306,6 +310,40 @@ def _kind_of(manifest: Path) -> str:
         return ""
     ours = isinstance(content, dict) and {"kind", "format_version", "files"} <= content.keys()
     return str(content["kind"]) if ours else ""
+
+
+@contextmanager
+def scratch_in(parent: Path) -> Iterator[Path]:
+    """Yield a hidden folder in a folder, held by a lock, which is gone when the block ends.
+
+    What killed runs left of theirs is removed, and said in a `RerankWarning`.
+    """
+    parent.mkdir(parents=True, exist_ok=True)
+    left = sum(map(_removed_if_left, sorted(parent.glob(f".*{_SCRATCH}"))))
+    if left:
+        files = "a half-made folder" if left == 1 else f"{left} half-made folders"
+        warnings.warn(
+            f"{parent}: removed {files} that a run left there when it was killed",
+            RerankWarning,
+            stacklevel=3,
+        )
+    scratch = Path(tempfile.mkdtemp(prefix=".", suffix=_SCRATCH, dir=parent))
+    try:
+        with locked(scratch, lambda: ArtifactError(f"{scratch}: another run holds it")):
+            yield scratch
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _removed_if_left(scratch: Path) -> bool:
+    """Remove what no process holds; one that was just made may not be held yet."""
+    with suppress(OSError):  # held, or another run was faster
+        if time.time() - scratch.stat().st_mtime < _JUST_MADE_S:
+            return False
+        with locked(scratch, BlockingIOError):
+            shutil.rmtree(scratch)
+            return True
+    return False
 
 
 def _draft_beside(target: Path) -> Path:

@@ -28,7 +28,10 @@ WIDTH = 80
 def contents_of_index(facts: Mapping[str, Any]) -> str:
     """Return what an index holds, by its manifest's parameters."""
     if "many" in facts:
-        models = f" of {facts['models']} models" if facts["models"] < facts["products"] else ""
+        plural = "s" if facts["models"] != 1 else ""
+        models = (
+            f" of {facts['models']} model{plural}" if facts["models"] < facts["products"] else ""
+        )
         return f"{facts['products']} {facts['many']}{models}, pack {facts['pack']}"
     return f"{facts['gpus']} GPUs of {facts['models']} models, {facts['kind']}"
 
@@ -37,7 +40,7 @@ def index_text(folder: Path, manifest: Manifest) -> str:
     """Return a line that says what an index holds, and what made it."""
     facts = manifest.parameters
     made = (
-        f"{facts['listings']} listings to learn from"
+        f"{facts['listings']} listing{'s' if facts['listings'] != 1 else ''} to learn from"
         if "many" in facts
         else f"embedder {facts['embedder']} ({facts['dimension']} dimensions)"
     )

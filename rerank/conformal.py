@@ -54,9 +54,8 @@ SHIFT = 4.0
 On shops' and people's listings and the hard set the best outcome was wrong up to 3.2 times as often
 as on generated ones, before these held their kinds; .2 to 2.2 times since."""
 
-METHOD = (
-    f"split conformal, nonconformity 1 - p, one threshold a group, one for a shift of {SHIFT:g}"
-)
+_METHOD = "split conformal, nonconformity 1 - p, one threshold a group, one for a shift of "
+METHOD = f"{_METHOD}{SHIFT:g}"
 # Fewer listings of a decision could not carry a coverage of 99 %.
 MIN_LISTINGS = 100
 _ANY = "any"
@@ -111,16 +110,20 @@ class CandidateSets:
 
     :param groups: by decision; ``any`` alone where some decision has too few listings.
     :param seed: of the generated calibration listings.
+    :param shift: how many times as frequent as among them a listing may be.
     """
 
     groups: Mapping[str, Nonconformity]
     seed: int
+    shift: float = SHIFT
     _thresholds: dict[float, dict[str, float]] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
 
     @classmethod
-    def from_scores(cls, scores: Mapping[str, Sequence[float]], *, seed: int = 0) -> CandidateSets:
+    def from_scores(
+        cls, scores: Mapping[str, Sequence[float]], *, seed: int = 0, shift: float = SHIFT
+    ) -> CandidateSets:
         """Calibrate on the nonconformity of the truth, by decision.
 
         One threshold serves all decisions where one of them has fewer than 100 listings.
@@ -135,8 +138,8 @@ class CandidateSets:
         if not pooled:
             raise InputError("candidate sets need listings to calibrate on, got none")
         if min(map(len, scores.values())) < MIN_LISTINGS:
-            return cls({_ANY: Nonconformity.of(pooled)}, seed)
-        return cls({name: Nonconformity.of(group) for name, group in scores.items()}, seed)
+            return cls({_ANY: Nonconformity.of(pooled)}, seed, shift)
+        return cls({name: Nonconformity.of(group) for name, group in scores.items()}, seed, shift)
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> CandidateSets:
@@ -145,17 +148,18 @@ class CandidateSets:
             name: Nonconformity(group["listings"], group["reached"], tuple(group["scores"]))
             for name, group in content["groups"].items()
         }
-        return cls(groups, content["seed"])
+        return cls(groups, content["seed"], content.get("shift", SHIFT))
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain values for JSON."""
         groups = {name: asdict(group) for name, group in self.groups.items()}
-        return {**self.summary(), "groups": groups}
+        own = {} if self.shift == SHIFT else {"shift": self.shift}
+        return {**self.summary(), **own, "groups": groups}
 
     def summary(self) -> dict[str, Any]:
         """Return what a manifest says of it: method, number of listings, seed."""
         listings = {name: group.listings for name, group in self.groups.items()}
-        return {"method": METHOD, "listings": listings, "seed": self.seed}
+        return {"method": f"{_METHOD}{self.shift:g}", "listings": listings, "seed": self.seed}
 
     def threshold(self, level: float, decision: str) -> float:
         """Return the highest nonconformity that a set at a coverage admits, in [0, 1].
@@ -178,7 +182,7 @@ class CandidateSets:
         """Return the threshold of each group at a coverage."""
         if not 0 < level < 1:
             raise InputError(f"coverage must be above 0 and below 1, such as 0.95, got {level!r}")
-        shifted = self._shifted(1 - (1 - level) / SHIFT)
+        shifted = self._shifted(1 - (1 - level) / self.shift)
         thresholds: dict[str, float] = {}
         for name, group in self.groups.items():
             own = group.threshold(level)
@@ -233,7 +237,9 @@ def outcome_probabilities(candidates: Sequence[ScoredCandidate]) -> dict[str, fl
 
     Models come as their best candidates do; they and "no match" sum to 1.
     """
-    shares = {candidate.model: candidate.probability for candidate in candidates}
+    shares: dict[str, float] = {}
+    for candidate in candidates:
+        shares.setdefault(candidate.model, candidate.probability)
     return {**shares, NO_MATCH: max(0.0, 1.0 - sum(shares.values()))}
 
 

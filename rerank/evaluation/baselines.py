@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from rerank.evaluation.gold import GoldListing
 from rerank.evaluation.outcomes import rank_of_models
 from rerank.index.errors import InputError, MissingExtraError, RerankWarning, require
-from rerank.index.records import N_CANDIDATES, GpuRecord, Listing, Route
+from rerank.index.records import N_CANDIDATES, Listing, Route
 from rerank.index.text import normalise, runs
 from rerank.ranking import CandidateBatch, ModelTable, RoutedRetriever
 from rerank.resolution import Resolution
@@ -63,24 +63,37 @@ class Baseline(Protocol):
         """
 
 
-def default_baselines(records: Iterable[GpuRecord]) -> list[Baseline]:
+def default_baselines(records: Iterable[Any]) -> list[Baseline]:
     """Return the four baselines of an evaluation over the models of a registry.
 
     Without scikit-learn, which the base install lacks, three: a warning says so.
+
+    :param records: of which each has a ``model``.
     """
     from rapidfuzz import fuzz
 
     models = sorted({record.model for record in records})
+    plain = plain_baselines(models)
+    wratio = FuzzyNames("rapidfuzz_wratio", models, fuzz.WRatio)
+    return [plain[0], wratio, *plain[1:], TokenCoverage(models)]
+
+
+def plain_baselines(models: Sequence[str]) -> list[Baseline]:
+    """Return the two baselines that a catalogue of any size can be asked for: RapidFuzz, n-grams.
+
+    Without scikit-learn, which the base install lacks, one: a warning says so.
+    """
+    from rapidfuzz import fuzz
+
     baselines: list[Baseline] = [
-        FuzzyNames("rapidfuzz_token_set_ratio", models, fuzz.token_set_ratio),
-        FuzzyNames("rapidfuzz_wratio", models, fuzz.WRatio),
+        FuzzyNames("rapidfuzz_token_set_ratio", models, fuzz.token_set_ratio)
     ]
     try:
         require("train", f"the baseline {BASELINE_LABELS[NgramCosine.name]!r}", "sklearn")
         baselines.append(NgramCosine(models))
     except MissingExtraError as exc:
-        warnings.warn(f"{exc}: left out", RerankWarning, stacklevel=2)
-    return [*baselines, TokenCoverage(models)]
+        warnings.warn(f"{exc}: left out", RerankWarning, stacklevel=3)
+    return baselines
 
 
 class FuzzyNames:

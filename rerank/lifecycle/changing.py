@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from rerank.domain import domain_in, domain_named
-from rerank.index.artifacts import Manifest, writing_folder
+from rerank.index.artifacts import Manifest, scratch_in, writing_folder
 from rerank.index.errors import (
     DISTRIBUTION,
     ArtifactError,
@@ -126,9 +126,8 @@ def registered(
     """
     registry = ModelRegistry(workspace)
     parent = registry.pointer().champion
-    workspace.models_folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".", dir=workspace.models_folder) as scratch:
-        draft = Path(scratch) / "model"
+    with scratch_in(workspace.models_folder) as scratch:
+        draft = scratch / "model"
         summary = train_into(draft)
         card = trained_card(draft, kind, learnt, parent=parent, progress=progress)
         ref = registry.register(draft, card)
@@ -366,9 +365,8 @@ def _kept(
     if ref in registry.versions(kind) and registry.card(ref) is not None:
         return ref
     home = registry.workspace.versions_folder(kind)
-    home.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".", dir=home) as scratch:
-        draft = Path(scratch) / kind
+    with scratch_in(home) as scratch:
+        draft = scratch / kind
         linked_copy(folder, draft)
         said = {name: manifest.parameters[name] for name in _DATA if name in manifest.parameters}
         figures = part_figures(registry.workspace, kind, draft)

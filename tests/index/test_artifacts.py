@@ -25,11 +25,12 @@ from rerank.index.artifacts import (
     _exchange,
     locked,
     read_manifest,
+    scratch_in,
     write_manifest,
     writing_file,
     writing_folder,
 )
-from rerank.index.errors import ArtifactError
+from rerank.index.errors import ArtifactError, RerankWarning
 
 REMEDY = "rerank make-it"
 
@@ -404,3 +405,21 @@ def test_a_lock_has_one_holder_and_ends_with_it(tmp_path: Path, is_folder: bool)
             pass
     with locked(path, lambda: KeyError("held")):
         pass
+
+
+def test_what_a_killed_run_left_is_removed_and_what_is_held_is_not(tmp_path: Path) -> None:
+    with scratch_in(tmp_path) as held:
+        left = tmp_path / ".k1.scratch"
+        left.mkdir()
+        (left / "model.txt").write_text("half", encoding="utf-8")
+        for folder in (held, left):
+            os.utime(folder, (0, 0))
+        new = tmp_path / ".k2.scratch"
+        new.mkdir()  # another run is about to hold it
+        other = scratch_in(tmp_path)
+        with pytest.warns(RerankWarning, match="removed a half-made folder that a run left"):
+            other.__enter__()
+        assert not left.exists()
+        assert held.is_dir()
+        other.__exit__(None, None, None)
+    assert sorted(tmp_path.iterdir()) == [new]

@@ -117,6 +117,19 @@ def test_identifiers_of_a_feed_s_column_decide(
     assert pq.read_table(again).column("product_id").to_pylist() == ["7", "21", None, "21"]
 
 
+def test_candidate_sets_hold_what_a_listing_may_sell(
+    trained: Path, tmp_path: Path, write_listings: Callable[..., Path]
+) -> None:
+    titles = "Quillar Vox 12 64 GB black", "Quillar Vox 1", "garden hose"
+    feed = write_listings("feed.csv", [{"offer": at, "title": t} for at, t in enumerate(titles)])
+    out = tmp_path / "out.parquet"
+    result = called("score", "--home", trained, "--candidate-set", "0.8", feed, out)
+    assert result.exit_code == 0, result.output
+    sets = pq.read_table(out).column("candidate_set").to_pylist()
+    assert sets[0][0] == "Quillar Vox 12"
+    assert "no match" in sets[2]
+
+
 def test_all_columns_of_identifiers_are_read(
     trained: Path, tmp_path: Path, write_listings: Callable[..., Path]
 ) -> None:

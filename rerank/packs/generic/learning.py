@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from rerank.answers import candidate_probabilities
 from rerank.calibration import Calibrator, fit_calibrator
 from rerank.conformal import CandidateSets
 from rerank.index.errors import InputError
@@ -38,9 +39,10 @@ from rerank.packs.generic.evidence import (
 from rerank.packs.generic.fields import Fields
 from rerank.packs.generic.index import Found, ProductIndex
 from rerank.packs.generic.pack_data import Pack
+from rerank.packs.generic.product_table import counted
 from rerank.packs.generic.reading import Ints
 from rerank.packs.generic.rewriting import Manner, Rewriter, measured_manner, usual_manner
-from rerank.resolution import Thresholds
+from rerank.resolution import Decision, Thresholds
 from rerank.trees import TrainedTrees, TreeParameters, train_classifier, train_lambdarank
 
 Floats = NDArray[np.float32]
@@ -69,6 +71,7 @@ _TELLING = 0.35  # share of wrong first places above which prices tell nothing
 _MOST_WRONG = 0.2  # that probabilities are lowered for
 _PRECISION, _LEAST_PRECISION = 0.95, 0.75
 _LEAST_ACCEPTED = 0.05  # share of the feed, for which less precision is stated
+_SHIFT = 2.0  # of candidate sets: made-up listings are written as the feed is, and are harder
 _MATCHING = 0.2  # share of the feed expected to match, so that it is
 _OTHER_GOODS, _SURVEYED = 0.25, 2000  # of listings to measure on, and those they are written like
 _PRIOR_ROWS = 30.0  # listings that the made-up ones count as beside labels
@@ -80,7 +83,8 @@ class LearningParameters:
     """Sizes, shares and the stated precision; stored in the model's manifest.
 
     :param nil_share: share of made-up listings that sell nothing of the catalogue, of those that
-        the offer classifier learns from; ``validation_nil_share`` of those that calibrate.
+        the offer classifier learns from; ``validation_nil_share`` of those that calibrate
+        probabilities and candidate sets.
     :param cued_share: share, on top, that name a product and sell what goes with it.
     :param precision: that accepted listings are to have, each of them; None for .95, or the most
         that the feed's surest listings reach.
@@ -92,6 +96,7 @@ class LearningParameters:
     ranker_listings: int = 6000
     offer_listings: int = 3000
     validation_listings: int = 3000
+    set_listings: int = 2000
     nil_share: float = 0.35
     validation_nil_share: float = 0.2
     cued_share: float = 0.03
@@ -127,7 +132,7 @@ class LearningParameters:
 class LearntModel:
     """What training gives: everything that decides, and what it rests on.
 
-    :param candidate_sets: None where they were not calibrated.
+    :param candidate_sets: calibrated on made-up listings of a draw of their own.
     :param rests_on: in words, what the calibration rests on.
     :param measured: figures of training, for the report.
     :param notes: what a person should know, a sentence each.
@@ -137,7 +142,7 @@ class LearntModel:
     offer: TrainedTrees
     calibrator: Calibrator
     thresholds: Thresholds
-    candidate_sets: CandidateSets | None
+    candidate_sets: CandidateSets
     habits: Habits
     rests_on: str
     measured: dict[str, Any]
@@ -298,7 +303,7 @@ class _Training:
         progress: Progress,
     ) -> None:
         self._index, self._products, self._pack = index, products, pack
-        self._variants = _variants_of(models)
+        self._models, self._variants = models, _variants_of(models)
         self._parameters, self._progress = parameters, progress
         self._rng = np.random.default_rng(parameters.seed)
 
@@ -323,11 +328,59 @@ class _Training:
             offer=fitted.offer,
             calibrator=calibrator,
             thresholds=thresholds,
-            candidate_sets=None,
+            candidate_sets=self._promised(calibrator, thresholds, ranker, offer),
             habits=survey.manner.habits,
             rests_on=_rests_on(survey, labels, wrong),
             **self._measured(survey, labels, calibrator(odds), thresholds, wrong, fitted),
         )
+
+    def _promised(
+        self, calibrator: Calibrator, thresholds: Thresholds, ranker: OnnxTrees, offer: OnnxTrees
+    ) -> CandidateSets:
+        """Calibrate candidate sets on made-up listings that nothing else was fitted to.
+
+        Those whose product is not proposed at all are left out: rewriting leaves some of them
+        hardly a word, and no set could hold it.
+        """
+        parameters = self._parameters
+        labels, hidden = self._made_up(parameters.set_listings, parameters.validation_nil_share)
+        lessons = self._read("making up listings for candidate sets", labels, hidden)
+        probability = calibrator(offer.score(_first_places(lessons, ranker).features))
+        shares, counted = self._shared_out(lessons, ranker, probability)
+        found = lessons.found
+        right = np.zeros(found.n_listings)
+        np.maximum.at(right, found.listing, np.where(lessons.right, shares, 0.0))
+        there = np.bincount(found.listing, lessons.right, found.n_listings) > 0
+        some = np.bincount(found.listing, np.where(counted, shares, 0.0), found.n_listings)
+        sold = np.array([bool(rows) for _, rows in labels])
+        missed = np.where(sold, 1.0 - right, np.minimum(some, 1.0))
+        decision = np.where(probability >= thresholds.match, Decision.MATCH, Decision.REVIEW)
+        decision = np.where(probability < thresholds.review, Decision.NO_MATCH, decision)
+        kept = there | ~sold
+        return CandidateSets.from_scores(
+            {each.value: missed[kept & (decision == each)].tolist() for each in Decision},
+            seed=parameters.seed,
+            shift=_SHIFT,
+        )
+
+    def _shared_out(
+        self, lessons: _Lessons, ranker: OnnxTrees, probability: Doubles
+    ) -> tuple[Doubles, Bools]:
+        """Return the share of each candidate's model, and which candidates are its first."""
+        found = lessons.found
+        score = decided_scores(ranker.score(lessons.features), found)
+        model = self._models[found.record]
+        keys = found.listing * (int(self._models.max(initial=0)) + 1) + model
+        _, own = np.unique(keys, return_inverse=True)
+        best = np.full(int(own.max(initial=-1)) + 1, -np.inf)
+        np.maximum.at(best, own, score)
+        order = falling_order(found.listing, best[own].astype(np.float32))
+        shares, counted = np.zeros(len(order)), np.zeros(len(order), bool)
+        shares[order] = candidate_probabilities(
+            found.offsets, model[order], best[own][order], probability
+        )
+        counted[order[np.unique(keys[order], return_index=True)[1]]] = True
+        return shares, counted
 
     def examples(self, listings: Sequence[Fields], n: int) -> list[Label]:
         """Return made-up listings; those that sell nothing are of other goods."""
@@ -558,15 +611,16 @@ class _Training:
 def _rests_on(survey: _Survey, labels: Sequence[Label], wrong: float | None) -> str:
     if labels:
         return (
-            f"{len(labels)} labelled listings, each judged by models that have not seen it, "
-            "and made-up listings beside them"
+            f"{counted(len(labels), 'labelled listing')}, each judged by models that have not seen "
+            "it, and made-up listings beside them"
         )
     if not survey.pairs:
         return (
             "listings made up in a usual manner: no feed to measure one on, so probabilities are "
             "as good as that guess; label some listings, or train with a feed"
         )
-    said = f"listings made up as the feed is written, measured on {survey.pairs} sure pairs"
+    pairs = counted(survey.pairs, "sure pair")
+    said = f"listings made up as the feed is written, measured on {pairs}"
     if wrong is None:
         return f"{said}; nothing in the feed could check it"
     return (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -15,14 +16,14 @@ import numpy as np
 import pyarrow as pa
 
 from rerank.annotation.agreement import Consensus, read_settled
-from rerank.evaluation.baselines import ROUTE_CUTOFFS
+from rerank.evaluation.baselines import ROUTE_CUTOFFS, Baseline, plain_baselines
 from rerank.evaluation.evaluate import Examined
 from rerank.evaluation.failures import Cause, Failure
 from rerank.evaluation.gold import GoldKind, GoldListing
 from rerank.evaluation.intervals import Resampling
 from rerank.evaluation.outcomes import ErrorKind, errors_of, judge
 from rerank.evaluation.paired import PairedTable, plain
-from rerank.index.errors import FaultsError, InputError
+from rerank.index.errors import FaultsError, InputError, RerankWarning
 from rerank.index.records import Listing, Route
 from rerank.lifecycle.drift import UNKNOWN_WORDS, Histogram, unknown_words, yes_or_no
 from rerank.lifecycle.gates import MADE_UP
@@ -30,8 +31,14 @@ from rerank.packs.generic.fields import Fields
 from rerank.packs.generic.index import ProductRoute
 from rerank.packs.generic.inference import RIGHT_COLUMNS, feed_of
 from rerank.packs.generic.pack_data import Pack
-from rerank.packs.generic.product_table import read_table
-from rerank.packs.generic.source import CatalogueTable, ProductSource, fields_of, read_listings
+from rerank.packs.generic.product_table import counted, read_table
+from rerank.packs.generic.source import (
+    MODEL,
+    CatalogueTable,
+    ProductSource,
+    fields_of,
+    read_listings,
+)
 from rerank.ranking import Evidence
 from rerank.resolution import Resolution
 from rerank.resolver import Resolver
@@ -44,6 +51,7 @@ VARIANT = "variant stated"
 CARD_SEED = 29_029  # of all versions, so that their figures are of the same listings
 _CARD_LISTINGS, _SAMPLES = 1000, 500
 _READ_AT_ONCE = 2000
+_MOST_COMPARED = 50_000  # names that baselines compare titles with
 _ID = "listing_id"
 _BETWEEN = ";"
 
@@ -90,12 +98,14 @@ def read_labelled(
         listing_id = keys[at] if keys else str(at + 1)
         found.append(LabelledRow(listing_id, listing, frozenset(rows)))
     if len(unknown) > len(found):
+        told = counted(len(unknown), "listing")
         raise InputError(
-            f"{path}: {len(unknown)} listings name products that the catalogue lacks, such as "
+            f"{path}: {told} of products that the catalogue lacks, such as "
             f"{unknown[0]!r}; build the index of the catalogue they were judged with"
         )
     if unknown:
-        warn(f"{path}: left out {len(unknown)} listings of unknown products: {unknown[0]!r}")
+        told = counted(len(unknown), "listing")
+        warn(f"{path}: left out {told} of products that the catalogue lacks: {unknown[0]!r}")
     return found
 
 
@@ -169,7 +179,8 @@ def read_settled_rows(
                 continue
         found.append(Settled(item, each, rows))
     if unknown:
-        warn(f"left out {unknown} annotated listings of products that the catalogue lacks")
+        told = counted(unknown, "annotated listing")
+        warn(f"left out {told} of products that the catalogue lacks")
     return found
 
 
@@ -205,6 +216,19 @@ def labels_of(
         settled = read_settled_rows(Store(store), table, warn)
         labels += [(fields_of(each.stored.listing), each.rows) for each in settled]
     return labels
+
+
+def baselines_over(table: CatalogueTable) -> list[Baseline]:
+    """Return what anyone would try first over a catalogue; nothing, with a warning, over many."""
+    models = table.rows.column(MODEL).unique().to_pylist()
+    if len(models) > _MOST_COMPARED:
+        warnings.warn(
+            f"baselines are left out: they compare every title with every name, here {len(models)}",
+            RerankWarning,
+            stacklevel=2,
+        )
+        return []
+    return plain_baselines(models)
 
 
 class CatalogueFacts:

@@ -283,12 +283,13 @@ class GenericDomain:
         return CataloguePromotion
 
     def instruments(self, resolver: Resolver, index: Manifest, *, baselines: bool) -> Instruments:
-        """Return the routes to products, what listings are sliced by, and causes; no baselines."""
+        """Return the routes to products, what listings are sliced by, causes and baselines."""
         from rerank.evaluation.evaluate import Instruments
         from rerank.evaluation.metrics import PRODUCT_METRICS
         from rerank.packs.generic.measuring import (
             MEASURED_ROUTES,
             CatalogueFacts,
+            baselines_over,
             examine_products,
             explain_products,
         )
@@ -301,6 +302,7 @@ class GenericDomain:
             examine=partial(examine_products, resolver, source),
             explain=explain_products,
             routes=MEASURED_ROUTES,
+            baselines=baselines_over(source.table) if baselines else (),
         )
 
     def facts(self, source: ProductSource) -> CatalogueFacts:
@@ -325,6 +327,7 @@ def _parameters(request: TrainingRequest) -> LearningParameters:
         ranker_listings=max(_FEWEST, round(usual.ranker_listings * request.scale)),
         offer_listings=max(_FEWEST, round(usual.offer_listings * request.scale)),
         validation_listings=max(_FEWEST, round(usual.validation_listings * request.scale)),
+        set_listings=max(_FEWEST, round(usual.set_listings * request.scale)),
     )
 
 

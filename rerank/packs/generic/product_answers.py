@@ -190,7 +190,6 @@ class ProductResolver(Resolver):
     domain = GENERIC
     names_listings = True
     sold = (ID, NAME)
-    why_no_sets = "they are not calibrated over a catalogue of your own; leave the option out"
 
     def __init__(
         self,

@@ -72,7 +72,7 @@ def test_what_is_sold_is_no_identifier_of_the_listing(
     rows = read_labelled(file_of(tmp_path, text), source.table, PACK, warnings.append)
     assert [row.listing.identifiers for row in rows] == [(), (), ()]
     assert [row.listing_id for row in rows] == ["a", "b", "c"]
-    assert "left out 1 listings of unknown products: 'X1'" in warnings[0]
+    assert "left out 1 listing of products that the catalogue lacks: 'X1'" in warnings[0]
 
 
 def test_a_file_without_products_is_refused(source: ProductSource, tmp_path: Path) -> None:
