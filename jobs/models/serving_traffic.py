@@ -5,10 +5,10 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from rerank.evaluation.paired import PairedCounts
 from rerank.index.artifacts import locked
 from rerank.index.errors import ArtifactError, RefusedError
+from rerank.index.records import Listing
 from rerank.jobs.files.listings import ListingBatch
 from rerank.jobs.scoring.answering import (
     Answerer,
@@ -51,7 +52,7 @@ from rerank.lifecycle.traffic import (
     save_decisions,
     stop_unfit_challenger,
 )
-from rerank.lifecycle.versions import CHALLENGER, CHAMPION, Pointer, VersionRef
+from rerank.lifecycle.versions import CHALLENGER, CHAMPION, VersionRef
 from rerank.resolution import DECISIONS
 from rerank.store.database import Store
 from rerank.workspace import open_source
@@ -67,6 +68,7 @@ _log = logging.getLogger(__name__)
 Say = Callable[[str], None]
 Tell = Callable[[Progress], None]
 _LOCK = ".canary.lock"
+_NO_FAULTS: Mapping[int, str] = {}
 
 
 def run_split(
@@ -131,7 +133,7 @@ def run_canary_night(
         return run_plan(plan, ResolverAnswerer(champion, options), progress=progress, say=say)
     first, second = (Side.of(each, top_k=options.top_k) for each in (champion, challenger))
     models = BothModels(first, second)
-    with _keeping(registry, pointer, say) as keeper:
+    with keeping(registry, lambda: CanaryKeeper(registry, pointer, say)) as keeper:
         answerer = CanaryAnswerer(models, keeper, options, index_version=index.fingerprint)
         summary = run_plan(plan, answerer, progress=progress, say=say)
         answerer.finish()
@@ -140,16 +142,20 @@ def run_canary_night(
     return summary
 
 
+Keeper = TypeVar("Keeper", bound=CanaryKeeper)
+
+
 @contextmanager
-def _keeping(registry: ModelRegistry, pointer: Pointer, say: Say) -> Iterator[CanaryKeeper]:
+def keeping(registry: ModelRegistry, make: Callable[[], Keeper]) -> Iterator[Keeper]:
     """Lend the canary to one run at a time; the kernel frees it when the run ends, however.
 
+    :param make: its keeper, when it is this run's.
     :raises RefusedError: if another run has it.
     """
     path = registry.workspace.models_folder / _LOCK
     busy = f"{path}: another run serves listings for this canary; wait until it has ended"
     with locked(path, lambda: RefusedError(busy)):
-        yield CanaryKeeper(registry, pointer, say)
+        yield make()
 
 
 _PERCENT = {"share accepted": 100.0, "no-match rate": 100.0, "errors": 100.0}
@@ -249,8 +255,17 @@ class CanaryAnswerer(TrafficAnswerer):
 
     def answer(self, batch: ListingBatch) -> pa.Table:
         """Answer a batch."""
-        parts = BatchParts(batch, self.schema)
-        n, start = len(parts.listings), 0
+        return self.answer_listings(batch.listings(), batch.faults)
+
+    def answer_listings(
+        self, listings: Sequence[Listing], faults: Mapping[int, str] = _NO_FAULTS
+    ) -> pa.Table:
+        """Answer listings; their ids are what they are split and counted by.
+
+        :param faults: what is wrong with a listing, by its number.
+        """
+        parts = BatchParts(listings, faults, self.schema)
+        n, start = len(listings), 0
         place = self._positions(parts)
         waiting: dict[Side, list[Ints]] = {}
         while start < n:
@@ -364,7 +379,7 @@ class SplitAnswerer(TrafficAnswerer):
 
     def answer(self, batch: ListingBatch) -> pa.Table:
         """Answer a batch."""
-        parts = BatchParts(batch, self.schema)
+        parts = BatchParts(batch.listings(), batch.faults, self.schema)
         ids = [listing.listing_id for listing in parts.listings]
         challenged = arm_of(ids, self._split.salt, self._split.share)
         for arm, rows in (
@@ -469,12 +484,15 @@ Ints = NDArray[np.int64]
 class BatchParts:
     """The answers to a batch, part by part.
 
+    :param faults: what is wrong with a listing, by its number.
     :param schema: of the answers wanted.
     """
 
-    def __init__(self, batch: ListingBatch, schema: pa.Schema) -> None:
-        self.listings = batch.listings()
-        self._faults = batch.faults
+    def __init__(
+        self, listings: Sequence[Listing], faults: Mapping[int, str], schema: pa.Schema
+    ) -> None:
+        self.listings = listings
+        self._faults = faults
         self._schema = schema
         self._rows: list[Ints] = []
         self._tables: list[pa.Table] = []

@@ -264,7 +264,7 @@ class Service:
 
         def finish(rows: list[Row], serving: Serving) -> tuple[bytes, str]:
             answers = [joined(each, row) for each, row in zip(given, rows, strict=True)]
-            return dumped(answers[0] if single else answers), serving.resolver.model.version
+            return dumped(answers[0] if single else answers), rows[0]["model_version"]
 
         body, asked.visit.model_version = await self.batcher.resolve(listings, top_k, finish)
         return Reply(body)

@@ -3,18 +3,21 @@
 A request's listings wait in a queue. The one thread that resolves takes whole requests, as many as
 have come: of few listings calls of numpy weigh most, so that many cost little more than one.
 Another thread looks whether something else should serve and loads it meanwhile; what is being
-answered is answered by what it began with.
+answered is answered by what it began with. It keeps the canary, too: while one runs, its share of
+the listings is answered by the challenger.
 """
 
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import logging
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -22,11 +25,24 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import pyarrow as pa
 
 from rerank.domain import Choices, Domain, domain_named
+from rerank.evaluation.paired import PairedCounts
 from rerank.index.artifacts import INDEX_FORMAT, INDEX_REMEDY, Manifest, read_manifest
-from rerank.index.errors import RerankError
-from rerank.index.records import Listing
+from rerank.index.errors import ArtifactError, RefusedError, RerankError
+from rerank.index.records import N_CANDIDATES, Listing
+from rerank.jobs.models.serving_traffic import CanaryAnswerer, keeping
+from rerank.jobs.scoring.answering import ScoreOptions
 from rerank.jobs.service.access import Refusal
-from rerank.lifecycle.opening import LiveResolver
+from rerank.lifecycle.canary import CanaryOutcome, CanaryState
+from rerank.lifecycle.model_registry import ModelRegistry
+from rerank.lifecycle.opening import LiveResolver, version_over
+from rerank.lifecycle.traffic import (
+    BothModels,
+    CanaryKeeper,
+    Side,
+    running_canary,
+    stop_unfit_challenger,
+)
+from rerank.lifecycle.versions import Pointer
 from rerank.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -52,12 +68,14 @@ class Serving:
 
     :param index: the index's manifest.
     :param choices: what people choose from where they say what a listing sells.
+    :param canary: answers while a canary runs; None without one.
     """
 
     resolver: Resolver
     domain: Domain
     index: Manifest
     choices: Choices
+    canary: CanaryAnswerer | None = None
 
     @property
     def columns(self) -> frozenset[str]:
@@ -65,8 +83,18 @@ class Serving:
         return frozenset(self.resolver.schema.names)
 
     def rows(self, listings: Sequence[Listing], top_k: int) -> list[Row]:
-        """Answer listings, a row of the contract each."""
+        """Answer listings, a row of the contract each; with a canary, of all candidates."""
+        if self.canary is not None:
+            return rows_of(self.canary.answer_listings(list(map(_named, listings))))
         return rows_of(self.resolver.resolve_table(listings, top_k=top_k))
+
+
+def _named(listing: Listing) -> Listing:
+    """Return a listing with an id, by which a canary splits: one without gets that of its text."""
+    if listing.listing_id:
+        return listing
+    said = f"{listing.title}\0{listing.vendor}".encode("utf-8", "surrogatepass")
+    return replace(listing, listing_id=f"text-{hashlib.sha256(said).hexdigest()[:20]}")
 
 
 def rows_of(table: pa.Table) -> list[Row]:
@@ -90,6 +118,116 @@ def _values(column: pa.Array) -> list[Any]:
     structs = [dict(zip(names, values, strict=True)) for values in zip(*fields, strict=True)]
     first = offsets[0]
     return [structs[start - first : end - first] for start, end in pairwise(offsets)]
+
+
+class _Everything(frozenset[str]):
+    """Holds whatever is asked for."""
+
+    def __contains__(self, item: object) -> bool:
+        return True
+
+
+class _Onlooker:
+    """In a keeper's place where another process keeps the canary: splits alike, counts nothing."""
+
+    counted = _Everything()
+
+    def __init__(self, state: CanaryState) -> None:
+        self.state: CanaryState | None = state
+
+
+class _LateKeeper(CanaryKeeper):
+    """Keeps windows when it is asked to settle: who answers does not wait for the store."""
+
+    def __init__(self, registry: ModelRegistry, pointer: Pointer) -> None:
+        super().__init__(registry, pointer, lambda text: _log.info("%s", text))
+        self._closed: deque[tuple[PairedCounts, pa.Table]] = deque()
+
+    def close_window(self, window: PairedCounts, log: pa.Table) -> CanaryOutcome | None:
+        """Put a window by; what comes of it shows in ``state`` later."""
+        self.counted.update(log.column("listing_id").to_pylist())
+        self._closed.append((window, log))
+        return None
+
+    def settle(self) -> None:
+        """Judge and keep what was put by."""
+        while self._closed:
+            super().close_window(*self._closed.popleft())
+
+
+class Canary:
+    """Follows the canary of a workspace, and keeps it unless another process does."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        self._registry = ModelRegistry(workspace)
+        self._seen: tuple[object, ...] = ()
+        self._keeper: _LateKeeper | _Onlooker | None = None
+        self._answerer: CanaryAnswerer | None = None
+        self._lent = ExitStack()
+
+    def follow(self, champion: Resolver, index: Manifest) -> CanaryAnswerer | None:
+        """Return what answers with both models while a canary runs, else None.
+
+        :raises RerankError: if the pointer or the canary's state is damaged.
+        """
+        if isinstance(self._keeper, _LateKeeper):
+            self._keeper.settle()
+        pointer = self._registry.pointer()
+        state = running_canary(pointer)
+        if state is None or state.champion != pointer.champion:
+            self.end()
+            return None
+        seen = state.experiment, champion
+        if seen != self._seen:
+            self.end()
+            self._seen = seen
+            self._open(champion, index, pointer, state)
+        elif isinstance(self._keeper, _Onlooker) and self._answerer is not None:
+            self._keeper.state = state
+            self._keep(pointer)
+        over = self._keeper is None or self._keeper.state is None
+        return None if over else self._answerer
+
+    def _open(
+        self, champion: Resolver, index: Manifest, pointer: Pointer, state: CanaryState
+    ) -> None:
+        try:
+            challenger = version_over(
+                self._registry.workspace, state.challenger, champion.source, index
+            )
+        except ArtifactError as exc:
+            _log.warning("the canary ends, the champion serves: %s", exc)
+            stop_unfit_challenger(self._registry, pointer, state, exc)
+            return
+        first, second = (Side.of(each, top_k=N_CANDIDATES) for each in (champion, challenger))
+        self._models = BothModels(first, second)
+        self._keeper = _Onlooker(state)
+        self._options = ScoreOptions(), champion.index_version
+        self._put(self._keeper)
+        self._keep(pointer)
+
+    def _put(self, keeper: Any) -> None:
+        options, version = self._options
+        self._keeper = keeper
+        self._answerer = CanaryAnswerer(self._models, keeper, options, index_version=version)
+
+    def _keep(self, pointer: Pointer) -> None:
+        """Become the canary's keeper, if no other process is."""
+        with suppress(RefusedError):
+            lending = keeping(self._registry, lambda: _LateKeeper(self._registry, pointer))
+            self._put(self._lent.enter_context(lending))
+
+    def finish(self) -> None:
+        """Keep what was counted so far; nobody answers any more."""
+        if self._answerer is not None and isinstance(self._keeper, _LateKeeper):
+            self._answerer.finish()
+            self._keeper.settle()
+        self.end()
+
+    def end(self) -> None:
+        """Let another process keep it."""
+        self._lent.close()
+        self._seen, self._keeper, self._answerer = (), None, None
 
 
 @dataclass(slots=True)
@@ -138,10 +276,11 @@ class Batcher:
         self._changed = threading.Condition()
         self._closing = threading.Event()
         self._shared = False
+        self._canary = Canary(workspace)
         self.waiting = 0
         self.serving = self._opened(self._live.current)
         self._threads: list[threading.Thread] = []
-        on_look(self.serving, self._live.fault)
+        self._try_to_look()
 
     @property
     def fault(self) -> str | None:
@@ -171,6 +310,7 @@ class Batcher:
             self._changed.notify_all()
         for thread in self._threads:
             await asyncio.to_thread(thread.join)
+        await asyncio.to_thread(self._canary.finish)
 
     async def resolve(
         self,
@@ -266,16 +406,30 @@ class Batcher:
 
     def _look(self) -> None:
         while not self._closing.wait(self._look_every_s):
-            try:
-                resolver = self._live.current
-                if resolver is not self.serving.resolver:
-                    self.serving = self._opened(resolver)
-                    _log.info("now serves", extra={"own": versions(self.serving)})
-                self._on_look(self.serving, self._live.fault)
-            except (RerankError, OSError) as exc:
-                _log.warning("%s; what serves goes on", exc)
-            except Exception:
-                _log.exception("looking for what serves failed; what serves goes on")
+            self._try_to_look()
+
+    def _try_to_look(self) -> None:
+        try:
+            self.look()
+        except (RerankError, OSError) as exc:
+            _log.warning("%s; what serves goes on", exc)
+        except Exception:
+            _log.exception("looking for what serves failed; what serves goes on")
+
+    def look(self) -> None:
+        """Follow what should serve.
+
+        :raises RerankError: if the pointer, or the canary's state, is damaged.
+        """
+        serving, resolver = self.serving, self._live.current
+        if resolver is not serving.resolver:
+            serving = self._opened(resolver)
+            _log.info("now serves", extra={"own": versions(serving)})
+        self.serving = serving  # before the challenger is loaded, which takes a moment
+        canary = self._canary.follow(resolver, serving.index)
+        if canary is not serving.canary:
+            self.serving = replace(serving, canary=canary)
+        self._on_look(self.serving, self._live.fault)
 
     def _opened(self, resolver: Resolver) -> Serving:
         folder = self._workspace.active_index()

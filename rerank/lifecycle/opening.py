@@ -281,9 +281,12 @@ class LiveResolver:
         self._loading = threading.Lock()
         self._fault: str | None = None
         self._retry_at = 0.0
-        self._indexed: tuple[tuple[object, ...], CandidateSource, Manifest] | None = None
         self._seen = self._workspace.identity()
-        self._resolver = open_resolver(self._workspace.home)
+        self._indexed = self._index()
+        self._resolver = resolver_over(self._workspace, *self._indexed[1:])
+        (champion, *_) = self._workspace.serving_versions()
+        serves = self._resolver.model.folder == self._workspace.version_folder(champion)
+        self._champion = champion if serves else None
 
     @property
     def fault(self) -> str | None:
@@ -331,12 +334,21 @@ class LiveResolver:
             self._report(os_error_text(exc) if isinstance(exc, OSError) else str(exc))
 
     def _loaded(self) -> Resolver:
-        """Load the champion; the index only if that changed."""
+        """Load the champion, the index only if that changed; neither where both are as they were.
+
+        The pointer changes with what else has a name, and with each look at a canary.
+        """
         (champion, *_) = self._workspace.serving_versions()
+        if self._indexed[0] != self._workspace.index_identity():
+            self._indexed, self._champion = self._index(), None
+        if champion != self._champion or self._fault is not None:
+            self._resolver = version_over(self._workspace, champion, *self._indexed[1:])
+            self._champion = champion
+        return self._resolver
+
+    def _index(self) -> tuple[tuple[object, ...], CandidateSource, Manifest]:
         identity = self._workspace.index_identity()
-        if self._indexed is None or self._indexed[0] != identity:
-            self._indexed = (identity, *open_source(self._workspace))
-        return version_over(self._workspace, champion, *self._indexed[1:])
+        return (identity, *open_source(self._workspace))
 
     def _report(self, fault: str) -> None:
         self._retry_at = time.monotonic() + self._retry_s

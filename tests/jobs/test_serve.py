@@ -7,16 +7,23 @@ import json
 import re
 import signal
 import subprocess
+import threading
 import urllib.request
 
+import numpy as np
 import processes
 import pytest
+from second_model import add_version
 
 from rerank.index.errors import InputError
 from rerank.index.records import Listing
 from rerank.jobs.service.access import KEYS_FILE, Keys, Limits, Role, Telemetry, new_key
 from rerank.jobs.service.app import Service, application
-from rerank.jobs.service.batching import Batcher
+from rerank.jobs.service.batching import Batcher, Canary
+from rerank.lifecycle.canary import CanarySettings, GuardrailLimits, below, positions
+from rerank.lifecycle.model_registry import ModelRegistry
+from rerank.lifecycle.traffic import start_canary
+from rerank.lifecycle.versions import Pointer, replace_pointer
 from rerank.workspace import Workspace
 
 TITLE = "Palit RTX 3080 GamingPro 10GB"
@@ -25,12 +32,19 @@ HERE = "http://127.0.0.1"
 
 @contextlib.contextmanager
 def client_of(home, *, keys="", limits=None):
+    """Yield a client of a service that looks for what serves when its `batcher` is told to."""
     from starlette.testclient import TestClient
 
     telemetry, limits = Telemetry(), limits or Limits()
-    batcher = Batcher(Workspace(home), most_waiting=limits.waiting, on_batch=telemetry.resolved)
+    batcher = Batcher(
+        Workspace(home),
+        most_waiting=limits.waiting,
+        on_batch=telemetry.resolved,
+        look_every_s=3600,
+    )
     service = Service(batcher, Keys(home / KEYS_FILE, keys), telemetry, limits)
     with TestClient(application(service), base_url=HERE) as client:
+        client.batcher = batcher
         yield client
 
 
@@ -206,6 +220,78 @@ def test_openapi_describes_every_route_and_every_column(client, shipped_resolver
             assert str(shown.status_code) in operation["responses"], (method, path)
     referred = set(re.findall(r"#/components/schemas/(\w+)", json.dumps(described)))
     assert referred <= names
+
+
+def test_a_promotion_is_followed_and_no_request_fails(home, tmp_path):
+    version = add_version(home, tmp_path / "draft", match=0.999)
+    with client_of(home) as client:
+        before = client.get("/readyz").json()["model_version"]
+        done, statuses, seen = threading.Event(), [], set()
+
+        def ask():
+            while not done.is_set():
+                answer = client.post("/resolve", json={"title": TITLE})
+                statuses.append(answer.status_code)
+                seen.add(answer.json()["model_version"])
+
+        asking = threading.Thread(target=ask)
+        asking.start()
+        replace_pointer(Workspace(home).pointer_path, Pointer(champion=version, generation=1))
+        client.batcher.look()
+        assert client.get("/readyz").json()["model_version"] == version.version
+        answer = client.post("/resolve", json={"title": TITLE}).json()
+        done.set()
+        asking.join()
+    assert answer["model_version"] == version.version
+    assert {*statuses} == {200}
+    assert seen <= {before, version.version}
+
+
+def test_what_cannot_serve_is_named_and_the_old_goes_on(home, tmp_path):
+    version = add_version(home, tmp_path / "draft", match=0.999)
+    with client_of(home) as client:
+        before = client.get("/readyz").json()["model_version"]
+        (Workspace(home).version_folder(version) / "offer.onnx").write_bytes(b"")
+        replace_pointer(Workspace(home).pointer_path, Pointer(champion=version, generation=1))
+        client.batcher.look()
+        ready = client.get("/readyz").json()
+        assert (ready["ready"], ready["model_version"]) == (True, before)
+        assert "offer.onnx: damaged" in ready["fault"]
+
+
+def test_a_canary_gets_its_share_is_counted_and_becomes_champion(home, tmp_path):
+    registry = ModelRegistry(Workspace(home))
+    challenger = add_version(home, tmp_path / "draft")
+    guardrails = GuardrailLimits(latency_ratio=1000)
+    settings = CanarySettings(
+        steps=(0.5,), window_listings=20, windows_per_step=2, group=10, guardrails=guardrails
+    )
+    start_canary(registry, challenger, settings, salt="s")
+    ids = [f"L{number}" for number in range(80)]
+    given = [{"listing_id": each, "title": f"{TITLE} #{each}"} for each in ids]
+    with client_of(home) as client:
+        serving = client.batcher.serving
+        champion = serving.resolver.model.version
+        rows = client.post("/resolve", json=given, params={"top_k": 1}).json()
+        chosen = below(positions(ids, "s"), 0.5)
+        expected = np.where(chosen, challenger.version, champion).tolist()
+        assert [row["model_version"] for row in rows] == expected
+        assert {len(row["candidates"]) for row in rows} == {1}
+        onlooker = Canary(Workspace(home))  # of another process: splits alike, counts nothing
+        other = onlooker.follow(serving.resolver, serving.index)
+        table = other.answer_listings(
+            [Listing(each["listing_id"], each["title"]) for each in given]
+        )
+        assert table.column("model_version").to_pylist() == expected
+        unnamed = [{"title": f"{TITLE} no. {number}"} for number in range(9)]
+        answers = [client.post("/resolve", json=unnamed).json() for _ in range(2)]
+        assert answers[0] == answers[1]
+        client.batcher.look()
+        client.batcher.look()
+        assert client.get("/readyz").json()["model_version"] == challenger.version
+        assert onlooker.follow(serving.resolver, serving.index) is None
+    assert registry.pointer().champion == challenger
+    assert [each.action for each in registry.history()][1:] == ["canary window", "canary passed"]
 
 
 def test_keys_open_what_their_role_may(tmp_path):
