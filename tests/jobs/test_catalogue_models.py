@@ -140,7 +140,7 @@ def test_gold_of_another_catalogue_is_refused(
     gold = with_gold(tmp_path / "mine.csv", trained.listings, **others)
     done = run("models", "promote", "challenger", "--gold", gold, "--config", gates)
     assert done.exit_code == 1
-    assert "name products that the catalogue lacks, such as 'X1'" in done.stderr
+    assert "listings of products that the catalogue lacks, such as 'X1'" in done.stderr
     twice = tmp_path / "twice.csv"
     lines = gold.read_text(encoding="utf-8").splitlines()
     twice.write_text("\n".join([*lines[:1], *(["K01,Vidda 2,,,C01"] * 2)]), encoding="utf-8")
