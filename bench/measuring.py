@@ -26,10 +26,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from rerank.bootstrap.generator import generate
 from rerank.evaluation.baselines import RepeatedFigure
 from rerank.index.errors import InputError, RerankError
 from rerank.index.records import N_CANDIDATES, GpuRecord, Listing
+from rerank.packs.gpu.bootstrap.generator import generate
 
 if TYPE_CHECKING:
     from rerank.jobs.scoring.answering import Answerer
@@ -738,15 +738,15 @@ def scoring_hooks() -> list[Hook]:
     import pyarrow.parquet as pq
 
     from rerank import resolver
-    from rerank.answers import RegistryColumns
-    from rerank.features.candidates import CandidateFeatures
-    from rerank.features.cues import CueReader
     from rerank.index.embedder import StaticEmbedder
-    from rerank.index.lexicon import Lexicon
     from rerank.index.vector_index import FaissIndex
     from rerank.jobs.files.listings import ListingBatch, ParquetListings
     from rerank.model import OnnxTrees, RerankModel
     from rerank.packs.gpu import pack, retriever
+    from rerank.packs.gpu.candidates import CandidateFeatures
+    from rerank.packs.gpu.card_answers import RegistryColumns
+    from rerank.packs.gpu.cues import CueReader
+    from rerank.packs.gpu.lexicon import Lexicon
 
     return [
         Hook("reading", ParquetListings, "batches"),

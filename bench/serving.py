@@ -27,10 +27,10 @@ import click
 import numpy as np
 
 from bench.measuring import MIB, resident_bytes
-from rerank.bootstrap.generator import generate
 from rerank.index.records import shipped
-from rerank.index.registry import load_registry
 from rerank.jobs.cli import keep_threads_quiet
+from rerank.packs.gpu.bootstrap.generator import generate
+from rerank.packs.gpu.registry import load_registry
 
 WANTED_P99_MS = 15.0
 WANTED_LISTINGS_PER_S = 4000.0

@@ -30,7 +30,6 @@ from rerank.evaluation.paired import Competitor, drawn, within
 from rerank.evaluation.runs import EvaluationRun, record_ablation
 from rerank.index.artifacts import Manifest, read_manifest, write_json, writing_file
 from rerank.index.errors import InputError
-from rerank.index.registry import registry_fingerprint
 from rerank.jobs.report.page import render_report
 from rerank.jobs.tables import ReportFigure, decimal, decimals, table
 from rerank.lifecycle.opening import check_fit, resolver_over, with_cascade
@@ -219,7 +218,7 @@ def ablate_workspace(
     run = EvaluationRun.begin(
         "ablate",
         **versions,
-        registry_version=registry_fingerprint(retriever.records),
+        registry_version=card_tools().registry_fingerprint(retriever.records),
         seed=seed,
         samples=DEFAULT_SAMPLES,
         machine=found["machine"],

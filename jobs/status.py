@@ -24,7 +24,6 @@ from rerank.domain import GPU, TrainingRequest, build_catalogue_index, card_tool
 from rerank.index.artifacts import read_manifest
 from rerank.index.errors import ArtifactError, MismatchError, RerankError, os_error_text
 from rerank.index.records import Listing, shipped
-from rerank.index.registry import load_registry
 from rerank.jobs.evaluating import EvaluationPlan, evaluate_workspace
 from rerank.jobs.files.places import place_of
 from rerank.jobs.files.selection import select_files
@@ -387,9 +386,10 @@ def run_demo(
     :param bootstrap: generated listings in the evaluation.
     """
     progress("building the index", 0.0)
-    records = load_registry(shipped("registry"))
+    tools = card_tools()
+    records = tools.load_registry(shipped("registry"))
     with keeping_part(workspace, "index"):
-        card_tools().build_index(records, default_embedder(workspace), workspace.index_folder)
+        tools.build_index(records, default_embedder(workspace), workspace.index_folder)
     trained = train_workspace_model(
         workspace, request or TrainingRequest(), serve=True, progress=progress
     )

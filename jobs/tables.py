@@ -10,7 +10,6 @@ from unicodedata import east_asian_width
 
 from rerank.evaluation.baselines import BASELINE_LABELS
 from rerank.evaluation.metrics import METRICS, PRODUCT_METRICS
-from rerank.index.registry_check import Finding
 from rerank.resolution import memory
 
 if TYPE_CHECKING:
@@ -378,8 +377,11 @@ def _value(figure: Mapping[str, Any] | None) -> str:
     return decimal(ReportFigure.read(figure).value)
 
 
-def findings_text(findings: Sequence[Finding]) -> str:
-    """Return the differences between registry and facts, one a line, by kind."""
+def findings_text(findings: Sequence[Any]) -> str:
+    """Return the differences between registry and facts, one a line, by kind.
+
+    :param findings: as of `rerank.domain.CardTools.check_registry`.
+    """
     lines = []
     for kind in dict.fromkeys(finding.kind for finding in findings):
         own = [finding for finding in findings if finding.kind is kind]

@@ -19,7 +19,6 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from rerank.annotation.preference_pairs import INDEX_PREFIX
-from rerank.bootstrap.generator import generate
 from rerank.cross_encoder.finetuning import Saved, Trained
 from rerank.cross_encoder.hyperparameters import CrossEncoderSettings
 from rerank.cross_encoder.packs import PackSets, QueryPack, given_sets, read_packs, split_by_query
@@ -68,6 +67,7 @@ def train_workspace_embedder(
     models = [model for split in _TRAINED_ON for model in models_of(records, split)]
     by_id = {record.gpu_id: record for record in records}
     seed = parameters.seed * 1000
+    generate = card_tools().generate
     sold = generate(records, listings, seed=seed + 11, nil_share=0.0, models=models)
     nil = generate(records, round(listings * _NIL_LISTINGS_PER_PAIR), seed=seed + 12, nil_share=1.0)
     pairs = [

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cache, cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,19 +15,13 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from rerank.explanation import NOTHING, Explanation
-from rerank.features.candidates import CANDIDATE_FEATURES
-from rerank.features.cues import CATEGORIES, DESCRIBED
-from rerank.features.offers import OFFER_FEATURES
-from rerank.index.lexicon import DOUBTS, Lexicon
 from rerank.ranking import Evidence, ModelTable, model_scores
-from rerank.resolution import DECISIONS, Decision, Resolution, ScoredCandidate, Thresholds
+from rerank.resolution import DECISIONS, Decision, Resolution, ScoredCandidate
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-_MATCH, _REVIEW, _NO_MATCH = map(
-    DECISIONS.index, (Decision.MATCH, Decision.REVIEW, Decision.NO_MATCH)
-)
+_NO_MATCH = DECISIONS.index(Decision.NO_MATCH)
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -226,94 +219,6 @@ def answers_of(
     )
 
 
-def verdicts_of(
-    evidence: Evidence, probability: Floats, thresholds: Thresholds, table: Lexicon
-) -> Verdicts:
-    """Decide which listings sell a card, and say why.
-
-    :param probability: shape (listings,), that the best candidate's model is sold.
-    """
-    apart = _sold_apart(evidence, table)
-    sure, decision = decided(evidence, probability, thresholds, table)
-    reason = reasons_of(evidence, decision, _in_sizes(evidence, table))
-    for at in np.flatnonzero((evidence.best >= 0) & ~apart).tolist():
-        reason[at] = "integrated graphics, not sold apart"
-    for at in np.flatnonzero(_held(evidence, table) & (decision == _REVIEW)).tolist():
-        reason[at] = f"display card, a person decides: {reason[at]}"
-    stated = _best_features(evidence)[:, _COLUMN["memory_fit"]] > 0
-    return Verdicts(sure, decision, reason, stated)
-
-
-def decided(
-    evidence: Evidence, probability: Floats, thresholds: Thresholds, table: Lexicon
-) -> tuple[Floats, Ints]:
-    """Return `match_probability` and the decision's number in `DECISIONS`, both (listings,).
-
-    What makes a title's name doubtful holds it for review, however probable; so does a number that
-    nothing else in the title makes a card's, and a model that the registry holds for a person.
-
-    :param probability: shape (listings,), that the best candidate's model is sold.
-    """
-    apart = _sold_apart(evidence, table)
-    sure = np.where(apart, probability, 0.0)
-    decision = np.where(sure >= thresholds.match, _MATCH, _REVIEW)
-    doubtful = (_doubts(evidence) > 0) | _only_a_number(evidence)
-    decision[doubtful | _held(evidence, table)] = _REVIEW
-    decision[~apart | (sure < thresholds.review)] = _NO_MATCH
-    return sure, decision
-
-
-def _sold_apart(evidence: Evidence, table: Lexicon) -> NDArray[np.bool_]:
-    """Return whether each listing's best candidate is a card, shape (listings,)."""
-    return _of_best(evidence, table.sold_apart)
-
-
-def _held(evidence: Evidence, table: Lexicon) -> NDArray[np.bool_]:
-    """Return whether a person decides on each listing's best candidate, shape (listings,)."""
-    return _of_best(evidence, table.held)
-
-
-def _of_best(evidence: Evidence, flags: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Return each listing's best candidate's flag, shape (listings,); False without one.
-
-    :param flags: shape (records,).
-    """
-    found = evidence.best >= 0
-    own = np.zeros(len(found), np.bool_)
-    own[found] = flags[evidence.candidates.record[evidence.best[found]]]
-    return own
-
-
-def _best_features(evidence: Evidence) -> NDArray[np.float32]:
-    """Return each listing's best candidate's features, shape (listings, features); 0 without."""
-    best = np.zeros((len(evidence.best), len(CANDIDATE_FEATURES)), np.float32)
-    found = evidence.best >= 0
-    best[found] = evidence.features[evidence.best[found]]
-    return best
-
-
-def _doubts(evidence: Evidence) -> Ints:
-    """Return what makes each title's name doubtful, masks over `DOUBTS`, shape (listings,)."""
-    return np.array([reading.doubts for reading in evidence.candidates.readings], np.int64)
-
-
-def _only_a_number(evidence: Evidence) -> NDArray[np.bool_]:
-    """Return which titles hold nothing of a card but a model's number, shape (listings,)."""
-    best = _best_features(evidence)
-    formed = (best[:, _COLUMN["form_fit"]] > 0) & (best[:, _COLUMN["special_form"]] > 0)  # SXM4
-    bare = (evidence.offers[:, _SUPPORT] == 0) & (best[:, _COLUMN["words_shared"]] <= 0) & ~formed
-    return np.asarray((evidence.best >= 0) & bare, np.bool_)
-
-
-def _in_sizes(evidence: Evidence, table: Lexicon) -> NDArray[np.bool_]:
-    """Return whether there are several memory sizes of each listing's best model, (listings,)."""
-    found = evidence.best >= 0
-    several = np.zeros(len(found), np.bool_)
-    model = table.model_of_record[evidence.candidates.record[evidence.best[found]]]
-    several[found] = table.in_sizes[model]
-    return several
-
-
 def candidate_probabilities(
     offsets: Ints, model: Ints, score: Floats, probability: Floats
 ) -> Floats:
@@ -359,172 +264,6 @@ def _listing_and_top(offsets: Ints) -> tuple[Ints, Ints]:
     """Return each candidate's listing, and the row of that listing's best candidate."""
     counts = np.diff(offsets)
     return np.repeat(np.arange(len(counts)), counts), np.repeat(offsets[:-1], counts)
-
-
-_REFUSALS = {
-    "box": "box only",
-    "picture": "picture or print",
-    "laptop": "whole laptop",
-    "system": "whole computer",
-    "rig": "mining rig",
-    "wanted": "wanted, not offered",
-    "service": "service or licence",
-    "holder": "accessory",
-    "cooling": "accessory",
-    "connector": "accessory",
-    "video_gear": "other video gear",
-    "other_part": "other part",
-    "storage": "other part",
-    "cpu": "other part",
-    "defect": "for parts",
-    "no_card": "no card included",
-    "part_only": "accessory",
-    "spec": "whole computer",
-    "goods": "other part",
-}
-_KINDS_OF_CARD = ("laptop", "system", "rig")  # "workstation card", "laptop GPU"
-_REFUSAL_NUMBERS = [CATEGORIES.index(name) for name in _REFUSALS]
-_KIND_NUMBERS = [CATEGORIES.index(name) for name in _KINDS_OF_CARD]
-_CARD_WORD = CATEGORIES.index("card_word")
-_SUPPORT = OFFER_FEATURES.index("support")
-_OTHERS, _WISHED = OFFER_FEATURES.index("others_lined"), OFFER_FEATURES.index("mention_wished")
-_LONGEST_TITLE = 1000  # runs; titles are cut at 400 characters
-_COLUMN = {name: at for at, name in enumerate(CANDIDATE_FEATURES)}
-_AGREEING = ("part number", "model number", "memory", "form factor")
-_AGAINST = (
-    "another memory size is stated",
-    "a suffix of the name is missing",
-    "an extra suffix is stated",
-    "another chip vendor is named",
-)
-_DOUBTS = {
-    "cut_off": "the title is cut off",
-    "unknown_suffix": "no such model has this suffix",
-    "unknown_size": "no such model has this memory size",
-    "code_conflict": "the part number is another model's",
-}
-_UNSAID = "memory not stated"
-_SIGNS = (*_AGREEING, _UNSAID, *_AGAINST, *(_DOUBTS[name] for name in DOUBTS))
-
-
-def reasons_of(evidence: Evidence, decisions: Ints, in_sizes: NDArray[np.bool_]) -> list[str]:
-    """Return the reason for each listing of a batch.
-
-    :param decisions: shape (listings,), numbers in `DECISIONS`.
-    :param in_sizes: shape (listings,), whether there are several memory sizes of its best model.
-    """
-    found = evidence.best >= 0
-    best = _best_features(evidence)
-    listings = np.flatnonzero(found & (decisions != _MATCH))
-    refusals = {**_other_refusals(evidence, listings), **_refusals(evidence, listings)}
-    signs = _signs(best, _doubts(evidence), in_sizes).tolist()
-    named = (best[:, _COLUMN["named"]] >= 1).tolist()
-    reasons = []
-    for at, (decision, has_candidate) in enumerate(
-        zip(decisions.tolist(), found.tolist(), strict=True)
-    ):
-        if not has_candidate:
-            reasons.append("no candidate")
-        elif decision == _NO_MATCH:
-            weak = "weak evidence" if named[at] else "names no GPU of the registry"
-            reasons.append(refusals.get(at, weak))
-        else:
-            text, joint = _signs_in_words(signs[at])
-            reasons.append(f"{text}{joint}{refusals[at]}" if at in refusals else text)
-    return reasons
-
-
-def _refusals(evidence: Evidence, listings: Ints) -> dict[int, str]:
-    """Name the first cue that tells a title sells no card, for those listings that have one.
-
-    Cues before any word for a card come first: what stands behind one is often a part of the
-    card.
-    """
-    cues = evidence.cues
-    wanted = np.zeros(len(evidence.best), bool)
-    wanted[listings] = True
-    rows = np.flatnonzero(wanted[cues.listing] & ~cues.excused)
-    listing, start, category = cues.listing[rows], cues.at[rows], cues.category[rows]
-    end = start + cues.length[rows]
-    card = category == _CARD_WORD
-    first_card = np.full(len(evidence.best), _LONGEST_TITLE)
-    np.minimum.at(first_card, listing[card], start[card])
-    before_card = np.isin(
-        listing * _LONGEST_TITLE + end, listing[card] * _LONGEST_TITLE + start[card]
-    )
-    refuses = np.isin(category, _REFUSAL_NUMBERS)
-    refuses &= ~(np.isin(category, _KIND_NUMBERS) & before_card)
-    order = np.lexsort((start, start > first_card[listing], listing))
-    order = order[refuses[order]]
-    first = order[np.unique(listing[order], return_index=True)[1]]
-    return {
-        at: _refusal_in_words(evidence, at, begin, stop, CATEGORIES[number])
-        for at, begin, stop, number in zip(
-            listing[first].tolist(),
-            start[first].tolist(),
-            end[first].tolist(),
-            category[first].tolist(),
-            strict=True,
-        )
-    }
-
-
-def _refusal_in_words(evidence: Evidence, at: int, start: int, end: int, category: str) -> str:
-    reading = evidence.candidates.readings[at]
-    words = reading.text[reading.runs[start].start : reading.runs[end - 1].end]
-    label = _REFUSALS[category]
-    return label if words == label else f"{label}: {words}"
-
-
-def _other_refusals(evidence: Evidence, listings: Ints) -> dict[int, str]:
-    """Say what no single word of the title says, of those listings of which it is true."""
-    offers, cues = evidence.offers[listings], evidence.cues
-    named = evidence.features[evidence.best[listings], _COLUMN["named"]] > 0
-    signs = [
-        (_only_a_number(evidence)[listings] & named, "a number alone"),
-        (offers[:, _OTHERS] > 0, "several different cards"),
-        (offers[:, _WISHED] > 0, "wanted, not offered"),
-    ]
-    said = {at: words for holds, words in signs for at in listings[holds].tolist()}
-    described = (cues.category >= DESCRIBED) & ~cues.excused
-    refusing = np.isin(cues.category - DESCRIBED, _REFUSAL_NUMBERS) & described
-    rows = np.flatnonzero(refusing & np.isin(cues.listing, listings)).tolist()
-    for name, label in _REFUSALS.items():  # the plainest first
-        category = CATEGORIES.index(name) + DESCRIBED
-        for at in (int(cues.listing[row]) for row in rows if cues.category[row] == category):
-            said.setdefault(at, f"{label}, by the description")
-    return said
-
-
-def _signs(rows: NDArray[np.float32], doubts: Ints, in_sizes: NDArray[np.bool_]) -> Ints:
-    """Return what speaks for and against each row as bits: those of `_SIGNS`."""
-    column = {name: rows[:, at] for name, at in _COLUMN.items()}
-    no_such_size = doubts >> DOUBTS.index("unknown_size") & 1 == 1
-    signs = [
-        column["code_length"] > 0,
-        (column["named"] > 0) & (column["suffix_exact"] > 0),
-        column["memory_fit"] > 0,
-        column["form_fit"] > 0,
-        (column["memory_fit"] == 0) & in_sizes & ~no_such_size,
-        (column["memory_fit"] < 0) & ~no_such_size,
-        column["suffix_missing"] > 0,
-        column["suffix_extra"] > 0,
-        column["vendor_fit"] < 0,
-    ]
-    said = np.column_stack(signs) @ (1 << np.arange(len(signs)))
-    return np.asarray(said | doubts << len(signs), np.int64)
-
-
-@cache
-def _signs_in_words(signs: int) -> tuple[str, str]:
-    """Return the reason some signs make, and what joins a refusal to it."""
-    said = [words for at, words in enumerate(_SIGNS) if signs >> at & 1]
-    agreeing = [words for words in said if words in _AGREEING]
-    against = [words for words in said if words not in (*_AGREEING, _UNSAID)]
-    verb = "agrees" if len(agreeing) == 1 else "agree"
-    text = f"{' + '.join(agreeing)} {verb}" if agreeing else "similar text"
-    text += f", {_UNSAID}" if _UNSAID in said else ""
-    return (f"{text}; but {', '.join(against)}", ", ") if against else (text, "; but ")
 
 
 _CANDIDATE = pa.struct(
@@ -616,54 +355,6 @@ def _bits(values: NDArray[np.bool_]) -> pa.Buffer:
     return pa.py_buffer(np.packbits(values, bitorder="little"))
 
 
-class RegistryColumns:
-    """The registry's columns that answers show, in its order, to be taken by row."""
-
-    def __init__(self, table: ModelTable) -> None:
-        self._table = table
-
-    @cached_property
-    def values(self) -> dict[str, pa.Array]:
-        """Arrays of shape (records,), by the names of the output's columns."""
-        records = self._table.records
-        return {
-            "gpu_id": strings([record.gpu_id for record in records]),
-            "model": strings([record.model for record in records]),
-            "memory_gb": numbers(np.array([r.memory_gb for r in records], np.float64)),
-            "form_factor": strings([record.form_factor for record in records]),
-        }
-
-    def table(self, answers: Answers, *, model_version: str, index_version: str) -> pa.Table:
-        """Return answers as a table of `OUTPUT_SCHEMA`."""
-        filled = np.diff(answers.offsets) > 0
-        best = np.zeros(len(answers), np.int64)
-        best[filled] = answers.record[answers.offsets[:-1][filled]]
-        sold = numbers(best, filled & (answers.decision != _NO_MATCH))
-        columns = {name: values.take(sold) for name, values in self.values.items()}
-        variant = np.zeros(len(answers))
-        variant[filled] = answers.variant_probability[answers.offsets[:-1][filled]]
-        same = numbers(np.zeros(len(answers), np.int64))
-        columns |= {
-            "best_guess": self.values["model"].take(numbers(best, filled)),
-            "match_probability": numbers(answers.match_probability),
-            "memory_stated": truths(answers.memory_stated),
-            "variant_probability": numbers(variant),
-            "margin": numbers(answers.margin),
-            "decision": strings(DECISIONS).take(numbers(answers.decision)),
-            "reason": strings(answers.reason),
-            "candidates": _candidates(answers.offsets, self._fields(answers)),
-            "model_version": strings([model_version]).take(same),
-            "index_version": strings([index_version]).take(same),
-        }
-        return pa.table([columns[name] for name in OUTPUT_SCHEMA.names], schema=OUTPUT_SCHEMA)
-
-    def _fields(self, answers: Answers) -> dict[str, pa.Array]:
-        row = numbers(answers.record)
-        shown = {name: values.take(row) for name, values in self.values.items()}
-        own = ("similarity", "score", "probability", "variant_probability")
-        return shown | {name: numbers(getattr(answers, name)) for name in own}
-
-
 def answer_columns(answers: Sequence[Resolution]) -> list[pa.Array]:
     """Return resolutions as the columns of `OUTPUT_SCHEMA`."""
     columns = {
@@ -677,11 +368,11 @@ def answer_columns(answers: Sequence[Resolution]) -> list[pa.Array]:
         for part in _CANDIDATE
     }
     offsets = np.cumsum([0, *(len(answer.candidates) for answer in answers)])
-    columns["candidates"] = _candidates(offsets, fields)
+    columns["candidates"] = candidate_lists(offsets, fields)
     return [columns[name] for name in OUTPUT_SCHEMA.names]
 
 
-def _candidates(offsets: Ints, fields: Mapping[str, pa.Array]) -> pa.Array:
+def candidate_lists(offsets: Ints, fields: Mapping[str, pa.Array]) -> pa.Array:
     """Build the list column from flat arrays: twelve times faster than from 80,000 dicts."""
     ordered = [fields[part.name] for part in _CANDIDATE]
     struct = pa.StructArray.from_arrays(ordered, fields=list(_CANDIDATE))

@@ -9,7 +9,7 @@ index and a model carry in their manifests.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
@@ -18,7 +18,7 @@ from typing import Any, NamedTuple, Protocol
 
 from rerank.index.artifacts import Manifest
 from rerank.index.errors import MismatchError
-from rerank.index.records import LabelledListing, Listing
+from rerank.index.records import GpuRecord, LabelledListing, Listing
 
 GPU = "gpu"
 """The domain of what was made before there were others, and of what ships."""
@@ -347,6 +347,41 @@ class CardTools(Protocol):
 
         :raises InputError: if a gpu_id is given twice, or is there already with another content.
         :raises MismatchError: if the index was built with another embedder.
+        """
+
+    def load_registry(self, source: Path) -> list[GpuRecord]:
+        """Read a registry: a YAML, CSV or parquet file, or a folder of YAML files.
+
+        :raises InputError: if there is none.
+        :raises FaultsError: with all that is wrong with its content.
+        """
+
+    def registry_fingerprint(self, records: Sequence[GpuRecord]) -> str:
+        """Return what a registry's content is known by, whatever the order of its models."""
+
+    def check_registry(
+        self, records: Sequence[GpuRecord], facts: Path
+    ) -> tuple[int, Sequence[Any]]:
+        """Hold a registry against a table of facts.
+
+        :returns: the facts in scope, and differences, each with ``kind``, ``vendor``, ``model``
+            and what ``registry`` and ``facts`` say.
+        :raises InputError: if the table cannot be read.
+        """
+
+    def generate(
+        self,
+        records: Sequence[GpuRecord],
+        n: int,
+        *,
+        seed: int,
+        nil_share: float,
+        models: Collection[str] | None = None,
+    ) -> list[LabelledListing]:
+        """Return generated listings, the same for the same arguments and registry content.
+
+        :param nil_share: share of listings that sell no card of the registry.
+        :param models: the models sold in matches; nil listings may name any.
         """
 
     def offers(self) -> Callable[[Any, Any], tuple[Any, Any]]:

@@ -5,6 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 from html import escape
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +41,25 @@ def memory(memory_gb: float | None) -> str:
     if not memory_gb:
         return "-"
     return f"{memory_gb:g} GB" if memory_gb >= 1 else f"{memory_gb * 1024:g} MB"
+
+
+_SAME_SIZE = 0.02  # the closest sizes of one model, the H100's 94 and 96 GB, are 2.1 % apart
+_IN_MB_BELOW = 2.0
+_Sizes = NDArray[np.floating[Any]] | np.float32 | float
+
+
+def same_size(stated: _Sizes, own: _Sizes) -> NDArray[np.bool_]:
+    """Return where a stated size is a GPU's own, within 2 % of it; NaN is no size."""
+    return np.asarray(np.abs(stated - own) < _SAME_SIZE * own, np.bool_)
+
+
+def same_size_by_hand(written: float, own: float) -> bool:
+    """Return whether a size that a person wrote down is a GPU's own.
+
+    Old cards have sizes in MB, which people turn into GB by 1000 too: 1280 MB is 1.25 and 1.28.
+    """
+    in_thousands = written < _IN_MB_BELOW and same_size(written / 1.024, own)
+    return bool(same_size(written, own) or in_thousands)
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,9 +17,9 @@ import pytest
 
 from rerank.index.embedder import HashEmbedder
 from rerank.index.records import GpuRecord
-from rerank.index.registry import gpu_slug
 from rerank.index.text import descriptor
 from rerank.index.vector_index import ExactIndex
+from rerank.packs.gpu.registry import gpu_slug
 from rerank.packs.gpu.retriever import Retriever
 
 if TYPE_CHECKING:
@@ -200,9 +200,9 @@ def linear_model(linear_scorer: LinearScorer) -> LinearModel:
     Probabilities are (log-odds + 4) / 8, from 0 to 1; .8 is a match and .3 a review.
     """
     from rerank.calibration import Calibrator
-    from rerank.features.candidates import CANDIDATE_FEATURES
-    from rerank.features.offers import OFFER_FEATURES
     from rerank.model import FeatureRanker, OnnxTrees, RerankModel
+    from rerank.packs.gpu.candidates import CANDIDATE_FEATURES
+    from rerank.packs.gpu.offers import OFFER_FEATURES
     from rerank.resolution import Thresholds
 
     def make(ranker: dict[str, float], offer: dict[str, float], bias: float = 0.0) -> RerankModel:

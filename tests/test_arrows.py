@@ -21,26 +21,9 @@ ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("index", "rerank", "jobs")
 
 # What rerank may take from index: records, errors, paths, what reads text; no embedder, no FAISS.
-LEAVES = {
-    "artifacts",
-    "errors",
-    "lexicon",
-    "name_evidence",
-    "naming",
-    "part_numbers",
-    "records",
-    "rows",
-    "stated_words",
-    "text",
-}
+LEAVES = {"artifacts", "errors", "records", "rows", "text"}
 # What puts together a whole of index and model.
-COMPOSERS = {
-    "rerank/__init__.py",
-    "rerank/lifecycle/changing.py",
-    "rerank/lifecycle/model_registry.py",
-    "rerank/packs/generic/index.py",
-    "rerank/workspace.py",
-}
+COMPOSERS = {"rerank/__init__.py", "rerank/lifecycle/model_registry.py", "rerank/workspace.py"}
 
 MOST_FILES = 180
 
@@ -220,7 +203,7 @@ def loaded_by(statement: str) -> set[str]:
     "statement",
     [
         "import rerank, rerank.index, rerank.jobs.cli",
-        "import rerank.packs.gpu.retriever, rerank.index.embedder, rerank.index.registry",
+        "import rerank.packs.gpu.retriever, rerank.index.embedder, rerank.packs.gpu.registry",
         "import rerank.resolver, rerank.model, rerank.packs.gpu.training.train, rerank.trees",
     ],
 )

@@ -383,7 +383,7 @@ def test_score_loads_neither_generator_nor_training(tmp_path: Path) -> None:
     loaded = done.stdout.split()
     assert "rerank.resolver" in loaded
     heavy = (
-        "rerank.bootstrap",
+        "rerank.packs.gpu.bootstrap",
         "rerank.packs.gpu.training",
         "rerank.trees",
         "torch",

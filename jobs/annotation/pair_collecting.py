@@ -505,7 +505,6 @@ def _annotated(
 
 def _generated(retriever: RoutedRetriever, listings: int, seed: int) -> Sequence[LabelledListing]:
     """Generate listings that sell a GPU of any model that is not kept for tests."""
-    from rerank.bootstrap.generator import generate
     from rerank.splits import Split, models_of
 
     if not listings:
@@ -514,7 +513,9 @@ def _generated(retriever: RoutedRetriever, listings: int, seed: int) -> Sequence
     models = [
         model for split in Split if split is not Split.TEST for model in models_of(records, split)
     ]
-    return generate(records, listings, seed=seed * 1000 + _SEED_PLACE, nil_share=0.0, models=models)
+    return card_tools().generate(
+        records, listings, seed=seed * 1000 + _SEED_PLACE, nil_share=0.0, models=models
+    )
 
 
 _MOST_SHOWN = 20

@@ -12,8 +12,6 @@ from rerank.index.artifacts import Manifest, writing_folder
 from rerank.index.embedder_training import EmbedderParameters
 from rerank.index.errors import InputError
 from rerank.index.records import shipped
-from rerank.index.registry import load_registry, registry_fingerprint
-from rerank.index.registry_check import check_registry, read_facts
 from rerank.index.vector_index import IndexKind
 from rerank.jobs.options import (
     existing_file,
@@ -143,8 +141,8 @@ def build_index_command(
             manifest = _added(workspace, added)
         else:
             chosen = chosen_embedder(workspace, embedder, Backend(backend))
-            records = load_registry(registry or shipped("registry"))
             tools = card_tools()
+            records = tools.load_registry(registry or shipped("registry"))
             manifest = tools.build_index(records, chosen, workspace.index_folder, kind=kind)
     click.echo(index_text(workspace.index_folder, manifest))
 
@@ -180,7 +178,7 @@ def _check_cards(workspace: Workspace, registry: Path | None) -> None:
 
 
 def _added(workspace: Workspace, added: Path) -> Manifest:
-    records = load_registry(added)
+    records = card_tools().load_registry(added)
     folder = workspace.index_folder
     if not folder.exists():
         with writing_folder(folder) as draft:
@@ -218,11 +216,11 @@ def train_embedder_command(
     """
     workspace = Workspace(home)
     check_cards(workspace)
-    records = load_registry(registry or shipped("registry"))
+    records = card_tools().load_registry(registry or shipped("registry"))
     folder = workspace.embedder_folder
     parameters = EmbedderParameters(dimension=dimension, epochs=epochs, seed=seed)
     data = {
-        "registry": registry_fingerprint(records),
+        "registry": card_tools().registry_fingerprint(records),
         "generator": generator_fingerprint(),
         "listings": listings,
     }
@@ -251,7 +249,9 @@ def check_registry_command(facts: Path, registry: Path | None) -> None:
       rerank check-registry gpu_facts.csv
       rerank check-registry pci.ids
     """
-    rows = read_facts(facts)
-    findings = check_registry(load_registry(registry or shipped("registry")), rows)
+    tools = card_tools()
+    n_facts, findings = tools.check_registry(
+        tools.load_registry(registry or shipped("registry")), facts
+    )
     click.echo(findings_text(findings))
-    click.echo(f"{len(rows)} facts in scope, {len(findings)} differences", err=True)
+    click.echo(f"{n_facts} facts in scope, {len(findings)} differences", err=True)

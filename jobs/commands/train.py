@@ -9,11 +9,9 @@ from typing import Any
 import click
 
 from rerank.annotation.queue import DEFAULT_WEIGHT
-from rerank.bootstrap.generator import generate
-from rerank.domain import TrainingRequest
+from rerank.domain import TrainingRequest, card_tools
 from rerank.index.errors import InputError
 from rerank.index.records import shipped
-from rerank.index.registry import load_registry
 from rerank.jobs.options import (
     ConfigFile,
     NumberRange,
@@ -532,8 +530,9 @@ def bootstrap_command(
         raise InputError(f"{target}: is the registry itself; choose another output")
     if nil_share != nil_share:
         raise click.UsageError("--nil-share: expected a number from 0 to 1, got nan")
-    records = load_registry(registry or shipped("registry"))
-    write_labelled(generate(records, n, seed=seed, nil_share=nil_share), target)
+    tools = card_tools()
+    records = tools.load_registry(registry or shipped("registry"))
+    write_labelled(tools.generate(records, n, seed=seed, nil_share=nil_share), target)
     click.echo(f"{n} listings in {target}", err=True)
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from markupsafe import Markup
 
-from rerank.evaluation.failures import Cause
+from rerank.evaluation.outcomes import Cause
 from rerank.jobs import tables
 from rerank.jobs.report import plots, reading, sections
 from rerank.jobs.report.reading import Content, part, spoken, text

@@ -102,11 +102,12 @@ def changed_registry(workspace: Workspace, registry: Path) -> Sequence[GpuRecord
 
     :raises FaultsError: if the registry has faults.
     """
-    from rerank.index.registry import load_registry, registry_fingerprint
+    from rerank.domain import card_tools
 
-    records = load_registry(registry)
+    tools = card_tools()
+    records = tools.load_registry(registry)
     built_from = _serving_index(workspace).parameters["registry_fingerprint"]
-    return None if registry_fingerprint(records) == built_from else records
+    return None if tools.registry_fingerprint(records) == built_from else records
 
 
 def rebuild_index(

@@ -14,9 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rerank.annotation.agreement import adjudication_of, by_listing, label_of
-from rerank.bootstrap.generator import generate
-from rerank.domain import card_tools
-from rerank.features.candidates import CANDIDATE_FEATURES
+from rerank.domain import GPU, card_tools, domain_named
 from rerank.index.errors import FaultsError, InputError
 from rerank.index.records import N_CANDIDATES, GpuRecord, LabelledListing, Listing
 from rerank.rankers.pairs import CANDIDATE_TYPE, candidate_reference
@@ -346,7 +344,7 @@ def bootstrap_pairs(resolver: Resolver, n_pairs: int, *, seed: int) -> list[Pref
     pairs: list[PreferencePair] = []
     used, size = 0, n_pairs + n_pairs // 4 + 20
     while len(pairs) < n_pairs:
-        listings = generate(records, size, seed=seed, nil_share=0.0, models=models)
+        listings = card_tools().generate(records, size, seed=seed, nil_share=0.0, models=models)
         for start in range(used, size, _BATCH):
             pairs += _pairs_of(resolver, listings[start : start + _BATCH], start, len(pairs), seed)
         if len(pairs) * _LEAST_YIELD < size:
@@ -489,10 +487,10 @@ def _item(
 ) -> PreferenceItem:
     """Return a GPU proposed for a listing as an item.
 
-    :param features: shape (`CANDIDATE_FEATURES`,); None leaves metrics and embedding open.
+    :param features: shape (candidate features,); None leaves metrics and embedding open.
     """
     reference = candidate_reference(listing_id, gpu_id)
     if features is None:
         return PreferenceItem(CANDIDATE_TYPE, reference)
-    metrics = dict(zip(CANDIDATE_FEATURES, features.tolist(), strict=True))
+    metrics = dict(zip(domain_named(GPU).features.candidate, features.tolist(), strict=True))
     return PreferenceItem(CANDIDATE_TYPE, reference, metrics, embedding_id=INDEX_PREFIX + gpu_id)

@@ -29,7 +29,6 @@ from rerank.evaluation.baselines import (
     models_in,
     this_machine,
 )
-from rerank.evaluation.failures import Failure
 from rerank.evaluation.gold import GoldKind, GoldListing
 from rerank.evaluation.intervals import DEFAULT_SAMPLES, Comparison, Figure, adjusted, curves_of
 from rerank.evaluation.metrics import (
@@ -41,7 +40,7 @@ from rerank.evaluation.metrics import (
     metric_named,
     recall,
 )
-from rerank.evaluation.outcomes import is_judged, rank_of_models
+from rerank.evaluation.outcomes import Failure, is_judged, rank_of_models
 from rerank.evaluation.paired import (
     SLICES,
     UNKNOWN,

@@ -151,7 +151,7 @@ def bootstrap_gold(records: Sequence[GpuRecord], n: int, seed: int) -> list[Gold
 
     :raises InputError: if no model of the registry falls into the test split.
     """
-    from rerank.bootstrap.generator import generate
+    from rerank.domain import card_tools
 
     models = models_of(records, Split.TEST)
     if not models:
@@ -161,7 +161,7 @@ def bootstrap_gold(records: Sequence[GpuRecord], n: int, seed: int) -> list[Gold
             f"models, got {known}"
         )
     by_id = {record.gpu_id: record for record in records}
-    listings = generate(records, n, seed=seed, nil_share=NIL_SHARE, models=models)
+    listings = card_tools().generate(records, n, seed=seed, nil_share=NIL_SHARE, models=models)
     return [_of_generated(item, by_id.get(item.gpu_id or "")) for item in listings]
 
 

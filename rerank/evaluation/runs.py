@@ -14,10 +14,9 @@ import pyarrow as pa
 
 from rerank.answers import OUTPUT_SCHEMA, answer_columns
 from rerank.evaluation.baselines import Latency
-from rerank.evaluation.failures import Failure
 from rerank.evaluation.gold import GoldListing
 from rerank.evaluation.intervals import Comparison, Figure
-from rerank.evaluation.outcomes import judge, lost_to
+from rerank.evaluation.outcomes import Failure, judge, lost_to
 from rerank.evaluation.paired import GoldFacts, judged_rows
 from rerank.resolution import Resolution
 from rerank.store.database import Session, utc_now

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rerank.calibration import Calibrator
-from rerank.features.candidates import CANDIDATE_FEATURES
+from rerank.domain import GPU, domain_named
 from rerank.index.artifacts import Manifest, read_manifest, write_manifest, writing_folder
 from rerank.index.errors import ArtifactError, MismatchError
 from rerank.rankers.inputs import (
@@ -237,8 +237,9 @@ def _reader(name: str) -> Callable[[RankingBatch], Floats]:
         return lambda batch: batch.candidates.similarity
     if name == _COSINE_GAP:
         return lambda batch: gap_to_best(batch.candidates.similarity, batch.candidates.offsets)
-    if name in CANDIDATE_FEATURES:
-        column = CANDIDATE_FEATURES.index(name)
+    known = domain_named(GPU).features.candidate
+    if name in known:
+        column = known.index(name)
         return lambda batch: batch.features[:, column]
     raise MismatchError(
         f"the dual ranker reads {name!r}, which candidates of listings do not have; train it on "

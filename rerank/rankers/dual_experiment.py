@@ -21,7 +21,6 @@ from numpy.typing import NDArray
 
 from rerank.calibration import Calibrator, fit_calibrator
 from rerank.evaluation.baselines import this_machine
-from rerank.evaluation.failures import causes
 from rerank.evaluation.intervals import (
     DEFAULT_SAMPLES,
     Comparison,
@@ -40,6 +39,7 @@ from rerank.evaluation.metrics import (
     as_numbers,
     normalised_gain,
 )
+from rerank.evaluation.outcomes import causes
 from rerank.evaluation.paired import PairedTable
 from rerank.index.artifacts import check_replaceable, locked, write_json
 from rerank.index.errors import ArtifactError, InputError, MismatchError, require

@@ -21,6 +21,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cache
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
@@ -29,9 +30,9 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from rerank.domain import GPU, domain_named
 from rerank.evaluation.intervals import Resampling
 from rerank.evaluation.metrics import AVERAGE
-from rerank.features.candidates import CANDIDATE_FEATURES
 from rerank.index.artifacts import (
     MANIFEST,
     check_replaceable,
@@ -244,7 +245,7 @@ class PairwiseCandidateRanker:
     def score_features(self, features: Floats) -> Floats:
         """Return a score a row, shape (rows,), all rows in one run of the network.
 
-        :param features: shape (rows, len(CANDIDATE_FEATURES)).
+        :param features: shape (rows, candidate features).
         """
         if self._ranker.trained is None:
             return heuristic_candidate_scores(features)
@@ -261,15 +262,16 @@ def _columns(trained: TrainedScorer) -> NDArray[np.int64] | None:
             f"that reads embeddings of {trained.embedding_dim} as well; run `{PAIRWISE_REMEDY} "
             "--embedding-dim 0`"
         )
-    unknown = [name for name in trained.metric_names if name not in CANDIDATE_FEATURES]
+    known = domain_named(GPU).features.candidate
+    unknown = [name for name in trained.metric_names if name not in known]
     if unknown:
         raise MismatchError(
             f"ranker {trained.name}: reads {', '.join(unknown[:6])}, which candidates of this "
             f"release do not have; run `{PAIRWISE_REMEDY}` on pairs of gpu_candidate items"
         )
-    if trained.metric_names == CANDIDATE_FEATURES:
+    if trained.metric_names == known:
         return None
-    return np.array([CANDIDATE_FEATURES.index(name) for name in trained.metric_names], np.int64)
+    return np.array([known.index(name) for name in trained.metric_names], np.int64)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -376,9 +378,12 @@ CANDIDATE_WEIGHTS = {
 PROFILE_CONFIDENCE, CANDIDATE_CONFIDENCE = 4.0, 1.0
 """Log-odds of a preference for a difference of 1 in score; not calibrated."""
 
-_CANDIDATE_COLUMN = np.array(
-    [CANDIDATE_WEIGHTS.get(name, 0.0) for name in CANDIDATE_FEATURES], np.float32
-)
+
+@cache
+def _candidate_column() -> Floats:
+    """Return the weight of each candidate feature, shape (candidate features,)."""
+    known = domain_named(GPU).features.candidate
+    return np.array([CANDIDATE_WEIGHTS.get(name, 0.0) for name in known], np.float32)
 
 
 def heuristic_scores(items: Sequence[PairItem]) -> Floats:
@@ -389,9 +394,9 @@ def heuristic_scores(items: Sequence[PairItem]) -> Floats:
 def heuristic_candidate_scores(features: Floats) -> Floats:
     """Return a score a row, shape (rows,).
 
-    :param features: shape (rows, len(CANDIDATE_FEATURES)).
+    :param features: shape (rows, candidate features).
     """
-    return np.asarray(features @ _CANDIDATE_COLUMN, np.float32)
+    return np.asarray(features @ _candidate_column(), np.float32)
 
 
 def _score(item: PairItem) -> float:

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rerank.index.lexicon import DOUBTS, Lexicon, Mention, TitleReading
 from rerank.index.records import GpuRecord
+from rerank.packs.gpu.lexicon import DOUBTS, Lexicon, Mention, TitleReading
 
 MakeGpu = Callable[..., GpuRecord]
 

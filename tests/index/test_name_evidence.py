@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from rerank.index.lexicon import Lexicon
-from rerank.index.name_evidence import NAME_FEATURES, NameEvidence, name_evidence
 from rerank.index.records import GpuRecord
+from rerank.packs.gpu.lexicon import Lexicon
+from rerank.packs.gpu.name_evidence import NAME_FEATURES, NameEvidence, name_evidence
 
 TITLES = [
     "Gigabyte GeForce RTX 4060 Ti Eagle 8GB",

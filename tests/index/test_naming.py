@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from rerank.index.naming import parse_model
 from rerank.index.records import GpuRecord
+from rerank.packs.gpu.naming import parse_model
 
 # (name, line words, letters before the number, core, suffixes, key)
 NAMES = [

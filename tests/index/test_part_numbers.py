@@ -6,10 +6,10 @@ from collections.abc import Callable
 
 import pytest
 
-from rerank.index.lexicon import Lexicon
-from rerank.index.naming import parse_model
-from rerank.index.part_numbers import Board, Stem, stems
 from rerank.index.records import GpuRecord
+from rerank.packs.gpu.lexicon import Lexicon
+from rerank.packs.gpu.naming import parse_model
+from rerank.packs.gpu.part_numbers import Board, Stem, stems
 
 MakeGpu = Callable[..., GpuRecord]
 

@@ -17,9 +17,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from rerank.index.errors import FaultsError, InputError
-from rerank.index.naming import catalogue_name
 from rerank.index.records import FORM_FACTORS, GpuRecord, shipped
-from rerank.index.registry import (
+from rerank.index.text import squash
+from rerank.packs.gpu.naming import catalogue_name
+from rerank.packs.gpu.registry import (
     VENDORS,
     gpu_slug,
     load_registry,
@@ -27,7 +28,6 @@ from rerank.index.registry import (
     registry_fingerprint,
     write_records,
 )
-from rerank.index.text import squash
 
 GOOD = """\
 vendor: NVIDIA
@@ -882,7 +882,7 @@ def test_the_slow_loader_reads_the_same(tmp_path: Path) -> None:
     code = (
         "import sys, yaml; vars(yaml).pop('CSafeLoader', None)\n"
         "from pathlib import Path; from rerank.index.errors import FaultsError\n"
-        "from rerank.index.registry import _LineLoader, load_registry\n"
+        "from rerank.packs.gpu.registry import _LineLoader, load_registry\n"
         "assert issubclass(_LineLoader, yaml.SafeLoader)\n"
         "try: load_registry(Path(sys.argv[1]))\n"
         "except FaultsError as fault: print(*fault.faults, sep=chr(10))\n"

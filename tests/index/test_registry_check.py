@@ -8,8 +8,8 @@ import pytest
 
 from rerank.index.errors import InputError
 from rerank.index.records import shipped
-from rerank.index.registry import load_registry
-from rerank.index.registry_check import (
+from rerank.packs.gpu.registry import load_registry
+from rerank.packs.gpu.registry_check import (
     FACT_COLUMNS,
     Fact,
     FindingKind,

@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from rerank.index.lexicon import Lexicon, same_size, same_size_by_hand
-from rerank.index.name_evidence import memory_agreement, padded, stated_sizes
 from rerank.index.records import GpuRecord
+from rerank.packs.gpu.lexicon import Lexicon
+from rerank.packs.gpu.name_evidence import memory_agreement, padded, stated_sizes
+from rerank.resolution import same_size, same_size_by_hand
 
 
 def test_memory_agreement(tiny_registry: list[GpuRecord]) -> None:

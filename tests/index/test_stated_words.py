@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rerank.index import stated_words
-from rerank.index.stated_words import (
+from rerank.packs.gpu import stated_words
+from rerank.packs.gpu.stated_words import (
     FORM_FAMILIES,
     STATED_FORMS,
     StatedWords,

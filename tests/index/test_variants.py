@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from rerank.index.records import GpuRecord, Listing
-from rerank.index.registry import gpu_slug
+from rerank.packs.gpu.registry import gpu_slug
 from rerank.packs.gpu.retriever import Retriever
 
 MakeRetriever = Callable[[Sequence[GpuRecord]], Retriever]

@@ -11,9 +11,9 @@ from click.testing import CliRunner
 
 from rerank.evaluation.gold import read_gold
 from rerank.index.errors import FaultsError, InputError
-from rerank.index.registry import load_registry
 from rerank.jobs.cli import main
 from rerank.jobs.files.listings import open_listings
+from rerank.packs.gpu.registry import load_registry
 
 
 def _bad_utf8(path: Path, column: str) -> Path:

@@ -11,10 +11,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from rerank.index.records import shipped
-from rerank.index.registry import TABLE_COLUMNS
 from rerank.jobs.evaluating import EvaluationPlan, evaluate_workspace
 from rerank.jobs.tables import cut, memory, table
 from rerank.lifecycle.opening import open_resolver
+from rerank.packs.gpu.registry import TABLE_COLUMNS
 from rerank.workspace import Workspace, packaged_folder
 
 GPUS = [

@@ -9,9 +9,9 @@ import pyarrow.parquet as pq
 import pytest
 from second_model import add_version
 
-from rerank.bootstrap.generator import generate
 from rerank.lifecycle.drift import answer_distribution
 from rerank.lifecycle.model_registry import AliasChange, ModelRegistry
+from rerank.packs.gpu.bootstrap.generator import generate
 from rerank.workspace import Workspace, open_retriever
 
 

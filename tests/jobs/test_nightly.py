@@ -17,11 +17,11 @@ import pytest
 from processes import started
 
 from rerank.index.records import shipped
-from rerank.index.registry import load_registry
 from rerank.jobs.files.places import place_of
 from rerank.jobs.scoring.nightly import RECORD, SUMMARY, earlier_day, nightly_text, summary_content
 from rerank.jobs.scoring.one_file import exclusive
 from rerank.jobs.scoring.run import ScoreSummary
+from rerank.packs.gpu.registry import load_registry
 
 DOCS = Path(__file__).resolve().parents[2] / "docs/nightly.md"
 TITLES = {"a": ["Palit RTX 3080 GamingPro 10GB", "RTX 3080 box only"], "b": ["RX6700XT 12G", ""]}

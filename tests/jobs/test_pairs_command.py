@@ -8,9 +8,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from rerank.features.candidates import CANDIDATE_FEATURES
 from rerank.index.records import Listing
 from rerank.jobs.annotation.pair_collecting import add_bootstrap_pairs
+from rerank.packs.gpu.candidates import CANDIDATE_FEATURES
 from rerank.store.database import Store
 from rerank.store.preferences import read_pairs
 from rerank.store.rows import Annotation, StoredListing, Verdict, save_annotations, save_listings

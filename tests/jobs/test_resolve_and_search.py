@@ -8,10 +8,10 @@ from dataclasses import fields
 import pytest
 
 from rerank.explanation import words_of
-from rerank.features.candidates import CANDIDATE_FEATURES
-from rerank.features.offers import OFFER_FEATURES
 from rerank.index.records import Listing
 from rerank.index.text import MAX_TITLE_CHARS
+from rerank.packs.gpu.candidates import CANDIDATE_FEATURES
+from rerank.packs.gpu.offers import OFFER_FEATURES
 from rerank.resolution import Resolution
 
 TITLE = "gigabyte RTX5070Ti windforce sff 16g"

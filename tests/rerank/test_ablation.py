@@ -14,12 +14,12 @@ from hypothesis import strategies as st
 
 from rerank.evaluation.gold import GoldKind, GoldListing, bootstrap_gold
 from rerank.evaluation.outcomes import judge
-from rerank.features.candidates import CANDIDATE_FEATURES
-from rerank.features.cues import CueReader
 from rerank.index.embedder import StaticEmbedder
 from rerank.index.errors import InputError
 from rerank.index.records import shipped
 from rerank.model import RerankModel
+from rerank.packs.gpu.candidates import CANDIDATE_FEATURES
+from rerank.packs.gpu.cues import CueReader
 from rerank.packs.gpu.pack import GpuResolver
 from rerank.packs.gpu.retriever import Retriever, load_retriever
 from rerank.packs.gpu.training.ablation import (

@@ -19,9 +19,9 @@ from rerank.annotation.queue import (
     vote_entropy,
 )
 from rerank.index.errors import InputError
-from rerank.index.lexicon import Lexicon
 from rerank.index.records import Listing
 from rerank.packs.gpu.choices import Contrast, contrasts
+from rerank.packs.gpu.lexicon import Lexicon
 from rerank.resolution import Resolution, ScoredCandidate
 
 UNCERTAIN, RANDOM = QueueStrategy.UNCERTAIN, QueueStrategy.RANDOM

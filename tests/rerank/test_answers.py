@@ -14,10 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rerank.answers import OUTPUT_SCHEMA, Answers, answer_columns, joined, numbers, strings, truths
-from rerank.features.cues import CueReader
 from rerank.index.errors import InputError
 from rerank.index.records import GpuRecord, Listing
 from rerank.model import RerankModel
+from rerank.packs.gpu.cues import CueReader
 from rerank.packs.gpu.pack import GpuResolver
 from rerank.packs.gpu.retriever import Retriever
 from rerank.resolution import Resolution

@@ -12,15 +12,15 @@ from dataclasses import astuple, replace
 import numpy as np
 import pytest
 
-from rerank.bootstrap.card import part_number
-from rerank.bootstrap.catalog import Catalog
-from rerank.bootstrap.generator import generate
-from rerank.bootstrap.grammar import Dice, load_vocabulary, parse, render
-from rerank.bootstrap.spelling import disturb, key_of
-from rerank.index.lexicon import DOUBTS, Lexicon
-from rerank.index.part_numbers import PARTNERS
 from rerank.index.records import GpuRecord, shipped
-from rerank.index.registry import load_registry
+from rerank.packs.gpu.bootstrap.card import part_number
+from rerank.packs.gpu.bootstrap.catalog import Catalog
+from rerank.packs.gpu.bootstrap.generator import generate
+from rerank.packs.gpu.bootstrap.grammar import Dice, load_vocabulary, parse, render
+from rerank.packs.gpu.bootstrap.spelling import disturb, key_of
+from rerank.packs.gpu.lexicon import DOUBTS, Lexicon
+from rerank.packs.gpu.part_numbers import PARTNERS
+from rerank.packs.gpu.registry import load_registry
 
 SEED = 20
 

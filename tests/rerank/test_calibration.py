@@ -14,7 +14,7 @@ from rerank.calibration import Calibrator, choose_threshold, fit_calibrator
 from rerank.evaluation.metrics import ECE
 from rerank.index.errors import InputError
 from rerank.index.records import shipped
-from rerank.index.registry import load_registry
+from rerank.packs.gpu.registry import load_registry
 from rerank.packs.gpu.training.evidence import CalibrationSample
 from rerank.packs.gpu.training.sets import Stage, TrainingParameters, generated_listings
 from rerank.packs.gpu.training.train import _calibrate

@@ -27,13 +27,13 @@ from rerank.conformal import (
     outcome_probabilities,
 )
 from rerank.evaluation.gold import GoldKind, GoldListing, covered
-from rerank.features.candidates import CANDIDATE_FEATURES
-from rerank.features.cues import CueReader
-from rerank.features.offers import OFFER_FEATURES
 from rerank.index.artifacts import read_manifest
 from rerank.index.errors import ArtifactError, InputError
 from rerank.index.records import GpuRecord, Listing
 from rerank.model import MODEL_FORMAT, FeatureRanker, OnnxTrees, RerankModel, save_model
+from rerank.packs.gpu.candidates import CANDIDATE_FEATURES
+from rerank.packs.gpu.cues import CueReader
+from rerank.packs.gpu.offers import OFFER_FEATURES
 from rerank.packs.gpu.pack import GpuResolver
 from rerank.packs.gpu.retriever import Retriever
 from rerank.packs.gpu.training.train import calibrate_candidate_sets

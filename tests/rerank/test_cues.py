@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import yaml
 
-from rerank.bootstrap.grammar import Dice, load_vocabulary, render
-from rerank.features.cues import CATEGORIES, DESCRIBED, CueHits, CueReader, wished
 from rerank.index.errors import InputError
 from rerank.index.records import shipped
 from rerank.index.text import normalise, runs
+from rerank.packs.gpu.bootstrap.grammar import Dice, load_vocabulary, render
+from rerank.packs.gpu.cues import CATEGORIES, DESCRIBED, CueHits, CueReader, wished
 
 ENTRIES = {
     "with": ["with", "incl*"],

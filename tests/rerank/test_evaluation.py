@@ -24,16 +24,16 @@ from rerank.evaluation.evaluate import (
     evaluate,
     examine,
 )
-from rerank.evaluation.failures import failures
 from rerank.evaluation.gold import GoldKind, GoldListing, bootstrap_gold, read_gold
 from rerank.evaluation.intervals import Resampling
 from rerank.evaluation.outcomes import ErrorKind, errors_of, grade, judge, lost_to, rank_of_models
 from rerank.evaluation.paired import PairedTable
-from rerank.features.cues import CueReader
 from rerank.index.embedder import StaticEmbedder
 from rerank.index.errors import ArtifactError, InputError
 from rerank.index.records import GpuRecord, Listing, Route, shipped
 from rerank.model import RerankModel
+from rerank.packs.gpu.cues import CueReader
+from rerank.packs.gpu.failures import failures
 from rerank.packs.gpu.pack import GpuResolver
 from rerank.packs.gpu.retriever import Retriever, load_retriever
 from rerank.resolution import Resolution, ScoredCandidate

@@ -13,26 +13,18 @@ from typing import Any
 
 import pytest
 
-from rerank.evaluation.failures import (
-    Cause,
-    Failure,
-    Situation,
-    cause_of,
-    causes,
-    failures,
-    has_code,
-)
 from rerank.evaluation.gold import GoldKind, GoldListing
-from rerank.evaluation.outcomes import errors_of
+from rerank.evaluation.outcomes import Cause, Failure, causes, errors_of
 from rerank.explanation import contributions
-from rerank.features.candidates import CANDIDATE_FEATURES
-from rerank.features.cues import CueReader
-from rerank.features.offers import OFFER_FEATURES
 from rerank.index.embedder import StaticEmbedder
 from rerank.index.errors import InputError
-from rerank.index.lexicon import Lexicon
 from rerank.index.records import GpuRecord, shipped
 from rerank.model import RerankModel
+from rerank.packs.gpu.candidates import CANDIDATE_FEATURES
+from rerank.packs.gpu.cues import CueReader
+from rerank.packs.gpu.failures import Situation, cause_of, failures, has_code
+from rerank.packs.gpu.lexicon import Lexicon
+from rerank.packs.gpu.offers import OFFER_FEATURES
 from rerank.packs.gpu.pack import GpuResolver
 from rerank.packs.gpu.retriever import load_retriever
 from rerank.resolution import Resolution

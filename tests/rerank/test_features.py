@@ -12,16 +12,16 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from rerank.answers import reasons_of
-from rerank.features.candidates import CANDIDATE_FEATURES, CandidateFeatures
-from rerank.features.cues import CATEGORIES, CueHits, CueReader
-from rerank.features.offers import OFFER_FEATURES, offer_features
-from rerank.index.lexicon import DOUBTS
-from rerank.index.name_evidence import NAME_FEATURES
 from rerank.index.records import GpuRecord, Listing
-from rerank.index.stated_words import form_bits
 from rerank.index.text import normalise, runs
+from rerank.packs.gpu.candidates import CANDIDATE_FEATURES, CandidateFeatures
+from rerank.packs.gpu.card_answers import reasons_of
+from rerank.packs.gpu.cues import CATEGORIES, CueHits, CueReader
+from rerank.packs.gpu.lexicon import DOUBTS
+from rerank.packs.gpu.name_evidence import NAME_FEATURES
+from rerank.packs.gpu.offers import OFFER_FEATURES, offer_features
 from rerank.packs.gpu.retriever import Retriever
+from rerank.packs.gpu.stated_words import form_bits
 from rerank.ranking import CandidateBatch
 from rerank.resolution import DECISIONS, Decision
 

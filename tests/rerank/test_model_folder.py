@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 
 from rerank.calibration import Calibrator
-from rerank.features.candidates import CANDIDATE_FEATURES
-from rerank.features.offers import OFFER_FEATURES
 from rerank.index.artifacts import read_manifest, write_manifest
 from rerank.index.errors import ArtifactError, MismatchError
 from rerank.model import MODEL_FORMAT, OnnxTrees, RerankModel, save_model
+from rerank.packs.gpu.candidates import CANDIDATE_FEATURES
+from rerank.packs.gpu.offers import OFFER_FEATURES
 from rerank.resolution import Thresholds
 
 LinearScorer = Callable[..., bytes]

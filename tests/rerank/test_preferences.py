@@ -20,13 +20,13 @@ from rerank.annotation.preference_pairs import (
     seed_of,
 )
 from rerank.calibration import Calibrator
-from rerank.features.candidates import CANDIDATE_FEATURES
-from rerank.features.cues import CueReader
-from rerank.features.offers import OFFER_FEATURES
 from rerank.index.errors import FaultsError, InputError, StoreError
 from rerank.index.records import Listing
 from rerank.index.text import descriptor, listing_text
 from rerank.model import FeatureRanker, OnnxTrees, RerankModel
+from rerank.packs.gpu.candidates import CANDIDATE_FEATURES
+from rerank.packs.gpu.cues import CueReader
+from rerank.packs.gpu.offers import OFFER_FEATURES
 from rerank.packs.gpu.pack import GpuResolver
 from rerank.rankers.pairs import candidate_reference, parse_reference
 from rerank.resolution import Thresholds

@@ -10,10 +10,10 @@ import pytest
 from rerank.evaluation.gold import GoldKind, GoldListing
 from rerank.evaluation.intervals import Resampling
 from rerank.evaluation.paired import Competitor, drawn
-from rerank.features.cues import CueReader
 from rerank.index.errors import InputError
 from rerank.index.records import Listing, shipped
 from rerank.model import RerankModel
+from rerank.packs.gpu.cues import CueReader
 from rerank.packs.gpu.retriever import Retriever
 from rerank.packs.gpu.training.evidence import Preparer
 from rerank.packs.gpu.training.shortlists import PreparedGold, compare_on, judged, prepare_gold

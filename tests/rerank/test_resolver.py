@@ -13,12 +13,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rerank.answers import candidate_probabilities
-from rerank.features.candidates import CANDIDATE_FEATURES
-from rerank.features.cues import CueReader
 from rerank.index.errors import InputError
 from rerank.index.records import Listing
 from rerank.index.text import normalise
 from rerank.model import FeatureRanker, OnnxTrees, RerankModel
+from rerank.packs.gpu.candidates import CANDIDATE_FEATURES
+from rerank.packs.gpu.cues import CueReader
 from rerank.packs.gpu.pack import GpuResolver
 from rerank.packs.gpu.retriever import Retriever
 from rerank.resolution import Decision, Resolution, Thresholds

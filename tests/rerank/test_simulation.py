@@ -207,8 +207,8 @@ def test_something_must_be_simulated(changes):
 def small_simulation(tmp_path_factory: pytest.TempPathFactory):
     """A simulation over generated gold and a laboratory of a few hundred listings."""
     from rerank.evaluation.gold import bootstrap_gold
-    from rerank.features.cues import CueReader
     from rerank.index.records import shipped
+    from rerank.packs.gpu.cues import CueReader
     from rerank.packs.gpu.training.sets import TrainingParameters
     from rerank.packs.gpu.training.simulation import Laboratory
     from rerank.workspace import Workspace, open_retriever

@@ -13,9 +13,9 @@ import pytest
 
 from rerank.annotation.agreement import Consensus
 from rerank.calibration import choose_threshold, fit_calibrator
-from rerank.features.cues import CueReader
 from rerank.index.records import LabelledListing, Listing, shipped
 from rerank.model import RerankModel
+from rerank.packs.gpu.cues import CueReader
 from rerank.packs.gpu.training.evidence import Preparer, ranker_rows
 from rerank.packs.gpu.training.labelling import (
     AnnotatedListings,

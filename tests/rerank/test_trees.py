@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rerank.features.candidates import CANDIDATE_FEATURES
-from rerank.features.offers import OFFER_FEATURES
 from rerank.index.errors import ArtifactError
 from rerank.index.records import shipped
 from rerank.model import OnnxTrees
+from rerank.packs.gpu.candidates import CANDIDATE_FEATURES
+from rerank.packs.gpu.offers import OFFER_FEATURES
 from rerank.quickscorer import QuickScorer
 
 LinearScorer = Callable[..., bytes]

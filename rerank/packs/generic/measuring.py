@@ -18,10 +18,9 @@ import pyarrow as pa
 from rerank.annotation.agreement import Consensus, read_settled
 from rerank.evaluation.baselines import ROUTE_CUTOFFS, Baseline, plain_baselines
 from rerank.evaluation.evaluate import Examined
-from rerank.evaluation.failures import Cause, Failure
 from rerank.evaluation.gold import GoldKind, GoldListing
 from rerank.evaluation.intervals import Resampling
-from rerank.evaluation.outcomes import ErrorKind, errors_of, judge
+from rerank.evaluation.outcomes import Cause, ErrorKind, Failure, errors_of, judge
 from rerank.evaluation.paired import PairedTable, plain
 from rerank.index.errors import FaultsError, InputError, RerankWarning
 from rerank.index.records import Listing, Route

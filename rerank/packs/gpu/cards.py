@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from rerank.bootstrap.generator import generate
 from rerank.evaluation.baselines import route_ranks
 from rerank.evaluation.gold import GoldKind, bootstrap_gold
 from rerank.evaluation.intervals import Resampling
@@ -19,11 +18,12 @@ from rerank.evaluation.outcomes import judge
 from rerank.evaluation.paired import PairedTable, plain
 from rerank.index.embedder import StaticEmbedder
 from rerank.index.errors import InputError
-from rerank.index.lexicon import Lexicon
 from rerank.index.records import N_CANDIDATES, Listing, Route
 from rerank.index.text import CharacterRun, descriptor, normalise, spaced
 from rerank.index.vector_index import ExactIndex
 from rerank.lifecycle.drift import UNKNOWN_WORDS, Histogram, unknown_words, yes_or_no
+from rerank.packs.gpu.bootstrap.generator import generate
+from rerank.packs.gpu.lexicon import Lexicon
 from rerank.packs.gpu.retriever import Retriever, index_records, load_retriever
 from rerank.resolver import Resolver
 from rerank.workspace import Workspace, embedder_of_index

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 from rerank.annotation.queue import WordContrast, holds_in_order, word_contrasts
 from rerank.domain import AskingWords, CatalogueChoice, FoundChoices
-from rerank.index.lexicon import CodeFound, Lexicon, TitleReading, same_size
 from rerank.index.records import DEFAULT_FORM_FACTOR, GpuRecord
 from rerank.index.text import normalise, runs, squash
-from rerank.resolution import ScoredCandidate, memory
+from rerank.packs.gpu.lexicon import CodeFound, Lexicon, TitleReading
+from rerank.resolution import ScoredCandidate, memory, same_size
 
 if TYPE_CHECKING:
     from rerank.packs.gpu.retriever import Retriever

@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from rerank.answers import OUTPUT_SCHEMA, Answers, RegistryColumns, Verdicts, verdicts_of
+from rerank.answers import OUTPUT_SCHEMA, Answers, Verdicts
 from rerank.domain import (
     GPU,
     CardFigures,
@@ -22,13 +22,14 @@ from rerank.domain import (
     MeasuredSets,
     TrainingRequest,
 )
-from rerank.features.candidates import CANDIDATE_FEATURES, CandidateFeatures
-from rerank.features.cues import CueReader
-from rerank.features.offers import OFFER_FEATURES, offer_features
 from rerank.index.errors import InputError
 from rerank.index.records import Listing, Route, shipped
 from rerank.model import RerankModel
+from rerank.packs.gpu.candidates import CANDIDATE_FEATURES, CandidateFeatures
+from rerank.packs.gpu.card_answers import RegistryColumns, verdicts_of
 from rerank.packs.gpu.choices import GpuChoices
+from rerank.packs.gpu.cues import CueReader
+from rerank.packs.gpu.offers import OFFER_FEATURES, offer_features
 from rerank.ranking import CandidateBatch, CandidateSource, Evidence, RankingBatch
 from rerank.resolution import Resolution
 from rerank.resolver import Resolver
@@ -38,9 +39,9 @@ if TYPE_CHECKING:
     from rerank.evaluation.gold import GoldListing
     from rerank.evaluation.paired import RegistryFacts
     from rerank.index.artifacts import Manifest
-    from rerank.index.lexicon import Lexicon
     from rerank.lifecycle.gates import PromotionSettings
     from rerank.packs.gpu.cards import TitleReader
+    from rerank.packs.gpu.lexicon import Lexicon
     from rerank.packs.gpu.retriever import Retriever
     from rerank.store.database import Store
     from rerank.workspace import Workspace
@@ -215,7 +216,7 @@ class GpuDomain:
 
     def names(self, folder: Path) -> CatalogueNames:
         """Return the registry's names; the store keeps a snapshot of it."""
-        from rerank.index.registry import registry_fingerprint
+        from rerank.packs.gpu.registry import registry_fingerprint
         from rerank.packs.gpu.retriever import index_records
         from rerank.store.names import GpuNames
 
@@ -224,7 +225,7 @@ class GpuDomain:
 
     def made_up(self, resolver: Resolver, n: int, *, seed: int) -> list[Listing]:
         """Generate listings of the registry, 35 % of them no match."""
-        from rerank.bootstrap.generator import generate
+        from rerank.packs.gpu.bootstrap.generator import generate
 
         made = generate(resolver.table.records, n, seed=seed, nil_share=_NIL_SHARE)
         return [item.listing for item in made]
@@ -290,8 +291,8 @@ class GpuDomain:
         """Return the routes to cards, plain rules beside them, and why answers are wrong."""
         from rerank.evaluation.baselines import default_baselines
         from rerank.evaluation.evaluate import Instruments, examine
-        from rerank.evaluation.failures import failures
-        from rerank.index.registry import registry_fingerprint
+        from rerank.packs.gpu.failures import failures
+        from rerank.packs.gpu.registry import registry_fingerprint
 
         retriever = cast("Retriever", resolver.source)
         return Instruments(

@@ -25,8 +25,6 @@ from rerank.index.artifacts import (
 )
 from rerank.index.embedder import Embedder
 from rerank.index.errors import InputError, MismatchError
-from rerank.index.lexicon import Lexicon, TitleReading
-from rerank.index.name_evidence import NameEvidence, memory_agreement, name_evidence
 from rerank.index.records import (
     N_CANDIDATES,
     GpuRecord,
@@ -35,11 +33,13 @@ from rerank.index.records import (
     falling_order,
     place_in_group,
 )
-from rerank.index.registry import read_records, registry_fingerprint, write_records
-from rerank.index.stated_words import Stated, StatedWords, chip_vendors
 from rerank.index.text import descriptor, listing_text
-from rerank.index.variants import Variants
 from rerank.index.vector_index import FaissIndex, IndexKind, VectorIndex
+from rerank.packs.gpu.lexicon import Lexicon, TitleReading
+from rerank.packs.gpu.name_evidence import NameEvidence, memory_agreement, name_evidence
+from rerank.packs.gpu.registry import read_records, registry_fingerprint, write_records
+from rerank.packs.gpu.stated_words import Stated, StatedWords, chip_vendors
+from rerank.packs.gpu.variants import Variants
 from rerank.ranking import CandidateBatch
 
 Floats = NDArray[np.float32]

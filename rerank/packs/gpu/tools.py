@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -18,11 +18,12 @@ if TYPE_CHECKING:
     from rerank.annotation.agreement import Consensus
     from rerank.annotation.queue import SimulationPlan
     from rerank.evaluation.gold import GoldListing
-    from rerank.features.cues import CueReader
     from rerank.index.artifacts import Manifest
     from rerank.index.embedder import Embedder
-    from rerank.index.lexicon import Lexicon
     from rerank.index.records import GpuRecord, LabelledListing, Listing
+    from rerank.packs.gpu.cues import CueReader
+    from rerank.packs.gpu.lexicon import Lexicon
+    from rerank.packs.gpu.registry_check import Finding
     from rerank.packs.gpu.training.sets import TrainingParameters
     from rerank.packs.gpu.training.shortlists import RankerTrials
     from rerank.rankers.kinds import RankerFolder
@@ -35,7 +36,7 @@ Ints = NDArray[np.int64]
 
 def shipped_cues() -> CueReader:
     """Return the words that say what is sold, as they ship."""
-    from rerank.features.cues import CueReader
+    from rerank.packs.gpu.cues import CueReader
 
     return CueReader.load(shipped("cues.yaml"))
 
@@ -67,8 +68,39 @@ class GpuTools(CardTools):
 
         return add_to_index(records, embedder, folder)
 
+    def load_registry(self, source: Path) -> list[GpuRecord]:
+        from rerank.packs.gpu.registry import load_registry
+
+        return load_registry(source)
+
+    def registry_fingerprint(self, records: Sequence[GpuRecord]) -> str:
+        from rerank.packs.gpu.registry import registry_fingerprint
+
+        return registry_fingerprint(records)
+
+    def check_registry(
+        self, records: Sequence[GpuRecord], facts: Path
+    ) -> tuple[int, Sequence[Finding]]:
+        from rerank.packs.gpu.registry_check import check_registry, read_facts
+
+        rows = read_facts(facts)
+        return len(rows), check_registry(records, rows)
+
+    def generate(
+        self,
+        records: Sequence[GpuRecord],
+        n: int,
+        *,
+        seed: int,
+        nil_share: float,
+        models: Collection[str] | None = None,
+    ) -> list[LabelledListing]:
+        from rerank.packs.gpu.bootstrap.generator import generate
+
+        return generate(records, n, seed=seed, nil_share=nil_share, models=models)
+
     def offers(self) -> Callable[[RankingBatch, Floats], tuple[Floats, Ints]]:
-        from rerank.features.offers import offer_features
+        from rerank.packs.gpu.offers import offer_features
 
         cues = shipped_cues()
 

@@ -10,9 +10,9 @@ import pytest
 from rerank.cross_encoder.cascade import Cascade, CloseScores, HeldForReview
 from rerank.cross_encoder.ranker import CrossEncoderRanker, gpu_text, query_text
 from rerank.domain import card_tools
-from rerank.features.candidates import CANDIDATE_FEATURES
 from rerank.index.errors import InputError
 from rerank.index.records import Listing
+from rerank.packs.gpu.candidates import CANDIDATE_FEATURES
 from rerank.ranking import RankingBatch
 
 LISTINGS = [

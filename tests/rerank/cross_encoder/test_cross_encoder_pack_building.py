@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from rerank.cross_encoder.packs import build_packs
-from rerank.features.cues import CueReader
 from rerank.index.records import LabelledListing, Listing
+from rerank.packs.gpu.cues import CueReader
 from rerank.packs.gpu.pack import GpuResolver
 from rerank.splits import Split, split_of
 

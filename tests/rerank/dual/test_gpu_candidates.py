@@ -8,10 +8,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from rerank.features.candidates import CANDIDATE_FEATURES
-from rerank.features.cues import CueReader
 from rerank.index.records import LabelledListing, Listing, shipped
 from rerank.index.text import descriptor, listing_text
+from rerank.packs.gpu.candidates import CANDIDATE_FEATURES
+from rerank.packs.gpu.cues import CueReader
 from rerank.packs.gpu.training.evidence import Preparer
 from rerank.packs.gpu.training.scored_making import (
     Judgement,

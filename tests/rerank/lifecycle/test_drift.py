@@ -9,7 +9,6 @@ import pyarrow as pa
 import pytest
 
 from rerank.index.errors import ArtifactError, InputError
-from rerank.index.lexicon import Lexicon
 from rerank.lifecycle.drift import (
     DECISION,
     PROBABILITY,
@@ -23,6 +22,7 @@ from rerank.lifecycle.drift import (
     movements,
 )
 from rerank.packs.gpu.cards import MEMORY, UNSEEN_MODELS, VENDOR, TitleReader
+from rerank.packs.gpu.lexicon import Lexicon
 
 WORDS = {"palit", "rtx", "geforce", "3080", "10", "gb", "rx", "6600", "sapphire", "card"}
 

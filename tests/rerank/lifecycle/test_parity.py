@@ -8,12 +8,12 @@ from dataclasses import replace
 import pytest
 
 from rerank.calibration import Calibrator
-from rerank.features.candidates import CANDIDATE_FEATURES
-from rerank.features.cues import CueReader
-from rerank.features.offers import OFFER_FEATURES
 from rerank.index.errors import ArtifactError, MismatchError
 from rerank.lifecycle.opening import ReferenceAnswers, check_reference, make_reference
 from rerank.model import FeatureRanker, OnnxTrees
+from rerank.packs.gpu.candidates import CANDIDATE_FEATURES
+from rerank.packs.gpu.cues import CueReader
+from rerank.packs.gpu.offers import OFFER_FEATURES
 from rerank.packs.gpu.pack import GpuResolver
 from rerank.resolution import Thresholds
 

@@ -8,9 +8,8 @@ import pytest
 from small_catalogue import build_catalogue_home
 
 from rerank.conformal import NO_MATCH
-from rerank.evaluation.failures import Cause
 from rerank.evaluation.gold import GoldKind, covered
-from rerank.evaluation.outcomes import rank_of_models
+from rerank.evaluation.outcomes import Cause, rank_of_models
 from rerank.index.errors import InputError
 from rerank.index.records import Listing
 from rerank.packs.generic.measuring import (

@@ -10,9 +10,9 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from rerank.features.candidates import CANDIDATE_FEATURES
 from rerank.index.errors import ArtifactError, InputError, MismatchError
 from rerank.index.records import Listing
+from rerank.packs.gpu.candidates import CANDIDATE_FEATURES
 from rerank.rankers.pairs import read_dataset
 from rerank.rankers.pairwise import (
     CANDIDATE_WEIGHTS,

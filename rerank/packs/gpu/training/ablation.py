@@ -22,10 +22,10 @@ from rerank.evaluation.gold import GoldKind, GoldListing
 from rerank.evaluation.intervals import DEFAULT_SAMPLES, Comparison, Resampling
 from rerank.evaluation.metrics import MRR, NDCG_AT_10, PRECISION_AT_1, recall
 from rerank.evaluation.paired import PairedTable, plain
-from rerank.features.candidates import CANDIDATE_DIRECTIONS, CANDIDATE_FEATURES
 from rerank.index.errors import InputError
-from rerank.index.name_evidence import NAME_FEATURES
 from rerank.model import OnnxTrees
+from rerank.packs.gpu.candidates import CANDIDATE_DIRECTIONS, CANDIDATE_FEATURES
+from rerank.packs.gpu.name_evidence import NAME_FEATURES
 from rerank.packs.gpu.training.evidence import Prepared, Preparer, RankerRows, joined, ranker_rows
 from rerank.packs.gpu.training.sets import Stage, TrainingParameters, generated_listings
 from rerank.packs.gpu.training.shortlists import prepare_gold

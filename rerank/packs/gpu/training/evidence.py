@@ -9,12 +9,12 @@ from typing import Any, NamedTuple, TypeVar, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from rerank.features.candidates import CandidateFeatures
-from rerank.features.cues import CueHits, CueReader
-from rerank.features.offers import offer_features
-from rerank.index.lexicon import Lexicon
 from rerank.index.records import LabelledListing, Listing
 from rerank.model import OnnxTrees
+from rerank.packs.gpu.candidates import CandidateFeatures
+from rerank.packs.gpu.cues import CueHits, CueReader
+from rerank.packs.gpu.lexicon import Lexicon
+from rerank.packs.gpu.offers import offer_features
 from rerank.ranking import (
     CandidateBatch,
     CandidateSource,

@@ -31,11 +31,12 @@ from numpy.typing import NDArray
 from rerank.annotation.agreement import Consensus
 from rerank.annotation.queue import DEFAULT_WEIGHT
 from rerank.evaluation.gold import GoldKind, GoldListing
-from rerank.index.lexicon import Lexicon, TitleReading, same_size
 from rerank.index.records import GpuRecord, LabelledListing, Listing
-from rerank.index.stated_words import form_family, stated_forms
 from rerank.index.text import normalise, runs
+from rerank.packs.gpu.lexicon import Lexicon, TitleReading
+from rerank.packs.gpu.stated_words import form_family, stated_forms
 from rerank.ranking import CandidateSource
+from rerank.resolution import same_size
 from rerank.splits import Split, split_of
 from rerank.store.rows import StoredListing, Verdict
 

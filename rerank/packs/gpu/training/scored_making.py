@@ -17,11 +17,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from rerank.bootstrap.generator import generate
-from rerank.features.candidates import CANDIDATE_FEATURES
-from rerank.index.naming import parse_model
 from rerank.index.records import DEFAULT_FORM_FACTOR, GpuRecord, LabelledListing, Listing
-from rerank.index.stated_words import form_family
+from rerank.packs.gpu.bootstrap.generator import generate
+from rerank.packs.gpu.candidates import CANDIDATE_FEATURES
+from rerank.packs.gpu.naming import parse_model
+from rerank.packs.gpu.stated_words import form_family
 from rerank.packs.gpu.training.evidence import Prepared, Preparer
 from rerank.rankers.inputs import GPU_VECTOR, LISTING_VECTOR
 from rerank.rankers.scored import ScoredSet

@@ -10,9 +10,9 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from rerank.bootstrap.generator import generate
 from rerank.index.errors import InputError
 from rerank.index.records import GpuRecord, LabelledListing
+from rerank.packs.gpu.bootstrap.generator import generate
 from rerank.packs.gpu.training.evidence import Prepared, Preparer
 from rerank.splits import Split, models_of
 from rerank.trees import TreeParameters

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rerank.answers import decided
 from rerank.evaluation.gold import GoldKind, GoldListing, canonical_key
 from rerank.evaluation.intervals import Resampling
 from rerank.evaluation.metrics import (
@@ -25,7 +24,8 @@ from rerank.evaluation.metrics import (
 from rerank.evaluation.outcomes import Outcomes, grade
 from rerank.evaluation.paired import Competitor, PairedTable, Progress, plain
 from rerank.index.errors import InputError
-from rerank.index.lexicon import Lexicon
+from rerank.packs.gpu.card_answers import decided
+from rerank.packs.gpu.lexicon import Lexicon
 from rerank.packs.gpu.training.evidence import Prepared, Preparer, evidence_of
 from rerank.ranking import CandidateBatch, ModelTable, variant_order
 from rerank.resolution import DECISIONS, Decision, ScoredCandidate

@@ -29,9 +29,9 @@ from rerank.domain import GPU
 from rerank.evaluation.gold import GoldKind, GoldListing, canonical_key
 from rerank.evaluation.intervals import estimate
 from rerank.evaluation.outcomes import Outcomes, judge
-from rerank.features.cues import CueReader
 from rerank.index.errors import InputError
 from rerank.index.records import LabelledListing, Listing
+from rerank.packs.gpu.cues import CueReader
 from rerank.packs.gpu.training.evidence import Prepared, Preparer
 from rerank.packs.gpu.training.labelling import AnnotatedListings, labelled_of, on_sides, words_of
 from rerank.packs.gpu.training.sets import Stage, TrainingParameters, generated_listings, held_out

@@ -12,16 +12,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rerank.bootstrap.generator import generate
 from rerank.calibration import Calibrator, choose_threshold, fit_calibrator
 from rerank.conformal import NO_MATCH, CandidateSets, nonconformity, outcome_probabilities
 from rerank.domain import GPU
-from rerank.features.candidates import CANDIDATE_DIRECTIONS, CANDIDATE_FEATURES
-from rerank.features.cues import CueReader
-from rerank.features.offers import OFFER_DIRECTIONS, OFFER_FEATURES
 from rerank.index.artifacts import Manifest
 from rerank.index.records import LabelledListing
 from rerank.model import FeatureRanker, OnnxTrees, RerankModel, save_model
+from rerank.packs.gpu.bootstrap.generator import generate
+from rerank.packs.gpu.candidates import CANDIDATE_DIRECTIONS, CANDIDATE_FEATURES
+from rerank.packs.gpu.cues import CueReader
+from rerank.packs.gpu.offers import OFFER_DIRECTIONS, OFFER_FEATURES
 from rerank.packs.gpu.training.evidence import (
     CalibrationSample,
     Prepared,

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from rerank.index.lexicon import Lexicon, Mention, TitleReading, same_size
+from rerank.packs.gpu.lexicon import Lexicon, Mention, TitleReading
+from rerank.resolution import same_size
 
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]

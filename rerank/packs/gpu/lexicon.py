@@ -13,15 +13,16 @@ from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from functools import cached_property, reduce
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rerank.index.naming import ModelName, parse_model
-from rerank.index.part_numbers import Board, stems
 from rerank.index.records import GpuRecord
 from rerank.index.text import CharacterRun, is_measure, normalise, runs, squash
+from rerank.packs.gpu.naming import ModelName, parse_model
+from rerank.packs.gpu.part_numbers import Board, stems
+from rerank.resolution import same_size_by_hand
 
 # Line words that partners glue behind a code of their own: ENGTX, VCGGTX, GFRTX, AXRX.
 _GLUED_LINES = ("rtx", "gtx", "gts", "gt", "rx", "hd", "fx", "wx", "nvs")
@@ -202,25 +203,6 @@ class TitleReading(NamedTuple):
     seller: str = ""
     doubts: int = 0
     description: str = ""
-
-
-_SAME_SIZE = 0.02  # the closest sizes of one model, the H100's 94 and 96 GB, are 2.1 % apart
-_IN_MB_BELOW = 2.0
-_Sizes = NDArray[np.floating[Any]] | np.float32 | float
-
-
-def same_size(stated: _Sizes, own: _Sizes) -> NDArray[np.bool_]:
-    """Return where a stated size is a GPU's own, within 2 % of it; NaN is no size."""
-    return np.asarray(np.abs(stated - own) < _SAME_SIZE * own, np.bool_)
-
-
-def same_size_by_hand(written: float, own: float) -> bool:
-    """Return whether a size that a person wrote down is a GPU's own.
-
-    Old cards have sizes in MB, which people turn into GB by 1000 too: 1280 MB is 1.25 and 1.28.
-    """
-    in_thousands = written < _IN_MB_BELOW and same_size(written / 1.024, own)
-    return bool(same_size(written, own) or in_thousands)
 
 
 class Lexicon:

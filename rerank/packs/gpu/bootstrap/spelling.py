@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
 
-from rerank.bootstrap.grammar import Dice, tidy
 from rerank.index.records import GpuRecord
+from rerank.packs.gpu.bootstrap.grammar import Dice, tidy
 
 SHORT_SUFFIXES = frozenset(
     "Ti SUPER XT XTX GRE GT GTS GTX GS GSO LE SE PRO Pro X D ADA Ada LP XL GTO Ultra BOOST".split()

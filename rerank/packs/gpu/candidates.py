@@ -11,10 +11,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from rerank.features.cues import CATEGORIES, CueHits, wished
-from rerank.index.lexicon import Lexicon
-from rerank.index.name_evidence import NAME_FEATURES, agreement, padded, states_one_of
-from rerank.index.stated_words import (
+from rerank.packs.gpu.cues import CATEGORIES, CueHits, wished
+from rerank.packs.gpu.lexicon import Lexicon
+from rerank.packs.gpu.name_evidence import NAME_FEATURES, agreement, padded, states_one_of
+from rerank.packs.gpu.stated_words import (
     FORM_FAMILIES,
     chip_vendors,
     family_bits,
@@ -53,7 +53,7 @@ _OWN_FEATURES = (
     "memory_rival",
 )
 CANDIDATE_FEATURES = (*NAME_FEATURES, *_OWN_FEATURES)
-"""Name features are those of `rerank.index.name_evidence`, all -1 for a model not named in the
+"""Name features are those of `rerank.packs.gpu.name_evidence`, all -1 for a model not named in the
 title; name_quality is 2 less where memory_rival is 1: a full name with an impossible memory size is
 worth less than a short one with the right size. Then:
 

@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from typing import NamedTuple
 
-from rerank.bootstrap.catalog import (
+from rerank.index.records import DEFAULT_FORM_FACTOR, GpuRecord
+from rerank.packs.gpu.bootstrap.catalog import (
     DROPPED_SUFFIXES,
     ModelEntry,
     Product,
@@ -18,11 +19,24 @@ from rerank.bootstrap.catalog import (
     memory_text,
     memory_type,
 )
-from rerank.bootstrap.grammar import Dice, Partners, Sequence_, Vocabulary, fill, parse, render
-from rerank.bootstrap.spelling import EDITION_WORDS, babble, invented_word, spell, spell_cyrillic
-from rerank.index.naming import parse_model
-from rerank.index.part_numbers import PARTNERS, Board, Rule, written
-from rerank.index.records import DEFAULT_FORM_FACTOR, GpuRecord
+from rerank.packs.gpu.bootstrap.grammar import (
+    Dice,
+    Partners,
+    Sequence_,
+    Vocabulary,
+    fill,
+    parse,
+    render,
+)
+from rerank.packs.gpu.bootstrap.spelling import (
+    EDITION_WORDS,
+    babble,
+    invented_word,
+    spell,
+    spell_cyrillic,
+)
+from rerank.packs.gpu.naming import parse_model
+from rerank.packs.gpu.part_numbers import PARTNERS, Board, Rule, written
 
 # Codes of these partners spell the model; one of them stands in when a title has only a code.
 READABLE = ("asus", "gigabyte", "msi", "pny", "powercolor", "asrock", "afox")

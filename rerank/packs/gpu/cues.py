@@ -20,9 +20,9 @@ import yaml
 from numpy.typing import NDArray
 
 from rerank.index.errors import InputError
-from rerank.index.lexicon import TitleReading
 from rerank.index.rows import FastSafeLoader
 from rerank.index.text import CharacterRun, normalise, runs
+from rerank.packs.gpu.lexicon import TitleReading
 
 CATEGORIES = (
     "with",

@@ -18,11 +18,11 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from rerank.index.lexicon import Lexicon, TitleReading
-from rerank.index.name_evidence import memory_agreement
 from rerank.index.records import FORM_FACTORS, GpuRecord, falling_order, place_in_group
-from rerank.index.stated_words import family_bits, form_bits, form_family, memory_types
 from rerank.index.text import squash
+from rerank.packs.gpu.lexicon import Lexicon, TitleReading
+from rerank.packs.gpu.name_evidence import memory_agreement
+from rerank.packs.gpu.stated_words import family_bits, form_bits, form_family, memory_types
 
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]

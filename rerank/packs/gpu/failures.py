@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
-from enum import Enum
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from operator import gt, lt
 from typing import Any
@@ -16,72 +14,18 @@ from numpy.typing import NDArray
 
 from rerank.evaluation.gold import GoldKind, GoldListing, canonical_key
 from rerank.evaluation.metrics import TOP_GRADE
-from rerank.evaluation.outcomes import errors_of, grade, lost_to
+from rerank.evaluation.outcomes import Cause, Failure, FeatureGap, errors_of, grade, lost_to
 from rerank.explanation import contributions, ranking_shares, strongest, words_of
-from rerank.features.candidates import CANDIDATE_FEATURES
-from rerank.features.offers import OFFER_FEATURES
 from rerank.index.errors import InputError
-from rerank.index.lexicon import TitleReading
-from rerank.index.naming import parse_model
 from rerank.index.records import GpuRecord
 from rerank.index.text import runs
+from rerank.packs.gpu.candidates import CANDIDATE_FEATURES
+from rerank.packs.gpu.lexicon import TitleReading
+from rerank.packs.gpu.naming import parse_model
+from rerank.packs.gpu.offers import OFFER_FEATURES
 from rerank.ranking import Evidence, ModelTable
 from rerank.resolution import Resolution, ScoredCandidate
 from rerank.resolver import Resolver
-
-
-@dataclass(frozen=True, slots=True)
-class FeatureGap:
-    """One feature of a failure.
-
-    :param right: its value for the right candidate; None where there is no other one to compare.
-    :param chosen: its value for the candidate that was answered.
-    :param contribution: what it did for the chosen candidate (SHAP). Of a wrong order: in units of
-        the ranker's score, less what it did for the right candidate; above 0 it helped the wrong
-        one. Of a wrong decision: in log-odds of accepting; below 0 it held back.
-    """
-
-    feature: str
-    words: str
-    right: float | None
-    chosen: float
-    contribution: float
-
-
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """One wrong answer.
-
-    :param lost_to: the part that failed, a value of `ErrorKind`.
-    :param right: the best-ranked right candidate; None if it is not among the candidates.
-    :param features: those that decided, the largest contribution first, at most 8.
-    """
-
-    listing_id: str
-    title: str
-    want: str
-    got: str
-    decision: str
-    probability: float
-    lost_to: str
-    cause: Cause
-    right: str | None
-    features: tuple[FeatureGap, ...]
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return plain values for JSON; the cause is its value."""
-        return {
-            "listing_id": self.listing_id,
-            "title": self.title,
-            "want": self.want,
-            "got": self.got,
-            "decision": self.decision,
-            "probability": self.probability,
-            "lost_to": self.lost_to,
-            "cause": self.cause.value,
-            "right": self.right,
-            "features": [asdict(feature) for feature in self.features],
-        }
 
 
 def failures(
@@ -117,11 +61,6 @@ def failures(
         )
         for at, case in enumerate(cases)
     ]
-
-
-def causes(found: Iterable[str]) -> dict[str, int]:
-    """Count the causes of failures, the most frequent first, ties by name."""
-    return dict(sorted(Counter(found).items(), key=lambda item: (-item[1], item[0])))
 
 
 def _failure(
@@ -380,56 +319,6 @@ _CODE_LETTERS, _CODE_RUNS, _UNBROKEN_CODE_RUNS = 7, 3, 4
 _WORD = re.compile(r"\S+")
 _SMALL_LEAD = 3.0  # of scores; a lead over a model of another number is 5 to 9
 _NOTICEABLE = -0.1  # log-odds; less pulls a probability down by 0.025 at most
-
-
-class Cause(Enum):
-    """Why a listing was answered wrongly; the value is its key in reports."""
-
-    NOT_IN_REGISTRY = "registry lacks the model"
-    NOT_RETRIEVED = "not retrieved"
-    PART_NUMBER = "part number unknown"
-    MISREAD = "number misread"
-    OTHER_CARD = "another card is named"
-    MEMORY = "memory size"
-    FORM = "mobile or desktop"
-    SUFFIX = "suffix"
-    LINE = "sibling line"
-    WHOLE_SYSTEM = "whole computer"
-    ACCESSORY_ACCEPTED = "accessory taken for a card"
-    CARD_REFUSED = "card taken for an accessory"
-    SHORT_NAME = "name incomplete"
-    CODE_ALONE = "part number alone"
-    CLOSE_RIVAL = "close rival"
-    LOW_CONFIDENCE = "low confidence"
-    VARIANT = "variant"
-    SOLD_OTHERWISE = "other goods accepted"
-
-    @property
-    def sentence(self) -> str:
-        """What it means, for people."""
-        return _SENTENCES[self]
-
-
-_SENTENCES = {
-    Cause.NOT_IN_REGISTRY: "The registry has no such model, or not with this memory size.",
-    Cause.NOT_RETRIEVED: "The title names the model, but it was cut from the candidates.",
-    Cause.PART_NUMBER: "Only a part number that no rule and no list reads names the model.",
-    Cause.MISREAD: "The model's number was not read, or digits of something else were.",
-    Cause.OTHER_CARD: "The title names another card, which was taken or cast doubt.",
-    Cause.MEMORY: "The memory size told the cards apart, and did not decide.",
-    Cause.FORM: "A mobile and a desktop card of one number were confused.",
-    Cause.SUFFIX: "Models that differ in a suffix (Ti, XT, SUPER, Ada) were confused.",
-    Cause.LINE: "Models of one number in different lines (GT, GTX, RX, Pro) were confused.",
-    Cause.WHOLE_SYSTEM: "Words for a laptop, a computer or a rig decided.",
-    Cause.ACCESSORY_ACCEPTED: "Something else is sold that is named after the card.",
-    Cause.CARD_REFUSED: "Words for a box, a cooler or other goods cast doubt on a card.",
-    Cause.SHORT_NAME: "The title leaves out words of the name (GeForce, GTX, Radeon).",
-    Cause.CODE_ALONE: "A part number was read rightly, but nothing else confirms it.",
-    Cause.CLOSE_RIVAL: "Another model is about as plausible by what the title shows.",
-    Cause.LOW_CONFIDENCE: "The answer is right, and the evidence too thin to accept it.",
-    Cause.VARIANT: "The model is right, another of its variants is sold.",
-    Cause.SOLD_OTHERWISE: "Nothing of the catalogue is sold, and something was accepted.",
-}
 
 
 @dataclass(frozen=True, slots=True)

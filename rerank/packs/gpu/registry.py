@@ -34,10 +34,10 @@ from typing import Any
 import yaml
 
 from rerank.index.errors import FaultsError, InputError
-from rerank.index.naming import catalogue_name
 from rerank.index.records import DEFAULT_FORM_FACTOR, FORM_FACTORS, GpuRecord
 from rerank.index.rows import FastSafeLoader, read_csv, read_parquet
 from rerank.index.text import squash
+from rerank.packs.gpu.naming import catalogue_name
 
 _YAML = (".yaml", ".yml")
 

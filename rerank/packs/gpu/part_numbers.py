@@ -4,7 +4,7 @@
 ``ZT-D40610E-10M`` Zotac, ``AX7870 2GBD5-2DH`` PowerColor for Radeon HD 7870. A `Rule`'s template
 holds fields of the model, so GPUs that appear after this was written get their codes by the same
 rules; its part in round brackets is the *stem* that names the model. `stems` returns what a reader
-looks for; `rerank.bootstrap.card` fills the same templates for training listings.
+looks for; `rerank.packs.gpu.bootstrap.card` fills the same templates for training listings.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from functools import cached_property, lru_cache
 from itertools import product
 from typing import NamedTuple
 
-from rerank.index.naming import ModelName
 from rerank.index.records import GpuRecord
+from rerank.packs.gpu.naming import ModelName
 
 
 class Stem(NamedTuple):
@@ -205,7 +205,7 @@ class Rule(NamedTuple):
 
     ``kinds`` are the families of models the rule is for, ``when`` says which of them.
 
-    ``text`` is a template of `rerank.bootstrap.grammar`: ``<a|b>`` is one of several parts, ``{a}``
+    ``text`` is a template of the generator's grammar: ``<a|b>`` is one of several parts, ``{a}``
     one of `Board.fields`, ``{?ABC}`` one of the letters, ``{#3}`` three digits, ``{@3}`` three
     capitals, ``{=P4:7}`` a number the registry lists that begins so, with digits up to seven
     characters. Round brackets hold the stem; without one nothing is read from such codes. ``~`` at

@@ -9,8 +9,9 @@ from collections import defaultdict
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from rerank.bootstrap.grammar import Dice, Weighted
-from rerank.bootstrap.spelling import (
+from rerank.index.records import DEFAULT_FORM_FACTOR, GpuRecord
+from rerank.packs.gpu.bootstrap.grammar import Dice, Weighted
+from rerank.packs.gpu.bootstrap.spelling import (
     EDITION_WORDS,
     MarketingName,
     Shapes,
@@ -18,7 +19,6 @@ from rerank.bootstrap.spelling import (
     name_parts,
     shapes_by_model,
 )
-from rerank.index.records import DEFAULT_FORM_FACTOR, GpuRecord
 
 DROPPED_SUFFIXES = EDITION_WORDS | {"NVL", "Ti", "SUPER", "XT", "XTX", "GRE"}
 PRO_LINES = ("quadro", "nvs", "firepro", "firegl", "firemv", "pro", "workstation")

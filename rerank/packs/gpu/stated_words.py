@@ -14,8 +14,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from rerank.index.lexicon import memory_type_code
 from rerank.index.records import FORM_FACTORS, GpuRecord
+from rerank.packs.gpu.lexicon import memory_type_code
 
 Ints = NDArray[np.int64]
 

@@ -9,10 +9,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from rerank.features.candidates import CANDIDATE_FEATURES, shortly_after
-from rerank.features.cues import CATEGORIES, DESCRIBED, CueHits, wished
-from rerank.index.lexicon import DOUBTS, Lexicon
-from rerank.index.name_evidence import NAME_FEATURES
+from rerank.packs.gpu.candidates import CANDIDATE_FEATURES, shortly_after
+from rerank.packs.gpu.cues import CATEGORIES, DESCRIBED, CueHits, wished
+from rerank.packs.gpu.lexicon import DOUBTS, Lexicon
+from rerank.packs.gpu.name_evidence import NAME_FEATURES
 from rerank.ranking import CandidateBatch, answer_order, model_scores
 
 Floats = NDArray[np.float32]
@@ -45,7 +45,7 @@ title_runs     runs of letters and digits in the title
 mention_share  place of the mention in the title, 0 start to 1 end (-1 if not named)
 for_gap        runs between the last "for" before the mention and the mention (9 if none)
 cue_words      share of the title's runs that are cues of cards, partners or product lines
-cut_off ...    1 for each of `rerank.index.lexicon.DOUBTS` that the title's reading has, else 0
+cut_off ...    1 for each of `rerank.packs.gpu.lexicon.DOUBTS` that the title's reading has, else 0
 mention_wished 1 if the mention stands where the listing says what it asks for
 others_named   places besides the mention, at most 3, that name another model exactly, one of whose
                line words stands in the title; not those compared with or asked for

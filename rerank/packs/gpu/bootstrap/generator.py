@@ -8,9 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
-from rerank.bootstrap.card import Card, Rivals
-from rerank.bootstrap.catalog import Catalog, Deck, ModelEntry, Product
-from rerank.bootstrap.grammar import (
+from rerank.index.records import GpuRecord, LabelledListing, Listing
+from rerank.packs.gpu.bootstrap.card import Card, Rivals
+from rerank.packs.gpu.bootstrap.catalog import Catalog, Deck, ModelEntry, Product
+from rerank.packs.gpu.bootstrap.grammar import (
     DEFAULT_PATH,
     Dice,
     Grammar,
@@ -20,8 +21,7 @@ from rerank.bootstrap.grammar import (
     load_vocabulary,
     render,
 )
-from rerank.bootstrap.spelling import babble, disturb, key_of
-from rerank.index.records import GpuRecord, LabelledListing, Listing
+from rerank.packs.gpu.bootstrap.spelling import babble, disturb, key_of
 
 DEFAULT_NIL_SHARE = 0.35
 # How often a listing's vendor column and description are filled.
