@@ -192,7 +192,12 @@ def resolution_text(
         f"  {'':9} probability {answer.match_probability:.3f}, margin {answer.margin:.3f}",
         f"  {'reason':9} {cut(answer.reason, WIDTH - 12)}",
     ]
-    lines += [f"  {label:9} {text}" for label, text in answer.details.items()]
+    told = (
+        answer.details
+        if answer.provenance is None
+        else {**answer.provenance.details, **answer.details}
+    )
+    lines += [f"  {label:9} {cut(text, WIDTH - 12)}" for label, text in told.items()]
     if candidate_set is not None:
         lines.append(_candidate_set_text(candidate_set))
     if answer.candidates:

@@ -6,8 +6,10 @@ reason is a few words that tell a person why a listing was matched, held back or
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,7 +18,16 @@ from numpy.typing import NDArray
 
 from rerank.explanation import NOTHING, Explanation
 from rerank.ranking import Evidence, ModelTable, model_scores
-from rerank.resolution import DECISIONS, Decision, Resolution, ScoredCandidate
+from rerank.resolution import (
+    DECISIONS,
+    MODEL,
+    PERSON,
+    Decision,
+    Provenance,
+    Resolution,
+    ScoredCandidate,
+    SettledResolution,
+)
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -40,6 +51,7 @@ class Answers:
     :param decision: shape (listings,), numbers in `DECISIONS`.
     :param reason: one for each listing.
     :param explanations: one for each listing; none where they were not asked for.
+    :param decided: who decided, where people's verdicts are in use; else None.
     """
 
     offsets: Ints
@@ -54,6 +66,7 @@ class Answers:
     decision: Ints
     reason: Sequence[str]
     explanations: Sequence[Explanation] = ()
+    decided: DecidedBy | None = None
 
     def __len__(self) -> int:
         return len(self.decision)
@@ -131,7 +144,7 @@ class Answers:
             best = own[0] if own else None
             sold = best if decisions[at] != _NO_MATCH else None
             found.append(
-                Resolution(
+                self._kind_of(at)(
                     gpu_id=sold.gpu_id if sold else None,
                     model=sold.model if sold else None,
                     memory_gb=sold.memory_gb if sold else None,
@@ -149,6 +162,71 @@ class Answers:
                 )
             )
         return found
+
+    def _kind_of(self, at: int) -> Callable[..., Resolution]:
+        """Return what makes the object of a listing's answer."""
+        if self.decided is None:
+            return Resolution
+        return partial(SettledResolution, provenance=self.decided.of(at))
+
+
+class DecidedBy(NamedTuple):
+    """Who decided each answer, and what the model answers itself, all of shape (listings,).
+
+    :param by: people; None where the model decided, as ``at``, which is UTC without a zone.
+    :param decision: the model's, numbers in `DECISIONS`.
+    :param key: the id of what the model says is sold; None for no match.
+    :param probability: the model's `match_probability`.
+    """
+
+    by: Sequence[str | None]
+    at: Sequence[datetime | None]
+    decision: Ints
+    key: Sequence[str | None]
+    probability: Floats
+
+    def of(self, at: int) -> Provenance:
+        """Return that of one listing."""
+        said = DECISIONS[int(self.decision[at])]
+        return Provenance(self.by[at], self.at[at], said, self.key[at], float(self.probability[at]))
+
+    def columns(self) -> list[pa.Array]:
+        """Return the columns of `decided_fields`."""
+        people = np.array([name is not None for name in self.by], bool)
+        times = [0 if at is None else _microseconds(at) for at in self.at]
+        stamps = numbers(np.array(times, np.int64), people)
+        return [
+            strings((MODEL, PERSON)).take(numbers(people.astype(np.int64))),
+            strings([name or "" for name in self.by], people),
+            stamps.view(pa.timestamp("us")).cast(_DECIDED_AT),
+            strings(DECISIONS).take(numbers(self.decision)),
+            strings(
+                [key or "" for key in self.key], np.array([key is not None for key in self.key])
+            ),
+            numbers(self.probability),
+        ]
+
+
+_DECIDED_AT = pa.timestamp("us", tz="UTC")
+
+
+def decided_fields(key: str) -> list[pa.Field]:
+    """Return the columns of a resolved row that say who decided, where verdicts are in use.
+
+    :param key: what the column of ids is called.
+    """
+    return [
+        pa.field("decision_source", pa.string()),
+        pa.field("decided_by", pa.string()),
+        pa.field("decided_at", _DECIDED_AT),
+        pa.field("model_decision", pa.string()),
+        pa.field(f"model_{key}", pa.string()),
+        pa.field("model_probability", pa.float64()),
+    ]
+
+
+def _microseconds(at: datetime) -> int:
+    return (at - datetime(1970, 1, 1)) // timedelta(microseconds=1)
 
 
 def joined(parts: Sequence[Answers]) -> Answers:
@@ -342,12 +420,16 @@ def truths(values: NDArray[np.bool_]) -> pa.Array:
     return pa.Array.from_buffers(pa.bool_(), len(values), [None, _bits(values)])
 
 
-def strings(values: Sequence[str]) -> pa.Array:
-    """Return texts as an Arrow array."""
+def strings(values: Sequence[str], valid: NDArray[np.bool_] | None = None) -> pa.Array:
+    """Return texts as an Arrow array.
+
+    :param valid: false where there is none; None: each is one.
+    """
     encoded = [value.encode() for value in values]
     ends = np.zeros(len(encoded) + 1, np.int32)
     np.cumsum(np.fromiter(map(len, encoded), np.int64, len(encoded)), out=ends[1:])
-    buffers = [None, pa.py_buffer(ends), pa.py_buffer(b"".join(encoded))]
+    bits = None if valid is None else _bits(np.asarray(valid, np.bool_))
+    buffers = [bits, pa.py_buffer(ends), pa.py_buffer(b"".join(encoded))]
     return pa.Array.from_buffers(pa.string(), len(encoded), buffers)
 
 

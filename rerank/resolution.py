@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
 from enum import StrEnum
 from html import escape
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -98,6 +99,54 @@ def headline(decision: Decision, subject: str, probability: float, reason: str) 
     return f"{decided}, probability {probability:.3f}; {reason}"
 
 
+MODEL, PERSON = "model", "person"
+"""Who may decide."""
+
+
+@dataclass(frozen=True, slots=True)
+class Provenance:
+    """Who decided an answer, and what the model answers itself.
+
+    :param decided_by: the people whose verdict it is; None if the model decided, as ``decided_at``.
+    :param decided_at: when they said so, UTC without a zone.
+    :param model_key: the id of what the model says is sold; None for no match.
+    """
+
+    decided_by: str | None
+    decided_at: datetime | None
+    model_decision: Decision
+    model_key: str | None
+    model_probability: float
+
+    @property
+    def decision_source(self) -> str:
+        """`MODEL` or `PERSON`."""
+        return MODEL if self.decided_by is None else PERSON
+
+    def columns(self, key: str) -> dict[str, Any]:
+        """Return it as the columns of a row, the time as text.
+
+        :param key: what the column of ids is called.
+        """
+        told = asdict(self)
+        at = None if self.decided_at is None else f"{self.decided_at.isoformat()}Z"
+        told |= {"decided_at": at, f"model_{key}": told.pop("model_key")}
+        told["model_probability"] = told.pop("model_probability")  # the last, as in tables
+        return {"decision_source": self.decision_source, **told}
+
+    @property
+    def details(self) -> dict[str, str]:
+        """What a person is told, by labels; nothing where the model decided."""
+        if self.decided_by is None or self.decided_at is None:
+            return {}
+        said = self.model_decision.replace("_", " ")
+        named = f" {self.model_key}" if self.model_key else ""
+        return {
+            "decided": f"by {self.decided_by}, {self.decided_at.isoformat()[:10]}",
+            "model": f"{said}{named}, probability {self.model_probability:.3f}",
+        }
+
+
 _SHOWN = 5  # candidates of a notebook's table
 
 
@@ -114,6 +163,9 @@ class Resolution:
     :param candidates: best first, as many as were asked for; the others are decided on as well.
         The variants of a model follow each other.
     """
+
+    key_column: ClassVar[str] = "gpu_id"
+    """What the column of ids is called."""
 
     gpu_id: str | None
     model: str | None
@@ -151,6 +203,11 @@ class Resolution:
         return self.gpu_id
 
     @property
+    def provenance(self) -> Provenance | None:
+        """Who decided, where people's verdicts are in use; else None."""
+        return None
+
+    @property
     def label(self) -> str | None:
         """What is sold as people tell it from others; None for no match."""
         return self.gpu_id
@@ -179,3 +236,10 @@ class Resolution:
 
     def _headline(self) -> str:
         return headline(self.decision, self.subject, self.match_probability, self.reason)
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class SettledResolution(Resolution):
+    """The answer where people's verdicts are in use, whoever decided it."""
+
+    provenance: Provenance = field()

@@ -10,7 +10,8 @@ import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
-from typing import Any
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -22,6 +23,7 @@ from rerank.answers import (
     Answers,
     Verdicts,
     answers_of,
+    decided_fields,
     joined,
 )
 from rerank.conformal import DEFAULT_COVERAGE, outcome_probabilities
@@ -33,6 +35,9 @@ from rerank.index.text import MAX_TITLE_CHARS, normalise
 from rerank.model import MODEL_REMEDY, RerankModel
 from rerank.ranking import CandidateBatch, CandidateSource, Evidence, ModelTable
 from rerank.resolution import Resolution
+
+if TYPE_CHECKING:
+    from rerank.verdicts import StandingVerdicts
 
 # Listings resolved at once: of fewer, calls of numpy weigh more; larger arrays leave the cache.
 _BLOCK = 2048
@@ -63,6 +68,8 @@ class Resolver(ABC):
     """Whether rows say the listing's id as ``listing_id`` too, where a feed calls it otherwise."""
     sold: tuple[str, ...]
     """The columns of ``schema`` that say what is sold where two answers are compared."""
+    key_column: str
+    """The column of ``schema`` that holds ids; the catalogue's records call them so, too."""
 
     def __init__(
         self,
@@ -78,6 +85,7 @@ class Resolver(ABC):
         self._table = source.table
         self._reopen = reopen
         self._process = os.getpid()
+        self._people: StandingVerdicts | None = None
 
     def __repr__(self) -> str:
         return f"<Resolver of model {self._model.version}, index {self._index_version}>"
@@ -103,6 +111,30 @@ class Resolver(ABC):
     def source(self) -> CandidateSource:
         """What proposes candidates."""
         return self._source
+
+    @property
+    def verdicts_version(self) -> str | None:
+        """The version of people's verdicts that stand before the model's answers; None for none."""
+        return None if self._people is None else self._people.snapshot.version
+
+    def heeding(
+        self, people: StandingVerdicts, again: Callable[[Resolver], Resolver] | None = None
+    ) -> Resolver:
+        """Return this resolver with people's verdicts before what its model answers.
+
+        It shares all that is heavy. Its answers say who decided: `Resolution.provenance`, and in
+        tables the columns of `rerank.answers.decided_fields`.
+
+        :param again: puts the same verdicts before this resolver where it was opened again.
+        """
+        other: Resolver = object.__new__(type(self))
+        other.__dict__.update(self.__dict__)
+        other._people, other._reopen = people, None
+        if self._reopen is not None and again is not None:
+            other._reopen = partial(_heeding_again, self._reopen, again)
+        if self._people is None:
+            other.schema = pa.schema([*self.schema, *decided_fields(self.key_column)])
+        return other
 
     @property
     def features(self) -> FeatureNames:
@@ -159,6 +191,10 @@ class Resolver(ABC):
         _check_top_k(top_k)
         answers = self.answers(listings, faults=faults, explain=explain)
         table = self.rows(answers.cut(top_k))
+        if answers.decided is not None:
+            columns = zip(decided_fields(self.key_column), answers.decided.columns(), strict=True)
+            for field, column in columns:
+                table = table.append_column(field, column)
         if coverage is not None:
             found = self.resolutions(answers)
             sets = [list(self.candidate_set(each, coverage=coverage)) for each in found]
@@ -206,7 +242,11 @@ class Resolver(ABC):
                 reasons[at] = faults.get(at, "no title")
             elif len(listing.title) > MAX_TITLE_CHARS:
                 reasons[at] = f"{reasons[at]}; title cut at {MAX_TITLE_CHARS} characters"
-        return replace(answers, reason=reasons)
+        answers = replace(answers, reason=reasons)
+        if self._people is None:
+            return answers
+        asked = np.flatnonzero(np.array(place, np.int64) >= 0)
+        return self._people.over(answers, given, asked, self._model.thresholds)
 
     @abstractmethod
     def judge(self, listings: Sequence[Listing], candidates: CandidateBatch) -> Evidence:
@@ -221,7 +261,7 @@ class Resolver(ABC):
 
     @abstractmethod
     def rows(self, answers: Answers) -> pa.Table:
-        """Return answers as a table of ``schema``."""
+        """Return answers as a table of ``schema``, without the columns that say who decided."""
 
     @abstractmethod
     def resolutions(self, answers: Answers) -> list[Resolution]:
@@ -291,6 +331,12 @@ def resolver_of(
         source, model, index_version=index_version, reopen=reopen, **own
     )
     return found
+
+
+def _heeding_again(
+    reopen: Callable[[], Resolver], again: Callable[[Resolver], Resolver]
+) -> Resolver:
+    return again(reopen())
 
 
 def _check_top_k(top_k: int) -> None:

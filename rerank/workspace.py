@@ -15,6 +15,7 @@
     HOME/reports/rankers.json             what `rerank compare-rankers` found
     HOME/promotion.yaml, canary.yaml      gates and guardrails of one's own
     HOME/store.duckdb               what people said and what was measured
+    HOME/verdicts/                  what of it stands before the model's answers; derived
 
 Opened from here: the embedder, the index and the retriever of a workspace; heavy libraries are
 imported where they are needed, so that a command that needs none starts at once.
@@ -188,6 +189,11 @@ class Workspace:
     def store_path(self) -> Path:
         """Where annotations, pairs and evaluation runs are kept; `Store` opens it."""
         return self.home / "store.duckdb"
+
+    @property
+    def verdicts_folder(self) -> Path:
+        """Where `rerank.verdicts` keeps what it derived from the store, there or not."""
+        return self.home / "verdicts"
 
     @property
     def gold_files(self) -> tuple[Path, ...]:

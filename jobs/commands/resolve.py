@@ -81,6 +81,9 @@ def _json(
     listing: Listing, answer: Resolution, models: Sequence[str] | None, why: Explanation | None
 ) -> str:
     row: dict[str, Any] = {"title": listing.title, "vendor": listing.vendor, **asdict(answer)}
+    if answer.provenance is not None:
+        row |= answer.provenance.columns(answer.key_column)
+        del row["provenance"]
     if models is not None:
         row["candidate_set"] = models
     if why is not None:

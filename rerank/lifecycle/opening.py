@@ -35,6 +35,7 @@ from rerank.model import RerankModel
 from rerank.rankers.kinds import RankerKind
 from rerank.resolution import Resolution, ScoredCandidate
 from rerank.resolver import Resolver, resolver_of
+from rerank.verdicts import StandingVerdicts, open_verdicts, verdicts_state
 from rerank.workspace import DEFAULT_HOME, Workspace, open_source
 
 if TYPE_CHECKING:
@@ -49,15 +50,20 @@ def open_resolver(
     *,
     ranker: RankerKind | str | None = None,
     cascade: bool = False,
+    verdicts: bool = False,
 ) -> Resolver:
     """Return the resolver of a workspace: what a pipeline imports.
 
-    It stays as it is when another version is promoted; `LiveResolver` follows.
+    It stays as it is when another version is promoted, or a person gives another verdict;
+    `LiveResolver` follows.
 
     :param home: the workspace; by default ``RERANK_HOME``, else ``.rerank``.
     :param ranker: what orders the candidates, such as ``"pairwise"``; None for the champion,
         whatever it is.
     :param cascade: let the workspace's cross-encoder rescore the first few of uncertain listings.
+    :param verdicts: let what people settled stand before what the model answers; then answers say
+        who decided (`Resolver.heeding`), if there is any verdict. By default the model alone
+        answers, as evaluation and training need it.
     :raises TypeError: if the workspace is no path.
     :raises MissingExtraError: if nothing installed brings a ranker of the name.
     :raises ArtifactError: if the index or a model is damaged, or was never trained.
@@ -65,7 +71,30 @@ def open_resolver(
     """
     workspace = _workspace(home)
     kind = None if ranker is None else RankerKind(ranker)
-    return resolver_over(workspace, *open_source(workspace), ranker=kind, cascade=cascade)
+    resolver = resolver_over(workspace, *open_source(workspace), ranker=kind, cascade=cascade)
+    return heeding_people(workspace, resolver) if verdicts else resolver
+
+
+def heeding_people(
+    workspace: Workspace, resolver: Resolver, *, version: str | None = None, near: bool = False
+) -> Resolver:
+    """Return a resolver with what people settled in its workspace before its answers.
+
+    It is the same resolver where nobody settled anything.
+
+    :param version: of the verdicts that it must be, as a run began with them; None for those of
+        now.
+    :param near: let verdicts hold for texts too that differ only in long serials.
+    :raises MismatchError: if the verdicts are others by now.
+    :raises StoreError: if the workspace's store cannot be read.
+    """
+    snapshot = open_verdicts(workspace, version=version)
+    if snapshot is None:
+        return resolver
+    snapshot = snapshot.with_near() if near else snapshot
+    people = StandingVerdicts(snapshot, resolver.table, resolver.key_column)
+    own = Workspace(workspace.home.absolute())
+    return resolver.heeding(people, partial(heeding_people, own, version=snapshot.version))
 
 
 def _workspace(home: Path | str | None) -> Workspace:
@@ -267,12 +296,15 @@ class LiveResolver:
         *,
         on_fault: Callable[[str], None] | None = None,
         retry_s: float = _RETRY_S,
+        verdicts: bool = False,
     ) -> None:
         """Load what serves now.
 
         :param home: the workspace; by default ``RERANK_HOME``, else ``.rerank``.
         :param on_fault: is told, once, why something new cannot serve; by default the log is.
         :param retry_s: after how many seconds that is tried again if nothing has changed.
+        :param verdicts: let people's verdicts stand before the model's answers, from the call on
+            that follows them.
         :raises ArtifactError: if nothing of the workspace can serve.
         """
         self._workspace = _workspace(home)
@@ -281,12 +313,14 @@ class LiveResolver:
         self._loading = threading.Lock()
         self._fault: str | None = None
         self._retry_at = 0.0
-        self._seen = self._workspace.identity()
+        self._heeds = verdicts
+        self._seen = self._identity()
         self._indexed = self._index()
-        self._resolver = resolver_over(self._workspace, *self._indexed[1:])
+        self._plain = resolver_over(self._workspace, *self._indexed[1:])
         (champion, *_) = self._workspace.serving_versions()
-        serves = self._resolver.model.folder == self._workspace.version_folder(champion)
+        serves = self._plain.model.folder == self._workspace.version_folder(champion)
         self._champion = champion if serves else None
+        self._resolver = self._with_people()
 
     @property
     def fault(self) -> str | None:
@@ -321,14 +355,23 @@ class LiveResolver:
         if self._fault is not None and time.monotonic() >= self._retry_at:
             return True
         try:
-            return self._workspace.identity() != self._seen
+            return self._identity() != self._seen
         except OSError:  # the disk is away for the moment: what is loaded needs it not
             return False
 
+    def _identity(self) -> tuple[object, object]:
+        """Return what changes with the model or index, and what changes with verdicts."""
+        people = verdicts_state(self._workspace) if self._heeds else None
+        return self._workspace.identity(), people
+
+    def _with_people(self) -> Resolver:
+        return heeding_people(self._workspace, self._plain) if self._heeds else self._plain
+
     def _follow(self) -> None:
         try:
-            self._seen = self._workspace.identity()
-            self._resolver = self._loaded()
+            self._seen = self._identity()
+            self._plain = self._loaded()
+            self._resolver = self._with_people()
             self._fault = None
         except (RerankError, OSError) as exc:
             self._report(os_error_text(exc) if isinstance(exc, OSError) else str(exc))
@@ -342,9 +385,9 @@ class LiveResolver:
         if self._indexed[0] != self._workspace.index_identity():
             self._indexed, self._champion = self._index(), None
         if champion != self._champion or self._fault is not None:
-            self._resolver = version_over(self._workspace, champion, *self._indexed[1:])
+            self._plain = version_over(self._workspace, champion, *self._indexed[1:])
             self._champion = champion
-        return self._resolver
+        return self._plain
 
     def _index(self) -> tuple[tuple[object, ...], CandidateSource, Manifest]:
         identity = self._workspace.index_identity()

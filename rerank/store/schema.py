@@ -181,6 +181,20 @@ _HELD = Migration(
     ("ALTER TABLE registry_gpus ADD COLUMN IF NOT EXISTS held BOOLEAN DEFAULT false",),
 )
 
+_VERDICTS = Migration(
+    "0009_verdicts",
+    (
+        """CREATE TABLE verdicts (
+        verdict_id VARCHAR PRIMARY KEY, title VARCHAR NOT NULL, vendor VARCHAR NOT NULL,
+        description VARCHAR,
+        verdict VARCHAR NOT NULL CHECK (verdict IN
+            ('match', 'none_of_these', 'not_gpu', 'not_this', 'withdrawn')),
+        gpu_id VARCHAR, model VARCHAR, said_by VARCHAR NOT NULL, said_at TIMESTAMP NOT NULL,
+        note VARCHAR NOT NULL, undone_by VARCHAR, undone_at TIMESTAMP,
+        CHECK ((verdict IN ('match', 'not_this')) = (model IS NOT NULL)))""",
+    ),
+)
+
 MIGRATIONS = (
     _REGISTRY,
     _ANNOTATIONS,
@@ -190,4 +204,5 @@ MIGRATIONS = (
     _OPEN_VARIANTS,
     _REGISTRY_FLAGS,
     _HELD,
+    _VERDICTS,
 )

@@ -101,6 +101,25 @@ TABLES = (
         },
     ),
     Table(
+        "verdicts",
+        "what somebody said of a text directly; it overrides the model",
+        {
+            "verdict_id": "key",
+            "title": "the title, as it was given; texts are compared normalised",
+            "vendor": "the seller's brand field; empty if unknown",
+            "description": "of a listing; null if it holds whatever the description is",
+            "verdict": "as of an annotation, or `not_this`: it does not sell this product; or "
+            "`withdrawn`: the model decides, whatever was said before",
+            "gpu_id": "the variant or product; null if only its model is named, or nothing is",
+            "model": "its model; set exactly for `match` and `not_this`",
+            "said_by": "who said it",
+            "said_at": "when, UTC",
+            "note": "free text",
+            "undone_by": "who took it back; null if nobody did",
+            "undone_at": "when, UTC",
+        },
+    ),
+    Table(
         "preference_items",
         "one thing that is compared with another",
         {

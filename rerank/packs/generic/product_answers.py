@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from html import escape
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 import numpy as np
 import pyarrow as pa
@@ -25,7 +25,14 @@ from rerank.packs.generic.evidence import offer_features as product_offers
 from rerank.packs.generic.reading import IdentifierKind
 from rerank.packs.generic.source import ID, NAME, ProductBatch, ProductSource
 from rerank.ranking import CandidateBatch, Evidence, RankingBatch, answer_order, model_scores
-from rerank.resolution import DECISIONS, Decision, Resolution, ScoredCandidate, headline
+from rerank.resolution import (
+    DECISIONS,
+    Decision,
+    Provenance,
+    Resolution,
+    ScoredCandidate,
+    headline,
+)
 from rerank.resolver import Resolver
 
 Floats = NDArray[np.float64]
@@ -86,6 +93,7 @@ class ProductResolution:
     :param own: the catalogue's own columns of what is sold, None for no match.
     """
 
+    key_column: ClassVar[str] = ID
     product_id: str | None
     name: str | None
     own: dict[str, Any]
@@ -151,6 +159,11 @@ class ProductResolution:
         )
 
     @property
+    def provenance(self) -> Provenance | None:
+        """Who decided, where people's verdicts are in use; else None."""
+        return None
+
+    @property
     def label(self) -> str | None:
         """What is sold as people tell it from others; None for no match."""
         return None if self.product_id is None else f"{self.product_id} {self.name}"
@@ -184,12 +197,20 @@ class ProductResolution:
         return headline(self.decision, self.subject, self.match_probability, self.reason)
 
 
+@dataclass(frozen=True, slots=True, repr=False)
+class SettledProduct(ProductResolution):
+    """The answer where people's verdicts are in use, whoever decided it."""
+
+    provenance: Provenance = field()
+
+
 class ProductResolver(Resolver):
     """Resolves listings to the products of a catalogue."""
 
     domain = GENERIC
     names_listings = True
     sold = (ID, NAME)
+    key_column = ID
 
     def __init__(
         self,
@@ -204,7 +225,7 @@ class ProductResolver(Resolver):
         self._products = source
         self._habits = habits
         self._rows = source.table.rows
-        self.schema = schema_of(self._rows, source.table.own_columns)
+        self.schema = self._columns = schema_of(self._rows, source.table.own_columns)
 
     @property
     def habits(self) -> Habits:
@@ -293,7 +314,7 @@ class ProductResolver(Resolver):
             "model_version": pa.repeat(pa.scalar(self._model.version), len(answers)),
             "index_version": pa.repeat(pa.scalar(self._index_version), len(answers)),
         }
-        return pa.table([columns[name] for name in self.schema.names], schema=self.schema)
+        return pa.table([columns[name] for name in self._columns.names], schema=self._columns)
 
     def _candidates(self, answers: Answers) -> pa.Array:
         row = pa.array(answers.record)
@@ -317,7 +338,11 @@ class ProductResolver(Resolver):
             )
             own = {name: row.pop(name) for name in self._products.table.own_columns}
             row["decision"] = Decision(row["decision"])
-            found.append(ProductResolution(own=own, candidates=candidates, **row))
+            row |= {"own": own, "candidates": candidates}
+            if answers.decided is None:
+                found.append(ProductResolution(**row))
+            else:
+                found.append(SettledProduct(**row, provenance=answers.decided.of(at)))
         return found
 
 

@@ -56,6 +56,7 @@ class GpuResolver(Resolver):
     domain = GPU
     schema = OUTPUT_SCHEMA
     sold = ("model", "memory_gb", "gpu_id")
+    key_column = "gpu_id"
 
     def __init__(
         self,
