@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from rerank.jobs.cli import keep_threads_quiet
+from rerank.jobs.cli import settle_libraries
 
 if __name__ == "__main__":
-    keep_threads_quiet()
+    settle_libraries()
     from bench.command import bench_command
 
     bench_command(prog_name="python -m bench")

@@ -28,7 +28,7 @@ import numpy as np
 
 from bench.measuring import MIB, resident_bytes
 from rerank.index.records import shipped
-from rerank.jobs.cli import keep_threads_quiet
+from rerank.jobs.cli import settle_libraries
 from rerank.packs.gpu.bootstrap.generator import generate
 from rerank.packs.gpu.registry import load_registry
 
@@ -210,7 +210,7 @@ def _port_of(process: subprocess.Popen[bytes], log: IO[str]) -> int:
 
 def serve_plainly(home: str, port: int) -> None:
     """Answer by what one writes first: FastAPI, a model of pydantic's, a loop over `resolve`."""
-    keep_threads_quiet()  # as commands do, before libraries read it
+    settle_libraries()  # as commands do, before libraries read it
     import uvicorn
     from fastapi import FastAPI
     from pydantic import BaseModel, create_model

@@ -145,7 +145,7 @@ class LazyGroup(ExplainedCommand, click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in self._module_of:
             return None
-        keep_threads_quiet()  # click imports the command before it calls the group
+        settle_libraries()  # click imports the command before it calls the group
         module = importlib.import_module(f"rerank.jobs.commands.{self._module_of[cmd_name]}")
         name = f"{self._prefix}{cmd_name}_command".replace("-", "_")
         command: click.Command = getattr(module, name)
@@ -206,12 +206,14 @@ def main() -> None:
     """
 
 
-def keep_threads_quiet() -> None:
+def settle_libraries() -> None:
     """Let OpenMP threads sleep while they wait and OpenBLAS have none, unless set otherwise.
 
     Spinning makes training 13 times slower on a machine whose cores are shared, and OpenBLAS's
-    threads, which always spin, take more time than they save. It is read when the libraries are
+    threads, which always spin, take more time than they save. Arrow's own allocator keeps what is
+    freed: with the system's, as fast, scoring takes 50 MB less. It is read when the libraries are
     loaded: call it before they are imported.
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")

@@ -150,21 +150,18 @@ def _prepare(make: Callable[[], Callable[[Item], Result]]) -> None:
 def _own_function(make: Callable[[], Callable[[Item], Result]]) -> Callable[[Item], Result]:
     """Return this process's function, made once; a pool serves one, so there is one to keep."""
     if "function" not in _of_this_process:
+        gc.set_threshold(_ALLOCATIONS)
         _of_this_process["function"] = make()
-        _collect_seldom()
+        gc.freeze()  # what was loaded stays: the collector need not walk it again and again
     return _of_this_process["function"]
-
-
-def _collect_seldom() -> None:
-    gc.freeze()  # what was loaded stays: the collector need not walk it again and again
-    gc.set_threshold(_ALLOCATIONS)
 
 
 @contextmanager
 def collecting_seldom() -> Iterator[None]:
     """Let Python look for garbage as seldom as workers do, and afterwards as before."""
     before = gc.get_threshold()
-    _collect_seldom()
+    gc.freeze()
+    gc.set_threshold(_ALLOCATIONS)
     try:
         yield
     finally:

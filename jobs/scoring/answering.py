@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import warnings
 from abc import ABC, abstractmethod
@@ -192,8 +193,9 @@ def answering(home: Path, options: ScoreOptions, *, workers: int) -> Iterator[An
     :raises RerankError: while it answers, if a worker ends unexpectedly.
     """
     if workers == 1:
-        own = resolver_answerer(home, options)
         with collecting_seldom():
+            own = resolver_answerer(home, options)
+            gc.freeze()
             yield own
         return
     with working(workers, partial(batch_answerer, home, options)) as pool:
