@@ -454,8 +454,13 @@ def answer_columns(answers: Sequence[Resolution]) -> list[pa.Array]:
     return [columns[name] for name in OUTPUT_SCHEMA.names]
 
 
-def candidate_lists(offsets: Ints, fields: Mapping[str, pa.Array]) -> pa.Array:
-    """Build the list column from flat arrays: twelve times faster than from 80,000 dicts."""
-    ordered = [fields[part.name] for part in _CANDIDATE]
-    struct = pa.StructArray.from_arrays(ordered, fields=list(_CANDIDATE))
+def candidate_lists(
+    offsets: Ints, fields: Mapping[str, pa.Array], kind: pa.StructType = _CANDIDATE
+) -> pa.Array:
+    """Build the list column from flat arrays: twelve times faster than from 80,000 dicts.
+
+    :param kind: of a candidate, whose fields are given by name.
+    """
+    ordered = [fields[part.name] for part in kind]
+    struct = pa.StructArray.from_arrays(ordered, fields=list(kind))
     return pa.ListArray.from_arrays(numbers(offsets.astype(np.int32)), struct)

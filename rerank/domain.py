@@ -83,6 +83,7 @@ class CatalogueProposal(NamedTuple):
     :param columns: in the table's order.
     :param remarks: what was odd or left out, a sentence each.
     :param n_rows: of the table, ``n_products`` of them products, ``n_models`` models of these.
+    :param other_pack: that knows more of such goods than the one that was asked for; "" for none.
     """
 
     many: str
@@ -91,6 +92,7 @@ class CatalogueProposal(NamedTuple):
     n_rows: int
     n_products: int
     n_models: int
+    other_pack: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -96,6 +96,14 @@ def test_products_are_found_by_the_beginnings_of_words_ids_and_part_numbers(
     assert ([each.key for each in many.best], many.total) == (["C08", "C09", "C01"], 11)
 
 
+def test_products_of_a_catalogue_are_made_one_by_one(source: ProductSource) -> None:
+    records = source.table.records
+    assert len(records) == len(list(records)) == 30
+    assert records[1] == records[:2][1] == ("C02", records[1].name, "Norrfjell Vidda 2 Tent")
+    with pytest.raises(IndexError):
+        records[30]
+
+
 def test_a_choice_says_name_and_id(choices: Choices) -> None:
     choice = choices.of("C09")
     assert (choice.key, choice.model) == ("C09", "Karwendel Biwak 2 Tent")

@@ -153,13 +153,19 @@ def read_catalogue(path: Path) -> Catalogue:
 
 
 def write_catalogue(
-    catalogue: Catalogue, target: Path, *, notes: Mapping[str, str] | None = None
+    catalogue: Catalogue,
+    target: Path,
+    *,
+    notes: Mapping[str, str] | None = None,
+    other_pack: str = "",
 ) -> None:
     """Write a catalogue file with comments that say what may be changed.
 
     :param notes: a comment on each column.
+    :param other_pack: that may suit the products better.
     """
     notes = notes or {}
+    packs = ", ".join(pack_names()) + (f"; try {other_pack}" if other_pack else "")
     lines = [
         "# What rerank knows of this catalogue. Correct what is wrong, then:",
         f"#   rerank build-index --catalogue {target.name}",
@@ -170,7 +176,7 @@ def write_catalogue(
                 (f"id: {_scalar(catalogue.id)}", 'tells products apart; "" numbers the rows'),
                 (
                     f"pack: {_scalar(catalogue.pack)}",
-                    f"what is known of such goods: {', '.join(pack_names())}",
+                    f"what is known of such goods: {packs}",
                 ),
                 (f"one: {_scalar(catalogue.one)}", "what one product is called on screen"),
                 (f"many: {_scalar(catalogue.many)}", "and several"),

@@ -25,7 +25,7 @@ from rerank.packs.generic.catalogue import (
     read_products,
     write_catalogue,
 )
-from rerank.packs.generic.pack_data import HEADER_ROLES, Pack, gtin14, read_pack
+from rerank.packs.generic.pack_data import HEADER_ROLES, Pack, gtin14, pack_names, read_pack
 from rerank.packs.generic.product_models import models_of, plain
 from rerank.packs.generic.product_table import (
     CURRENCIES,
@@ -42,6 +42,8 @@ _SHORT_WORDS, _NAME_WORDS, _LONG_WORDS = 4, 8, 12
 _FEW_DISTINCT = 0.5
 _MANY_VARIANTS = 0.2
 _TELLING_ROWS = 3
+_ROWS_OF_GOODS = 2000
+_OWN_COLUMNS, _OWN_SHARE, _GOODS_SHARE = 2, 0.2, 0.5  # that tell of a pack's goods
 _FLAGS = frozenset("true false yes no ja nein oui non si sí tak nie да нет y n".split())
 _EXAMPLES = 3
 RIGHT_COLUMNS = ("product_id", "product_ids")
@@ -68,7 +70,9 @@ def init_catalogue(
         each.name: "; ".join(filter(None, (" | ".join(each.examples), each.remark)))
         for each in found.columns
     }
-    write_catalogue(beside(catalogue, target.parent), target, notes=notes)
+    write_catalogue(
+        beside(catalogue, target.parent), target, notes=notes, other_pack=found.other_pack
+    )
     return found
 
 
@@ -92,16 +96,53 @@ def propose(
     catalogue = replace(catalogue, listings=tuple(feed_of(path, known) for path in listings))
     read = read_products(catalogue)
     of_table = (remarks[""],) if "" in remarks else ()
+    other = _other_pack(table, catalogue)
+    if other:
+        told = f"the table looks like {read_pack(other).many}: `--pack {other}` knows more of them"
+        of_table = (*of_table, told)
     return catalogue, CatalogueProposal(
         many=catalogue.many,
         columns=tuple(
             _finding(table, name, catalogue, remarks.get(name, "")) for name in table.names
         ),
         remarks=(*of_table, *read.remarks),
+        other_pack=other,
         n_rows=read.n_read,
         n_products=len(read.ids),
         n_models=len(read.models),
     )
+
+
+def _other_pack(table: ProductTable, catalogue: Catalogue) -> str:
+    """Return a pack beyond the catalogue's whose words its columns or products have, "" for none.
+
+    These are headers that it alone knows, and what its goods are called.
+    """
+    known = read_pack(catalogue.pack)
+    headers = [_header_words(name) for name in table.names]
+    spoken = [name for role in ("name", "category") for name in catalogue.of_role(role)]
+    rows = range(min(table.columns.num_rows, _ROWS_OF_GOODS))
+    texts = zip(*(table.texts(name, rows) for name in spoken), strict=True)
+    said = [set(_header_words(" ".join(cells).lower())) for cells in texts]
+    for pack in map(read_pack, pack_names()):
+        if pack.extends != known.name:
+            continue
+        own = _headers_known(pack) - _headers_known(known)
+        goods = [_header_words(word) for words in pack.goods.values() for word in words]
+        whole = {words[0] for words in goods if len(words) == 1}
+        of_columns = sum(tuple(words) in own for words in headers)
+        of_rows = sum(not whole.isdisjoint(words) for words in said)
+        if of_columns >= max(_OWN_COLUMNS, _OWN_SHARE * len(headers)):
+            return pack.name
+        if of_rows >= _GOODS_SHARE * max(len(said), 1):
+            return pack.name
+    return ""
+
+
+def _headers_known(pack: Pack) -> set[tuple[str, ...]]:
+    words = [word for role in HEADER_ROLES for word in pack.header_words(role)]
+    words += [word for unit in pack.units.values() for word in unit.headers]
+    return {tuple(_header_words(word)) for word in words}
 
 
 def beside(catalogue: Catalogue, folder: Path) -> Catalogue:

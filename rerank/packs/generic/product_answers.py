@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from rerank.answers import Answers, Verdicts
+from rerank.answers import Answers, Verdicts, candidate_lists
 from rerank.domain import GENERIC
 from rerank.index.records import Listing
 from rerank.model import RerankModel
@@ -321,9 +321,7 @@ class ProductResolver(Resolver):
         fields = {name: self._rows.column(name).take(row).combine_chunks() for name in (ID, NAME)}
         own = ("similarity", "score", "probability", "variant_probability")
         fields |= {name: pa.array(getattr(answers, name)) for name in own}
-        ordered = [fields[part.name] for part in _CANDIDATE]
-        struct = pa.StructArray.from_arrays(ordered, fields=list(_CANDIDATE))
-        return pa.ListArray.from_arrays(pa.array(answers.offsets, pa.int32()), struct)
+        return candidate_lists(answers.offsets, fields, _CANDIDATE)
 
     def resolutions(self, answers: Answers) -> list[Any]:
         """Return answers as objects."""

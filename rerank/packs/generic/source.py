@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from math import nan
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, overload
 
 import numpy as np
 import pyarrow as pa
@@ -85,6 +85,28 @@ class CatalogueProduct(NamedTuple):
     model: str
 
 
+class _Products(Sequence[CatalogueProduct]):
+    """The products of a table, each made when it is asked for: a million would take seconds."""
+
+    def __init__(self, rows: pa.Table) -> None:
+        self._columns = [rows.column(name) for name in (ID, NAME, MODEL)]
+
+    def __len__(self) -> int:
+        return len(self._columns[0])
+
+    @overload
+    def __getitem__(self, at: int) -> CatalogueProduct: ...
+    @overload
+    def __getitem__(self, at: slice) -> Sequence[CatalogueProduct]: ...
+
+    def __getitem__(self, at: int | slice) -> CatalogueProduct | Sequence[CatalogueProduct]:
+        if isinstance(at, slice):
+            return [self[row] for row in range(*at.indices(len(self)))]
+        if not 0 <= at < len(self):
+            raise IndexError(at)
+        return CatalogueProduct(*(column[at].as_py() for column in self._columns))
+
+
 class CatalogueTable:
     """The catalogue's products and models, by row and number.
 
@@ -96,6 +118,7 @@ class CatalogueTable:
     def __init__(self, rows: pa.Table, axes: Axes) -> None:
         self.rows = rows
         self.axes = axes
+        self._records = _Products(rows)
         self.model_of_record: Ints = rows.column(NUMBER).to_numpy().astype(np.int64)
         self.n_models = int(self.model_of_record.max(initial=-1)) + 1
         self.model_tie_rank: Ints = np.arange(self.n_models, dtype=np.int64)
@@ -105,11 +128,10 @@ class CatalogueTable:
         """Names of the columns that answers show beside id and name."""
         return [name for name in self.rows.column_names if name not in _OWN]
 
-    @cached_property
-    def records(self) -> list[CatalogueProduct]:
-        """The products, by row; made when first asked for."""
-        columns = (self.rows.column(name).to_pylist() for name in (ID, NAME, MODEL))
-        return [CatalogueProduct(*values) for values in zip(*columns, strict=True)]
+    @property
+    def records(self) -> Sequence[CatalogueProduct]:
+        """The products, by row."""
+        return self._records
 
     @cached_property
     def row_of_id(self) -> dict[str, int]:

@@ -474,3 +474,22 @@ def test_a_feed_says_where_its_titles_stand(tmp_path: Path) -> None:
     feed = feed_of(path, read_pack("generic"))
     assert (feed.listing_id, feed.title, feed.vendor) == ("offer_id", "headline", "seller_brand")
     assert feed.identifiers == ("ean",)
+
+
+@pytest.mark.parametrize(
+    ("text", "pack"),
+    [
+        ("id,name,socket,microarchitecture,tdp\n1,Zed 5,ZM4,Zen,65\n2,Zed 7,ZM4,Zen,105\n", True),
+        ("id,name\n1,Zed 5 Processor\n2,Zed 7 Prozessor\n3,Zed fan\n", True),
+        ("id,name,weight\n1,Pan 24,1\n2,Pan 28,2\n", False),
+    ],
+)
+def test_a_pack_that_knows_more_of_such_goods_is_named(
+    tmp_path: Path, text: str, pack: bool
+) -> None:
+    path, target = saved(tmp_path, text), tmp_path / "c.yaml"
+    proposal = init_catalogue(path, [], target, pack="generic")
+    assert (proposal.other_pack == "processors") == pack
+    assert any("`--pack processors` knows more" in each for each in proposal.remarks) == pack
+    assert ("generic, processors; try processors" in target.read_text("utf-8")) == pack
+    assert not propose(path, pack="processors")[1].other_pack
