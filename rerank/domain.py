@@ -228,6 +228,9 @@ class Domain(Protocol):
     def entry(self, source: Any, key: str) -> dict[str, Any] | None:
         """Return all that the catalogue says of a product, by column; None if it has none such."""
 
+    def entry_columns(self, source: Any) -> list[str]:
+        """Return the columns of entries."""
+
     def resolver(
         self,
         source: Any,

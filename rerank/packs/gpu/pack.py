@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -23,7 +23,7 @@ from rerank.domain import (
     TrainingRequest,
 )
 from rerank.index.errors import InputError
-from rerank.index.records import Listing, Route, shipped
+from rerank.index.records import GpuRecord, Listing, Route, shipped
 from rerank.model import RerankModel
 from rerank.packs.gpu.candidates import CANDIDATE_FEATURES, CandidateFeatures
 from rerank.packs.gpu.card_answers import RegistryColumns, verdicts_of
@@ -153,6 +153,10 @@ class GpuDomain:
         """Return a card's row of the registry."""
         found = next((each for each in source.records if each.gpu_id == key), None)
         return None if found is None else asdict(found)
+
+    def entry_columns(self, source: CandidateSource) -> list[str]:
+        """Return the columns of the registry."""
+        return [each.name for each in fields(GpuRecord)]
 
     def resolver(
         self,
