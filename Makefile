@@ -7,7 +7,9 @@ BIN := .venv/bin
 demo: .venv/installed
 	$(BIN)/rerank demo
 
-# The tests of a file stay together, so that what they share is made once.
+# The tests of a file stay together, so that what they share is made once. What they start compiles
+# the sources once, too, wherever the environment says that nothing compiled is to be kept.
+test: export PYTHONDONTWRITEBYTECODE =
 test: .venv/installed-dev
 	$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 

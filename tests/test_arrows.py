@@ -10,6 +10,7 @@ import sys
 import tomllib
 from collections import Counter
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -75,6 +76,12 @@ def sources() -> list[Path]:
     return sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
 
 
+@cache
+def tree_of(path: Path) -> ast.Module:
+    """Parse a file, once for all tests that look at it; nothing may change the tree."""
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
 def name_of(path: Path) -> str:
     return path.relative_to(ROOT).as_posix()
 
@@ -87,8 +94,6 @@ def layer_of(module: str) -> str:
 
 
 def imports_of(path: Path) -> Iterator[Import]:
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-
     def walk(node: ast.AST, lazy: bool) -> Iterator[Import]:
         for child in ast.iter_child_nodes(node):
             if isinstance(child, ast.If) and ast.unparse(child.test) == "TYPE_CHECKING":
@@ -103,7 +108,7 @@ def imports_of(path: Path) -> Iterator[Import]:
             inside = isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
             yield from walk(child, lazy or inside)
 
-    yield from walk(tree, False)
+    yield from walk(tree_of(path), False)
 
 
 ALL_IMPORTS = [found for path in sources() for found in imports_of(path)]
@@ -211,10 +216,11 @@ def test_importing_a_package_loads_no_heavy_library(statement: str) -> None:
     assert loaded_by(statement) & SLOW_TO_IMPORT == set()
 
 
+@cache
 def export_lists() -> list[tuple[str, list[str]]]:
     found = []
     for path in sources():
-        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        for node in tree_of(path).body:
             if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__":
                 found.append((name_of(path), list(ast.literal_eval(node.value))))
     return found
@@ -266,6 +272,7 @@ def test_the_wheel_names_every_package_of_code() -> None:
     assert {name for name in named if not name.startswith("rerank.data")} == dotted
 
 
+@cache
 def graph() -> dict[str, set[str]]:
     """Return which files each file imports: lazily and for types, too."""
     files = {}
@@ -274,7 +281,7 @@ def graph() -> dict[str, set[str]]:
         files[name if name.startswith("rerank") else f"rerank.{name}"] = name_of(path)
     found: dict[str, set[str]] = {file: set() for file in files.values()}
     for path in sources():
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        for node in ast.walk(tree_of(path)):
             modules = []
             if isinstance(node, ast.Import):
                 modules = [alias.name for alias in node.names]
@@ -299,7 +306,7 @@ def test_a_class_name_stands_once() -> None:
     counts = Counter(
         node.name
         for path in sources()
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        for node in ast.walk(tree_of(path))
         if isinstance(node, ast.ClassDef)
     )
     assert [name for name, count in counts.items() if count > 1] == []
@@ -313,18 +320,14 @@ def test_the_house_does_not_grow_back() -> None:
     longest = max(
         (node.end_lineno or 0) - node.lineno + 1
         for path in files
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        for node in ast.walk(tree_of(path))
         if isinstance(node, ast.FunctionDef)
     )
     assert longest < 60
 
 
 def test_every_module_has_a_docstring_and_a_name_that_says_what_it_holds() -> None:
-    bare = [
-        name_of(path)
-        for path in sources()
-        if not ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
-    ]
+    bare = [name_of(path) for path in sources() if not ast.get_docstring(tree_of(path))]
     assert bare == []
     vague = {"utils", "util", "common", "misc", "helpers"}
     assert {path.stem for path in sources()} & vague == set()
