@@ -65,10 +65,12 @@ def _made_once() -> Iterator[None]:
     """Make once what is a function of its content alone, not for each workspace that is opened.
 
     The words of a registry, the cues of a file and the bits of trees are more than half of what
-    opening one costs, a third of a second, and tests open a thousand.
+    opening one costs, a third of a second, and tests open a thousand. Each index that is kept is
+    measured on the same thousand generated listings.
     """
     from rerank import model
-    from rerank.packs.gpu import pack, retriever
+    from rerank.evaluation import gold
+    from rerank.packs.gpu import cards, pack, retriever
 
     lexicon = lru_cache(8)(retriever.Lexicon)
     cues_of = lru_cache(2)(lambda content, path: load_cues(path))
@@ -77,7 +79,15 @@ def _made_once() -> Iterator[None]:
     def cues(path: Path) -> object:
         return cues_of(path.read_bytes(), path) if path.is_file() else load_cues(path)
 
+    generate = gold.bootstrap_gold
+    gold_of = lru_cache(8)(lambda records, n, seed: tuple(generate(records, n, seed)))
+
+    def bootstrap_gold(records: Sequence[GpuRecord], n: int, seed: int) -> list[object]:
+        return list(gold_of(tuple(records), n, seed))
+
     with pytest.MonkeyPatch.context() as patch:
+        for module in (gold, cards):
+            patch.setattr(module, "bootstrap_gold", bootstrap_gold)
         patch.setattr(retriever, "Lexicon", lambda records: lexicon(tuple(records)))
         patch.setattr(pack.CueReader, "load", staticmethod(cues))
         patch.setattr(model, "QuickScorer", lru_cache(8)(model.QuickScorer))

@@ -5,13 +5,16 @@ from __future__ import annotations
 import csv
 import json
 import re
+import shutil
 from pathlib import Path
 
 import pyarrow as pa
 import pytest
+from click.testing import CliRunner
 
 from rerank.index.artifacts import read_manifest
 from rerank.index.records import Listing, shipped
+from rerank.jobs.cli import main
 from rerank.jobs.files.store_files import result_lines
 from rerank.packs.gpu.retriever import index_records
 from rerank.store.database import Store
@@ -31,9 +34,10 @@ def store(home):
     return Store(home / "store.duckdb")
 
 
-@pytest.fixture
-def filled(run, write_listings, store):
-    """A store with two listings and an answer to each, by two people."""
+@pytest.fixture(scope="module")
+def filled_home(tmp_path_factory):
+    """The workspace that `filled` copies: imports open the whole index, for the names of GPUs."""
+    folder = tmp_path_factory.mktemp("filled")
     listings = [LISTING, {**LISTING, "listing_id": "b", "title": "riser cable", "price": ""}]
     answers = [
         ANSWER,
@@ -41,8 +45,21 @@ def filled(run, write_listings, store):
         {**ANSWER, "annotator": "bob", "verdict": "unsure", "gpu_id": ""},
     ]
     for contents, rows in (("listings", listings), ("annotations", answers)):
-        result = run("store", "import", contents, write_listings(f"{contents}.csv", rows))
+        path = folder / f"{contents}.csv"
+        with path.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, list(rows[0]))
+            writer.writeheader()
+            writer.writerows(rows)
+        words = ["store", "import", contents, str(path), "--home", str(folder / "home")]
+        result = CliRunner().invoke(main, words)
         assert result.exit_code == 0, result.output
+    return folder / "home"
+
+
+@pytest.fixture
+def filled(filled_home, home, store):
+    """A store with two listings and an answer to each, by two people."""
+    shutil.copytree(filled_home, home)
     return store
 
 
