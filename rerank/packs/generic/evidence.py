@@ -18,6 +18,7 @@ from rerank.packs.generic.index import Found, ProductIndex, on_grid
 from rerank.packs.generic.reading import (
     BARE,
     CUE_FEATURES,
+    NOT_SOLD,
     IdentifierKind,
     Ints,
     Readings,
@@ -79,6 +80,8 @@ _OWN = (
     "token_set",
     "listing_tokens",
     "entry_tokens",
+    "behind_for",
+    "not_sold",
     *(f"cue_{kind}" for kind in CUE_FEATURES),
 )
 _COMPARED = (
@@ -145,6 +148,9 @@ foreign_in_text  part of foreign and unknown that the entry's description has, 0
 text_cover       share of the listing's rarest 24 words of description that the entry has, 0..1
 token_set        RapidFuzz token_set_ratio of the names, 0..1
 listing_tokens   different tokens of the listing; entry_tokens of the entry
+behind_for       share of the weight that both share of what stands behind "for", "fits" and the
+                 like in the listing's name, 0..1; 0 where the entry has such a word, too
+not_sold         1 if a cue says that what is named is sought, let, repaired or an empty box
 cue_KIND         1 if the listing's name has a cue of the kind and the entry's has none
 gap_NAME         NAME minus the best other candidate's, for the best; else minus the best. habit_sum
                  is habit_kept - habit_absent - habit_foreign, sum is cos_words + cos_ngrams +
@@ -164,7 +170,8 @@ _SPEAK_FOR = (
 _SPEAK_AGAINST = (
     "foreign_code foreign_digit foreign_word rival_code rival_digit rival_word max_rival"
     " local_foreign habit_absent habit_foreign habit_max_absent habit_max_foreign code_conflict"
-    " unit_conflict unit_rival identifier_conflict rank_words rank_ngrams better"
+    " unit_conflict unit_rival identifier_conflict behind_for not_sold rank_words"
+    " rank_ngrams better"
 ).split()
 CANDIDATE_DIRECTIONS = {
     **dict.fromkeys(_SPEAK_FOR, 1),
@@ -190,6 +197,8 @@ OFFER_DIRECTIONS = {
 }
 
 _COLUMN = {name: at for at, name in enumerate(CANDIDATE_FEATURES)}
+_FOR = 1 << CUE_FEATURES.index("for")
+_NOT_SOLD = sum(1 << CUE_FEATURES.index(kind) for kind in NOT_SOLD)
 _NO_COLUMN = (0, 2)  # levels of `Found.identifier` without one of a column
 _DECIDES = 3  # the level of one that only this product has
 _RARE_WORDS = 24  # of a description
@@ -398,7 +407,7 @@ class _Evidence:
         holders = np.bincount(at, hit, len(pairs.ids))  # candidates that have a token
         self.anywhere = anywhere = (holders > 0)[at]
         self.known = known = (pairs.counts > 0)[at] | anywhere
-        weight = index.weight_of(pairs.counts).astype(np.float64)[at]
+        self.weight = weight = index.weight_of(pairs.counts).astype(np.float64)[at]
         kind = readings.kinds.astype(np.int64)[at]
         foreign, rival = ~hit & known, ~hit & anywhere
         shared_sum = self._by_kind("shared", row, kind, weight * hit)
@@ -555,8 +564,19 @@ class _Evidence:
     def _cues(self) -> None:
         mine, theirs = self.readings.cues, self.index.readings.cues
         told = mine[self.found.listing] & ~theirs[self.found.record]
+        self.columns["not_sold"] = told & _NOT_SOLD != 0
+        self.columns["behind_for"] = self._behind(told & _FOR != 0)
         for at, kind in enumerate(CUE_FEATURES):
             self.columns[f"cue_{kind}"] = told >> at & 1
+
+    def _behind(self, aimed: Bools) -> Doubles:
+        """Return by row the share of the shared weight that stands behind the listing's aim."""
+        pairs = self.pairs
+        kept = np.flatnonzero(pairs.hit & aimed[pairs.listing_row])
+        row, at = pairs.listing_row[kept], pairs.listing_at[kept]
+        weight, aims = self.weight[kept], self.readings.aims[self.found.listing[row]]
+        behind = (aims >= 0) & (self.readings.starts[at] > aims)
+        return self._sum(row, weight * behind) / np.maximum(self._sum(row, weight), 1e-6)
 
     def _brand_fit(self) -> NDArray[np.int8]:
         from rapidfuzz import fuzz

@@ -70,6 +70,7 @@ _TAILS = (0.6, 0.7, 0.8, 0.9)  # quantiles of strangers' price gaps
 _TELLING = 0.35  # share of wrong first places above which prices tell nothing
 _MOST_WRONG = 0.2  # that probabilities are lowered for
 _PRECISION, _LEAST_PRECISION = 0.95, 0.75
+_UNMEASURED = 0.9  # is stated of what seems _PRECISION, where no listing of a feed was seen
 _LEAST_ACCEPTED = 0.05  # share of the feed, for which less precision is stated
 _SHIFT = 2.0  # of candidate sets: made-up listings are written as the feed is, and are harder
 _MATCHING = 0.2  # share of the feed expected to match, so that it is
@@ -87,19 +88,19 @@ class LearningParameters:
         probabilities and candidate sets.
     :param cued_share: share, on top, that name a product and sell what goes with it.
     :param precision: that accepted listings are to have, each of them; None for .95, or the most
-        that the feed's surest listings reach.
+        that the feed's surest listings reach; without a feed .9 is stated for what seems .95.
     :param feed: listings of the feed that are looked at.
     :param label_weight: made-up listings that a labelled one counts as in training.
     :param folds: parts of the labels; each part is judged by models trained without it.
     """
 
     ranker_listings: int = 6000
-    offer_listings: int = 3000
+    offer_listings: int = 4000
     validation_listings: int = 3000
     set_listings: int = 2000
     nil_share: float = 0.35
     validation_nil_share: float = 0.2
-    cued_share: float = 0.03
+    cued_share: float = 0.08
     precision: float | None = None
     review: float = 0.2
     feed: int = 6000
@@ -322,7 +323,7 @@ class _Training:
         if not labels:
             wrong = self._wrong_by_price(survey, places, calibrator(odds), ranker)
             calibrator = _lowered(calibrator, odds, wrong)
-        thresholds = self._thresholds(calibrator(odds))
+        thresholds = self._thresholds(calibrator(odds), bool(labels or survey.pairs))
         return LearntModel(
             ranker=fitted.ranker,
             offer=fitted.offer,
@@ -390,16 +391,20 @@ class _Training:
     def _begun(self, listings: Sequence[Fields]) -> _Survey:
         """Look at a feed, and write as it is written from now on."""
         survey = self._survey(listings)
-        phrases = self._pack.grammar.other_goods
-        self._rewriter = Rewriter(self._index, self._products, survey.manner, phrases, self._rng)
+        self._rewriter = Rewriter(self._index, self._products, survey.manner, self._pack, self._rng)
         return survey
 
-    def _thresholds(self, probability: Doubles) -> Thresholds:
+    def _thresholds(self, probability: Doubles, measured: bool) -> Thresholds:
         """Accept what is itself as sure as is stated, not only on the average of what is accepted.
 
         The average is right only where all probabilities are. That costs share, not precision.
+
+        :param measured: whether probabilities rest on any real listing; if not, less is stated
+            than what is accepted is thought to be.
         """
         precision = self._parameters.precision
+        if precision is None and not measured:
+            return Thresholds(_PRECISION, self._parameters.review, _UNMEASURED)
         if precision is None:
             surest = _PRECISION
             if len(probability) and probability.mean() >= _MATCHING:

@@ -125,6 +125,8 @@ class Readings:
     :param brands: normalised, "" where unknown; ``brand`` the hash of its first token, 0 likewise.
     :param price: NaN where unknown.
     :param cues: bit i is set if the name has a cue of the i-th of `CUE_FEATURES`.
+    :param aims: where in ``packed`` the first word begins that says what the goods are for, -1 if
+        none does.
     """
 
     names: list[str]
@@ -143,6 +145,7 @@ class Readings:
     brand: Hashes
     price: NDArray[np.float64]
     cues: Ints
+    aims: Ints
 
     def __len__(self) -> int:
         return len(self.names)
@@ -206,6 +209,11 @@ CUE_FEATURES = (
     "other",
 )
 """Kinds of cues that are told apart in evidence; `data/packs/generic.yaml` says what each means."""
+
+NOT_SOLD = ("wanted", "box_only", "service")
+"""Those after which nothing that is named is sold, whatever else is said."""
+
+_FOR = 1 << CUE_FEATURES.index("for")
 
 
 class Cues:
@@ -340,6 +348,7 @@ class Reader:
         names = [" ".join([word.text for word in named]) for named in name_words]
         identifiers, sources = self._identifiers_of(fields, names, name_words)
         cues = [self._cues.of_name(*each) for each in zip(names, name_words, strict=True)]
+        aims = [_aim(*each) for each in zip(cues, short, strict=True)]
         return Readings(
             names=names,
             packed=["".join([word.packed for word in words]) for words in short],
@@ -357,6 +366,7 @@ class Reader:
             brand=np.array([_first_hash(brand) for brand in brands], np.uint64),
             price=np.array([each.price for each in fields], np.float64),
             cues=np.array(cues, np.int64),
+            aims=np.array(aims, np.int64),
         )
 
     def _row_of(self, row: Fields) -> tuple[list[_ReadWord], list[_ReadWord], list[_ReadWord]]:
@@ -535,6 +545,18 @@ class Reader:
         hashes = np.array([value for value, _ in found], np.uint64)
         sources = np.array([source for _, source in found], np.int8)
         return Ragged(offsets_of(np.array(counts, np.int64)), hashes), sources
+
+
+def _aim(cues: int, words: Sequence[_ReadWord]) -> int:
+    """Return where a row's first word of what it is for begins in its packed text, or -1."""
+    if not cues & _FOR:
+        return -1
+    start = 0
+    for word in words:
+        if word.cues & _FOR:
+            return start
+        start += len(word.packed)
+    return -1
 
 
 def _is_gtin(word: _ReadWord) -> bool:

@@ -19,7 +19,15 @@ import numpy as np
 from rerank.packs.generic.evidence import Habits
 from rerank.packs.generic.fields import Fields
 from rerank.packs.generic.index import ProductIndex
-from rerank.packs.generic.reading import BARE, Ints, Readings, TokenKind
+from rerank.packs.generic.pack_data import Pack
+from rerank.packs.generic.reading import (
+    BARE,
+    CUE_FEATURES,
+    NOT_SOLD,
+    Ints,
+    Readings,
+    TokenKind,
+)
 
 _RUN = re.compile(r"[^\W\d_]+|\d+")
 _LEAST_INSIDE = 4  # letters of a token that is found inside others
@@ -37,6 +45,9 @@ _LEAST_PRICES = 5  # pairs that tell how far prices are apart
 _WIDER = 1.5  # prices of listings nobody is sure about are farther apart
 _USUAL_SPREAD = 0.15  # of prices, where nothing was measured
 _NAMED = 0.5  # share of listings of other goods that name a product
+_CUED, _CUE_BEHIND = 0.35, 0.3  # share of listings of other goods that say so, and so at their end
+_TELLING = (*NOT_SOLD, "accessory", "spare_part")
+_OWN_CUES = 0.02  # share of products that are named with such words themselves
 _WORD = int(TokenKind.WORD)
 _USUAL_PHRASES, _USUAL_WORDS, _USUAL_FIGURES = 3, 4, 5  # at most
 _LETTERS = "abcdefghklmnprstuvwxz"
@@ -48,6 +59,7 @@ class Addition:
     """What one listing says beyond its product, and which of its fields are filled.
 
     :param words: tokens that the product lacks, as written; ``kinds`` the `TokenKind` of each.
+    :param ahead: how many of them stand before all that the product has; None: nobody knows.
     """
 
     words: tuple[str, ...] = ()
@@ -56,6 +68,7 @@ class Addition:
     identified: bool = False
     priced: bool = False
     text: str = ""
+    ahead: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,7 +203,7 @@ def measured_manner(
 class Rewriter:
     """Makes up listings of products, in one manner; the same for the same generator.
 
-    :param other_goods: titles of what is none of the goods, in which {name} and {brand} are filled.
+    :param pack: what is known of the goods: titles of others, and words that tell what is offered.
     """
 
     def __init__(
@@ -198,11 +211,13 @@ class Rewriter:
         index: ProductIndex,
         products: Sequence[Fields],
         manner: Manner,
-        other_goods: Sequence[str],
+        pack: Pack,
         rng: np.random.Generator,
     ) -> None:
         self._index, self._products, self._manner, self._rng = index, products, manner, rng
-        self._forms = other_goods
+        self._forms, self._cues = pack.grammar.other_goods, pack.cues
+        self._kinds = _telling_kinds(index, pack)
+        self._additions = _of_sold(index, manner.additions)
         readings = index.readings
         self._keep = manner.habits.keep(readings.tokens.values, readings.kinds)
         self._endings = _endings(readings)
@@ -210,9 +225,9 @@ class Rewriter:
     def write(self, row: int) -> Fields:
         """Return a listing that sells a product."""
         rng, product = self._rng, self._products[row]
-        like = self._manner.additions[int(rng.integers(len(self._manner.additions)))]
+        like = self._additions[int(rng.integers(len(self._additions)))]
         words = self._own(row) + self._numbers(product)
-        words = self._mixed(words, self._fitting(row, like))
+        words = self._mixed(words, *self._fitting(row, like))
         return Fields(
             name=" ".join(words) or product.name,
             brand=product.brand if like.branded else "",
@@ -225,6 +240,8 @@ class Rewriter:
         """Return a listing of what goes with a product, or of what is none of these goods."""
         rng, product = self._rng, self._products[row]
         forms = self._forms
+        if self._kinds and rng.random() < _CUED:
+            return self._cued(row)
         if forms and rng.random() < _NAMED:
             form = forms[int(rng.integers(len(forms)))]
             name = " ".join(self._own(row)) or product.name
@@ -236,6 +253,18 @@ class Rewriter:
         words = [*kept, *(word for each in drawn for word in each)]
         words = [words[at] for at in rng.permutation(len(words)).tolist()]
         return Fields(name=" ".join(words[: _MOST_ADDED * 2]))
+
+    def _cued(self, row: int) -> Fields:
+        """Return a listing of a product whose words say that something else is offered, or none."""
+        rng, listing = self._rng, self.write(row)
+        kind, language, words = self._kinds[int(rng.integers(len(self._kinds)))]
+        told = words[int(rng.integers(len(words)))].strip("~*")
+        joins = self._cues.get("for", {}).get(language, ())
+        if kind not in NOT_SOLD and joins:
+            told = f"{told} {joins[int(rng.integers(len(joins)))].strip('~*')}"
+        elif rng.random() < _CUE_BEHIND:
+            return replace(listing, name=f"{listing.name} {told}")
+        return replace(listing, name=f"{told} {listing.name}")
 
     def _own(self, row: int) -> list[str]:
         """Return a product's tokens as a listing has them."""
@@ -292,15 +321,21 @@ class Rewriter:
                 words.append(f"{value:g}{form}")
         return words
 
-    def _fitting(self, row: int, like: Addition) -> list[str]:
-        """Return added words that say nothing against a product."""
+    def _fitting(self, row: int, like: Addition) -> tuple[list[str], list[str] | None]:
+        """Return added words that say nothing against a product.
+
+        Those that stand ahead of it and the others, or all and None where nobody knows.
+        """
         rng, readings = self._rng, self._index.readings
         first, last = readings.tokens.offsets[row : row + 2].tolist()
         coded = bool((readings.kinds[first:last] == TokenKind.CODE).any())
         units = set(readings.units[row].tolist()) - {BARE}
-        kept = []
+        kept: list[str] = []
+        behind: list[str] | None = None
         text = self._products[row].text.lower().split()
-        for word, kind in zip(like.words, like.kinds, strict=True):
+        for at, (word, kind) in enumerate(zip(like.words, like.kinds, strict=True)):
+            if at == like.ahead:
+                kept, behind = [], kept
             if text and rng.random() < self._manner.told:
                 kept.append(text[int(rng.integers(len(text)))])
                 continue
@@ -309,9 +344,16 @@ class Rewriter:
             odd = kind == TokenKind.DIGIT and not said and rng.random() > _ODD_NUMBERS
             if not against and not odd and rng.random() < _ADDED:
                 kept.append(word)
-        return kept
+        if like.ahead is None:
+            return kept, None
+        return (kept, []) if behind is None else (behind, kept)
 
-    def _mixed(self, own: list[str], added: list[str]) -> list[str]:
+    def _mixed(self, own: list[str], added: list[str], behind: list[str] | None) -> list[str]:
+        """Return words with what is added: ahead and behind, or anywhere where that is None."""
+        if behind is not None:
+            at = len(own) if self._rng.random() < _BEHIND else int(self._rng.integers(len(own) + 1))
+            half = len(behind) // 2 if at < len(own) else 0
+            return added + own[:at] + behind[:half] + own[at:] + behind[half:]
         start, end = sorted(self._rng.integers(len(own) + 1, size=2).tolist())
         if self._rng.random() < _BEHIND:
             start = end = len(own)
@@ -349,11 +391,34 @@ class _Row:
         )
 
 
+def _of_sold(index: ProductIndex, additions: Sequence[Addition]) -> list[Addition]:
+    """Return the additions without those that say that what is named is not sold."""
+    texts = [Fields(name=" ".join(each.words)) for each in additions]
+    cues = index.reader.read(texts).cues
+    unsold = sum(1 << CUE_FEATURES.index(kind) for kind in NOT_SOLD)
+    kept = [each for each, said in zip(additions, cues.tolist(), strict=True) if not said & unsold]
+    return kept or [Addition()]
+
+
+def _telling_kinds(index: ProductIndex, pack: Pack) -> list[tuple[str, str, Sequence[str]]]:
+    """Return kind, language and words of what tells that something else than a product is offered.
+
+    What products of the catalogue are named with themselves tells nothing.
+    """
+    found = []
+    for kind in _TELLING:
+        own = index.readings.cues >> CUE_FEATURES.index(kind) & 1
+        if own.mean() <= _OWN_CUES:
+            found += [(kind, *each) for each in pack.cues.get(kind, {}).items() if each[1]]
+    return found
+
+
 def _pairs(of: tuple[Ints, Ints]) -> list[tuple[int, int]]:
     return list(zip(of[0].tolist(), of[1].tolist(), strict=True))
 
 
 def _addition(mine: _Row, extra: Sequence[int], listing: Fields) -> Addition:
+    shared = next((at for at, own in enumerate(extra) if at != own), len(extra))
     extra = extra[:_MOST_ADDED]
     return Addition(
         words=tuple(mine.words[at] for at in extra),
@@ -362,6 +427,7 @@ def _addition(mine: _Row, extra: Sequence[int], listing: Fields) -> Addition:
         identified=bool(listing.identifiers),
         priced=listing.price > 0,
         text=listing.text,
+        ahead=min(shared, len(extra)),
     )
 
 

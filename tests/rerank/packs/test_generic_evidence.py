@@ -19,7 +19,13 @@ from rerank.packs.generic.reading import token_hash
 PACK = Pack(
     name="test",
     units={"l": Unit({1: ("l",), 0.001: ("ml",)}), "w": Unit({1: ("w",)})},
-    cues={"accessory": {"en": ("lid",)}},
+    cues={
+        "accessory": {"en": ("lid",)},
+        "for": {"en": ("for", "fits")},
+        "wanted": {"en": ("wanted",)},
+        "box_only": {"en": ("empty box",)},
+        "lot": {"en": ("lot",)},
+    },
 )
 PRODUCTS = [
     Fields(name="Ohm kettle KX-2100 1.7 l", brand="Ohm", price=30.0),
@@ -63,6 +69,38 @@ def test_shared_missing_and_conflicting_codes(index: ProductIndex) -> None:
     assert wrong["absent_digit"] > right["absent_digit"]
     assert right["gap_shared_code"] > 0 > wrong["gap_shared_code"]
     assert wrong["max_rival"] == wrong["rival_code"]
+
+
+@pytest.mark.parametrize(
+    ("name", "share"),
+    [
+        ("spout for ohm kettle kx2100", 1.0),
+        ("Volta spout, fits: Ohm kettle KX-2100", 1.0),
+        ("ohm kettle kx2100 for small kitchens", 0.0),
+        ("kx2100 ohm kettle", 0.0),
+    ],
+)
+def test_what_stands_behind_for_is_fitted(index: ProductIndex, name: str, share: float) -> None:
+    assert evidence(index, name)[0]["behind_for"] == share
+
+
+def test_what_is_for_something_by_its_name_is_not_held_against_it() -> None:
+    products = [Fields(name="Ohm spout for kettle KX-2100"), Fields(name="Ohm kettle KX-2100")]
+    found = evidence(ProductIndex.build(products, PACK), "spout for ohm kettle kx2100")
+    assert found[0]["behind_for"] == 0 < found[1]["behind_for"]
+
+
+def test_brands_ahead_of_a_name_do_not_move_its_aim(index: ProductIndex) -> None:
+    row = Fields(name="spout for kettle kx2100", brand="Ohm")
+    assert 0.5 < evidence(index, row)[0]["behind_for"] < 1
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [("wanted: ohm kettle", 1), ("ohm kettle, empty box", 1), ("lot of ohm kettles, lid", 0)],
+)
+def test_what_is_not_sold_whatever_is_named(index: ProductIndex, name: str, told: int) -> None:
+    assert evidence(index, name)[2]["not_sold"] == told
 
 
 def test_unknown_tokens_are_counted_not_weighed(index: ProductIndex) -> None:

@@ -87,6 +87,12 @@ def lamp_index() -> ProductIndex:
     return ProductIndex.build(lamps(), read_pack("generic"))
 
 
+@cache
+def fed() -> LearntModel:
+    """Return what the feed of a shop teaches."""
+    return train(lamp_index(), lamps(), shop(1).listings, (), SMALL)
+
+
 def resolve(
     index: ProductIndex, trained: LearntModel, listings: list[Fields]
 ) -> tuple[list[int], list[float]]:
@@ -120,7 +126,7 @@ def assert_right(index: ProductIndex, trained: LearntModel, feed: Shop) -> None:
 
 
 def test_learns_from_a_feed_without_labels() -> None:
-    trained = train(lamp_index(), lamps(), shop(1).listings, (), SMALL)
+    trained = fed()
     assert_right(lamp_index(), trained, shop(2))
     assert "sure pairs" in trained.rests_on
     assert trained.habits.pairs > 0
@@ -137,7 +143,19 @@ def test_learns_without_a_feed_and_says_so() -> None:
     ]
     assert wrong == []
     assert "no feed" in trained.rests_on
+    assert trained.thresholds.precision < trained.thresholds.match == 0.95
     assert trained.measured["expected"] == {"matched": None, "accepted": None}
+
+
+def test_what_is_sought_or_let_or_fits_a_product_is_no_match() -> None:
+    trained = fed()
+    names = [each.name for each in lamps()[:12]]
+    forms = ("Suche {}", "{} wanted", "WTB: {}", "{} empty box", "lampshade case for {}")
+    told = [Fields(name=form.format(name)) for form in forms for name in names]
+    _, offered = resolve(lamp_index(), trained, [Fields(name=name) for name in names])
+    _, probability = resolve(lamp_index(), trained, told)
+    assert not any(accepted(trained, probability))
+    assert max(probability) < min(offered)
 
 
 def test_learns_from_labels() -> None:
@@ -162,7 +180,7 @@ def test_labels_that_are_all_no_match() -> None:
 
 
 def test_the_same_seed_gives_the_same_bytes() -> None:
-    one, two = (train(lamp_index(), lamps(), shop(1).listings, (), SMALL) for _ in range(2))
+    one, two = fed(), train(lamp_index(), lamps(), shop(1).listings, (), SMALL)
     assert (one.ranker.onnx, one.offer.onnx) == (two.ranker.onnx, two.offer.onnx)
     assert (one.calibrator, one.thresholds) == (two.calibrator, two.thresholds)
     other = train(lamp_index(), lamps(), shop(1).listings, (), replace(SMALL, seed=SMALL.seed + 1))

@@ -6,7 +6,7 @@ import pytest
 from rerank.packs.generic.evidence import Habits
 from rerank.packs.generic.fields import Fields
 from rerank.packs.generic.index import ProductIndex
-from rerank.packs.generic.pack_data import Pack, Unit
+from rerank.packs.generic.pack_data import GrammarHints, Pack, Unit
 from rerank.packs.generic.reading import TokenKind
 from rerank.packs.generic.rewriting import (
     Addition,
@@ -42,8 +42,11 @@ def measured(index: ProductIndex, listings: list[Fields]) -> Manner:
     return measured_manner(index, PRODUCTS, listings, readings, (rows, rows), (none, none))
 
 
-def rewriter(index: ProductIndex, manner: Manner, seed: int = 1) -> Rewriter:
-    return Rewriter(index, PRODUCTS, manner, ["case for {name}"], np.random.default_rng(seed))
+CASES = Pack(name="cases", grammar=GrammarHints(other_goods=("case for {name}",)))
+
+
+def rewriter(index: ProductIndex, manner: Manner, seed: int = 1, pack: Pack = CASES) -> Rewriter:
+    return Rewriter(index, PRODUCTS, manner, pack, np.random.default_rng(seed))
 
 
 def test_the_same_generator_writes_the_same(index: ProductIndex) -> None:
@@ -101,9 +104,54 @@ def test_other_goods_name_a_product_in_a_phrase_or_hardly_at_all(index: ProductI
     assert all(len(own & set(each.split())) <= 4 for each in names if each not in phrased)
 
 
+CUES = Pack(
+    name="cues",
+    cues={
+        "wanted": {"en": ("wanted",), "de": ("suche*",)},
+        "accessory": {"en": ("lid",)},
+        "for": {"en": ("fits",)},
+    },
+)
+
+
+def test_other_goods_are_told_by_cues_that_no_product_is_named_with() -> None:
+    index = ProductIndex.build(PRODUCTS, CUES)
+    manner = Manner(Habits.usual(), (Addition(),))
+    made = [rewriter(index, manner, seed, CUES).other_goods(3) for seed in range(60)]
+    told = {each.name.split()[0] for each in made if "kettle" in each.name}
+    assert {"wanted", "suche", "lid"} <= told
+    assert all("lid fits" in each.name for each in made if "lid" in each.name)
+    lids = [*PRODUCTS, *(Fields(name=f"Ohm kettle lid {n}") for n in range(9))]
+    index = ProductIndex.build(lids, CUES)
+    made = [
+        Rewriter(index, lids, manner, CUES, np.random.default_rng(seed)).other_goods(3)
+        for seed in range(60)
+    ]
+    assert not any("lid" in each.name for each in made)
+
+
+def test_words_of_a_listing_that_sells_nothing_are_added_to_none_that_does() -> None:
+    index = ProductIndex.build(PRODUCTS, CUES)
+    word = int(TokenKind.WORD)
+    said = Addition(("wanted", "cheap"), (word, word)), Addition(("shiny",), (word,))
+    made = [rewriter(index, Manner(Habits.usual(), said), n, CUES).write(3) for n in range(30)]
+    assert any("shiny" in each.name for each in made)
+    assert not any("cheap" in each.name or "wanted" in each.name for each in made)
+
+
+def test_what_stood_ahead_of_a_product_stands_ahead_again(index: ProductIndex) -> None:
+    listings = [Fields(name=f"brandnew {each.name} cheap") for each in PRODUCTS]
+    manner = measured(index, listings)
+    assert {each.ahead for each in manner.additions} == {1}
+    for seed in range(30):
+        words = rewriter(index, manner, seed).write(4).name.split()
+        assert "brandnew" not in words or words[0] == "brandnew"
+        assert words[0] != "cheap" or len(words) == 1
+
+
 def test_an_empty_catalogue_name_is_written_as_it_is() -> None:
     products = [Fields(name="--"), Fields(name="Ohm kettle")]
     index = ProductIndex.build(products, PACK)
     manner = usual_manner(index, [], np.random.default_rng(3), 5)
-    made = Rewriter(index, products, manner, [], np.random.default_rng(1)).write(0)
+    made = Rewriter(index, products, manner, PACK, np.random.default_rng(1)).write(0)
     assert isinstance(made.name, str)
