@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -70,7 +71,7 @@ _TAILS = (0.6, 0.7, 0.8, 0.9)  # quantiles of strangers' price gaps
 _TELLING = 0.35  # share of wrong first places above which prices tell nothing
 _MOST_WRONG = 0.2  # that probabilities are lowered for
 _PRECISION, _LEAST_PRECISION = 0.95, 0.75
-_UNMEASURED = 0.9  # is stated of what seems _PRECISION, where no listing of a feed was seen
+_UNMEASURED = 0.88  # is stated of what seems _PRECISION, where no listing of a feed was seen
 _LEAST_ACCEPTED = 0.05  # share of the feed, for which less precision is stated
 _SHIFT = 2.0  # of candidate sets: made-up listings are written as the feed is, and are harder
 _MATCHING = 0.2  # share of the feed expected to match, so that it is
@@ -88,7 +89,7 @@ class LearningParameters:
         probabilities and candidate sets.
     :param cued_share: share, on top, that name a product and sell what goes with it.
     :param precision: that accepted listings are to have, each of them; None for .95, or the most
-        that the feed's surest listings reach; without a feed .9 is stated for what seems .95.
+        that the feed's surest listings reach; without a feed .88 is stated for what seems .95.
     :param feed: listings of the feed that are looked at.
     :param label_weight: made-up listings that a labelled one counts as in training.
     :param folds: parts of the labels; each part is judged by models trained without it.
@@ -418,7 +419,13 @@ class _Training:
         if len(listings) > most:
             chosen = np.sort(self._rng.permutation(len(listings))[:most]).tolist()
             listings = [listings[at] for at in chosen]
-        phrases = tuple(self._pack.grammar.additions.values())
+        usual = partial(
+            usual_manner,
+            self._index,
+            tuple(self._pack.grammar.additions.values()),
+            self._rng,
+            parts=[*self._pack.cue_words("accessory"), *self._pack.cue_words("spare_part")],
+        )
         if listings:
             readings = self._index.reader.read(listings)
             found = self._index.retrieve(readings)
@@ -428,10 +435,9 @@ class _Training:
                 manner = measured_manner(
                     self._index, self._products, listings, readings, sure, others
                 )
-                usual = usual_manner(self._index, phrases, self._rng, len(manner.additions))
-                return _Survey(manner.with_additions_of(usual), len(sure[0]), listings)
-        manner = usual_manner(self._index, phrases, self._rng, _USUAL_ADDITIONS)
-        return _Survey(manner, 0, listings)
+                also = usual(n=len(manner.additions))
+                return _Survey(manner.with_additions_of(also), len(sure[0]), listings)
+        return _Survey(usual(n=_USUAL_ADDITIONS), 0, listings)
 
     def _fit(self, labels: Sequence[Label]) -> _Fitted:
         parameters = self._parameters

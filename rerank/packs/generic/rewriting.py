@@ -49,7 +49,9 @@ _CUED, _CUE_BEHIND = 0.35, 0.3  # share of listings of other goods that say so, 
 _TELLING = (*NOT_SOLD, "accessory", "spare_part")
 _OWN_CUES = 0.02  # share of products that are named with such words themselves
 _WORD = int(TokenKind.WORD)
-_USUAL_PHRASES, _USUAL_WORDS, _USUAL_FIGURES = 3, 4, 5  # at most
+_USUAL_PHRASES, _USUAL_WORDS, _USUAL_FIGURES, _USUAL_INVENTED = 3, 4, 5, 4  # at most
+_USUAL_PARTS = 0.1  # share of listings that name a part
+_VOWELS = "aeiou"
 _LETTERS = "abcdefghklmnprstuvwxz"
 _USUALLY_FILLED, _USUALLY_TOLD = 0.5, 0.2
 
@@ -105,14 +107,19 @@ class Manner:
 
 
 def usual_manner(
-    index: ProductIndex, phrases: Sequence[Sequence[str]], rng: np.random.Generator, n: int
+    index: ProductIndex,
+    phrases: Sequence[Sequence[str]],
+    rng: np.random.Generator,
+    n: int,
+    parts: Sequence[str] = (),
 ) -> Manner:
     """Return a manner where there are no listings to measure one on.
 
-    What is added are phrases and words of other products.
+    What is added are phrases, words of other products, figures and invented words.
 
     :param phrases: what sellers add to any title, by language.
     :param n: number of additions drawn.
+    :param parts: what comes along with a product, or is a piece of it, and is named now and then.
     """
     drawn = []
     for _ in range(n):
@@ -124,6 +131,9 @@ def usual_manner(
         plain = [w for w, kind in zip(other.words, other.kinds, strict=True) if kind == _WORD]
         tokens += [] if len(index) == 1 else plain[: int(rng.integers(_USUAL_WORDS + 1))]
         tokens += [_figure(rng) for _ in range(int(rng.integers(_USUAL_FIGURES + 1)))]
+        if parts and rng.random() < _USUAL_PARTS:
+            tokens += parts[int(rng.integers(len(parts)))].strip("~*").split()
+        tokens += [_invented(rng) for _ in range(int(rng.integers(_USUAL_INVENTED + 1)))]
         drawn.append(tokens)
     words = sorted({token for tokens in drawn for token in tokens})
     readings = index.reader.read([Fields(name=word) for word in words])
@@ -156,6 +166,15 @@ def _figure(rng: np.random.Generator) -> str:
     letters = "".join(_LETTERS[at] for at in rng.integers(len(_LETTERS), size=2).tolist())
     roll = rng.random()
     return number if roll < 0.5 else f"{number}{letters[:1]}" if roll < 0.75 else letters + number
+
+
+def _invented(rng: np.random.Generator) -> str:
+    """Return a word of no language: real listings say much that no list of phrases has."""
+    pairs = [
+        _LETTERS[int(rng.integers(len(_LETTERS)))] + _VOWELS[int(rng.integers(len(_VOWELS)))]
+        for _ in range(int(rng.integers(2, 5)))
+    ]
+    return "".join(pairs)
 
 
 def measured_manner(

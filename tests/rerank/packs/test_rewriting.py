@@ -104,6 +104,15 @@ def test_other_goods_name_a_product_in_a_phrase_or_hardly_at_all(index: ProductI
     assert all(len(own & set(each.split())) <= 4 for each in names if each not in phrased)
 
 
+def test_without_a_feed_words_of_no_list_and_parts_are_added(index: ProductIndex) -> None:
+    manner = usual_manner(index, [("new",)], np.random.default_rng(3), 200, ["lamp holder"])
+    own = {word for row in range(len(PRODUCTS)) for word in index.readings.words(row)}
+    said = [set(each.words) for each in manner.additions]
+    words = {word for each in said for word in each if word.isalpha()}
+    assert len(words - own) > 100
+    assert 5 < sum({"lamp", "holder"} <= each for each in said) < 50
+
+
 CUES = Pack(
     name="cues",
     cues={
