@@ -424,7 +424,7 @@ def _telling_kinds(index: ProductIndex, pack: Pack) -> list[tuple[str, str, Sequ
 
     What products of the catalogue are named with themselves tells nothing.
     """
-    found = []
+    found: list[tuple[str, str, Sequence[str]]] = []
     for kind in _TELLING:
         own = index.readings.cues >> CUE_FEATURES.index(kind) & 1
         if own.mean() <= _OWN_CUES:
