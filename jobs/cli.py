@@ -46,6 +46,7 @@ GROUPS = {
         "evaluate-dual": "Measure what `train-dual` made.",
         "ablate": "Measure what each group of features is worth.",
         "annotate": "Label listings by hand, the most useful ones first.",
+        "verdicts": "Say what a text sells: it stands before the model.",
         "annotations": "Find where annotators, or labels and model, differ.",
         "pairs": "Collect and export which of two items is better.",
         "simulate-queue": "Measure how much labelling `annotate` saves.",
@@ -79,6 +80,7 @@ _MODULES = {
     "evaluation": ("evaluate", "compare-rankers", "evaluate-dual", "ablate", "simulate-queue"),
     "annotate": ("annotate", "annotations", "pairs"),
     "store": ("store",),
+    "verdict": ("verdicts",),
     "models": ("models",),
     "traffic": ("monitor",),
 }

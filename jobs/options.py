@@ -93,6 +93,26 @@ def ranker_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return _ranker_option(_cascade_option(command))
 
 
+_verdicts_option: Decorator = click.option(
+    "--verdicts/--no-verdicts",
+    default=True,
+    help="Let what people settled stand before the model's answers; by default, if there is any. "
+    "--no-verdicts is for measuring the model.",
+)
+
+_near_verdicts_option: Decorator = click.option(
+    "--near-verdicts",
+    is_flag=True,
+    help="Let a verdict hold for texts too that differ only in long serials; `rerank verdicts "
+    "near` shows which.",
+)
+
+
+def verdict_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add ``--verdicts/--no-verdicts`` and ``--near-verdicts``."""
+    return _verdicts_option(_near_verdicts_option(command))
+
+
 seed_option: Decorator = click.option(
     "--seed", type=click.IntRange(0), default=7, show_default=True, help="Same seed, same result."
 )

@@ -52,7 +52,8 @@ from rerank.resolution import memory
 from rerank.resolver import Resolver
 from rerank.store.database import Store
 from rerank.store.preferences import preference_counts
-from rerank.workspace import Workspace, default_embedder, domain_of_index
+from rerank.verdicts import StandingVerdicts, VerdictSnapshot, open_verdicts
+from rerank.workspace import Workspace, default_embedder, domain_of_index, open_source
 
 _IN_PLACE = "in place of the champion: `rerank models verify`"
 _COUNTED = ("listings", "annotations")
@@ -73,6 +74,7 @@ def serving_status(workspace: Workspace) -> dict[str, Any]:
         "cascade": _cascade(workspace.cross_encoder_folder),
         "pairwise": _pairwise(workspace.pairwise_folder),
         "store": _store(workspace.store_path),
+        "verdicts": _verdicts(workspace),
     }
 
 
@@ -105,6 +107,10 @@ def status_text(status: dict[str, Any]) -> str:
         for name in ("labels", "item_types"):
             said = ", ".join(f"{key}: {number}" for key, number in store[name].items())
             rows += [["", name.replace("_", " "), said]] if said else []
+    if verdicts := status["verdicts"]:
+        rows.append(["verdicts", "stand", str(verdicts["standing"])])
+        if verdicts["stale"]:
+            rows.append(["", "stale", f"{verdicts['stale']}: `rerank verdicts list --stale`"])
     width = WIDTH - 12 - max(len(row[1]) for row in rows)
     rows = [[*row[:2], cut(row[2], width)] for row in rows]
     return table(("", "", f"in {cut(status['home'], WIDTH - 30)}"), rows, left=(0, 1, 2))
@@ -235,6 +241,23 @@ def _store(path: Path) -> dict[str, Any] | None:
         "item_types": counts.item_types,
         "sources": counts.sources,
     }
+
+
+def _verdicts(workspace: Workspace) -> dict[str, int] | None:
+    people = open_verdicts(workspace)
+    if people is None:
+        return None
+    stale = len(stale_verdicts(workspace, people))
+    return {"standing": len(people.by_text()), "stale": stale}
+
+
+def stale_verdicts(workspace: Workspace, people: VerdictSnapshot | None) -> NDArray[np.int64]:
+    """Return the rows of verdicts on what the index that serves does not have."""
+    if people is None:
+        return np.zeros(0, np.int64)
+    source, _ = open_source(workspace)
+    key = domain_of_index(workspace.active_index()).key_column
+    return StandingVerdicts(people, source.table, key).questions()
 
 
 def _source(workspace: Workspace, folder: Path) -> str:

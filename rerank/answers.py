@@ -207,6 +207,8 @@ class DecidedBy(NamedTuple):
         ]
 
 
+DECISION_SOURCE = "decision_source"
+"""The first of the columns that say who decided."""
 _DECIDED_AT = pa.timestamp("us", tz="UTC")
 
 
@@ -216,7 +218,7 @@ def decided_fields(key: str) -> list[pa.Field]:
     :param key: what the column of ids is called.
     """
     return [
-        pa.field("decision_source", pa.string()),
+        pa.field(DECISION_SOURCE, pa.string()),
         pa.field("decided_by", pa.string()),
         pa.field("decided_at", _DECIDED_AT),
         pa.field("model_decision", pa.string()),

@@ -203,6 +203,8 @@ class Domain(Protocol):
 
     name: str
     features: FeatureNames
+    key_column: str
+    """What answers, and the catalogue's records, call the id of what is sold."""
 
     def open_source(self, folder: Path, workspace: Any) -> tuple[Any, Manifest]:
         """Load an index folder.

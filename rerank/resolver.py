@@ -37,7 +37,7 @@ from rerank.ranking import CandidateBatch, CandidateSource, Evidence, ModelTable
 from rerank.resolution import Resolution
 
 if TYPE_CHECKING:
-    from rerank.verdicts import StandingVerdicts
+    from rerank.verdicts import StandingVerdicts, VerdictSnapshot
 
 # Listings resolved at once: of fewer, calls of numpy weigh more; larger arrays leave the cache.
 _BLOCK = 2048
@@ -113,9 +113,9 @@ class Resolver(ABC):
         return self._source
 
     @property
-    def verdicts_version(self) -> str | None:
-        """The version of people's verdicts that stand before the model's answers; None for none."""
-        return None if self._people is None else self._people.snapshot.version
+    def people(self) -> VerdictSnapshot | None:
+        """People's verdicts that stand before the model's answers; None for none."""
+        return None if self._people is None else self._people.snapshot
 
     def heeding(
         self, people: StandingVerdicts, again: Callable[[Resolver], Resolver] | None = None

@@ -32,7 +32,6 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from rerank.annotation.agreement import ADJUDICATOR, consensus
 from rerank.answers import Answers, DecidedBy
 from rerank.index.artifacts import write_json, writing_file
 from rerank.index.errors import InputError, MismatchError
@@ -216,6 +215,13 @@ class VerdictSnapshot:
         encoded = self._table.column(column)
         chunk = encoded.chunk(0) if encoded.num_chunks == 1 else encoded.combine_chunks()
         return _numpy(chunk.indices.fill_null(-1)), chunk.dictionary.to_pylist()
+
+    def by_text(self) -> Ints:
+        """Return the rows of all verdicts, ordered by their texts."""
+        import pyarrow.compute as pc  # not for who only resolves
+
+        order = np.asarray(pc.sort_indices(self._text), np.int64)
+        return np.asarray(order[self.kind[order] != _WITHDRAWN], np.int64)
 
     def times(self, rows: Ints) -> list[datetime]:
         """Return when verdicts were given, UTC without a zone."""
@@ -431,7 +437,7 @@ class StandingVerdicts:
     def _without(
         self, answers: Answers, hits: Hits, partly: Ints, thresholds: Thresholds
     ) -> tuple[Answers, Ints]:
-        """Take away what people rejected, and return the hits whose answer that changed.
+        """Take away what people rejected where it came first, and return the hits that changes.
 
         What is left is held to the thresholds with the probability that it had, and is never a
         match: what speaks against it was not looked at.
@@ -448,8 +454,8 @@ class StandingVerdicts:
             candidates = answers.record[rows]
             away = np.isin(candidates, record[record >= 0])
             away |= np.isin(self._models[candidates], model[(record < 0) & (model >= 0)])
-            kept[rows[away]] = False
-            if len(away) and away[0]:
+            if away[:1].any():  # else the model's own answer is none of these
+                kept[rows[away]] = False
                 changed.append(hit)
         offsets = np.concatenate([[0], np.cumsum(np.bincount(shown[kept], minlength=len(answers)))])
         answers = replace(_taken(answers, np.flatnonzero(kept)), offsets=offsets)
@@ -677,6 +683,8 @@ def standing(said: Sequence[_Saying]) -> list[_Saying]:
 
 def _settled(said: Sequence[_Saying]) -> _Saying | None:
     """Return what annotators settled on, signed by all who hold it; None if they did not."""
+    from rerank.annotation.agreement import ADJUDICATOR, consensus  # who only resolves needs none
+
     latest = {row.by: row for row in sorted(said, key=lambda row: row.at)}
     answers = [
         Annotation("", row.by, Verdict(row.said), row.key, row.model) for row in latest.values()

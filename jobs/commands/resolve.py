@@ -13,11 +13,18 @@ import click
 from rerank.domain import domain_in, domain_named
 from rerank.explanation import Explanation
 from rerank.index.records import N_CANDIDATES, Listing
-from rerank.jobs.options import candidate_set_option, format_option, home_option, ranker_options
+from rerank.jobs.options import (
+    candidate_set_option,
+    format_option,
+    home_option,
+    ranker_options,
+    verdict_options,
+)
 from rerank.jobs.tables import explanation_text, hits_text, resolution_text
-from rerank.lifecycle.opening import open_resolver
+from rerank.lifecycle.opening import heeding_people, open_resolver
 from rerank.rankers.kinds import RankerKind
 from rerank.resolution import Resolution
+from rerank.verdicts import open_verdicts
 from rerank.workspace import Workspace, open_source
 
 
@@ -35,6 +42,7 @@ from rerank.workspace import Workspace, open_source
     help=f"Candidates shown: of the {N_CANDIDATES} that decide, the best.",
 )
 @ranker_options
+@verdict_options
 @home_option
 def resolve_command(
     title: str,
@@ -45,6 +53,8 @@ def resolve_command(
     top_k: int,
     ranker: RankerKind | None,
     cascade: bool,
+    verdicts: bool,
+    near_verdicts: bool,
     home: Path,
 ) -> None:
     """Name the GPU a title sells, how sure that is, and why.
@@ -59,6 +69,10 @@ def resolve_command(
       rerank resolve --format json - < titles.txt
     """
     resolver = open_resolver(home, ranker=ranker, cascade=cascade)
+    people = open_verdicts(Workspace(home)) if verdicts else None
+    if people is not None:
+        people = people.with_near() if near_verdicts else people
+        resolver = heeding_people(Workspace(home), resolver, people)
     for number, listing in enumerate(_listings(title, vendor)):
         answers = resolver.answers([listing], explain=explained)
         (whole,) = resolver.resolutions(answers)

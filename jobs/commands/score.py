@@ -33,6 +33,7 @@ from rerank.jobs.options import (
     home_option,
     ranker_options,
     top_k_option,
+    verdict_options,
 )
 from rerank.jobs.scoring.answering import ScoreOptions
 from rerank.jobs.scoring.nightly import Night, nightly_text, run_night
@@ -239,6 +240,7 @@ class Feed:
 
 overwrite_option = click.option("--overwrite", is_flag=True, help="Replace outputs that exist.")
 _answer_options = (
+    verdict_options,
     click.option("--only-decisions", is_flag=True, help="Leave the list of candidates out."),
     candidate_set_option,
     click.option(

@@ -20,15 +20,24 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from rerank.answers import CANDIDATE_SET_FIELD, EXPLANATION_FIELD, OUTPUT_SCHEMA
+from rerank.answers import (
+    CANDIDATE_SET_FIELD,
+    DECISION_SOURCE,
+    EXPLANATION_FIELD,
+    OUTPUT_SCHEMA,
+    decided_fields,
+)
 from rerank.index.errors import DISTRIBUTION, MismatchError, RerankWarning
 from rerank.index.records import BETWEEN_IDENTIFIERS, N_CANDIDATES, Listing
 from rerank.jobs.files.listings import OUR_NAMES, ColumnNames, ListingBatch, taken
 from rerank.jobs.files.places import Place
-from rerank.jobs.scoring.plan import differences, read_record
+from rerank.jobs.scoring.plan import VERDICTS_KEY, differences, read_record
 from rerank.jobs.workers import collecting_seldom, working
-from rerank.lifecycle.opening import open_resolver
+from rerank.lifecycle.opening import heeding_people, open_resolver
 from rerank.rankers.kinds import RankerKind
+from rerank.resolution import MODEL
+from rerank.verdicts import VerdictSnapshot, open_verdicts
+from rerank.workspace import Workspace
 
 if TYPE_CHECKING:
     from rerank.resolver import Resolver
@@ -48,6 +57,9 @@ class ScoreOptions:
     :param explained: add the features that decided.
     :param ranker: what orders the candidates.
     :param cascade: a cross-encoder rescores the first few of uncertain listings.
+    :param verdicts: what people settled stands before the model's answers: as it is when the run
+        begins, or, by its version, as it was then.
+    :param near_verdicts: a verdict holds for texts too that differ only in long serials.
     """
 
     top_k: int = N_CANDIDATES
@@ -57,6 +69,13 @@ class ScoreOptions:
     explained: bool = False
     ranker: RankerKind | None = None
     cascade: bool = False
+    verdicts: bool | str = False
+    near_verdicts: bool = False
+
+    def record(self) -> dict[str, Any]:
+        """Return them as the record of an output has them; which verdicts it names by itself."""
+        kept: dict[str, Any] = json.loads(json.dumps(asdict(self)))
+        return {name: value for name, value in kept.items() if "verdicts" not in name}
 
 
 AppliesToBatches = Callable[[Iterable[ListingBatch]], Iterator[tuple[ListingBatch, pa.Table]]]
@@ -66,6 +85,7 @@ class Answerer(ABC):
     """Answers batches, each row by itself: a row's answer does not depend on its batch.
 
     :param n_reused: rows answered so far that an earlier output had the answer of.
+    :param people: verdicts that stand before the model's answers; None for none.
     :param pool: what `rerank.jobs.workers.working` gives for `batch_answerer`; None answers in
         this process.
     """
@@ -76,15 +96,18 @@ class Answerer(ABC):
     index_version: str
     n_reused = 0
     pool: AppliesToBatches | None = None
+    people: VerdictSnapshot | None = None
 
     def expectation(self) -> dict[str, Any]:
         """Return all that decides the answer for a listing: options and versions."""
+        verdicts = {} if self.people is None else {VERDICTS_KEY: self.people.version}
         return {
             "format": _FORMAT,
             "release": version(DISTRIBUTION),
-            "options": json.loads(json.dumps(asdict(self.options))),
+            "options": self.options.record(),
             "model_version": self.model_version,
             "index_version": self.index_version,
+            **verdicts,
         }
 
     @abstractmethod
@@ -145,6 +168,7 @@ class ResolverAnswerer(Answerer):
             self.schema = with_listing_ids(self.schema, self.options.columns)
         self.model_version: str = resolver.model.version
         self.index_version: str = resolver.index_version
+        self.people = resolver.people
         self._resolver = resolver
         if self.options.coverage is not None:  # out of reach for one row is so for all
             resolver.resolve_table([Listing()], coverage=self.options.coverage)
@@ -172,10 +196,16 @@ class PooledAnswerer(Answerer):
     :param pool: gives, for `batch_answerer`, what it answers with where None stands for a batch.
     """
 
-    def __init__(self, options: ScoreOptions, pool: Callable[..., Iterator[Any]]) -> None:
+    def __init__(
+        self,
+        options: ScoreOptions,
+        pool: Callable[..., Iterator[Any]],
+        people: VerdictSnapshot | None = None,
+    ) -> None:
         self.options, self.pool = options, pool
         ((_, made),) = pool([None])
         self.schema, self.model_version, self.index_version, said = made
+        self.people = people
         for text in said:
             warnings.warn(text, RerankWarning, stacklevel=2)
 
@@ -198,14 +228,32 @@ def answering(home: Path, options: ScoreOptions, *, workers: int) -> Iterator[An
             gc.freeze()
             yield own
         return
+    options, people = pinned(home, options)
     with working(workers, partial(batch_answerer, home, options)) as pool:
-        yield PooledAnswerer(options, pool)
+        yield PooledAnswerer(options, pool, people)
+
+
+def pinned(home: Path, options: ScoreOptions) -> tuple[ScoreOptions, VerdictSnapshot | None]:
+    """Return options that name the version of people's verdicts, and those; None if there are none.
+
+    :raises MismatchError: if they named one already, and the verdicts are others by now.
+    :raises StoreError: if the workspace's store cannot be read.
+    """
+    if options.verdicts is False:
+        return options, None
+    named = options.verdicts if isinstance(options.verdicts, str) else None
+    people = open_verdicts(Workspace(home), version=named)
+    if people is not None and options.near_verdicts:
+        people = people.with_near()
+    version = False if people is None else people.version
+    return replace(options, verdicts=version), people
 
 
 def resolver_answerer(home: Path, options: ScoreOptions) -> ResolverAnswerer:
     """Load what answers with a workspace's resolver and the ranker asked for."""
+    options, people = pinned(home, options)
     resolver = open_resolver(home, ranker=options.ranker, cascade=options.cascade)
-    return ResolverAnswerer(resolver, options)
+    return ResolverAnswerer(heeding_people(Workspace(home), resolver, people), options)
 
 
 class _Made(NamedTuple):
@@ -289,11 +337,16 @@ _BAD_ROW = "bad row"
 
 
 class _Group(NamedTuple):
-    """A row group of an earlier output, and what its key columns are called."""
+    """A row group of an earlier output, and what its key columns are called.
+
+    :param heeded: whether it was made with people's verdicts; ``alike``: with those of now.
+    """
 
     place: Place
     number: int
     columns: ColumnNames
+    heeded: bool
+    alike: bool
 
 
 class _Kept(NamedTuple):
@@ -318,8 +371,9 @@ class RememberingAnswerer(Answerer):
     """Answers from earlier outputs what has not changed, and asks another answerer for the rest.
 
     The earlier outputs are the cache: a listing of the same id, texts and identifiers keeps
-    its answer if the same release, model, index and options gave it. Nothing else has to be
-    maintained, and nothing can go stale. In memory are 24 bytes a listing and a few row groups.
+    its answer if the same release, model, index and options gave it, and no verdict of a person
+    came or went. Nothing else has to be maintained, and nothing can go stale. In memory are 24
+    bytes a listing and a few row groups.
 
     :param outputs: files that `rerank score` wrote; those made in another way are passed over.
     :param say: takes warnings: which of the files cannot be read, so that nothing is kept of them.
@@ -335,10 +389,11 @@ class RememberingAnswerer(Answerer):
         self._say = say
         self.options, self.schema = fresh.options, fresh.schema
         self.model_version, self.index_version = fresh.model_version, fresh.index_version
+        self.people = fresh.people
         self._fresh = fresh
         self._groups: list[_Group] = []
         self._damaged: set[int] = set()
-        self._held: OrderedDict[int, tuple[list[Listing], pa.Table]] = OrderedDict()
+        self._held: OrderedDict[int, tuple[list[Listing | None], pa.Table]] = OrderedDict()
         hashes, sizes = [np.empty(0, np.int64)], [0]
         for place in outputs:
             for found in self._read_keys(place):
@@ -395,6 +450,7 @@ class RememberingAnswerer(Answerer):
         at = np.minimum(np.searchsorted(self._hashes, wanted), len(self._hashes) - 1)
         hit = self._hashes[at] == wanted
         hit[list(batch.bad_rows)] = False
+        judged = self._judged(listings)
         group = np.searchsorted(self._starts, self._order[at], side="right") - 1
         found = []
         for number in np.unique(group[hit]).tolist():
@@ -402,6 +458,9 @@ class RememberingAnswerer(Answerer):
             within = self._order[at[rows]] - self._starts[number]
             if not self._is_worth_reading(number, len(rows)):
                 continue
+            if not self._groups[number].alike:
+                rows = rows[~judged[rows]]
+                within = self._order[at[rows]] - self._starts[number]
             try:
                 earlier, answers = self._read_answers(number)
             except (pa.ArrowException, OSError) as exc:
@@ -409,11 +468,18 @@ class RememberingAnswerer(Answerer):
                 self._warn(self._groups[number].place, exc)
                 continue
             same = [
-                _key(listings[row]) == _key(earlier[old])
+                earlier[old] is not None and _key(listings[row]) == _key(earlier[old])
                 for row, old in zip(rows.tolist(), within.tolist(), strict=True)
             ]
             if any(same):
                 found.append((rows[same], answers.take(pa.array(within[same]))))
+        return found
+
+    def _judged(self, listings: Sequence[Listing]) -> NDArray[np.bool_]:
+        """Return which listings have a verdict now, where some were answered before it."""
+        found = np.zeros(len(listings), bool)
+        if self.people is not None and not all(group.alike for group in self._groups):
+            found[self.people.of(listings).listing] = True
         return found
 
     def _is_worth_reading(self, number: int, n_hits: int) -> bool:
@@ -432,7 +498,11 @@ class RememberingAnswerer(Answerer):
         except (pa.ArrowException, OSError) as exc:
             self._warn(place, exc)
             return []
-        self._groups += [_Group(place, number, names) for number in range(len(hashes))]
+        then, now = record.get(VERDICTS_KEY), self.expectation().get(VERDICTS_KEY)
+        self._groups += [
+            _Group(place, number, names, then is not None, then == now)
+            for number in range(len(hashes))
+        ]
         return hashes
 
     def _warn(self, place: Place, exc: Exception) -> None:
@@ -449,19 +519,32 @@ class RememberingAnswerer(Answerer):
                 found = _hashes(ListingBatch(table, names).listings())
                 yield np.where(_is_bad(table.column("reason")), _NEVER, found)
 
-    def _read_answers(self, number: int) -> tuple[list[Listing], pa.Table]:
+    def _read_answers(self, number: int) -> tuple[list[Listing | None], pa.Table]:
+        """Return the answers of a row group and their listings: None where they do not count."""
         if number in self._held:
             self._held.move_to_end(number)
             return self._held[number]
-        place, at, names = self._groups[number]
+        place, at, names, heeded, alike = self._groups[number]
+        derived = {} if heeded else _derived(self.schema)
         with place.filesystem.open_input_file(place.path) as stream:
             file = pq.ParquetFile(stream)
             columns = _key_columns(names, file.schema_arrow.names)
-            table = file.read_row_group(at, [*columns, *self.schema.names])
+            source = [DECISION_SOURCE] if heeded and not alike else []
+            plain = [name for name in self.schema.names if name not in derived]
+            wanted = [*columns, *plain, *source, "decision", "match_probability"]
+            table = file.read_row_group(at, list(dict.fromkeys(wanted)))
         answers = pa.Table.from_arrays(
-            [table.column(name) for name in self.schema.names], schema=self.schema
+            [
+                derived[name](table) if name in derived else table.column(name)
+                for name in self.schema.names
+            ],
+            schema=self.schema,
         )
-        self._held[number] = ListingBatch(table, names).listings(), answers
+        listings: list[Listing | None] = list(ListingBatch(table, names).listings())
+        if source:
+            by_model = [said == MODEL for said in table.column(DECISION_SOURCE).to_pylist()]
+            listings = [each if own else None for each, own in zip(listings, by_model, strict=True)]
+        self._held[number] = listings, answers
         while len(self._held) > _GROUPS_HELD:
             self._held.popitem(last=False)
         return self._held[number]
@@ -476,7 +559,7 @@ def count_answers(outputs: Iterable[Place], answerer: Answerer) -> int:
 def _fitting_record(place: Place, answerer: Answerer) -> dict[str, Any] | None:
     """Return the record of an earlier output made as an answerer would make it now, else None."""
     record = read_record(place)
-    if record is None or differences(record, answerer.expectation(), apart_from_columns=True):
+    if record is None or differences(record, answerer.expectation(), of_rows=True):
         return None
     return record
 
@@ -507,9 +590,31 @@ def _part(batch: ListingBatch, rows: Ints) -> ListingBatch:
     return replace(batch, table=taken(batch.table, rows.tolist()), bad_rows=bad_rows)
 
 
+def _derived(schema: pa.Schema) -> dict[str, Callable[[pa.Table], Any]]:
+    """Return what makes the columns that say who decided of rows that the model alone answered."""
+    key = schema.names[0]
+    made: dict[str, Callable[[pa.Table], Any]] = {
+        "model_decision": lambda table: table.column("decision"),
+        f"model_{key}": lambda table: table.column(key),
+        "model_probability": lambda table: table.column("match_probability"),
+        DECISION_SOURCE: lambda table: pa.repeat(pa.scalar(MODEL), table.num_rows),
+    }
+    for field in decided_fields(key):
+        made.setdefault(field.name, partial(_nothing, field.type))
+    return {name: make for name, make in made.items() if name in schema.names}
+
+
+def _nothing(of: pa.DataType, table: pa.Table) -> pa.Array:
+    return pa.nulls(table.num_rows, of)
+
+
 def _names_in_output(record: dict[str, Any], answerer: Answerer) -> ColumnNames:
     """Return what the key columns of an earlier input are called in its output."""
-    renamed = renamed_columns(list(record["columns"]), answerer.schema)
+    more = decided_fields(answerer.schema.names[0])
+    told = {field.name for field in more}
+    added = [field for field in answerer.schema if field.name not in told]
+    added += more if VERDICTS_KEY in record else []
+    renamed = renamed_columns(list(record["columns"]), pa.schema(added))
 
     def there(theirs: str) -> str:
         if theirs in renamed or theirs in record["columns"]:

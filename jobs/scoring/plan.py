@@ -315,6 +315,8 @@ class SharedColumns:
 
 RECORD_KEY = "rerank.score"
 """The key of the record among the parquet file's key-value metadata; the value is JSON."""
+VERDICTS_KEY = "verdicts"
+"""Of a record: the version of people's verdicts; there only where they are in use."""
 _SAID = {
     "input": "the input changed",
     "options": "the options changed",
@@ -322,6 +324,7 @@ _SAID = {
     "index_version": "another index",
     "release": "another release",
     "format": "another release",
+    VERDICTS_KEY: "people's verdicts changed",
 }
 
 
@@ -340,19 +343,21 @@ def read_record(target: Place) -> dict[str, Any] | None:
 
 
 def differences(
-    record: Mapping[str, Any], expected: Mapping[str, Any], *, apart_from_columns: bool = False
+    record: Mapping[str, Any], expected: Mapping[str, Any], *, of_rows: bool = False
 ) -> list[str]:
     """Say in what a file's making differs from what it would be now; empty if in nothing.
 
-    :param apart_from_columns: what the input calls its columns does not matter.
+    :param of_rows: what the input calls its columns does not matter, nor do people's verdicts,
+        which are about single rows.
     """
 
     def of(content: Mapping[str, Any], name: str) -> Any:
-        if name != "options" or not apart_from_columns:
+        if name != "options" or not of_rows:
             return content.get(name)
         return {key: value for key, value in content[name].items() if key != "columns"}
 
-    said = [_SAID[name] for name in expected if of(record, name) != of(expected, name)]
+    names = [name for name in (*expected, VERDICTS_KEY) if name != VERDICTS_KEY or not of_rows]
+    said = [_SAID[name] for name in names if of(record, name) != of(expected, name)]
     return list(dict.fromkeys(said))
 
 

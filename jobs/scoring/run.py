@@ -25,6 +25,7 @@ from rerank.jobs.scoring.answering import (
     ScoreOptions,
     answering,
     count_answers,
+    pinned,
     resolver_answerer,
 )
 from rerank.jobs.scoring.one_file import (
@@ -84,6 +85,9 @@ def run_scoring(
     :raises RerankError: if workers cannot be started, or end unexpectedly.
     """
     outputs = _earlier_outputs(plan, since, say)
+    options, people = pinned(home, options)
+    if people is not None:
+        say(f"{len(people):,} verdicts of people stand before the model, version {people.version}")
     is_local = engine.kind is EngineKind.LOCAL
     if is_local and not is_worth_spreading(plan, engine.workers):
         with answering(home, options, workers=engine.workers) as answerer:
@@ -348,6 +352,7 @@ class Tally:
             index_version=self._answerer.index_version,
             files=self._files,
             failures=failures,
+            verdicts=None if self._answerer.people is None else self._answerer.people.version,
         )
 
 
@@ -366,6 +371,7 @@ class ScoreSummary:
     :param reused_rows: rows scored now whose answer an earlier output already had.
     :param files: how many were ``scored``, ``kept`` or ``failed``.
     :param failures: of files that were set aside: the message by the name of the file.
+    :param verdicts: version of people's verdicts that stood before the model; None for none.
     """
 
     rows: int
@@ -378,6 +384,7 @@ class ScoreSummary:
     index_version: str = ""
     files: Mapping[str, int] = field(default_factory=dict)
     failures: Mapping[str, str] = field(default_factory=dict)
+    verdicts: str | None = None
 
     @property
     def rows_per_second(self) -> float:
@@ -425,6 +432,7 @@ class ScoreSummary:
             "index_version": self.index_version,
             "files": dict(self.files),
             "failures": [{"file": file, "error": text} for file, text in self.failures.items()],
+            **({} if self.verdicts is None else {"verdicts_version": self.verdicts}),
         }
 
 

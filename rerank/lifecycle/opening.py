@@ -35,7 +35,12 @@ from rerank.model import RerankModel
 from rerank.rankers.kinds import RankerKind
 from rerank.resolution import Resolution, ScoredCandidate
 from rerank.resolver import Resolver, resolver_of
-from rerank.verdicts import StandingVerdicts, open_verdicts, verdicts_state
+from rerank.verdicts import (
+    StandingVerdicts,
+    VerdictSnapshot,
+    open_verdicts,
+    verdicts_state,
+)
 from rerank.workspace import DEFAULT_HOME, Workspace, open_source
 
 if TYPE_CHECKING:
@@ -72,29 +77,25 @@ def open_resolver(
     workspace = _workspace(home)
     kind = None if ranker is None else RankerKind(ranker)
     resolver = resolver_over(workspace, *open_source(workspace), ranker=kind, cascade=cascade)
-    return heeding_people(workspace, resolver) if verdicts else resolver
+    return heeding_people(workspace, resolver, open_verdicts(workspace)) if verdicts else resolver
 
 
 def heeding_people(
-    workspace: Workspace, resolver: Resolver, *, version: str | None = None, near: bool = False
+    workspace: Workspace, resolver: Resolver, people: VerdictSnapshot | None
 ) -> Resolver:
-    """Return a resolver with what people settled in its workspace before its answers.
+    """Return a resolver of a workspace with what people settled there before its answers.
 
-    It is the same resolver where nobody settled anything.
-
-    :param version: of the verdicts that it must be, as a run began with them; None for those of
-        now.
-    :param near: let verdicts hold for texts too that differ only in long serials.
-    :raises MismatchError: if the verdicts are others by now.
-    :raises StoreError: if the workspace's store cannot be read.
+    :param people: as `rerank.verdicts.open_verdicts` gives it; None returns the same resolver.
     """
-    snapshot = open_verdicts(workspace, version=version)
-    if snapshot is None:
+    if people is None:
         return resolver
-    snapshot = snapshot.with_near() if near else snapshot
-    people = StandingVerdicts(snapshot, resolver.table, resolver.key_column)
+    standing = StandingVerdicts(people, resolver.table, resolver.key_column)
     own = Workspace(workspace.home.absolute())
-    return resolver.heeding(people, partial(heeding_people, own, version=snapshot.version))
+    return resolver.heeding(standing, partial(_heeding_again, own, people.version))
+
+
+def _heeding_again(workspace: Workspace, version: str, resolver: Resolver) -> Resolver:
+    return heeding_people(workspace, resolver, open_verdicts(workspace, version=version))
 
 
 def _workspace(home: Path | str | None) -> Workspace:
@@ -365,7 +366,8 @@ class LiveResolver:
         return self._workspace.identity(), people
 
     def _with_people(self) -> Resolver:
-        return heeding_people(self._workspace, self._plain) if self._heeds else self._plain
+        people = open_verdicts(self._workspace) if self._heeds else None
+        return heeding_people(self._workspace, self._plain, people)
 
     def _follow(self) -> None:
         try:

@@ -69,6 +69,7 @@ class GenericDomain:
 
     name = GENERIC
     features = FeatureNames(CANDIDATE_FEATURES, OFFER_FEATURES)
+    key_column = ID
 
     def open_source(self, folder: Path, workspace: Workspace) -> tuple[ProductSource, Manifest]:
         """Load an index folder."""

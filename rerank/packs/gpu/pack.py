@@ -109,6 +109,7 @@ class GpuDomain:
 
     name = GPU
     features = FeatureNames(CANDIDATE_FEATURES, OFFER_FEATURES)
+    key_column = "gpu_id"
 
     def open_source(self, folder: Path, workspace: Workspace) -> tuple[Retriever, Manifest]:
         """Load an index folder with the embedder that made it."""
