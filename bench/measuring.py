@@ -746,18 +746,17 @@ def scoring_hooks() -> list[Hook]:
     from rerank.packs.gpu.candidates import CandidateFeatures
     from rerank.packs.gpu.card_answers import RegistryColumns
     from rerank.packs.gpu.cues import CueReader
-    from rerank.packs.gpu.lexicon import Lexicon
+    from rerank.packs.gpu.title_columns import ColumnReader
 
     return [
         Hook("reading", ParquetListings, "batches"),
         Hook("reading", ListingBatch, "listings"),
-        Hook("titles read", Lexicon, "read_runs"),
+        Hook("titles read", ColumnReader, "read"),
         Hook("titles read", retriever, "name_evidence"),
         Hook("embedding", StaticEmbedder, "encode"),
-        Hook("titles read", retriever, "listing_text"),
         Hook("FAISS", FaissIndex, "search"),
         Hook("fusion", retriever.Retriever, "retrieve"),
-        Hook("candidate features", CueReader, "find"),
+        Hook("candidate features", CueReader, "read"),
         Hook("candidate features", CandidateFeatures, "compute"),
         Hook("trees", OnnxTrees, "score"),
         Hook("offers, calibration", pack, "offer_features"),

@@ -31,7 +31,8 @@ _TAG = re.compile(
 # Latin words with their accents (but no division sign), digits, words of another script:
 # "显卡RTX3080" is three runs.
 _LATIN = r"a-z\u00df-\u00f6\u00f8-\u024f"
-_RUN = re.compile(rf"[{_LATIN}]+|\d+|[^\W\d_{_LATIN}]+")
+RUN = re.compile(rf"[{_LATIN}]+|\d+|[^\W\d_{_LATIN}]+")
+_LETTER_OR_DIGIT = re.compile(r"[^\W_]")
 _MARKS = re.compile(r"[™®©\u200b-\u200f\u2060\ufeff\u00ad]")
 # Core words that partners glue into their codes (GV-RXVEGA64, GTXTITANX, GV-R9FURYX) and brands
 # that people write together with what follows: TeslaP40, RadeonPro, GeForceGT.
@@ -208,12 +209,31 @@ def normalise(text: str) -> str:
     return _normalised(text[: 4 * MAX_TITLE_CHARS])
 
 
+def is_blank(text: str) -> bool:
+    """Say whether nothing is left of a title once it is normalised; quicker than to do that."""
+    if not _LETTER_OR_DIGIT.search(text) or "<" in text or "&" in text:
+        return not normalise(text)
+    shown = text if text.isascii() else unicodedata.normalize("NFKC", _MARKS.sub("", text))
+    shown = shown.lower()
+    return ("0p" in shown or "k gam" in shown) and not normalise(text)
+
+
 def runs(normalised: str) -> list[CharacterRun]:
     """Split normalised text into runs of letters and digits (``rtx4060ti`` -> rtx, 4060, ti)."""
-    if not _may_be_glued(normalised):
-        return _placed(_RUN.findall(normalised), normalised)
+    if not may_be_glued(normalised):
+        return uncut_runs(normalised)
+    return cut_runs(normalised)
+
+
+def uncut_runs(normalised: str) -> list[CharacterRun]:
+    """Return the runs of a text in which no names are glued together."""
+    return _placed(RUN.findall(normalised), normalised)
+
+
+def cut_runs(normalised: str) -> list[CharacterRun]:
+    """Return the runs of a text, core words and brands inside longer words cut out."""
     found = []
-    for match in _RUN.finditer(normalised):
+    for match in RUN.finditer(normalised):
         text, start = match[0], match.start()
         cuts = {0, len(text)}
         if len(text) > 4:
@@ -223,7 +243,7 @@ def runs(normalised: str) -> list[CharacterRun]:
     return found
 
 
-def _may_be_glued(text: str) -> bool:
+def may_be_glued(text: str) -> bool:
     """Say whether a text may hold a core word or a brand inside a longer word; quick, and rare."""
     return (
         "titan" in text
@@ -238,6 +258,10 @@ def _may_be_glued(text: str) -> bool:
     )
 
 
+HOLDS_NAME = re.compile(r"titan|vega|fury|geforce|radeon|quadro|tesla|instinct|gridk")
+"""What each word has that may be glued to others."""
+
+
 def _placed(texts: Sequence[str], normalised: str) -> list[CharacterRun]:
     """Return the runs of a text: to look for each again is quicker than to make match objects."""
     find, end = normalised.find, 0
@@ -247,17 +271,22 @@ def _placed(texts: Sequence[str], normalised: str) -> list[CharacterRun]:
     ]
 
 
+def _first_word(text: str) -> str:
+    return text.split(" ", 1)[0]
+
+
+@lru_cache(maxsize=4096)
 def spaced(normalised: str) -> str:
     """Return the runs joined by spaces: the form in which texts are embedded."""
-    if not _may_be_glued(normalised):
-        return " ".join(_RUN.findall(normalised))
+    if not may_be_glued(normalised):
+        return " ".join(RUN.findall(normalised))
     return " ".join(run.text for run in runs(normalised))
 
 
 @lru_cache(maxsize=65536)
 def squash(text: str) -> str:
     """Return the letters and digits of a text and nothing else: the form in which names collide."""
-    return "".join(_RUN.findall(normalise(text)))
+    return "".join(RUN.findall(normalise(text)))
 
 
 def is_measure(normalised: str, run: CharacterRun, named: bool) -> bool:
@@ -285,6 +314,40 @@ def is_measure(normalised: str, run: CharacterRun, named: bool) -> bool:
     return False
 
 
+# What stands behind a number up to a space, of which what makes it a measure may go on behind that.
+_UNFINISHED = re.compile(
+    r"(?:[.,]\d{1,3})?[ -]?(?:[/|~\u2013-](?:\d{3,5})?|stream|[x\u00d7*](?:\d\d)?)?"
+)
+
+
+@lru_cache(maxsize=16384)
+def may_be_measure_by_next(word: str) -> bool:
+    """Say whether a number before a word may be a measure, as `is_measure` has it; seldom yes."""
+    return _may_be_measure(f"0 {word} ", 1, f" {word}")
+
+
+@lru_cache(maxsize=16384)
+def may_be_measure_by_rest(word: str, end: int) -> bool:
+    """Say whether a number that ends at ``end`` inside a word may be a measure; seldom yes."""
+    return _may_be_measure(f"{word} ", end, word[end:])
+
+
+def _may_be_measure(text: str, end: int, rest: str) -> bool:
+    patterns = (_CLOCK_BEHIND, _UNIT_BEHIND, _MONEY_BEHIND)
+    return any(each.match(text, end) for each in patterns) or bool(_UNFINISHED.fullmatch(rest))
+
+
+@lru_cache(maxsize=16384)
+def may_be_measure_by_previous(before: str) -> bool:
+    """Say whether a number may be a measure by what stands before it up to a space; seldom yes."""
+    if before[-1] in _SIGNS or (before[-1] == "." and before[-2:-1].isdigit()):
+        return True
+    word = before.rstrip(":.")
+    if not word or word in _PRICE_WORDS or word in _CURRENCIES:
+        return True
+    return word[-1].isdigit() or word[-1] in _BETWEEN_SIDES
+
+
 class ListingText(NamedTuple):
     """A listing's text as all that reads it takes it.
 
@@ -304,14 +367,27 @@ class ListingText(NamedTuple):
 def listing_text(listing: Listing) -> ListingText:
     """Normalise a listing's text and split it into runs."""
     title, seller = normalise(listing.title), normalise(listing.vendor)
-    description = normalise(listing.description)[:MAX_DESCRIPTION_CHARS]
+    description = described_text(listing)
     pieces = runs(title)
-    shown = [run[0] for run in pieces]
-    if seller and seller.split(" ")[0] not in title:
-        shown.insert(0, spaced(seller))
+    shown = embedded_text(title, " ".join([run[0] for run in pieces]), seller, description)
+    return ListingText(title, pieces, seller, shown, description)
+
+
+def described_text(listing: Listing) -> str:
+    """Return the start of a listing's description, normalised."""
+    return normalise(listing.description)[:MAX_DESCRIPTION_CHARS]
+
+
+def embedded_text(title: str, shown: str, seller: str, description: str) -> str:
+    """Return the text that a listing is embedded by.
+
+    :param shown: the runs of the title, joined by spaces.
+    """
+    if seller and _first_word(seller) not in title:
+        shown = f"{spaced(seller)} {shown}".strip(" ")
     if description:
-        shown.append(spaced(description[:_EMBEDDED_DESCRIPTION]))
-    return ListingText(title, pieces, seller, " ".join(filter(None, shown)), description)
+        shown = f"{shown} {spaced(description[:_EMBEDDED_DESCRIPTION])}".strip(" ")
+    return shown
 
 
 def written_size(memory_gb: float) -> str:
@@ -327,6 +403,53 @@ def descriptor(record: GpuRecord) -> str:
     form = "" if record.form_factor == "PCIe" else record.form_factor
     parts = (record.vendor, record.model, size, record.memory_type, form, *record.aliases[:2])
     return spaced(normalise(" ".join(parts)))
+
+
+# What rules of `_normalise_once` look at that reach over a space, or at what stands before a word:
+# of words in ASCII that are no letters or digits alone, of such letters, and of other scripts.
+_REACHES_OUT = re.compile(
+    r"[&<]|\do|gtx\+|^[gm]i[bo]\b|0p|[248]k|^corporation|^devices|\(rev$|\b0x|(?:10de|1002|8086):"
+    r"|\b(?:g[kmpfvtahb]|tu|ad)\d{3}[a-z]{0,3}$|amd/ati\]$"
+    r"|[0-9a-f]{2}:[0-9a-f]{2}\.\d$|^controller:"
+)
+_WORDS_THAT_REACH_OUT = ("gib", "gio", "mib", "mio", "corporation", "devices")
+_OTHERS_REACH_OUT = re.compile(
+    r"[^ ]* |-?(?:г[иі]г|мегаб|[گغجق][يی]|م[يی]|مگا|ג|ギガ|メガ|기가|메가|吉|γ[ιί]γ|μ[εέ]γ|जीबी"
+    r"|गीगा|एमबी|मेगा|জিবি|গিগা|[กจ]ิกะ|เมกะ)"
+)
+_OTHER_SCRIPTS_DIGIT = re.compile(r"[^\x00-\x7f](?<=\d)")
+_HAS_DIGIT = re.compile(r"\d")
+
+
+def normalised_word(raw: str) -> str | None:
+    """Return what `normalise` makes of a word, whatever words stand about it, else None.
+
+    :param raw: a piece of a title between spaces; not normalised.
+    """
+    if raw.isascii():
+        word = raw.lower()
+        if raw.isalpha():
+            return None if word.startswith(_WORDS_THAT_REACH_OUT) else word
+        if raw.isdigit():
+            return word if len(word) < MAX_TITLE_CHARS else None
+        binary = "ib" in word or "io" in word
+        if _REACHES_OUT.search(word):
+            return None
+        return _by_itself(raw) if binary else word
+    shown = unicodedata.normalize("NFKC", _MARKS.sub("", raw))
+    shown = unicodedata.normalize("NFKC", shown.lower())
+    if not shown or _OTHERS_REACH_OUT.match(shown) or _REACHES_OUT.search(shown):
+        return None
+    found = _by_itself(raw) if _HAS_DIGIT.search(shown) else _in_latin(shown)
+    if found is None or _OTHER_SCRIPTS_DIGIT.search(found):
+        return None
+    return None if found != shown and _REACHES_OUT.search(found) else found
+
+
+def _by_itself(raw: str) -> str | None:
+    """Return a word normalised, or None if that is not the end of it."""
+    word = _normalised.__wrapped__(raw)
+    return word if word and " " not in word and _normalise_once(word) == word else None
 
 
 # A resolver asks first whether there is a title at all; a batch's titles fit.

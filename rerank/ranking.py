@@ -59,7 +59,7 @@ class CandidateBatch:
     :param stated: what each listing states that tells variants or makers apart.
     """
 
-    readings: Sequence[Any]
+    readings: Any
     names: Any
     offsets: Ints
     record: Ints

@@ -31,7 +31,7 @@ from rerank.domain import FeatureNames, domain_named
 from rerank.explanation import Explanation, explained
 from rerank.index.errors import ArtifactError, InputError
 from rerank.index.records import N_CANDIDATES, Listing
-from rerank.index.text import MAX_TITLE_CHARS, normalise
+from rerank.index.text import MAX_TITLE_CHARS, is_blank
 from rerank.model import MODEL_REMEDY, RerankModel
 from rerank.ranking import CandidateBatch, CandidateSource, Evidence, ModelTable
 from rerank.resolution import Resolution
@@ -227,7 +227,7 @@ class Resolver(ABC):
         place = [-1] * len(given)
         distinct: list[Listing] = []
         for at, listing in enumerate(given):
-            if at in faults or not normalise(listing.title):
+            if at in faults or is_blank(listing.title):
                 continue
             key = (listing.title, listing.vendor, listing.description, listing.identifiers)
             place[at] = places.setdefault(key, len(places))

@@ -31,11 +31,8 @@ HERE = "http://127.0.0.1"
 
 
 @contextlib.contextmanager
-def client_of(home, *, keys="", limits=None, also=None):
-    """Yield a client of a service that looks for what serves when its `batcher` is told to.
-
-    :param also: further routes.
-    """
+def client_of(home, *, keys="", limits=None):
+    """Yield a client of a service that looks for what serves when its `batcher` is told to."""
     from starlette.testclient import TestClient
 
     telemetry, limits = Telemetry(), limits or Limits()
@@ -46,7 +43,6 @@ def client_of(home, *, keys="", limits=None, also=None):
         look_every_s=3600,
     )
     service = Service(batcher, Keys(home / KEYS_FILE, keys), telemetry, limits)
-    service.operations += also(service).operations() if also else []
     with TestClient(application(service), base_url=HERE) as client:
         client.batcher = batcher
         yield client

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from rerank.packs.gpu.cues import CATEGORIES, CueHits, wished
 from rerank.packs.gpu.lexicon import Lexicon
-from rerank.packs.gpu.name_evidence import NAME_FEATURES, agreement, padded, states_one_of
+from rerank.packs.gpu.name_evidence import NAME_FEATURES, agreement, states_one_of
 from rerank.packs.gpu.stated_words import (
     FORM_FAMILIES,
     chip_vendors,
@@ -22,6 +22,7 @@ from rerank.packs.gpu.stated_words import (
     form_family,
     memory_types,
 )
+from rerank.packs.gpu.title_columns import padded
 from rerank.ranking import CandidateBatch
 
 Floats = NDArray[np.float32]
@@ -228,7 +229,7 @@ class CandidateFeatures:
         Rows: memory, that of any variant, memory type, form, chip vendor, partner's chip vendor.
         """
         listing, record = batch.listing, batch.record
-        types = np.array([reading.memory_type for reading in batch.readings], np.int64)[listing]
+        types = batch.readings.memory_type[listing]
         vendors, partners, forms = (mask[listing] for mask in batch.stated)
         forms &= _ANY_FAMILY
         vendor = self._vendor[record]

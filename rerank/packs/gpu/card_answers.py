@@ -100,7 +100,7 @@ def _best_features(evidence: Evidence) -> NDArray[np.float32]:
 
 def _doubts(evidence: Evidence) -> Ints:
     """Return what makes each title's name doubtful, masks over `DOUBTS`, shape (listings,)."""
-    return np.array([reading.doubts for reading in evidence.candidates.readings], np.int64)
+    return np.asarray(evidence.candidates.readings.doubts, np.int64)
 
 
 def _only_a_number(evidence: Evidence) -> NDArray[np.bool_]:

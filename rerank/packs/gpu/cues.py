@@ -9,9 +9,10 @@ stands behind a mark of a wish ("[W]", "swap for") is asked for, not offered.
 from __future__ import annotations
 
 import itertools
+import re
 import string
-from collections.abc import Callable, Sequence
-from functools import cache
+from collections.abc import Callable, Collection, Sequence
+from functools import cache, cached_property
 from pathlib import Path
 from typing import NamedTuple
 
@@ -22,7 +23,7 @@ from numpy.typing import NDArray
 from rerank.index.errors import InputError
 from rerank.index.rows import FastSafeLoader
 from rerank.index.text import CharacterRun, normalise, runs
-from rerank.packs.gpu.lexicon import TitleReading
+from rerank.packs.gpu.title_columns import TitleReadings, TitleRuns
 
 CATEGORIES = (
     "with",
@@ -72,6 +73,7 @@ _SWAPPED_FOR = frozenset(
 _CACHED_WORDS = 200_000
 _ASCII = "".join(map(chr, range(128)))
 _WORDY = string.ascii_lowercase + string.digits + " "
+_HEAD = 3  # letters by which it is seen that no stem begins a word
 _EXCUSE_REACH = 3  # "with original box and backplate": runs a "with" reaches forward
 
 
@@ -141,12 +143,14 @@ class CueReader:
             masks = self._stems if is_stem else self._words
             masks[first] = masks.get(first, 0) | bit
 
-    def read(self, readings: Sequence[TitleReading]) -> CueHits:
+    def read(self, readings: TitleReadings) -> CueHits:
         """Find the cues of titles, and of their listings' descriptions."""
-        return self.find(
-            [(reading.text, reading.runs) for reading in readings],
-            [reading.description for reading in readings],
-        )
+        texts = readings.titles
+        if readings.runs is None:
+            titles = [(text.title, each.runs) for text, each in zip(texts, readings, strict=True)]
+            return self.find(titles, [text.description for text in texts])
+        described = self._of_descriptions([text.description for text in texts])
+        return _joined(self._in_columns(readings, readings.runs), _as_hits(described))
 
     def find(
         self,
@@ -154,62 +158,141 @@ class CueReader:
         descriptions: Sequence[str] = (),
     ) -> CueHits:
         """Find the cues of (normalised text, runs) pairs, and of descriptions, normalised too."""
-        rows: list[tuple[int, int, int, bool, int]] = []
+        rows: list[_Row] = []
         for listing, (text, pieces) in enumerate(titles):
             self._add_rows(rows, listing, text, pieces, 0)
+        return _as_hits(rows + self._of_descriptions(descriptions))
+
+    def _of_descriptions(self, descriptions: Sequence[str]) -> list[_Row]:
+        rows: list[_Row] = []
         for listing, text in enumerate(descriptions):
             if text:
                 self._add_rows(rows, listing, text, runs(text), DESCRIBED)
-        table = np.array(rows, np.int64).reshape(len(rows), 5)
-        listings, places, categories, excuses, lengths_found = table.T
-        return CueHits(listings, places, categories, excuses.astype(bool), lengths_found)
+        return rows
+
+    def _in_columns(self, readings: TitleReadings, titles: TitleRuns) -> list[CueHits]:
+        """Return the cues of many titles: of those that need no context, and of the others."""
+        vocabulary = titles.vocabulary
+        masks = vocabulary.told(self._bare_masks, "runs")[titles.run]
+        lengths = self._add_phrases(masks, titles)
+        odd = vocabulary.told(self._are_telling, "words")[titles.word] > 0
+        rows: list[_Row] = []
+        for title in np.unique(titles.title_of_word[odd]).tolist():
+            text, first = readings.titles[title].title, int(titles.offsets[title])
+            for literal, bit in self._standing_in(text):
+                if titles.offsets[title + 1] > first:
+                    pieces = titles.pieces(title)
+                    masks[first + _run_at(pieces, text.find(literal))] |= bit
+        plus = vocabulary.told(_hold_plus, "words")[titles.word] > 0
+        in_context = np.zeros(len(readings), np.bool_)
+        in_context[titles.title[masks & _IN_CONTEXT != 0]] = True
+        in_context[titles.title_of_word[plus]] = True
+        for title in np.flatnonzero(in_context).tolist():
+            own = slice(int(titles.offsets[title]), int(titles.offsets[title + 1]))
+            said = masks[own].tolist()
+            if any(said):
+                words = [vocabulary.runs[run] for run in titles.run[own].tolist()]
+                text = readings.titles[title].title
+                added = _added(text, titles.pieces(title)) if "+" in text else ()
+                found = _cues_of(words, said, lengths, added, first=own.start)
+                rows += [(title, *row) for row in found]
+        alone = np.flatnonzero((masks != 0) & ~in_context[titles.title])
+        return [_plain_hits(titles, masks, alone, lengths), _as_hits(rows)]
+
+    def _add_phrases(self, masks: NDArray[np.int64], titles: TitleRuns) -> _Lengths:
+        """Add the categories of phrases to the masks of their first runs; return their lengths."""
+        vocabulary = titles.vocabulary
+        opening = vocabulary.told(self._are_opening, "runs")[titles.run] > 0
+        lengths: _Lengths = {}
+        rows = np.flatnonzero(opening & (titles.following > 0))
+        pairs = (titles.run[rows] << 32) | titles.following[rows]
+        texts, run = vocabulary.runs, titles.run
+        known = vocabulary.memory(self._phrases_of_pair)
+        for at, pair in zip(rows.tolist(), pairs.tolist(), strict=True):
+            phrases = known.get(pair)
+            if phrases is None:
+                words = texts[pair >> 32], texts[pair & 0xFFFFFFFF]
+                phrases = known[pair] = self._phrases_of_pair(*words)
+            for rest, bit, length in phrases:
+                if rest:
+                    end = min(int(titles.offsets[titles.title[at] + 1]), at + 2 + len(rest))
+                    if not _are(rest, [texts[each] for each in run[at + 2 : end].tolist()]):
+                        continue
+                if length:
+                    lengths[at, bit] = length
+                masks[at] |= bit
+        return lengths
+
+    def _phrases_of_pair(self, word: str, following: str) -> tuple[_Continued, ...]:
+        """Return the phrases that two words begin: what must follow, category and length.
+
+        The length is 0 of what the word is by itself: that is shown by itself.
+        """
+        by_next, others = self._bare.opening[word]
+        found = [(each.rest, each.bit, each.length) for each in by_next.get(following, ())]
+        found += [
+            (each.rest[1:], each.bit, each.length)
+            for each in others
+            if _are(each.rest[:1], [following])
+        ]
+        bare = self._bare[word]
+        return tuple((rest, bit, 0 if bare & bit else length) for rest, bit, length in found)
+
+    def _bare_masks(self, words: Sequence[str]) -> list[int]:
+        return list(map(self._bare.once, words))
+
+    def _are_opening(self, words: Sequence[str]) -> list[bool]:
+        return [word in self._bare.opening for word in words]
+
+    def _are_telling(self, words: Sequence[str]) -> list[bool]:
+        """Say which words hold a part of what is found anywhere in a text."""
+        literal, telling = self._literal_parts, self._telling_parts
+        signs = telling.keys()
+        return [
+            literal.search(f" {word} ") is not None
+            or not (
+                signs.isdisjoint(word)
+                or not any(part in word for sign in word for part in telling.get(sign, ()))
+            )
+            for word in words
+        ]
+
+    @cached_property
+    def _literal_parts(self) -> re.Pattern[str]:
+        """What some word of a title holds that holds one of the literals."""
+        entries = [text for filed in self._literals.values() for text, _ in filed]
+        return re.compile("|".join(map(re.escape, map(_longest_part, entries))) or "(?!)")
+
+    @cached_property
+    def _telling_parts(self) -> dict[str, list[str]]:
+        """The same of the substrings, by a character of it."""
+        found: dict[str, list[str]] = {}
+        for telling, filed in self._substrings.items():
+            for text, _ in filed:
+                part = next(part for part in text.split(" ") if telling in part)
+                found.setdefault(telling, []).append(part)
+        return found
 
     def _add_rows(
         self,
-        rows: list[tuple[int, int, int, bool, int]],
+        rows: list[_Row],
         listing: int,
         text: str,
         pieces: Sequence[CharacterRun],
         first_category: int,
     ) -> None:
         """Add listing, run, category, excuse and length of each cue of a text."""
-        last_excuse = -_EXCUSE_REACH - 1
-        last_taken = last_part = last_excuse
-        added = _added(text, pieces) if "+" in text else ()
         masks, lengths = self._masks(text, pieces)
-        for at, mask in enumerate(masks):
-            if not mask:
-                continue
-            excused = at - last_excuse <= _EXCUSE_REACH or at in added
-            if mask & _IN_CONTEXT:
-                if mask & _WHOLES:
-                    excused |= at - last_taken <= _EXCUSE_REACH
-                    excused |= _is_a_kind_of_card(masks, pieces, at)
-                if mask & _PARTS:
-                    excused |= at - last_part == 1 or _goes_with_a_card(masks, at)
-                    last_part = at if excused else last_part
-                if mask & _ONLY and _next_to_a_part(masks, at):
-                    mask |= _PART_ONLY
-                if mask & _EXCUSES:
-                    last_excuse = at
-                if mask & _TAKEN:
-                    last_taken = at
-                if mask & _SWAP:  # the wish is met further on in this loop
-                    _mark_wish(masks, pieces, at + 1)
-                mask &= ~_COUNT  # of no meaning by itself
-            for number in _numbers_of(mask):
-                bit = 1 << number
-                length = lengths.get((at, bit), 1) if lengths else 1
-                category = first_category + number
-                rows.append((listing, at, category, excused and not bit & _PLAIN, length))
+        added = _added(text, pieces) if "+" in text else ()
+        words = [piece[0] for piece in pieces]
+        for at, number, excused, length in _cues_of(words, masks, lengths, added):
+            rows.append((listing, at, first_category + number, excused, length))
 
-    def _masks(
-        self, text: str, pieces: Sequence[CharacterRun]
-    ) -> tuple[list[int], dict[tuple[int, int], int]]:
+    def _masks(self, text: str, pieces: Sequence[CharacterRun]) -> tuple[list[int], _Lengths]:
         """Return the categories that begin at each run, and how many runs the phrases take."""
         words = [piece[0] for piece in pieces]
         masks = list(map(self._bare.__getitem__, words))
-        lengths: dict[tuple[int, int], int] = {}
+        lengths: _Lengths = {}
         for at, (word, following) in enumerate(itertools.pairwise(words)):
             opened = self._bare.opening.get(word)
             if opened is None:
@@ -231,10 +314,14 @@ class CueReader:
         """Return what a word is by itself, and the phrases it may begin."""
         mask = self._words.get(word, 0)
         phrases = list(self._phrases.get(word, ()))
-        if not word.isdigit():
-            for length in range(1, len(word) + 1):
+        heads = self._stem_heads
+        begins = word[:1] in heads or word[:2] in heads or word[:_HEAD] in heads
+        if begins and not word.isdigit():
+            for length in range(1, min(len(word), self._longest_stem) + 1):
                 mask |= self._stems.get(word[:length], 0)
                 phrases += self._stem_phrases.get(word[:length], ())
+        if not phrases:
+            return _Word(mask, {}, [])
         by_next: dict[str, list[_Phrase]] = {}
         others = []
         for rest, bit in phrases:
@@ -245,6 +332,15 @@ class CueReader:
                 phrase = _Phrase(tuple(words[1:]), 2, bit, len(words) + 1)
                 by_next.setdefault(words[0], []).append(phrase)
         return _Word(mask, by_next, others)
+
+    @cached_property
+    def _stem_heads(self) -> frozenset[str]:
+        """What words begin with that begin with a stem."""
+        return frozenset(stem[:_HEAD] for stem in (*self._stems, *self._stem_phrases))
+
+    @cached_property
+    def _longest_stem(self) -> int:
+        return max(map(len, (*self._stems, *self._stem_phrases)), default=0)
 
     def _standing_in(self, text: str) -> list[tuple[str, int]]:
         """Return what is no run of letters: of any text, and of scripts that are not spaced."""
@@ -262,6 +358,107 @@ def _by_telling(table: dict[str, list[tuple[str, int]]], entry: str, bit: int, p
     """File a literal under its first character that is not plain: few texts have that."""
     telling = next((each for each in entry if each not in plain), entry[0])
     table.setdefault(telling, []).append((entry, bit))
+
+
+_Row = tuple[int, int, int, bool, int]
+_Lengths = dict[tuple[int, int], int]
+_Continued = tuple[tuple[str, ...], int, int]
+
+
+def _as_hits(rows: Sequence[_Row]) -> CueHits:
+    table = np.array(rows, np.int64).reshape(len(rows), 5)
+    listings, places, categories, excuses, lengths = table.T
+    return CueHits(listings, places, categories, excuses.astype(bool), lengths)
+
+
+def _joined(parts: Sequence[CueHits], described: CueHits) -> CueHits:
+    """Return the cues of titles in order, then those of descriptions."""
+    listing, at, category, *_ = (np.concatenate(each) for each in zip(*parts, strict=True))
+    order = np.lexsort((category, at, listing))
+    both = (np.concatenate(each) for each in zip(*parts, strict=True))
+    return CueHits(*(np.concatenate([a[order], b]) for a, b in zip(both, described, strict=True)))
+
+
+def _plain_hits(
+    titles: TitleRuns, masks: NDArray[np.int64], rows: NDArray[np.int64], lengths: _Lengths
+) -> CueHits:
+    """Return the cues of runs that mean the same in any context."""
+    shown = masks[rows]
+    found = [rows[shown >> number & 1 == 1] for number in range(len(CATEGORIES))]
+    category = np.repeat(np.arange(len(CATEGORIES)), list(map(len, found)))
+    row = np.concatenate(found)
+    pairs = zip(row.tolist(), category.tolist(), strict=True)
+    length = [lengths.get((at, 1 << number), 1) for at, number in pairs]
+    title = titles.title[row]
+    return CueHits(
+        title,
+        row - titles.offsets[title],
+        category,
+        np.zeros(len(row), np.bool_),
+        np.array(length, np.int64),
+    )
+
+
+def _longest_part(literal: str) -> str:
+    """Return the part of a literal that is telling: one between spaces, else the longest."""
+    inner = literal.split(" ")[1:-1]
+    return f" {max(inner, key=len)} " if inner else max(literal.split(" "), key=len)
+
+
+def _hold_plus(words: Sequence[str]) -> list[bool]:
+    return ["+" in word for word in words]
+
+
+def _are(expected: Sequence[str], words: Sequence[str]) -> bool:
+    """Say whether words begin as expected; one that ends in a star is a beginning."""
+    return len(expected) <= len(words) and all(
+        word.startswith(own[:-1]) if own.endswith("*") else word == own
+        for own, word in zip(expected, words, strict=False)
+    )
+
+
+def _cues_of(
+    words: Sequence[str],
+    masks: list[int],
+    lengths: _Lengths,
+    added: Collection[int],
+    *,
+    first: int = 0,
+) -> list[tuple[int, int, bool, int]]:
+    """Return run, category, excuse and length of each cue of a text.
+
+    :param masks: the categories that begin at each run; a wish is marked in them.
+    :param lengths: of phrases, by the number of their first run, counted from ``first``.
+    :param added: the runs that are offered besides.
+    """
+    found: list[tuple[int, int, bool, int]] = []
+    last_excuse = -_EXCUSE_REACH - 1
+    last_taken = last_part = last_excuse
+    for at, mask in enumerate(masks):
+        if not mask:
+            continue
+        excused = at - last_excuse <= _EXCUSE_REACH or at in added
+        if mask & _IN_CONTEXT:
+            if mask & _WHOLES:
+                excused |= at - last_taken <= _EXCUSE_REACH
+                excused |= _is_a_kind_of_card(masks, words, at)
+            if mask & _PARTS:
+                excused |= at - last_part == 1 or _goes_with_a_card(masks, at)
+                last_part = at if excused else last_part
+            if mask & _ONLY and _next_to_a_part(masks, at):
+                mask |= _PART_ONLY
+            if mask & _EXCUSES:
+                last_excuse = at
+            if mask & _TAKEN:
+                last_taken = at
+            if mask & _SWAP:  # the wish is met further on in this loop
+                _mark_wish(masks, words, at + 1)
+            mask &= ~_COUNT  # of no meaning by itself
+        for number in _numbers_of(mask):
+            bit = 1 << number
+            length = lengths.get((first + at, bit), 1) if lengths else 1
+            found.append((at, number, excused and not bit & _PLAIN, length))
+    return found
 
 
 class _Phrase(NamedTuple):
@@ -300,6 +497,14 @@ class _Bare(dict[str, int]):
             self[word] = known.bare
         return known.bare
 
+    def once(self, word: str) -> int:
+        """Return what a word is by itself, and remember it only if it opens phrases."""
+        mask = self.get(word)
+        if mask is None:
+            known = self._look_up(word)
+            mask = self[word] if known.by_next or known.others else known.bare
+        return mask
+
 
 def _bits(names: str) -> int:
     return sum(1 << CATEGORIES.index(name) for name in names.split())
@@ -336,12 +541,12 @@ _CARD_NOUNS = frozenset(
 )
 
 
-def _is_a_kind_of_card(masks: Sequence[int], pieces: Sequence[CharacterRun], at: int) -> bool:
+def _is_a_kind_of_card(masks: Sequence[int], words: Sequence[str], at: int) -> bool:
     """Say whether a word for a computer tells what card it is: "workstation card"."""
     behind = at + 1
-    if behind == len(pieces):
+    if behind == len(words):
         return False
-    return bool(masks[behind] & _CARD_WORD) or pieces[behind].text in _CARD_NOUNS
+    return bool(masks[behind] & _CARD_WORD) or words[behind] in _CARD_NOUNS
 
 
 def _goes_with_a_card(masks: Sequence[int], at: int) -> bool:
@@ -358,10 +563,10 @@ def _added(text: str, pieces: Sequence[CharacterRun]) -> set[int]:
     return {*first, *(at + 1 for at in first)}
 
 
-def _mark_wish(masks: list[int], pieces: Sequence[CharacterRun], start: int) -> None:
+def _mark_wish(masks: list[int], words: Sequence[str], start: int) -> None:
     """Mark the first word from run ``start`` on behind which stands what is swapped for."""
-    for at in range(start, len(pieces)):
-        if pieces[at].text in _SWAPPED_FOR:
+    for at in range(start, len(words)):
+        if words[at] in _SWAPPED_FOR:
             masks[at] |= _WISH
             return
 

@@ -26,7 +26,7 @@ from rerank.resolution import same_size_by_hand
 
 # Line words that partners glue behind a code of their own: ENGTX, VCGGTX, GFRTX, AXRX.
 _GLUED_LINES = ("rtx", "gtx", "gts", "gt", "rx", "hd", "fx", "wx", "nvs")
-_NEGATIONS = frozenset(
+NEGATIONS = frozenset(
     [
         "not",
         "non",
@@ -54,6 +54,7 @@ _EXPLAINING_LETTERS = 6  # shorter stems (N970, H787) also occur by accident
 _CODE_START = 3  # letters and digits by which codes are looked up; no code is shorter
 _CACHED_WORDS = 200_000
 _AFFIX_REACH = 5  # runs before and after a number in which line words and suffixes are looked for
+SIZE_UNITS = frozenset(["g", "gb", "gd", "go", "m", "mb"])
 _SYNONYMS = {
     "s": "super",
     "sup": "super",
@@ -84,11 +85,13 @@ _MEMORY_MB = re.compile(
     r"(?:m|(mi?b|mi?o|meg(?:s|abytes?)?)|mb?d{1,2}r?\d|mb?k\d)(?![a-z0-9/])"
 )
 _MEMORY_GB_FIRST_DIGITS = re.compile(r"d[3-7]x?(\d{1,2})g(?![a-z0-9])")
+MEMORY_PATTERNS = (_MEMORY_GB, _MEMORY_MB, _MEMORY_GB_FIRST_DIGITS)
+"""What states a size of memory, the first kind first; see `Lexicon.size_of`."""
 _PRECISE_MB = 1900  # from here on a tool's "8188 MiB" is what the driver leaves of the nominal size
 _DRIVERS_SHARE = 0.08
 _UNHEARD_OF_GB = 99  # no card has an odd size above it; what states one is a disk
 # "16GB DDR5 RAM", "32 GB of system RAM"; but "2GB DDR4" is a GT 1030's, "8GB GDDR6 RAM" a card's.
-_NOT_VIDEO_MEMORY = re.compile(
+NOT_VIDEO_MEMORY = re.compile(
     r"(?:\s?(?:lp)?ddr\d\S*|\s(?:of|de|system|main|desktop|laptop|notebook|pc)\b|\s\d{4}\b){0,2}"
     r"\s?(?:ssd|hdd|nvme|ram|озу|rom|emmc|(?:so-?|u|r)?dimm|m\.2)\b"
 )
@@ -101,15 +104,15 @@ _OF_SEVERAL_CHIPS = re.compile(
 )
 _CHIPS_ON_BOARDS = (2, 4)
 _TELLING_LETTERS = frozenset("dgmsx")  # glued to a number they tell models apart
-_STRONG_SUFFIXES = frozenset(["ti", "super", "xt", "xtx", "gre"])
+STRONG_SUFFIXES = frozenset(["ti", "super", "xt", "xtx", "gre"])
 # "Super JetStream" is a cooler, "Super OverClock" an edition, "super Zustand" praise.
-_NO_SUPER_BEFORE = frozenset(
+NO_SUPER_BEFORE = frozenset(
     "jetstream overclock overclocked clocked clock alloy sc soc zustand condition state stan deal"
     " price preis clean quiet good nice leise schnell stav estado oferta prezzo prix pris cena"
     " состояние цена".split()
 )
-_GB_WORDS = frozenset(["g", "gb", "go", "gib", "gio", "gig"])
-_CODE_BEHIND = re.compile(r"-[a-z]{2,}\d")
+GB_WORDS = frozenset(["g", "gb", "go", "gib", "gio", "gig"])
+CODE_BEHIND = re.compile(r"-[a-z]{2,}\d")
 _WATTS = re.compile(r"(?<!\d)\d+ ?w(?:atts?)?(?![a-z0-9/])")
 _START = operator.attrgetter("start")
 _DOTS = ("..", "\u2026")
@@ -128,7 +131,7 @@ unknown_suffix  a suffix stands behind the number that no model of that name has
 unknown_size    a memory size stands by the name that no variant of it has ("RTX 5070 18GB")
 code_conflict   a part number stands for another model than the name
 """
-_CUT_OFF, _UNKNOWN_SUFFIX, _UNKNOWN_SIZE, _CODE_CONFLICT = (1 << at for at in range(4))
+CUT_OFF, UNKNOWN_SUFFIX, UNKNOWN_SIZE, CODE_CONFLICT = (1 << at for at in range(4))
 # Suffixes that sellers leave out, as the memory or the rest of the name tells the model, and those
 # they add of their own.
 _OFTEN_LEFT_OUT = (
@@ -234,13 +237,13 @@ class Lexicon:
         self._affix_before_digits: dict[str, int] = {}
         self._line_words = self._mask({word for name in self.names for word in name.line})
         self._suffix_words = {word for name in self.names for word in name.suffix} | {"ti"}
-        self._pairs_of_suffixes = {
+        self.pairs_of_suffixes = {
             pair for name in self.names for pair in itertools.pairwise(name.suffix)
         }
-        self._strong = self._mask(_STRONG_SUFFIXES & self.affixes.keys())
+        self._strong = self._mask(STRONG_SUFFIXES & self.affixes.keys())
         self._prepare_doubts()
-        self._codes = _code_table(self.models, self.names, records)
-        self._code_lengths = _lengths_by_start(self._codes)
+        self.codes = _code_table(self.models, self.names, records)
+        self._code_lengths = _lengths_by_start(self.codes)
 
     def _prepare_doubts(self) -> None:
         """Table what models of each key there are, against which a title's name is held."""
@@ -365,6 +368,41 @@ class Lexicon:
         return np.array(bits, np.uint64)
 
     @cached_property
+    def line_mask(self) -> NDArray[np.uint64]:
+        """Shape (mask words,): the line words of all models."""
+        return self.mask_words([self._line_words]).ravel()
+
+    @cached_property
+    def strong_mask(self) -> NDArray[np.uint64]:
+        """Shape (mask words,): Ti, SUPER, XT, XTX and GRE."""
+        return self.mask_words([self._strong]).ravel()
+
+    @cached_property
+    def has_super(self) -> NDArray[np.bool_]:
+        """Shape (keys + 1,): whether a key has a model with the suffix SUPER; the last has none."""
+        bit = self._bit("super")
+        return np.array([*(own & bit != 0 for own in self._words_of_key), False], np.bool_)
+
+    @cached_property
+    def long_numbers(self) -> NDArray[np.bool_]:
+        """Shape (keys,): whether a key is a number, or word, of three signs or more."""
+        return np.array([key in self._numbers for key in self.keys.values()], np.bool_)
+
+    @cached_property
+    def prefixes_of_keys(self) -> NDArray[np.uint64]:
+        """Shape (keys,): the letters that the models of a key have before their number."""
+        return np.array(self._prefixes_of_key, np.uint64)
+
+    @cached_property
+    def masks_of_series(self) -> dict[str, int]:
+        """The masks of R5, R7 and R9, by their digits."""
+        return {digit: self._bit("r" + digit) for digit in "579"}
+
+    def knows_suffixes(self, mention: Mention) -> bool:
+        """Say whether the telling suffixes behind a number are those of some model of it."""
+        return (mention.key, mention.after & self._strong) in self._known_suffixes
+
+    @cached_property
     def models_by_key(self) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
         """Models grouped by key: offsets of shape (keys + 1,) into the model numbers."""
         groups: list[list[int]] = [[] for _ in self.keys]
@@ -387,10 +425,7 @@ class Lexicon:
         words = 0
         for mask in masks:
             words |= mask
-        codes = self._codes_in(text, pieces)
-        last = pieces[-1].text if codes else ""
-        if len(last) == 1 and last.isalpha() and text.endswith(_DOTS):
-            codes = [code for code in codes if code.end < len(pieces)]  # "4070 Ti S..." is cut off
+        codes = self.codes_in(text, pieces)
         inside = {at for code in codes if code.explains for at in range(code.at, code.end)}
         mentions = [
             mention
@@ -400,15 +435,15 @@ class Lexicon:
         ]
         extra = [m.remainder_gb for m in mentions if m.remainder_gb]
         extra += [code.memory_gb for code in codes if code.memory_gb]
-        conflict = bool(codes and mentions) and self._contradicted(codes, mentions, masks)
+        conflict = bool(codes and mentions) and self.contradicted(codes, mentions, masks)
         for mention in mentions:
             words |= mention.after
         sizes, unheard = self._stated_memory(text, extra)
-        doubts = conflict * _CODE_CONFLICT
+        doubts = conflict * CODE_CONFLICT
         if mentions:
             doubts |= self._doubts(text, pieces, masks, mentions)
             if sizes or unheard:
-                beside = self._doubtful_sizes(mentions, text, pieces, masks, sizes, unheard)
+                beside = self.doubtful_sizes(mentions, text, pieces, masks, sizes, unheard)
                 doubts |= 0 if codes else beside
         return TitleReading(
             text,
@@ -427,13 +462,21 @@ class Lexicon:
 
         :param description: normalised.
         """
-        sizes = reading.memory_gb
+        sizes: Sequence[float] = reading.memory_gb
         if not sizes:
             keys = {mention.key for mention in reading.mentions}
-            keys |= {self.keys[self.names[code.model].key] for code in reading.codes}
-            own = {size for key in keys for size in self._sizes_of_key[key]}
-            sizes = tuple(s for s in self._stated_memory(description, [])[0] if s in own)
-        return reading._replace(memory_gb=sizes, description=description)
+            keys |= {self.key_of(code.model) for code in reading.codes}
+            sizes = self.described_sizes(keys, description)
+        return reading._replace(memory_gb=tuple(sizes), description=description)
+
+    def described_sizes(self, keys: Iterable[int], description: str) -> list[float]:
+        """Return the sizes in a description that models of some keys have."""
+        own = {size for key in keys for size in self._sizes_of_key[key]}
+        return [size for size in self._stated_memory(description, [])[0] if size in own]
+
+    def key_of(self, model: int) -> int:
+        """Return the key of a model."""
+        return self.keys[self.names[model].key]
 
     def _mask(self, words: Iterable[str]) -> int:
         mask = 0
@@ -443,12 +486,12 @@ class Lexicon:
 
     def _strong_of(self, name: ModelName) -> tuple[frozenset[str], int]:
         """Return the suffixes of a name that tell most, and their mask."""
-        strong = _STRONG_SUFFIXES.intersection(name.suffix)
+        strong = STRONG_SUFFIXES.intersection(name.suffix)
         return strong, self._mask(strong)
 
     def _affix_masks(self, text: str, pieces: list[CharacterRun]) -> list[int]:
         masks: list[int] = []
-        add, known, negations = masks.append, self._affix_cache.get, _NEGATIONS
+        add, known, negations = masks.append, self._affix_cache.get, NEGATIONS
         at = -1
         for (word, _, end), (after, start, _) in zip(pieces, (*pieces[1:], _NO_RUN), strict=False):
             at += 1
@@ -471,9 +514,9 @@ class Lexicon:
                     mask = 0  # "not XT", "no es ti", "pas de Ti"
                 elif len(word) == 1 and word.isalpha():
                     mask *= self._is_letter_of_name(at, text, pieces)
-                elif after in _GB_WORDS and word.isdigit():
+                elif after in GB_WORDS and word.isdigit():
                     mask = 0  # nor is that of "16 GB"
-                elif word == "super" and after in _NO_SUPER_BEFORE:
+                elif word == "super" and after in NO_SUPER_BEFORE:
                     mask *= self._names_jetstream(at, pieces)
             add(mask)
         return masks
@@ -497,13 +540,13 @@ class Lexicon:
             return False
         before, before_start, before_end = pieces[at - 1]
         following = text[end : end + 1]
-        if following == "-" and (text[before_end:start] == "-" or _CODE_BEHIND.match(text, end)):
+        if following == "-" and (text[before_end:start] == "-" or CODE_BEHIND.match(text, end)):
             return False
-        if following.isdigit() and (letter, pieces[at + 1][0]) not in self._pairs_of_suffixes:
+        if following.isdigit() and (letter, pieces[at + 1][0]) not in self.pairs_of_suffixes:
             return False
-        if before in self.keys or before in _STRONG_SUFFIXES:
+        if before in self.keys or before in STRONG_SUFFIXES:
             return True
-        if (before, letter) in self._pairs_of_suffixes:
+        if (before, letter) in self.pairs_of_suffixes:
             return True
         glued = at > 1 and before.isdigit() and pieces[at - 2].end == before_start
         return glued and pieces[at - 2].text + before in self.keys
@@ -512,21 +555,22 @@ class Lexicon:
         cache = self._affix_before_digits if before_digits else self._affix_cache
         mask = cache.get(text)
         if mask is None:
-            mask = self._affix_mask(text, before_digits)
+            mask = self.affix_mask(text, before_digits)
             if len(cache) < _CACHED_WORDS:
                 cache[text] = mask
         return mask
 
-    def _affix_mask(self, text: str, before_digits: bool) -> int:
+    def affix_mask(self, text: str, before_digits: bool) -> int:
         mask = 0
         if text in _SYNONYMS:
             mask |= self._bit(_SYNONYMS[text]) | self._bit(_ALSO.get(text, ""))
         mask |= self._bit(text)
         if mask or not before_digits:
             return mask
-        for line in _GLUED_LINES:
-            if text.endswith(line) or (text[:-1] == line and text[-1] in self.prefixes):
-                return self._bit(line)  # also the RTX of RTXA4000
+        if text.endswith(_GLUED_LINES) or text[:-1] in _GLUED_LINES:
+            for line in _GLUED_LINES:
+                if text.endswith(line) or (text[:-1] == line and text[-1] in self.prefixes):
+                    return self._bit(line)  # also the RTX of RTXA4000
         return 0
 
     def _bit(self, word: str) -> int:
@@ -565,10 +609,10 @@ class Lexicon:
         side = glued and before_text == "x" and at > 1 and pieces[at - 2].text.isdigit()
         named = (glued and not side) or (near and masks[at - 1] & self._line_words != 0)
         if len(text) >= 3 and (
-            is_measure(title, pieces[at], named) or _is_of_watts(title, text, start)
+            is_measure(title, pieces[at], named) or is_of_watts(title, text, start)
         ):
             return []
-        prefixes = self._prefixes_of(before_text, glued) if near else 0
+        prefixes = self.prefixes_of(before_text, glued) if near else 0
         before, line_before = self._before(at, masks, pieces)
         after, until = self._after(at, masks, pieces)
         whole = glued and len(before_text) <= 2 and before_text in self.prefixes
@@ -577,7 +621,7 @@ class Lexicon:
             for k in keys
         ]
 
-    def _prefixes_of(self, letters: str, glued: bool) -> int:
+    def prefixes_of(self, letters: str, glued: bool) -> int:
         """Return the prefixes the run before a number ends in, or is if it stands apart."""
         mask = 0
         for length in (1, 2):
@@ -596,17 +640,18 @@ class Lexicon:
             if key is not None:
                 if text.isalpha() and text in self.affixes and following.isdigit():
                     unit = pieces[at + 2].text if at + 2 < len(pieces) else ""
-                    if unit not in _GB_WORDS:  # "Radeon Pro Duo 32GB" is a Pro Duo
+                    if unit not in GB_WORDS:  # "Radeon Pro Duo 32GB" is a Pro Duo
                         return [], 0.0  # the HD of an HD 5870 is no "All-in-Wonder HD"
                 return [key], 0.0
-            return self._split_number(text, at, pieces) if len(text) >= 4 else ([], 0.0)
+            split = self.split_number(text) if len(text) >= 4 else None
+            return ([split[0]], split[1]) if split else ([], 0.0)
         found = []
         apart = near and pieces[at].start > pieces[at - 1].end
         if apart and at > 1 and pieces[at - 2].end == pieces[at - 1].start:
             near = False  # "L 4" is an L4, but "0A-10L" no A10
         if near and not apart and at > 1 and pieces[at - 2].text.isdigit():
             near = pieces[at - 2].end < pieces[at - 1].start  # nor is 7800X3D an X3
-        if apart and following in _GB_WORDS:
+        if apart and following in GB_WORDS:
             near = False  # nor is "Dual-X 3GB" an X3
         if near and before.isalpha() and before + text in self.keys:
             found.append(self.keys[before + text])
@@ -614,18 +659,16 @@ class Lexicon:
             found.append(self.keys[text + following])
         return found, 0.0
 
-    def _split_number(
-        self, text: str, at: int, pieces: list[CharacterRun]
-    ) -> tuple[list[int], float]:
-        """Split ``30506`` (of ``RTX 30506GB``) into the number 3050 and 6 GB."""
+    def split_number(self, text: str) -> tuple[int, float] | None:
+        """Split ``30506`` (of ``RTX 30506GB``) into the key of 3050 and 6 GB."""
         for length in range(min(len(text) - 1, 5), 2, -1):
             key, rest = self.keys.get(text[:length]), text[length:]
             if key is None or rest.startswith("0") or len(rest) > 4:
                 continue
             size = float(rest) if len(rest) <= 2 else float(rest) / 1024
             if round(size, 3) in self._sizes_of_key[key]:
-                return [key], size
-        return [], 0.0
+                return key, size
+        return None
 
     def _before(self, at: int, masks: list[int], pieces: list[CharacterRun]) -> tuple[int, int]:
         """Return the affix words shortly before a number, and the line word nearest to it."""
@@ -650,7 +693,7 @@ class Lexicon:
         for place in range(at + 1, min(len(pieces), at + 1 + _AFFIX_REACH)):
             here = masks[place]
             if not here and place == at + 1 and pieces[place].start == pieces[at].end:
-                here = self._leading_suffix(pieces[place].text)
+                here = self.leading_suffix(pieces[place].text)
                 return mask | here, place + (here > 0)
             if not here:
                 behind = _behind_memory(pieces, place)
@@ -663,16 +706,16 @@ class Lexicon:
             place += 1
         return mask, min(place, len(pieces))
 
-    def _leading_suffix(self, letters: str) -> int:
+    def leading_suffix(self, letters: str) -> int:
         """Return the suffix a glued run begins with (``tioc`` -> ti), of two letters or more."""
         for length in range(min(len(letters) - 1, 7), 1, -1):
             if letters[:length] in self.affixes:
                 return self._bit(letters[:length])
             if letters[:length] in _ALSO:
-                return self._affix_mask(letters[:length], False)
+                return self.affix_mask(letters[:length], False)
         return 0
 
-    def _codes_in(self, text: str, pieces: list[CharacterRun]) -> list[CodeFound]:
+    def codes_in(self, text: str, pieces: list[CharacterRun]) -> list[CodeFound]:
         """Return the longest part number or alias that begins at each run."""
         joined = "".join([piece[0] for piece in pieces])
         found: list[CodeFound] = []
@@ -693,14 +736,22 @@ class Lexicon:
                     codes = [code._replace(end=taken) for code in codes]
                 found += codes
             start += len(piece)
+        last = pieces[-1].text if found else ""
+        if len(last) == 1 and last.isalpha() and text.endswith(_DOTS):
+            found = [code for code in found if code.end < len(pieces)]  # "4070 Ti S..." is cut off
         return found
+
+    def begins_code(self, letters: str, *, beyond: int = 0) -> bool:
+        """Say whether letters and digits begin with a code of more than ``beyond`` of them."""
+        lengths = self._code_lengths.get(letters[:_CODE_START], ())
+        return any(beyond < n <= len(letters) and letters[:n] in self.codes for n in lengths)
 
     def _code_at(
         self, at: int, joined: str, pieces: list[CharacterRun], lengths: Sequence[int]
     ) -> list[CodeFound]:
         """Return the longest code of some lengths, the longest first, with which a text begins."""
         for length in lengths:
-            entry = self._codes.get(joined[:length])
+            entry = self.codes.get(joined[:length])
             if entry is None or length > len(joined):
                 continue
             end = _covering(pieces, at, length)
@@ -722,7 +773,7 @@ class Lexicon:
                 ]
         return []
 
-    def _contradicted(
+    def contradicted(
         self, codes: list[CodeFound], mentions: list[Mention], masks: list[int]
     ) -> bool:
         """Say whether a part number stands for models only that the rest of a title excludes."""
@@ -775,24 +826,33 @@ class Lexicon:
         """
         sizes = {round(size, 3): -1 for size in extra}
         others: dict[float, int] = {}
-        found: list[tuple[re.Match[str], float]] = []
+        found: list[re.Match[str]] = []
         if "g" in text:
-            found += [(m, float(m[1].replace(",", "."))) for m in _MEMORY_GB.finditer(text)]
+            found += _MEMORY_GB.finditer(text)
         if "m" in text:
-            found += [(m, self._gb_of_mb(m)) for m in _MEMORY_MB.finditer(text)]
+            found += _MEMORY_MB.finditer(text)
         if "d" in text:
-            found += [(m, float(m[1])) for m in _MEMORY_GB_FIRST_DIGITS.finditer(text)]
-        for match, written in found:
-            size = self._nominal_size(written)
-            if size is None and not 2 < written <= _UNHEARD_OF_GB:
+            found += _MEMORY_GB_FIRST_DIGITS.finditer(text)
+        for match in found:
+            stated = self.size_of(match)
+            if stated is None or NOT_VIDEO_MEMORY.match(text, match.end()):
                 continue
-            if _NOT_VIDEO_MEMORY.match(text, match.end()):
-                continue
-            if size is not None:
-                sizes.setdefault(size, match.start())
-            elif written.is_integer() and match.re is _MEMORY_GB:
-                others.setdefault(written, match.start())
+            size, heard = stated
+            (sizes if heard else others).setdefault(size, match.start())
         return sizes, others
+
+    def size_of(self, match: re.Match[str]) -> tuple[float, bool] | None:
+        """Return the GB that a match of `MEMORY_PATTERNS` states, None if no card has such a size.
+
+        :returns: as the registry has it, and true; or a size that may be no memory's, and false.
+        """
+        in_mb = match.re is _MEMORY_MB
+        written = self._gb_of_mb(match) if in_mb else float(match[1].replace(",", "."))
+        size = self._nominal_size(written)
+        if size is not None:
+            return size, True
+        odd = match.re is not _MEMORY_GB or not 2 < written <= _UNHEARD_OF_GB
+        return None if odd or not written.is_integer() else (written, False)
 
     def _nominal_size(self, written: float) -> float | None:
         """Return the size of the registry that a written number of GB stands for."""
@@ -818,7 +878,7 @@ class Lexicon:
             return min(above, default=size)
         return size
 
-    def _doubtful_sizes(
+    def doubtful_sizes(
         self,
         mentions: Sequence[Mention],
         text: str,
@@ -832,7 +892,7 @@ class Lexicon:
         Of the ``unheard`` sizes, which no GPU has, those by the name are stated, and an only one.
         """
         first = mentions[0]
-        own = self._sizes_of(first)
+        own = self.sizes_of(first)
         if not unheard and own.issuperset(sizes):
             return 0
         if any(mention.key != first.key for mention in mentions) or not self._is_name(first):
@@ -849,7 +909,7 @@ class Lexicon:
             else:
                 beside = _BESIDE_NAME.fullmatch(text, behind, place) is not None
             if beside:
-                doubts = _UNKNOWN_SIZE
+                doubts = UNKNOWN_SIZE
                 sizes.setdefault(size, place)
         if not sizes and len(unheard) == 1:
             sizes.update(unheard)
@@ -861,17 +921,16 @@ class Lexicon:
         """Return the mask of what makes the names in a title doubtful, sizes apart."""
         doubts = 0
         last = mentions[-1]
-        if last.until >= len(pieces) - 1 and self._cut_off(text, pieces, masks, last):
-            doubts |= _CUT_OFF
+        if last.until >= len(pieces) - 1 and self.cut_off(text, pieces, masks, last):
+            doubts |= CUT_OFF
         for mention in mentions:
             after = mention.after
             if not after:
                 continue
-            known = (mention.key, after & self._strong) in self._known_suffixes
-            if known and len(pieces[mention.at + 1][0]) > 1:
+            if self.knows_suffixes(mention) and len(pieces[mention.at + 1][0]) > 1:
                 continue
-            if self._is_name(mention) and self._unknown_suffix(text, pieces, masks, mention):
-                doubts |= _UNKNOWN_SUFFIX
+            if self._is_name(mention) and self.unknown_suffix(text, pieces, masks, mention):
+                doubts |= UNKNOWN_SUFFIX
         return doubts
 
     def _is_name(self, mention: Mention) -> bool:
@@ -884,12 +943,23 @@ class Lexicon:
         letters = self._letters_of(mention) != 0
         return mention.key in self._numbers and (letters or not mention.glued)
 
+    def letters_behind(self, pieces: Sequence[CharacterRun], at: int) -> int:
+        """Return how many letters touch the end of a run and belong to no name or size, most 3."""
+        if at + 1 >= len(pieces) or pieces[at + 1].start != pieces[at].end:
+            return 0
+        return self.foreign_letters(pieces[at + 1].text)
+
+    def foreign_letters(self, text: str) -> int:
+        """Return how many letters a run has, at most 3, if it belongs to no name or size."""
+        own = text.isdigit() or text in self.affixes or text in SIZE_UNITS
+        return 0 if own else min(len(text), 3)
+
     def _letters_of(self, mention: Mention) -> int:
         """Return the letters before a number, if models of its have them; none of a line's word."""
         known = mention.whole or not mention.line_before
         return mention.prefixes & self._prefixes_of_key[mention.key] if known else 0
 
-    def _cut_off(
+    def cut_off(
         self, text: str, pieces: list[CharacterRun], masks: list[int], mention: Mention
     ) -> bool:
         """Say whether a title ends where a longer sibling's suffix may begin or go on.
@@ -912,7 +982,7 @@ class Lexicon:
             longer |= rest and unsaid_mask & ~mention.after != 0
         return longer and (dots or not complete)
 
-    def _unknown_suffix(
+    def unknown_suffix(
         self, text: str, pieces: list[CharacterRun], masks: list[int], mention: Mention
     ) -> bool:
         """Say whether a suffix follows a number that no model of the number has."""
@@ -922,7 +992,7 @@ class Lexicon:
         if not any(word.startswith("sup") for word in spelled):
             strong &= ~self._bit("super")  # "3080s" and "550 tis" are several cards, L40S one
         if strong and all([strong & ~own for own in known]):
-            return not _NO_SUPER_BEFORE.intersection(
+            return not NO_SUPER_BEFORE.intersection(
                 piece.text for piece in pieces[mention.until : mention.until + 1]
             )
         letter, start, end = pieces[mention.at + 1]
@@ -936,7 +1006,7 @@ class Lexicon:
         foreign = not any([masks[mention.at + 1] & own for own in known])
         return foreign and not (letter == "m" and mention.key in self._mobile_keys)
 
-    def _sizes_of(self, mention: Mention) -> frozenset[float]:
+    def sizes_of(self, mention: Mention) -> frozenset[float]:
         """Return the sizes of the models that a mention names in full, else of all of its key."""
         looked_up = (mention.key, *mention[3:5], mention.whole, mention.line_before)
         sizes = self._exact_sizes.get(looked_up)
@@ -1036,7 +1106,7 @@ def _behind_memory(pieces: list[CharacterRun], at: int) -> int:
     """Return the run behind a memory size and its type that begin at a run, 0 if none does."""
     if at + 2 >= len(pieces) or len(pieces[at].text) > 2 or not pieces[at].text.isdigit():
         return 0
-    if pieces[at + 1].text not in _GB_WORDS:
+    if pieces[at + 1].text not in GB_WORDS:
         return 0
     at += 2
     if pieces[at].text in ("d", "ddr", "gddr") and at + 2 < len(pieces):
@@ -1045,7 +1115,7 @@ def _behind_memory(pieces: list[CharacterRun], at: int) -> int:
     return at
 
 
-def _is_of_watts(title: str, number: str, start: int) -> bool:
+def is_of_watts(title: str, number: str, start: int) -> bool:
     """Say whether a title gives a number as watts elsewhere: a power supply's name repeats them."""
     place = title.find(number + "w")
     if place < 0:
@@ -1136,10 +1206,15 @@ def memory_type_code(text: str) -> int:
 
     :param text: lower case.
     """
+    return memory_type_and_weight(text)[0]
+
+
+def memory_type_and_weight(text: str) -> tuple[int, int]:
+    """Return `memory_type_code`, and the weight of how it is said: the heaviest counts."""
     if "ddr" in text and (match := _DDR.search(text)):
-        return int(match[1]) + (10 if match[2] else 0)
+        return int(match[1]) + (10 if match[2] else 0), 3
     if "hbm" in text and (match := _HBM.search(text)):
-        return 20 + int(match[1] or 1)
+        return 20 + int(match[1] or 1), 2
     if "d" in text and (match := _BOARDS_DDR.search(text)):
-        return int(match[1])
-    return 0
+        return int(match[1]), 1
+    return 0, 0

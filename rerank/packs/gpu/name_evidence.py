@@ -11,7 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from rerank.packs.gpu.lexicon import Lexicon, Mention, TitleReading
+from rerank.packs.gpu.lexicon import Lexicon
+from rerank.packs.gpu.title_columns import CodeAt, Mentions, TitleReadings
 from rerank.resolution import same_size
 
 Floats = NDArray[np.float32]
@@ -67,7 +68,7 @@ class NameEvidence:
     :param model: shape (rows,), number of the model in the lexicon.
     :param values: shape (rows, len(NAME_FEATURES)), float32.
     :param words: shape (listings, mask words), the affix words anywhere in each title.
-    :param sizes: shape (listings, most stated), `stated_sizes` of each title.
+    :param sizes: shape (listings, most stated), the sizes of each title.
     """
 
     listing: Ints
@@ -86,57 +87,40 @@ class NameEvidence:
         return np.where(keys[at] == wanted, at, -1)
 
 
-def name_evidence(lexicon: Lexicon, readings: Sequence[TitleReading]) -> NameEvidence:
+def name_evidence(lexicon: Lexicon, readings: TitleReadings) -> NameEvidence:
     """Compare every mention with every model of its key, and keep each pair's best row."""
-    flat = [(at, each) for at, reading in enumerate(readings) for each in reading.mentions]
-    listing, mentions = np.array([at for at, _ in flat], np.int64), [each for _, each in flat]
-    masks = lexicon.mask_words(
-        [
-            *(reading.words for reading in readings),
-            *(mention.before for mention in mentions),
-            *(mention.after for mention in mentions),
-            *(mention.line_before for mention in mentions),
-        ]
-    )
-    words, around = masks[: len(readings)], masks[len(readings) :]
-    by_number = _mention_rows(lexicon, listing, mentions, words, around)
-    by_code = _code_rows(readings)
+    by_number = _mention_rows(lexicon, readings.mentions, readings.words)
+    by_code = _code_rows(readings.codes)
     return _best_rows(
         np.concatenate([by_number[0], by_code[0]]),
         np.concatenate([by_number[1], by_code[1]]),
         np.concatenate([by_number[2], by_code[2]]),
-        words,
-        stated_sizes(readings),
+        readings.words,
+        readings.sizes,
     )
 
 
 def _mention_rows(
-    lexicon: Lexicon,
-    listing: Ints,
-    mentions: Sequence[Mention],
-    all_words: NDArray[np.uint64],
-    around: NDArray[np.uint64],
+    lexicon: Lexicon, mentions: Mentions, all_words: NDArray[np.uint64]
 ) -> tuple[Ints, Ints, Floats]:
     """Return listing, model and values of each model of each mention's key.
 
-    :param listing: shape (mentions,).
     :param all_words: shape (listings, mask words).
-    :param around: shape (3 * mentions, mask words): words before, after and nearest before each.
     """
-    if not mentions:
+    if not len(mentions):
         return _no_rows()
-    columns = list(zip(*mentions, strict=True))
     offsets, members = lexicon.models_by_key
-    key = np.array(columns[0])
+    key = mentions.key
     repeats = offsets[key + 1] - offsets[key]
     mention = np.repeat(np.arange(len(mentions)), repeats)
     within = np.arange(len(mention)) - np.repeat(np.cumsum(repeats) - repeats, repeats)
     model = members[offsets[key][mention] + within].astype(np.int64)
-    before, after, nearest = around.reshape(3, len(mentions), -1)[:, mention]
-    listing = listing[mention]
+    before, after = mentions.before[mention], mentions.after[mention]
+    nearest = mentions.line_before[mention]
+    listing = mentions.title[mention]
     words = all_words[listing]
-    prefixes = np.array(columns[4], np.uint64)[mention]
-    glued, whole = np.array(columns[5])[mention], np.array(columns[6])[mention]
+    prefixes = mentions.prefixes[mention]
+    glued, whole = mentions.glued[mention], mentions.whole[mention]
     own_before, own_after = lexicon.before_mask[model], lexicon.after_mask[model]
     own_prefix = lexicon.prefix_mask[model]
     own = own_before | own_after
@@ -155,8 +139,8 @@ def _mention_rows(
     has, fits = own_prefix != 0, (own_prefix & prefixes) != 0
     values[:, 7] = np.where(has & fits, 1, np.where(has | whole, -1, 0))
     values[:, 8] = glued & ~fits & (_bits(nearest & own) == 0)
-    values[:, 11] = np.array(columns[1])[mention]
-    values[:, 12] = np.array(columns[8])[mention] > 0
+    values[:, 11] = mentions.at[mention]
+    values[:, 12] = mentions.remainder_gb[mention] > 0
     values[:, -1] = 1.0 + values[:, :-1] @ _QUALITY
     return listing, model, values
 
@@ -166,12 +150,8 @@ def _bits(masks: NDArray[np.uint64]) -> NDArray[np.int64]:
     return np.asarray(np.bitwise_count(masks).sum(axis=1, dtype=np.int64))
 
 
-def _code_rows(readings: Sequence[TitleReading]) -> tuple[Ints, Ints, Floats]:
-    flat = [
-        (at, code.model, code.length, code.at, code.certain)
-        for at, reading in enumerate(readings)
-        for code in reading.codes
-    ]
+def _code_rows(codes: Sequence[CodeAt]) -> tuple[Ints, Ints, Floats]:
+    flat = [(at, c.model, c.length, c.at, c.certain) for at, c, *_ in codes]
     if not flat:
         return _no_rows()
     listing, model, length, start, certain = (np.array(c) for c in zip(*flat, strict=True))
@@ -207,20 +187,6 @@ def _best_rows(
     return NameEvidence(listing[starts], model[starts], best, words, sizes)
 
 
-def stated_sizes(readings: Sequence[TitleReading]) -> Floats:
-    """Return the sizes each title states, in GB, shape (titles, most stated), filled with NaN."""
-    return padded([reading.memory_gb for reading in readings])
-
-
-def padded(rows: Sequence[Sequence[float]]) -> Floats:
-    """Return ragged rows as one array, filled up with NaN; one column at least."""
-    width = max((len(row) for row in rows), default=0)
-    out = np.full((len(rows), max(width, 1)), np.nan, np.float32)
-    for at, row in enumerate(rows):
-        out[at, : len(row)] = row
-    return out
-
-
 def agreement(agrees: NDArray[np.bool_], said: NDArray[np.bool_]) -> Floats:
     """Return 1 where what was said agrees, -1 where it does not, 0 where nothing was said."""
     return np.where(said, np.where(agrees, 1.0, -1.0), 0.0).astype(np.float32)
@@ -229,7 +195,7 @@ def agreement(agrees: NDArray[np.bool_], said: NDArray[np.bool_]) -> Floats:
 def memory_agreement(stated: Floats, memory_gb: Floats) -> Floats:
     """Return 1 where candidates have a size their listing states, -1 another, 0 if it is unsaid.
 
-    :param stated: shape (candidates, most stated), `stated_sizes` of each candidate's listing.
+    :param stated: shape (candidates, most stated), the sizes of each candidate's listing.
     :param memory_gb: shape (candidates,).
     """
     return agreement(states_one_of(stated, memory_gb[:, None]), ~np.isnan(stated[:, 0]))

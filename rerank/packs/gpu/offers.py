@@ -65,7 +65,6 @@ OFFER_DIRECTIONS = dict.fromkeys((*DOUBTS, "mention_wished", "others_lined"), -1
 _FAMILIAR_NAMES = ("card_word", "partner", "gpu_line", "product_line")
 _FAMILIAR = [CATEGORIES.index(name) for name in _FAMILIAR_NAMES]
 _REFUSING_NUMBERS = [CATEGORIES.index(name) for name in _REFUSING]
-_SIZE_UNITS = frozenset(["g", "gb", "gd", "go", "m", "mb"])
 _FAR = 9.0
 _LONGEST_TITLE = 1000  # runs; titles are cut at 400 characters
 
@@ -88,7 +87,7 @@ def offer_features(
     width = len(CANDIDATE_FEATURES)
     out[found, :width] = features[best[found]]
     at = np.where(found, out[:, NAME_FEATURES.index("mention_at")], -1)
-    runs = np.array([len(reading.runs) for reading in batch.readings], np.float32)
+    runs = batch.readings.run_counts.astype(np.float32)
     score = np.where(found, of_model[best] if len(scores) else 0.0, -_FAR)
     share = np.where(at >= 0, at / np.maximum(runs, 1), -1)
     familiar = np.isin(cues.category, _FAMILIAR)
@@ -107,7 +106,7 @@ def offer_features(
         *_doubts(batch),
         wished(cues, np.arange(listings), at),
         *_others(batch, table, model, best, at, cues),
-        _letters_behind(batch, table, at),
+        _letters_behind(batch, at),
         *_support(out, kinds),
     ]
     counts = _cue_counts(cues, at, listings)
@@ -147,7 +146,7 @@ def _for_gap(cues: CueHits, at: Floats, listings: int) -> Floats:
 
 
 def _doubts(batch: CandidateBatch) -> list[Ints]:
-    masks = np.array([reading.doubts for reading in batch.readings], np.int64)
+    masks = batch.readings.doubts
     return [(masks >> bit) & 1 for bit in range(len(DOUBTS))]
 
 
@@ -180,14 +179,10 @@ def _places(listing: Ints, at: Floats, listings: int) -> Ints:
     return np.minimum(np.bincount(keys // _LONGEST_TITLE, minlength=listings), 3)
 
 
-def _letters_behind(batch: CandidateBatch, table: Lexicon, at: Floats) -> Ints:
+def _letters_behind(batch: CandidateBatch, at: Floats) -> Ints:
     found = np.zeros(len(at), np.int64)
-    for listing in np.flatnonzero(at >= 0).tolist():
-        runs, place = batch.readings[listing].runs, int(at[listing])
-        if place + 1 < len(runs) and runs[place + 1].start == runs[place].end:
-            text = runs[place + 1].text
-            if not text.isdigit() and text not in table.affixes and text not in _SIZE_UNITS:
-                found[listing] = min(len(text), 3)
+    named = np.flatnonzero(at >= 0)
+    found[named] = batch.readings.letters_behind(named, at[named].astype(np.int64))
     return found
 
 

@@ -33,12 +33,13 @@ from rerank.index.records import (
     falling_order,
     place_in_group,
 )
-from rerank.index.text import descriptor, listing_text
+from rerank.index.text import descriptor
 from rerank.index.vector_index import FaissIndex, IndexKind, VectorIndex
-from rerank.packs.gpu.lexicon import Lexicon, TitleReading
+from rerank.packs.gpu.lexicon import Lexicon
 from rerank.packs.gpu.name_evidence import NameEvidence, memory_agreement, name_evidence
 from rerank.packs.gpu.registry import read_records, registry_fingerprint, write_records
 from rerank.packs.gpu.stated_words import Stated, StatedWords, chip_vendors
+from rerank.packs.gpu.title_columns import ColumnReader, TitleReadings
 from rerank.packs.gpu.variants import Variants
 from rerank.ranking import CandidateBatch
 
@@ -64,6 +65,7 @@ class Retriever:
         self.embedder = embedder
         self.lexicon = Lexicon(self.records)
         self.table = self.lexicon
+        self._reader = ColumnReader(self.lexicon)
         self._vectors = vectors
         self._index = index
         self._memory = np.array([record.memory_gb for record in self.records], np.float32)
@@ -88,14 +90,10 @@ class Retriever:
         n_candidates: int = N_CANDIDATES,
     ) -> dict[Route, CandidateBatch]:
         """Return what `retrieve` does by each of several routes; titles are read once."""
-        texts = [listing_text(listing) for listing in listings]
-        queries = self.embedder.encode([text.embedded for text in texts])
-        readings = [self.lexicon.read_runs(text.title, text.runs, text.seller) for text in texts]
-        for at, text in enumerate(texts):
-            if text.description:
-                readings[at] = self.lexicon.described(readings[at], text.description)
+        readings, texts = self._reader.read(listings)
+        queries = self.embedder.encode(texts)
         names = name_evidence(self.lexicon, readings)
-        stated = self._stated_words.read([(text.title, text.seller) for text in texts])
+        stated = self._stated_words.read(readings)
         found: dict[Route, tuple[Ints, Ints]] = {}
         if {*routes} != {Route.NAME}:
             found[Route.VECTOR] = self._by_vector(queries)
@@ -117,7 +115,7 @@ class Retriever:
     def _chosen(
         self,
         queries: Floats,
-        readings: list[TitleReading],
+        readings: TitleReadings,
         names: NameEvidence,
         stated: Stated,
         pairs: Sequence[tuple[Ints, Ints]],

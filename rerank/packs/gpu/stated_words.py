@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from functools import cache, reduce
+from functools import cache, lru_cache, reduce
 from operator import or_
 from typing import NamedTuple
 
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from rerank.index.records import FORM_FACTORS, GpuRecord
 from rerank.packs.gpu.lexicon import memory_type_code
+from rerank.packs.gpu.title_columns import TitleReadings
 
 Ints = NDArray[np.int64]
 
@@ -81,7 +82,7 @@ FORM_FAMILIES: tuple[str, ...] = tuple(sorted(set(_FORM_FAMILY.values())))
 STATED_FORMS = (*FORM_FACTORS, "laptop", "desktop", "letter M")
 """The bits of what a title states of forms: registry's form factors, and three hints of one."""
 _FORM_BIT = {form: 1 << at for at, form in enumerate(STATED_FORMS)}
-_CACHED_WORDS = 200_000
+_CACHED_SELLERS = 4096
 # The bits of what one word states: chip vendors, the vendors partners serve, whether a form begins.
 _PARTNERS_FROM = 31
 _VENDORS = (1 << _PARTNERS_FROM) - 1
@@ -146,25 +147,6 @@ def memory_types(records: Sequence[GpuRecord]) -> Ints:
     return np.array([memory_type_code(text) for text in texts], np.int64)
 
 
-class _Signs(dict[str, int]):
-    """What words state, each looked up once: vendors' bits, then partners', then `_BEGINS`.
-
-    :param vendors: of each chip vendor its bit, the pattern of its words and of its partners'.
-    """
-
-    def __init__(self, vendors: Sequence[tuple[int, re.Pattern[str], re.Pattern[str]]]) -> None:
-        self._vendors = vendors
-
-    def __missing__(self, word: str) -> int:
-        signs = _BEGINS if _BEGINS_FORM.search(word) else 0
-        for bit, vendor_words, partner_words in self._vendors:
-            signs |= bit if vendor_words.search(word) else 0
-            signs |= bit << _PARTNERS_FROM if partner_words.search(word) else 0
-        if len(self) < _CACHED_WORDS:
-            self[word] = signs
-        return signs
-
-
 class StatedWords:
     """Reads what titles state, as masks: one number a title, one bit a vendor or form.
 
@@ -172,29 +154,38 @@ class StatedWords:
     """
 
     def __init__(self, vendors: Sequence[str]) -> None:
-        self._signs = _Signs(
-            [
-                (1 << at, _VENDOR_PATTERN[vendor], _PARTNER_PATTERN[vendor])
-                for at, vendor in enumerate(vendors)
-                if vendor in _VENDOR_PATTERN
-            ]
-        )
+        self._patterns = [(_BEGINS, _BEGINS_FORM)]
+        for at, vendor in enumerate(vendors):
+            if vendor in _VENDOR_PATTERN:
+                self._patterns.append((1 << at, _VENDOR_PATTERN[vendor]))
+                self._patterns.append((1 << at << _PARTNERS_FROM, _PARTNER_PATTERN[vendor]))
+        self._of_seller = lru_cache(_CACHED_SELLERS)(self._shown)
 
-    def read(self, texts: Sequence[tuple[str, str]]) -> Stated:
-        """Return what titles state.
-
-        :param texts: normalised titles, each with its vendor column, in which partners count too.
-        """
-        shown = [self._shown(text) for text, _ in texts]
-        by_seller = [self._shown(seller) if seller else 0 for _, seller in texts]
-        forms = [
-            _stated_bits(text) if signs & _BEGINS else 0
-            for (text, _), signs in zip(texts, shown, strict=True)
-        ]
-        signs, sellers = np.array(shown, np.int64), np.array(by_seller, np.int64)
-        partners = ((signs | sellers) & ~_BEGINS) >> _PARTNERS_FROM
-        return Stated(signs & _VENDORS, partners, np.array(forms, np.int64))
+    def read(self, readings: TitleReadings) -> Stated:
+        """Return what titles state, each with its vendor column, in which partners count too."""
+        titles = readings.titles
+        if readings.runs is None:
+            signs = np.array([self._shown(each.title) for each in titles], np.int64)
+        else:
+            words = readings.runs.vocabulary.told(self._signs, "words")[readings.runs.word]
+            signs = np.bitwise_or.reduceat(words, readings.runs.word_offsets[:-1])
+        sellers = [self._of_seller(each.seller) if each.seller else 0 for each in titles]
+        forms = np.zeros(len(titles), np.int64)
+        for at in np.flatnonzero(signs & _BEGINS).tolist():
+            forms[at] = _stated_bits(titles[at].title)
+        partners = ((signs | np.array(sellers, np.int64)) & ~_BEGINS) >> _PARTNERS_FROM
+        return Stated(signs & _VENDORS, partners, forms)
 
     def _shown(self, text: str) -> int:
         """Return what any word of a text states."""
-        return reduce(or_, map(self._signs.__getitem__, text.split(" ")), 0)
+        return reduce(or_, self._signs(text.split(" ")), 0)
+
+    def _signs(self, words: Sequence[str]) -> list[int]:
+        """Return what words state: vendors' bits, then partners', then `_BEGINS`."""
+        starts = np.cumsum([0, *(len(word) + 1 for word in words)])
+        text = "\n".join(words)
+        signs = np.zeros(len(words), np.int64)
+        for bit, pattern in self._patterns:
+            places = [match.start() for match in pattern.finditer(text)]
+            signs[np.searchsorted(starts, places, side="right") - 1] |= bit
+        return [int(each) for each in signs]

@@ -13,16 +13,17 @@ import bisect
 import itertools
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rerank.index.records import FORM_FACTORS, GpuRecord, falling_order, place_in_group
 from rerank.index.text import squash
-from rerank.packs.gpu.lexicon import Lexicon, TitleReading
+from rerank.packs.gpu.lexicon import Lexicon
 from rerank.packs.gpu.name_evidence import memory_agreement
 from rerank.packs.gpu.stated_words import family_bits, form_bits, form_family, memory_types
+from rerank.packs.gpu.title_columns import TitleReadings
 
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]
@@ -98,14 +99,14 @@ class Variants:
 
     def choose(
         self,
-        readings: Sequence[TitleReading],
+        readings: TitleReadings,
         sizes: Floats,
         forms: Ints,
         wanted: tuple[Ints, Ints],
     ) -> tuple[Ints, Floats, Ints, Ints]:
         """Return the likeliest variants of models, as many as wanted, with their probabilities.
 
-        :param sizes: shape (listings, most stated), `stated_sizes` of each title.
+        :param sizes: shape (listings, most stated), the sizes of each title.
         :param forms: shape (listings,), what each title states of forms.
         :param wanted: shape (rows,) twice: listing and model of each row. A pair stands as often
             as variants are wanted of it, and gets the likeliest first.
@@ -131,7 +132,7 @@ class Variants:
 
     def _logits(
         self,
-        readings: Sequence[TitleReading],
+        readings: TitleReadings,
         sizes: Floats,
         forms: Ints,
         listing: Ints,
@@ -139,7 +140,7 @@ class Variants:
     ) -> Floats:
         """Return what speaks for each variant of a listing's model, shape (rows,)."""
         said = (forms | _letters(readings))[listing] & ~self._own_letter[record]
-        types = np.array([reading.memory_type for reading in readings], np.int64)[listing]
+        types = readings.memory_type[listing]
         own_type, mobile, family = self._type[record], self._mobile[record], self._family[record]
         logit = self._prior[record]
         logit = logit - OTHER_MEMORY * (memory_agreement(sizes[listing], self._memory[record]) < 0)
@@ -158,18 +159,16 @@ class Variants:
         logit -= OTHER_FORM * other
         return np.asarray(logit - self._other_code(readings, listing, record), np.float32)
 
-    def _other_code(
-        self, readings: Sequence[TitleReading], listing: Ints, record: Ints
-    ) -> Floats | float:
+    def _other_code(self, readings: TitleReadings, listing: Ints, record: Ints) -> Floats | float:
         """Return what variants lose to a sibling whose own part number stands in the title."""
         if not self._rows_of_code:
             return 0.0
         size = len(self._model)
         found = [
-            at * size + row
-            for at, reading in enumerate(readings)
-            for code in _codes(reading)
-            for row in self._rows_of_code.get(code, ())
+            each.title * size + row
+            for each in readings.codes
+            if each.code.certain
+            for row in self._rows_of_code.get(each.letters, ())
         ]
         if not found:
             return 0.0
@@ -195,33 +194,24 @@ class Variants:
         return prior
 
 
-def _letters(readings: Sequence[TitleReading]) -> Ints:
+def _letters(readings: TitleReadings) -> Ints:
     """Return the bit of the letter M of titles that put it behind a model's number (3060M).
 
-    All titles are searched as one text: few have such a letter.
+    The M may also be a part number's or an alias's. All titles are searched as one text: few have
+    such a letter.
     """
-    starts = list(itertools.accumulate((len(each.text) + 1 for each in readings), initial=0))
+    texts = [each.title for each in readings.titles]
+    starts = list(itertools.accumulate((len(text) + 1 for text in texts), initial=0))
     found = np.zeros(len(readings), np.int64)
-    for match in _LETTER_M.finditer("\n".join([each.text for each in readings])):
+    mentions = readings.mentions
+    numbers = set(zip(mentions.title.tolist(), mentions.end.tolist(), strict=True))
+    codes = {(each.title, each.end) for each in readings.codes}
+    for match in _LETTER_M.finditer("\n".join(texts)):
         at = bisect.bisect_right(starts, match.start()) - 1
-        if _is_of_number(readings[at], match.start() - starts[at] + 1, match.end() - starts[at]):
+        number = (at, match.start() - starts[at] + 1)
+        if number in numbers or (at, match.end() - starts[at]) in codes:
             found[at] = _LETTER
     return found
-
-
-def _is_of_number(reading: TitleReading, number_ends: int, letter_ends: int) -> bool:
-    """Say whether a model's number ends there, or a part number or alias that has the M."""
-    return any(reading.runs[each.at].end == number_ends for each in reading.mentions) or any(
-        reading.runs[each.end - 1].end == letter_ends for each in reading.codes
-    )
-
-
-def _codes(reading: TitleReading) -> Iterator[str]:
-    """Return the registry's part numbers and aliases that stand in a title."""
-    for code in reading.codes:
-        if code.certain:
-            text = "".join(run.text for run in reading.runs[code.at : code.end])
-            yield text[: code.length]
 
 
 def _telling_codes(

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+from typing import Any
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -10,14 +13,26 @@ from rerank.packs.gpu import stated_words
 from rerank.packs.gpu.stated_words import (
     FORM_FAMILIES,
     STATED_FORMS,
+    Stated,
     StatedWords,
     family_bits,
     form_family,
     stated_forms,
 )
+from rerank.packs.gpu.title_columns import ShownText
 
 VENDORS = ["AMD", "Intel", "Matrox", "NVIDIA"]
 WORDS = StatedWords(VENDORS)
+
+
+def readings(titles: list[ShownText]) -> Any:
+    return SimpleNamespace(titles=titles, runs=None)
+
+
+def read(title: str, seller: str = "") -> Stated:
+    return WORDS.read(readings([ShownText(title, seller)]))
+
+
 PIECES = [
     "nvidia",
     "rtx",
@@ -63,7 +78,7 @@ def families(mask: int) -> set[str]:
 @given(title=st.lists(st.sampled_from(PIECES), max_size=8), seller=st.sampled_from(["", *PIECES]))
 def test_word_by_word_equals_all_at_once(title: list[str], seller: str) -> None:
     text = " ".join(title)
-    vendors, partners, forms = (masks[0] for masks in WORDS.read([(text, seller)]))
+    vendors, partners, forms = (masks[0] for masks in read(text, seller))
     patterns, partner_patterns = stated_words._VENDOR_PATTERN, stated_words._PARTNER_PATTERN
     assert names(vendors, VENDORS) == {v for v in VENDORS if patterns[v].search(text)}
     assert names(partners, VENDORS) == {
@@ -87,7 +102,7 @@ def test_word_by_word_equals_all_at_once(title: list[str], seller: str) -> None:
 def test_what_titles_state(
     title: str, seller: str, vendors: set[str], partners: set[str], forms: set[str]
 ) -> None:
-    found = [masks[0] for masks in WORDS.read([(title, seller)])]
+    found = [masks[0] for masks in read(title, seller)]
     assert [names(found[0], VENDORS), names(found[1], VENDORS)] == [vendors, partners]
     assert families(int(found[2])) == forms
 
@@ -111,13 +126,15 @@ def test_what_titles_state(
     ],
 )
 def test_the_very_form_and_hints_of_one(title: str, forms: set[str]) -> None:
-    (mask,) = WORDS.read([(title, "")]).forms.tolist()
+    (mask,) = read(title).forms.tolist()
     assert names(mask, list(STATED_FORMS)) == forms
 
 
 def test_no_titles_and_unknown_vendors() -> None:
-    assert [masks.shape for masks in WORDS.read([])] == [(0,), (0,), (0,)]
-    vendors, _, _ = StatedWords(["Kyro", "NVIDIA"]).read([("kyro", ""), ("nvidia", "")])
+    assert [masks.shape for masks in WORDS.read(readings([]))] == [(0,), (0,), (0,)]
+    vendors, _, _ = StatedWords(["Kyro", "NVIDIA"]).read(
+        readings([ShownText("kyro"), ShownText("nvidia")])
+    )
     assert vendors.tolist() == [0, 2]
 
 

@@ -8,6 +8,7 @@ import pytest
 from rerank.index.records import GpuRecord
 from rerank.packs.gpu.lexicon import Lexicon
 from rerank.packs.gpu.name_evidence import NAME_FEATURES, NameEvidence, name_evidence
+from rerank.packs.gpu.title_columns import TitleReadings
 
 TITLES = [
     "Gigabyte GeForce RTX 4060 Ti Eagle 8GB",
@@ -28,7 +29,8 @@ def lexicon(tiny_registry: list[GpuRecord]) -> Lexicon:
 
 
 def evidence_of(lexicon: Lexicon, *titles: str) -> NameEvidence:
-    return name_evidence(lexicon, [lexicon.read(title) for title in titles])
+    readings = [lexicon.read(title) for title in titles]
+    return name_evidence(lexicon, TitleReadings.of(lexicon, readings))
 
 
 def rows_of(lexicon: Lexicon, title: str) -> dict[str, dict[str, float]]:

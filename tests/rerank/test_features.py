@@ -445,12 +445,18 @@ def test_offer_names_are_unique_and_cover_every_category() -> None:
 # --- reasons ---
 
 
+class Readings(list[Any]):
+    def __init__(self, read: list[Any], doubts: NDArray[np.int64]) -> None:
+        super().__init__(read)
+        self.doubts = doubts
+
+
 def evidence(title: str, *, best: int = 0, doubts: int = 0, **values: float) -> Any:
     row = np.zeros((1, len(CANDIDATE_FEATURES)), np.float32)
     for name, value in values.items():
         row[0, CANDIDATE_FEATURES.index(name)] = value
     text = normalise(title)
-    reading = SimpleNamespace(text=text, runs=runs(text), doubts=doubts)
+    reading = SimpleNamespace(text=text, runs=runs(text))
     offers = np.zeros((1, len(OFFER_FEATURES)), np.float32)
     offers[0, OFFER_FEATURES.index("support")] = 1
     return SimpleNamespace(
@@ -458,7 +464,7 @@ def evidence(title: str, *, best: int = 0, doubts: int = 0, **values: float) -> 
         features=row,
         offers=offers,
         cues=CUES.find([(text, reading.runs)]),
-        candidates=SimpleNamespace(readings=[reading]),
+        candidates=SimpleNamespace(readings=Readings([reading], np.array([doubts]))),
     )
 
 

@@ -7,17 +7,19 @@ import pytest
 
 from rerank.index.records import GpuRecord
 from rerank.packs.gpu.lexicon import Lexicon
-from rerank.packs.gpu.name_evidence import memory_agreement, padded, stated_sizes
+from rerank.packs.gpu.name_evidence import memory_agreement
+from rerank.packs.gpu.title_columns import TitleReadings, padded
 from rerank.resolution import same_size, same_size_by_hand
 
 
 def test_memory_agreement(tiny_registry: list[GpuRecord]) -> None:
     lexicon = Lexicon(tiny_registry)
     readings = [lexicon.read(t) for t in ("RTX 4060 8GB", "RTX 4060", "8GB or 16GB", "3072MB")]
+    sizes = TitleReadings.of(lexicon, readings).sizes
     listing = np.array([0, 0, 1, 2, 2, 2, 3, 3])
     memory = np.array([8, 16, 8, 8, 16, 3, 3, 6], np.float32)
     expected = [1, -1, 0, 1, 1, -1, 1, -1]
-    assert memory_agreement(stated_sizes(readings)[listing], memory).tolist() == expected
+    assert memory_agreement(sizes[listing], memory).tolist() == expected
 
 
 @pytest.mark.parametrize(
