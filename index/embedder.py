@@ -128,6 +128,10 @@ class _TokensByWord:
 
     def __init__(self, tokenizer: Tokenizer) -> None:
         self._tokenizer = tokenizer
+        vocabulary = tokenizer.get_vocab()
+        self._continues = np.zeros(max(vocabulary.values(), default=0) + 1, np.bool_)
+        inner = [at for token, at in vocabulary.items() if token.startswith(CONTINUATION)]
+        self._continues[inner] = True
         self._lock = Lock()  # threads share an embedder
         self._forget()
 
@@ -156,16 +160,31 @@ class _TokensByWord:
         new, self._number.new = self._number.new, []
         if not new:
             return
-        found = [
-            encoding.ids
-            for encoding in self._tokenizer.encode_batch_fast(new, add_special_tokens=False)
-        ]
-        counts = np.fromiter(map(len, found), np.int64, len(found))
-        flat = np.fromiter(chain.from_iterable(found), np.int64, counts.sum())
+        flat, counts = self._at_once(new) or self._one_by_one(new)
         starts = len(self._ids) + np.cumsum(counts) - counts
         self._starts = np.concatenate([self._starts, starts])
         self._counts = np.concatenate([self._counts, counts])
         self._ids = np.concatenate([self._ids, flat])
+
+    def _at_once(self, words: list[str]) -> tuple[Ints, Ints] | None:
+        """Return the ids of words and how many each has, asked as one text: a quarter of the time.
+
+        None where the words are not to be told apart in it, such as one that begins like a piece.
+        """
+        if any(word.split() != [word] for word in words):
+            return None
+        (found,) = self._tokenizer.encode_batch_fast([" ".join(words)], add_special_tokens=False)
+        ids = np.array(found.ids, np.int64)
+        starts = np.flatnonzero(~self._continues[ids])
+        if len(starts) != len(words) or starts[0]:
+            return None
+        return ids, np.diff(starts, append=len(ids))
+
+    def _one_by_one(self, words: list[str]) -> tuple[Ints, Ints]:
+        found = self._tokenizer.encode_batch_fast(words, add_special_tokens=False)
+        ids = [encoding.ids for encoding in found]
+        counts = np.fromiter(map(len, ids), np.int64, len(ids))
+        return np.fromiter(chain.from_iterable(ids), np.int64, counts.sum()), counts
 
 
 class _WordNumbers(dict[str, int]):

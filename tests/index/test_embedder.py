@@ -334,8 +334,10 @@ def test_ids_by_words_are_those_of_whole_texts(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr("rerank.index.embedder._MOST_WORDS", 50)
     embedder = StaticEmbedder.load(shipped("embedder"))
     rng = np.random.default_rng(3)
-    letters = list("abrtx0346809 gé显\u0416\u00a0\x1c\t  ")
-    texts = ["".join(rng.choice(letters, size)) for size in rng.integers(0, 90, 400)]
+    odd = list("abrtx0346809 gé显\u0416\u00a0\x1c\t  ")
+    texts = ["".join(rng.choice(odd, size)) for size in rng.integers(0, 90, 100)]
+    texts += [" ".join(["".join(rng.choice(odd[:12], 5)) for _ in range(9)]) for _ in range(300)]
+    texts += ["##ti rtx", "an unknown \U0001f600 word", "b" * 40 + " c"]
     plain = embedder._tokenizer.encode_batch(texts, add_special_tokens=False)
     for _ in range(2):
         ids, counts = embedder._words.tokens(texts)
