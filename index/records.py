@@ -199,6 +199,36 @@ def place_in_group(group: Ints) -> Ints:
     return place
 
 
+def grouped(keys: Ints) -> tuple[Ints, Ints]:
+    """Return the first row of each different key, by rising key, and which of them each row has.
+
+    What `numpy.unique` returns as index and inverse, in half the time: keys with their rows are
+    sorted as one integer each.
+
+    :param keys: shape (rows,), not negative.
+    :returns: shape (different keys,), shape (rows,).
+    """
+    row_bits = len(keys).bit_length()
+    if int(keys.max(initial=0)).bit_length() + row_bits > _KEY_BITS:
+        _, first, group = np.unique(keys, return_index=True, return_inverse=True)
+        return first, group
+    packed = np.sort(keys << row_bits | np.arange(len(keys)))
+    order, values = packed & ((1 << row_bits) - 1), packed >> row_bits
+    new = np.diff(values, prepend=-1) > 0
+    group = np.empty(len(keys), np.int64)
+    group[order] = np.cumsum(new) - 1
+    return order[new], group
+
+
+def distinct(keys: Ints) -> Ints:
+    """Return the different keys, rising: `numpy.unique`, which imports masked arrays first.
+
+    :param keys: shape (rows,), not negative.
+    """
+    ordered = np.sort(keys)
+    return np.asarray(ordered[np.diff(ordered, prepend=-1) > 0], np.int64)
+
+
 def _falling(value: NDArray[np.float32]) -> Ints:
     """Return integers from 0 to 2**32 - 1 in the opposite order of the values."""
     bits = (np.asarray(value, np.float32) + np.float32(0.0)).view(np.int32)  # no negative zero

@@ -17,6 +17,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from rerank.explanation import NOTHING, Explanation
+from rerank.index.records import grouped
 from rerank.ranking import Evidence, ModelTable, model_scores
 from rerank.resolution import (
     DECISIONS,
@@ -315,7 +316,7 @@ def candidate_probabilities(
     """
     listing, top = _listing_and_top(offsets)
     keys = listing * (int(model.max(initial=0)) + 1) + model
-    _, first, group = np.unique(keys, return_index=True, return_inverse=True)
+    first, group = grouped(keys)
     best_of_model = first[group]  # the candidates come by score
     weight = np.exp(score[best_of_model] - score[top])
     rival = model != model[top]
@@ -334,9 +335,10 @@ def _rival_probability(offsets: Ints, model: Ints, shares: Floats) -> Floats:
     """Return the share of the best candidate of another model than the best, 0 without one."""
     listing, top = _listing_and_top(offsets)
     others = np.flatnonzero(model != model[top])
-    with_rival, at = np.unique(listing[others], return_index=True)
+    with_rival = listing[others]
+    first = np.diff(with_rival, prepend=-1) > 0
     rival = np.zeros(len(offsets) - 1)
-    rival[with_rival] = shares[others[at]]
+    rival[with_rival[first]] = shares[others[first]]
     return rival
 
 

@@ -116,30 +116,33 @@ class _Tree(NamedTuple):
 class _Walks:
     """All trees as one graph, down which every row takes a step in every tree at once.
 
-    A leaf leads to itself, so that all arrive after as many steps as the deepest tree has.
+    Node n is known as 2n: where it leads stands there, and one further where the value exceeds its
+    threshold. A leaf leads to itself, so that all arrive after as many steps as the deepest tree
+    has.
     """
 
     def __init__(self, trees: list[_Tree]) -> None:
         sizes = np.array([[len(tree.features), len(tree.leaves)] for tree in trees])
-        self._roots = np.cumsum(sizes.sum(axis=1)) - sizes.sum(axis=1)
+        self._roots = 2 * (np.cumsum(sizes.sum(axis=1)) - sizes.sum(axis=1))
         n_nodes = int(sizes.sum())
-        self._feature = np.zeros(n_nodes, np.int64)
-        self._threshold = np.full(n_nodes, np.inf, np.float32)
-        self._value = np.zeros(n_nodes, np.float32)
-        following = np.repeat(np.arange(n_nodes), 2).reshape(-1, 2)
-        for root, tree in zip(self._roots.tolist(), trees, strict=True):
+        feature = np.zeros(n_nodes, np.int64)
+        threshold = np.full(n_nodes, np.inf, np.float32)
+        value = np.zeros(n_nodes, np.float32)
+        following = np.repeat(2 * np.arange(n_nodes), 2).reshape(-1, 2)
+        for root, tree in zip((self._roots // 2).tolist(), trees, strict=True):
             inner = slice(root, root + len(tree.features))
-            self._feature[inner], self._threshold[inner] = tree.features, tree.thresholds
-            self._value[inner.stop : inner.stop + len(tree.leaves)] = tree.leaves
+            feature[inner], threshold[inner] = tree.features, tree.thresholds
+            value[inner.stop : inner.stop + len(tree.leaves)] = tree.leaves
             children = np.array(tree.children, np.int64).T
-            following[inner] = root + np.where(
-                children < 0, ~children + inner.stop - root, children
-            )
+            following[inner] = 2 * np.where(children < 0, ~children + inner.stop, children + root)
+        self._feature, self._threshold, self._value = (
+            np.repeat(each, 2) for each in (feature, threshold, value)
+        )
         self._following = following.ravel()
         self._steps = 0
         at = self._roots
-        while len(at := at[(following[at] != at[:, None]).any(axis=1)]):
-            at = following[at].ravel()
+        while len(at := at[self._following[at] != at]):
+            at = np.concatenate([self._following[at], self._following[at + 1]])
             self._steps += 1
 
     def score(self, features: Floats) -> Floats:
@@ -149,9 +152,9 @@ class _Walks:
         at = np.repeat(self._roots, rows)
         start = np.tile(np.arange(rows) * width, len(self._roots))
         for _ in range(self._steps):
-            exceeded = flat[start + self._feature[at]] > self._threshold[at]
-            at = self._following[2 * at + exceeded]
-        values = self._value[at].reshape(len(self._roots), rows)
+            exceeded = flat.take(start + self._feature.take(at)) > self._threshold.take(at)
+            at = self._following.take(at + exceeded)
+        values = self._value.take(at).reshape(len(self._roots), rows)
         # One after the other: `sum` would add some of them first, where there is a single row.
         return np.asarray(np.add.accumulate(values, axis=0)[-1], np.float32)
 

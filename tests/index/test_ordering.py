@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rerank.index.records import falling_order, place_in_group
+from rerank.index.records import distinct, falling_order, grouped, place_in_group
 
 VALUES = st.floats(width=32, allow_nan=False)
 ROWS = st.lists(st.tuples(st.integers(0, 5), VALUES), max_size=60)
@@ -33,6 +33,15 @@ def test_zeros_of_both_signs_are_equal_and_infinities_stand_at_the_ends():
 def test_places_count_what_stands_before_in_the_same_group(numbers, offset):
     places = place_in_group(np.array(numbers, np.int64) + offset)
     assert places.tolist() == [numbers[:at].count(each) for at, each in enumerate(numbers)]
+
+
+@given(st.lists(st.integers(0, 6), max_size=60), st.sampled_from([0, 2**60]))
+def test_groups_are_those_of_unique(numbers, offset):
+    keys = np.array(numbers, np.int64) + offset
+    values, first, group = np.unique(keys, return_index=True, return_inverse=True)
+    for mine, expected in zip(grouped(keys), (first, group), strict=True):
+        np.testing.assert_array_equal(mine, expected)
+    np.testing.assert_array_equal(distinct(keys), values)
 
 
 @pytest.mark.parametrize("tie", [None, np.zeros(0, np.int64)])

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from rerank.index.records import grouped
 from rerank.packs.gpu.cues import CATEGORIES, CueHits, wished
 from rerank.packs.gpu.lexicon import Lexicon
 from rerank.packs.gpu.name_evidence import NAME_FEATURES, agreement, states_one_of
@@ -303,7 +304,7 @@ def _memory_rival(
 def shortly_after(cues: CueHits, category: str, listing: Ints, at: Floats) -> Floats:
     """Return 1 where a cue of the category stands up to 4 runs before run ``at``."""
     rows = cues.category == CATEGORIES.index(category)
-    keys = np.unique(cues.listing[rows] * _LONGEST_TITLE + cues.at[rows])
+    keys = np.sort(cues.listing[rows] * _LONGEST_TITLE + cues.at[rows])
     place = listing * _LONGEST_TITLE + np.minimum(at, _LONGEST_TITLE - 1).astype(np.int64)
     found = np.searchsorted(keys, place) - np.searchsorted(keys, place - _CUE_REACH)
     return ((found > 0) & (at < _LONGEST_TITLE - 1)).astype(np.float32)
@@ -322,7 +323,7 @@ class _ModelGroups(NamedTuple):
 
 def _groups_of_models(listing: Ints, model: Ints) -> _ModelGroups:
     keys = listing * (int(model.max(initial=0)) + 1) + model
-    _, at, group = np.unique(keys, return_index=True, return_inverse=True)
+    at, group = grouped(keys)
     first = np.zeros(len(keys), bool)
     first[at] = True
     return _ModelGroups(group, first)

@@ -215,7 +215,7 @@ def _refusals(evidence: Evidence, listings: Ints) -> dict[int, str]:
     refuses &= ~(np.isin(category, _KIND_NUMBERS) & before_card)
     order = np.lexsort((start, start > first_card[listing], listing))
     order = order[refuses[order]]
-    first = order[np.unique(listing[order], return_index=True)[1]]
+    first = order[np.diff(listing[order], prepend=-1) > 0]
     return {
         at: _refusal_in_words(evidence, at, begin, stop, CATEGORIES[number])
         for at, begin, stop, number in zip(

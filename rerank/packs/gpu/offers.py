@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from rerank.index.records import distinct
 from rerank.packs.gpu.candidates import CANDIDATE_FEATURES, shortly_after
 from rerank.packs.gpu.cues import CATEGORIES, DESCRIBED, CueHits, wished
 from rerank.packs.gpu.lexicon import DOUBTS, Lexicon
@@ -109,8 +110,8 @@ def offer_features(
         _letters_behind(batch, at),
         *_support(out, kinds),
     ]
-    counts = _cue_counts(cues, at, listings)
-    out[:, width:] = np.column_stack([*lead_columns, *counts])
+    for place, column in enumerate([*lead_columns, *_cue_counts(cues, at, listings)], width):
+        out[:, place] = column
     return np.asarray(np.round(out * 1024) / 1024, np.float32), best, order
 
 
@@ -175,7 +176,7 @@ def _others(
 
 def _places(listing: Ints, at: Floats, listings: int) -> Ints:
     """Count the distinct runs of each listing, at most 3."""
-    keys = np.unique(listing * _LONGEST_TITLE + at.astype(np.int64))
+    keys = distinct(listing * _LONGEST_TITLE + at.astype(np.int64))
     return np.minimum(np.bincount(keys // _LONGEST_TITLE, minlength=listings), 3)
 
 

@@ -18,7 +18,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from rerank.index.records import FORM_FACTORS, GpuRecord, falling_order, place_in_group
+from rerank.index.records import FORM_FACTORS, GpuRecord, falling_order, grouped, place_in_group
 from rerank.index.text import squash
 from rerank.packs.gpu.lexicon import Lexicon
 from rerank.packs.gpu.name_evidence import memory_agreement
@@ -115,7 +115,9 @@ class Variants:
             among the pair's rows.
         """
         listing, model = wanted
-        pairs, pair = np.unique(listing * self._models + model, return_inverse=True)
+        keys = listing * self._models + model
+        first, pair = grouped(keys)
+        pairs = keys[first]
         variant, of_pair = self.of_models(pairs % self._models)
         of_listing = pairs[of_pair] // self._models
         logit = self._logits(readings, sizes, forms, of_listing, variant)
