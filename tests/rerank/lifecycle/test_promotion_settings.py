@@ -18,12 +18,16 @@ def test_the_file_that_ships_says_the_defaults():
     assert settings_of(PromotionSettings, {}) == PromotionSettings()
 
 
-def test_any_goods_have_more_time(tmp_path):
+def test_any_goods_have_more_time_and_wider_gains(tmp_path):
     path = tmp_path / "promotion.yaml"
     path.write_text("latency: {p99_ms: 900}\n", encoding="utf-8")
     found = read_promotion_settings(path, CataloguePromotion)
     assert (found.latency.p50_ms, found.latency.p99_ms) == (100.0, 900.0)
-    assert found.gain == PromotionSettings().gain
+    path.write_text("gain: {require: true}\n", encoding="utf-8")
+    gain = read_promotion_settings(path, CataloguePromotion).gain
+    assert gain.require
+    assert gain.lowest == {"precision_at_1": -0.01, "accepted_share": -0.07}
+    assert found.slices == PromotionSettings().slices
 
 
 def test_what_a_file_says_replaces_the_default_beside_it():
