@@ -241,7 +241,8 @@ def train(
     :param pack: what is known of such goods.
     :param models: number of each product's model, whose variants are right together; by default
         each product is its own.
-    :raises InputError: if there is no product, or products and index differ.
+    :raises InputError: if there is no product, products and index differ, or nothing tells the
+        products apart.
     """
     if not products or len(products) != len(index):
         raise InputError(
@@ -313,6 +314,12 @@ class _Training:
         survey = self._begun([*listings, *(listing for listing, _ in labels)])
         self._evidence = _LessonReader(self._index, survey.manner.habits)
         fitted = self._fit(labels)
+        if not fitted.right.any():
+            raise InputError(
+                "none of the made-up listings finds its product: names do not tell the products "
+                "apart; give columns that do the role name, identifier or number in the catalogue "
+                "file, and build the index again"
+            )
         calibrator = fit_calibrator(
             fitted.log_odds, fitted.right, min_rows=_MIN_BLOCK, weights=fitted.weight
         )

@@ -1,3 +1,4 @@
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache, partial
 from typing import NamedTuple
@@ -8,6 +9,7 @@ import pytest
 from rerank.index.errors import InputError
 from rerank.index.records import falling_order
 from rerank.model import OnnxTrees
+from rerank.packs.generic import learning
 from rerank.packs.generic.evidence import candidate_features, offer_features
 from rerank.packs.generic.fields import Fields
 from rerank.packs.generic.index import ProductIndex
@@ -25,6 +27,7 @@ SMALL = LearningParameters(
     ranker_listings=400,
     offer_listings=400,
     validation_listings=400,
+    set_listings=200,
     ranker=TREES,
     offer=TREES,
 )
@@ -269,3 +272,16 @@ def test_variants_of_a_model_are_right_together() -> None:
 def test_products_of_another_index_are_refused() -> None:
     with pytest.raises(InputError, match="the 60 products that the index was built of, got 59"):
         train(lamp_index(), lamps()[:-1], [])
+
+
+def test_names_that_tell_no_product_apart_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    fit = learning._Training._fit
+
+    def none_right(training: learning._Training, labels: Sequence[Label]) -> learning._Fitted:
+        fitted = fit(training, labels)
+        return fitted._replace(right=np.zeros_like(fitted.right))
+
+    monkeypatch.setattr(learning._Training, "_fit", none_right)
+    products = [Fields(name="Garden hose 20 m")] * 40
+    with pytest.raises(InputError, match="names do not tell the products apart; give columns"):
+        train(ProductIndex.build(products, read_pack("generic")), products, [], (), SMALL)
