@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -44,11 +45,19 @@ def store(tmp_path: Path) -> Store:
     return Store(tmp_path / "store.duckdb")
 
 
-@pytest.fixture
-def with_listings(store):
-    """A store with the listings a, b and c."""
-    with store.writing() as session:
+@pytest.fixture(scope="module")
+def made_once(tmp_path_factory):
+    """The file that `with_listings` copies: making its tables takes a tenth of a second."""
+    path = tmp_path_factory.mktemp("listings") / "store.duckdb"
+    with Store(path).writing() as session:
         save_listings(session, [StoredListing(Listing(key, f"card {key}")) for key in "abc"])
+    return path
+
+
+@pytest.fixture
+def with_listings(made_once, store):
+    """A store with the listings a, b and c."""
+    shutil.copy(made_once, store.path)
     return store
 
 
