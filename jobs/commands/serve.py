@@ -23,6 +23,7 @@ from rerank.jobs.service.access import (
 )
 from rerank.jobs.service.app import Service, listen, serve
 from rerank.jobs.service.batching import Batcher, Serving, versions
+from rerank.jobs.service.reconciliation import ORIGINS, Reconciliation
 from rerank.jobs.workers import collecting_seldom
 from rerank.workspace import Workspace
 
@@ -106,6 +107,15 @@ def _print_new_key(path: Path, name: str, role: Role) -> None:
     metavar="SECONDS",
     help="For one answer.",
 )
+@click.option(
+    "--origin",
+    "origins",
+    multiple=True,
+    default=ORIGINS,
+    show_default=True,
+    metavar="URL",
+    help="A page's origin that may read /reconcile: OpenRefine's.",
+)
 @click.option("--quiet", is_flag=True, help="Log no line for each request.")
 @home_option
 @needs("serve")
@@ -118,10 +128,11 @@ def serve_command(
     max_listings: int,
     max_body: int,
     timeout: float,
+    origins: tuple[str, ...],
     quiet: bool,
     home: Path,
 ) -> None:
-    """Answer over HTTP: listings, searches, the catalogue's products.
+    """Answer over HTTP: listings, searches, the catalogue's products; OpenRefine, too.
 
     The log goes to stderr, a line of JSON each. SIGTERM and Ctrl-C end it when what was asked is
     answered.
@@ -141,12 +152,18 @@ def serve_command(
     _log_as_json()
     limits = Limits(body_bytes=max_body, listings=max_listings, answer_s=timeout)
     with listen(host, port) as listening, collecting_seldom():
-        telemetry = Telemetry(log=not quiet)
-        batcher = Batcher(
-            Workspace(home),
-            most_waiting=max(limits.waiting, max_listings),
-            on_batch=telemetry.resolved,
-            on_look=partial(_looked, keys, telemetry),
-        )
+        service = _service(Workspace(home), keys, limits, log=not quiet)
+        service.operations += Reconciliation(service, origins).operations()
         sys.setswitchinterval(_SWITCH_S)
-        serve(Service(batcher, keys, telemetry, limits), listening)
+        serve(service, listening)
+
+
+def _service(workspace: Workspace, keys: Keys, limits: Limits, *, log: bool) -> Service:
+    telemetry = Telemetry(log=log)
+    batcher = Batcher(
+        workspace,
+        most_waiting=max(limits.waiting, limits.listings),
+        on_batch=telemetry.resolved,
+        on_look=partial(_looked, keys, telemetry),
+    )
+    return Service(batcher, keys, telemetry, limits)

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from urllib.parse import parse_qsl
 
 import pyarrow as pa
 
@@ -42,8 +43,10 @@ if TYPE_CHECKING:
 
 Schema = dict[str, Any]
 JSON = "application/json"
+FORM = "application/x-www-form-urlencoded"
 DEFAULT_TOP_K = 5
 _MOST_SHOWN = 1000  # candidates that may be asked for, as commands allow
+_MOST_FIELDS = 100  # of a form
 _LEFT = 499  # the sender went away before the answer; nobody sees this status but the log
 _BOM = b"\xef\xbb\xbf"
 _TEXTS = ("title", "vendor", "description")
@@ -60,6 +63,7 @@ class Reply(NamedTuple):
     body: bytes
     status: int = 200
     media: str = JSON
+    headers: Mapping[str, str] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,13 +84,17 @@ class Parameter:
 class Asked:
     """A request whose sender may ask it.
 
-    :param body: parsed, None where the route takes none.
+    :param body: parsed, None where the route takes none; of a form its fields.
+    :param base: the URL of the service as its sender reaches it, with "/" at the end.
+    :param origin: of the page that sent it, "" for none.
     """
 
     visit: Visit
     query: Mapping[str, str]
     path: Mapping[str, str]
-    body: Any = None
+    body: Any
+    base: str
+    origin: str
 
     def text(self, name: str, default: str = "") -> str:
         """Return a parameter of the query."""
@@ -100,7 +108,7 @@ class Asked:
         given = self.query.get(name)
         if given is None:
             return default
-        return _whole(given if given.isascii() and given.isdigit() else None, name, most, given)
+        return whole_number(digits(given), name, most, given)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +117,7 @@ class Operation:
 
     :param role: that a key needs; None where everybody may ask.
     :param body: the schema of the body it takes; None for none.
+    :param body_media: JSON, or a form.
     :param answer: the schema of the answer, by name or whole.
     :param statuses: that it may answer with beside 200 and those all have, and what they mean.
     """
@@ -120,12 +129,14 @@ class Operation:
     answer: Schema
     role: Role | None = Role.READ
     body: Schema | None = None
+    body_media: str = JSON
     parameters: tuple[Parameter, ...] = ()
     statuses: Mapping[int, str] = field(default_factory=dict)
     media: str = JSON
 
 
-def _ref(name: str) -> Schema:
+def ref(name: str) -> Schema:
+    """Return a reference to a schema by its name."""
     return {"$ref": f"#/components/schemas/{name}"}
 
 
@@ -155,11 +166,40 @@ def loaded(body: bytes) -> Any:
         raise Refusal(400, f"expected JSON in UTF-8: {exc}") from exc
 
 
-def _whole(value: Any, name: str, most: int, given: object) -> int:
-    found = int(value) if isinstance(value, int | str) and len(str(value)) < 10 else 0
-    if isinstance(value, bool) or not 1 <= found <= most:
+def form_of(body: bytes) -> dict[str, str]:
+    """Return a form as its fields, the last of each name.
+
+    :raises Refusal: 400 if it is none.
+    """
+    try:
+        return dict(
+            parse_qsl(
+                body.decode("ascii"),
+                keep_blank_values=True,
+                strict_parsing=bool(body),
+                errors="strict",
+                max_num_fields=_MOST_FIELDS,
+            )
+        )
+    except ValueError as exc:
+        raise Refusal(400, "expected a form, its fields URL-encoded UTF-8") from exc
+
+
+def whole_number(value: Any, name: str, most: int, given: object) -> int:
+    """Return a number of a request.
+
+    :param given: as it was sent, for the message.
+    :raises Refusal: 422 if it is no whole number from 1 to ``most``.
+    """
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= most:
         raise Refusal(422, f"{name}: expected a whole number from 1 to {most}, found {given!r:.40}")
-    return found
+    return value
+
+
+def digits(given: str) -> int | None:
+    """Return the whole number that a text of a few digits says; None if it says none."""
+    plain = given.isascii() and given.isdigit() and len(given) < 10
+    return int(given) if plain else None
 
 
 def listing_of(content: Any, where: str) -> Listing:
@@ -168,23 +208,24 @@ def listing_of(content: Any, where: str) -> Listing:
     :raises Refusal: 422 if it is none; says what of it is wrong.
     """
     if not isinstance(content, dict):
-        raise Refusal(422, f"{where}: expected an object with a title, found {_kind(content)}")
+        raise Refusal(422, f"{where}: expected an object with a title, found {kind_of(content)}")
     if "title" not in content:
         near = ", ".join(sorted(content)[:10]) or "no fields"
         raise Refusal(422, f"{where}: expected a field 'title', found {near[:200]}")
     for name in _TEXTS:
         value = content.get(name)
         if value is not None and not isinstance(value, str):
-            raise Refusal(422, f"{where}: {name}: expected text or null, found {_kind(value)}")
+            raise Refusal(422, f"{where}: {name}: expected text or null, found {kind_of(value)}")
     for name in ("listing_id", "identifiers"):
         value = content.get(name)
         if value is not None and (isinstance(value, bool) or not isinstance(value, str | int)):
             raise Refusal(
-                422, f"{where}: {name}: expected text, a whole number or null, found {_kind(value)}"
+                422,
+                f"{where}: {name}: expected text, a whole number or null, found {kind_of(value)}",
             )
     price = content.get("price")
     if isinstance(price, bool | list | dict):
-        raise Refusal(422, f"{where}: price: expected a number, found {_kind(price)}")
+        raise Refusal(422, f"{where}: price: expected a number, found {kind_of(price)}")
     for name, value in content.items():
         if isinstance(value, float) and abs(value) >= _LARGEST:
             raise Refusal(
@@ -204,7 +245,8 @@ def _said(value: Any) -> str:
     return "" if value is None else str(value)
 
 
-def _kind(value: Any) -> str:
+def kind_of(value: Any) -> str:
+    """Return what kind of JSON a value is, in words."""
     names = {
         str: "text",
         bool: "true or false",
@@ -279,12 +321,12 @@ class Service:
             listing = listing_of(asked.body, "body")
             top_k = 2 * DEFAULT_TOP_K
             if "top_k" in asked.body:
-                top_k = _whole(asked.body["top_k"], "top_k", _MOST_SHOWN, asked.body["top_k"])
+                top_k = whole_number(asked.body["top_k"], "top_k", _MOST_SHOWN, asked.body["top_k"])
             route = asked.body.get("route", "fused")
         if not listing.title.strip():
             raise Refusal(422, "title: expected words to search, found none")
         if not isinstance(route, str):
-            raise Refusal(422, f"route: expected text, found {_kind(route)}")
+            raise Refusal(422, f"route: expected text, found {kind_of(route)}")
 
         def found(serving: Serving) -> bytes:
             source = serving.resolver.source
@@ -335,7 +377,7 @@ class Service:
     def _asking(self) -> list[Operation]:
         """Return the routes that look something up."""
         many = {"type": "array", "minItems": 1, "maxItems": self.limits.listings}
-        row_or_rows = {"oneOf": [_ref("Row"), {"type": "array", "items": _ref("Row")}]}
+        row_or_rows = {"oneOf": [ref("Row"), {"type": "array", "items": ref("Row")}]}
         return [
             Operation(
                 "POST",
@@ -343,7 +385,7 @@ class Service:
                 "Name what listings sell, how sure that is, and why.",
                 self.resolve,
                 row_or_rows,
-                body={"oneOf": [_ref("Listing"), {**many, "items": _ref("Listing")}]},
+                body={"oneOf": [ref("Listing"), {**many, "items": ref("Listing")}]},
                 parameters=(_TOP_K,),
             ),
             Operation(
@@ -351,7 +393,7 @@ class Service:
                 "/search",
                 "Show what is found for a title, before any ranking.",
                 self.search,
-                _ref("Found"),
+                ref("Found"),
                 parameters=_SEARCHED,
             ),
             Operation(
@@ -359,8 +401,8 @@ class Service:
                 "/search",
                 "Show what is found for a listing, before any ranking.",
                 self.search,
-                _ref("Found"),
-                body=_ref("Search"),
+                ref("Found"),
+                body=ref("Search"),
             ),
             Operation(
                 "GET",
@@ -380,8 +422,8 @@ class Service:
         text, media = {"type": "string"}, "text/plain"
         get = partial(Operation, "GET")
         return [
-            get("/healthz", "Say that the process runs.", self.alive, _ref("Alive"), None),
-            get("/readyz", "Say what serves.", self.ready, _ref("Ready"), None, statuses=stopping),
+            get("/healthz", "Say that the process runs.", self.alive, ref("Alive"), None),
+            get("/readyz", "Say what serves.", self.ready, ref("Ready"), None, statuses=stopping),
             get("/metrics", "Figures for Prometheus.", self.metrics, text, media=media),
             get("/openapi.json", says, self.openapi, _OBJECT, None),
         ]
@@ -482,44 +524,7 @@ def openapi(operations: Sequence[Operation], serving: Serving, limits: Limits) -
     """Return the description of all routes, in OpenAPI 3.1."""
     paths: dict[str, Schema] = {}
     for each in operations:
-        content = {each.media: {"schema": each.answer}}
-        faults = {**_ALWAYS, **each.statuses}
-        if each.role is not None:
-            faults |= {401: "A key is needed.", 403: "The key's role is not enough."}
-        if each.body is not None:
-            faults |= _WITH_BODY
-        if each.body is not None or each.parameters:
-            faults |= {422: "A value is not as described."}
-        error = {JSON: {"schema": _ref("Error")}}
-        said: Schema = {
-            "summary": each.summary,
-            "operationId": f"{each.method.lower()}{each.path.title().translate(_PLAIN)}",
-            "responses": {
-                "200": {"description": "The answer.", "content": content},
-                **{
-                    str(status): {"description": text, "content": error}
-                    for status, text in sorted(faults.items())
-                },
-            },
-        }
-        if each.path == "/readyz":
-            said["responses"]["503"]["content"] = content
-        if each.parameters:
-            said["parameters"] = [
-                {
-                    "name": own.name,
-                    "in": own.place,
-                    "required": own.required,
-                    "description": own.says,
-                    "schema": own.schema,
-                }
-                for own in each.parameters
-            ]
-        if each.body is not None:
-            said["requestBody"] = {"required": True, "content": {JSON: {"schema": each.body}}}
-        if each.role is not None:
-            said["security"] = [{"bearer": []}, {"header": []}, {}]
-        paths.setdefault(each.path, {})[each.method.lower()] = said
+        paths.setdefault(each.path, {})[each.method.lower()] = _described(each)
     return {
         "openapi": "3.1.0",
         "info": {
@@ -537,6 +542,49 @@ def openapi(operations: Sequence[Operation], serving: Serving, limits: Limits) -
             },
         },
     }
+
+
+def _described(operation: Operation) -> Schema:
+    """Return the description of a method of a route."""
+    faults = {**_ALWAYS, **operation.statuses}
+    if operation.role is not None:
+        faults |= {401: "A key is needed.", 403: "The key's role is not enough."}
+    if operation.body is not None:
+        faults |= _WITH_BODY
+    if operation.body is not None or operation.parameters:
+        faults |= {422: "A value is not as described."}
+    content = {operation.media: {"schema": operation.answer}}
+    error = {JSON: {"schema": ref("Error")}}
+    said: Schema = {
+        "summary": operation.summary,
+        "operationId": f"{operation.method.lower()}{operation.path.title().translate(_PLAIN)}",
+        "responses": {
+            "200": {"description": "The answer.", "content": content},
+            **{
+                str(status): {"description": text, "content": error}
+                for status, text in sorted(faults.items())
+            },
+        },
+    }
+    if operation.path == "/readyz":
+        said["responses"]["503"]["content"] = content
+    if operation.parameters:
+        said["parameters"] = [
+            {
+                "name": own.name,
+                "in": own.place,
+                "required": own.required,
+                "description": own.says,
+                "schema": own.schema,
+            }
+            for own in operation.parameters
+        ]
+    if operation.body is not None:
+        body = {operation.body_media: {"schema": operation.body}}
+        said["requestBody"] = {"required": True, "content": body}
+    if operation.role is not None:
+        said["security"] = [{"bearer": []}, {"header": []}, {}]
+    return said
 
 
 _PLAIN = str.maketrans("", "", "/{}.")
@@ -618,7 +666,8 @@ def _fault_response(request: Request, fault: Refusal) -> Any:
 def _response(reply: Reply, headers: Mapping[str, str] | None = None) -> Any:
     from starlette.responses import Response
 
-    own = {"X-Content-Type-Options": "nosniff", "Cache-Control": "no-store", **(headers or {})}
+    own = {"X-Content-Type-Options": "nosniff", "Cache-Control": "no-store"}
+    own |= {**reply.headers, **(headers or {})}
     return Response(reply.body, reply.status, own, reply.media)
 
 
@@ -661,20 +710,24 @@ async def _answered(
         visit.holder = service.keys.admit(request.headers, operation.role)
     body = None
     if operation.body is not None:
-        body = loaded(await _body(request, service.limits))
-    asked = Asked(visit, request.query_params, request.path_params, body)
+        read = form_of if operation.body_media == FORM else loaded
+        body = read(await _body(request, operation.body_media, service.limits))
+    base, origin = str(request.base_url), request.headers.get("origin", "")
+    asked = Asked(visit, request.query_params, request.path_params, body, base, origin)
     async with asyncio.timeout(service.limits.answer_s):
         return await operation.handler(asked)
 
 
-async def _body(request: Request, limits: Limits) -> bytes:
+async def _body(request: Request, wanted: str, limits: Limits) -> bytes:
     """Return the body of a request.
 
+    :param wanted: its kind.
     :raises Refusal: if it is of another kind, too large, or comes too slowly.
     """
     media = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if media != JSON and not (media.startswith("application/") and media.endswith("+json")):
-        raise Refusal(415, f"expected Content-Type: {JSON}, found {media[:60] or 'none'}")
+    also = wanted == JSON and media.startswith("application/") and media.endswith("+json")
+    if media != wanted and not also:
+        raise Refusal(415, f"expected Content-Type: {wanted}, found {media[:60] or 'none'}")
     encoding = request.headers.get("content-encoding", "identity").lower()
     if encoding != "identity":
         raise Refusal(415, f"expected a body as it is, found Content-Encoding: {encoding[:40]}")

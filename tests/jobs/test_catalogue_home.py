@@ -12,9 +12,11 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner, Result
+from test_serve import client_of
 
 from rerank.domain import domain_named
 from rerank.jobs.cli import main
+from rerank.jobs.service.reconciliation import Reconciliation
 from rerank.lifecycle.changing import take_place
 from rerank.lifecycle.model_registry import ModelRegistry
 from rerank.workspace import Workspace, open_source
@@ -292,3 +294,23 @@ def test_a_catalogue_that_grew_is_served_and_one_of_other_columns_asks_for_train
     assert result.exit_code == 1
     assert "the catalogue had other columns, roles or another pack" in result.stderr
     assert "`rerank train-ltr`" in result.stderr
+
+
+def test_a_catalogue_answers_over_http_and_in_openrefine(trained):
+    with client_of(trained, also=Reconciliation) as client:
+        ready = client.get("/readyz").json()
+        assert ready["domain"] == "generic"
+        row = client.post("/resolve", json={"title": "Quillar Vox 12 64 GB black"}).json()
+        assert (row["decision"], row["colour"]) == ("match", "black")
+        described = client.get("/openapi.json").json()["components"]["schemas"]["Row"]
+        assert set(row) == {"title", *described["properties"]}
+        entry = client.get(f"/candidates/{row['product_id']}").json()
+        assert (entry["name"], entry["storage_gb"]) == (row["name"], row["storage_gb"])
+        query = json.dumps({"q": {"query": "Quillar Vox 12 64 GB black"}})
+        (best, *_) = client.post("/reconcile", data={"queries": query}).json()["q"]["result"]
+        assert (best["id"], best["match"]) == (row["product_id"], True)
+        assert best["features"]
+        found = client.get("/reconcile/suggest/entity", params={"prefix": "vox 31"}).json()
+        assert len(found["result"]) == 4
+        page = client.get("/reconcile/preview", params={"id": best["id"]}).text
+        assert "Quillar Vox 12 64 GB black" in page

@@ -31,8 +31,11 @@ HERE = "http://127.0.0.1"
 
 
 @contextlib.contextmanager
-def client_of(home, *, keys="", limits=None):
-    """Yield a client of a service that looks for what serves when its `batcher` is told to."""
+def client_of(home, *, keys="", limits=None, also=None):
+    """Yield a client of a service that looks for what serves when its `batcher` is told to.
+
+    :param also: further routes.
+    """
     from starlette.testclient import TestClient
 
     telemetry, limits = Telemetry(), limits or Limits()
@@ -43,6 +46,7 @@ def client_of(home, *, keys="", limits=None):
         look_every_s=3600,
     )
     service = Service(batcher, Keys(home / KEYS_FILE, keys), telemetry, limits)
+    service.operations += also(service).operations() if also else []
     with TestClient(application(service), base_url=HERE) as client:
         client.batcher = batcher
         yield client

@@ -124,8 +124,12 @@ class GenericDomain:
         row = table.row_of_id.get(key)
         if row is None:
             return None
-        columns = (ID, NAME, MODEL, *table.own_columns)
+        columns = self.entry_columns(source)
         return {name: table.rows.column(name)[row].as_py() for name in columns}
+
+    def entry_columns(self, source: ProductSource) -> list[str]:
+        """Return id, name, model and the catalogue's own columns."""
+        return [ID, NAME, MODEL, *source.table.own_columns]
 
     def resolver(
         self,

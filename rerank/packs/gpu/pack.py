@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -23,7 +23,7 @@ from rerank.domain import (
     TrainingRequest,
 )
 from rerank.index.errors import InputError
-from rerank.index.records import Listing, Route, shipped
+from rerank.index.records import GpuRecord, Listing, Route, shipped
 from rerank.model import RerankModel
 from rerank.packs.gpu.candidates import CANDIDATE_FEATURES, CandidateFeatures
 from rerank.packs.gpu.card_answers import RegistryColumns, verdicts_of
@@ -155,6 +155,10 @@ class GpuDomain:
         found = next((each for each in source.records if each.gpu_id == key), None)
         return None if found is None else asdict(found)
 
+    def entry_columns(self, source: CandidateSource) -> list[str]:
+        """Return the columns of the registry."""
+        return [each.name for each in fields(GpuRecord)]
+
     def resolver(
         self,
         source: CandidateSource,
@@ -218,9 +222,9 @@ class GpuDomain:
 
     def names(self, folder: Path) -> CatalogueNames:
         """Return the registry's names; the store keeps a snapshot of it."""
+        from rerank.packs.gpu.names import GpuNames
         from rerank.packs.gpu.registry import registry_fingerprint
         from rerank.packs.gpu.retriever import index_records
-        from rerank.store.names import GpuNames
 
         records = index_records(folder)
         return CatalogueNames(GpuNames(records), records, registry_fingerprint(records))
