@@ -93,7 +93,7 @@ def ranker_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return _ranker_option(_cascade_option(command))
 
 
-_verdicts_option: Decorator = click.option(
+verdicts_option: Decorator = click.option(
     "--verdicts/--no-verdicts",
     default=True,
     help="Let what people settled stand before the model's answers; by default, if there is any. "
@@ -110,7 +110,7 @@ _near_verdicts_option: Decorator = click.option(
 
 def verdict_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add ``--verdicts/--no-verdicts`` and ``--near-verdicts``."""
-    return _verdicts_option(_near_verdicts_option(command))
+    return verdicts_option(_near_verdicts_option(command))
 
 
 seed_option: Decorator = click.option(

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from rerank.jobs.options import NumberRange, home_option, needs
+from rerank.jobs.options import NumberRange, home_option, needs, verdicts_option
 from rerank.jobs.service.access import (
     KEYS_FILE,
     KEYS_VARIABLE,
@@ -21,7 +21,7 @@ from rerank.jobs.service.access import (
     check_listening,
     new_key,
 )
-from rerank.jobs.service.app import Service, listen, serve
+from rerank.jobs.service.app import Judging, Service, listen, serve
 from rerank.jobs.service.batching import Batcher, Serving, versions
 from rerank.jobs.service.reconciliation import ORIGINS, Reconciliation
 from rerank.jobs.workers import collecting_seldom
@@ -116,6 +116,7 @@ def _print_new_key(path: Path, name: str, role: Role) -> None:
     metavar="URL",
     help="A page's origin that may read /reconcile: OpenRefine's.",
 )
+@verdicts_option
 @click.option("--quiet", is_flag=True, help="Log no line for each request.")
 @home_option
 @needs("serve")
@@ -129,6 +130,7 @@ def serve_command(
     max_body: int,
     timeout: float,
     origins: tuple[str, ...],
+    verdicts: bool,
     quiet: bool,
     home: Path,
 ) -> None:
@@ -152,18 +154,23 @@ def serve_command(
     _log_as_json()
     limits = Limits(body_bytes=max_body, listings=max_listings, answer_s=timeout)
     with listen(host, port) as listening, collecting_seldom():
-        service = _service(Workspace(home), keys, limits, log=not quiet)
+        service = _service(Workspace(home), keys, limits, verdicts=verdicts, log=not quiet)
         service.operations += Reconciliation(service, origins).operations()
         sys.setswitchinterval(_SWITCH_S)
         serve(service, listening)
 
 
-def _service(workspace: Workspace, keys: Keys, limits: Limits, *, log: bool) -> Service:
+def _service(
+    workspace: Workspace, keys: Keys, limits: Limits, *, verdicts: bool, log: bool
+) -> Service:
     telemetry = Telemetry(log=log)
     batcher = Batcher(
         workspace,
         most_waiting=max(limits.waiting, limits.listings),
+        verdicts=verdicts,
         on_batch=telemetry.resolved,
         on_look=partial(_looked, keys, telemetry),
     )
-    return Service(batcher, keys, telemetry, limits)
+    service = Service(batcher, keys, telemetry, limits)
+    service.operations += Judging(service, workspace).operations()
+    return service

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import signal
 import socket
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
@@ -18,6 +19,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 from urllib.parse import parse_qsl
 
+import numpy as np
 import pyarrow as pa
 
 from rerank.index.errors import DISTRIBUTION, InputError, RerankError
@@ -36,6 +38,9 @@ from rerank.jobs.service.access import (
 )
 from rerank.jobs.service.batching import Batcher, Row, Serving, versions
 from rerank.resolution import DECISIONS
+from rerank.store.database import WRITER_PATIENCE_S, Store
+from rerank.verdicts import Said, TextVerdict, open_verdicts, save_verdict, undo_verdict
+from rerank.workspace import Workspace
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette
@@ -148,7 +153,8 @@ def dumped(content: Any) -> bytes:
     import orjson
 
     try:
-        return orjson.dumps(content, default=str, option=orjson.OPT_NON_STR_KEYS)
+        option = orjson.OPT_NON_STR_KEYS | orjson.OPT_NAIVE_UTC | orjson.OPT_UTC_Z
+        return orjson.dumps(content, default=str, option=option)
     except TypeError as exc:
         raise Refusal(422, "nested too deep: expected fields of at most 200 levels") from exc
 
@@ -429,6 +435,179 @@ class Service:
         ]
 
 
+_SAYABLE = (Said.MATCH, Said.NONE_OF_THESE, Said.NOT_GPU, Said.NOT_THIS)
+_NAMING = (Said.MATCH, Said.NOT_THIS)
+_FOLLOW_S = 5.0  # that who gives a verdict waits until it stands in what serves
+_NOBODY = "http"  # said it, where no keys tell people apart and no name was given
+
+
+class Judging:
+    """What people settle over HTTP: it stands before the model's answers from then on."""
+
+    def __init__(self, service: Service, workspace: Workspace) -> None:
+        self._batcher, self._keys, self._workspace = service.batcher, service.keys, workspace
+        self._store = Store(workspace.store_path, wait_s=WRITER_PATIENCE_S)
+
+    async def shown(self, asked: Asked) -> Reply:
+        """Show what stands of a text, or a page of all."""
+        title = asked.query.get("title")
+        limit = asked.whole("limit", 100, _MOST_SHOWN)
+        listing = Listing("", title or "", asked.text("vendor"), asked.text("description"))
+
+        def found() -> bytes:
+            snapshot = open_verdicts(self._workspace)
+            rows = np.arange(0 if snapshot is None else len(snapshot))
+            if snapshot is not None and title is not None:
+                hits = snapshot.of([listing])
+                pairs = zip(hits.row.tolist(), hits.n_rows.tolist(), strict=True)
+                rows = np.concatenate([rows[:0], *(np.arange(at, at + n) for at, n in pairs)])
+            shown = [] if snapshot is None else snapshot.rows(rows[:limit])
+            return dumped({"verdicts": list(map(_plain_verdict, shown)), "total": len(rows)})
+
+        return Reply(await asyncio.to_thread(found))
+
+    async def given(self, asked: Asked) -> Reply:
+        """Keep a verdict; answer whether it stands already in what serves."""
+        listing, verdict = listing_of(asked.body, "body"), asked.body.get("verdict")
+        said = next((each for each in _SAYABLE if each.value == verdict), None)
+        if said is None:
+            names = ", ".join(each.value for each in _SAYABLE)
+            raise Refusal(422, f"verdict: expected one of {names}, found {verdict!r:.40}")
+        if not listing.title.strip():
+            raise Refusal(422, "title: expected the text that is judged, found none")
+        key, model = await self._named(asked.body, said)
+        note = asked.body.get("note")
+        if note is not None and not isinstance(note, str):
+            raise Refusal(422, f"note: expected text or null, found {kind_of(note)}")
+        own = TextVerdict(
+            listing.title,
+            listing.vendor,
+            asked.body.get("description"),
+            said,
+            key,
+            model,
+            self._who(asked, asked.body.get("by")),
+            note=note or "",
+        )
+
+        def save() -> str:
+            with self._store.writing() as session:
+                return save_verdict(session, own)
+
+        saved = await asyncio.to_thread(save)
+        return Reply(dumped({"verdict_id": saved, "stands": await self._followed()}))
+
+    async def undone(self, asked: Asked) -> Reply:
+        """Let what stands of a text stand no longer."""
+        title, vendor = asked.text("title"), asked.text("vendor")
+        who = self._who(asked, asked.query.get("by"))
+
+        def undo() -> str:
+            with self._store.writing() as session:
+                return undo_verdict(session, title, vendor, asked.query.get("description"), who)
+
+        try:
+            undone = await asyncio.to_thread(undo)
+        except InputError as exc:
+            raise Refusal(404, f"no verdict stands on {title!r:.80}") from exc
+        return Reply(dumped({"undone": undone, "stands": not await self._followed()}))
+
+    async def _named(self, body: Mapping[str, Any], said: Said) -> tuple[str | None, str | None]:
+        """Return id and model that a verdict names, None for each that it does not.
+
+        :raises Refusal: 422 if it names none or an unknown one, or should name none.
+        """
+        key, model = body.get("id"), body.get("model")
+        if (said in _NAMING) != (key is not None or model is not None):
+            wanted = "an id or a model" if said in _NAMING else "neither id nor model"
+            raise Refusal(422, f"verdict {said.value}: expected {wanted}")
+
+        def known(serving: Serving) -> tuple[str | None, str | None]:
+            words = serving.choices.words
+            if key is not None:
+                entry = serving.domain.entry(serving.resolver.source, key)
+                if entry is None or model not in (None, entry["model"]):
+                    raise Refusal(422, f"id: the {words.catalogue} has no such, found {key!r:.80}")
+                return key, entry["model"]
+            if said in _NAMING and model not in serving.resolver.table.models:
+                raise Refusal(422, f"model: the {words.catalogue} has no such: {model!r:.80}")
+            return None, model
+
+        return await self._batcher.ask(known)
+
+    def _who(self, asked: Asked, given: Any) -> str:
+        """Return who says so: the holder of the key, or who is named where there are no keys."""
+        if asked.visit.holder and given is None:
+            return asked.visit.holder
+        if asked.visit.holder:
+            raise Refusal(422, "by: leave it out, the key says who it is")
+        if given is not None and (not isinstance(given, str) or not _PERSON.fullmatch(given)):
+            raise Refusal(422, "by: expected a name of 1 to 60 signs")
+        return given or _NOBODY
+
+    async def _followed(self) -> bool:
+        """Return whether what serves now heeds what was written."""
+        if not self._batcher.heeds:
+            return False
+        try:
+            async with asyncio.timeout(_FOLLOW_S):
+                await asyncio.to_thread(self._batcher.look)
+        except (TimeoutError, RerankError):
+            return False
+        return True
+
+    def operations(self) -> list[Operation]:
+        """Return the routes."""
+        text: Schema = {"type": "string"}
+        title, vendor, route = _SEARCHED[0], _SEARCHED[1], "/verdicts"
+        any_title = Parameter("title", "All, if left out.", text)
+        described = Parameter("description", "Of the listing.", text)
+        limit = Parameter("limit", "The most shown.", _TOP_K.schema | {"default": 100})
+        by = Parameter("by", "Who says so, where there are no keys.", text)
+        gone = {404: "No verdict stands on the text."}
+        shown, given, undone = ref("Verdicts"), ref("Given"), ref("Undone")
+        judge = partial(Operation, role=Role.JUDGE)
+        parameters = (title, vendor, described, by)
+        return [
+            Operation(
+                "GET",
+                route,
+                "Show what people settled.",
+                self.shown,
+                shown,
+                parameters=(any_title, vendor, described, limit),
+            ),
+            judge("POST", route, "Settle a text.", self.given, given, body=ref("Verdict")),
+            judge(
+                "DELETE",
+                route,
+                "Take back what stands of a text.",
+                self.undone,
+                undone,
+                parameters=parameters,
+                statuses=gone,
+            ),
+        ]
+
+
+_PERSON = re.compile(r"[^\x00-\x1f\x7f]{1,60}")
+
+
+def _plain_verdict(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a row of a snapshot in plain values; its text is as it is compared."""
+    title, vendor, *description = row["text"].split("\x1f")
+    return {
+        "title": title,
+        "vendor": vendor,
+        "description": description[0] if description else None,
+        "verdict": row["kind"].value,
+        "id": row["key"],
+        "model": row["model"],
+        "by": row["by"],
+        "at": row["at"],
+    }
+
+
 def joined(given: Mapping[str, Any], row: Row) -> Row:
     """Return a listing's own fields and its answer; a field gives way to an answer of its name."""
     if row.keys().isdisjoint(given):
@@ -474,20 +653,18 @@ def _schemas(serving: Serving) -> dict[str, Schema]:
     }
     words: Schema = {"type": "string"}
 
-    def record(properties: Mapping[str, Schema], required: Sequence[str]) -> Schema:
-        return {"type": "object", "properties": dict(properties), "required": list(required)}
-
     return {
+        **_verdict_schemas(listing),
         "Listing": {
-            **record(listing, ["title"]),
+            **_record(listing, ["title"]),
             "description": "Fields of other names come back as they were given.",
         },
         "Row": {
-            **record(columns, list(columns)),
+            **_record(columns, list(columns)),
             "description": "The listing's fields, then the answer.",
         },
-        "Search": record(searched, ["title"]),
-        "Found": record(
+        "Search": _record(searched, ["title"]),
+        "Found": _record(
             {
                 "title": words,
                 "route": words,
@@ -495,8 +672,8 @@ def _schemas(serving: Serving) -> dict[str, Schema]:
             },
             ["title", "route", "candidates"],
         ),
-        "Alive": record({"status": words}, ["status"]),
-        "Ready": record(
+        "Alive": _record({"status": words}, ["status"]),
+        "Ready": _record(
             {
                 "ready": {"type": "boolean"},
                 "release": words,
@@ -507,7 +684,38 @@ def _schemas(serving: Serving) -> dict[str, Schema]:
             },
             ["ready", "release", "model_version", "index_version"],
         ),
-        "Error": record({"error": words, "request_id": words}, ["error", "request_id"]),
+        "Error": _record({"error": words, "request_id": words}, ["error", "request_id"]),
+    }
+
+
+def _record(properties: Mapping[str, Schema], required: Sequence[str]) -> Schema:
+    return {"type": "object", "properties": dict(properties), "required": list(required)}
+
+
+def _verdict_schemas(listing: Mapping[str, Schema]) -> dict[str, Schema]:
+    """Return the schemas of what people settle.
+
+    :param listing: those of a listing's fields.
+    """
+    words: Schema = {"type": "string"}
+    truth: Schema = {"type": "boolean"}
+    text: Schema = {"type": ["string", "null"]}
+    settled = {
+        **{name: listing[name] for name in ("title", "vendor", "description")},
+        "verdict": {**words, "enum": [each.value for each in _SAYABLE]},
+        **{name: text for name in ("id", "model")},
+        "by": words,
+    }
+    at: Schema = {"type": "string", "format": "date-time"}
+    shown = {**settled, "at": at, "verdict": {**words, "enum": [each.value for each in Said]}}
+    page = {"type": "array", "items": _record(shown, list(shown))}
+    return {
+        "Verdict": _record({**settled, "note": text}, ["title", "verdict"]),
+        "Verdicts": _record(
+            {"verdicts": page, "total": {"type": "integer"}}, ["verdicts", "total"]
+        ),
+        "Given": _record({"verdict_id": words, "stands": truth}, ["verdict_id", "stands"]),
+        "Undone": _record({"undone": words, "stands": truth}, ["undone", "stands"]),
     }
 
 

@@ -34,7 +34,7 @@ from rerank.jobs.scoring.answering import ScoreOptions
 from rerank.jobs.service.access import Refusal
 from rerank.lifecycle.canary import CanaryOutcome, CanaryState
 from rerank.lifecycle.model_registry import ModelRegistry
-from rerank.lifecycle.opening import LiveResolver, version_over
+from rerank.lifecycle.opening import LiveResolver, heeding_people, version_over
 from rerank.lifecycle.traffic import (
     BothModels,
     CanaryKeeper,
@@ -43,6 +43,7 @@ from rerank.lifecycle.traffic import (
     stop_unfit_challenger,
 )
 from rerank.lifecycle.versions import Pointer
+from rerank.verdicts import open_verdicts
 from rerank.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -156,10 +157,13 @@ class _LateKeeper(CanaryKeeper):
 
 
 class Canary:
-    """Follows the canary of a workspace, and keeps it unless another process does."""
+    """Follows the canary of a workspace, and keeps it unless another process does.
 
-    def __init__(self, workspace: Workspace) -> None:
-        self._registry = ModelRegistry(workspace)
+    :param verdicts: let what people settled stand before the challenger's answers, too.
+    """
+
+    def __init__(self, workspace: Workspace, *, verdicts: bool = False) -> None:
+        self._registry, self._heeds = ModelRegistry(workspace), verdicts
         self._seen: tuple[object, ...] = ()
         self._keeper: _LateKeeper | _Onlooker | None = None
         self._answerer: CanaryAnswerer | None = None
@@ -192,9 +196,10 @@ class Canary:
         self, champion: Resolver, index: Manifest, pointer: Pointer, state: CanaryState
     ) -> None:
         try:
-            challenger = version_over(
-                self._registry.workspace, state.challenger, champion.source, index
-            )
+            workspace = self._registry.workspace
+            challenger = version_over(workspace, state.challenger, champion.source, index)
+            if self._heeds:
+                challenger = heeding_people(workspace, challenger, open_verdicts(workspace))
         except ArtifactError as exc:
             _log.warning("the canary ends, the champion serves: %s", exc)
             stop_unfit_challenger(self._registry, pointer, state, exc)
@@ -248,8 +253,8 @@ class _Work:
 class Batcher:
     """Answers requests of one event loop in a thread of its own.
 
-    :param live: what serves, which follows the workspace.
     :param most_waiting: listings that may wait.
+    :param verdicts: let what people settled stand before what the model answers.
     :param on_batch: is told of what was answered together.
     :param on_look: is called from time to time, with what serves and what is wrong with what
         should.
@@ -260,6 +265,7 @@ class Batcher:
         workspace: Workspace,
         *,
         most_waiting: int,
+        verdicts: bool = True,
         on_batch: OnBatch = lambda requests, decisions, seconds: None,
         on_look: Callable[[Serving, str | None], None] = lambda serving, fault: None,
         look_every_s: float = _LOOK_EVERY_S,
@@ -269,14 +275,18 @@ class Batcher:
         :raises ArtifactError: if nothing of the workspace can serve.
         """
         self._workspace = workspace
-        self._live = LiveResolver(workspace.home, on_fault=lambda text: _log.warning("%s", text))
+        self._live = LiveResolver(
+            workspace.home, on_fault=lambda text: _log.warning("%s", text), verdicts=verdicts
+        )
+        self._looking = threading.Lock()
+        self.heeds = verdicts
         self._most_waiting, self._on_batch, self._on_look = most_waiting, on_batch, on_look
         self._look_every_s = look_every_s
         self._queue: deque[_Work] = deque()
         self._changed = threading.Condition()
         self._closing = threading.Event()
         self._shared = False
-        self._canary = Canary(workspace)
+        self._canary = Canary(workspace, verdicts=verdicts)
         self.waiting = 0
         self.serving = self._opened(self._live.current)
         self._threads: list[threading.Thread] = []
@@ -421,15 +431,16 @@ class Batcher:
 
         :raises RerankError: if the pointer, or the canary's state, is damaged.
         """
-        serving, resolver = self.serving, self._live.current
-        if resolver is not serving.resolver:
-            serving = self._opened(resolver)
-            _log.info("now serves", extra={"own": versions(serving)})
-        self.serving = serving  # before the challenger is loaded, which takes a moment
-        canary = self._canary.follow(resolver, serving.index)
-        if canary is not serving.canary:
-            self.serving = replace(serving, canary=canary)
-        self._on_look(self.serving, self._live.fault)
+        with self._looking:
+            serving, resolver = self.serving, self._live.current
+            if resolver is not serving.resolver:
+                serving = self._opened(resolver)
+                _log.info("now serves", extra={"own": versions(serving)})
+            self.serving = serving  # before the challenger is loaded, which takes a moment
+            canary = self._canary.follow(resolver, serving.index)
+            if canary is not serving.canary:
+                self.serving = replace(serving, canary=canary)
+            self._on_look(self.serving, self._live.fault)
 
     def _opened(self, resolver: Resolver) -> Serving:
         folder = self._workspace.active_index()

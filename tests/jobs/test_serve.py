@@ -18,7 +18,7 @@ from second_model import add_version
 from rerank.index.errors import InputError
 from rerank.index.records import Listing
 from rerank.jobs.service.access import KEYS_FILE, Keys, Limits, Role, Telemetry, new_key
-from rerank.jobs.service.app import Service, application
+from rerank.jobs.service.app import Judging, Service, application
 from rerank.jobs.service.batching import Batcher, Canary
 from rerank.lifecycle.canary import CanarySettings, GuardrailLimits, below, positions
 from rerank.lifecycle.model_registry import ModelRegistry
@@ -46,6 +46,7 @@ def client_of(home, *, keys="", limits=None, also=None):
         look_every_s=3600,
     )
     service = Service(batcher, Keys(home / KEYS_FILE, keys), telemetry, limits)
+    service.operations += Judging(service, Workspace(home)).operations()
     service.operations += also(service).operations() if also else []
     with TestClient(application(service), base_url=HERE) as client:
         client.batcher = batcher
@@ -296,6 +297,73 @@ def test_a_canary_gets_its_share_is_counted_and_becomes_champion(home, tmp_path)
         assert onlooker.follow(serving.resolver, serving.index) is None
     assert registry.pointer().champion == challenger
     assert [each.action for each in registry.history()][1:] == ["canary window", "canary passed"]
+
+
+def test_what_a_person_settles_stands_from_then_on(home):
+    text = {"title": "Palit RTX 3080 GamingPro 10GB", "vendor": "Palit"}
+    with client_of(home) as client:
+        plain = client.post("/resolve", json=text).json()
+        assert "decision_source" not in plain
+        other = {"verdict": "match", "id": "geforce-rtx-4090-24gb-gddr6x", "by": "anna"}
+        answer = client.post("/verdicts", json={**text, **other})
+        assert answer.status_code == 200, answer.text
+        assert answer.json()["stands"] is True
+        row = client.post("/resolve", json=text).json()
+        assert (row["gpu_id"], row["decision_source"]) == (other["id"], "person")
+        assert (row["decided_by"], row["model_gpu_id"]) == ("anna", plain["gpu_id"])
+        assert row["decided_at"].endswith("Z")
+        described = client.get("/openapi.json").json()["components"]["schemas"]["Row"]
+        assert set(row) == {*text, *described["properties"]}
+        for query in (text, {}):
+            shown = client.get("/verdicts", params=query).json()
+            assert shown["total"] == 1
+            (verdict,) = shown["verdicts"]
+            assert (verdict["id"], verdict["by"]) == (other["id"], "anna")
+        assert client.get("/verdicts", params={"title": "x"}).json()["total"] == 0
+        undone = client.delete("/verdicts", params={**text, "by": "bob"}).json()
+        assert undone == {"undone": "match", "stands": False}
+        row = client.post("/resolve", json=text).json()
+        assert row["gpu_id"] == plain["gpu_id"]
+        assert "no verdict stands" in error_of(client.delete("/verdicts", params=text), 404)
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ({"verdict": "match"}, "expected a field 'title'"),
+        ({"title": " ", "verdict": "not_gpu"}, "title: expected the text"),
+        ({"title": "x"}, "verdict: expected one of match"),
+        ({"title": "x", "verdict": ["match"]}, "verdict: expected one of match"),
+        ({"title": "x", "verdict": "match"}, "expected an id or a model"),
+        ({"title": "x", "verdict": "not_gpu", "model": "A100"}, "expected neither id nor model"),
+        ({"title": "x", "verdict": "match", "id": "nothing"}, "id: the registry has no such"),
+        ({"title": "x", "verdict": "match", "id": 3}, "id: the registry has no such"),
+        ({"title": "x", "verdict": "not_this", "model": []}, "model: the registry has no such"),
+        ({"title": "x", "verdict": "not_gpu", "note": 3}, "note: expected text"),
+        ({"title": "x", "verdict": "not_gpu", "by": "a\nb"}, "by: expected a name"),
+    ],
+)
+def test_odd_verdicts_are_refused_and_nothing_is_kept(client, body, said):
+    assert said in error_of(client.post("/verdicts", json=body), 422)
+    assert client.get("/verdicts").json() == {"verdicts": [], "total": 0}
+
+
+def test_a_verdict_needs_the_role_and_carries_the_name_of_the_key(home):
+    home.mkdir()
+    reading, _ = new_key(home / KEYS_FILE, "shop", Role.READ)
+    judging, _ = new_key(home / KEYS_FILE, "anna", Role.JUDGE)
+    body = {"title": "RTX 3080 box", "verdict": "not_gpu"}
+    with client_of(home) as client:
+        own = {"x-api-key": reading}
+        assert "needs the role judge" in error_of(
+            client.post("/verdicts", json=body, headers=own), 403
+        )
+        own = {"x-api-key": judging}
+        named = client.post("/verdicts", json={**body, "by": "bob"}, headers=own)
+        assert "the key says who" in error_of(named, 422)
+        assert client.post("/verdicts", json=body, headers=own).status_code == 200
+        (shown,) = client.get("/verdicts", headers=own).json()["verdicts"]
+        assert shown["by"] == "anna"
 
 
 def test_keys_open_what_their_role_may(tmp_path):

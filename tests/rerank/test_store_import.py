@@ -11,7 +11,6 @@ import pytest
 
 from rerank.index.errors import FaultsError, InputError
 from rerank.index.records import Listing
-from rerank.packs.gpu.names import GpuNames
 from rerank.store.database import Store
 from rerank.store.importing import (
     PLACE,
@@ -23,9 +22,9 @@ from rerank.store.importing import (
     import_listings,
     listings_table,
 )
+from rerank.store.names import GpuNames, NamedGpu
 from rerank.store.rows import (
     Annotation,
-    NamedGpu,
     StoredListing,
     Verdict,
     read_annotations,
