@@ -1,1 +1,1 @@
-"""Which GPU could it be? Registry, embedder, FAISS index and retriever."""
+"""What could it be? Records, text, embedders and FAISS, whatever is sold."""

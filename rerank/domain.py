@@ -4,7 +4,8 @@ A *pack* is a package in `rerank.packs` whose module ``pack`` holds ``PACK``, a 
 catalogue and listings of its goods, proposes and describes candidates, trains on listings it makes
 up, and words the answers; what ranks, calibrates, decides, registers and scores is the same for
 all. Nothing outside of `rerank.packs` imports a pack: it is looked up here, by the name that an
-index and a model carry in their manifests.
+index and a model carry in their manifests. What only one kind of goods has is asked of its tools:
+`card_tools`.
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""What is trained: its listings, its evidence, its trees and what decides on their scores."""
+"""What learns on cards: its listings, its evidence, and what decides on trees' scores."""
