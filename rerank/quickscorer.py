@@ -20,9 +20,11 @@ Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]
 Bits = NDArray[Any]  # unsigned integers
 
-_WIDTHS = (np.uint16, np.uint32, np.uint64)  # leaves of a tree, a bit each
+# Leaves of a tree, a bit each; and of each width a number that tells which bit is set: multiplied
+# by a bit, its highest digits are others for each (de Bruijn's). numpy counts bits one by one.
+_WIDTHS: dict[Any, int] = {np.uint16: 0x09AF, np.uint32: 0x077CB531, np.uint64: 0x03F79D71B4CB0A89}
 _PLAIN = {"0", "2"}  # decision types of numbers, `value <= threshold`, without missing ones
-_FEW = 16  # below this share of the rows, theirs are changed one by one
+_FEW = 32  # below this share of the rows, theirs are changed one by one
 _WALKED = 200  # rows; from here on one operation for each condition costs less than the steps
 
 
@@ -39,7 +41,7 @@ class QuickScorer:
         if not self._trees:
             raise ValueError("expected LightGBM's text of trees, found none in it")
         most = max(len(tree.leaves) for tree in self._trees)
-        if most > np.iinfo(_WIDTHS[-1]).bits:
+        if most > 64:
             raise ValueError(f"expected trees of at most 64 leaves, found one of {most}")
 
     def score(self, features: Floats) -> Floats:
@@ -193,12 +195,16 @@ class _LeafBits:
     def __init__(self, trees: list[_Tree]) -> None:
         most = max(len(tree.leaves) for tree in trees)
         self._width: Any = next(w for w in _WIDTHS if most <= np.iinfo(w).bits)
+        bits, full = np.iinfo(self._width).bits, int(np.iinfo(self._width).max)
+        self._mark = self._width(_WIDTHS[self._width])
+        self._shift = self._width(bits - bits.bit_length() + 1)
+        places = self._places(self._width(1) << np.arange(bits, dtype=self._width))
         self._leaves = []
-        full = int(np.iinfo(self._width).max)
         kept: dict[tuple[int, float], dict[int, int]] = defaultdict(dict)
         for number, tree in enumerate(trees):
             values, conditions = tree.from_left_to_right()
-            self._leaves.append(np.array([0.0, *values], np.float32))
+            self._leaves.append(np.zeros(bits, np.float32))
+            self._leaves[-1][places[: len(values)]] = values
             for feature, threshold, lost in conditions:
                 of_tree = kept[feature, float(np.float32(threshold))]
                 of_tree[number] = of_tree.get(number, full) & ~lost  # one may stand in it twice
@@ -212,9 +218,14 @@ class _LeafBits:
         total = np.zeros(len(features), np.float32)
         place, value = np.empty(len(total), np.intp), np.empty(len(total), np.float32)
         for leaves, left in zip(self._leaves, alive, strict=True):
-            place[:] = np.bitwise_count(left ^ (left - self._one))  # up to the first bit
+            place[:] = self._places(left)
             total += np.take(leaves, place, out=value, mode="clip")
         return total
+
+    def _places(self, left: Bits) -> Bits:
+        """Return where the value of the first leaf that is left stands among its tree's."""
+        found: Bits = ((left & -left) * self._mark) >> self._shift
+        return found
 
     def _alive(self, columns: Floats) -> list[Bits]:
         """Return the leaves that are left to each row, an array of shape (rows,) for each tree.
@@ -234,13 +245,9 @@ class _LeafBits:
                     at = np.ix_(condition.trees, np.flatnonzero(fails))
                     table[at] &= condition.kept
                 continue
-            passes = fails.astype(self._width) - self._one
+            passes = fails.astype(self._width) - self._width(1)
             for left, trees in condition.by_kept:
                 either(passes, left, kept)
                 for tree in trees:
                     both(alive[tree], kept, alive[tree])
         return alive
-
-    @property
-    def _one(self) -> Any:
-        return self._width(1)

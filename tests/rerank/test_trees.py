@@ -73,6 +73,24 @@ def test_the_leaf_of_each_row_is_found(walked: int, monkeypatch: pytest.MonkeyPa
     assert QuickScorer(tree_text(STUMP)).score(rows[:0]).shape == (0,)
 
 
+@pytest.mark.parametrize("leaves", [2, 16, 17, 32, 33, 64])
+def test_trees_of_any_number_of_leaves_are_scored_by_bits(leaves: int) -> None:
+    """A chain: the first value that reaches a row's own is its leaf."""
+    inner = leaves - 1
+    text = tree_text(
+        f"num_leaves={leaves}\nsplit_feature={' '.join(['0'] * inner)}\n"
+        f"threshold={' '.join(f'{at}.5' for at in range(inner))}\n"
+        f"decision_type={' '.join(['2'] * inner)}\n"
+        f"left_child={' '.join(str(~at) for at in range(inner))}\n"
+        f"right_child={' '.join(str(at + 1) for at in range(inner - 1))} {~inner}\n"
+        f"leaf_value={' '.join(str(10 + at) for at in range(leaves))}\n"
+    )
+    rows = np.arange(leaves, dtype=np.float32)[:, None]
+    many = np.repeat(rows, 200, axis=0)
+    assert QuickScorer(text).score(many).tolist() == (many[:, 0] + 10).tolist()
+    assert QuickScorer(text).score(rows).tolist() == (rows[:, 0] + 10).tolist()
+
+
 @pytest.mark.parametrize(
     ("name", "width"), [("ranker", len(CANDIDATE_FEATURES)), ("offer", len(OFFER_FEATURES))]
 )
