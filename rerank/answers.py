@@ -172,38 +172,45 @@ class Answers:
 
 
 class DecidedBy(NamedTuple):
-    """Who decided each answer, and what the model answers itself, all of shape (listings,).
+    """Who decided each answer, and what the model answers itself, arrays of shape (listings,).
 
-    :param by: people; None where the model decided, as ``at``, which is UTC without a zone.
+    :param names: of people; ``by`` counts in them, -1 where the model decided.
+    :param at: microseconds since 1970, UTC.
     :param decision: the model's, numbers in `DECISIONS`.
-    :param key: the id of what the model says is sold; None for no match.
+    :param keys: ids, as Arrow's strings; ``record`` counts in them what the model says is sold, -1
+        for no match.
     :param probability: the model's `match_probability`.
     """
 
-    by: Sequence[str | None]
-    at: Sequence[datetime | None]
+    names: Sequence[str]
+    by: Ints
+    at: Ints
     decision: Ints
-    key: Sequence[str | None]
+    keys: pa.Array
+    record: Ints
     probability: Floats
 
     def of(self, at: int) -> Provenance:
         """Return that of one listing."""
-        said = DECISIONS[int(self.decision[at])]
-        return Provenance(self.by[at], self.at[at], said, self.key[at], float(self.probability[at]))
+        who, row = int(self.by[at]), int(self.record[at])
+        return Provenance(
+            None if who < 0 else self.names[who],
+            None if who < 0 else datetime(1970, 1, 1) + timedelta(microseconds=int(self.at[at])),
+            DECISIONS[int(self.decision[at])],
+            None if row < 0 else self.keys[row].as_py(),
+            float(self.probability[at]),
+        )
 
     def columns(self) -> list[pa.Array]:
         """Return the columns of `decided_fields`."""
-        people = np.array([name is not None for name in self.by], bool)
-        times = [0 if at is None else _microseconds(at) for at in self.at]
-        stamps = numbers(np.array(times, np.int64), people)
+        people = self.by >= 0
+        stamps = numbers(self.at, people).view(pa.timestamp("us"))
         return [
             strings((MODEL, PERSON)).take(numbers(people.astype(np.int64))),
-            strings([name or "" for name in self.by], people),
-            stamps.view(pa.timestamp("us")).cast(_DECIDED_AT),
+            strings(self.names).take(numbers(self.by, people)),
+            stamps.cast(_DECIDED_AT),
             strings(DECISIONS).take(numbers(self.decision)),
-            strings(
-                [key or "" for key in self.key], np.array([key is not None for key in self.key])
-            ),
+            self.keys.take(numbers(self.record, self.record >= 0)),
             numbers(self.probability),
         ]
 
@@ -226,10 +233,6 @@ def decided_fields(key: str) -> list[pa.Field]:
         pa.field(f"model_{key}", pa.string()),
         pa.field("model_probability", pa.float64()),
     ]
-
-
-def _microseconds(at: datetime) -> int:
-    return (at - datetime(1970, 1, 1)) // timedelta(microseconds=1)
 
 
 def joined(parts: Sequence[Answers]) -> Answers:
@@ -424,16 +427,12 @@ def truths(values: NDArray[np.bool_]) -> pa.Array:
     return pa.Array.from_buffers(pa.bool_(), len(values), [None, _bits(values)])
 
 
-def strings(values: Sequence[str], valid: NDArray[np.bool_] | None = None) -> pa.Array:
-    """Return texts as an Arrow array.
-
-    :param valid: false where there is none; None: each is one.
-    """
+def strings(values: Sequence[str]) -> pa.Array:
+    """Return texts as an Arrow array."""
     encoded = [value.encode() for value in values]
     ends = np.zeros(len(encoded) + 1, np.int32)
     np.cumsum(np.fromiter(map(len, encoded), np.int64, len(encoded)), out=ends[1:])
-    bits = None if valid is None else _bits(np.asarray(valid, np.bool_))
-    buffers = [bits, pa.py_buffer(ends), pa.py_buffer(b"".join(encoded))]
+    buffers = [None, pa.py_buffer(ends), pa.py_buffer(b"".join(encoded))]
     return pa.Array.from_buffers(pa.string(), len(encoded), buffers)
 
 

@@ -21,7 +21,7 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import date, datetime, timedelta
 from enum import Enum
 from functools import cached_property
 from hashlib import blake2b, sha256
@@ -32,7 +32,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from rerank.answers import Answers, DecidedBy
+from rerank.answers import Answers, DecidedBy, strings
 from rerank.index.artifacts import write_json, writing_file
 from rerank.index.errors import InputError, MismatchError
 from rerank.index.records import Ints, Listing
@@ -59,6 +59,7 @@ class Said(Enum):
 
 
 _KINDS = tuple(Said)
+_UNSURE = Verdict.UNSURE.value
 _MATCH, _NOT_THIS, _WITHDRAWN = map(_KINDS.index, (Said.MATCH, Said.NOT_THIS, Said.WITHDRAWN))
 
 
@@ -223,10 +224,10 @@ class VerdictSnapshot:
         order = np.asarray(pc.sort_indices(self._text), np.int64)
         return np.asarray(order[self.kind[order] != _WITHDRAWN], np.int64)
 
-    def times(self, rows: Ints) -> list[datetime]:
-        """Return when verdicts were given, UTC without a zone."""
-        found: list[datetime] = self._table.column("at").take(pa.array(rows)).to_pylist()
-        return found
+    def times(self, rows: Ints) -> Ints:
+        """Return when verdicts were given, in microseconds since 1970, UTC."""
+        found = self._table.column("at").take(pa.array(rows)).cast(pa.int64())
+        return np.asarray(found.to_numpy(), np.int64)
 
     def rows(self, rows: Ints) -> list[dict[str, Any]]:
         """Return verdicts as plain values: text, kind, key, model, by, at."""
@@ -246,17 +247,18 @@ class VerdictSnapshot:
         end = np.searchsorted(self._hash, wanted[there], side="right").tolist()
         first = start[there].tolist()
         texts = self._text.take(pa.array(start[there])).to_pylist()
-        found = []
-        for listing, row, stop, text in zip(there.tolist(), first, end, texts, strict=True):
-            whole = f"{buckets[listing]}{_GAP}{_described(listings[listing].description)}"
+        found: list[tuple[int, int, int]] = []
+        for at, row, stop, text in zip(there.tolist(), first, end, texts, strict=True):
+            said = listings[at].description
+            whole = f"{buckets[at]}{_GAP}{_described(said) if said else ''}"
             if stop - row == 1:
-                if text in (whole, buckets[listing]):
-                    found.append((listing, row, 1))
-            elif hit := self._in_run(row, stop, whole, buckets[listing]):
-                found.append((listing, *hit))
+                if text == whole or text == buckets[at]:
+                    found.append((at, row, 1))
+            elif hit := self._in_run(row, stop, whole, buckets[at]):
+                found.append((at, *hit))
         if self.near:
-            found += self._near_hits(listings, buckets, {hit[0] for hit in found})
-        columns = np.array(sorted(found), np.int64).reshape(-1, 3)
+            found = sorted([*found, *self._near_hits(listings, buckets, {hit[0] for hit in found})])
+        columns = np.array(found, np.int64).reshape(-1, 3)
         return Hits(*columns.T)
 
     def _in_run(self, row: int, stop: int, whole: str, bucket: str) -> tuple[int, int] | None:
@@ -311,17 +313,18 @@ class StandingVerdicts:
 
     def __init__(self, snapshot: VerdictSnapshot, table: ModelTable, key: str) -> None:
         self.snapshot = snapshot
-        self._keys = [getattr(record, key) for record in table.records]
+        keys = [getattr(record, key) for record in table.records]
+        self._keys = strings(keys)
         self._models: Ints = np.asarray(table.model_of_record, np.int64)
-        row_of_key = {name: row for row, name in enumerate(self._keys)}
-        number = {name: at for at, name in enumerate(table.models)}
-        self._first_of_model = np.full(len(number), -1, np.int64)
-        self._first_of_model[self._models[::-1]] = np.arange(len(self._keys))[::-1]
-        self._key_codes, keys = snapshot.coded("key")
+        row_of_key = {name: row for row, name in enumerate(keys)}
+        number = {r.model: at for r, at in zip(table.records, self._models.tolist(), strict=True)}
+        self._first_of_model = np.full(int(self._models.max(initial=-1)) + 1, -1, np.int64)
+        self._first_of_model[self._models[::-1]] = np.arange(len(keys))[::-1]
+        self._key_codes, said = snapshot.coded("key")
         self._model_codes, names = snapshot.coded("model")
         self._by_codes, self._by = snapshot.coded("by")
         # a code of -1 finds what stands last
-        self._row_of_code = np.array([*(row_of_key.get(k, -1) for k in keys), -1], np.int64)
+        self._row_of_code = np.array([*(row_of_key.get(name, -1) for name in said), -1], np.int64)
         self._number_of_code = np.array([*(number.get(name, -1) for name in names), -1], np.int64)
 
     def targets(self, rows: Ints) -> tuple[Ints, Ints]:
@@ -352,7 +355,7 @@ class StandingVerdicts:
         :param asked: numbers of the listings that were resolved.
         :param thresholds: that hold for what is left where a person rejected single products.
         """
-        own = _own_answers(answers, self._keys)
+        own = self._own_answers(answers)
         hits = self.snapshot.of([listings[at] for at in asked.tolist()])
         hits = hits._replace(listing=asked[hits.listing])
         record, model = self.targets(hits.row)
@@ -366,16 +369,31 @@ class StandingVerdicts:
         person = np.concatenate([np.flatnonzero(matched | none), changed])
         return self._signed(answers, own, hits, person)
 
+    def _own_answers(self, answers: Answers) -> DecidedBy:
+        """Return what the model answers itself."""
+        n = len(answers)
+        sold = np.diff(answers.offsets) > 0
+        sold &= answers.decision != DECISIONS.index(Decision.NO_MATCH)
+        record = np.full(n, -1, np.int64)
+        record[sold] = answers.record[answers.offsets[:-1][sold]]
+        nobody, never = np.full(n, -1, np.int64), np.zeros(n, np.int64)
+        told = (answers.decision, self._keys, record, answers.match_probability)
+        return DecidedBy(self._by, nobody, never, *told)
+
     def _signed(self, answers: Answers, own: DecidedBy, hits: Hits, person: Ints) -> Answers:
         """Say who decided, and when, for those hits that people decided."""
-        rows = hits.row[person]
-        by = [self._by[code] for code in self._by_codes[rows].tolist()]
+        rows, listings = hits.row[person], hits.listing[person]
+        who = self._by_codes[rows].astype(np.int64)
         at = self.snapshot.times(rows)
-        reason, all_by, all_at = list(answers.reason), list(own.by), list(own.at)
-        for listing, who, when in zip(hits.listing[person].tolist(), by, at, strict=True):
-            all_by[listing], all_at[listing] = who, when
-            reason[listing] = f"a person's verdict: {who}, {when.isoformat()[:10]}"
-        return replace(answers, reason=reason, decided=own._replace(by=all_by, at=all_at))
+        by, when = _with(own.by, listings, who), _with(own.at, listings, at)
+        reason = list(answers.reason)
+        days = (at // _DAY_US).tolist()
+        said: dict[tuple[int, int], str] = {}
+        for listing, *key in zip(listings.tolist(), who.tolist(), days, strict=True):
+            reason[listing] = said.get((key[0], key[1])) or said.setdefault(
+                (key[0], key[1]), f"a person's verdict: {self._by[key[0]]}, {_date(key[1])}"
+            )
+        return replace(answers, reason=reason, decided=own._replace(by=by, at=when))
 
     def _sold(self, answers: Answers, listings: Ints, record: Ints, model: Ints) -> Answers:
         """Let listings sell records, or models where a record is -1: the first variant of it."""
@@ -479,17 +497,11 @@ class StandingVerdicts:
         )
 
 
-def _own_answers(answers: Answers, keys: Sequence[str]) -> DecidedBy:
-    """Return what the model answers itself."""
-    sold = np.diff(answers.offsets) > 0
-    sold &= answers.decision != DECISIONS.index(Decision.NO_MATCH)
-    found: list[str | None] = [None] * len(answers)
-    at = np.flatnonzero(sold)
-    rows = answers.record[answers.offsets[:-1][at]].tolist()
-    for listing, row in zip(at.tolist(), rows, strict=True):
-        found[listing] = keys[row]
-    nobody = [None] * len(answers)
-    return DecidedBy(nobody, nobody, answers.decision, found, answers.match_probability)
+_DAY_US = 86_400_000_000
+
+
+def _date(day: int) -> str:
+    return (date(1970, 1, 1) + timedelta(days=day)).isoformat()
 
 
 def _with(values: NDArray[Any], at: Ints, value: Any) -> NDArray[Any]:
@@ -557,9 +569,9 @@ class _Saying(NamedTuple):
 
 _ANNOTATED = """SELECT l.title, l.vendor, l.description, a.verdict, a.gpu_id, a.model,
     a.annotator AS who, a.annotated_at AS said_at FROM annotations AS a JOIN listings AS l
-    USING (listing_id) ORDER BY a.annotated_at, a.listing_id, a.annotator"""
+    USING (listing_id)"""
 _DIRECT = """SELECT title, vendor, description, verdict, gpu_id, model, said_by AS who,
-    said_at FROM verdicts WHERE undone_at IS NULL ORDER BY said_at, verdict_id"""
+    said_at FROM verdicts WHERE undone_at IS NULL"""
 _DIGEST = """SELECT count(*), coalesce(sum(hash(title, vendor, description, verdict, gpu_id, model,
     who, said_at)), 0)::VARCHAR FROM ({})"""
 _SAID_SCHEMA = pa.schema(
@@ -584,21 +596,30 @@ def snapshot_table(session: Session) -> pa.Table:
     if not said.num_rows:
         return _SCHEMA.empty_table()
     order = np.argsort(hashes, kind="stable")
-    hashes = hashes[order]
-    same = np.concatenate([[False], hashes[1:] == hashes[:-1]])
+    ordered = hashes[order]
+    same = np.concatenate([[False], ordered[1:] == ordered[:-1]])
     alone = ~same & ~np.append(same[1:], False)
-    kept = said.take(pa.array(order[alone]))
-    settled = {each.value for each in (Said.MATCH, Said.NONE_OF_THESE, Said.NOT_GPU, Said.NOT_THIS)}
-    names = kept.column("said").to_pylist()
-    firm = np.flatnonzero([name in settled for name in names])
-    single = _as_rows(kept.take(pa.array(firm)), hashes[alone][firm])
-    groups = _in_groups(said.take(pa.array(order[~alone])), hashes[~alone])
-    return (
-        pa.concat_tables([single, groups])
-        .unify_dictionaries()
-        .combine_chunks()
-        .sort_by([("hash", "ascending"), ("text", "ascending")])
-    )
+    groups = _in_groups(said.take(pa.array(order[~alone])), ordered[~alone])
+    rows = order[alone]
+    firm = _kinds(said)[rows] != _WITHDRAWN
+    single = _as_rows(said.take(pa.array(rows[firm])), hashes[rows[firm]])
+    found = pa.concat_tables([single, groups]).unify_dictionaries().combine_chunks()
+    found = found.sort_by([("hash", "ascending"), ("text", "ascending")])
+    for at, part in enumerate(_SCHEMA):  # values in order of the rows, not of the store
+        if pa.types.is_dictionary(part.type):
+            values = found.column(at).cast(pa.string()).dictionary_encode()
+            found = found.set_column(at, part, values.combine_chunks())
+    return found
+
+
+def _kinds(said: pa.Table) -> NDArray[np.int8]:
+    """Return what was said as numbers of `_KINDS`; unsure is as good as withdrawn."""
+    column = said.column("said").combine_chunks()
+    names = [
+        Said.WITHDRAWN.value if name == _UNSURE else name for name in column.dictionary.to_pylist()
+    ]
+    numbers = np.array([_KINDS.index(Said(name)) for name in names], np.int8)
+    return np.asarray(numbers[_numpy(column.indices)], np.int8)
 
 
 def _all_said(session: Session) -> tuple[pa.Table, NDArray[np.uint64]]:
@@ -619,9 +640,8 @@ def _all_said(session: Session) -> tuple[pa.Table, NDArray[np.uint64]]:
 
 
 def _as_rows(said: pa.Table, hashes: NDArray[np.uint64]) -> pa.Table:
-    kinds = [_KINDS.index(Said(name)) for name in said.column("said").to_pylist()]
     own = [said.column(name) for name in ("key", "model", "by", "at")]
-    arrays = [pa.array(hashes), said.column("text"), pa.array(kinds, pa.int8()), *own]
+    arrays = [pa.array(hashes), said.column("text"), pa.array(_kinds(said)), *own]
     return pa.table(arrays, schema=_SCHEMA)
 
 
@@ -664,7 +684,7 @@ def standing(said: Sequence[_Saying]) -> list[_Saying]:
     The later of what annotators settled on and of what was said directly. Each annotator counts
     with his latest answer, on whichever listing of the text.
     """
-    direct = sorted((row for row in said if row.direct), key=lambda row: row.at)
+    direct = sorted((row for row in said if row.direct), key=_in_time)
     settled = _settled([row for row in said if not row.direct])
     last = direct[-1] if direct else None
     if last is None or (settled is not None and settled.at > last.at):
@@ -681,11 +701,16 @@ def standing(said: Sequence[_Saying]) -> list[_Saying]:
     return list(rejected.values())
 
 
+def _in_time(row: _Saying) -> tuple[Any, ...]:
+    """Return what sayings are ordered by, whatever order the store gives them in."""
+    return row.at, row.by, row.said, row.key or "", row.model or ""
+
+
 def _settled(said: Sequence[_Saying]) -> _Saying | None:
     """Return what annotators settled on, signed by all who hold it; None if they did not."""
     from rerank.annotation.agreement import ADJUDICATOR, consensus  # who only resolves needs none
 
-    latest = {row.by: row for row in sorted(said, key=lambda row: row.at)}
+    latest = {row.by: row for row in sorted(said, key=_in_time)}
     answers = [
         Annotation("", row.by, Verdict(row.said), row.key, row.model) for row in latest.values()
     ]
@@ -768,6 +793,7 @@ def _current(workspace: Workspace) -> VerdictSnapshot | None:
         digest = [list(row) for row in asked]
         if not known or note.get("digest") != digest:
             found = _written(workspace, snapshot_table(session))
+            pa.default_memory_pool().release_unused()
     if time.time_ns() - max(state[1], state[4]) < _RACY_NS:
         state = []
     with suppress(OSError):  # a workspace that may not be written is read again each time

@@ -314,3 +314,26 @@ def test_a_catalogue_answers_over_http_and_in_openrefine(trained):
         assert len(found["result"]) == 4
         page = client.get("/reconcile/preview", params={"id": best["id"]}).text
         assert "Quillar Vox 12 64 GB black" in page
+
+
+def test_verdicts_stand_before_the_model_and_name_products(own: Path, tmp_path: Path) -> None:
+    title = "Vox 12 white 256 GB"
+    (model,) = resolved(own, title)
+    other = next(each["product_id"] for each in model["candidates"][1:])
+    said = called("verdicts", "set", title, "--product", other, "--home", own, "--annotator", "kim")
+    assert said.stdout == f"{title}: {other}, said by kim\n"
+    (answer,) = resolved(own, title)
+    assert (answer["product_id"], answer["decision"]) == (other, "match")
+    assert answer["candidates"][0]["product_id"] == other
+    assert (answer["decision_source"], answer["decided_by"]) == ("person", "kim")
+    assert answer["model_product_id"] == model["product_id"]
+    feed = tmp_path / "feed.csv"
+    feed.write_text(f"listing_id,title\n1,{title}\n2,Vox 12 case\n", encoding="utf-8")
+    scored = called("score", feed, tmp_path / "out.parquet", "--home", own)
+    assert scored.exit_code == 0, scored.output
+    rows = pq.read_table(tmp_path / "out.parquet").to_pylist()
+    assert [row["decision_source"] for row in rows] == ["person", "model"]
+    assert [row["product_id"] == row["model_product_id"] for row in rows] == [False, True]
+    assert rows[0]["product_id"] == other
+    stale = called("verdicts", "list", "--stale", "--format", "json", "--home", own)
+    assert json.loads(stale.stdout) == []

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
 import pytest
-from judge import Judge
+from judge import START, Judge
 
 from rerank.index.errors import InputError, MismatchError
 from rerank.index.records import Listing
@@ -173,6 +174,19 @@ def test_what_is_undone_is_as_if_it_was_not_said(judge: Judge, workspace: Worksp
     judge.say("RTX 4060", "not_gpu")
     judge.undo("RTX 4060")
     assert open_verdicts(workspace) is None
+
+
+def test_a_version_is_of_what_was_said_and_not_of_the_order_it_lies_in(tmp_path: Path) -> None:
+    versions = set()
+    for name, numbers in (("one", range(6)), ("two", reversed(range(6)))):
+        judge = Judge(Workspace(tmp_path / name))
+        for number in numbers:
+            judge.now = START + timedelta(minutes=number)
+            judge.annotate(Listing(f"{number}", f"card {number}"), f"p{number}", "match", "k", "m")
+        found = open_verdicts(judge.workspace)
+        assert found is not None
+        versions.add(found.version)
+    assert len(versions) == 1
 
 
 def test_texts_of_one_hash_are_told_apart(judge: Judge, monkeypatch: pytest.MonkeyPatch) -> None:
