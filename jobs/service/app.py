@@ -76,6 +76,7 @@ class Parameter:
     """A parameter of a route.
 
     :param place: ``query`` or ``path``.
+    :param json: whether its text is JSON.
     """
 
     name: str
@@ -83,6 +84,7 @@ class Parameter:
     schema: Schema
     place: str = "query"
     required: bool = False
+    json: bool = False
 
 
 @dataclass(slots=True)
@@ -265,6 +267,7 @@ def kind_of(value: Any) -> str:
 
 
 _OBJECT: Schema = {"type": "object"}
+_WORDS: Schema = {"type": "string", "pattern": r"[^\s]"}
 _TOP_K = Parameter(
     "top_k",
     f"Candidates shown of each listing; {N_CANDIDATES} decide.",
@@ -563,7 +566,7 @@ class Judging:
         any_title = Parameter("title", "All, if left out.", text)
         described = Parameter("description", "Of the listing.", text)
         limit = Parameter("limit", "The most shown.", _TOP_K.schema | {"default": 100})
-        by = Parameter("by", "Who says so, where there are no keys.", text)
+        by = Parameter("by", "Who says so, where there are no keys.", _NAME_OF_PERSON)
         gone = {404: "No verdict stands on the text."}
         shown, given, undone = ref("Verdicts"), ref("Given"), ref("Undone")
         judge = partial(Operation, role=Role.JUDGE)
@@ -591,6 +594,7 @@ class Judging:
 
 
 _PERSON = re.compile(r"[^\x00-\x1f\x7f]{1,60}")
+_NAME_OF_PERSON: Schema = {"type": "string", "pattern": f"^{_PERSON.pattern}$"}
 
 
 def _plain_verdict(row: Mapping[str, Any]) -> dict[str, Any]:
@@ -640,14 +644,18 @@ def _schemas(serving: Serving) -> dict[str, Schema]:
         "listing_id": code,
         "vendor": text,
         "description": text,
-        "price": {"type": ["number", "string", "null"]},
+        "price": {
+            "type": ["number", "string", "null"],
+            "exclusiveMinimum": -_LARGEST,
+            "exclusiveMaximum": _LARGEST,
+        },
         "identifiers": code,
     }
     columns = {column.name: _type_schema(column.type) for column in serving.resolver.schema}
     columns["decision"] = {"type": "string", "enum": [each.value for each in DECISIONS]}
     searched = {
         **listing,
-        "title": {"type": "string", "minLength": 1, "pattern": r"\S"},
+        "title": _WORDS,
         "top_k": {"type": "integer", "minimum": 1, "maximum": _MOST_SHOWN},
         "route": {"type": "string"},
     }
@@ -657,7 +665,8 @@ def _schemas(serving: Serving) -> dict[str, Schema]:
         **_verdict_schemas(listing),
         "Listing": {
             **_record(listing, ["title"]),
-            "description": "Fields of other names come back as they were given.",
+            "description": "Fields of other names come back as they were given. Numbers beyond 64 "
+            "bits are refused.",
         },
         "Row": {
             **_record(columns, list(columns)),
@@ -710,7 +719,9 @@ def _verdict_schemas(listing: Mapping[str, Schema]) -> dict[str, Schema]:
     shown = {**settled, "at": at, "verdict": {**words, "enum": [each.value for each in Said]}}
     page = {"type": "array", "items": _record(shown, list(shown))}
     return {
-        "Verdict": _record({**settled, "note": text}, ["title", "verdict"]),
+        "Verdict": _record(
+            {**settled, "title": _WORDS, "by": _NAME_OF_PERSON, "note": text}, ["title", "verdict"]
+        ),
         "Verdicts": _record(
             {"verdicts": page, "total": {"type": "integer"}}, ["verdicts", "total"]
         ),
@@ -783,7 +794,8 @@ def _described(operation: Operation) -> Schema:
                 "in": own.place,
                 "required": own.required,
                 "description": own.says,
-                "schema": own.schema,
+                **({"content": {JSON: {"schema": own.schema}}} if own.json else {}),
+                **({} if own.json else {"schema": own.schema}),
             }
             for own in operation.parameters
         ]
@@ -919,14 +931,14 @@ async def _answered(
     body = None
     if operation.body is not None:
         read = form_of if operation.body_media == FORM else loaded
-        body = read(await _body(request, operation.body_media, service.limits))
+        body = read(await body_of(request, operation.body_media, service.limits))
     base, origin = str(request.base_url), request.headers.get("origin", "")
     asked = Asked(visit, request.query_params, request.path_params, body, base, origin)
     async with asyncio.timeout(service.limits.answer_s):
         return await operation.handler(asked)
 
 
-async def _body(request: Request, wanted: str, limits: Limits) -> bytes:
+async def body_of(request: Request, wanted: str, limits: Limits) -> bytes:
     """Return the body of a request.
 
     :param wanted: its kind.
@@ -973,6 +985,19 @@ def listen(host: str, port: int) -> socket.socket:
 def serve(service: Service, listening: socket.socket) -> None:
     """Answer until the process is told to end, then what was asked before, and return."""
     import uvicorn
+    from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+    class Told(HttpToolsProtocol):
+        """Says as JSON, too, that what came is no HTTP."""
+
+        def send_400_response(self, msg: str) -> None:
+            body = dumped({"error": f"expected HTTP/1.1: {msg}", "request_id": request_id(None)})
+            head = (
+                f"HTTP/1.1 400 Bad Request\r\ncontent-type: {JSON}\r\n"
+                f"content-length: {len(body)}\r\nconnection: close\r\n\r\n"
+            )
+            self.transport.write(head.encode() + body)
+            self.transport.close()
 
     host, port = listening.getsockname()[:2]
     shown = f"[{host}]" if ":" in host else host
@@ -982,6 +1007,7 @@ def serve(service: Service, listening: socket.socket) -> None:
     )
     config = uvicorn.Config(
         application(service),
+        http=Told,
         lifespan="on",
         log_config=None,
         access_log=False,

@@ -58,16 +58,69 @@ _STYLE = (
 _TEXT: Schema = {"type": "string"}
 _ANY: Schema = {"type": "object"}
 _LIST: Schema = {"type": "array", "items": _ANY}
-_FORM: Schema = {"type": "object", "properties": {"queries": _TEXT, "extend": _TEXT}}
-_MATCH: Schema = {"type": "object", "properties": {"queries": _LIST}, "required": ["queries"]}
+_NUMBER: Schema = {"type": "integer", "minimum": 1, "maximum": 10**6}
+_BESIDE: Schema = {
+    "type": "array",
+    "items": {"type": "object", "properties": {"pid": _TEXT, "v": {}}, "required": ["pid"]},
+}
+_QUERIES: Schema = {
+    "type": "object",
+    "additionalProperties": {
+        "type": "object",
+        "properties": {"query": _TEXT, "limit": _NUMBER, "properties": _BESIDE},
+        "required": ["query"],
+    },
+}
+_EXTENSION: Schema = {
+    "type": "object",
+    "properties": {
+        "ids": {"type": "array", "items": _TEXT},
+        "properties": {
+            "type": "array",
+            "items": {"type": "object", "properties": {"id": _TEXT}, "required": ["id"]},
+        },
+    },
+    "required": ["ids", "properties"],
+}
+_FORM: Schema = {
+    "type": "object",
+    "properties": {
+        name: {"type": "string", "contentMediaType": "application/json", "contentSchema": schema}
+        for name, schema in (("queries", _QUERIES), ("extend", _EXTENSION))
+    },
+    "anyOf": [{"required": ["queries"]}, {"required": ["extend"]}],
+}
+_CONDITION: Schema = {
+    "type": "object",
+    "properties": {"matchType": _TEXT, "propertyId": _TEXT, "propertyValue": {}},
+    "required": ["matchType", "propertyValue"],
+}
+_MATCH: Schema = {
+    "type": "object",
+    "properties": {
+        "queries": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "properties": {
+                    "conditions": {"type": "array", "items": _CONDITION},
+                    "limit": _NUMBER,
+                },
+                "required": ["conditions"],
+            },
+        }
+    },
+    "required": ["queries"],
+}
+_ODD = {400: "A parameter is no JSON.", 413: "Too many queries or ids."}
 _ID = Parameter("id", "As candidates name it.", _TEXT, required=True)
 _SENT = (
-    Parameter("queries", "A batch of queries, as JSON.", _TEXT),
-    Parameter("extend", "Products and columns, as JSON.", _TEXT),
+    Parameter("queries", "A batch of queries.", _QUERIES, json=True),
+    Parameter("extend", "Products and columns.", _EXTENSION, json=True),
 )
 _TYPED = (
     Parameter("prefix", "What was typed.", _TEXT),
-    Parameter("cursor", "Suggestions to leave out.", {"type": "integer", "minimum": 0}),
+    Parameter("cursor", "Suggestions to leave out.", {**_NUMBER, "minimum": 0}),
 )
 _PROPOSED = (
     Parameter("type", "Any.", _TEXT),
@@ -235,7 +288,7 @@ class Reconciliation:
         page: dict[str, Any] = {"media": "text/html", "parameters": (_ID,), "statuses": gone}
         path = "/reconcile"
         return [
-            get(path, asks, self.asked, _ANY, parameters=_SENT),
+            get(path, asks, self.asked, _ANY, parameters=_SENT, statuses=_ODD),
             post(path, asks, self.asked, _ANY, **form),
             post(f"{path}/match", drafted, self.match, _ANY, body=_MATCH),
             suggest(f"{path}/suggest/entity", "Suggest products.", self.entities),

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import re
 import signal
+import socket
 import subprocess
 import threading
 import urllib.request
+from typing import ClassVar
 
 import numpy as np
 import processes
@@ -17,8 +20,16 @@ from second_model import add_version
 
 from rerank.index.errors import InputError
 from rerank.index.records import Listing
-from rerank.jobs.service.access import KEYS_FILE, Keys, Limits, Role, Telemetry, new_key
-from rerank.jobs.service.app import Judging, Service, application
+from rerank.jobs.service.access import (
+    KEYS_FILE,
+    Keys,
+    Limits,
+    Refusal,
+    Role,
+    Telemetry,
+    new_key,
+)
+from rerank.jobs.service.app import Judging, Service, application, body_of
 from rerank.jobs.service.batching import Batcher, Canary
 from rerank.lifecycle.canary import CanarySettings, GuardrailLimits, below, positions
 from rerank.lifecycle.model_registry import ModelRegistry
@@ -168,6 +179,19 @@ def test_too_much_is_refused(tmp_path):
 def test_what_takes_too_long_is_refused(tmp_path):
     with client_of(tmp_path, limits=Limits(answer_s=0.0)) as client:
         assert "no answer within" in error_of(client.post("/resolve", json={"title": "x"}), 503)
+
+
+def test_a_body_that_is_too_slow_is_refused():
+    class Slow:
+        headers: ClassVar = {"content-type": "application/json"}
+
+        async def stream(self):
+            yield b"["
+            await asyncio.sleep(3600)
+
+    with pytest.raises(Refusal, match=r"the body did not come within 0\.01 s") as caught:
+        asyncio.run(body_of(Slow(), "application/json", Limits(body_s=0.01)))
+    assert caught.value.status == 408
 
 
 def test_unknown_routes_and_methods(client):
@@ -443,9 +467,15 @@ def test_a_process_answers_and_ends_well_when_told_to(tmp_path):
             )
             with urllib.request.urlopen(asked, timeout=60) as answer:
                 assert json.load(answer)["decision"] == "match"
+            with socket.create_connection(("127.0.0.1", int(url.rpartition(":")[2]))) as line:
+                line.sendall(b"what is this?\r\n\r\n")
+                head, _, said = line.makefile("rb").read().partition(b"\r\n\r\n")
+            assert head.startswith(b"HTTP/1.1 400 ")
+            assert "expected HTTP/1.1" in json.loads(said)["error"]
             process.send_signal(signal.SIGTERM)
             told = process.stderr.read()
             assert process.wait(60) == 0, told
         finally:
             process.kill()
-    assert [json.loads(line)["event"] for line in told.splitlines()] == ["request", "stopped"]
+    events = [json.loads(line)["event"] for line in told.splitlines()]
+    assert events == ["request", "Invalid HTTP request received.", "stopped"]
