@@ -1,4 +1,4 @@
-"""Trainings into a workspace: embedder, LambdaRank, decisions, pairwise, dual, cross-encoder."""
+"""Trainings into a workspace: LambdaRank, decisions, pairwise, dual, cross-encoder."""
 
 from __future__ import annotations
 
@@ -25,11 +25,10 @@ from rerank.cross_encoder.packs import PackSets, QueryPack, given_sets, read_pac
 from rerank.cross_encoder.ranker import CROSS_ENCODER_KIND
 from rerank.domain import TrainingRequest, card_tools, domain_in, domain_named
 from rerank.index.artifacts import check_replaceable, writing_file
-from rerank.index.embedder_training import EmbedderParameters, train_embedder
 from rerank.index.errors import ArtifactError, InputError, MissingExtraError
-from rerank.index.records import GpuRecord, LabelledListing
+from rerank.index.records import LabelledListing
 from rerank.index.rows import first_faults
-from rerank.index.text import descriptor, listing_text
+from rerank.index.text import descriptor
 from rerank.jobs.tables import WIDTH, ReportFigure, cut, decimal, decimals, table, with_decimals
 from rerank.lifecycle.changing import Learnt, TrainedVersion, registered
 from rerank.rankers.kinds import RankerFolder, RankerKind
@@ -43,42 +42,7 @@ from rerank.rankers.pairs import (
 from rerank.rankers.pairwise import TrainingPlan, train_pairwise
 from rerank.rankers.scored import ScoredLines, synthetic_candidates
 from rerank.settings import read_settings
-from rerank.splits import Split, models_of
 from rerank.workspace import Workspace, open_retriever, open_source, packaged_folder
-
-_NIL_LISTINGS_PER_PAIR = 1 / 3  # they widen the vocabulary; no pair is made of them
-_TRAINED_ON = (Split.EMBEDDER,)
-
-
-def train_workspace_embedder(
-    records: Sequence[GpuRecord],
-    folder: Path,
-    *,
-    listings: int = 24_000,
-    parameters: EmbedderParameters | None = None,
-    progress: Callable[[float], None] = lambda share: None,
-) -> list[float]:
-    """Train the static embedder on generated listings; return the mean loss of each epoch.
-
-    Listings are of the embedder's split only, so that the ranker sees how a similarity does on
-    models the embedder has not read of; descriptors are of all models, as the index's are.
-    """
-    parameters = parameters or EmbedderParameters()
-    models = [model for split in _TRAINED_ON for model in models_of(records, split)]
-    by_id = {record.gpu_id: record for record in records}
-    seed = parameters.seed * 1000
-    generate = card_tools().generate
-    sold = generate(records, listings, seed=seed + 11, nil_share=0.0, models=models)
-    nil = generate(records, round(listings * _NIL_LISTINGS_PER_PAIR), seed=seed + 12, nil_share=1.0)
-    pairs = [
-        (item.model, listing_text(item.listing).embedded, descriptor(by_id[item.gpu_id]))
-        for item in sold
-        if item.model is not None and item.gpu_id is not None
-    ]
-    pairs += [(record.model, descriptor(record), descriptor(record)) for record in records]
-    corpus = [text for _, *texts in pairs for text in texts]
-    corpus += [listing_text(item.listing).embedded for item in nil]
-    return train_embedder(pairs, corpus, folder, parameters, progress=progress)
 
 
 def train_workspace_model(
@@ -178,7 +142,6 @@ def index_vectors(
     wanted = {i.removeprefix(INDEX_PREFIX) for i in embedding_ids if i.startswith(INDEX_PREFIX)}
     if not wanted:
         return {}
-    from rerank.index.text import descriptor
 
     retriever, _ = open_retriever(workspace)
     records = [record for record in retriever.records if record.gpu_id in wanted]

@@ -146,7 +146,7 @@ class AskingWords(NamedTuple):
 class CatalogueNames(NamedTuple):
     """The names of what a catalogue holds.
 
-    :param names: of `rerank.store.names.KnownNames`.
+    :param names: of `rerank.store.rows.KnownNames`.
     :param records: of which the store keeps a snapshot; none where it keeps none.
     :param version: of these.
     """
@@ -390,6 +390,21 @@ class CardTools(Protocol):
 
         :param nil_share: share of listings that sell no card of the registry.
         :param models: the models sold in matches; nil listings may name any.
+        """
+
+    def train_embedder(
+        self,
+        records: Sequence[GpuRecord],
+        folder: Path,
+        parameters: Any,
+        *,
+        listings: int,
+        progress: Callable[[float], None],
+    ) -> list[float]:
+        """Train the static embedder on generated listings; return the mean loss of each epoch.
+
+        :param parameters: `rerank.index.embedder_training.EmbedderParameters`.
+        :param listings: generated, each with the card it sells.
         """
 
     def offers(self) -> Callable[[Any, Any], tuple[Any, Any]]:

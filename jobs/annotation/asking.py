@@ -53,7 +53,7 @@ if TYPE_CHECKING:
     from rerank.resolution import Resolution
     from rerank.resolver import Resolver
     from rerank.store.database import Session
-    from rerank.store.names import KnownNames
+    from rerank.store.rows import KnownNames
 
 
 Progress = Callable[[float], None]

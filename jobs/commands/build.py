@@ -23,7 +23,6 @@ from rerank.jobs.options import (
     stage_progress,
 )
 from rerank.jobs.tables import catalogue_text, findings_text, index_text
-from rerank.jobs.training import train_workspace_embedder
 from rerank.lifecycle.changing import keeping_part
 from rerank.lifecycle.versions import generator_fingerprint
 from rerank.workspace import (
@@ -216,11 +215,12 @@ def train_embedder_command(
     """
     workspace = Workspace(home)
     check_cards(workspace)
-    records = card_tools().load_registry(registry or shipped("registry"))
+    tools = card_tools()
+    records = tools.load_registry(registry or shipped("registry"))
     folder = workspace.embedder_folder
     parameters = EmbedderParameters(dimension=dimension, epochs=epochs, seed=seed)
     data = {
-        "registry": card_tools().registry_fingerprint(records),
+        "registry": tools.registry_fingerprint(records),
         "generator": generator_fingerprint(),
         "listings": listings,
     }
@@ -228,8 +228,8 @@ def train_embedder_command(
         keeping_part(workspace, "embedder", data),
         progress_bar("training the embedder") as progress,
     ):
-        losses = train_workspace_embedder(
-            records, folder, listings=listings, parameters=parameters, progress=progress
+        losses = tools.train_embedder(
+            records, folder, parameters, listings=listings, progress=progress
         )
     click.echo(f"embedder in {folder}; loss by epoch: {', '.join(f'{x:.4f}' for x in losses)}")
 

@@ -17,8 +17,7 @@ from rerank.index.errors import FaultsError, InputError
 from rerank.index.records import GpuRecord
 from rerank.index.rows import TEXT_TYPES
 from rerank.store.database import Session, Store, scratch, utc_now
-from rerank.store.names import KnownNames, NamedGpu
-from rerank.store.rows import Verdict, save_registry
+from rerank.store.rows import KnownNames, NamedGpu, Verdict, save_registry
 
 PRICE = "TRY_CAST(NULLIF(trim(price), '') AS DOUBLE)"
 _TEXTS = ("title", "vendor", "description", "shop", "language")

@@ -1,4 +1,4 @@
-"""Rows of the store as records: what people said, listings, and the registry as it was then."""
+"""Rows of the store as records: what people said and call things, listings, the registry then."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from enum import Enum
-from typing import Any
+from typing import Any, Protocol
 
 import pyarrow as pa
 
@@ -224,3 +224,39 @@ def read_registry(session: Session, version: str) -> list[GpuRecord]:
         lists = {name: tuple(fields[name]) for name in ("codenames", "aliases", "part_numbers")}
         records.append(GpuRecord(**{**fields, **lists}))
     return records
+
+
+@dataclass(frozen=True, slots=True)
+class NamedGpu:
+    """What a name stands for, a GPU or a product.
+
+    :param model: canonical name.
+    :param gpu_id: the variant; None if the name fits several of the model's variants.
+    """
+
+    model: str
+    gpu_id: str | None
+
+
+class KnownNames(Protocol):
+    """The names by which people mean what a catalogue holds."""
+
+    one: str
+    """What one of them is called."""
+    key: str
+    """What the column of their ids is called."""
+
+    def find(self, name: str) -> NamedGpu:
+        """Return what a name stands for.
+
+        :raises InputError: if it is unknown, or several are called so.
+        """
+
+    def find_first(
+        self, names: Sequence[str], *, memory_gb: float | None = None, form_factor: str = ""
+    ) -> NamedGpu:
+        """Return what the first of several accepted names stands for that is known.
+
+        :param memory_gb: picks the variant, where there are such; so does ``form_factor``.
+        :raises InputError: if none of them is known.
+        """

@@ -29,8 +29,7 @@ from rerank.packs.generic.source import ProductSource
 from rerank.resolution import Decision
 from rerank.store.database import Store
 from rerank.store.importing import OnConflict
-from rerank.store.names import KnownNames
-from rerank.store.rows import Annotation, Verdict, read_annotations, read_listings
+from rerank.store.rows import Annotation, KnownNames, Verdict, read_annotations, read_listings
 from rerank.workspace import Workspace, open_source
 
 NAME = {"C12": "Cindervale Ember 100 Gas Stove", "C13": "Cindervale Ember 300 Gas Stove"}

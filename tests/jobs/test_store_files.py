@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from rerank.index.records import Listing
 from rerank.jobs.files.store_files import read_incoming, write_table
+from rerank.packs.gpu.names import GpuNames
 from rerank.store.database import Store
 from rerank.store.importing import (
     ANNOTATION_COLUMNS,
@@ -23,7 +24,6 @@ from rerank.store.importing import (
     import_listings,
     listings_table,
 )
-from rerank.store.names import GpuNames
 from rerank.store.rows import (
     Annotation,
     StoredListing,

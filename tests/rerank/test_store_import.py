@@ -11,6 +11,7 @@ import pytest
 
 from rerank.index.errors import FaultsError, InputError
 from rerank.index.records import Listing
+from rerank.packs.gpu.names import GpuNames
 from rerank.store.database import Store
 from rerank.store.importing import (
     PLACE,
@@ -22,9 +23,9 @@ from rerank.store.importing import (
     import_listings,
     listings_table,
 )
-from rerank.store.names import GpuNames, NamedGpu
 from rerank.store.rows import (
     Annotation,
+    NamedGpu,
     StoredListing,
     Verdict,
     read_annotations,

@@ -17,7 +17,7 @@ from rerank.index.rows import TEXT_TYPES
 from rerank.index.text import normalise, runs, squash
 from rerank.packs.generic.product_answers import ProductCandidate, fact_of
 from rerank.packs.generic.source import ID, MODEL, NAME, CatalogueTable
-from rerank.store.names import NamedGpu
+from rerank.store.rows import NamedGpu
 
 _WIDEST = 100  # columns of a product's name
 _WIDEST_ID = 20

@@ -222,9 +222,9 @@ class GpuDomain:
 
     def names(self, folder: Path) -> CatalogueNames:
         """Return the registry's names; the store keeps a snapshot of it."""
+        from rerank.packs.gpu.names import GpuNames
         from rerank.packs.gpu.registry import registry_fingerprint
         from rerank.packs.gpu.retriever import index_records
-        from rerank.store.names import GpuNames
 
         records = index_records(folder)
         return CatalogueNames(GpuNames(records), records, registry_fingerprint(records))

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from rerank.evaluation.gold import GoldListing
     from rerank.index.artifacts import Manifest
     from rerank.index.embedder import Embedder
+    from rerank.index.embedder_training import EmbedderParameters
     from rerank.index.records import GpuRecord, LabelledListing, Listing
     from rerank.packs.gpu.cues import CueReader
     from rerank.packs.gpu.lexicon import Lexicon
@@ -98,6 +99,21 @@ class GpuTools(CardTools):
         from rerank.packs.gpu.bootstrap.generator import generate
 
         return generate(records, n, seed=seed, nil_share=nil_share, models=models)
+
+    def train_embedder(
+        self,
+        records: Sequence[GpuRecord],
+        folder: Path,
+        parameters: EmbedderParameters,
+        *,
+        listings: int,
+        progress: Callable[[float], None],
+    ) -> list[float]:
+        from rerank.index.embedder_training import train_embedder
+        from rerank.packs.gpu.training.sets import embedder_texts
+
+        pairs, corpus = embedder_texts(records, listings, seed=parameters.seed * 1000)
+        return train_embedder(pairs, corpus, folder, parameters, progress=progress)
 
     def offers(self) -> Callable[[RankingBatch, Floats], tuple[Floats, Ints]]:
         from rerank.packs.gpu.offers import offer_features

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from rerank.index.errors import InputError
 from rerank.index.records import GpuRecord, LabelledListing
+from rerank.index.text import descriptor, listing_text
 from rerank.packs.gpu.bootstrap.generator import generate
 from rerank.packs.gpu.training.evidence import Prepared, Preparer
 from rerank.splits import Split, models_of
@@ -132,3 +133,32 @@ class GeneratedSets:
         lost = held_out(len(listings), self._parameters) if stage is Stage.OFFER else None
         shown = partial(self._progress, _PREPARING[stage])
         return self._preparer.batches(listings, held_out=lost, progress=shown)
+
+
+_NIL_LISTINGS_PER_PAIR = 1 / 3  # they widen the vocabulary; no pair is made of them
+_TRAINED_ON = (Split.EMBEDDER,)
+
+
+def embedder_texts(
+    records: Sequence[GpuRecord], listings: int, *, seed: int
+) -> tuple[list[tuple[str, str, str]], list[str]]:
+    """Return what the static embedder learns: pairs of texts, each with its model, and a corpus.
+
+    Listings are of the embedder's split only, so that the ranker sees how a similarity does on
+    models the embedder has not read of; descriptors are of all models, as the index's are.
+
+    :param listings: to generate for pairs.
+    """
+    models = [model for split in _TRAINED_ON for model in models_of(records, split)]
+    by_id = {record.gpu_id: record for record in records}
+    sold = generate(records, listings, seed=seed + 11, nil_share=0.0, models=models)
+    nil = generate(records, round(listings * _NIL_LISTINGS_PER_PAIR), seed=seed + 12, nil_share=1.0)
+    pairs = [
+        (item.model, listing_text(item.listing).embedded, descriptor(by_id[item.gpu_id]))
+        for item in sold
+        if item.model is not None and item.gpu_id is not None
+    ]
+    pairs += [(record.model, descriptor(record), descriptor(record)) for record in records]
+    corpus = [text for _, *texts in pairs for text in texts]
+    corpus += [listing_text(item.listing).embedded for item in nil]
+    return pairs, corpus

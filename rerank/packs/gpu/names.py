@@ -6,54 +6,18 @@ import re
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 from rerank.evaluation.gold import canonical_key
 from rerank.index.errors import InputError
 from rerank.index.records import DEFAULT_FORM_FACTOR, GpuRecord
 from rerank.index.text import normalise, spaced, squash
+from rerank.store.rows import NamedGpu
 
 _MEMORY = r"(?P<size>\d+(?:\.\d+)?)\s*(?P<unit>gb|gib|g|mb|mib)"
 _MOST_SHOWN = 5
 _MOST_NEAREST = 3
 _NEAR = 78.0  # of 100: `4060 ti` is near `RTX 4060 Ti`, `RTX 9999` is near nothing
 _LONGEST_NAME = 200  # characters; a pattern's search in longer ones would take too long
-
-
-@dataclass(frozen=True, slots=True)
-class NamedGpu:
-    """What a name stands for, a GPU or a product.
-
-    :param model: canonical name.
-    :param gpu_id: the variant; None if the name fits several of the model's variants.
-    """
-
-    model: str
-    gpu_id: str | None
-
-
-class KnownNames(Protocol):
-    """The names by which people mean what a catalogue holds."""
-
-    one: str
-    """What one of them is called."""
-    key: str
-    """What the column of their ids is called."""
-
-    def find(self, name: str) -> NamedGpu:
-        """Return what a name stands for.
-
-        :raises InputError: if it is unknown, or several are called so.
-        """
-
-    def find_first(
-        self, names: Sequence[str], *, memory_gb: float | None = None, form_factor: str = ""
-    ) -> NamedGpu:
-        """Return what the first of several accepted names stands for that is known.
-
-        :param memory_gb: picks the variant, where there are such; so does ``form_factor``.
-        :raises InputError: if none of them is known.
-        """
 
 
 @dataclass(frozen=True, slots=True)
