@@ -248,7 +248,7 @@ def _verdicts(workspace: Workspace) -> dict[str, int] | None:
     if people is None:
         return None
     stale = len(stale_verdicts(workspace, people))
-    return {"standing": len(people.by_text()), "stale": stale}
+    return {"standing": people.n_standing, "stale": stale}
 
 
 def stale_verdicts(workspace: Workspace, people: VerdictSnapshot | None) -> NDArray[np.int64]:

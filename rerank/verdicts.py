@@ -217,6 +217,11 @@ class VerdictSnapshot:
         chunk = encoded.chunk(0) if encoded.num_chunks == 1 else encoded.combine_chunks()
         return _numpy(chunk.indices.fill_null(-1)), chunk.dictionary.to_pylist()
 
+    @property
+    def n_standing(self) -> int:
+        """How many verdicts there are."""
+        return int(np.count_nonzero(self.kind != _WITHDRAWN))
+
     def by_text(self) -> Ints:
         """Return the rows of all verdicts, ordered by their texts."""
         import pyarrow.compute as pc  # not for who only resolves

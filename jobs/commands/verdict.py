@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -115,7 +116,11 @@ def set_command(
     with Store(workspace.store_path, wait_s=wait_s).writing() as session:
         save_verdict(session, given)
     click.echo(f"{cut(title, 40)}: {_words(said, key, model)}, said by {annotator}")
-    click.echo(f'take it back with `rerank verdicts undo "{title}"`', err=True)
+    more = ["--vendor", vendor] if vendor else []
+    more += [] if description is None else ["--description", description]
+    click.echo(
+        f"take it back with `{shlex.join(['rerank', 'verdicts', 'undo', title, *more])}`", err=True
+    )
 
 
 @verdicts_command.command("undo", short_help="Let a verdict stand no longer.")

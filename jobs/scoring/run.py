@@ -87,7 +87,8 @@ def run_scoring(
     outputs = _earlier_outputs(plan, since, say)
     options, people = pinned(home, options)
     if people is not None:
-        say(f"{len(people):,} verdicts of people stand before the model, version {people.version}")
+        said = f"People's verdicts stand before the model: {people.n_standing:,}"
+        say(f"{said}, version {people.version}")
     is_local = engine.kind is EngineKind.LOCAL
     if is_local and not is_worth_spreading(plan, engine.workers):
         with answering(home, options, workers=engine.workers) as answerer:

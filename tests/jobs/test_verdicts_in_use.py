@@ -187,6 +187,7 @@ def test_commands_say_what_stands_and_take_it_back(run, home, tmp_path, write_li
     assert not home.exists()
     said = run("verdicts", "set", title, "--gpu", "RTX 4060 Ti 16GB", "--annotator", "kim")
     assert said.stdout == f"{title}: {TI16}, said by kim\n"
+    assert said.stderr == f"take it back with `rerank verdicts undo '{title}'`\n"
     answer = json.loads(run("resolve", title, "--format", "json").stdout)
     assert (answer["gpu_id"], answer["decision_source"]) == (TI16, "person")
     assert (answer["decided_by"], answer["model_gpu_id"]) == ("kim", TI8)
