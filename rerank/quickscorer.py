@@ -24,6 +24,7 @@ Bits = NDArray[Any]  # unsigned integers
 # by a bit, its highest digits are others for each (de Bruijn's). numpy counts bits one by one.
 _WIDTHS: dict[Any, int] = {np.uint16: 0x09AF, np.uint32: 0x077CB531, np.uint64: 0x03F79D71B4CB0A89}
 _PLAIN = {"0", "2"}  # decision types of numbers, `value <= threshold`, without missing ones
+_AT_ONCE = 20_480  # rows: as fast as twice as many, in half the memory
 _FEW = 32  # below this share of the rows, theirs are changed one by one
 _WALKED = 200  # rows; from here on one operation for each condition costs less than the steps
 
@@ -214,13 +215,19 @@ class _LeafBits:
 
     def score(self, features: Floats) -> Floats:
         """Return the sum of the trees for each row, shape (rows,)."""
-        alive = self._alive(np.ascontiguousarray(features.T))
+        columns = np.ascontiguousarray(features.T)
         total = np.zeros(len(features), np.float32)
+        for start in range(0, len(total), _AT_ONCE):
+            part = slice(start, start + _AT_ONCE)
+            self._add(columns[:, part], total[part])
+        return total
+
+    def _add(self, columns: Floats, total: Floats) -> None:
+        """Add the trees of some rows, whose columns are given."""
         place, value = np.empty(len(total), np.intp), np.empty(len(total), np.float32)
-        for leaves, left in zip(self._leaves, alive, strict=True):
+        for leaves, left in zip(self._leaves, self._alive(columns), strict=True):
             place[:] = self._places(left)
             total += np.take(leaves, place, out=value, mode="clip")
-        return total
 
     def _places(self, left: Bits) -> Bits:
         """Return where the value of the first leaf that is left stands among its tree's."""

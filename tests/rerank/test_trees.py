@@ -96,7 +96,7 @@ def test_trees_of_any_number_of_leaves_are_scored_by_bits(leaves: int) -> None:
 )
 @pytest.mark.parametrize("rare", [0.5, 0.02])
 def test_bits_and_walks_give_the_scores_of_the_graph_to_the_last_one(
-    name: str, width: int, rare: float
+    name: str, width: int, rare: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rng = np.random.default_rng(3)
     rows = rng.integers(-2000, 21_000, (500, width)) / 1024
@@ -109,6 +109,8 @@ def test_bits_and_walks_give_the_scores_of_the_graph_to_the_last_one(
     np.testing.assert_array_equal(quick.score(features), run)
     for few in (1, 7, 150):
         np.testing.assert_array_equal(quick.score(features[:few]), run[:few])
+    monkeypatch.setattr("rerank.quickscorer._AT_ONCE", 200)
+    np.testing.assert_array_equal(quick.score(np.asfortranarray(features)), run)
     np.testing.assert_array_equal(OnnxTrees(content, text).score(features), run)
 
 
