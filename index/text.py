@@ -410,40 +410,67 @@ def descriptor(record: GpuRecord) -> str:
 _REACHES_OUT = re.compile(
     r"[&<]|\do|gtx\+|^[gm]i[bo]\b|0p|[248]k|^corporation|^devices|\(rev$|\b0x|(?:10de|1002|8086):"
     r"|\b(?:g[kmpfvtahb]|tu|ad)\d{3}[a-z]{0,3}$|amd/ati\]$"
-    r"|[0-9a-f]{2}:[0-9a-f]{2}\.\d$|^controller:"
+    r"|[0-9a-f]{2}:[0-9a-f]{2}\.\d$|^controller:",
+    re.MULTILINE,
 )
 _WORDS_THAT_REACH_OUT = ("gib", "gio", "mib", "mio", "corporation", "devices")
 _OTHERS_REACH_OUT = re.compile(
-    r"[^ ]* |-?(?:г[иі]г|мегаб|[گغجق][يی]|م[يی]|مگا|ג|ギガ|メガ|기가|메가|吉|γ[ιί]γ|μ[εέ]γ|जीबी"
-    r"|गीगा|एमबी|मेगा|জিবি|গিগা|[กจ]ิกะ|เมกะ)"
+    r" |^-?(?:г[иі]г|мегаб|[گغجق][يی]|م[يی]|مگا|ג|ギガ|メガ|기가|메가|吉|γ[ιί]γ|μ[εέ]γ|जीबी|गीगा"
+    r"|एमबी|मेगा|জিবি|গিগা|[กจ]ิกะ|เมกะ)",
+    re.MULTILINE,
 )
 _OTHER_SCRIPTS_DIGIT = re.compile(r"[^\x00-\x7f](?<=\d)")
-_HAS_DIGIT = re.compile(r"\d")
+_DIGIT, _ASCII = re.compile(r"\d"), re.compile(r"[!-~]+")
 
 
-def normalised_word(raw: str) -> str | None:
-    """Return what `normalise` makes of a word, whatever words stand about it, else None.
+def normalised_words(raw: Sequence[str]) -> list[str | None]:
+    """Return what `normalise` makes of words whatever stands about them, None of others.
 
-    :param raw: a piece of a title between spaces; not normalised.
+    Words of other scripts are looked at as one text, a word a line: no rule that is left crosses
+    the end of a line.
+
+    :param raw: pieces of titles between spaces; not normalised.
     """
-    if raw.isascii():
-        word = raw.lower()
-        if raw.isalpha():
-            return None if word.startswith(_WORDS_THAT_REACH_OUT) else word
-        if raw.isdigit():
-            return word if len(word) < MAX_TITLE_CHARS else None
-        binary = "ib" in word or "io" in word
-        if _REACHES_OUT.search(word):
-            return None
-        return _by_itself(raw) if binary else word
-    shown = unicodedata.normalize("NFKC", _MARKS.sub("", raw))
-    shown = unicodedata.normalize("NFKC", shown.lower())
-    if not shown or _OTHERS_REACH_OUT.match(shown) or _REACHES_OUT.search(shown):
+    found: list[str | None] = [_normalised_ascii(word) if word.isascii() else None for word in raw]
+    others = [at for at, word in enumerate(raw) if not word.isascii()]
+    text = unicodedata.normalize("NFKC", _MARKS.sub("", "\n".join([raw[at] for at in others])))
+    shown = unicodedata.normalize("NFKC", text.lower())
+    latin = _in_latin(shown)
+    odd = _lines_with(shown, _OTHERS_REACH_OUT) | _lines_with(latin, _OTHER_SCRIPTS_DIGIT)
+    numbered, mixed = _lines_with(shown, _DIGIT), _lines_with(f"{latin}\n{shown}", _ASCII)
+    lines = zip(others, latin.split("\n"), shown.split("\n"), strict=True)
+    for line, (at, word, before) in enumerate(lines):
+        if line in odd or not word or len(word) > MAX_TITLE_CHARS:
+            continue
+        own = _by_itself(raw[at]) if line in numbered else word
+        if line in mixed or line + len(others) in mixed:
+            if _REACHES_OUT.search(before) or (own is not None and _REACHES_OUT.search(own)):
+                continue
+        found[at] = None if own is not None and _OTHER_SCRIPTS_DIGIT.search(own) else own
+    return found
+
+
+def _normalised_ascii(raw: str) -> str | None:
+    word = raw.lower()
+    if raw.isalpha():
+        return None if word.startswith(_WORDS_THAT_REACH_OUT) else word
+    if raw.isdigit():
+        return word
+    if _REACHES_OUT.search(word):
         return None
-    found = _by_itself(raw) if _HAS_DIGIT.search(shown) else _in_latin(shown)
-    if found is None or _OTHER_SCRIPTS_DIGIT.search(found):
-        return None
-    return None if found != shown and _REACHES_OUT.search(found) else found
+    return _by_itself(raw) if "ib" in word or "io" in word else word
+
+
+def _lines_with(text: str, *patterns: re.Pattern[str]) -> set[int]:
+    """Return the numbers of the lines in which one of some patterns is found."""
+    places = sorted(match.start() for each in patterns for match in each.finditer(text))
+    lines: set[int] = set()
+    line, done = 0, 0
+    for place in places:
+        line += text.count("\n", done, place)
+        done = place
+        lines.add(line)
+    return lines
 
 
 def _by_itself(raw: str) -> str | None:

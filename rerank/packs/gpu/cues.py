@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from rerank.index.errors import InputError
 from rerank.index.rows import FastSafeLoader
 from rerank.index.text import CharacterRun, normalise, runs
-from rerank.packs.gpu.title_columns import TitleReadings, TitleRuns
+from rerank.packs.gpu.title_columns import TitleReadings, TitleRuns, in_one, words_with
 
 CATEGORIES = (
     "with",
@@ -184,20 +184,19 @@ class CueReader:
                     pieces = titles.pieces(title)
                     masks[first + _run_at(pieces, text.find(literal))] |= bit
         plus = vocabulary.told(_hold_plus, "words")[titles.word] > 0
-        in_context = np.zeros(len(readings), np.bool_)
-        in_context[titles.title[masks & _IN_CONTEXT != 0]] = True
-        in_context[titles.title_of_word[plus]] = True
-        for title in np.flatnonzero(in_context).tolist():
+        intricate = np.zeros(len(readings), np.bool_)
+        intricate[titles.title[masks & (_WHOLES | _PARTS | _SWAP) != 0]] = True
+        intricate[titles.title_of_word[plus]] = True
+        shown = np.zeros(len(readings), np.bool_)
+        shown[titles.title[masks != 0]] = True
+        for title in np.flatnonzero(intricate & shown).tolist():
             own = slice(int(titles.offsets[title]), int(titles.offsets[title + 1]))
-            said = masks[own].tolist()
-            if any(said):
-                words = [vocabulary.runs[run] for run in titles.run[own].tolist()]
-                text = readings.titles[title].title
-                added = _added(text, titles.pieces(title)) if "+" in text else ()
-                found = _cues_of(words, said, lengths, added, first=own.start)
-                rows += [(title, *row) for row in found]
-        alone = np.flatnonzero((masks != 0) & ~in_context[titles.title])
-        return [_plain_hits(titles, masks, alone, lengths), _as_hits(rows)]
+            words = [vocabulary.runs[run] for run in titles.run[own].tolist()]
+            text = readings.titles[title].title
+            added = _added(text, titles.pieces(title)) if "+" in text else ()
+            found = _cues_of(words, masks[own].tolist(), lengths, added, first=own.start)
+            rows += [(title, *row) for row in found]
+        return [_plain_hits(titles, masks, ~intricate, lengths), _as_hits(rows)]
 
     def _add_phrases(self, masks: NDArray[np.int64], titles: TitleRuns) -> _Lengths:
         """Add the categories of phrases to the masks of their first runs; return their lengths."""
@@ -205,15 +204,24 @@ class CueReader:
         opening = vocabulary.told(self._are_opening, "runs")[titles.run] > 0
         lengths: _Lengths = {}
         rows = np.flatnonzero(opening & (titles.following > 0))
-        pairs = (titles.run[rows] << 32) | titles.following[rows]
+        second = vocabulary.told(self._may_be_second, "runs")[titles.following[rows]] > 0
+        rows = rows[second]
+        pairs, of_row = np.unique(
+            (titles.run[rows] << 32) | titles.following[rows], return_inverse=True
+        )
         texts, run = vocabulary.runs, titles.run
         known = vocabulary.memory(self._phrases_of_pair)
-        for at, pair in zip(rows.tolist(), pairs.tolist(), strict=True):
-            phrases = known.get(pair)
-            if phrases is None:
+        phrases: list[tuple[_Continued, ...]] = []
+        for pair in pairs.tolist():
+            own = known.get(pair)
+            if own is None:
                 words = texts[pair >> 32], texts[pair & 0xFFFFFFFF]
-                phrases = known[pair] = self._phrases_of_pair(*words)
-            for rest, bit, length in phrases:
+                own = known[pair] = self._phrases_of_pair(*words)
+            phrases.append(own)
+        opened = np.array(list(map(bool, phrases)), np.bool_)[of_row]
+        pair_of = of_row[opened].tolist()
+        for at, pair in zip(rows[opened].tolist(), pair_of, strict=True):
+            for rest, bit, length in phrases[pair]:
                 if rest:
                     end = min(int(titles.offsets[titles.title[at] + 1]), at + 2 + len(rest))
                     if not _are(rest, [texts[each] for each in run[at + 2 : end].tolist()]):
@@ -239,27 +247,55 @@ class CueReader:
         return tuple((rest, bit, 0 if bare & bit else length) for rest, bit, length in found)
 
     def _bare_masks(self, words: Sequence[str]) -> list[int]:
-        return list(map(self._bare.once, words))
+        heads, known, once = self._heads, self._bare, self._bare.once
+        return [
+            once(word)
+            if word in known or word[:_HEAD] in heads or word[:2] in heads or word[:1] in heads
+            else 0
+            for word in words
+        ]
+
+    @cached_property
+    def _heads(self) -> frozenset[str]:
+        """What words begin with that are cues or open phrases."""
+        return self._stem_heads.union(word[:_HEAD] for word in (*self._words, *self._phrases))
+
+    def _may_be_second(self, words: Sequence[str]) -> list[bool]:
+        """Say which words are second in some phrase."""
+        exact, stems = self._seconds
+        return [
+            word in exact or word[:1] in stems or word[:2] in stems or word[:_HEAD] in stems
+            for word in words
+        ]
+
+    @cached_property
+    def _seconds(self) -> tuple[frozenset[str], frozenset[str]]:
+        """The second words of all phrases, and how those begin that are stems."""
+        filed = (*self._phrases.values(), *self._stem_phrases.values())
+        second = {rest.split(" ")[0] for phrases in filed for rest, _ in phrases}
+        stems = {word[:-1][:_HEAD] for word in second if word.endswith("*")}
+        return frozenset(second), frozenset(stems)
 
     def _are_opening(self, words: Sequence[str]) -> list[bool]:
         return [word in self._bare.opening for word in words]
 
     def _are_telling(self, words: Sequence[str]) -> list[bool]:
         """Say which words hold a part of what is found anywhere in a text."""
-        literal, telling = self._literal_parts, self._telling_parts
+        telling = self._telling_parts
         signs = telling.keys()
-        return [
-            literal.search(f" {word} ") is not None
-            or not (
-                signs.isdisjoint(word)
-                or not any(part in word for sign in word for part in telling.get(sign, ()))
-            )
+        found = [
+            not signs.isdisjoint(word)
+            and any(part in word for sign in word for part in telling.get(sign, ()))
             for word in words
         ]
+        text, starts = in_one(words)
+        for at in words_with(self._literal_parts, text, starts).tolist():
+            found[at] = True
+        return found
 
     @cached_property
     def _literal_parts(self) -> re.Pattern[str]:
-        """What some word of a title holds that holds one of the literals."""
+        """What some word of a title holds that holds one of the literals, spaces about it."""
         entries = [text for filed in self._literals.values() for text, _ in filed]
         return re.compile("|".join(map(re.escape, map(_longest_part, entries))) or "(?!)")
 
@@ -380,22 +416,32 @@ def _joined(parts: Sequence[CueHits], described: CueHits) -> CueHits:
 
 
 def _plain_hits(
-    titles: TitleRuns, masks: NDArray[np.int64], rows: NDArray[np.int64], lengths: _Lengths
+    titles: TitleRuns,
+    masks: NDArray[np.int64],
+    plain: NDArray[np.bool_],
+    lengths: _Lengths,
 ) -> CueHits:
-    """Return the cues of runs that mean the same in any context."""
-    shown = masks[rows]
+    """Return the cues of titles in which nothing but a "with" before them tells what they mean.
+
+    :param plain: shape (titles,), which they are; in none is a part, a computer or a swap.
+    """
+    place = np.arange(len(masks))
+    excuse = np.maximum.accumulate(np.where(masks & _EXCUSES != 0, place, -_NOWHERE))
+    before = np.append(-_NOWHERE, excuse[:-1])[: len(masks)]
+    excused = (place - before <= _EXCUSE_REACH) & (before >= titles.offsets[titles.title])
+    rows = np.flatnonzero((masks != 0) & plain[titles.title])
+    shown = masks[rows] & ~_COUNT  # of no meaning by itself
     found = [rows[shown >> number & 1 == 1] for number in range(len(CATEGORIES))]
     category = np.repeat(np.arange(len(CATEGORIES)), list(map(len, found)))
     row = np.concatenate(found)
     pairs = zip(row.tolist(), category.tolist(), strict=True)
-    length = [lengths.get((at, 1 << number), 1) for at, number in pairs]
     title = titles.title[row]
     return CueHits(
         title,
         row - titles.offsets[title],
         category,
-        np.zeros(len(row), np.bool_),
-        np.array(length, np.int64),
+        excused[row] & ((_PLAIN >> category) & 1 == 0),
+        np.array([lengths.get((at, 1 << number), 1) for at, number in pairs], np.int64),
     )
 
 

@@ -37,7 +37,7 @@ from rerank.index.text import (
     may_be_measure_by_previous,
     may_be_measure_by_rest,
     normalise,
-    normalised_word,
+    normalised_words,
     runs,
     uncut_runs,
 )
@@ -137,6 +137,9 @@ _WEIGHT = 100  # codes of memory types lie below
 _ASCII_LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789"
 _SIGN_BIT = {sign: 1 << at for at, sign in enumerate(_ASCII_LETTERS)}
 _OTHER_SIGN = 1 << len(_ASCII_LETTERS)
+_PERHAPS, _SURELY = 1, 2
+_WORDS_OF_CODE = 12  # more than any code has
+_NO_CODE = "я"  # a word that no code begins with
 _HEAD = 3  # letters and digits by which it is seen at once that no code begins
 _LAST_OF_NAMES = "\u024f"
 _UNITS = ("g", "m")
@@ -185,7 +188,7 @@ class WordTable:
             gb=np.float64, kind=np.int8, heard=np.bool_, start=np.int16, end=np.int16
         )
         self._of_word, self._run_ids = _Numbers(self.words), _Numbers(self.runs)
-        self._of_raw = _RawNumbers(self._of_word)
+        self._of_raw: dict[str, int] = {}  # of words as written; -1 of those that need others
         self._uncut: dict[int, int] = {}  # what a word is where names are not cut out
         self._told: dict[Any, NDArray[np.int64]] = {}
         self._remembered: dict[Any, dict[Any, Any]] = {}
@@ -194,7 +197,7 @@ class WordTable:
         self._special = _special_runs(lexicon)
         self._codes = sorted(lexicon.codes)
         self._heads = {code[:n] for code in lexicon.codes for n in range(1, _HEAD + 1)}
-        self._codes_across: dict[tuple[int, int], bool] = {}
+        self._codes_across: dict[tuple[int, int], int] = {}
         self.sizes_named: dict[bytes, frozenset[float]] = {}
         self.known_suffixes: dict[bytes, bool] = {}
         self._sizes_across: dict[tuple[int, int], list[tuple[int, int, int, float, bool]]] = {}
@@ -206,9 +209,16 @@ class WordTable:
         """Return the words of titles, and the titles normalised; new words are learnt."""
         found, texts = [], []
         known, number = self._of_raw, self._of_word.__getitem__
-        words = self.words
-        for title in titles:
-            ids = [known[word] for word in title.split()]
+        raw = [title.split() for title in titles]
+        new = [word for word in dict.fromkeys(chain.from_iterable(raw)) if word not in known]
+        for written, word in zip(new, normalised_words(new), strict=True):
+            if word is None or len(written) > MAX_TITLE_CHARS:
+                known[written] = -1
+            else:
+                known[written] = number(written if word == written else word)
+        words, of_raw = self.words, known.__getitem__
+        for title, pieces in zip(titles, raw, strict=True):
+            ids = list(map(of_raw, pieces))
             text = " ".join([words[at] for at in ids])
             if -1 in ids or len(title) > MAX_TITLE_CHARS or len(text) > MAX_TITLE_CHARS or not ids:
                 text = normalise(title)
@@ -248,27 +258,27 @@ class WordTable:
         new = self.words[len(self.word) :]
         if not new:
             return
-        text, starts = _in_one(new)
+        text, starts = in_one(new)
         cut: dict[int, list[CharacterRun]] = {}
-        for at in _words_with(HOLDS_NAME, text, starts).tolist():
+        for at in words_with(HOLDS_NAME, text, starts).tolist():
             apart = cut_runs(new[at])
             if apart != uncut_runs(new[at]):
                 cut[at] = apart
                 self._uncut[len(self.word) + at] = len(self.words)
                 self.words.append(new[at])
                 new.append(new[at])
-        text, starts = _in_one(new) if cut else (text, starts)
+        text, starts = in_one(new) if cut else (text, starts)
         pieces = self._learn_parts(text, starts, cut)
         sizes, first_size = self._learn_sizes(text, starts)
         flags, types = np.zeros(len(new), np.int32), np.zeros(len(new), np.int16)
-        flags[_words_with(_STORAGE_WORD, text, starts)] |= _STORAGE
-        flags[_words_with(_WATT_WORD, text, starts)] |= _WATTS
-        for at in _words_with(_TYPE, text, starts).tolist():
+        flags[words_with(_STORAGE_WORD, text, starts)] |= _STORAGE
+        flags[words_with(_WATT_WORD, text, starts)] |= _WATTS
+        for at in words_with(_TYPE, text, starts).tolist():
             types[at] = _type_of(new[at])
             flags[at] |= _ENDS_TYPE * new[at].endswith(("ddr", "hbm"))
         flags |= np.array([word[-1:].isdigit() for word in new], np.int32) * _ENDS_NUMBER
         flags |= np.array([word[:1] in _UNITS for word in new], np.int32) * _BEGINS_UNIT
-        flags[_words_with(_TYPE_DIGIT, text, starts)] |= _BEGINS_TYPE
+        flags[words_with(_TYPE_DIGIT, text, starts)] |= _BEGINS_TYPE
         flags |= np.array([word.endswith("..") for word in new], np.int32) * _DOTS
         coded, going_on, sign = zip(*map(self._code_facts, new, pieces), strict=True)
         flags |= np.array(coded, np.int32) * _CODE
@@ -348,7 +358,13 @@ class WordTable:
                 inside = inside or self.lexicon.begins_code(rest)
                 going_on |= self._signs_behind(rest) if open_end else 0
             at += len(piece)
+        inside = inside and self._holds_code(word)
         return inside, going_on, _sign_of(word[0]) if word.startswith(pieces[0]) else 0
+
+    def _holds_code(self, word: str) -> bool:
+        """Say whether a code stands in a word, be it the first of its title or not."""
+        texts = (word, f"{_NO_CODE} {word}")
+        return any(self.lexicon.codes_in(text, runs(text)) for text in texts)
 
     def _signs_behind(self, start: str) -> int:
         """Return the mask of what codes longer than a start go on with."""
@@ -362,23 +378,27 @@ class WordTable:
             at = bisect_left(codes, start + chr(ord(sign) + 1), at)
         return mask
 
-    def begins_code_across(self, word: int, following: int) -> bool:
-        """Say whether a code may begin in a word and go on in the next."""
-        known = self._codes_across.get((word, following))
+    def begins_code_across(self, words: Sequence[int]) -> bool:
+        """Say whether a code may begin in the first of some words and go on in the next."""
+        pair = (words[0], words[1])
+        known = self._codes_across.get(pair)
         if known is None:
-            known = self._begins_code_across(word, following)
-            self._codes_across[word, following] = known
-        return known
+            known = self._codes_across[pair] = self._continues(pair)
+        if known == _PERHAPS:  # what begins a code goes on for two words or more
+            return self._continues(words) == _SURELY
+        return known == _SURELY
 
-    def _begins_code_across(self, word: int, following: int) -> bool:
-        behind = "".join(self.spaced[following].split(" "))
-        pieces = self.spaced[word].split(" ")
+    def _continues(self, words: Sequence[int]) -> int:
+        """Say whether a code that begins in the first word ends in the others, or behind them."""
+        pieces = self.spaced[words[0]].split(" ")
+        behind = "".join([self.spaced[word].replace(" ", "") for word in words[1:]])
+        found = 0
         for at in range(len(pieces)):
             start = "".join(pieces[at:])
-            whole = start + behind
-            if self.lexicon.begins_code(whole, beyond=len(start)) or self._signs_behind(whole):
-                return True
-        return False
+            if self.lexicon.begins_code(start + behind, beyond=len(start)):
+                return _SURELY
+            found = found or _PERHAPS * (self._signs_behind(start + behind) != 0)
+        return found
 
     def sizes_across(self, number: int, unit: int) -> list[tuple[int, int, int, float, bool]]:
         """Return the sizes of a number at the end of a word whose unit begins the next.
@@ -483,23 +503,6 @@ class _Numbers(dict[str, int]):
         return number
 
 
-class _RawNumbers(dict[str, int]):
-    """Numbers of words as sellers write them; -1 of those that mean more beside others."""
-
-    def __init__(self, words: _Numbers) -> None:
-        super().__init__()
-        self._words = words
-
-    def __missing__(self, raw: str) -> int:
-        word = normalised_word(raw)
-        if word is None or len(raw) > MAX_TITLE_CHARS:
-            number = -1
-        else:
-            number = self._words[raw if word == raw else word]
-        self[raw] = number
-        return number
-
-
 class _RunPairs:
     """What pairs of runs stand for.
 
@@ -547,15 +550,15 @@ def _sign_of(char: str) -> int:
     return _SIGN_BIT.get(char, _OTHER_SIGN)
 
 
-def _in_one(words: Sequence[str]) -> tuple[str, Ints]:
-    """Return words as one text, each between a space and an end of line, and where they begin."""
-    lengths = np.array(list(map(len, words)), np.int64) + 2
-    return "".join([f" {word}\n" for word in words]), np.cumsum(lengths) - lengths
+def in_one(words: Sequence[str]) -> tuple[str, Ints]:
+    """Return words as one text, each between two spaces on a line, and where they begin."""
+    lengths = np.array(list(map(len, words)), np.int64) + 3
+    return "".join([f" {word} \n" for word in words]), np.cumsum(lengths) - lengths
 
 
-def _words_with(pattern: re.Pattern[str], text: str, starts: Ints) -> Ints:
-    """Return the numbers of the words of `_in_one` that a pattern is found in."""
-    places = [match.end() - 1 for match in pattern.finditer(text)]
+def words_with(pattern: re.Pattern[str], text: str, starts: Ints) -> Ints:
+    """Return the numbers of the words of `in_one` that a pattern is found in."""
+    places = [match.start() + 1 for match in pattern.finditer(text)]
     return np.unique(np.searchsorted(starts, places, side="right") - 1)
 
 
@@ -1194,7 +1197,10 @@ class _Batch:
         following[runs.word_offsets[1:] - 1] = 0
         fits = vocabulary.word["going_on"][word] & vocabulary.word["sign"][following]
         for at in np.flatnonzero((fits != 0) & ~coded).tolist():
-            coded[at] = vocabulary.begins_code_across(int(word[at]), int(following[at]))
+            end = runs.word_offsets[self.title_of_word[at] + 1]
+            coded[at] = vocabulary.begins_code_across(
+                word[at : min(end, at + _WORDS_OF_CODE)].tolist()
+            )
         return np.unique(self.title_of_word[coded])
 
     def _conflicts(self, codes: Sequence[CodeAt], mentions: Mentions) -> Ints:

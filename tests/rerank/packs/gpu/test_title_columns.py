@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from rerank.index.records import GpuRecord, Listing, shipped
-from rerank.index.text import listing_text, normalise, normalised_word
+from rerank.index.text import listing_text, normalise, normalised_words
 from rerank.packs.gpu.bootstrap.generator import generate
 from rerank.packs.gpu.cues import CueReader
 from rerank.packs.gpu.lexicon import Lexicon
@@ -145,5 +145,5 @@ def test_a_vocabulary_is_begun_anew_when_it_is_full(
 def test_a_word_is_normalised_by_itself_where_others_change_nothing(
     word: str, expected: str | None
 ) -> None:
-    assert normalised_word(word) == expected
+    assert normalised_words(["card", word, "карта"]) == ["card", expected, "карта"]
     assert expected is None or normalise(f"card {word} 16") == f"card {expected} 16"
