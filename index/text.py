@@ -433,6 +433,8 @@ def normalised_words(raw: Sequence[str]) -> list[str | None]:
     """
     found: list[str | None] = [_normalised_ascii(word) if word.isascii() else None for word in raw]
     others = [at for at, word in enumerate(raw) if not word.isascii()]
+    if not others:
+        return found
     text = unicodedata.normalize("NFKC", _MARKS.sub("", "\n".join([raw[at] for at in others])))
     shown = unicodedata.normalize("NFKC", text.lower())
     latin = _in_latin(shown)

@@ -197,6 +197,7 @@ class WordTable:
         self._special = _special_runs(lexicon)
         self._codes = sorted(lexicon.codes)
         self._heads = {code[:n] for code in lexicon.codes for n in range(1, _HEAD + 1)}
+        self._going_on: dict[str, int] = {}
         self._codes_across: dict[tuple[int, int], int] = {}
         self.sizes_named: dict[bytes, frozenset[float]] = {}
         self.known_suffixes: dict[bytes, bool] = {}
@@ -368,6 +369,14 @@ class WordTable:
 
     def _signs_behind(self, start: str) -> int:
         """Return the mask of what codes longer than a start go on with."""
+        known = self._going_on.get(start)
+        if known is None:
+            known = self._found_behind(start)
+            if len(start) <= _HEAD:  # such come again in many words
+                self._going_on[start] = known
+        return known
+
+    def _found_behind(self, start: str) -> int:
         codes = self._codes
         at = bisect_left(codes, start)
         at += at < len(codes) and codes[at] == start

@@ -147,3 +147,22 @@ def test_a_word_is_normalised_by_itself_where_others_change_nothing(
 ) -> None:
     assert normalised_words(["card", word, "карта"]) == ["card", expected, "карта"]
     assert expected is None or normalise(f"card {word} 16") == f"card {expected} 16"
+
+
+def test_words_of_one_script_only() -> None:
+    assert normalised_words(["RTX", "4060", "Ti"]) == ["rtx", "4060", "ti"]
+    assert normalised_words(["Карта", "ГТХ"]) == ["карта", "gtx"]
+    assert normalised_words([]) == []
+
+
+def test_batches_of_plain_titles(records: list[GpuRecord]) -> None:
+    reader = ColumnReader(Lexicon(records))
+    for titles in (["RTX 4060 8GB"] * 30, ["RTX 4060 8GB"] * 30, ["x"] * 30, [""] * 30):
+        readings, _ = reader.read([Listing(title=title) for title in titles])
+        assert list(readings) == [readings[0]] * len(titles)
+        plain = TitleReadings.of(reader._lexicon, list(readings))
+        assert by_title(readings.mentions) == by_title(plain.mentions)
+        np.testing.assert_array_equal(readings.sizes, plain.sizes)
+        cues = CueReader.load(shipped("cues.yaml"))
+        for found, expected in zip(cues.read(readings), cues.read(plain), strict=True):
+            np.testing.assert_array_equal(found, expected)
