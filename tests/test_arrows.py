@@ -163,6 +163,14 @@ def test_only_the_seam_knows_packs() -> None:
     assert wrong == []
 
 
+def test_nothing_that_measures_or_trains_reads_verdicts() -> None:
+    readers = {found.path for found in ALL_IMPORTS if found.module.startswith("rerank.verdicts")}
+    answering = ("jobs/commands/", "jobs/scoring/", "jobs/service/")
+    wrong = {path for path in readers if not path.startswith(answering)}
+    assert wrong <= {"jobs/status.py", "rerank/lifecycle/opening.py"}
+    assert not readers & {f"jobs/commands/{name}.py" for name in ("evaluation", "train", "traffic")}
+
+
 def test_records_and_errors_are_leaves() -> None:
     for leaf in ("index/records.py", "index/errors.py"):
         taken = {layer_of(found.module) for found in ALL_IMPORTS if found.path == leaf}
