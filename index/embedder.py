@@ -27,7 +27,7 @@ _EMBEDDER_REMEDY = "rerank train-embedder"
 _TABLE, _TOKENIZER = "embeddings.safetensors", "tokenizer.json"
 _LONGEST = 128  # tokens of one text that count; titles have 10-40
 _CHUNK = 512  # texts summed at once: their sums stay in a core's cache
-_MOST_WORDS = 32_768  # remembered: most words of a feed stand in many of its titles
+_MOST_WORDS = 16_384  # remembered: most words of a feed stand in many of its titles
 
 
 Ints = NDArray[np.int64]
