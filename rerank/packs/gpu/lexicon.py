@@ -1,7 +1,7 @@
 """The lexicon: which models a title names, by number, spelling or part number, and what it states.
 
-`Lexicon.read` turns one title into a `TitleReading`. That defines what a title shows; batches are read
-in columns (`title_columns.py`), which ask here what is rare.
+`Lexicon.read` turns one title into a `TitleReading`. That defines what a title shows; batches are
+read in columns (`title_columns.py`), which ask here what is rare.
 """
 
 from __future__ import annotations
