@@ -400,25 +400,10 @@ GROUP_ROWS = 4 * BATCH_ROWS
 GROUP_BYTES = 64 << 20
 
 
-_ALL_DIFFERENT = {f"candidates.list.element.{name}" for name in ("score", "probability")}
-
-
-def _with_dictionaries(schema: pa.Schema) -> list[str]:
-    """Return the leaves to be written with dictionaries.
-
-    Of values that nearly all differ one takes longer to make, and more room, than it saves.
-    """
-    empty = pa.BufferOutputStream()
-    pq.write_table(schema.empty_table(), empty)
-    leaves = pq.ParquetFile(pa.BufferReader(empty.getvalue())).schema
-    paths = [leaves.column(at).path for at in range(len(leaves))]
-    return [path for path in paths if path not in _ALL_DIFFERENT]
-
-
 class ResolvedFile:
     """A parquet file that is written on a thread of its own.
 
-    Encoding takes 8 us a row, with 20 candidates, which resolving need not wait for. At most one
+    Encoding takes 13 us a row, with 20 candidates, which resolving need not wait for. At most one
     row group is being written while another is put together.
 
     :param sink: takes the bytes; closed by its owner.
@@ -426,7 +411,7 @@ class ResolvedFile:
 
     def __init__(self, sink: Any, schema: pa.Schema) -> None:
         self._schema = schema
-        self._writer = pq.ParquetWriter(sink, schema, use_dictionary=_with_dictionaries(schema))
+        self._writer = pq.ParquetWriter(sink, schema)
         self._thread = ThreadPoolExecutor(1)
         self._pending: Future[None] | None = None
         self._held: list[pa.Table] = []

@@ -32,16 +32,6 @@ def test_two_workers_write_the_same_rows_in_the_same_order(run, tmp_path):
     assert one.equals(two)
 
 
-def test_numbers_that_nearly_all_differ_have_no_dictionary(tmp_path):
-    write_feed(tmp_path / "in.parquet", ["RTX 3080 10GB"])
-    score_all(str(tmp_path / "in.parquet"), place_of(tmp_path / "o.parquet"))
-    group = pq.read_metadata(tmp_path / "o.parquet").row_group(0)
-    chunks = [group.column(at) for at in range(group.num_columns)]
-    plain = {each.path_in_schema for each in chunks if "RLE_DICTIONARY" not in each.encodings}
-    floats = {f"candidates.list.element.{name}" for name in ("score", "probability")}
-    assert plain == floats | {"memory_stated"}  # a truth value has none in any case
-
-
 @pytest.mark.parametrize(
     ("other", "said"),
     [
