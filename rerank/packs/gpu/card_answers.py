@@ -229,8 +229,7 @@ def _refusals(evidence: Evidence, listings: Ints) -> dict[int, str]:
 
 
 def _refusal_in_words(evidence: Evidence, at: int, start: int, end: int, category: str) -> str:
-    reading = evidence.candidates.readings[at]
-    words = reading.text[reading.runs[start].start : reading.runs[end - 1].end]
+    words = evidence.candidates.readings.words_of(at, start, end)
     label = _REFUSALS[category]
     return label if words == label else f"{label}: {words}"
 

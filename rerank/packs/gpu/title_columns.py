@@ -794,6 +794,14 @@ class TitleReadings(Sequence[TitleReading]):
             return self._read[at]
         return self.titles[at].read_by(self._lexicon)
 
+    def words_of(self, at: int, start: int, stop: int) -> str:
+        """Return what title ``at`` says from run ``start`` up to run ``stop``."""
+        text = self.titles[at].title
+        if self.runs is None:
+            return text[self._read[at].runs[start].start : self._read[at].runs[stop - 1].end]
+        first = self.runs.offsets[at]
+        return text[self.runs.start[first + start] : self.runs.end[first + stop - 1]]
+
     @property
     def run_counts(self) -> Ints:
         """Shape (titles,): how many runs each title has."""

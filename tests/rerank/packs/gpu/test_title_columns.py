@@ -91,6 +91,8 @@ def test_columns_are_what_is_read_one_by_one(
     np.testing.assert_array_equal(columns.run_counts, plain.run_counts)
     place = columns.mentions.title, columns.mentions.at
     np.testing.assert_array_equal(columns.letters_behind(*place), plain.letters_behind(*place))
+    ends = [(at, 0, int(n)) for at, n in enumerate(columns.run_counts.tolist()) if n]
+    assert [columns.words_of(*end) for end in ends] == [plain.words_of(*end) for end in ends]
 
 
 def test_texts_are_normalised_and_embedded_as_those_of_one_listing(
