@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from rerank.index.records import Listing, shipped
 from rerank.lifecycle.model_registry import ModelRegistry
 from rerank.lifecycle.opening import LiveResolver, make_reference, open_resolver, open_version
 from rerank.lifecycle.versions import SHIPPED_MODEL, Pointer, VersionRef, replace_pointer
+from rerank.verdicts import open_verdicts
 from rerank.workspace import Workspace
 
 LISTING = Listing("1", "Palit RTX 3080 GamingPro 10GB used")
@@ -112,6 +114,9 @@ def test_a_version_that_answers_otherwise_than_when_it_was_made_does_not_serve(
 def test_resolving_with_a_version_that_is_checked_opens_no_store(registry, home, shipped_resolver):
     kept = make_reference(shipped_resolver, seed=3, n=5)
     make_champion(registry, working_version(registry, 0.25, reference=kept.as_dict()))
+    store = Workspace(home).store_path
+    os.utime(store, (0, 0))  # nobody has written it lately
+    assert open_verdicts(Workspace(home)) is None  # from now on known without a look inside
     code = (
         "from rerank.jobs.cli import main\n"
         f"main(['resolve', 'rtx 3080', '--home', {str(home)!r}], standalone_mode=False)\n"
