@@ -24,7 +24,7 @@ from rerank.index.errors import FaultsError, InputError
 from rerank.index.records import Ints
 from rerank.packs.generic.fields import Fields
 from rerank.packs.generic.pack_data import Pack, Scale, gtin14, pack_names, read_pack
-from rerank.packs.generic.product_models import Models, models_of
+from rerank.packs.generic.product_models import Models, ends_in_brackets, models_of
 from rerank.packs.generic.product_table import (
     ProductTable,
     amounts_of,
@@ -50,6 +50,7 @@ ROLES = {
     "ignored": "not read",
 }
 """What a column may hold."""
+_ENDINGS = "name's end in brackets"  # an axis that is no column
 SHOWN_ROLES = ("brand", "identifier", "category", "number", "axis", "kept")
 """Of the columns that stand in resolved rows."""
 FILE_NAME = "catalogue.yaml"
@@ -107,7 +108,8 @@ class Products:
     """The products of a catalogue, a row each.
 
     :param columns: what stands in resolved rows beside id and name, aligned with ``ids``.
-    :param axes: names of the columns that tell variants apart, as in each row's ``Fields.axes``.
+    :param axes: what tells variants apart, names of columns and the ends of names in brackets, as
+        in each row's ``Fields.axes``.
     :param model_of_record: number of each row's model, shape (n,); without axes its own.
     :param models: the models' names, by number.
     :param remarks: what was odd or left out, and why, a sentence each.
@@ -279,6 +281,9 @@ class _Reading:
         axes = catalogue.of_role("axis")
         units = [catalogue.columns[axis].unit for axis in axes]
         values = [self._texts(axis) for axis in axes]
+        if any(endings := ends_in_brackets(names, brands)):
+            axes, units = [*axes, _ENDINGS], [*units, ""]
+            values.append(endings)
         fields = self._fields(names, brands, values)
         models = models_of(names, brands, values, units, self._pack)
         self._remark_on_names(names, models, axes)

@@ -18,6 +18,7 @@ _EMPTIED = re.compile(r"\(\s*[,/;-]?\s*\)|\[\s*[,/;-]?\s*\]")
 # A number without its unit is taken for a size only where it is long: "Tablet 10 256", not the 12
 # of "BS 12" that runs on 12 V.
 _TELLING_DIGITS = 3
+_BRACKETED = re.compile(r"^(.*\S)\s*\(([^()]+)\)$")
 _LOOSE_MARKS = " ,;-–—/|·:"
 
 
@@ -86,6 +87,26 @@ def plain(text: str) -> str:
     if text.isascii():
         return text.lower()
     return "".join(c for c in normalize("NFKD", text.lower()) if not combining(c))
+
+
+def ends_in_brackets(names: Sequence[str], brands: Sequence[str]) -> list[str]:
+    """Return what ends names in brackets and alone tells products apart; "" for all others.
+
+    "Drill 18 V (blue)" and "Drill 18 V (bare tool)" are variants that no column tells apart: to
+    them what stands in brackets is the value of an axis.
+
+    :param names: of the products, shape (n,); ``brands`` too.
+    """
+    groups: dict[tuple[str, str], list[tuple[int, str]]] = {}
+    for row, (name, brand) in enumerate(zip(names, brands, strict=True)):
+        if match := _BRACKETED.match(name):
+            groups.setdefault((plain(brand), plain(match[1])), []).append((row, match[2]))
+    values = [""] * len(names)
+    for group in groups.values():
+        if len({plain(value) for _, value in group}) > 1:
+            for row, value in group:
+                values[row] = value
+    return values
 
 
 def models_of(

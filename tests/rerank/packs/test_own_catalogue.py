@@ -25,6 +25,7 @@ from rerank.packs.generic.catalogue import (
 )
 from rerank.packs.generic.inference import feed_of, init_catalogue, propose
 from rerank.packs.generic.pack_data import read_pack
+from rerank.packs.generic.product_models import ends_in_brackets
 from rerank.packs.generic.product_table import read_table
 
 PANS = """\
@@ -493,3 +494,13 @@ def test_a_pack_that_knows_more_of_such_goods_is_named(
     assert any("`--pack processors` knows more" in each for each in proposal.remarks) == pack
     assert ("generic, processors; try processors" in target.read_text("utf-8")) == pack
     assert not propose(path, pack="processors")[1].other_pack
+
+
+def test_names_that_differ_in_brackets_at_their_end_are_variants():
+    names = ["Drill 18 V (blue)", "Drill 18 V (red)", "Saw (blue)", "Drill 18 V", "Axe (new)"]
+    assert ends_in_brackets(names, [""] * 5) == ["blue", "red", "", "", ""]
+    assert ends_in_brackets(names[:2], ["Alder", "Birch"]) == ["", ""]  # other makers' goods
+    assert ends_in_brackets(["Drill (red)", "drill (Red)"], ["", ""]) == [
+        "",
+        "",
+    ]  # one and the same

@@ -450,6 +450,10 @@ class Readings(list[Any]):
         super().__init__(read)
         self.doubts = doubts
 
+    def words_of(self, at: int, start: int, stop: int) -> str:
+        runs_of = self[at].runs
+        return str(self[at].text[runs_of[start].start : runs_of[stop - 1].end])
+
 
 def evidence(title: str, *, best: int = 0, doubts: int = 0, **values: float) -> Any:
     row = np.zeros((1, len(CANDIDATE_FEATURES)), np.float32)
