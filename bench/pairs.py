@@ -13,7 +13,6 @@ are these listings' first candidates, as many for each match as the test pairs h
 from __future__ import annotations
 
 import csv
-import platform
 import resource
 import subprocess
 import sys
@@ -26,6 +25,7 @@ import click
 import numpy as np
 import pyarrow.parquet as pq
 
+from rerank.evaluation.baselines import this_machine
 from rerank.index.artifacts import write_json
 
 _HELD_BACK = 5  # every fifth listing with a match chooses the threshold
@@ -108,7 +108,7 @@ def measured(task: Task, home: Path, catalogue: Path, listings: Path, seed: int)
         "labels": sum(len(v) for k, v in taught.items() if k not in held_back),
         "cpu_s": round(usage.ru_utime + usage.ru_stime, 1),
         "seed": seed,
-        "machine": platform.platform(),
+        "machine": this_machine(),
     }
 
 
