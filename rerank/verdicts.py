@@ -138,6 +138,16 @@ def text_of(title: str, vendor: str, description: str | None) -> str:
     return text if description is None else f"{text}{_GAP}{_described(description)}"
 
 
+def parts_of(text: str) -> dict[str, str | None]:
+    """Return the normalised title, vendor and description of a `text_of`.
+
+    The description is None where the verdict holds whatever it is.
+    """
+    title, vendor, *description = text.split(_GAP)
+    shown = description[0] if description else None
+    return {"title": title, "vendor": vendor, "description": shown}
+
+
 def _described(description: str) -> str:
     return normalise(description)[:MAX_DESCRIPTION_CHARS] if description else ""
 

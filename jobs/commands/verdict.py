@@ -25,6 +25,7 @@ from rerank.verdicts import (
     TextVerdict,
     VerdictSnapshot,
     open_verdicts,
+    parts_of,
     save_verdict,
     undo_verdict,
 )
@@ -258,11 +259,8 @@ def _near(snapshot: VerdictSnapshot, path: Path, columns: ColumnNames) -> Iterat
 
 
 def _plain(row: dict[str, Any]) -> dict[str, Any]:
-    title, vendor, *description = row["text"].split("\x1f")
     return {
-        "title": title,
-        "vendor": vendor,
-        "description": description[0] if description else None,
+        **parts_of(row["text"]),
         "verdict": row["kind"].value,
         "gpu_id": row["key"],
         "model": row["model"],

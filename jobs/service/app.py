@@ -39,7 +39,7 @@ from rerank.jobs.service.access import (
 from rerank.jobs.service.batching import Batcher, Row, Serving, versions
 from rerank.resolution import DECISIONS
 from rerank.store.database import WRITER_PATIENCE_S, Store
-from rerank.verdicts import Said, TextVerdict, open_verdicts, save_verdict, undo_verdict
+from rerank.verdicts import Said, TextVerdict, open_verdicts, parts_of, save_verdict, undo_verdict
 from rerank.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -599,11 +599,8 @@ _NAME_OF_PERSON: Schema = {"type": "string", "pattern": f"^{_PERSON.pattern}$"}
 
 def _plain_verdict(row: Mapping[str, Any]) -> dict[str, Any]:
     """Return a row of a snapshot in plain values; its text is as it is compared."""
-    title, vendor, *description = row["text"].split("\x1f")
     return {
-        "title": title,
-        "vendor": vendor,
-        "description": description[0] if description else None,
+        **parts_of(row["text"]),
         "verdict": row["kind"].value,
         "id": row["key"],
         "model": row["model"],
