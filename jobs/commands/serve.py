@@ -21,8 +21,9 @@ from rerank.jobs.service.access import (
     check_listening,
     new_key,
 )
-from rerank.jobs.service.app import Judging, Service, listen, serve
+from rerank.jobs.service.app import Service, listen, serve
 from rerank.jobs.service.batching import Batcher, Serving, versions
+from rerank.jobs.service.judging import Judging
 from rerank.jobs.service.reconciliation import ORIGINS, Reconciliation
 from rerank.jobs.workers import collecting_seldom
 from rerank.workspace import Workspace

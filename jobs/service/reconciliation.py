@@ -17,21 +17,21 @@ from typing import Any
 from rerank.index.records import Listing
 from rerank.jobs.files.listings import number
 from rerank.jobs.service.access import Refusal
-from rerank.jobs.service.app import (
+from rerank.jobs.service.app import Service
+from rerank.jobs.service.batching import Row, Serving
+from rerank.jobs.service.operations import (
     FORM,
     Asked,
     Operation,
     Parameter,
     Reply,
     Schema,
-    Service,
     digits,
     dumped,
     kind_of,
     loaded,
     whole_number,
 )
-from rerank.jobs.service.batching import Row, Serving
 from rerank.resolution import Decision
 
 ORIGINS = ("http://127.0.0.1:3333", "http://localhost:3333")

@@ -29,8 +29,9 @@ from rerank.jobs.service.access import (
     Telemetry,
     new_key,
 )
-from rerank.jobs.service.app import Judging, Service, application, body_of
+from rerank.jobs.service.app import Service, application, body_of
 from rerank.jobs.service.batching import Batcher, Canary
+from rerank.jobs.service.judging import Judging
 from rerank.lifecycle.canary import CanarySettings, GuardrailLimits, below, positions
 from rerank.lifecycle.model_registry import ModelRegistry
 from rerank.lifecycle.traffic import start_canary
