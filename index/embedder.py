@@ -228,7 +228,9 @@ def save_static_embedder(
     from safetensors.numpy import save_file
 
     with writing_folder(folder) as draft:
-        save_file({"embeddings": table.astype(np.float16)}, draft / _TABLE)
+        # It writes memory as it lies, whatever the order of rows and columns there.
+        stored = np.ascontiguousarray(table, np.float16)
+        save_file({"embeddings": stored}, draft / _TABLE)
         (draft / _TOKENIZER).write_text(tokenizer_json, encoding="utf-8")
         write_manifest(
             draft,

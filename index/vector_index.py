@@ -185,12 +185,30 @@ class FaissIndex:
             _check(queries, len(self._few))
             return _nearest(queries, self._few, k)
         _check(queries, self._index.d)
-        similarity, rows = self._index.search(np.ascontiguousarray(queries), k)
+        return self._by_faiss(np.ascontiguousarray(queries), k, min(k + 1, len(self)))
+
+    def _by_faiss(self, queries: Vectors, k: int, asked: int) -> tuple[Vectors, Rows]:
+        """Return the best ``k`` of ``asked`` neighbours, and of more where the cut parts equals.
+
+        FAISS returns the best first, and of equal ones any.
+        """
+        similarity, rows = self._index.search(queries, asked)
         similarity = np.where(rows < 0, -1.0, similarity).astype(np.float32)
-        # FAISS returns the best first; only equal neighbours may stand in another order.
         tied = np.flatnonzero((similarity[:, 1:] >= similarity[:, :-1]).any(axis=1))
         order = np.lexsort((rows[tied], -similarity[tied]), axis=1)
         rows[tied] = np.take_along_axis(rows[tied], order, 1)
+        cut = (similarity[:, k - 1] == similarity[:, -1]) & (rows[:, -1] >= 0)
+        similarity, rows = similarity[:, :k].copy(), rows[:, :k].copy()
+        if asked == len(self):
+            return similarity, rows
+        blank = cut & ~queries.any(axis=1)  # as near to all
+        similarity[blank], rows[blank] = 0, np.arange(k)
+        left = np.flatnonzero(cut & ~blank)
+        more = min(2 * asked, len(self))
+        step = max(1, _COMPARED // more)
+        for at in range(0, len(left), step):
+            block = left[at : at + step]
+            similarity[block], rows[block] = self._by_faiss(queries[block], k, more)
         return similarity, rows
 
     @cached_property

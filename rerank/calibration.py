@@ -47,6 +47,9 @@ def fit_calibrator(
 ) -> Calibrator:
     """Fit half a logistic curve, half isotonic blocks of at least ``min_rows`` rows.
 
+    Rows of equal scores stand in one block, and sums are taken in an order of their own: the same
+    rows give the same curve to the last bit, in whatever order they come.
+
     :param log_odds: shape (rows,); any monotone score of correctness.
     :param correct: shape (rows,).
     :param weights: shape (rows,), above 0: how many rows each counts as; None: all count as one.
@@ -56,12 +59,12 @@ def fit_calibrator(
         raise InputError(f"got {len(log_odds)} scores but {len(correct)} outcomes")
     if not len(log_odds) or correct.all() or not correct.any():
         raise InputError("calibration needs outcomes of both kinds")
-    order = np.argsort(log_odds, kind="stable")
-    x, y = log_odds[order].astype(float), correct[order].astype(float)
-    w = np.ones(len(x)) if weights is None else weights[order].astype(float)
+    w = np.ones(len(log_odds)) if weights is None else weights.astype(float)
+    order = np.lexsort((w, correct, log_odds))
+    x, y, w = log_odds[order].astype(float), correct[order].astype(float), w[order]
     smooth = (y + _logistic(x, y, w)) / 2
     blocks = _pool(_chunks(x, smooth, w, max(1, min(min_rows, len(x) // 4))))
-    centres = [total_x / size for total_x, _, size in blocks]
+    centres = np.maximum.accumulate([total_x / size for total_x, _, size in blocks]).tolist()
     values = [total_y / size for _, total_y, size in blocks]
     values = np.clip(np.maximum.accumulate(values), _FLOOR, 1 - _FLOOR).tolist()
     return Calibrator(tuple(centres), tuple(values))
@@ -80,9 +83,9 @@ def choose_threshold(
 
     :param weights: shape (rows,), above 0: how many rows each counts as; None: all count as one.
     """
-    order = np.argsort(-probability, kind="stable")
-    p = probability[order]
-    w = np.ones(len(p)) if weights is None else weights[order]
+    w = np.ones(len(probability)) if weights is None else weights
+    order = np.lexsort((w, correct, -probability))
+    p, w = probability[order], w[order]
     share = np.cumsum(w * correct[order]) / np.cumsum(w)
     last_of_tie = np.append(np.diff(p) != 0, True) if len(p) else np.zeros(0, bool)
     good = np.flatnonzero((share >= precision) & last_of_tie)
@@ -120,9 +123,15 @@ def _sigmoid(log_odds: NDArray[np.float64]) -> NDArray[np.float64]:
 def _chunks(
     x: NDArray[np.float64], y: NDArray[np.float64], w: NDArray[np.float64], size: int
 ) -> Sequence[tuple[float, float, float]]:
-    """Cut sorted rows into blocks of ``size`` rows: (sum of x, sum of y, rows), weighted."""
-    edges = list(range(0, len(x), size))
-    if len(edges) > 1 and len(x) - edges[-1] < size:
+    """Cut sorted rows into blocks of ``size`` rows or more: (sum of x, sum of y, rows), weighted.
+
+    Blocks end where a score does.
+    """
+    ends = np.append(np.flatnonzero(np.diff(x)) + 1, len(x))
+    edges = [0]
+    while len(x) - edges[-1] >= 2 * size:
+        edges.append(int(ends[np.searchsorted(ends, edges[-1] + size)]))
+    if len(x) - edges[-1] < size and len(edges) > 1:
         edges.pop()
     edges.append(len(x))
     return [

@@ -100,6 +100,14 @@ def tiny_static(folder: Path) -> StaticEmbedder:
 # --- the contract ---
 
 
+def test_a_table_that_lies_by_columns_is_stored_as_one_by_rows(tmp_path: Path):
+    table = np.random.default_rng(0).normal(size=(6, 4)).astype(np.float32)
+    for name, given in (("rows", table), ("columns", np.asfortranarray(table))):
+        save_static_embedder(given, TINY_TOKENIZER, tmp_path / name, {"seed": 1})
+    rows, columns = (StaticEmbedder.load(tmp_path / name) for name in ("rows", "columns"))
+    assert rows.fingerprint == columns.fingerprint
+
+
 def test_rows_are_of_unit_length(embedder: Embedder) -> None:
     vectors = embedder.encode(TITLES)
     assert vectors.shape == (len(TITLES), embedder.dimension)

@@ -130,6 +130,19 @@ def test_many_equal_similarities_are_those_of_a_stable_sort(name: str, k: int) -
     np.testing.assert_array_equal(similarity, np.take_along_axis(truth, best, 1))
 
 
+@pytest.mark.parametrize("kind", [IndexKind.FLAT, IndexKind.IVF], ids=lambda kind: kind.value)
+def test_a_cut_among_equals_keeps_the_first_rows_of_many_vectors_too(
+    kind: IndexKind, vectors: Vectors, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rerank.index.vector_index._FEW", 0)
+    repeated = np.repeat(vectors[:12], 50, axis=0)[np.random.default_rng(SEED).permutation(600)]
+    queries = np.concatenate([vectors[:12], np.zeros((2, DIMENSION), np.float32)])
+    _, rows = FaissIndex.build(repeated, kind).search(queries, K)
+    for query, found in zip(vectors[:12], rows[:12].tolist(), strict=True):
+        assert found == np.flatnonzero((repeated == query).all(axis=1))[:K].tolist()
+    assert rows[12:].tolist() == [list(range(K))] * 2
+
+
 @ANY
 def test_no_more_rows_than_there_are(name: str, vectors: Vectors) -> None:
     similarity, rows = BUILDERS[name](vectors[:7]).search(vectors[:2], 50)

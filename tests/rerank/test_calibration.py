@@ -101,14 +101,24 @@ def test_is_monotone_and_never_certain(pairs: list[tuple[float, bool]], min_rows
 
 @settings(deadline=None)
 @given(samples, st.randoms(use_true_random=False))
-def test_the_order_of_distinct_rows_does_not_matter(pairs: Any, random: Any):
-    pairs = list({score: (score, hit) for score, hit in pairs}.values())
+def test_the_order_of_rows_does_not_matter_even_where_scores_are_equal(pairs: Any, random: Any):
+    pairs = [(round(score), hit) for score, hit in pairs]
     correct = [hit for _, hit in pairs]
     assume(any(correct) and not all(correct))
-    shuffled = list(pairs)
+    weighted = [(*pair, random.choice([1.0, 0.7, 2.3])) for pair in pairs]
+    shuffled = list(weighted)
     random.shuffle(shuffled)
-    one, other = (fit_calibrator(*columns(rows), min_rows=5) for rows in (pairs, shuffled))
-    assert one == other
+    found = []
+    for rows in (weighted, shuffled):
+        scores, hits, weights = map(np.array, zip(*rows, strict=True))
+        fitted = fit_calibrator(scores, hits, min_rows=5, weights=weights)
+        found.append((fitted, choose_threshold(fitted(scores), hits, 0.8, weights=weights)))
+    assert found[0] == found[1]
+
+
+def test_rows_of_equal_scores_stand_in_one_block():
+    scores, correct = np.repeat([0.0, 1.0], [30, 10]), np.arange(40) % 3 == 0
+    assert fit_calibrator(scores, correct, min_rows=4).log_odds == (0.0, 1.0)
 
 
 def test_a_single_knot_is_constant():

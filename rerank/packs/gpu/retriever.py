@@ -96,7 +96,10 @@ class Retriever:
         stated = self._stated_words.read(readings)
         found: dict[Route, tuple[Ints, Ints]] = {}
         if {*routes} != {Route.NAME}:
-            found[Route.VECTOR] = self._by_vector(queries)
+            alone = {*routes} == {Route.VECTOR} and n_candidates > N_CANDIDATES
+            # More than decide are asked for to be looked at: only all variants hold enough models.
+            hits = len(self.records) if alone else _VECTOR_HITS
+            found[Route.VECTOR] = self._by_vector(queries, hits)
         if {*routes} != {Route.VECTOR}:
             found[Route.NAME] = self._by_name(names)
         return {
@@ -170,8 +173,8 @@ class Retriever:
             )
         return similarity
 
-    def _by_vector(self, queries: Floats) -> tuple[Ints, Ints]:
-        _, rows = self._index.search(queries, _VECTOR_HITS)
+    def _by_vector(self, queries: Floats, hits: int) -> tuple[Ints, Ints]:
+        _, rows = self._index.search(queries, hits)
         listing = np.repeat(np.arange(len(queries)), rows.shape[1])
         found = rows.ravel() >= 0
         return listing[found], rows.ravel()[found]

@@ -51,6 +51,15 @@ def test_vectors_alone_find_names_written_as_in_the_registry(tiny_retriever: Ret
         assert record.model in {candidate.model for candidate in found}
 
 
+def test_vectors_alone_show_as_many_as_asked(
+    tiny_retriever: Retriever, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rerank.packs.gpu.retriever._VECTOR_HITS", 3)
+    found = candidates(tiny_retriever, "rtx 4060", route=Route.VECTOR, n_candidates=200)
+    # of one model there are five variants, and four are shown
+    assert len(found) == len(tiny_retriever.records) - 1
+
+
 def test_all_routes_at_once_are_each_route_alone(tiny_retriever: Retriever) -> None:
     listings = [Listing("1", "rtx 4060 ti 16gb"), Listing("2", "oak bookshelf")]
     together = tiny_retriever.retrieve_routes(listings, n_candidates=5)
