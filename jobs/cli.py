@@ -20,6 +20,7 @@ GROUPS = {
         "resolve": "Name what a title sells: a GPU, or a product of yours.",
         "score": "Resolve a file or folder of listings into parquet.",
         "nightly": "Score the day's listings and report: for cron.",
+        "prices": "Say what models sell for, and which offers are odd.",
         "search": "Show what is found for a title, before ranking.",
         "serve": "Answer over HTTP: listings, searches, products.",
         "demo": "Build, train, evaluate and score the shipped sample.",
@@ -66,6 +67,7 @@ _MODULES = {
     "resolve": ("resolve", "search"),
     "home": ("status", "smoke", "demo"),
     "score": ("score", "nightly"),
+    "market": ("prices",),
     "serve": ("serve",),
     "build": ("init", "build-index", "train-embedder", "check-registry"),
     "train": (

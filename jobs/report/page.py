@@ -81,6 +81,11 @@ def render_report(report: Mapping[str, Any]) -> str:
     return page.render(report=report, measured=measured, sets=sets, provenance=_provenance(report))
 
 
+def rendered(template: str, **content: Any) -> str:
+    """Return a small page of its own template, with the style and script of all pages."""
+    return _environment(reading.CARD).get_template(template).render(**content)
+
+
 def _set(report: Content, anchor: str, name: str, content: Content) -> dict[str, Any]:
     one = str(report.get("one", reading.CARD))
     macros: Any = _environment(one).get_template("sections.html.j2").module

@@ -270,9 +270,17 @@ class Store:
 
 
 @contextmanager
-def scratch() -> Iterator[Session]:
-    """Lend a session over nothing: tables are checked in it before a store is opened for them."""
-    with closing(_open(None, read_only=False)) as connection:
+def scratch(folder: Path | None = None, *, memory: str = "1GB") -> Iterator[Session]:
+    """Lend a session over nothing: tables are checked in it before a store is opened for them.
+
+    :param folder: on disk, where tables lie that do not fit into the ``memory``; None keeps all
+        in memory, without a limit.
+    """
+    path = None if folder is None else folder / "scratch.duckdb"
+    with closing(_open(path, read_only=False)) as connection:
+        if folder is not None:
+            connection.execute(f"SET memory_limit = '{memory}'")
+            connection.execute("SET preserve_insertion_order = false")
         yield Session(connection)
 
 

@@ -64,4 +64,25 @@
     find("toolbar").hidden = false;
     draw();
   });
+
+  document.querySelectorAll(".filtered").forEach((box) => {
+    const rows = [...box.querySelectorAll("tr[data-words]")];
+    const said = rows.map((row) => row.dataset.words.toLowerCase());
+    const find = (name) => box.querySelector(".toolbar ." + name);
+    const draw = () => {
+      const words = find("words").value.toLowerCase().split(/\s+/).filter(Boolean);
+      let shown = 0;
+      rows.forEach((row, at) => {
+        const fits = words.every((word) => said[at].includes(word)) &&
+          (!find("currency").value || row.dataset.currency === find("currency").value) &&
+          (!find("level").value || !row.dataset.level || row.dataset.level === find("level").value);
+        row.hidden = !fits;
+        shown += fits && row.dataset.level ? 1 : 0;
+      });
+      find("count").textContent = shown + " of " + rows.filter((row) => row.dataset.level).length;
+    };
+    for (const name of ["words", "currency", "level"]) find(name).addEventListener("input", draw);
+    box.querySelector(".toolbar").hidden = false;
+    draw();
+  });
 })();

@@ -32,6 +32,7 @@ from rerank.packs.generic.product_table import (
     read_table,
     unit_counts,
 )
+from rerank.prices import read_prices
 from rerank.settings import TEXT, Settings, as_content, one_of, read_yaml, settings_of
 
 if TYPE_CHECKING:
@@ -431,7 +432,7 @@ class _Reading:
         columns = []
         for name in self._catalogue.of_role("price"):
             texts = self._texts(name)
-            columns.append([amount.value for amount in amounts_of(texts, prices=True)])
+            columns.append([price.value for price in read_prices(texts)])
             lost = sum(bool(t) and isnan(v) for t, v in zip(texts, columns[-1], strict=True))
             if lost:
                 self._remarks.append(

@@ -28,12 +28,12 @@ from rerank.packs.generic.catalogue import (
 from rerank.packs.generic.pack_data import HEADER_ROLES, Pack, gtin14, pack_names, read_pack
 from rerank.packs.generic.product_models import models_of, plain
 from rerank.packs.generic.product_table import (
-    CURRENCIES,
     ProductTable,
     amount_of,
     amounts_of,
     read_table,
 )
+from rerank.prices import CURRENCIES
 
 _SAMPLE_ROWS = 20_000
 _NUMERIC, _MIXED = 0.9, 0.5

@@ -11,7 +11,8 @@ import numpy as np
 
 from rerank.index.records import Ints
 from rerank.packs.generic.pack_data import Pack, Scale
-from rerank.packs.generic.product_table import amount_of, decimal_mark
+from rerank.packs.generic.product_table import amount_of
+from rerank.prices import decimal_mark
 
 _TOKEN = re.compile(r"\d+(?:[.,]\d+)?|[^\W\d_]+|[\"″”]")
 _EMPTIED = re.compile(r"\(\s*[,/;-]?\s*\)|\[\s*[,/;-]?\s*\]")

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rerank.index.errors import InputError, os_error_words
 from rerank.index.rows import TEXT_TYPES, csv_rows, first_faults, json_objects, read_parquet
+from rerank.prices import CURRENCIES, decimal_mark
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -263,47 +264,12 @@ class Amount(NamedTuple):
 
 
 NO_AMOUNT = Amount(nan, "")
-CURRENCIES = frozenset(
-    "$ € £ ¥ ₽ ₺ ₴ zł kč usd eur gbp jpy chf pln czk sek nok dkk huf ron rub try cad aud kr ft r$"
-    " us$ euro rs ₹ inr brl cny 元 円".split()
-)
 _AMOUNT = re.compile(
     r"(?P<before>[^\d\s.,+-]{1,4}\s?)?"
     r"(?P<number>[-+]?(?:\d{1,3}(?:['’\u00a0\u202f .,]\d{3})+(?!\d)|\d+)(?:[.,]\d+)?)"
     r"[.,]?\s*(?P<unit>[^\d\s.,].{0,19})?"
 )
 _SPACES = re.compile(r"['’\s]")
-
-
-def decimal_mark(texts: Sequence[str], *, prices: bool = False) -> str:
-    """Return "," or ".": what stands before the decimals in a column.
-
-    One that is followed by other than three digits says so, and one that stands behind the other.
-    Where all that is there is followed by three, a comma parts thousands; so does a point in
-    prices, and in other numbers it does not.
-    """
-    votes: Counter[str] = Counter()
-    thousands: Counter[str] = Counter()
-    for text in texts:
-        found = _AMOUNT.match(text)
-        if found is None:
-            continue
-        number = _SPACES.sub("", found["number"])
-        marks = [char for char in number if char in ".,"]
-        if not marks:
-            continue
-        decimals = len(number) - max(number.rfind("."), number.rfind(",")) - 1
-        if len(set(marks)) == 2:
-            votes[marks[-1]] += 1
-        elif len(marks) > 1:
-            votes[",."[marks[0] == ","]] += 1
-        elif decimals != 3 or number.startswith("0"):
-            votes[marks[0]] += 1
-        else:
-            thousands[marks[0]] += 1
-    if votes:
-        return max(",.", key=lambda mark: (votes[mark], mark == "."))
-    return "," if prices and thousands["."] > thousands[","] else "."
 
 
 def amount_of(text: str, decimal: str = ".") -> Amount:
@@ -326,10 +292,10 @@ def amount_of(text: str, decimal: str = ".") -> Amount:
     return Amount(value, behind.lstrip("-").strip() or before) if isfinite(value) else NO_AMOUNT
 
 
-def amounts_of(texts: Sequence[str], *, prices: bool = False) -> list[Amount]:
+def amounts_of(texts: Sequence[str]) -> list[Amount]:
     """Return the numbers of a column's cells; its own `decimal_mark` parts their decimals."""
     told = set(texts)
-    mark = decimal_mark(sorted(told), prices=prices)
+    mark = decimal_mark(sorted(told))
     found = {text: amount_of(text, mark) for text in told}
     return [found[text] for text in texts]
 
