@@ -214,7 +214,7 @@ def grouped(keys: Ints) -> tuple[Ints, Ints]:
         return first, group
     packed = np.sort(keys << row_bits | np.arange(len(keys)))
     order, values = packed & ((1 << row_bits) - 1), packed >> row_bits
-    new = np.diff(values, prepend=-1) > 0
+    new = changes(values)
     group = np.empty(len(keys), np.int64)
     group[order] = np.cumsum(new) - 1
     return order[new], group
@@ -226,7 +226,17 @@ def distinct(keys: Ints) -> Ints:
     :param keys: shape (rows,), not negative.
     """
     ordered = np.sort(keys)
-    return np.asarray(ordered[np.diff(ordered, prepend=-1) > 0], np.int64)
+    return np.asarray(ordered[changes(ordered)], np.int64)
+
+
+def changes(ordered: NDArray[Any]) -> NDArray[np.bool_]:
+    """Say of each value whether it is another than the one before it; the first is.
+
+    `numpy.diff` with a value prepended takes five times as long for the few rows of one listing.
+    """
+    new = np.ones(len(ordered), np.bool_)
+    np.not_equal(ordered[1:], ordered[:-1], out=new[1:])
+    return new
 
 
 def _falling(value: NDArray[np.float32]) -> Ints:

@@ -8,8 +8,6 @@ from textwrap import fill
 from typing import TYPE_CHECKING, Any, NamedTuple
 from unicodedata import east_asian_width
 
-from rerank.evaluation.baselines import BASELINE_LABELS
-from rerank.evaluation.metrics import METRICS, PRODUCT_METRICS
 from rerank.resolution import memory
 
 if TYPE_CHECKING:
@@ -312,6 +310,8 @@ def report_text(report: dict[str, Any]) -> str:
 
 def set_text(name: str, content: dict[str, Any]) -> str:
     """Return one set: figures with 95 % intervals, what was lost where, routes, baselines."""
+    from rerank.evaluation.metrics import METRICS, PRODUCT_METRICS
+
     known = {metric.name: metric for metric in (*METRICS, *PRODUCT_METRICS)}
     rows = [
         [known[key].label, *_cells(figure)]
@@ -345,6 +345,8 @@ def _candidate_sets_text(sets: dict[str, Any]) -> str:
 
 def baselines_text(content: dict[str, Any]) -> str:
     """Return one set's baselines beside our own figures."""
+    from rerank.evaluation.baselines import BASELINE_LABELS
+
     keys = ("precision_at_1", "recall_at_3", "recall_at_10", "mrr")
     rows = [["rerank", *(_value(content["metrics"].get(key)) for key in keys), ""]]
     for name, figures in content["baselines"].items():

@@ -21,6 +21,7 @@ from importlib.abc import MetaPathFinder
 from types import ModuleType
 from typing import Any, TypeVar
 
+from rerank.index.artifacts import ALLOCATIONS
 from rerank.index.errors import InputError, RerankError
 
 Item = TypeVar("Item")
@@ -30,7 +31,6 @@ ONE_THREAD = dict.fromkeys(
     ["OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "RAYON_NUM_THREADS"], "1"
 )
 """Variables that libraries read when they are loaded; workers of two threads wait in turns."""
-_ALLOCATIONS = 100_000  # before Python looks for garbage: thousands of titles make no cycles
 _AHEAD = 2  # items handed out for each worker: one in work, one that waits for it
 _of_this_process: dict[str, Callable[[Any], Any]] = {}
 
@@ -150,23 +150,10 @@ def _prepare(make: Callable[[], Callable[[Item], Result]]) -> None:
 def _own_function(make: Callable[[], Callable[[Item], Result]]) -> Callable[[Item], Result]:
     """Return this process's function, made once; a pool serves one, so there is one to keep."""
     if "function" not in _of_this_process:
-        gc.set_threshold(_ALLOCATIONS)
+        gc.set_threshold(ALLOCATIONS)
         _of_this_process["function"] = make()
         gc.freeze()  # what was loaded stays: the collector need not walk it again and again
     return _of_this_process["function"]
-
-
-@contextmanager
-def collecting_seldom() -> Iterator[None]:
-    """Let Python look for garbage as seldom as workers do, and afterwards as before."""
-    before = gc.get_threshold()
-    gc.freeze()
-    gc.set_threshold(_ALLOCATIONS)
-    try:
-        yield
-    finally:
-        gc.set_threshold(*before)
-        gc.unfreeze()
 
 
 def _become_worker() -> None:

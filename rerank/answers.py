@@ -17,7 +17,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from rerank.explanation import NOTHING, Explanation
-from rerank.index.records import grouped
+from rerank.index.records import changes, grouped
 from rerank.ranking import Evidence, ModelTable, model_scores
 from rerank.resolution import (
     DECISIONS,
@@ -339,7 +339,7 @@ def _rival_probability(offsets: Ints, model: Ints, shares: Floats) -> Floats:
     listing, top = _listing_and_top(offsets)
     others = np.flatnonzero(model != model[top])
     with_rival = listing[others]
-    first = np.diff(with_rival, prepend=-1) > 0
+    first = changes(with_rival)
     rival = np.zeros(len(offsets) - 1)
     rival[with_rival[first]] = shares[others[first]]
     return rival

@@ -166,6 +166,11 @@ class Workspace:
         return _content(self.index_folder / MANIFEST), _content(self.embedder_folder / MANIFEST)
 
     @property
+    def passed_path(self) -> Path:
+        """Where it is kept which versions answered their references on this machine."""
+        return self.home / "passed.json"
+
+    @property
     def report_path(self) -> Path:
         """Where `rerank evaluate` writes its figures."""
         return self.home / "reports" / "reranker_metrics.json"
@@ -237,8 +242,14 @@ def domain_of_index(folder: Path) -> Domain:
     :raises ArtifactError: if the folder is missing or damaged.
     :raises MismatchError: if this release has no such domain.
     """
-    manifest = read_manifest(folder, kind="index", format_version=INDEX_FORMAT, remedy=INDEX_REMEDY)
-    return domain_named(domain_in(manifest.parameters))
+    return domain_named(domain_in(_index_manifest(folder).parameters))
+
+
+def _index_manifest(folder: Path) -> Manifest:
+    """Return what an index folder is; whoever loads it verifies its files."""
+    return read_manifest(
+        folder, kind="index", format_version=INDEX_FORMAT, remedy=INDEX_REMEDY, whole=False
+    )
 
 
 def columns_of_feed(workspace: Workspace, path: Path) -> dict[str, str]:
@@ -246,8 +257,7 @@ def columns_of_feed(workspace: Workspace, path: Path) -> dict[str, str]:
 
     :raises ArtifactError: if the index that serves is missing or damaged.
     """
-    folder = workspace.active_index()
-    index = read_manifest(folder, kind="index", format_version=INDEX_FORMAT, remedy=INDEX_REMEDY)
+    index = _index_manifest(workspace.active_index())
     return domain_named(domain_in(index.parameters)).columns_of(path, index)
 
 
@@ -336,7 +346,7 @@ def chosen_embedder(workspace: Workspace, source: str | None, backend: Backend) 
 
 def embedder_of_index(workspace: Workspace, folder: Path) -> Embedder:
     """Load the embedder an index was built with; `load_retriever` compares its fingerprint."""
-    manifest = read_manifest(folder, kind="index", format_version=INDEX_FORMAT, remedy=INDEX_REMEDY)
+    manifest = _index_manifest(folder)
     name, wanted = manifest.parameters["embedder"], manifest.parameters["embedder_fingerprint"]
     prefix, _, source = name.partition(":")
     if source and prefix in {backend.value for backend in Backend}:

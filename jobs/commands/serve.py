@@ -9,6 +9,7 @@ from pathlib import Path
 
 import click
 
+from rerank.index.artifacts import collecting_seldom
 from rerank.jobs.options import NumberRange, home_option, needs, verdicts_option
 from rerank.jobs.service.access import (
     KEYS_FILE,
@@ -25,7 +26,6 @@ from rerank.jobs.service.app import Service, listen, serve
 from rerank.jobs.service.batching import Batcher, Serving, versions
 from rerank.jobs.service.judging import Judging
 from rerank.jobs.service.reconciliation import ORIGINS, Reconciliation
-from rerank.jobs.workers import collecting_seldom
 from rerank.workspace import Workspace
 
 _LIMITS = Limits()

@@ -27,12 +27,13 @@ from rerank.answers import (
     OUTPUT_SCHEMA,
     decided_fields,
 )
+from rerank.index.artifacts import collecting_seldom
 from rerank.index.errors import DISTRIBUTION, MismatchError, RerankWarning
 from rerank.index.records import BETWEEN_IDENTIFIERS, N_CANDIDATES, Listing
 from rerank.jobs.files.listings import OUR_NAMES, ColumnNames, ListingBatch, taken
 from rerank.jobs.files.places import Place
 from rerank.jobs.scoring.plan import VERDICTS_KEY, differences, read_record
-from rerank.jobs.workers import collecting_seldom, working
+from rerank.jobs.workers import working
 from rerank.lifecycle.opening import heeding_people, open_resolver
 from rerank.rankers.kinds import RankerKind
 from rerank.resolution import MODEL
@@ -226,7 +227,10 @@ def answering(home: Path, options: ScoreOptions, *, workers: int) -> Iterator[An
         with collecting_seldom():
             own = resolver_answerer(home, options)
             gc.freeze()
-            yield own
+            try:
+                yield own
+            finally:
+                gc.unfreeze()
         return
     options, people = pinned(home, options)
     with working(workers, partial(batch_answerer, home, options)) as pool:

@@ -106,7 +106,7 @@ def _score_rows(
         if answers.num_rows != batch.table.num_rows:
             raise AssertionError(f"{batch.table.num_rows} rows in, {answers.num_rows} answers out")
         resolved.add(batch.table, answers)
-        rejects.add(batch, answers.column("reason").to_pylist())
+        rejects.add(batch, answers.column("reason"))
         for pair in pc.value_counts(answers.column("decision")).to_pylist():
             decisions[pair["values"]] += pair["counts"]
         rows += answers.num_rows
@@ -320,16 +320,15 @@ class RejectsFile:
         self._first_row = 1
         self.n_rows = 0
 
-    def add(self, batch: ListingBatch, reasons: list[str]) -> None:
+    def add(self, batch: ListingBatch, reasons: pa.ChunkedArray) -> None:
         """Take the rejects of the next batch.
 
         :param reasons: of every row's answer.
         """
-        rows = [
-            at for at, reason in enumerate(reasons) if at in batch.bad_rows or reason == _NO_TITLE
-        ]
+        without = pc.indices_nonzero(pc.equal(reasons, _NO_TITLE)).to_pylist()
+        rows = sorted({*without, *batch.bad_rows})
         if rows:
-            self._write(batch, rows, reasons)
+            self._write(batch, rows, reasons.to_pylist())
         self._first_row += len(reasons)
 
     def finish(self) -> None:

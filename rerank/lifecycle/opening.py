@@ -1,14 +1,19 @@
 """Put together what answers: the index of a workspace, and the ranker that was asked for.
 
 A version answers where it serves as it did where it was made. A hundred generated listings with the
-answers it gave then are kept in its card, and asked again when it is loaded, verified or promoted:
-another library, another processor or a damaged file shows there.
+answers it gave then are kept in its card, and asked again when it is verified or promoted, and when
+it is loaded where it has not passed yet: another library, another processor or a damaged file shows
+there.
 """
 
 from __future__ import annotations
 
+import hashlib
+import json
 import logging
 import os
+import platform
+import sys
 import threading
 import time
 import warnings
@@ -19,8 +24,11 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
+import pyarrow as pa
+
 from rerank.domain import FeatureNames, card_tools, domain_in, domain_named
-from rerank.index.artifacts import Manifest
+from rerank.index.artifacts import Manifest, collecting_seldom, write_json
 from rerank.index.errors import (
     ArtifactError,
     MismatchError,
@@ -76,7 +84,8 @@ def open_resolver(
     """
     workspace = _workspace(home)
     kind = None if ranker is None else RankerKind(ranker)
-    resolver = resolver_over(workspace, *open_source(workspace), ranker=kind, cascade=cascade)
+    with collecting_seldom():
+        resolver = resolver_over(workspace, *open_source(workspace), ranker=kind, cascade=cascade)
     return heeding_people(workspace, resolver, open_verdicts(workspace)) if verdicts else resolver
 
 
@@ -207,7 +216,7 @@ def version_over(
     if card is not None:
         check_card(card, ref, folder, resolver)
         if ask and card.reference is not None:
-            _check_answers(card, folder, resolver, thorough)
+            _check_answers(workspace, card, folder, resolver, thorough)
     if not cascade:
         return resolver
     return over(with_cascade(model, workspace.cross_encoder_folder))
@@ -263,13 +272,68 @@ def check_card(card: VersionCard, ref: VersionRef, folder: Path, resolver: Resol
         )
 
 
-def _check_answers(card: VersionCard, folder: Path, resolver: Resolver, thorough: bool) -> None:
-    slow = card.kind == "cross-encoder" and not thorough
-    limit = CHECKED_OF_A_CROSS_ENCODER if slow else None
+def _check_answers(
+    workspace: Workspace, card: VersionCard, folder: Path, resolver: Resolver, thorough: bool
+) -> None:
+    """Ask a version its reference, unless it has passed and nothing that answers is another.
+
+    To ask takes a third of the time to open a resolver.
+    """
+    mark = _mark(card, resolver)
+    passed = _passed(workspace.passed_path)
+    if mark in passed and not thorough:
+        return
+    limit = None
+    if not thorough and card.kind == "cross-encoder":
+        limit = CHECKED_OF_A_CROSS_ENCODER
+    elif not thorough and not workspace.home.is_dir():
+        limit = CHECKED_OF_SHIPPED
     try:
         check_reference(resolver, ReferenceAnswers.from_dict(card.reference or {}), limit=limit)
     except MismatchError as exc:
         raise MismatchError(f"{folder}: {exc}") from exc
+    if workspace.home.is_dir() and mark not in passed:
+        with suppress(OSError):  # a workspace that may only be read is asked each time
+            write_json({"passed": [*passed[1 - _MARKS :], mark]}, workspace.passed_path)
+
+
+_MARKS = 20  # of versions and indexes that serve in turns
+
+
+def _passed(path: Path) -> list[str]:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))["passed"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return []
+    return found if isinstance(found, list) else []
+
+
+def _mark(card: VersionCard, resolver: Resolver) -> str:
+    """Return what changes with whatever could make a version answer otherwise than before.
+
+    The files of version and index are verified whenever they are read. Besides them answers depend
+    on this package, the libraries, the interpreter and the machine, which is another when it was
+    started anew.
+    """
+    at = Path(__file__).parent.parent
+    code = [
+        (str(each.relative_to(at)), state.st_size, state.st_mtime_ns)
+        for part in (at, at / "index", at / "packs")
+        for each in sorted(part.rglob("*.py"))
+        for state in (each.stat(),)
+    ]
+    libraries = [np.__version__, pa.__version__, sys.version]
+    own = [resolver.model.version, resolver.index_version, card.reference]
+    content = json.dumps([own, libraries, platform.uname()[:5], _boot(), code])
+    return hashlib.sha256(content.encode()).hexdigest()[:16]
+
+
+def _boot() -> str:
+    """Return what Linux names each start of a machine by, "" elsewhere."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii")
+    except OSError:
+        return ""
 
 
 def schema_of_features(features: FeatureNames) -> dict[str, object]:
@@ -406,6 +470,7 @@ REFERENCE_LISTINGS = 100
 # Trees agree to the last digit; networks differ by some 1e-5 between processors.
 PROBABILITY_TOLERANCE = 1e-4
 SCORE_TOLERANCE = 1e-3
+CHECKED_OF_SHIPPED = 20  # where there is no workspace to remember in that it passed
 CHECKED_OF_A_CROSS_ENCODER = 2  # when it is loaded or judged: each takes it some 0.1 s
 _SHOWN = 3
 

@@ -14,6 +14,7 @@ from invented_versions import flip, make_champion, working_version
 
 from rerank.index.errors import ArtifactError, MismatchError, RerankWarning
 from rerank.index.records import Listing, shipped
+from rerank.lifecycle import opening
 from rerank.lifecycle.model_registry import ModelRegistry
 from rerank.lifecycle.opening import LiveResolver, make_reference, open_resolver, open_version
 from rerank.lifecycle.versions import SHIPPED_MODEL, Pointer, VersionRef, replace_pointer
@@ -109,6 +110,32 @@ def test_a_version_that_answers_otherwise_than_when_it_was_made_does_not_serve(
     other = working_version(registry, 0.35, reference=moved.as_dict())
     with pytest.raises(MismatchError, match="20 of 20 reference listings are answered otherwise"):
         open_version(registry.workspace, other)
+
+
+def test_a_version_that_passed_is_asked_again_only_where_something_that_answers_changed(
+    registry, home, shipped_resolver, monkeypatch
+):
+    kept = make_reference(shipped_resolver, seed=3, n=2)
+    make_champion(registry, working_version(registry, 0.25, reference=kept.as_dict()))
+    asked = []
+    monkeypatch.setattr(opening, "check_reference", lambda *of, limit: asked.append(limit))
+    open_resolver(home)
+    open_resolver(home)
+    assert asked == [None]
+    monkeypatch.setattr(opening, "_boot", lambda: "another machine")
+    open_resolver(home)
+    open_resolver(home)
+    assert asked == [None, None]
+    open_resolver(home / "not there yet")
+    assert asked[2:] == [opening.CHECKED_OF_SHIPPED]
+    assert not (home / "not there yet").exists()
+
+
+def test_what_was_remembered_of_versions_may_be_damaged(home):
+    home.mkdir(exist_ok=True)
+    Workspace(home).passed_path.write_text("[1", encoding="utf-8")
+    open_resolver(home)
+    assert len(opening._passed(Workspace(home).passed_path)) == 1
 
 
 def test_resolving_with_a_version_that_is_checked_opens_no_store(registry, home, shipped_resolver):

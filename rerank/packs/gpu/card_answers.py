@@ -17,6 +17,7 @@ from rerank.answers import (
     strings,
     truths,
 )
+from rerank.index.records import changes
 from rerank.packs.gpu.candidates import CANDIDATE_FEATURES
 from rerank.packs.gpu.cues import CATEGORIES, DESCRIBED
 from rerank.packs.gpu.lexicon import DOUBTS, Lexicon
@@ -142,8 +143,9 @@ _REFUSALS = {
     "goods": "other part",
 }
 _KINDS_OF_CARD = ("laptop", "system", "rig")  # "workstation card", "laptop GPU"
-_REFUSAL_NUMBERS = [CATEGORIES.index(name) for name in _REFUSALS]
-_KIND_NUMBERS = [CATEGORIES.index(name) for name in _KINDS_OF_CARD]
+# By category, twice: of titles, and of descriptions, where they refuse otherwise.
+_REFUSES = np.array([name in _REFUSALS for name in CATEGORIES] + [False] * DESCRIBED)
+_KINDS = np.array([name in _KINDS_OF_CARD for name in CATEGORIES] + [False] * DESCRIBED)
 _CARD_WORD = CATEGORIES.index("card_word")
 _SUPPORT = OFFER_FEATURES.index("support")
 _OTHERS, _WISHED = OFFER_FEATURES.index("others_lined"), OFFER_FEATURES.index("mention_wished")
@@ -203,6 +205,8 @@ def _refusals(evidence: Evidence, listings: Ints) -> dict[int, str]:
     wanted = np.zeros(len(evidence.best), bool)
     wanted[listings] = True
     rows = np.flatnonzero(wanted[cues.listing] & ~cues.excused)
+    if not len(rows):
+        return {}
     listing, start, category = cues.listing[rows], cues.at[rows], cues.category[rows]
     end = start + cues.length[rows]
     card = category == _CARD_WORD
@@ -211,11 +215,10 @@ def _refusals(evidence: Evidence, listings: Ints) -> dict[int, str]:
     before_card = np.isin(
         listing * _LONGEST_TITLE + end, listing[card] * _LONGEST_TITLE + start[card]
     )
-    refuses = np.isin(category, _REFUSAL_NUMBERS)
-    refuses &= ~(np.isin(category, _KIND_NUMBERS) & before_card)
+    refuses = _REFUSES[category] & ~(_KINDS[category] & before_card)
     order = np.lexsort((start, start > first_card[listing], listing))
     order = order[refuses[order]]
-    first = order[np.diff(listing[order], prepend=-1) > 0]
+    first = order[changes(listing[order])]
     return {
         at: _refusal_in_words(evidence, at, begin, stop, CATEGORIES[number])
         for at, begin, stop, number in zip(
@@ -236,6 +239,8 @@ def _refusal_in_words(evidence: Evidence, at: int, start: int, end: int, categor
 
 def _other_refusals(evidence: Evidence, listings: Ints) -> dict[int, str]:
     """Say what no single word of the title says, of those listings of which it is true."""
+    if not len(listings):
+        return {}
     offers, cues = evidence.offers[listings], evidence.cues
     named = evidence.features[evidence.best[listings], _COLUMN["named"]] > 0
     signs = [
@@ -245,8 +250,10 @@ def _other_refusals(evidence: Evidence, listings: Ints) -> dict[int, str]:
     ]
     said = {at: words for holds, words in signs for at in listings[holds].tolist()}
     described = (cues.category >= DESCRIBED) & ~cues.excused
-    refusing = np.isin(cues.category - DESCRIBED, _REFUSAL_NUMBERS) & described
-    rows = np.flatnonzero(refusing & np.isin(cues.listing, listings)).tolist()
+    wanted = np.zeros(len(evidence.best), np.bool_)
+    wanted[listings] = True
+    rows = np.flatnonzero(described)
+    rows = rows[_REFUSES[cues.category[rows] - DESCRIBED] & wanted[cues.listing[rows]]].tolist()
     for name, label in _REFUSALS.items():  # the plainest first
         category = CATEGORIES.index(name) + DESCRIBED
         for at in (int(cues.listing[row]) for row in rows if cues.category[row] == category):

@@ -14,13 +14,14 @@ import string
 from collections.abc import Callable, Collection, Sequence
 from functools import cache, cached_property
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import yaml
 from numpy.typing import NDArray
 
 from rerank.index.errors import InputError
+from rerank.index.records import distinct, grouped
 from rerank.index.rows import FastSafeLoader
 from rerank.index.text import CharacterRun, normalise, runs
 from rerank.packs.gpu.title_columns import TitleReadings, TitleRuns, in_one, words_with
@@ -119,12 +120,21 @@ class CueReader:
         :raises InputError: if it is missing, no mapping of lists, or names an unknown category.
         """
         try:
-            entries = yaml.load(path.read_text(encoding="utf-8"), Loader=FastSafeLoader)
+            # Words are texts as they stand; to make objects of 7,000 takes longer than to parse.
+            text = path.read_text(encoding="utf-8")
+            root = yaml.compose(text, Loader=FastSafeLoader)
         except (OSError, UnicodeDecodeError, yaml.YAMLError) as exc:
             raise InputError(f"{path}: cannot read cue words: {exc}") from exc
-        if not isinstance(entries, dict) or not all(isinstance(v, list) for v in entries.values()):
+        pairs: list[tuple[Any, Any]] = [(None, None)]
+        if isinstance(root, yaml.MappingNode):
+            pairs = root.value
+        if not all(
+            isinstance(words, yaml.SequenceNode)
+            and all(isinstance(word, yaml.ScalarNode) for word in words.value)
+            for _, words in pairs
+        ):
             raise InputError(f"{path}: expected a mapping of categories to lists of words")
-        return cls(entries)
+        return cls({name.value: [word.value for word in words.value] for name, words in pairs})
 
     def _add(self, entry: str, bit: int) -> None:
         if entry.startswith("~"):
@@ -177,26 +187,28 @@ class CueReader:
         lengths = self._add_phrases(masks, titles)
         odd = vocabulary.told(self._are_telling, "words")[titles.word] > 0
         rows: list[_Row] = []
-        for title in np.unique(titles.title_of_word[odd]).tolist():
+        for title in distinct(titles.title_of_word[odd]).tolist():
             text, first = readings.titles[title].title, int(titles.offsets[title])
             for literal, bit in self._standing_in(text):
                 if titles.offsets[title + 1] > first:
                     pieces = titles.pieces(title)
                     masks[first + _run_at(pieces, text.find(literal))] |= bit
+        # What is swapped for, and what a plus adds, is told by the words of the whole title.
         plus = vocabulary.told(_hold_plus, "words")[titles.word] > 0
-        intricate = np.zeros(len(readings), np.bool_)
-        intricate[titles.title[masks & (_WHOLES | _PARTS | _SWAP) != 0]] = True
-        intricate[titles.title_of_word[plus]] = True
+        apart = np.zeros(len(readings), np.bool_)
+        apart[titles.title[masks & _SWAP != 0]] = True
+        apart[titles.title_of_word[plus]] = True
         shown = np.zeros(len(readings), np.bool_)
         shown[titles.title[masks != 0]] = True
-        for title in np.flatnonzero(intricate & shown).tolist():
+        for title in np.flatnonzero(apart & shown).tolist():
             own = slice(int(titles.offsets[title]), int(titles.offsets[title + 1]))
             words = [vocabulary.runs[run] for run in titles.run[own].tolist()]
             text = readings.titles[title].title
             added = _added(text, titles.pieces(title)) if "+" in text else ()
             found = _cues_of(words, masks[own].tolist(), lengths, added, first=own.start)
             rows += [(title, *row) for row in found]
-        return [_plain_hits(titles, masks, ~intricate, lengths), _as_hits(rows)]
+        nouns = vocabulary.told(_are_nouns, "runs")
+        return [_told_hits(titles, masks, ~apart, lengths, nouns), _as_hits(rows)]
 
     def _add_phrases(self, masks: NDArray[np.int64], titles: TitleRuns) -> _Lengths:
         """Add the categories of phrases to the masks of their first runs; return their lengths."""
@@ -206,25 +218,32 @@ class CueReader:
         rows = np.flatnonzero(opening & (titles.following > 0))
         second = vocabulary.told(self._may_be_second, "runs")[titles.following[rows]] > 0
         rows = rows[second]
-        pairs, of_row = np.unique(
-            (titles.run[rows] << 32) | titles.following[rows], return_inverse=True
-        )
+        if not len(rows):
+            return lengths
+        keys = (titles.run[rows] << 32) | titles.following[rows]
+        first, of_row = grouped(keys)
         texts, run = vocabulary.runs, titles.run
         known = vocabulary.memory(self._phrases_of_pair)
         phrases: list[tuple[_Continued, ...]] = []
-        for pair in pairs.tolist():
+        for pair in keys[first].tolist():
             own = known.get(pair)
             if own is None:
                 words = texts[pair >> 32], texts[pair & 0xFFFFFFFF]
                 own = known[pair] = self._phrases_of_pair(*words)
             phrases.append(own)
         opened = np.array(list(map(bool, phrases)), np.bool_)[of_row]
-        pair_of = of_row[opened].tolist()
-        for at, pair in zip(rows[opened].tolist(), pair_of, strict=True):
-            for rest, bit, length in phrases[pair]:
+        rows, pair_of = rows[opened], of_row[opened].tolist()
+        thirds = titles.following[rows + 1].tolist()
+        pairs, going_on = keys[first].tolist(), vocabulary.memory(_going_on)
+        for at, pair, third in zip(rows.tolist(), pair_of, thirds, strict=True):
+            found = going_on.get((pairs[pair], third))
+            if found is None:
+                found = _going_on(phrases[pair], texts[third])
+                going_on[pairs[pair], third] = found
+            for rest, bit, length in found:
                 if rest:
-                    end = min(int(titles.offsets[titles.title[at] + 1]), at + 2 + len(rest))
-                    if not _are(rest, [texts[each] for each in run[at + 2 : end].tolist()]):
+                    end = min(int(titles.offsets[titles.title[at] + 1]), at + 3 + len(rest))
+                    if not _are(rest, [texts[each] for each in run[at + 3 : end].tolist()]):
                         continue
                 if length:
                     lengths[at, bit] = length
@@ -258,7 +277,8 @@ class CueReader:
     @cached_property
     def _heads(self) -> frozenset[str]:
         """What words begin with that are cues or open phrases."""
-        return self._stem_heads.union(word[:_HEAD] for word in (*self._words, *self._phrases))
+        words = (*self._words, *self._phrases)
+        return frozenset(self._stem_lengths).union(word[:_HEAD] for word in words)
 
     def _may_be_second(self, words: Sequence[str]) -> list[bool]:
         """Say which words are second in some phrase."""
@@ -350,10 +370,9 @@ class CueReader:
         """Return what a word is by itself, and the phrases it may begin."""
         mask = self._words.get(word, 0)
         phrases = list(self._phrases.get(word, ()))
-        heads = self._stem_heads
-        begins = word[:1] in heads or word[:2] in heads or word[:_HEAD] in heads
-        if begins and not word.isdigit():
-            for length in range(1, min(len(word), self._longest_stem) + 1):
+        lengths = self._stem_lengths
+        for head in [word[:length] for length in range(1, min(len(word), _HEAD) + 1)]:
+            for length in () if word.isdigit() else lengths.get(head, ()):
                 mask |= self._stems.get(word[:length], 0)
                 phrases += self._stem_phrases.get(word[:length], ())
         if not phrases:
@@ -370,13 +389,12 @@ class CueReader:
         return _Word(mask, by_next, others)
 
     @cached_property
-    def _stem_heads(self) -> frozenset[str]:
-        """What words begin with that begin with a stem."""
-        return frozenset(stem[:_HEAD] for stem in (*self._stems, *self._stem_phrases))
-
-    @cached_property
-    def _longest_stem(self) -> int:
-        return max(map(len, (*self._stems, *self._stem_phrases)), default=0)
+    def _stem_lengths(self) -> dict[str, list[int]]:
+        """How long the stems are, by what they and words of them begin with."""
+        found: dict[str, set[int]] = {}
+        for stem in (*self._stems, *self._stem_phrases):
+            found.setdefault(stem[:_HEAD], set()).add(len(stem))
+        return {head: sorted(lengths) for head, lengths in found.items()}
 
     def _standing_in(self, text: str) -> list[tuple[str, int]]:
         """Return what is no run of letters: of any text, and of scripts that are not spaced."""
@@ -415,40 +433,103 @@ def _joined(parts: Sequence[CueHits], described: CueHits) -> CueHits:
     return CueHits(*(np.concatenate([a[order], b]) for a, b in zip(both, described, strict=True)))
 
 
-def _plain_hits(
+def _told_hits(
     titles: TitleRuns,
     masks: NDArray[np.int64],
-    plain: NDArray[np.bool_],
+    told: NDArray[np.bool_],
     lengths: _Lengths,
+    nouns: NDArray[np.int64],
 ) -> CueHits:
-    """Return the cues of titles in which nothing but a "with" before them tells what they mean.
+    """Return the cues of titles as `_cues_of` does, of all at once.
 
-    :param plain: shape (titles,), which they are; in none is a part, a computer or a swap.
+    :param told: shape (titles,), which titles; in none is a swap or a plus.
+    :param nouns: shape (runs,), which runs of the vocabulary are words for a card.
     """
-    place = np.arange(len(masks))
-    excuse = np.maximum.accumulate(np.where(masks & _EXCUSES != 0, place, -_NOWHERE))
-    before = np.append(-_NOWHERE, excuse[:-1])[: len(masks)]
-    excused = (place - before <= _EXCUSE_REACH) & (before >= titles.offsets[titles.title])
-    rows = np.flatnonzero((masks != 0) & plain[titles.title])
-    shown = masks[rows] & ~_COUNT  # of no meaning by itself
-    found = [rows[shown >> number & 1 == 1] for number in range(len(CATEGORIES))]
+    rows = np.flatnonzero((masks != 0) & told[titles.title])
+    mask, title = masks[rows], titles.title[rows]
+    first, end = titles.offsets[title], titles.offsets[title + 1]
+
+    def shortly_behind(kind: int, reach: int) -> NDArray[np.bool_]:
+        """Say which cues stand up to ``reach`` runs behind one of a kind, in their title."""
+        places = np.flatnonzero(masks & kind)
+        last = np.append(-1, places)[np.searchsorted(places, rows)]
+        return np.asarray((last >= first) & (rows - last <= reach), np.bool_)
+
+    def shortly_before(kind: int, reach: int) -> NDArray[np.bool_]:
+        """Say which cues stand up to ``reach`` runs before one of a kind, in their title."""
+        places = np.flatnonzero(masks & kind)
+        following = np.append(places, len(masks) + reach + 1)
+        after = following[np.searchsorted(places, rows, side="right")]
+        return np.asarray((after < end) & (after - rows <= reach), np.bool_)
+
+    excused = shortly_behind(_EXCUSES, _EXCUSE_REACH)
+    whole, part = mask & _WHOLES != 0, mask & _PARTS != 0
+    card = shortly_before(_CARD_WORD, 1) | (nouns[titles.following[rows]] > 0)
+    excused |= whole & (shortly_behind(_TAKEN, _EXCUSE_REACH) | card)
+    aside = shortly_before(_ASIDE, _ASIDE_REACH) | shortly_behind(_COUNT, 1)
+    excused |= part & (aside | (mask & _EXCUSES != 0))
+    excused |= part & _carried_on(part & excused, part, rows, first)
+    only = (mask & _ONLY != 0) & (shortly_behind(_PARTS, 2) | shortly_before(_PARTS, 2))
+    shown = (mask | np.where(only, _PART_ONLY, 0)) & ~_COUNT  # that is of no meaning by itself
+    found = [np.flatnonzero(shown >> number & 1) for number in range(len(CATEGORIES))]
     category = np.repeat(np.arange(len(CATEGORIES)), list(map(len, found)))
-    row = np.concatenate(found)
-    pairs = zip(row.tolist(), category.tolist(), strict=True)
-    title = titles.title[row]
+    cue = np.concatenate(found)
     return CueHits(
-        title,
-        row - titles.offsets[title],
+        title[cue],
+        (rows - first)[cue],
         category,
-        excused[row] & ((_PLAIN >> category) & 1 == 0),
-        np.array([lengths.get((at, 1 << number), 1) for at, number in pairs], np.int64),
+        excused[cue] & ((_PLAIN >> category) & 1 == 0),
+        _lengths_at(rows[cue], category, lengths),
     )
+
+
+def _lengths_at(
+    rows: NDArray[np.int64], category: NDArray[np.int64], lengths: _Lengths
+) -> NDArray[np.int64]:
+    """Return how many runs cues take, 1 of each that is in no phrase."""
+    if not lengths:
+        return np.ones(len(rows), np.int64)
+    keys = np.array([at << 6 | bit.bit_length() - 1 for at, bit in lengths], np.int64)
+    order = np.argsort(keys)
+    keys, own = keys[order], np.array([*lengths.values()], np.int64)[order]
+    wanted = rows << 6 | category
+    place = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
+    return np.asarray(np.where(keys[place] == wanted, own[place], 1), np.int64)
+
+
+def _carried_on(
+    excused: NDArray[np.bool_],
+    part: NDArray[np.bool_],
+    rows: NDArray[np.int64],
+    first: NDArray[np.int64],
+) -> NDArray[np.bool_]:
+    """Say which parts are excused with a part right before them: "with fans, cooler, box".
+
+    All have the shape of the cues.
+
+    :param rows: the runs that they begin at, ``first`` the first of their title.
+    """
+    place = np.arange(len(rows))
+    joins = part[1:] & part[:-1] & (np.diff(rows) == 1) & (rows[:-1] >= first[1:])
+    start = np.maximum.accumulate(np.where(np.append(False, joins)[: len(rows)], 0, place))
+    last = np.maximum.accumulate(np.where(excused, place, -1))
+    return np.asarray(last >= start, np.bool_)
 
 
 def _longest_part(literal: str) -> str:
     """Return the part of a literal that is telling: one between spaces, else the longest."""
     inner = literal.split(" ")[1:-1]
     return f" {max(inner, key=len)} " if inner else max(literal.split(" "), key=len)
+
+
+def _going_on(phrases: tuple[_Continued, ...], third: str) -> tuple[_Continued, ...]:
+    """Return the phrases that a third word goes on with, without what it is itself."""
+    words = [third] if third else []
+    return tuple((rest[1:], bit, length) for rest, bit, length in phrases if _are(rest[:1], words))
+
+
+def _are_nouns(words: Sequence[str]) -> list[bool]:
+    return [word in _CARD_NOUNS for word in words]
 
 
 def _hold_plus(words: Sequence[str]) -> list[bool]:

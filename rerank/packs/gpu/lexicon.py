@@ -346,11 +346,15 @@ class Lexicon:
 
         "RTX PRO 6000" can only be the Blackwell card; "RTX 6000" may be one without Ada.
         """
-        groups: dict[str, list[ModelName]] = defaultdict(list)
-        for name in self.names:
-            groups[name.key].append(name)
+        essentials = list(map(_essentials, self.names))
+        groups: dict[str, set[frozenset[str]]] = defaultdict(set)
+        for name, own in zip(self.names, essentials, strict=True):
+            groups[name.key].add(own)
         return self.mask_words(
-            [self._mask(_required_suffixes(name, groups[name.key])) for name in self.names]
+            [
+                self._mask(_required_suffixes(name, own, groups[name.key]))
+                for name, own in zip(self.names, essentials, strict=True)
+            ]
         )
 
     @cached_property
@@ -1042,20 +1046,19 @@ def _vocabulary(names: Sequence[ModelName]) -> dict[str, int]:
 _BRANDS = frozenset(["geforce", "radeon", "quadro", "tesla", "instinct"])
 
 
-def _required_suffixes(name: ModelName, siblings: Sequence[ModelName]) -> list[str]:
+def _required_suffixes(
+    name: ModelName, own: frozenset[str], siblings: Iterable[frozenset[str]]
+) -> list[str]:
     """Return the suffixes whose loss leaves a name that fits a sibling at least as well.
 
     A word the sibling lacks counts twice against it, a word it has besides once.
+
+    :param own: the essentials of the name, ``siblings`` those of the models of its number.
     """
-    own = _essentials(name)
     required = []
     for word in name.suffix:
         shown = own - {word}
-        misfits = (
-            len(_essentials(other) - shown) + 2 * len(shown - _essentials(other))
-            for other in siblings
-            if _essentials(other) != own
-        )
+        misfits = (len(each - shown) + 2 * len(shown - each) for each in siblings if each != own)
         if min(misfits, default=9) <= 1:
             required.append(word)
     return required

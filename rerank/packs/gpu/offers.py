@@ -64,7 +64,8 @@ X_described    cues of X in the description, not excused, at most 3
 OFFER_DIRECTIONS = dict.fromkeys((*DOUBTS, "mention_wished", "others_lined"), -1)
 """What can only speak against an offer, whatever the generated listings say by accident."""
 _FAMILIAR_NAMES = ("card_word", "partner", "gpu_line", "product_line")
-_FAMILIAR = [CATEGORIES.index(name) for name in _FAMILIAR_NAMES]
+# By category; what descriptions hold does not count.
+_FAMILIAR = np.array([name in _FAMILIAR_NAMES for name in CATEGORIES] + [False] * DESCRIBED)
 _REFUSING_NUMBERS = [CATEGORIES.index(name) for name in _REFUSING]
 _FAR = 9.0
 _LONGEST_TITLE = 1000  # runs; titles are cut at 400 characters
@@ -91,7 +92,7 @@ def offer_features(
     runs = batch.readings.run_counts.astype(np.float32)
     score = np.where(found, of_model[best] if len(scores) else 0.0, -_FAR)
     share = np.where(at >= 0, at / np.maximum(runs, 1), -1)
-    familiar = np.isin(cues.category, _FAMILIAR)
+    familiar = _FAMILIAR[cues.category]
     known = np.bincount(cues.listing[familiar], minlength=listings)
     kinds = np.zeros((listings, len(CATEGORIES)), bool)
     in_title = cues.category < DESCRIBED
@@ -110,8 +111,9 @@ def offer_features(
         _letters_behind(batch, at),
         *_support(out, kinds),
     ]
-    for place, column in enumerate([*lead_columns, *_cue_counts(cues, at, listings)], width):
+    for place, column in enumerate(lead_columns, width):
         out[:, place] = column
+    _count_cues(cues, at, out[:, width + len(lead_columns) :])
     return np.asarray(np.round(out * 1024) / 1024, np.float32), best, order
 
 
@@ -202,15 +204,20 @@ def _support(out: Floats, kinds: NDArray[np.bool_]) -> list[Ints]:
     return [bare.astype(np.int64), np.sum(kept, axis=0)]
 
 
-def _cue_counts(cues: CueHits, at: Floats, listings: int) -> list[Floats]:
-    """Return the columns of cues in titles, then those in descriptions."""
+def _count_cues(cues: CueHits, at: Floats, out: Floats) -> None:
+    """Write the columns of cues in titles, then those in descriptions.
+
+    :param out: shape (listings, columns).
+    """
+    out[:] = 0
     titled = cues.category < DESCRIBED
     listing, category = cues.listing[titled], cues.category[titled]
     mention = np.where(at >= 0, at, 10_000)[listing]
     where = np.where(cues.excused[titled], 2, np.where(cues.at[titled] < mention, 0, 1))
-    counts = np.zeros((listings, len(_CUE_COLUMNS)), np.float32)
-    np.add.at(counts, (listing, category * 3 + where), 1)
-    described = np.zeros((listings, len(CATEGORIES)), np.float32)
-    rows = ~titled & ~cues.excused
-    np.add.at(described, (cues.listing[rows], cues.category[rows] - DESCRIBED), 1)
-    return [*np.minimum(counts, 3).T, *np.minimum(described[:, _REFUSING_NUMBERS], 3).T]
+    np.add.at(out, (listing, category * 3 + where), 1)
+    rows = np.flatnonzero(~titled & ~cues.excused)
+    if len(rows):
+        described = np.zeros((len(out), len(CATEGORIES)), np.float32)
+        np.add.at(described, (cues.listing[rows], cues.category[rows] - DESCRIBED), 1)
+        out[:, len(_CUE_COLUMNS) :] = described[:, _REFUSING_NUMBERS]
+    np.minimum(out, 3, out=out)

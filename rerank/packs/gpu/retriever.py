@@ -30,6 +30,7 @@ from rerank.index.records import (
     GpuRecord,
     Listing,
     Route,
+    changes,
     falling_order,
     place_in_group,
 )
@@ -129,7 +130,7 @@ class Retriever:
         listing = np.concatenate([pair[0] for pair in pairs])
         record = np.concatenate([pair[1] for pair in pairs])
         keys = np.sort(listing * len(self.records) + record)
-        keys = keys[np.diff(keys, prepend=-1) > 0]
+        keys = keys[changes(keys)]
         listing, record = keys // len(self.records), keys % len(self.records)
         similarity = self._similarity(queries, listing, record)
         shortlist = similarity.copy()

@@ -21,7 +21,7 @@ from typing import Any, NamedTuple, TypeVar, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from rerank.index.records import Listing
+from rerank.index.records import Listing, distinct
 from rerank.index.text import (
     HOLDS_NAME,
     MAX_TITLE_CHARS,
@@ -568,7 +568,7 @@ def in_one(words: Sequence[str]) -> tuple[str, Ints]:
 def words_with(pattern: re.Pattern[str], text: str, starts: Ints) -> Ints:
     """Return the numbers of the words of `in_one` that a pattern is found in."""
     places = [match.start() + 1 for match in pattern.finditer(text)]
-    return np.unique(np.searchsorted(starts, places, side="right") - 1)
+    return distinct(np.searchsorted(starts, places, side="right") - 1)
 
 
 def _type_of(word: str) -> int:
@@ -1218,7 +1218,7 @@ class _Batch:
             coded[at] = vocabulary.begins_code_across(
                 word[at : min(end, at + _WORDS_OF_CODE)].tolist()
             )
-        return np.unique(self.title_of_word[coded])
+        return distinct(self.title_of_word[coded])
 
     def _conflicts(self, codes: Sequence[CodeAt], mentions: Mentions) -> Ints:
         """Return the doubt of titles whose codes stand for other models than the names."""
@@ -1287,7 +1287,7 @@ class _Batch:
             out[self.title_of_word[rows]] = said[rows] % _WEIGHT
         flags = self.word_flags
         broken = (flags[:-1] & _ENDS_TYPE != 0) & (flags[1:] & _BEGINS_TYPE != 0)
-        for title in np.unique(self.title_of_word[:-1][broken]).tolist():
+        for title in distinct(self.title_of_word[:-1][broken]).tolist():
             out[title] = memory_type_code(self.titles[title].title)
         return out
 
