@@ -1,21 +1,28 @@
-"""Options that several commands share."""
+"""What several commands share: options, how far they are, and what to do next."""
 
 from __future__ import annotations
 
 import math
+import shlex
 import sys
+import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from functools import wraps
 from pathlib import Path
-from typing import Any
+from textwrap import fill
+from threading import Event, Lock, Thread
+from typing import Any, TextIO
 
 import click
+from click.core import ParameterSource
+from click.exceptions import Exit
 
 from rerank.index.errors import ArtifactError, require
 from rerank.index.records import N_CANDIDATES, shipped
+from rerank.jobs.tables import WIDTH
 from rerank.rankers.kinds import RankerKind, ranker_kinds
-from rerank.workspace import DEFAULT_HOME
+from rerank.workspace import HOME_NAME, home_here
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
@@ -36,12 +43,21 @@ class NumberRange(click.FloatRange):
         return number
 
 
+def _named_home(context: click.Context, parameter: click.Parameter, home: Path) -> Path:
+    """Name a workspace that was found in a folder above: nobody asked for it by name."""
+    found = context.get_parameter_source("home") is ParameterSource.DEFAULT
+    if found and home.is_absolute():
+        click.echo(f"workspace {home}", err=True)
+    return home
+
+
 home_option: Decorator = click.option(
     "--home",
     type=click.Path(file_okay=False, path_type=Path),
-    default=DEFAULT_HOME,
+    default=home_here,
+    callback=_named_home,
     envvar="RERANK_HOME",
-    show_default=True,
+    show_default=f"{HOME_NAME} here or in a folder above",
     show_envvar=True,
     help="Workspace: index, models and reports; what it lacks comes from the shipped defaults.",
 )
@@ -144,6 +160,55 @@ class ConfigFile(click.Path):
         return super().convert(value, param, ctx)
 
 
+NEXT_STEP = "next_step"
+"""The attribute of a command's function with the step that follows it."""
+
+
+def then(step: str) -> Decorator:
+    """Return a decorator of a command that ends with the step that is useful next, on stderr.
+
+    Nothing is said to programs, which ask for JSON, and nothing where the command fails.
+
+    :param step: words with the command's parameters in braces; `{home}` stands for the option
+        that names the workspace, if it was given, `{{` for a brace.
+    """
+
+    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+        @wraps(function)
+        def followed(*args: Any, **options: Any) -> Any:
+            context = click.get_current_context()
+            try:
+                found = function(*args, **options)
+            except Exit as exc:
+                if exc.exit_code == 0:
+                    _say_next(step, context)
+                raise
+            _say_next(step, context)
+            return found
+
+        setattr(followed, NEXT_STEP, step)
+        return followed
+
+    return decorate
+
+
+def _say_next(step: str, context: click.Context) -> None:
+    given = context.params
+    if given.get("output_format", "table") != "table":
+        return
+    home = given.get("home")
+    named = context.get_parameter_source("home") is ParameterSource.COMMANDLINE
+    quoted = {name: shlex.quote(str(value)) for name, value in given.items()}
+    words = step.format_map(
+        {**quoted, "home": f" --home {shlex.quote(str(home))}" if named else ""}
+    )
+    where = ""
+    if home is not None:
+        where = f"workspace {home}; " if home.is_dir() else "no workspace yet, what ships serves; "
+    told = fill(f"{where}next: {words}", WIDTH, break_long_words=False, break_on_hyphens=False)
+    click.echo(told, err=True)
+
+
 def needs(extra: str) -> Decorator:
     """Return a decorator of a command that runs with an extra only: without it, a line says so."""
 
@@ -174,40 +239,146 @@ registry_option: Decorator = click.option(
 )
 
 
-def _unheard(share: float) -> None:
-    """Take a share done that nobody is shown."""
+_TERMINAL_S, _LOG_S = 0.2, 10.0
 
 
-@contextmanager
-def progress_bar(label: str, *, told: bool = False) -> Iterator[Callable[[float], None]]:
-    """Yield a function that takes the share done; a bar shows it if stderr is a terminal.
+class StatusLine:
+    """The line that says how far a command is: rewritten on a terminal, elsewhere one every 10 s.
 
-    :param told: name what begins in a line where there is no bar.
+    :param clock: seconds, rising; a parameter so that what is shown can be tested.
     """
-    if not sys.stderr.isatty():
-        if told:
-            click.echo(f"{label.strip()} ...", err=True)
-        yield _unheard
-        return
-    bar: Any
-    with click.progressbar(length=1000, label=label, file=sys.stderr) as bar:
-        bar.render_progress()
-        yield lambda share: bar.update(max(0, round(share * 1000) - bar.pos))
-        bar.update(bar.length - bar.pos)
+
+    def __init__(self, stream: TextIO, clock: Callable[[], float] = time.monotonic) -> None:
+        self._stream, self._clock = stream, clock
+        self._started = self._shown = clock()
+        self.is_terminal = stream.isatty()
+        self.period_s = _TERMINAL_S if self.is_terminal else _LOG_S
+        self._width = 0
+
+    def offer(self, text: Callable[[float], str]) -> None:
+        """Show a text, if some time has passed.
+
+        :param text: takes the seconds since the line began.
+        """
+        now = self._clock()
+        if now - self._shown < self.period_s:
+            return
+        self._shown = now
+        shown = text(now - self._started)
+        if self.is_terminal:
+            self._stream.write("\r" + shown.ljust(self._width))
+            self._width = len(shown)
+        else:
+            self._stream.write(shown + "\n")
+        self._stream.flush()
+
+    def say(self, text: str) -> None:
+        """Write a line of its own."""
+        self.clear()
+        self._stream.write(text + "\n")
+        self._stream.flush()
+
+    def clear(self) -> None:
+        """Take the line away."""
+        if self._width:
+            self._stream.write("\r" + " " * self._width + "\r")
+            self._stream.flush()
+            self._width = 0
+
+    def restart(self) -> None:
+        """Count seconds from now on."""
+        self._started = self._shown = self._clock()
+
+    @property
+    def seconds(self) -> float:
+        """How long ago the line began."""
+        return self._clock() - self._started
+
+
+def time_left(seconds: float, share: float) -> str:
+    """Return how much longer what has taken so long will take, for people.
+
+    :param share: of it that is done, above 0 and below 1.
+    """
+    return f"{clock_text(seconds * (1 - share) / share)} left"
+
+
+def clock_text(seconds: float) -> str:
+    """Write a duration as a clock shows it: ``1:02:03``, ``0:07``."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+class Stages:
+    """Says which stage a command is in and how long it will take, also while it tells nothing.
+
+    :param told: name what begins in a line of its own where no line can be rewritten.
+    """
+
+    def __init__(self, line: StatusLine, *, told: bool) -> None:
+        self._line, self._told, self._stage, self._share = line, told, "", 0.0
+        self._lock, self._ended = Lock(), Event()
+
+    def show(self, stage: str, share: float) -> None:
+        """Take the stage and the share of it that is done."""
+        with self._lock:
+            self._share = share
+            if stage != self._stage:
+                self._end_stage()
+                self._stage = stage
+                self._line.restart()
+                if self._told and not self._line.is_terminal:
+                    self._line.say(f"{stage} ...")
+
+    def tick(self) -> None:
+        """Show them again and again until `close`."""
+        while not self._ended.wait(self._line.period_s):
+            self.tell()
+
+    def tell(self) -> None:
+        """Show them, if some time has passed."""
+        with self._lock:
+            self._line.offer(self._text)
+
+    def close(self) -> None:
+        """End the last stage."""
+        self._ended.set()
+        with self._lock:
+            self._end_stage()
+
+    def _end_stage(self) -> None:
+        self._line.clear()
+        if self._stage and self._line.is_terminal:
+            self._line.say(f"{self._stage:36} {clock_text(self._line.seconds)}")
+
+    def _text(self, seconds: float) -> str:
+        if not 0 < self._share < 1:
+            return f"{self._stage:36} {clock_text(seconds)}"
+        return f"{self._stage:36} {self._share:4.0%}, {time_left(seconds, self._share)}"
 
 
 @contextmanager
-def stage_progress() -> Iterator[Callable[[str, float], None]]:
-    """Yield a function that takes (stage, share done): a bar for each stage in turn."""
-    stage = ""
-    advance: Callable[[float], None] = _unheard
+def stage_progress(*, told: bool = True) -> Iterator[Callable[[str, float], None]]:
+    """Yield a function that takes (stage, share done) and shows both with the time left.
 
-    def show(name: str, share: float) -> None:
-        nonlocal stage, advance
-        if name != stage:
-            bars.close()
-            stage, advance = name, bars.enter_context(progress_bar(f"{name:36}", told=True))
-        advance(share)
+    A stage that tells no share shows how long it has taken so far.
 
-    with ExitStack() as bars:
-        yield show
+    :param told: name each stage as it begins, also where no line can be rewritten.
+    """
+    stages = Stages(StatusLine(sys.stderr), told=told)
+    ticking = Thread(target=stages.tick, daemon=True)
+    ticking.start()
+    try:
+        yield stages.show
+    finally:
+        stages.close()
+        ticking.join()
+
+
+@contextmanager
+def progress_bar(label: str) -> Iterator[Callable[[float], None]]:
+    """Yield a function that takes the share done of the one stage that a command has."""
+    with stage_progress(told=False) as show:
+        show(label, 0.0)
+        yield lambda share: show(label, share)

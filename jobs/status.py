@@ -347,7 +347,7 @@ def _tried(piece: str, attempt: Attempt) -> Tried:
 def _resolved(resolver: Resolver) -> tuple[str, str]:
     answer = resolver.resolve(_listing(resolver))
     _check_finite("a match probability", np.array([answer.match_probability]))
-    said = f"{answer.decision}: {answer.subject}, probability {answer.match_probability:.3f}"
+    said = f"{answer.decision}: {answer.subject}, P(model) {answer.match_probability:.3f}"
     return "onnx", said
 
 
@@ -533,7 +533,7 @@ def _rows_text(rows: Sequence[dict[str, Any]], what: str) -> str:
         name = row["reason"] if row["decision"] == "no_match" else _name_of(row)
         probability = f"{row['match_probability']:.2f}"
         cells.append([cut(row["title"] or "(none)", 32), said, probability, cut(name, 28)])
-    return table(("title", "decision", "p", what), cells, left=(0, 1, 3))
+    return table(("title", "decision", "P(model)", what), cells, left=(0, 1, 3))
 
 
 def _name_of(row: dict[str, Any]) -> str:

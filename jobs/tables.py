@@ -187,7 +187,7 @@ def resolution_text(
         cut(" ".join(title.split()), WIDTH),
         "",
         f"  {decision:9} {subject}".rstrip(),
-        f"  {'':9} probability {answer.match_probability:.3f}, margin {answer.margin:.3f}",
+        f"  {'':9} P(model) {answer.match_probability:.3f}, margin {answer.margin:.3f}",
         f"  {'reason':9} {cut(answer.reason, WIDTH - 12)}",
     ]
     told = (

@@ -42,8 +42,20 @@ if TYPE_CHECKING:
     from rerank.ranking import CandidateSource, RoutedRetriever
 
 
-DEFAULT_HOME = Path(".rerank")
+HOME_NAME = ".rerank"
 _MOST_SWITCHES = 5  # of the index during one load, whose files are read one after the other
+
+
+def home_here() -> Path:
+    """Return the workspace of the folder one stands in: its own, else the nearest one above.
+
+    As git finds its repository: from a folder inside a project the project's workspace is in use.
+    A folder with none above it gets its own, where it is to be made.
+    """
+    here = Path.cwd()
+    above = (folder / HOME_NAME for folder in here.parents)
+    own = Path(HOME_NAME)
+    return own if own.is_dir() else next((path for path in above if path.is_dir()), own)
 
 
 @dataclass(frozen=True, slots=True)

@@ -63,6 +63,7 @@ from rerank.jobs.options import (
     home_option,
     progress_bar,
     seed_option,
+    then,
     wait_option,
 )
 from rerank.jobs.tables import cut, plural
@@ -115,6 +116,7 @@ _CONFLICT_CHOICES = [choice.value for choice in OnConflict]
     help="Wait this long for another process that is writing to the store.",
 )
 @home_option
+@then("`rerank train-ltr{home}` learns from the answers")
 def annotate_command(
     listings_file: Path | None,
     annotator: str | None,
@@ -204,6 +206,7 @@ def annotations_command() -> None:
 @seed_option
 @format_option
 @home_option
+@then("`rerank annotations disputes{home}` lists what they differ on")
 def agreement(seed: int, output_format: str, home: Path) -> None:
     """Show how far each two annotators agree on the listings both answered.
 
@@ -226,6 +229,7 @@ def _echo(output_format: str, values: Any, text: str) -> None:
 @annotations_command.command("disputes", short_help="Listings on which annotators differ.")
 @format_option
 @home_option
+@then("`rerank annotations adjudicate LISTING_ID{home}` settles one")
 def disputes_command(output_format: str, home: Path) -> None:
     """List the listings on which annotators differ and that nobody adjudicated.
 
@@ -257,6 +261,7 @@ def disputes_command(output_format: str, home: Path) -> None:
 )
 @format_option
 @home_option
+@then("`rerank annotations adjudicate LISTING_ID{home}` settles one")
 def suspects(threshold: float | None, limit: int, output_format: str, home: Path) -> None:
     """List labels that a confident model contradicts, the most suspicious first.
 
@@ -306,6 +311,7 @@ def suspects(threshold: float | None, limit: int, output_format: str, home: Path
 @click.option("--note", default="", help="Why, in words.")
 @wait_option
 @home_option
+@then("`rerank train-ltr{home}` learns from it")
 def adjudicate_command(
     listing_id: str,
     verdict: str,
@@ -402,6 +408,7 @@ def pairs_command() -> None:
 @_replace_option
 @wait_option
 @home_option
+@then("`rerank pairs stats{home}` counts them")
 def add(
     interactive: bool, annotator: str, replace: bool, wait_s: float, home: Path, **given: Any
 ) -> None:
@@ -431,6 +438,7 @@ def add(
 @_replace_option
 @wait_option
 @home_option
+@then("`rerank pairs export --out DIR{home}` writes them for training")
 def bootstrap(n_pairs: int, seed: int, replace: bool, wait_s: float, home: Path) -> None:
     """Make pairs of generated listings: the right candidate above a wrong one, or equals.
 
@@ -438,9 +446,10 @@ def bootstrap(n_pairs: int, seed: int, replace: bool, wait_s: float, home: Path)
     Example:
       rerank pairs bootstrap --n-pairs 200 --seed 1
     """
-    saved = add_bootstrap_pairs(
-        Workspace(home), n_pairs, seed=seed, wait_s=wait_s, overwrite=replace
-    )
+    with progress_bar("making pairs"):
+        saved = add_bootstrap_pairs(
+            Workspace(home), n_pairs, seed=seed, wait_s=wait_s, overwrite=replace
+        )
     click.echo(saved.line())
 
 
@@ -473,6 +482,7 @@ def bootstrap(n_pairs: int, seed: int, replace: bool, wait_s: float, home: Path)
 @_replace_option
 @wait_option
 @home_option
+@then("`rerank pairs stats{home}` counts them")
 def capture(annotator: str, replace: bool, wait_s: float, home: Path, **given: Any) -> None:
     """Record a user's choice, or whether a change was one for the better.
 
@@ -494,6 +504,7 @@ def capture(annotator: str, replace: bool, wait_s: float, home: Path, **given: A
 @_replace_option
 @wait_option
 @home_option
+@then("`rerank pairs export --out DIR{home}` writes them for training")
 def from_annotations(replace: bool, wait_s: float, home: Path) -> None:
     """Make the pairs that annotations imply: the chosen candidate above each other one shown.
 
@@ -510,6 +521,7 @@ def from_annotations(replace: bool, wait_s: float, home: Path) -> None:
 @pairs_command.command("stats", short_help="Count what is stored.")
 @format_option
 @home_option
+@then("`rerank pairs export --out DIR{home}` writes them for training")
 def stats(output_format: str, home: Path) -> None:
     """Count the pairs by source, label, item type and tag, and the contradictions.
 
@@ -570,6 +582,7 @@ def stats(output_format: str, home: Path) -> None:
 )
 @click.option("--overwrite", is_flag=True, help="Replace the folder if it exists.")
 @home_option
+@then("`rerank train-pairwise` or `rerank train-cross-encoder` learns from it")
 def export(export_format: str, home: Path, **given: Any) -> None:
     """Write pairs, or query packs of annotated listings, as a data set for training.
 

@@ -21,6 +21,7 @@ from rerank.jobs.options import (
     registry_option,
     seed_option,
     stage_progress,
+    then,
 )
 from rerank.jobs.tables import catalogue_text, findings_text, index_text
 from rerank.lifecycle.changing import keeping_part
@@ -104,6 +105,7 @@ def init_command(products: Path, listings: tuple[Path, ...], output: Path, pack:
     help="A catalogue of any goods, as `rerank init` proposes it, in place of graphics cards.",
 )
 @home_option
+@then("`rerank train-ltr{home}` trains a model over it; `rerank resolve TITLE{home}` tries it")
 def build_index_command(
     registry: Path | None,
     catalogue: Path | None,
@@ -135,7 +137,7 @@ def build_index_command(
     _check_cards(workspace, registry)
     if added is not None and (registry or embedder):
         raise click.UsageError("--add keeps registry and embedder: drop --registry, --embedder")
-    with keeping_part(workspace, "index"):
+    with keeping_part(workspace, "index"), progress_bar("building the index"):
         if added is not None:
             manifest = _added(workspace, added)
         else:
@@ -159,7 +161,6 @@ def _build_catalogue(workspace: Workspace, catalogue: Path) -> None:
             "no listings to learn from yet: name a feed in the catalogue file, or train with "
             "--listings feed.csv"
         )
-    click.echo("next: rerank train-ltr")
 
 
 def _check_cards(workspace: Workspace, registry: Path | None) -> None:
@@ -201,6 +202,7 @@ def _added(workspace: Workspace, added: Path) -> Manifest:
 @registry_option
 @home_option
 @needs("train")
+@then("`rerank build-index{home}`, then `rerank train-ltr{home}`")
 def train_embedder_command(
     listings: int, epochs: int, dimension: int, seed: int, registry: Path | None, home: Path
 ) -> None:
@@ -237,6 +239,7 @@ def train_embedder_command(
 @click.command("check-registry")
 @existing_file("facts")
 @registry_option
+@then("correct the registry, then `rerank build-index --registry FILE`")
 def check_registry_command(facts: Path, registry: Path | None) -> None:
     """Compare the registry with a table of facts: what it lacks, what the facts contradict.
 
@@ -250,8 +253,9 @@ def check_registry_command(facts: Path, registry: Path | None) -> None:
       rerank check-registry pci.ids
     """
     tools = card_tools()
-    n_facts, findings = tools.check_registry(
-        tools.load_registry(registry or shipped("registry")), facts
-    )
+    with progress_bar("comparing with the facts"):
+        n_facts, findings = tools.check_registry(
+            tools.load_registry(registry or shipped("registry")), facts
+        )
     click.echo(findings_text(findings))
     click.echo(f"{n_facts} facts in scope, {len(findings)} differences", err=True)

@@ -28,9 +28,11 @@ from rerank.jobs.options import (
     format_option,
     home_option,
     needs,
+    progress_bar,
     ranker_options,
     seed_option,
     stage_progress,
+    then,
     wait_option,
 )
 from rerank.jobs.tables import comparison_text, report_text
@@ -88,6 +90,7 @@ from rerank.workspace import Workspace
 @format_option
 @wait_option
 @home_option
+@then("open the page in a browser; `rerank models list{home}` shows what else could serve")
 def evaluate_command(output_format: str, home: Path, wait_s: float, **options: Any) -> None:
     """Measure the model against gold listings and baselines.
 
@@ -136,6 +139,7 @@ def evaluate_command(output_format: str, home: Path, wait_s: float, **options: A
 @format_option
 @home_option
 @needs("train")
+@then("`rerank evaluate{home}` puts these figures into its report")
 def ablate_command(
     gold: tuple[Path, ...],
     scale: float,
@@ -232,6 +236,10 @@ def _named_folders(
 )
 @format_option
 @home_option
+@then(
+    "`rerank models promote KIND{home}` lets another ranker serve; `rerank evaluate{home}` "
+    "puts these figures into its report"
+)
 def compare_rankers_command(
     gold_files: tuple[Path, ...],
     bootstrap: int,
@@ -296,6 +304,7 @@ def compare_rankers_command(
 @seed_option
 @format_option
 @home_option
+@then("`rerank train-decision dual{home}` teaches it when to accept its best guess")
 def evaluate_dual_command(
     data: Path,
     model: Path | None,
@@ -324,7 +333,8 @@ def evaluate_dual_command(
     scored = read.scored
     if not everything:
         scored = held_out(scored, test_percent=loaded.config.split.test_percent)
-    report = evaluate_dual(loaded, scored, samples=samples, seed=seed)
+    with progress_bar("measuring"):
+        report = evaluate_dual(loaded, scored, samples=samples, seed=seed)
     click.echo(json.dumps(report) if output_format == "json" else dual_text(report))
     click.echo(f"{report['queries']} queries, model {report['model_version']}", err=True)
 
@@ -394,6 +404,7 @@ def evaluate_dual_command(
 @seed_option
 @home_option
 @needs("train")
+@then("`rerank annotate LISTINGS{home}` asks in the order that learns most")
 def simulate_queue_command(
     gold: tuple[Path, ...],
     answers: tuple[int, ...],

@@ -8,7 +8,15 @@ from pathlib import Path
 import click
 
 from rerank.domain import TrainingRequest
-from rerank.jobs.options import NumberRange, format_option, home_option, needs, stage_progress
+from rerank.jobs.options import (
+    NumberRange,
+    format_option,
+    home_option,
+    needs,
+    progress_bar,
+    stage_progress,
+    then,
+)
 from rerank.jobs.status import (
     catalogue_demo_text,
     demo_text,
@@ -37,6 +45,10 @@ from rerank.workspace import Workspace
 )
 @home_option
 @needs("train")
+@then(
+    "`rerank resolve TITLE{home}` answers a title of yours, `rerank score LISTINGS.csv "
+    "resolved.parquet{home}` a file"
+)
 def demo_command(scale: float, catalogue: bool, home: Path) -> None:
     """Build the index, train, evaluate and score the shipped sample: a tour in minutes.
 
@@ -63,6 +75,7 @@ def demo_command(scale: float, catalogue: bool, home: Path) -> None:
 @format_option
 @home_option
 @click.pass_context
+@then("`rerank score LISTINGS.csv resolved.parquet{home}` resolves a file")
 def smoke_command(ctx: click.Context, output_format: str, home: Path) -> None:
     """Try every part once on a made-up listing, and say whether it works.
 
@@ -73,7 +86,8 @@ def smoke_command(ctx: click.Context, output_format: str, home: Path) -> None:
     Example:
       rerank smoke
     """
-    tried = smoke_test(Workspace(home))
+    with progress_bar("trying every part"):
+        tried = smoke_test(Workspace(home))
     rows = [each._asdict() for each in tried]
     click.echo(json.dumps(rows) if output_format == "json" else smoke_text(tried))
     for each in tried:
@@ -86,6 +100,7 @@ def smoke_command(ctx: click.Context, output_format: str, home: Path) -> None:
 @click.command("status")
 @format_option
 @home_option
+@then("`rerank resolve TITLE{home}` answers with it")
 def status_command(output_format: str, home: Path) -> None:
     """Show which index and models answer, and what there is to train on.
 

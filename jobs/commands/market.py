@@ -11,6 +11,7 @@ from rerank.index.artifacts import writing_file
 from rerank.index.errors import InputError
 from rerank.jobs.files.places import Place
 from rerank.jobs.files.selection import select_files
+from rerank.jobs.options import then
 from rerank.jobs.report.pricing import PriceColumns, price_report, prices_page, prices_text
 
 _NEW_FILE = click.Path(dir_okay=False, path_type=Path)
@@ -30,6 +31,7 @@ _NEW_FILE = click.Path(dir_okay=False, path_type=Path)
     "when it was written.",
 )
 @click.option("--review", is_flag=True, help="Count listings held for review, too.")
+@then("`rerank score LISTINGS.csv resolved.parquet` resolves more to compare with")
 def prices_command(
     sources: tuple[str, ...],
     out: Path | None,

@@ -26,7 +26,15 @@ from rerank.jobs.models.showing import (
     version_facts,
     version_rows,
 )
-from rerank.jobs.options import ConfigFile, NumberRange, format_option, home_option, stage_progress
+from rerank.jobs.options import (
+    ConfigFile,
+    NumberRange,
+    format_option,
+    home_option,
+    progress_bar,
+    stage_progress,
+    then,
+)
 from rerank.lifecycle.changing import PARTS, Switch, name_version, promote, rollback, version_before
 from rerank.lifecycle.gates import GateVerdict
 from rerank.lifecycle.model_registry import ModelRegistry
@@ -91,6 +99,7 @@ def models_command() -> None:
 @click.option("--remove", is_flag=True, help="Take the name away.")
 @click.option("--why", default="", help="The reason, for the history.")
 @home_option
+@then("`rerank models list{home}` shows all names")
 def models_alias_command(
     alias: str, version: str | None, remove: bool, why: str, home: Path
 ) -> None:
@@ -172,6 +181,7 @@ def models_alias_command(
 )
 @format_option
 @home_option
+@then("`rerank models promote {second}{home}` lets B serve, if no gate fails")
 def models_compare_command(
     first: str,
     second: str,
@@ -218,6 +228,7 @@ def _with_known_ending(path: Path | None) -> Path | None:
 @click.argument("second", metavar="B")
 @format_option
 @home_option
+@then("`rerank models compare {first} {second} --listings FILE{home}` lets both answer")
 def models_diff_command(first: str, second: str, output_format: str, home: Path) -> None:
     """Show what two versions differ in: parameters, data, features, figures.
 
@@ -252,6 +263,7 @@ def models_diff_command(first: str, second: str, output_format: str, home: Path)
 )
 @format_option
 @home_option
+@then("`rerank models rollback --to VERSION{home}` goes back to one")
 def models_history_command(day: datetime | None, output_format: str, home: Path) -> None:
     """List every change of what serves: who, when, from, to, why.
 
@@ -276,6 +288,7 @@ def models_history_command(day: datetime | None, output_format: str, home: Path)
 @click.option("--kind", type=click.Choice(KINDS), help="Only versions of this kind.")
 @format_option
 @home_option
+@then("`rerank models compare champion VERSION --listings FILE{home}` lets two answer")
 def models_list_command(kind: str | None, output_format: str, home: Path) -> None:
     """List the versions, what names them and which serves.
 
@@ -311,6 +324,7 @@ def models_list_command(kind: str | None, output_format: str, home: Path) -> Non
 @click.option("--force", is_flag=True, help="Promote though gates fail; needs --why.")
 @click.option("--why", default="", help="The reason, for the history.")
 @home_option
+@then("`rerank evaluate{home}` measures it; `rerank models rollback{home}` takes it back")
 def models_promote_command(
     version: str, settings: Path | None, gold: tuple[Path, ...], force: bool, why: str, home: Path
 ) -> None:
@@ -352,6 +366,7 @@ def models_promote_command(
 )
 @click.option("--why", default="", help="The reason, for the history.")
 @home_option
+@then("`rerank models verify champion{home}` checks what serves now")
 def models_rollback_command(
     version: str | None, part: str | None, force: bool, why: str, home: Path
 ) -> None:
@@ -384,6 +399,7 @@ def models_rollback_command(
 @click.argument("version")
 @format_option
 @home_option
+@then("`rerank models compare champion {version} --listings FILE{home}` lets both answer")
 def models_show_command(version: str, output_format: str, home: Path) -> None:
     """Show where a version comes from and when it served.
 
@@ -405,6 +421,7 @@ def models_show_command(version: str, output_format: str, home: Path) -> None:
 @format_option
 @home_option
 @click.pass_context
+@then("`rerank status{home}` shows what serves")
 def models_verify_command(
     context: click.Context, version: str | None, output_format: str, home: Path
 ) -> None:
@@ -419,7 +436,9 @@ def models_verify_command(
       rerank models verify champion
     """
     registry = ModelRegistry(Workspace(home))
-    found = verify(registry, None if version is None else registry.find(version))
+    chosen = None if version is None else registry.find(version)
+    with progress_bar("checking versions"):
+        found = verify(registry, chosen)
     if output_format == "json":
         click.echo(json.dumps([each._asdict() for each in found]))
     else:

@@ -1,9 +1,9 @@
-"""`rerank resolve` and `search`: one title."""
+"""`rerank resolve` and `search`: titles on the command line."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from rerank.jobs.options import (
     format_option,
     home_option,
     ranker_options,
+    then,
     verdict_options,
 )
 from rerank.jobs.tables import explanation_text, hits_text, resolution_text
@@ -29,7 +30,7 @@ from rerank.workspace import Workspace, open_source
 
 
 @click.command("resolve")
-@click.argument("title")
+@click.argument("titles", metavar="TITLE...", nargs=-1, required=True)
 @click.option("--vendor", default="", help="The seller's brand field.")
 @format_option
 @click.option("--explain", "explained", is_flag=True, help="Add the features that decided.")
@@ -44,8 +45,9 @@ from rerank.workspace import Workspace, open_source
 @ranker_options
 @verdict_options
 @home_option
+@then("`rerank score LISTINGS.csv resolved.parquet{home}` resolves a whole file")
 def resolve_command(
-    title: str,
+    titles: tuple[str, ...],
     vendor: str,
     output_format: str,
     explained: bool,
@@ -57,13 +59,14 @@ def resolve_command(
     near_verdicts: bool,
     home: Path,
 ) -> None:
-    """Name the GPU a title sells, how sure that is, and why.
+    """Name the GPU each title sells, how sure that is, and why.
 
-    TITLE may be `-`: then each line of stdin is a title.
+    A title has spaces: put quotes about each. For `-`, each line of stdin is a title.
 
     \b
     Example:
       rerank resolve "gigabyte RTX5070Ti windforce sff 16g"
+      rerank resolve "RTX 4090 24gb" "Sapphire Nitro+ RX6700XT 12G"
       rerank resolve --format json --explain "RTX 3080 box only"
       rerank resolve --candidate-set 0.95 "MSI Gaming X GTX 1060 / 1070 untested"
       rerank resolve --format json - < titles.txt
@@ -73,7 +76,7 @@ def resolve_command(
     if people is not None:
         people = people.with_near() if near_verdicts else people
         resolver = heeding_people(Workspace(home), resolver, people)
-    for number, listing in enumerate(_listings(title, vendor)):
+    for number, listing in enumerate(_listings(titles, vendor)):
         answers = resolver.answers([listing], explain=explained)
         (whole,) = resolver.resolutions(answers)
         models = None if coverage is None else resolver.candidate_set(whole, coverage=coverage)
@@ -84,11 +87,13 @@ def resolve_command(
         click.echo(_SHOWN_AS[output_format](listing, answer, models, why))
 
 
-def _listings(title: str, vendor: str) -> Iterable[Listing]:
-    if title != "-":
-        return [Listing("", title, vendor)]
-    lines = click.open_file("-", encoding="utf-8", errors="replace")
-    return (Listing("", line.rstrip("\r\n"), vendor) for line in lines)
+def _listings(titles: Iterable[str], vendor: str) -> Iterator[Listing]:
+    for title in titles:
+        if title == "-":
+            lines = click.open_file("-", encoding="utf-8", errors="replace")
+            yield from (Listing("", line.rstrip("\r\n"), vendor) for line in lines)
+        else:
+            yield Listing("", title, vendor)
 
 
 def _json(
@@ -135,6 +140,7 @@ _SHOWN_AS = {"json": _json, "table": _text}
 )
 @format_option
 @home_option
+@then("`rerank resolve {title}{home}` says which of them it is")
 def search_command(
     title: str, vendor: str, top_k: int, route: str, output_format: str, home: Path
 ) -> None:

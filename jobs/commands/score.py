@@ -32,6 +32,7 @@ from rerank.jobs.options import (
     candidate_set_option,
     home_option,
     ranker_options,
+    then,
     top_k_option,
     verdict_options,
 )
@@ -359,6 +360,10 @@ def _feed_of(given: dict[str, Any]) -> Feed:
     ),
     source="SOURCE",
 )
+@then(
+    "`rerank monitor {target}{home}` says what is unusual about it, `rerank annotate "
+    "{source}{home}` asks about what is unsure"
+)
 def score_command(feed: Feed, *, since: Selection | None, summary_file: Path | None) -> None:
     """Resolve listings, parquet, CSV or JSONL, into parquet: a file, a folder or a glob.
 
@@ -423,6 +428,7 @@ class Day(click.ParamType[date]):
     ),
     *_answer_options,
 )
+@then("`rerank annotate LISTINGS{home}` asks about what is unsure")
 def nightly_command(feed: Feed, *, registry: Path | None, day: date | None) -> None:
     """Score the day's listings into OUT/YYYY-MM-DD and report, as cron runs it.
 

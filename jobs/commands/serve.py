@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from rerank.index.artifacts import collecting_seldom
-from rerank.jobs.options import NumberRange, home_option, needs, verdicts_option
+from rerank.jobs.options import NumberRange, home_option, needs, then, verdicts_option
 from rerank.jobs.service.access import (
     KEYS_FILE,
     KEYS_VARIABLE,
@@ -121,6 +121,7 @@ def _print_new_key(path: Path, name: str, role: Role) -> None:
 @click.option("--quiet", is_flag=True, help="Log no line for each request.")
 @home_option
 @needs("serve")
+@then("`rerank models list{home}` shows the versions that can serve")
 def serve_command(
     host: str,
     port: int,

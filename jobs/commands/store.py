@@ -17,7 +17,7 @@ from rerank.jobs.files.store_files import (
     summary_text,
     tables_text,
 )
-from rerank.jobs.options import existing_file, home_option, wait_option
+from rerank.jobs.options import existing_file, home_option, progress_bar, then, wait_option
 from rerank.store.database import Store, migrate, scratch
 from rerank.store.importing import OnConflict
 from rerank.store.tables import described_tables, tables_markdown
@@ -55,6 +55,10 @@ def store_command() -> None:
 )
 @wait_option
 @home_option
+@then(
+    "`rerank store sql 'SELECT ...'{home}` queries it, `rerank train-ltr{home}` learns from "
+    "annotations"
+)
 def import_command(
     contents: str, file: Path, annotator: str | None, on_conflict: str, wait_s: float, home: Path
 ) -> None:
@@ -80,14 +84,15 @@ def import_command(
     """
     if annotator is not None and contents == Contents.LISTINGS.value:
         raise click.UsageError("--annotator goes with annotations, not with listings")
-    summary, unread = import_file(
-        Workspace(home),
-        file,
-        Contents(contents),
-        annotator=annotator,
-        on_conflict=OnConflict(on_conflict),
-        wait_s=wait_s,
-    )
+    with progress_bar(f"importing {contents}"):
+        summary, unread = import_file(
+            Workspace(home),
+            file,
+            Contents(contents),
+            annotator=annotator,
+            on_conflict=OnConflict(on_conflict),
+            wait_s=wait_s,
+        )
     if unread:
         click.echo(f"columns not read: {', '.join(unread)!s:.200}", err=True)
     click.echo(summary_text(summary, OnConflict(on_conflict)))
@@ -101,6 +106,7 @@ def import_command(
 )
 @click.option("--overwrite", is_flag=True, help="Replace FILE if it exists.")
 @home_option
+@then("`rerank store import TABLE FILE` reads it into another workspace")
 def export_command(
     contents: str, file: Path, with_listings: bool, overwrite: bool, home: Path
 ) -> None:
@@ -115,9 +121,9 @@ def export_command(
     """
     if with_listings and contents == Contents.LISTINGS.value:
         raise click.UsageError("--with-listings goes with annotations, not with listings")
-    n_rows = export_file(
-        Workspace(home), file, Contents(contents), with_listings=with_listings, overwrite=overwrite
-    )
+    found, plain = Workspace(home), Contents(contents)
+    with progress_bar(f"exporting {contents}"):
+        n_rows = export_file(found, file, plain, with_listings=with_listings, overwrite=overwrite)
     click.echo(f"{n_rows:,} {contents} written to {file}")
 
 
@@ -138,6 +144,7 @@ def export_command(
     help=f"Print that many rows at most; default: {TABLE_LIMIT} in a table, else all.",
 )
 @home_option
+@then("`rerank store tables` names all tables and columns")
 def sql_command(query: str, output_format: str, limit: int | None, home: Path) -> None:
     """Run a query in DuckDB's SQL; it can read the store, and change nothing.
 
@@ -166,6 +173,7 @@ def sql_command(query: str, output_format: str, limit: int | None, home: Path) -
     show_default=True,
     help="How to print them.",
 )
+@then("`rerank store sql 'SELECT ...'` queries them")
 def tables_command(output_format: str) -> None:
     """List the store's tables and columns with their meaning.
 

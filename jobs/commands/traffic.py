@@ -22,7 +22,15 @@ from rerank.jobs.models.serving_traffic import (
     status_json,
     status_text,
 )
-from rerank.jobs.options import ConfigFile, NumberRange, existing_file, format_option, home_option
+from rerank.jobs.options import (
+    ConfigFile,
+    NumberRange,
+    existing_file,
+    format_option,
+    home_option,
+    progress_bar,
+    then,
+)
 from rerank.lifecycle.canary import CanarySettings
 from rerank.lifecycle.model_registry import ModelRegistry
 from rerank.lifecycle.traffic import running_canary, start_canary, stop_canary
@@ -57,6 +65,9 @@ from rerank.workspace import Workspace
         help="Let both models answer every listing, not the challenger's share alone.",
     ),
     overwrite_option,
+)
+@then(
+    "`rerank models compare champion {challenger} --listings LISTINGS{home}` says where they differ"
 )
 def models_ab_command(
     feed: Feed, *, challenger: str, share: float, salt: str, log_both: bool
@@ -111,6 +122,7 @@ def models_canary_command() -> None:
 @click.option("--salt", help="Of the split of listings; default: the canary's own name.")
 @click.option("--why", default="", help="The reason, for the history.")
 @home_option
+@then("`rerank models canary run LISTINGS OUT{home}` in place of `rerank score`, every night")
 def start(version: str, settings_file: Path | None, salt: str | None, why: str, home: Path) -> None:
     """Begin to give a version a share of the listings; `canary run` then does so.
 
@@ -132,6 +144,7 @@ def start(version: str, settings_file: Path | None, salt: str | None, why: str, 
     within=models_canary_command,
     short_help="Resolve listings, compare, raise the share.",
 )
+@then("`rerank models canary status{home}` shows the guardrails")
 def run(feed: Feed) -> None:
     """Resolve listings as `rerank score` does, the canary's share by the challenger.
 
@@ -153,6 +166,10 @@ def run(feed: Feed) -> None:
 @models_canary_command.command("status", short_help="Show its share and how it compares.")
 @format_option
 @home_option
+@then(
+    "`rerank models canary run LISTINGS OUT{home}` goes on, `rerank models canary "
+    "stop{home}` ends it"
+)
 def status(output_format: str, home: Path) -> None:
     """Show how far the canary is, with its guardrails.
 
@@ -168,6 +185,7 @@ def status(output_format: str, home: Path) -> None:
 @models_canary_command.command("stop", short_help="End it; the champion keeps serving.")
 @click.option("--why", default="", help="The reason, for the history.")
 @home_option
+@then("`rerank models list{home}` shows what else could serve")
 def stop(why: str, home: Path) -> None:
     """End the canary; the champion keeps serving everything.
 
@@ -192,6 +210,7 @@ def stop(why: str, home: Path) -> None:
 @format_option
 @home_option
 @click.pass_context
+@then("`rerank annotate {source}{home}` asks about what is unsure")
 def monitor_command(
     context: click.Context,
     /,
@@ -215,9 +234,10 @@ def monitor_command(
       rerank monitor today.parquet --reference may.parquet --fail-on-drift
     """
     columns = column_names_of(columns_file, named_columns)
-    report = monitor(
-        Workspace(home), source, reference, columns, say=lambda text: click.echo(text, err=True)
-    )
+    with progress_bar("comparing with the reference"):
+        report = monitor(
+            Workspace(home), source, reference, columns, say=lambda text: click.echo(text, err=True)
+        )
     as_json = output_format == "json"
     click.echo(json.dumps(report.as_json()) if as_json else report.text())
     context.exit(1 if fail_on_drift and report.moved else 0)

@@ -23,6 +23,7 @@ from rerank.jobs.options import (
     seed_option,
     serve_option,
     stage_progress,
+    then,
 )
 from rerank.jobs.training import (
     PairInput,
@@ -37,6 +38,7 @@ from rerank.jobs.training import (
     write_labelled,
     write_synthetic,
 )
+from rerank.lifecycle.changing import TrainedVersion
 from rerank.rankers.dual_experiment import check_output, train_dual
 from rerank.rankers.kinds import RankerFolder, RankerKind, ranker_kinds
 from rerank.rankers.pairs import DEFAULT_BAD_SHARE
@@ -63,6 +65,7 @@ from rerank.workspace import Workspace
 @click.option("--resume", is_flag=True, help="Go on with a run that was stopped, if there is one.")
 @home_option
 @needs("neural")
+@then("`rerank train-decision cross-encoder{home}` teaches it when to accept its best guess")
 def train_cross_encoder_command(
     config: Path, output: Path | None, resume: bool, home: Path
 ) -> None:
@@ -133,6 +136,7 @@ _KINDS = [kind.value for kind in ranker_kinds() if kind is not RankerKind.LTR]
 @seed_option
 @home_option
 @needs("train")
+@then("`rerank compare-rankers{home}` measures it beside the others")
 def train_decision_command(
     kind: str,
     trained: Path | None,
@@ -164,6 +168,12 @@ def train_decision_command(
         version = train_workspace_decision(
             workspace, chosen, request, serve=serve, progress=progress
         )
+    _told_of(version)
+
+
+def _told_of(version: TrainedVersion) -> None:
+    if warning := version.warning():
+        click.echo(f"warning: {warning}", err=True)
     click.echo(version.text())
 
 
@@ -198,6 +208,7 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 @format_option
 @home_option
 @needs("train")
+@then("`rerank train-decision dual{home}` teaches it when to accept its best guess")
 def train_dual_command(
     settings: Path,
     data: Path | None,
@@ -281,6 +292,10 @@ def train_dual_command(
 @seed_option
 @home_option
 @needs("train")
+@then(
+    "`rerank evaluate{home}` measures what serves, `rerank models promote challenger{home}` "
+    "lets the new version serve"
+)
 def train_ltr_command(
     scale: float,
     precision: float | None,
@@ -333,7 +348,7 @@ def train_ltr_command(
         )
     if "rests_on" in trained.summary:
         click.echo(f"how sure it is rests on {trained.summary['rests_on']}", err=True)
-    click.echo(trained.text())
+    _told_of(trained)
 
 
 @click.command("train-pairwise")
@@ -440,6 +455,7 @@ def train_ltr_command(
 @format_option
 @home_option
 @needs("train")
+@then("`rerank train-decision pairwise{home}` teaches it when to accept its best guess")
 def train_pairwise_command(
     dataset: Path,
     folder: Path | None,
@@ -514,6 +530,7 @@ def train_pairwise_command(
 )
 @seed_option
 @registry_option
+@then("`rerank score {target} resolved.parquet` resolves them")
 def bootstrap_command(
     target: Path, n: int, nil_share: float, seed: int, registry: Path | None
 ) -> None:
@@ -532,7 +549,8 @@ def bootstrap_command(
         raise click.UsageError("--nil-share: expected a number from 0 to 1, got nan")
     tools = card_tools()
     records = tools.load_registry(registry or shipped("registry"))
-    write_labelled(tools.generate(records, n, seed=seed, nil_share=nil_share), target)
+    with progress_bar("listings"):
+        write_labelled(tools.generate(records, n, seed=seed, nil_share=nil_share), target)
     click.echo(f"{n} listings in {target}", err=True)
 
 
@@ -550,6 +568,7 @@ def bootstrap_command(
 )
 @seed_option
 @home_option
+@then("`rerank train-dual --config configs/dual_gpu.yaml --data {target}{home}` learns from it")
 def dual_data_command(target: Path, gpu: bool, n: int, seed: int, home: Path) -> None:
     """Generate queries with scored candidates, which `train-dual` reads.
 
@@ -563,9 +582,9 @@ def dual_data_command(target: Path, gpu: bool, n: int, seed: int, home: Path) ->
       rerank dual-data --gpu gpu.jsonl --n 4000 --seed 1
       rerank dual-data --synthetic photographs.jsonl --n 1500
     """
-    if gpu:
-        with progress_bar("candidates") as progress:
+    with progress_bar("candidates") as progress:
+        if gpu:
             write_gpu(Workspace(home), target, n, seed=seed, progress=progress)
-    else:
-        write_synthetic(target, n, seed=seed)
+        else:
+            write_synthetic(target, n, seed=seed)
     click.echo(f"{n} queries in {target}", err=True)

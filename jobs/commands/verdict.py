@@ -16,7 +16,7 @@ from rerank.jobs.annotation.pair_flags import login_name
 from rerank.jobs.commands.score import seen_columns
 from rerank.jobs.files.listings import BATCH_ROWS, OUR_NAMES, ColumnNames, open_listings
 from rerank.jobs.files.selection import select_files
-from rerank.jobs.options import existing_file, format_option, home_option, wait_option
+from rerank.jobs.options import existing_file, format_option, home_option, then, wait_option
 from rerank.jobs.status import stale_verdicts
 from rerank.jobs.tables import WIDTH, cut, plural, table
 from rerank.store.database import Store
@@ -131,6 +131,7 @@ def set_command(
 @_by_option
 @wait_option
 @home_option
+@then("`rerank verdicts list{home}` shows what stands")
 def undo_command(
     title: str, vendor: str, description: str | None, annotator: str, wait_s: float, home: Path
 ) -> None:
@@ -172,6 +173,7 @@ def _standing(workspace: Workspace, listing: Listing) -> str:
 )
 @format_option
 @home_option
+@then("`rerank verdicts undo TEXT{home}` takes one back")
 def list_command(stale: bool, limit: int, output_format: str, home: Path) -> None:
     """List the verdicts that stand, and what of them became a question.
 
@@ -214,6 +216,7 @@ def list_command(stale: bool, limit: int, output_format: str, home: Path) -> Non
 )
 @format_option
 @home_option
+@then("`rerank score --near-verdicts {listings_file} resolved.parquet{home}` lets them hold")
 def near_command(listings_file: Path, limit: int, output_format: str, home: Path) -> None:
     """Show the listings of a file that a verdict would hold for with --near-verdicts alone.
 

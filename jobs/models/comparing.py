@@ -27,6 +27,7 @@ from rerank.evaluation.paired import (
     paired_metrics,
 )
 from rerank.index.errors import InputError
+from rerank.index.text import normalise
 from rerank.jobs.evaluating import read_gold_files
 from rerank.jobs.files.listings import OUR_NAMES, open_listings
 from rerank.jobs.tables import WIDTH, cut, decimal, table
@@ -73,6 +74,7 @@ class VersionComparison:
     :param columns: of what is sold, those of the answers' domain; ``key`` tells variants apart.
     :param arms: of each listing of the file, whether it falls to B; None without a salt.
     :param judged: listings of the file whose truth is known.
+    :param taught: of these, how many may have taught the first, and the second.
     """
 
     first: VersionRef
@@ -85,6 +87,7 @@ class VersionComparison:
     columns: pa.Schema
     key: str
     judged: int = 0
+    taught: tuple[int, int] = (0, 0)
     metrics: Sequence[PairedMetric] = ()
     arms: Mapping[str, bool] | None = field(default=None)
 
@@ -104,6 +107,7 @@ class VersionComparison:
             },
             "decisions": [list(row) for row in self.decisions],
             "judged": self.judged,
+            "taught": dict(zip("ab", self.taught, strict=True)),
             "metrics": [each.as_dict() for each in self.metrics],
         }
 
@@ -132,11 +136,10 @@ def compare_versions(
     source = open_listings(
         plan.listings, OUR_NAMES.renamed(domain.columns_of(plan.listings, index))
     )
+    settled = known_gold = domain.settled_gold(Store(workspace.store_path), candidates)
     if plan.gold:
         read = partial(domain.read_gold, source=candidates, index=index)
         known_gold = [item for gold in read_gold_files(plan.gold, read).values() for item in gold]
-    else:
-        known_gold = domain.settled_gold(Store(workspace.store_path), candidates)
     truth = {item.listing_id: item for item in known_gold}
     a, b = (version_over(workspace, ref, candidates, index) for ref in (first, second))
     rows: list[Answered] = []
@@ -149,6 +152,7 @@ def compare_versions(
                 known.append((gold, one, other))
     _check(plan, rows, known)
     progress("figures", 0.0)
+    judged = [gold for gold, _, _ in known]
     ids = [row.listing.listing_id for row in rows]
     arms = None if plan.salt is None else arm_of(ids, plan.salt, plan.share).tolist()
     return VersionComparison(
@@ -162,8 +166,29 @@ def compare_versions(
         columns=pa.schema([a.schema.field(name) for name in a.sold]),
         key=a.schema.names[0],
         judged=len(known),
+        taught=(_taught(a, judged, settled), _taught(b, judged, settled)),
         metrics=_metrics(known, plan),
         arms=None if arms is None else dict(zip(ids, arms, strict=True)),
+    )
+
+
+def _taught(
+    resolver: Resolver, judged: Sequence[GoldListing], settled: Sequence[GoldListing]
+) -> int:
+    """Return how many judged listings may have taught a version.
+
+    Those are what people settled on, by id or title, but what training kept out. Where labels came
+    from files, which leave no trace but their number, it may be any.
+    """
+    kept_out = domain_named(resolver.domain).kept_out(judged, [resolver.model])
+    unseen = {item.listing_id for item in kept_out}
+    ids = {item.listing_id for item in settled}
+    titles = {normalise(item.title) for item in settled}
+    any_may = bool(resolver.model.parameters.get("labels"))
+    return sum(
+        any_may or item.listing_id in ids or normalise(item.title) in titles
+        for item in judged
+        if item.listing_id not in unseen
     )
 
 
@@ -325,7 +350,14 @@ def _metrics_comparison_text(found: VersionComparison) -> str:
         for each in found.metrics
     ]
     header = (f"{found.judged:,} judged", "A", "B", "gain of B [95 %]", "p (Holm)")
-    needs = [line for each in found.metrics if each.discordance for line in _needed(each)]
+    taught = [
+        f"{side} may have learnt from {n:,} of the {found.judged:,} judged listings: there its "
+        "figures show what it remembers, not how right it will be"
+        for side, n in zip("AB", found.taught, strict=True)
+        if n
+    ]
+    needs = [line for text in taught for line in wrap(text, WIDTH)]
+    needs += [line for each in found.metrics if each.discordance for line in _needed(each)]
     return "\n".join([table(header, rows, left=(0,)), "", *needs])
 
 

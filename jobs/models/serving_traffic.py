@@ -29,7 +29,7 @@ from rerank.jobs.scoring.answering import (
 )
 from rerank.jobs.scoring.plan import ScorePlan
 from rerank.jobs.scoring.run import Progress, ScoreSummary, run_plan
-from rerank.jobs.tables import table
+from rerank.jobs.tables import plural, table
 from rerank.lifecycle.canary import (
     CanaryOutcome,
     CanaryState,
@@ -177,6 +177,7 @@ def status_json(state: CanaryState | None) -> dict[str, Any]:
         "windows": state.windows,
         "listings": state.counts.listings,
         "planned": state.settings.planned,
+        "too_few": state.too_few,
         "guardrails": [
             {"name": each.name, "figure": round(each.figure, 6), "limit": each.limit}
             for each in figures
@@ -190,14 +191,15 @@ def status_text(state: CanaryState | None) -> str:
         return "no canary runs; start one with `rerank models canary start VERSION`"
     counts, settings = state.counts, state.settings
     steps = ", ".join(f"{share:g}" for share in settings.steps)
+    n = f"{counts.listings:,} of {settings.step_listings * state.step:,}"
+    judged = ": too few to judge" if state.too_few else f", in {plural(state.windows, 'window')}"
     lines = [
         f"canary      {state.experiment}",
         f"challenger  {state.challenger}",
         f"champion    {state.champion}",
         f"step        {state.step} of {len(settings.steps)} (shares {steps}), "
         f"{state.share:.0%} of the listings",
-        f"listings    {counts.listings:,} of {settings.planned:,} answered by both, in "
-        f"{state.windows} windows",
+        f"listings    {n}{judged}; {settings.planned:,} in all, answered by both",
         f"split       salt {state.salt}",
         "",
         table(
@@ -215,7 +217,7 @@ def _figures(state: CanaryState) -> list[GuardrailFigure]:
 
 def _rows(state: CanaryState) -> list[list[str]]:
     rows = [[each.name, *_cells(each)] for each in _figures(state)]
-    return rows if state.counts.listings else [[name, "-", limit] for name, _, limit in rows]
+    return [[name, "-", limit] for name, _, limit in rows] if state.too_few else rows
 
 
 def _cells(figure: GuardrailFigure) -> tuple[str, str]:

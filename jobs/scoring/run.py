@@ -12,13 +12,14 @@ from dataclasses import dataclass, field
 from enum import Enum
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple, TextIO
+from typing import Any, NamedTuple
 
 from rerank.index.artifacts import writing_file
 from rerank.index.errors import InputError, MismatchError, RerankError
 from rerank.jobs.files.listings import open_listings
 from rerank.jobs.files.places import Place, place_of
 from rerank.jobs.files.selection import Selection
+from rerank.jobs.options import StatusLine, time_left
 from rerank.jobs.scoring.answering import (
     Answerer,
     RememberingAnswerer,
@@ -530,51 +531,15 @@ def _workers(
     return working_on_ray(engine.workers, make, address=engine.address)
 
 
-_TERMINAL_S = 0.2
-_LOG_S = 60.0
+class ProgressLine(StatusLine):
+    """Shows rows, rows/s and the time left."""
 
-
-class ProgressLine:
-    """Shows rows, rows/s and the time left.
-
-    :param clock: seconds, rising; a parameter so that what is shown can be tested.
-    """
-
-    def __init__(self, stream: TextIO, clock: Callable[[], float] = time.monotonic) -> None:
-        self._stream = stream
-        self._clock = clock
-        self._started = self._shown = clock()
-        self._is_terminal = stream.isatty()
-        self._width = 0
-        self.latest = Progress(0.0, 0, 0, 0)
+    latest = Progress(0.0, 0, 0, 0)
 
     def show(self, progress: Progress) -> None:
         """Show how far the run is, if some time has passed."""
         self.latest = progress
-        now = self._clock()
-        if now - self._shown < (_TERMINAL_S if self._is_terminal else _LOG_S):
-            return
-        self._shown = now
-        text = progress_text(progress, now - self._started)
-        if self._is_terminal:
-            self._stream.write("\r" + text.ljust(self._width))
-            self._width = len(text)
-        else:
-            self._stream.write(text + "\n")
-        self._stream.flush()
-
-    def say(self, text: str) -> None:
-        """Write a line of its own."""
-        self.clear()
-        self._stream.write(text + "\n")
-        self._stream.flush()
-
-    def clear(self) -> None:
-        """Take the line away."""
-        if self._width:
-            self._stream.write("\r" + " " * self._width + "\r")
-            self._stream.flush()
-            self._width = 0
+        self.offer(partial(progress_text, progress))
 
 
 def progress_text(progress: Progress, seconds: float) -> str:
@@ -586,14 +551,8 @@ def progress_text(progress: Progress, seconds: float) -> str:
     if seconds > 0:
         parts.append(f"{progress.rows / seconds:,.0f} rows/s")
     if 0 < progress.share < 1:
-        parts.append(f"{_duration(seconds * (1 - progress.share) / progress.share)} left")
+        parts.append(time_left(seconds, progress.share))
     return ", ".join(parts)
-
-
-def _duration(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
 def check_summary(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations, groupby
 from typing import Any
 
@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rerank.conformal import NO_MATCH, outcome_probabilities
-from rerank.evaluation.intervals import DEFAULT_SAMPLES, Figure, estimate
+from rerank.evaluation.intervals import DEFAULT_SAMPLES, FEW, Figure, estimate
+from rerank.evaluation.metrics import SHARE
 from rerank.index.errors import InputError
 from rerank.resolution import Resolution
 from rerank.store.database import Session
@@ -85,21 +86,31 @@ def agreements(
         if shared:
             said = [[labels[who][key] for key in shared] for who in (first, second)]
             codes = np.unique(said, return_inverse=True)[1].reshape(2, -1)
-            agreed, kappa = (
-                estimate(metric, *codes, seed=seed, samples=samples)
-                for metric in (observed_agreement, cohen_kappa)
-            )
-            found.append(Agreement(first, second, agreed, kappa))
+            agreed = estimate(SHARE, codes[0] == codes[1], seed=seed, samples=samples)
+            kappa = estimate(cohen_kappa, *codes, seed=seed, samples=samples)
+            found.append(Agreement(first, second, agreed, _by_agreed(kappa, agreed, *codes)))
     return found
 
 
-def observed_agreement(first: Codes, second: Codes) -> float | None:
-    """Return the share of listings with equal labels, 0 to 1; None for none.
+def _by_agreed(kappa: Figure, agreed: Figure, first: Codes, second: Codes) -> Figure:
+    """Give kappa the interval that the share of equal labels has, where it rests on few listings.
 
-    :raises InputError: if the lengths differ.
+    What chance gives is taken as known, as in Fleiss's large-sample variance (1981, 13.1).
     """
-    _check_lengths(first, second)
-    return float(np.mean(first == second)) if len(first) else None
+    if kappa.ci95 is None or agreed.ci95 is None:
+        return kappa
+    if agreed.n > FEW and kappa.ci95[0] < kappa.ci95[1]:
+        return kappa
+    chance = _chance(first, second)
+    low, high = ((end - chance) / (1 - chance) for end in agreed.ci95)
+    return replace(kappa, ci95=(low, high))
+
+
+def _chance(first: Codes, second: Codes) -> float:
+    """Return the share of labels that would be equal by chance; 1 is exact."""
+    size = int(max(first.max(), second.max())) + 1
+    counts = (np.bincount(codes, minlength=size) for codes in (first, second))
+    return float(np.dot(*counts) / len(first) ** 2)
 
 
 def cohen_kappa(first: Codes, second: Codes) -> float | None:
@@ -115,14 +126,8 @@ def cohen_kappa(first: Codes, second: Codes) -> float | None:
     :raises InputError: if the lengths differ.
     """
     _check_lengths(first, second)
-    n = len(first)
-    if not n:
+    if not len(first) or (expected := _chance(first, second)) == 1:
         return None
-    size = int(max(first.max(), second.max())) + 1
-    by_chance = np.bincount(first, minlength=size) @ np.bincount(second, minlength=size)
-    if by_chance == n * n:  # counted in whole numbers: 1 - e is exact
-        return None
-    expected = by_chance / n**2
     return float((np.mean(first == second) - expected) / (1 - expected))
 
 

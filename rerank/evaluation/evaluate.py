@@ -36,6 +36,7 @@ from rerank.evaluation.metrics import (
     METRICS,
     MRR,
     PRECISION_AT_1,
+    SHARE,
     Metric,
     metric_named,
     recall,
@@ -448,8 +449,10 @@ def _set_figures(item: AnsweredSet, table: PairedTable) -> Figures:
     rows = judged_rows(item.gold)
     if not item.candidate_sets or not rows:
         return {}
-    columns = {
-        "coverage": [item.covers[at] for at in rows],
-        "mean_size": [len(item.candidate_sets[at]) for at in rows],
+    covered = [item.covers[at] for at in rows]
+    sizes = [len(item.candidate_sets[at]) for at in rows]
+    figure = table.resampling.figure
+    return {
+        "coverage": figure(SHARE, np.array(covered)),
+        "mean_size": figure(AVERAGE, np.array(sizes)),
     }
-    return {name: table.resampling.figure(AVERAGE, np.array(own)) for name, own in columns.items()}

@@ -27,6 +27,9 @@ Measure = Callable[..., float | None]
 
 DEFAULT_SAMPLES = 1000
 LEVELS = (0.025, 0.975)
+FEW = 40
+"""Groups up to which a share has Wilson's interval, as Brown, Cai and DasGupta advise (Interval
+Estimation for a Binomial Proportion, 2001)."""
 _DIGITS = 4
 # Cells of a (listings, samples) block of weights worked on at a time: 4 MB of float32.
 _BLOCK_CELLS = 1_000_000
@@ -37,7 +40,8 @@ class Figure:
     """A measured value.
 
     :param value: None if nothing was measured.
-    :param ci95: the 2.5 % and 97.5 % quantiles of the bootstrap; None where ``value`` is.
+    :param ci95: the 2.5 % and 97.5 % quantiles of the bootstrap, of few groups Wilson's interval;
+        None where ``value`` is.
     :param n: how many listings it was measured on.
     """
 
@@ -116,7 +120,10 @@ class Resampling:
         """Measure a metric and its 95 % percentile interval (Efron 1979).
 
         Samples on which the metric is not defined (a ROC curve without a single error) are left
-        out of the quantiles.
+        out of the quantiles. Of up to `FEW` groups a mean of values from 0 to 1 has Wilson's
+        interval, each group one trial: no mean of such values varies more than a share. So has
+        every figure from 0 to 1 that is the same in all samples: two listings without an error
+        do not show that there never is one.
 
         :param columns: at least one, each with one row a listing of the set.
         :param where: which listings to measure; samples are those of the whole set. None: all.
@@ -126,7 +133,12 @@ class Resampling:
         value = metric(*self.taken(columns, rows))
         if value is None:
             return Figure(None, None, len(rows))
-        return Figure(value, interval(self.values(metric, *columns, where=where), value), len(rows))
+        bounds = interval(self.values(metric, *columns, where=where), value)
+        if isinstance(metric, Metric) and (metric.lowest, metric.highest) == (0.0, 1.0):
+            groups = len(np.unique(self.group[rows]))
+            of_few = metric.per_listing is not None and groups <= FEW
+            bounds = wilson(value, groups) if of_few or bounds[0] == bounds[1] else bounds
+        return Figure(value, bounds, len(rows))
 
     def values(
         self, metric: Metric | Measure, *columns: NDArray[Any], where: Bools | None = None

@@ -323,7 +323,17 @@ AVERAGE = Metric(
     lowest=-np.inf,
     highest=np.inf,
 )
-"""Of any column: a share, a size, a gain."""
+"""Of any column: a size, a gain."""
+
+SHARE = replace(
+    AVERAGE,
+    name="share",
+    label="share",
+    definition="share of listings of which something is true",
+    lowest=0.0,
+    highest=1.0,
+)
+"""Of any column of truths."""
 
 PRECISION_AT_1 = Metric(
     name="precision_at_1",

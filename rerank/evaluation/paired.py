@@ -32,12 +32,12 @@ from rerank.evaluation.intervals import (
 )
 from rerank.evaluation.metrics import (
     ACCEPTED_SHARE,
-    AVERAGE,
     BRIER,
     ECE,
     FALSE_ACCEPTS,
     METRICS,
     PRECISION_AT_1,
+    SHARE,
     Better,
     Metric,
     metric_named,
@@ -610,7 +610,7 @@ def agreement(rows: Sequence[Answered], *, seed: int) -> dict[str, Figure]:
     resampling = Resampling.draw(titles, seed=seed, samples=samples)
     return {
         aspect: resampling.figure(
-            AVERAGE,
+            SHARE,
             np.array(
                 [getattr(row.first, aspect) == getattr(row.second, aspect) for row in rows],
                 np.bool_,

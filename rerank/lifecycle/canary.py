@@ -110,6 +110,11 @@ class CanaryState:
         return min(done + 1, len(self.settings.steps))
 
     @property
+    def too_few(self) -> bool:
+        """Whether fewer listings were answered by both than one look at the guardrails has."""
+        return self.counts.listings < self.settings.window_listings
+
+    @property
     def share(self) -> float:
         """The share of listings that the challenger answers, 0 to 1."""
         return self.settings.steps[self.step - 1]

@@ -85,12 +85,25 @@ class TrainedVersion:
 
     :param serves: whether it is champion now; else it is the challenger, or champion's equal.
     :param summary: what it was trained on and what was chosen.
+    :param highest: the highest probability that it can state.
     """
 
     ref: VersionRef
     folder: Path
     serves: bool
     summary: dict[str, Any]
+    highest: float
+
+    def warning(self) -> str:
+        """Return what is wrong if no listing can ever be a match, for people; else empty text."""
+        chosen = self.summary["thresholds"]
+        if chosen["match"] <= self.highest:
+            return ""
+        return (
+            f"nothing will ever be a match: it states probabilities up to {self.highest:.3f}, none "
+            f"of which holds a precision of {chosen['precision']:g}; train on more, or ask for "
+            "less with --precision"
+        )
 
     def text(self) -> str:
         """Return where it lies, its thresholds, and what becomes of it, for people."""
@@ -132,7 +145,8 @@ def registered(
         card = trained_card(draft, kind, learnt, parent=parent, progress=progress)
         ref = registry.register(draft, card)
     serves = take_place(registry, ref, learnt.index, serve=serve)
-    return TrainedVersion(ref, registry.folder(ref), serves, summary)
+    highest = RerankModel.load(registry.folder(ref)).calibrator.probability[-1]
+    return TrainedVersion(ref, registry.folder(ref), serves, summary, highest)
 
 
 def trained_card(

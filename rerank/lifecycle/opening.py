@@ -49,7 +49,7 @@ from rerank.verdicts import (
     open_verdicts,
     verdicts_state,
 )
-from rerank.workspace import DEFAULT_HOME, Workspace, open_source
+from rerank.workspace import Workspace, home_here, open_source
 
 if TYPE_CHECKING:
     from rerank.ranking import CandidateSource
@@ -70,7 +70,7 @@ def open_resolver(
     It stays as it is when another version is promoted, or a person gives another verdict;
     `LiveResolver` follows.
 
-    :param home: the workspace; by default ``RERANK_HOME``, else ``.rerank``.
+    :param home: the workspace; by default ``RERANK_HOME``, else `home_here`.
     :param ranker: what orders the candidates, such as ``"pairwise"``; None for the champion,
         whatever it is.
     :param cascade: let the workspace's cross-encoder rescore the first few of uncertain listings.
@@ -112,7 +112,7 @@ def _workspace(home: Path | str | None) -> Workspace:
         raise TypeError(
             f"expected a workspace: pass its folder (str or Path), got {type(home).__name__}"
         )
-    return Workspace(Path(home or os.environ.get("RERANK_HOME") or DEFAULT_HOME))
+    return Workspace(Path(home or os.environ.get("RERANK_HOME") or home_here()))
 
 
 def resolver_over(
@@ -365,7 +365,7 @@ class LiveResolver:
     ) -> None:
         """Load what serves now.
 
-        :param home: the workspace; by default ``RERANK_HOME``, else ``.rerank``.
+        :param home: the workspace; by default ``RERANK_HOME``, else `home_here`.
         :param on_fault: is told, once, why something new cannot serve; by default the log is.
         :param retry_s: after how many seconds that is tried again if nothing has changed.
         :param verdicts: let people's verdicts stand before the model's answers, from the call on

@@ -31,9 +31,9 @@ from rerank.evaluation.intervals import (
     wilson,
 )
 from rerank.evaluation.metrics import (
-    AVERAGE,
     ECE,
     ROC_AUC,
+    SHARE,
     Better,
     Metric,
     as_numbers,
@@ -491,7 +491,7 @@ def uncertainty_figures(
                 }
             )
     return {
-        "share_wrong": resampling.figure(AVERAGE, error).as_dict(),
+        "share_wrong": resampling.figure(SHARE, error).as_dict(),
         "auc": resampling.figure(ROC_AUC, doubt, error).as_dict(),
         "ece": resampling.figure(ECE, error_probability, error).as_dict(),
         "bins": bins,

@@ -32,7 +32,7 @@ from numpy.typing import NDArray
 
 from rerank.domain import GPU, domain_named
 from rerank.evaluation.intervals import Resampling
-from rerank.evaluation.metrics import AVERAGE
+from rerank.evaluation.metrics import SHARE
 from rerank.index.artifacts import (
     MANIFEST,
     check_replaceable,
@@ -467,7 +467,7 @@ def pair_figures(
     resampling = Resampling.draw(group[label != 0].tolist(), seed=seed)
 
     def figure(column: NDArray[np.float64]) -> dict[str, Any]:
-        return resampling.figure(AVERAGE, column).as_dict()
+        return resampling.figure(SHARE, column).as_dict()
 
     equals = np.abs(difference[label == 0])
     return {

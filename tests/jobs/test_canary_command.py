@@ -26,15 +26,18 @@ def test_the_commands_of_a_canary(run, home, tmp_path, challenger):
     begun = run("models", "canary", "start", challenger.version[:8], "--why", "spring")
     assert begun.exit_code == 0, begun.output
     assert "step        1 of 3 (shares 0.01, 0.1, 0.5), 1% of the listings" in begun.output
-    assert max(map(len, begun.output.splitlines())) <= 80
+    assert "listings    0 of 1,000: too few to judge; 3,000 in all" in begun.output
+    assert "share accepted           -" in begun.output
+    assert max(map(len, begun.stdout.splitlines())) <= 80
     done = run("models", "canary", "run", source, tmp_path / "out.parquet")
     assert done.exit_code == 0, done.output
     assert "ltr shipped is champion" in done.output
     assert pq.read_table(tmp_path / "out.parquet").num_rows == 60
     status = run("models", "canary", "status", "--format", "json")
-    assert json.loads(status.output)["planned"] == 3000
+    told = json.loads(status.output)
+    assert (told["planned"], told["too_few"]) == (3000, True)
     ended = run("models", "canary", "stop", "--why", "enough")
-    assert ended.output == "the canary has ended; ltr shipped serves\n"
+    assert ended.stdout == "the canary has ended; ltr shipped serves\n"
     again = run("models", "canary", "stop")
     assert again.exit_code == 1
     assert "no canary runs" in again.output

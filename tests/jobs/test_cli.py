@@ -12,9 +12,13 @@ from pathlib import Path
 
 import click
 import pytest
+from click.testing import CliRunner
 
 from rerank.jobs.cli import COMMANDS, main
 from rerank.jobs.commands.models import SUBCOMMANDS
+from rerank.jobs.options import NEXT_STEP
+from rerank.lifecycle import opening
+from rerank.workspace import Workspace
 
 ROOT = Path(__file__).resolve().parents[2]
 HEAVY = ("numpy", "faiss", "torch", "lightgbm", "onnxruntime", "pyarrow", "sklearn", "pandas")
@@ -86,6 +90,64 @@ def test_no_option_takes_what_is_not_a_number(run):
                 assert f"Invalid value for '{option.opts[0]}'" in result.output
                 tried.append(option.name)
     assert {"wait_s", "annotation_weight", "threshold", "coverage", "scale"} <= set(tried)
+
+
+SAY_IT_IN_THEIR_RESULT = {("init",), ("verdicts", "set")}
+
+
+def test_every_command_ends_with_a_step_that_can_be_taken():
+    paths = list(_every_command(main))
+    for path in paths:
+        command = main
+        for name in path:
+            command = command.get_command(click.Context(command), name)
+        if isinstance(command, click.Group) or path in SAY_IT_IN_THEIR_RESULT:
+            continue
+        step = getattr(command.callback, NEXT_STEP)
+        given = {param.name: "x" for param in command.params}
+        told = step.format_map({**given, "home": " --home x"})
+        for called in re.findall(r"`rerank ([a-z -]+)", told):
+            words = tuple(word for word in called.split() if not word.startswith("-"))
+            assert any(words[:n] in paths for n in (1, 2)), (path, called)
+
+
+def test_the_step_that_is_useful_next_names_the_workspace_and_is_nothing_for_programs(
+    run, tmp_path, monkeypatch
+):
+    other = tmp_path / "a shop"
+    other.mkdir()
+    told = run("models", "list", "--home", other).stderr
+    assert " ".join(told.split()) == (
+        f"workspace {other}; next: `rerank models compare champion VERSION --listings FILE "
+        f"--home '{other}'` lets two answer"
+    )
+    assert run("models", "list", "--home", other, "--format", "json").stderr == ""
+    assert run("models", "list").stderr.startswith("no workspace yet, what ships serves; next: ")
+    assert "next:" not in run("models", "promote", "nothing").stderr
+
+
+def test_a_workspace_is_found_in_a_folder_above_and_named(tmp_path, monkeypatch):
+    deep = tmp_path / "shop" / "feeds"
+    deep.mkdir(parents=True)
+    monkeypatch.delenv("RERANK_HOME", raising=False)
+    monkeypatch.chdir(deep)
+
+    def homed(*more: str) -> tuple[str, str]:
+        result = CliRunner().invoke(main, ["status", "--format", "json", *more])
+        return json.loads(result.stdout)["home"], result.stderr
+
+    assert homed() == (".rerank", "")
+    above = tmp_path / "shop" / ".rerank"
+    above.mkdir()
+    assert homed() == (str(above), f"workspace {above}\n")
+    assert opening._workspace(None) == Workspace(above)
+    assert homed("--home", "other") == ("other", "")
+    monkeypatch.setenv("RERANK_HOME", "named")
+    assert homed() == ("named", "")
+    assert opening._workspace(None) == Workspace(Path("named"))
+    monkeypatch.delenv("RERANK_HOME")
+    (deep / ".rerank").mkdir()
+    assert homed() == (".rerank", "")
 
 
 @pytest.mark.parametrize("name", COMMANDS)

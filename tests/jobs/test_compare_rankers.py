@@ -227,4 +227,4 @@ def test_trained_rankers_tell_what_they_cost_and_are_named_by_status_and_smoke(r
     assert f"--ranker pairwise  version {pairwise['version']}" in run("status").stdout
     tried = {row["piece"]: row for row in json.loads(run("smoke", "--format", "json").stdout)}
     assert tried["--ranker pairwise"]["works"]
-    assert "probability" in tried["--ranker pairwise"]["said"]
+    assert "P(model)" in tried["--ranker pairwise"]["said"]

@@ -237,7 +237,7 @@ def run(example: Example) -> None:
     result = CliRunner().invoke(main, list(example.words[1:]))
     assert result.exit_code == 0, (example, result.output)
     if example.shown:
-        assert result.output.strip() == example.shown.strip(), example
+        assert result.stdout.strip() == example.shown.strip(), example
 
 
 def type_in(*lines: str) -> None:

@@ -13,6 +13,8 @@ from rerank.index.artifacts import MANIFEST, write_manifest
 from rerank.index.records import shipped
 from rerank.lifecycle.canary import arm_of
 from rerank.lifecycle.versions import CARD, VersionRef
+from rerank.packs.gpu.training.labelling import words_of
+from rerank.splits import Split, split_of
 from rerank.workspace import Workspace
 
 TITLES = [
@@ -60,11 +62,12 @@ def gold(write_listings):
 
 @pytest.fixture
 def wary(home) -> str:
-    """The version of a model that accepts nothing."""
+    """The version of a model that accepts nothing, and says that annotations taught it."""
     draft = home / "draft"
     shutil.copytree(shipped("model"), draft, ignore=shutil.ignore_patterns(CARD))
     parameters = json.loads((draft / MANIFEST).read_text(encoding="utf-8"))["parameters"]
     parameters["thresholds"]["match"] = 1.01
+    parameters["annotations"] = {"listings": 3}
     (draft / MANIFEST).unlink()
     made = write_manifest(draft, kind="ranker", format_version=1, parameters=parameters)
     folder = Workspace(home).version_folder(VersionRef("ltr", made.fingerprint))
@@ -81,7 +84,7 @@ def test_a_version_agrees_with_itself(run, listings):
     report = json.loads(found.stdout)
     assert (report["listings"], report["changed"], report["judged"]) == (7, 0, 0)
     for figure in report["agreement"].values():
-        assert figure == {"value": 1.0, "ci95": [1.0, 1.0], "n": 7}
+        assert figure == {"value": 1.0, "ci95": [0.6457, 1.0], "n": 7}
     assert sum(map(sum, report["decisions"])) == 7
 
 
@@ -159,6 +162,20 @@ def test_with_gold_metrics_are_paired_and_say_how_many_listings_would_tell(
     assert max(map(len, text.splitlines())) <= 80
     assert f"share accepted: only B right 0, only A {lost} of 5: " in text
     assert "precision@1: only B right 0, only A 0 of 5: no difference to find" in text
+
+
+def test_listings_that_taught_a_version_are_said_to_have(run, listings, gold, wary):
+    kept_out = sum(split_of(model) is Split.TEST for model in GOLD_MODELS if model)
+    kept_out += sum(split_of(words_of(TITLES[at])) is Split.TEST for at in (2, 3))
+    answers = run("store", "import", "annotations", gold, "--annotator", "kim")
+    assert answers.exit_code == 0, answers.output
+    call = ("models", "compare", "champion", wary, "--listings", listings, "--samples", 20)
+    report = json.loads(run(*call, "--format", "json").stdout)
+    assert (report["judged"], report["taught"]) == (7, {"a": 0, "b": 7 - kept_out})
+    text = run(*call, "--gold", gold).stdout
+    told = f"B may have learnt from {7 - kept_out} of the 7 judged listings: there its figures show"
+    assert told in " ".join(text.split())
+    assert "A may have learnt" not in text
 
 
 def test_wrong_calls_are_found_before_any_work(run, home, listings, write_listings, tmp_path):

@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from rerank.index.records import Listing
+from rerank.lifecycle.changing import TrainedVersion
 from rerank.lifecycle.opening import open_resolver
 from rerank.lifecycle.versions import SHIPPED_MODEL
 from rerank.model import RerankModel
@@ -100,6 +101,16 @@ def test_a_ranker_that_was_not_trained_says_how_to(run, home, listings, tmp_path
     result = run("resolve", "rtx 3080", "--cascade")
     assert result.exit_code == 1
     assert "train-cross-encoder" in result.stderr
+
+
+def test_a_threshold_that_no_probability_reaches_is_warned_of(tmp_path):
+    def warned(match: float) -> str:
+        summary = {"thresholds": {"match": match, "review": 0.5, "precision": 0.99}}
+        return TrainedVersion(SHIPPED_MODEL, tmp_path, False, summary, 0.93).warning()
+
+    assert warned(0.93) == ""
+    assert warned(1.01) == warned(0.95)
+    assert warned(0.95).startswith("nothing will ever be a match: it states probabilities up to")
 
 
 def test_an_unknown_ranker_is_a_wrong_call(run):

@@ -46,6 +46,17 @@ def test_reads_titles_from_stdin(run):
     assert rows[2]["best_guess"] == "GeForce RTX 3080"
 
 
+def test_several_titles_are_answered_in_their_order_stdin_among_them(run):
+    result = run(
+        "resolve", "rtx 4090 24gb", "-", "RTX 3080 box only", "--format", "json", text="-\nrx 6600"
+    )
+    rows = [json.loads(line) for line in result.stdout.splitlines()]
+    titles = ["rtx 4090 24gb", "-", "rx 6600", "RTX 3080 box only"]
+    assert [row["title"] for row in rows] == titles
+    assert [row["decision"] for row in rows] == ["match", "no_match", "match", "no_match"]
+    assert run("resolve").exit_code == 2
+
+
 def test_stdin_may_hold_bytes_that_are_no_text(run):
     result = run("resolve", "-", "--format", "json", text=b"\xff\xfe rtx 4090 24gb\n")
     assert result.exit_code == 0
@@ -111,7 +122,7 @@ def test_no_title_is_no_match(shipped_resolver, title):
 def test_odd_titles_are_answered(run, title):
     result = run("resolve", title)
     assert result.exit_code == 0
-    assert "probability" in result.output
+    assert "P(model)" in result.output
 
 
 @pytest.mark.parametrize("route", ["vector", "name", "fused"])

@@ -5,7 +5,10 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import re
+import sys
 import tempfile
+from threading import Event
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -18,6 +21,7 @@ from rerank.index.errors import FaultsError, InputError
 from rerank.jobs.files.listings import ColumnNames, open_listings, read_column_names
 from rerank.jobs.files.places import Place, place_of
 from rerank.jobs.files.selection import Selection, select_files, select_matching
+from rerank.jobs.options import Stages, StatusLine, progress_bar
 from rerank.jobs.scoring.plan import Existing, plan_score, read_record
 from rerank.jobs.scoring.run import Progress, ProgressLine, progress_text, run_plan
 
@@ -311,22 +315,60 @@ def test_progress_says_rows_rate_and_time_left():
 @pytest.mark.parametrize(
     ("is_terminal", "expected"),
     [
-        (False, "scoring  50%, 7 rows, 0 rows/s, 1:10 left\n"),
+        (False, "scoring  50%, 7 rows, 1 rows/s, 0:10 left\n"),
         (
             True,
             "\rscoring  10%, 1 rows, 1 rows/s, 0:09 left"
-            "\rscoring  50%, 7 rows, 0 rows/s, 1:10 left",
+            "\rscoring  50%, 7 rows, 1 rows/s, 0:10 left",
         ),
     ],
     ids=["log", "terminal"],
 )
-def test_a_log_gets_a_line_a_minute_and_a_terminal_one_that_is_rewritten(is_terminal, expected):
+def test_a_log_gets_a_line_every_ten_seconds_and_a_terminal_one_that_is_rewritten(
+    is_terminal, expected
+):
     stream, now = io.StringIO(), [0.0]
     stream.isatty = lambda: is_terminal
     line = ProgressLine(stream, lambda: now[0])
-    for at, progress in ((1.0, Progress(0.1, 1, 0, 1)), (70.0, Progress(0.5, 7, 0, 1))):
+    for at, progress in ((1.0, Progress(0.1, 1, 0, 1)), (10.0, Progress(0.5, 7, 0, 1))):
         now[0] = at
         line.show(progress)
     assert stream.getvalue() == expected
     line.say("a warning")
     assert stream.getvalue().endswith("\ra warning\n" if is_terminal else "left\na warning\n")
+
+
+def test_a_stage_says_its_share_and_the_time_left_and_one_without_shares_how_long_it_has_taken():
+    shown, now = {}, [0.0]
+    for is_terminal in (True, False):
+        stream = io.StringIO()
+        stream.isatty = lambda is_terminal=is_terminal: is_terminal
+        now[0] = 0.0
+        stages = Stages(StatusLine(stream, lambda: now[0]), told=True)
+        for at, stage, share in ((0, "loading", 0.0), (11, "loading", 0.0), (11, "ranking", 0.0)):
+            now[0] = float(at)
+            stages.show(stage, share)
+            stages.tell()
+        now[0] = 31.0
+        stages.show("ranking", 0.25)
+        stages.tell()
+        stages.close()
+        shown[is_terminal] = [line.rstrip() for line in re.split("[\r\n]", stream.getvalue())]
+    loading, ranking = f"{'loading':36}", f"{'ranking':36}"
+    assert shown[True] == [
+        *("", f"{loading} 0:11", "", f"{loading} 0:11"),
+        *("", f"{ranking}  25%, 1:00 left", "", f"{ranking} 0:20", ""),
+    ]
+    assert shown[False] == [
+        *("loading ...", f"{loading} 0:11", "ranking ...", f"{ranking}  25%, 1:00 left", ""),
+    ]
+
+
+def test_a_stage_that_tells_nothing_is_shown_all_the_same(monkeypatch):
+    stream, told = io.StringIO(), Event()
+    stream.isatty = lambda: True
+    stream.flush = told.set
+    monkeypatch.setattr(sys, "stderr", stream)
+    with progress_bar("building the index"):
+        assert told.wait(30)
+    assert "building the index" in stream.getvalue()

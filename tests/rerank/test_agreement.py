@@ -12,7 +12,6 @@ from rerank.annotation.agreement import (
     cohen_kappa,
     consensus,
     disputes,
-    observed_agreement,
     standing_labels,
     suspects,
 )
@@ -99,11 +98,13 @@ def test_consensus_is_ordered_by_listing_whatever_the_order_of_answers():
     assert consensus([]) == []
 
 
+LABELS = [("L1", "A100"), ("L2", "H100")]
+
+
 def test_kappa_by_hand():
     # agreed (20 + 15) of 50; by chance (25 * 30 + 25 * 20) of 2500
     first = np.repeat([0, 0, 1, 1], [20, 5, 10, 15])
     second = np.repeat([0, 1, 0, 1], [20, 5, 10, 15])
-    assert observed_agreement(first, second) == pytest.approx(0.7)
     assert cohen_kappa(first, second) == pytest.approx(0.4)
 
 
@@ -132,10 +133,18 @@ def test_kappa_is_that_of_scikit_learn(seed):
     assert cohen_kappa(first, second) == pytest.approx(cohen_kappa_score(first, second), abs=1e-12)
 
 
-@pytest.mark.parametrize("metric", [cohen_kappa, observed_agreement])
-def test_labels_of_different_numbers_of_listings_are_refused(metric):
+def test_labels_of_different_numbers_of_listings_are_refused():
     with pytest.raises(InputError, match="the same listings, got 1 and 2"):
-        metric(np.zeros(1, np.int64), np.zeros(2, np.int64))
+        cohen_kappa(np.zeros(1, np.int64), np.zeros(2, np.int64))
+
+
+def test_two_listings_agreed_on_do_not_show_that_two_always_agree():
+    answers = [said(key, who, model) for who in ("ann", "bob") for key, model in LABELS]
+    (found,) = agreements(answers, seed=0)
+    assert (found.agreed.value, found.kappa.value) == (1.0, 1.0)
+    low = 2 / (2 + 1.959964**2)  # Wilson's lower end of 2 of 2
+    assert found.agreed.ci95 == pytest.approx((low, 1.0))
+    assert found.kappa.ci95 == pytest.approx(((low - 0.5) / 0.5, 1.0))  # half by chance
 
 
 def test_agreement_is_measured_for_each_two_who_share_listings():

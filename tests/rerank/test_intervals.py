@@ -11,8 +11,16 @@ from hypothesis import strategies as st
 from scipy.stats import bootstrap
 
 from rerank.evaluation import metrics
-from rerank.evaluation.intervals import Figure, Resampling, estimate
-from rerank.evaluation.metrics import ACCEPTED_SHARE, METRICS, PRECISION_AT_1, ROC_AUC, Metric
+from rerank.evaluation.intervals import FEW, Figure, Resampling, estimate, wilson
+from rerank.evaluation.metrics import (
+    ACCEPTED_SHARE,
+    AVERAGE,
+    METRICS,
+    PRECISION_AT_1,
+    ROC_AUC,
+    SHARE,
+    Metric,
+)
 from rerank.index.errors import InputError
 
 INF = np.inf
@@ -48,6 +56,21 @@ def gain(ours: Any, theirs: Any) -> float | None:
 
 
 # --- one listing, one group -----------------------------------------------------------------
+
+
+def test_a_share_of_few_listings_has_wilsons_interval_and_one_without_errors_too():
+    two = estimate(SHARE, np.ones(2, bool), seed=SEED)
+    assert two.ci95 == pytest.approx((0.3424, 1.0), abs=1e-4)
+    many = estimate(SHARE, np.ones(400, bool), seed=SEED)
+    assert many.ci95 == pytest.approx((0.9905, 1.0), abs=1e-4)
+    assert estimate(ROC_AUC, floats(0.9, 0.1), np.array([True, False]), seed=SEED).ci95 == (
+        pytest.approx((0.3424, 1.0), abs=1e-4)
+    )
+    halves = np.arange(FEW) % 2 == 0
+    assert estimate(SHARE, halves, seed=SEED).ci95 == pytest.approx(wilson(0.5, FEW))
+    grouped = Resampling.draw([0] * 50 + [1] * 50, seed=SEED)  # two sellers, whatever they list
+    assert grouped.figure(SHARE, np.ones(100, bool)).ci95 == two.ci95
+    assert estimate(AVERAGE, np.ones(2), seed=SEED).ci95 == (1.0, 1.0)  # sizes have no range
 
 
 def test_interval_of_a_share_is_the_binomial_one():
@@ -93,14 +116,14 @@ def test_intervals_repeat_with_their_seed():
 def test_samples_without_a_value_are_left_out():
     """One error in 12: a third of the samples draw none and have no ROC curve."""
     probability, correct = np.linspace(0, 1, 12), np.arange(12) > 0
-    for metric in (ROC_AUC.__call__, ROC_AUC):
-        assert estimate(metric, probability, correct, seed=SEED) == Figure(1.0, (1.0, 1.0), 12)
+    for metric, bounds in ((ROC_AUC.__call__, (1.0, 1.0)), (ROC_AUC, wilson(1.0, 12))):
+        assert estimate(metric, probability, correct, seed=SEED) == Figure(1.0, bounds, 12)
     found = Resampling.draw(range(12), seed=SEED).values(ROC_AUC, probability, correct)
     assert np.isnan(found).mean() == pytest.approx((11 / 12) ** 12, abs=0.05)
 
 
-def test_a_set_of_one_listing_has_an_interval_of_no_width():
-    assert estimate(PRECISION_AT_1, floats(1), seed=SEED) == Figure(1.0, (1.0, 1.0), 1)
+def test_a_set_of_one_listing_shows_hardly_anything():
+    assert estimate(PRECISION_AT_1, floats(1), seed=SEED) == Figure(1.0, wilson(1.0, 1), 1)
 
 
 def test_empty_figure_as_json():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import cache, cached_property
 
 import numpy as np
@@ -142,10 +143,13 @@ _REFUSALS = {
     "spec": "whole computer",
     "goods": "other part",
 }
-_KINDS_OF_CARD = ("laptop", "system", "rig")  # "workstation card", "laptop GPU"
+SYSTEM_KINDS = ("laptop", "system", "rig")
+"""Computers; before a word for a card they are kinds of it: "workstation card", "laptop GPU"."""
+# "PC-10600", "PC3 12800": a memory module by what it carries, not a computer. "PC 3080" is none.
+_PC = re.compile(r"(?<![a-z0-9])pc(?P<module>(?:[2-5]l?[- ]?|-)[0-9]{4,5}(?![0-9]))?")
 # By category, twice: of titles, and of descriptions, where they refuse otherwise.
 _REFUSES = np.array([name in _REFUSALS for name in CATEGORIES] + [False] * DESCRIBED)
-_KINDS = np.array([name in _KINDS_OF_CARD for name in CATEGORIES] + [False] * DESCRIBED)
+_KINDS = np.array([name in SYSTEM_KINDS for name in CATEGORIES] + [False] * DESCRIBED)
 _CARD_WORD = CATEGORIES.index("card_word")
 _SUPPORT = OFFER_FEATURES.index("support")
 _OTHERS, _WISHED = OFFER_FEATURES.index("others_lined"), OFFER_FEATURES.index("mention_wished")
@@ -232,8 +236,12 @@ def _refusals(evidence: Evidence, listings: Ints) -> dict[int, str]:
 
 
 def _refusal_in_words(evidence: Evidence, at: int, start: int, end: int, category: str) -> str:
-    words = evidence.candidates.readings.words_of(at, start, end)
-    label = _REFUSALS[category]
+    readings = evidence.candidates.readings
+    words, label = readings.words_of(at, start, end), _REFUSALS[category]
+    if words == "pc" and (found := _PC.search(readings.titles[at].title)) and found["module"]:
+        return f"{_REFUSALS['other_part']}: {found.group()}"
+    if category == "picture" and words.startswith("3"):  # "3d-printed"
+        label = "accessory or dummy"
     return label if words == label else f"{label}: {words}"
 
 

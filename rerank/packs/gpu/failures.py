@@ -20,6 +20,7 @@ from rerank.index.errors import InputError
 from rerank.index.records import GpuRecord
 from rerank.index.text import runs
 from rerank.packs.gpu.candidates import CANDIDATE_FEATURES
+from rerank.packs.gpu.card_answers import SYSTEM_KINDS
 from rerank.packs.gpu.lexicon import TitleReading
 from rerank.packs.gpu.naming import parse_model
 from rerank.packs.gpu.offers import OFFER_FEATURES
@@ -297,7 +298,6 @@ def _right(gold: GoldListing, candidates: Sequence[ScoredCandidate]) -> ScoredCa
     return next(exact, None) or next((c for c in candidates if fits(gold, c)), None)
 
 
-SYSTEM_KINDS = ("laptop", "system", "rig")
 OTHER_GOODS_KINDS = (
     "empty",
     "box",

@@ -41,7 +41,8 @@ CUES = CueReader(
         "laptop": ["laptop"],
         "only": ["only"],
         "holder": ["holder"],
-        "system": ["gaming pc"],
+        "system": ["gaming pc", "pc"],
+        "picture": ["printed", "3 d print*"],
         "rig": ["mining rig"],
     }
 )
@@ -449,6 +450,7 @@ class Readings(list[Any]):
     def __init__(self, read: list[Any], doubts: NDArray[np.int64]) -> None:
         super().__init__(read)
         self.doubts = doubts
+        self.titles = [SimpleNamespace(title=each.text) for each in read]
 
     def words_of(self, at: int, start: int, stop: int) -> str:
         runs_of = self[at].runs
@@ -514,6 +516,11 @@ ONE_SIZE = np.array([False])
         ("holder, card in a box", "no_match", GOOD, "accessory: holder"),
         ("Gaming-PC with 4060", "no_match", GOOD, "whole computer: gaming-pc"),
         ("4060 mining rig", "no_match", GOOD, "mining rig"),
+        ("8GB PC3-10600 for 4060", "no_match", GOOD, "other part: pc3-10600"),
+        ("8GB pc 4060", "no_match", GOOD, "whole computer: pc"),
+        ("pc with 4060, PC4-19200", "no_match", GOOD, "whole computer: pc"),
+        ("3D-printed stand 4060", "no_match", GOOD, "accessory or dummy: 3d-printed"),
+        ("printed poster 4060", "no_match", GOOD, "picture or print: printed"),
         ("my laptop", "no_match", GOOD, "whole laptop: laptop"),
         ("photos", "no_match", {"named": 0}, "names no GPU of the registry"),
         ("photos", "no_match", {"named": 1}, "weak evidence"),
