@@ -103,7 +103,7 @@ _OF_SEVERAL_CHIPS = re.compile(
     r"|HD (?:5970|6990|7990))\b"
 )
 _CHIPS_ON_BOARDS = (2, 4)
-_TELLING_LETTERS = frozenset("dgmsx")  # glued to a number they tell models apart
+TELLING_LETTERS = frozenset("dgmsx")  # glued to a number they tell models apart
 STRONG_SUFFIXES = frozenset(["ti", "super", "xt", "xtx", "gre"])
 # "Super JetStream" is a cooler, "Super OverClock" an edition, "super Zustand" praise.
 NO_SUPER_BEFORE = frozenset(
@@ -220,6 +220,7 @@ class Lexicon:
         )
         self.names: list[ModelName] = [parse_model(model) for model in self.models]
         self.affixes = _vocabulary(self.names)
+        self._affix_heads = {word[:2] for word in (*self.affixes, *_ALSO)}
         self._mask_words = len(self.affixes) // 64 + 1
         self.prefixes = _number(sorted({name.prefix for name in self.names if name.prefix}))
         self.keys = _number(sorted({name.key for name in self.names}))
@@ -712,6 +713,8 @@ class Lexicon:
 
     def leading_suffix(self, letters: str) -> int:
         """Return the suffix a glued run begins with (``tioc`` -> ti), of two letters or more."""
+        if letters[:2] not in self._affix_heads:
+            return 0
         for length in range(min(len(letters) - 1, 7), 1, -1):
             if letters[:length] in self.affixes:
                 return self._bit(letters[:length])
@@ -747,8 +750,10 @@ class Lexicon:
 
     def begins_code(self, letters: str, *, beyond: int = 0) -> bool:
         """Say whether letters and digits begin with a code of more than ``beyond`` of them."""
-        lengths = self._code_lengths.get(letters[:_CODE_START], ())
-        return any(beyond < n <= len(letters) and letters[:n] in self.codes for n in lengths)
+        for length in self._code_lengths.get(letters[:_CODE_START], ()):
+            if beyond < length <= len(letters) and letters[:length] in self.codes:
+                return True
+        return False
 
     def _code_at(
         self, at: int, joined: str, pieces: list[CharacterRun], lengths: Sequence[int]
@@ -1000,7 +1005,7 @@ class Lexicon:
                 piece.text for piece in pieces[mention.until : mention.until + 1]
             )
         letter, start, end = pieces[mention.at + 1]
-        if letter not in _TELLING_LETTERS or start > pieces[mention.at].end:
+        if letter not in TELLING_LETTERS or start > pieces[mention.at].end:
             return False
         lettered = self._letters_of(mention)
         if (letter == "s" and not lettered) or text[end : end + 1] == "-":

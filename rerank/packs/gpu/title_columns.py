@@ -12,9 +12,10 @@ from __future__ import annotations
 import itertools
 import re
 import threading
-from bisect import bisect_left
-from collections.abc import Callable, Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain
 from typing import Any, NamedTuple, TypeVar, overload
 
@@ -51,6 +52,7 @@ from rerank.packs.gpu.lexicon import (
     NO_SUPER_BEFORE,
     NOT_VIDEO_MEMORY,
     STRONG_SUFFIXES,
+    TELLING_LETTERS,
     UNKNOWN_SUFFIX,
     CodeFound,
     Lexicon,
@@ -141,6 +143,7 @@ _PERHAPS, _SURELY = 1, 2
 _WORDS_OF_CODE = 12  # more than any code has
 _NO_CODE = "я"  # a word that no code begins with
 _HEAD = 3  # letters and digits by which it is seen at once that no code begins
+_LONG_HEAD = 5  # and that none goes on behind a word
 _LAST_OF_NAMES = "\u024f"
 _UNITS = ("g", "m")
 _TYPE_DIGIT = re.compile(r" -?\d")
@@ -195,9 +198,14 @@ class WordTable:
         self._lock = threading.RLock()
         self._mask_rows: dict[int, int] = {0: 0}
         self._special = _special_runs(lexicon)
-        self._codes = sorted(lexicon.codes)
         self._heads = {code[:n] for code in lexicon.codes for n in range(1, _HEAD + 1)}
-        self._going_on: dict[str, int] = {}
+        self._codes_by_head: dict[str, list[str]] = defaultdict(list)
+        for code in lexicon.codes:
+            self._codes_by_head[code[:_LONG_HEAD]].append(code)
+        self._going_on: dict[str, int] = defaultdict(int)  # of shorter starts
+        for head in self._codes_by_head:
+            for n in range(1, len(head)):
+                self._going_on[head[:n]] |= _sign_of(head[n])
         self._codes_across: dict[tuple[int, int], int] = {}
         self.sizes_named: dict[bytes, frozenset[float]] = {}
         self.known_suffixes: dict[bytes, bool] = {}
@@ -217,10 +225,11 @@ class WordTable:
                 known[written] = -1
             else:
                 known[written] = number(written if word == written else word)
-        words, of_raw = self.words, known.__getitem__
-        for title, pieces in zip(titles, raw, strict=True):
-            ids = list(map(of_raw, pieces))
-            text = " ".join([words[at] for at in ids])
+        flat = list(map(known.__getitem__, chain.from_iterable(raw)))
+        shown = list(map(self.words.__getitem__, flat))
+        ends = list(itertools.accumulate(map(len, raw), initial=0))
+        for title, (at, end) in zip(titles, itertools.pairwise(ends), strict=True):
+            ids, text = flat[at:end], " ".join(shown[at:end])
             if -1 in ids or len(title) > MAX_TITLE_CHARS or len(text) > MAX_TITLE_CHARS or not ids:
                 text = normalise(title)
                 ids = list(map(number, text.split(" ")))
@@ -369,22 +378,12 @@ class WordTable:
 
     def _signs_behind(self, start: str) -> int:
         """Return the mask of what codes longer than a start go on with."""
-        known = self._going_on.get(start)
-        if known is None:
-            known = self._found_behind(start)
-            if len(start) <= _HEAD:  # such come again in many words
-                self._going_on[start] = known
-        return known
-
-    def _found_behind(self, start: str) -> int:
-        codes = self._codes
-        at = bisect_left(codes, start)
-        at += at < len(codes) and codes[at] == start
-        mask = 0
-        while at < len(codes) and codes[at].startswith(start):
-            sign = codes[at][len(start)]
-            mask |= _sign_of(sign)
-            at = bisect_left(codes, start + chr(ord(sign) + 1), at)
+        if len(start) < _LONG_HEAD:
+            return self._going_on.get(start, 0)
+        mask, length = 0, len(start)
+        for code in self._codes_by_head.get(start[:_LONG_HEAD], ()):
+            if len(code) > length and code.startswith(start):
+                mask |= _sign_of(code[length])
         return mask
 
     def begins_code_across(self, words: Sequence[int]) -> bool:
@@ -459,10 +458,15 @@ class WordTable:
     def masks(self) -> Masks:
         """Shape (rows, mask words): the masks that runs refer to."""
         if len(self._masks) < len(self._mask_rows):
-            self._masks = self.lexicon.mask_words(list(self._mask_rows))
+            self._masks = self.lexicon.mask_words(self.whole_masks)
         return self._masks
 
     _masks: Masks = np.zeros((0, 1), np.uint64)
+
+    @property
+    def whole_masks(self) -> list[int]:
+        """The same as integers, by row."""
+        return list(self._mask_rows)
 
     def _learn_runs(self) -> None:
         new = self.runs[len(self.run) :]
@@ -571,6 +575,10 @@ def words_with(pattern: re.Pattern[str], text: str, starts: Ints) -> Ints:
     return distinct(np.searchsorted(starts, places, side="right") - 1)
 
 
+def _are_telling_letters(runs: Sequence[str]) -> list[bool]:
+    return [run in TELLING_LETTERS for run in runs]
+
+
 def _type_of(word: str) -> int:
     """Return the memory type that a word states, and how that is said; 0 if none."""
     code, weight = memory_type_and_weight(word)
@@ -652,9 +660,9 @@ class TitleRuns:
         """Return the runs of a title as objects."""
         own = slice(self.offsets[title], self.offsets[title + 1])
         texts = self.vocabulary.runs
-        columns = (self.run[own], self.start[own], self.end[own])
-        rows = zip(*(each.tolist() for each in columns), strict=True)
-        return [CharacterRun(texts[run], start, end) for run, start, end in rows]
+        run, start, end = (each[own].tolist() for each in (self.run, self.start, self.end))
+        rows = zip(map(texts.__getitem__, run), start, end, strict=True)
+        return list(map(_character_run, rows))
 
     def beside(self, rows: Ints, step: int, values: NDArray[Any]) -> NDArray[Any]:
         """Return the values of the runs some steps beside rows, 0 outside their titles."""
@@ -696,24 +704,44 @@ class Mentions:
         """Return some of them."""
         return Mentions(*(getattr(self, name)[rows] for name in self.__slots__))
 
-    def mention(self, row: int) -> Mention:
-        """Return one as an object."""
-        return Mention(
-            int(self.key[row]),
-            int(self.at[row]),
-            _as_int(self.before[row]),
-            _as_int(self.after[row]),
-            int(self.prefixes[row]),
-            bool(self.glued[row]),
-            bool(self.whole[row]),
-            _as_int(self.line_before[row]),
-            float(self.remainder_gb[row]),
-            int(self.until[row]),
+    def objects(self, rows: Ints) -> list[Mention]:
+        """Return some as objects."""
+        columns = (
+            self.key[rows].tolist(),
+            self.at[rows].tolist(),
+            _as_ints(self.before[rows]),
+            _as_ints(self.after[rows]),
+            self.prefixes[rows].tolist(),
+            self.glued[rows].tolist(),
+            self.whole[rows].tolist(),
+            _as_ints(self.line_before[rows]),
+            self.remainder_gb[rows].tolist(),
+            self.until[rows].tolist(),
         )
+        return list(map(_mention, zip(*columns, strict=True)))
+
+    def of_titles(self, titles: Sequence[int], n: int) -> list[list[Mention]]:
+        """Return those of some titles as objects, a list each.
+
+        :param titles: in rising order, out of ``n``.
+        """
+        wanted = np.zeros(n, np.bool_)
+        wanted[titles] = True
+        counts = np.bincount(self.title, minlength=n)[wanted].tolist()
+        objects = iter(self.objects(np.flatnonzero(wanted[self.title])))
+        return [list(itertools.islice(objects, count)) for count in counts]
 
 
-def _as_int(mask: Masks) -> int:
-    return int.from_bytes(mask.tobytes(), "little")
+# Objects of tuples, made without a call in Python.
+_character_run = partial(tuple.__new__, CharacterRun)
+_mention = partial(tuple.__new__, Mention)
+
+
+def _as_ints(masks: Masks) -> list[int]:
+    """Return masks as integers, of shape (rows, mask words)."""
+    raw, width = masks.tobytes(), masks.shape[1] * masks.itemsize
+    from_bytes = int.from_bytes
+    return [from_bytes(raw[at : at + width], "little") for at in range(0, len(raw), width)]
 
 
 class CodeAt(NamedTuple):
@@ -836,6 +864,9 @@ class ShownText(NamedTuple):
         return lexicon.described(reading, self.description) if self.description else reading
 
 
+_shown_text = partial(tuple.__new__, ShownText)
+
+
 def padded(rows: Sequence[Sequence[float]]) -> NDArray[np.float32]:
     """Return ragged rows as one array, filled up with NaN; one column at least."""
     width = max((len(row) for row in rows), default=0)
@@ -894,9 +925,9 @@ class ColumnReader:
             if self._vocabulary is None or len(self._vocabulary.words) > _MOST_WORDS:
                 self._vocabulary = WordTable(self._lexicon)
             words, texts = self._vocabulary.split([each.title for each in listings])
-            titles = list(map(ShownText, texts, sellers, told))
-            spaced = self._vocabulary.spaced
-            shown = [" ".join([own for at in of if (own := spaced[at])]) for of in words]
+            titles = list(map(_shown_text, zip(texts, sellers, told, strict=True)))
+            spaced = self._vocabulary.spaced.__getitem__
+            shown = [" ".join(filter(None, map(spaced, of))) for of in words]
             batch = _Batch(self._lexicon, TitleRuns.of(self._vocabulary, words), titles)
             return batch.read(), list(map(embedded_text, texts, shown, sellers, told))
 
@@ -907,6 +938,9 @@ class ColumnReader:
             reading = self._lexicon.read_runs(title, pieces, seller)
             read.append(self._lexicon.described(reading, description) if description else reading)
         return TitleReadings.of(self._lexicon, read), [each.embedded for each in texts]
+
+
+_Opened = tuple[list[CharacterRun], list[int]]
 
 
 class _Batch:
@@ -922,8 +956,8 @@ class _Batch:
         self.word_flags = runs.vocabulary.word["flags"][runs.word]
         self.title_of_word = runs.title_of_word
         self.affixes = self._affixes()
-        self.masks = runs.vocabulary.masks
-        self._opened: dict[int, tuple[list[CharacterRun], list[int]]] = {}
+        self.masks, self._whole_masks = runs.vocabulary.masks, runs.vocabulary.whole_masks
+        self._opened: dict[int, _Opened] = {}
 
     def read(self) -> TitleReadings:
         """Return what the titles show."""
@@ -950,12 +984,12 @@ class _Batch:
             runs=runs,
         )
 
-    def opened(self, title: int) -> tuple[list[CharacterRun], list[int]]:
+    def opened(self, title: int) -> _Opened:
         """Return the runs of a title with their masks, as the lexicon takes them."""
         found = self._opened.get(title)
         if found is None:
             own = slice(self.runs.offsets[title], self.runs.offsets[title + 1])
-            masks = [_as_int(self.masks[row]) if row else 0 for row in self.affixes[own].tolist()]
+            masks = list(map(self._whole_masks.__getitem__, self.affixes[own].tolist()))
             found = self._opened[title] = (self.runs.pieces(title), masks)
         return found
 
@@ -1226,9 +1260,8 @@ class _Batch:
         by_title: dict[int, list[CodeFound]] = {}
         for each in codes:
             by_title.setdefault(each.title, []).append(each.code)
-        bounds = np.searchsorted(mentions.title, np.arange(len(self.titles) + 1))
-        for title, own in by_title.items():
-            beside = [mentions.mention(row) for row in range(bounds[title], bounds[title + 1])]
+        named = mentions.of_titles(list(by_title), len(self.titles))
+        for (title, own), beside in zip(by_title.items(), named, strict=True):
             if beside and self.lexicon.contradicted(own, beside, self.opened(title)[1]):
                 doubts[title] = CODE_CONFLICT
         return doubts
@@ -1245,21 +1278,28 @@ class _Batch:
         """Return what makes the names in titles doubtful, sizes and codes apart."""
         runs, lexicon = self.runs, self.lexicon
         doubts = np.zeros(len(self.titles), np.int64)
-        for row in self._perhaps_cut_off(mentions).tolist():
-            title = int(mentions.title[row])
-            text, opened = self.titles[title].title, self.opened(title)
-            if lexicon.cut_off(text, *opened, mentions.mention(row)):
+        rows = self._perhaps_cut_off(mentions)
+        for text, opened, mention, title in self._in_full(mentions, rows):
+            if lexicon.cut_off(text, *opened, mention):
                 doubts[title] |= CUT_OFF
-        behind = runs.following[runs.offsets[mentions.title] + mentions.at]
-        short = runs.fact("length", behind) < 2
+        number = runs.offsets[mentions.title] + mentions.at
+        letters = runs.vocabulary.told(_are_telling_letters, "runs")
+        lettered = runs.touches[number] & (letters[runs.following[number]] > 0)
         suffixed = np.flatnonzero(mentions.after.any(axis=1))
-        suspect = suffixed[short[suffixed] | ~self._known_suffixes(mentions, suffixed)]
-        for row in suspect[self._are_names(mentions.take(suspect))].tolist():
-            title = int(mentions.title[row])
-            text, opened = self.titles[title].title, self.opened(title)
-            if lexicon.unknown_suffix(text, *opened, mentions.mention(row)):
+        rows = suffixed[lettered[suffixed] | ~self._known_suffixes(mentions, suffixed)]
+        rows = rows[self._are_names(mentions.take(rows))]
+        for text, opened, mention, title in self._in_full(mentions, rows):
+            if lexicon.unknown_suffix(text, *opened, mention):
                 doubts[title] |= UNKNOWN_SUFFIX
         return doubts
+
+    def _in_full(
+        self, mentions: Mentions, rows: Ints
+    ) -> Iterator[tuple[str, _Opened, Mention, int]]:
+        """Yield some mentions with the text, the runs and the number of their titles."""
+        titles = mentions.title[rows].tolist()
+        for title, mention in zip(titles, mentions.objects(rows), strict=True):
+            yield self.titles[title].title, self.opened(title), mention, title
 
     def _perhaps_cut_off(self, mentions: Mentions) -> Ints:
         """Return the last mentions of titles that may end inside a suffix."""
@@ -1418,7 +1458,7 @@ class _Batch:
                 (sizes if heard[at] else unheard)[gb[at]] = start[at]
             if not unheard and own.issuperset(sizes):
                 continue
-            beside = [mentions.mention(row) for row in range(bounds[title], bounds[title + 1])]
+            beside = mentions.objects(np.arange(bounds[title], bounds[title + 1]))
             text, opened = self.titles[title].title, self.opened(title)
             doubt = self.lexicon.doubtful_sizes(beside, text, *opened, sizes, unheard)
             doubts[title] = 0 if title in coded else doubt
@@ -1463,14 +1503,11 @@ def _asked(
     :param known: what was asked before.
     """
     raw, width = marks.tobytes(), marks.shape[1] * marks.itemsize
-    found = []
-    for at, row in enumerate(rows.tolist()):
-        mark = raw[at * width : (at + 1) * width]
-        said = known.get(mark)
-        if said is None:
-            said = known[mark] = ask(mentions.mention(row))
-        found.append(said)
-    return found
+    own = [raw[at : at + width] for at in range(0, len(raw), width)]
+    new = {mark: at for at, mark in enumerate(own) if mark not in known}
+    named = mentions.objects(rows[list(new.values())])
+    known.update(zip(new, map(ask, named), strict=True))
+    return [known[mark] for mark in own]
 
 
 _Sizes = tuple[Ints, Ints, Ints, Ints, NDArray[np.float64], Bools]

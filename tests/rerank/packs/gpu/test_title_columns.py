@@ -72,10 +72,8 @@ def both(
 
 
 def by_title(mentions: Mentions) -> list[tuple[int, object, int]]:
-    return [
-        (int(mentions.title[row]), mentions.mention(row), int(mentions.end[row]))
-        for row in range(len(mentions))
-    ]
+    objects = mentions.objects(np.arange(len(mentions)))
+    return list(zip(mentions.title.tolist(), objects, mentions.end.tolist(), strict=True))
 
 
 def test_columns_are_what_is_read_one_by_one(
