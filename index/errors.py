@@ -33,6 +33,7 @@ EXTRAS = {
     "train": _TRAINING,
     "neural": (*_TRAINING, "accelerate", "bitsandbytes", "onnxscript", "optuna", "peft"),
     "ray": ("ray",),
+    "tables": ("narwhals", "openpyxl"),
     "serve": ("httptools", "orjson", "prometheus_client", "starlette", "uvicorn"),
 }
 """What each extra of the distribution brings, by the names that are imported."""

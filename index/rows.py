@@ -5,12 +5,15 @@ CSV and parquet may be of any columns; a line of JSON is an object. Text is UTF-
 
 from __future__ import annotations
 
+import codecs
 import csv
 import hashlib
 import io
 import json
+import re
 import sys
 from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+from itertools import chain, islice
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
@@ -26,6 +29,8 @@ else:
     FastSafeLoader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 _SHOWN_CHARS = 60
+UTF8 = "utf-8-sig"
+"""The encoding of text that says nothing else, with a byte order mark or without."""
 TEXT_TYPES = ("null", "string", "large_string", "string_view")
 """The types of Arrow that hold text or nothing, in words."""
 Hook = Callable[[list[tuple[str, Any]]], Any]
@@ -44,49 +49,189 @@ class PlacedRow(NamedTuple):
     fault: str | None = None
 
 
+_STRAY_QUOTES_TO_THE_END = 100  # each costs a reading of all that follows
+_NO_QUOTE = "a quote that opens a cell swallows the lines after it"
+
+
 def csv_rows(
-    stream: IO[bytes], source: object, *, delimiter: str = ",", encoding: str = "utf-8-sig"
+    stream: IO[bytes], source: object, *, delimiter: str = ",", encoding: str = UTF8
 ) -> Iterator[PlacedRow]:
     """Yield the rows of CSV, the header among them.
 
-    Stray quotes inside a cell are text: sellers write 24" and "new". A quote that opens a cell
-    and swallows the rest of the file is a fault.
+    Stray quotes inside a cell are text: sellers write 24" and "new". A quote that opens a cell and
+    swallows lines that look like rows makes its line a fault; those lines are rows.
 
     :param source: named in errors.
     :param encoding: another than UTF-8 where the caller knows it.
-    :raises InputError: if such a quote is never closed, or the text is no CSV.
+    :raises InputError: if such a quote is never closed and nothing after it looks like a row, or
+        the text is no CSV.
     """
     csv.field_size_limit(sys.maxsize)  # a cell of any length is a bad row, not a bad file
-    held: list[str] = []
+    # a byte that is no UTF-8 becomes half a surrogate pair, which UTF-8 cannot hold
+    errors = "surrogateescape" if encoding == UTF8 else "replace"
+    with io.TextIOWrapper(stream, encoding, errors, newline="") as text:
+        yield from map(_checked, _parsed(text, source, delimiter))
 
-    def recorded() -> Iterator[str]:
-        # a byte that is no UTF-8 becomes half a surrogate pair, which UTF-8 cannot hold
-        with io.TextIOWrapper(stream, encoding, "surrogateescape", newline="") as text:
-            for line in text:
-                held.append(line)
-                yield line
 
-    reader = csv.reader(recorded(), delimiter=delimiter)
-    last: list[str] = []
+def _parsed(text: Iterable[str], source: object, delimiter: str) -> Iterator[PlacedRow]:
+    """Yield rows; where a quote swallowed some, read on behind the line that it stands in."""
+    rest, line, width, to_the_end = text, 0, 0, 0
+    while True:
+        held: list[str] = []
+        reader = csv.reader(_kept(rest, held), delimiter=delimiter)
+        lines: list[str] = []
+        try:
+            for row in reader:
+                lines, held[:] = held.copy(), []
+                if len(lines) > 1 and width and _has_swallowed(lines, width, delimiter):
+                    break
+                line += len(lines)
+                width = width or len(row)
+                if row:
+                    yield PlacedRow(line, row)
+            else:
+                if len(lines) > 1 and _stays_open(lines, delimiter):
+                    opened = line - len(lines) + 1
+                    raise csv.Error(f"a quote opened on line {opened} is never closed")
+                return
+        except csv.Error as exc:
+            raise unreadable(source, "CSV", exc) from exc
+        to_the_end += _stays_open(lines, delimiter)
+        if to_the_end > _STRAY_QUOTES_TO_THE_END:
+            many = csv.Error(
+                f"a quote opened on line {line + 1} is never closed, as many before it"
+            )
+            raise unreadable(source, "CSV", many)
+        line += 1
+        (cells,) = csv.reader(lines[:1], delimiter=delimiter)
+        cells = [cell.rstrip("\r\n") for cell in cells]
+        yield PlacedRow(line, cells, f"line {line}: {_NO_QUOTE}")
+        rest = chain(lines[1:], rest)
+
+
+def _kept(lines: Iterable[str], held: list[str]) -> Iterator[str]:
+    for line in lines:
+        held.append(line)
+        yield line
+
+
+def _has_swallowed(lines: Sequence[str], width: int, delimiter: str) -> bool:
+    """Return whether lines that were read as one row are several, of which one opens a quote.
+
+    They are where a line after the first has as many cells as the header, and its first cell looks
+    like that of the first line. A description of several lines hardly has either.
+    """
+    if width < 2:  # any line looks like a row then
+        return False
+    first = next(csv.reader(lines[:1], delimiter=delimiter))[0]
+    shape = _shape(first)
+    for line in lines[1:]:
+        cells = next(csv.reader([line], delimiter=delimiter), [])
+        if width in (len(cells), line.count(delimiter) + 1) and _shape(cells[0]) == shape:
+            return True
+    return False
+
+
+_RUNS = re.compile(r"(\d+)|[^\W\d_]+")
+
+
+def _shape(cell: str) -> str:
+    """Return a cell with each run of digits or of letters as one sign."""
+    return _RUNS.sub(lambda run: "0" if run[1] else "a", cell.strip())
+
+
+def _stays_open(lines: list[str], delimiter: str = ",") -> bool:
     try:
-        for row in reader:
-            last = held.copy()
-            held.clear()
-            if row:
-                yield _checked(PlacedRow(reader.line_num, row))
-        if len(last) > 1 and _stays_open(last):
-            opened = reader.line_num - len(last) + 1
-            raise csv.Error(f"a quote opened on line {opened} is never closed")
-    except csv.Error as exc:
-        raise unreadable(source, "CSV", exc) from exc
-
-
-def _stays_open(lines: list[str]) -> bool:
-    try:
-        list(csv.reader(lines, strict=True))
+        list(csv.reader(lines, delimiter=delimiter, strict=True))
     except csv.Error as exc:
         return "end of data" in str(exc)
     return False
+
+
+_DELIMITERS = ",;\t|"
+_DECODED_AT_ONCE = 1 << 20
+_HIGH = 0x80  # the first byte that is no ASCII
+_BOMS = {
+    codecs.BOM_UTF32_LE: "UTF-32",  # before UTF-16, whose mark it begins with
+    codecs.BOM_UTF32_BE: "UTF-32",
+    codecs.BOM_UTF16_LE: "UTF-16",
+    codecs.BOM_UTF16_BE: "UTF-16",
+}
+_CONTROLS = frozenset(range(32)) - frozenset(b"\t\n\f\r")
+_LINES_LOOKED_AT = 100_000
+
+
+def encoding_of(opened: Callable[[], IO[bytes]]) -> tuple[str, str]:
+    """Return the encoding of a text, and, where it is guessed, what it is not.
+
+    A text of which more lines are UTF-8 than not is UTF-8 with faulty lines.
+
+    :param opened: opens it, to be read from its start.
+    """
+    with opened() as stream:
+        block = stream.read(_DECODED_AT_ONCE)
+        for mark, name in _BOMS.items():
+            if block.startswith(mark):
+                return name, ""
+        decoder = codecs.getincrementaldecoder("utf-8")()
+        try:
+            while block:
+                decoder.decode(block)
+                block = stream.read(_DECODED_AT_ONCE)
+            decoder.decode(b"", final=True)
+        except UnicodeDecodeError as exc:
+            found = exc.object[exc.start]
+        else:
+            return UTF8, ""
+    balance, bad = 0, bytearray()
+    with opened() as stream:
+        for line in islice((each for each in stream if not each.isascii()), _LINES_LOOKED_AT):
+            try:
+                line.decode()
+                balance += 1
+            except UnicodeDecodeError:
+                balance -= 1
+                bad += line
+    old = _old_encoding_of(bytes(bad))
+    if balance >= 0 or _CONTROLS & set(bad) or not _is_text(bytes(bad), old):
+        return UTF8, ""
+    return old, f"no UTF-8 (found {found:#04x})"
+
+
+def _is_text(content: bytes, encoding: str) -> bool:
+    try:
+        text = content.decode(encoding)
+    except UnicodeDecodeError:
+        return False
+    return encoding != "Windows-1252" or "ÿ" not in text  # 0xff, which hardly a word has
+
+
+def _old_encoding_of(head: bytes) -> str:
+    """Return what a file that is no UTF-8 was likely written in: by the share of its letters.
+
+    Where most letters are none of ASCII, the script is another than Latin: Chinese, whose pairs of
+    bytes hardly any other text keeps to, or Cyrillic.
+    """
+    letters = [byte for byte in head if byte >= _HIGH or chr(byte).isalpha()]
+    if sum(byte >= _HIGH for byte in letters) <= len(letters) / 2:
+        return "Windows-1252"
+    try:
+        head.decode("gb18030")
+    except UnicodeDecodeError:
+        return "Windows-1251"
+    return "GB18030"
+
+
+def delimiter_of(lines: Sequence[str]) -> str:
+    """Return what separates the cells: that which splits most lines into as many as the first."""
+
+    def evenness(delimiter: str) -> tuple[int, int]:
+        widths = [len(row) for row in csv.reader(lines, delimiter=delimiter) if row]
+        if not widths or widths[0] == 1:
+            return 0, 0
+        return sum(width == widths[0] for width in widths), widths[0]
+
+    return max(_DELIMITERS, key=evenness)
 
 
 def _checked(row: PlacedRow) -> PlacedRow:
@@ -116,7 +261,9 @@ def read_csv(path: Path) -> Iterator[tuple[int, list[str]]]:
         with path.open("rb") as stream:
             for row in csv_rows(stream, path):
                 if row.fault is not None:
-                    raise InputError(not_utf8_text(path))
+                    stray = row.fault.endswith(_NO_QUOTE)
+                    told = f"{path}: {row.fault}; double the quote, or take it away"
+                    raise InputError(told if stray else not_utf8_text(path))
                 yield row.line, row.content
     except OSError as exc:
         raise InputError(f"{path}: cannot be read: {exc.strerror}") from exc

@@ -27,6 +27,7 @@ from rerank.jobs.files.listings import (
 )
 from rerank.jobs.files.places import Place, place_of
 from rerank.jobs.files.selection import Selection, select_files
+from rerank.jobs.files.text_formats import checked_encoding, kept_input, plain_sample
 from rerank.jobs.options import (
     Decorator,
     candidate_set_option,
@@ -38,7 +39,7 @@ from rerank.jobs.options import (
 )
 from rerank.jobs.scoring.answering import ScoreOptions
 from rerank.jobs.scoring.nightly import Night, nightly_text, run_night
-from rerank.jobs.scoring.plan import Existing, ScorePlan, plan_score
+from rerank.jobs.scoring.plan import Existing, ScorePlan, columns_of_output, plan_score
 from rerank.jobs.scoring.run import (
     Engine,
     EngineKind,
@@ -95,13 +96,15 @@ def seen_columns(source: Selection, home: Path, given: ColumnNames) -> ColumnNam
     It sees them by headers and first rows; those of the first file stand for all. They are said,
     since a person may know better.
     """
-    first = source.places()[0].local if source.places() else None
-    if first is None or not first.is_file():
-        return given
+    place = source.places()[0]
+    given = columns_of_output(place, given)
     own = given.own()
-    seen = columns_of_feed(Workspace(home), first).items()
+    with plain_sample(place) as first:
+        seen = {} if first is None else columns_of_feed(Workspace(home), first)
     named = {
-        ours: theirs for ours, theirs in seen if ours not in own and theirs not in own.values()
+        ours: theirs
+        for ours, theirs in seen.items()
+        if ours not in own and theirs not in own.values()
     }
     if named:
         told = ", ".join(f"{ours} = {theirs!r}" for ours, theirs in named.items())
@@ -117,6 +120,8 @@ def selected(
     :raises click.BadParameter: if a path names nothing.
     :raises InputError: if a folder has no file of listings, or a glob matches none.
     """
+    if value == "-":
+        return select_files(str(kept_input(sys.stdin.buffer)))
     try:
         return None if value is None else select_files(value)
     except FileNotFoundError as exc:
@@ -239,6 +244,16 @@ class Feed:
         click.get_current_context().exit(1 if summary.failures else 0)
 
 
+def _encoding(_: click.Context, __: click.Parameter, value: str | None) -> str | None:
+    return None if value is None else checked_encoding(value)
+
+
+encoding_option: Decorator = click.option(
+    "--encoding",
+    metavar="NAME",
+    callback=_encoding,
+    help="Of files of text, such as windows-1252; by default each is looked at, and it is said.",
+)
 overwrite_option = click.option("--overwrite", is_flag=True, help="Replace outputs that exist.")
 _answer_options = (
     verdict_options,
@@ -276,11 +291,17 @@ def feed_command(
     :param source: what the help calls the listings that are read.
     :param within: the group that the command is added to, where that is no `LazyGroup`.
     """
-    options = (
+    options: tuple[Decorator, ...] = (
         click.argument("source", metavar=source, callback=selected),
         click.argument("target", metavar="OUT"),
         *more,
         column_options,
+        encoding_option,
+        click.option(
+            "--strict",
+            is_flag=True,
+            help="Set files of a folder aside whose columns differ; else they are united by name.",
+        ),
         top_k_option,
         home_option,
     )

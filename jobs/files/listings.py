@@ -6,9 +6,11 @@ Whatever the format, a batch is a pyarrow table of one fixed schema.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import re
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
+from difflib import get_close_matches
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -21,7 +23,16 @@ from pyarrow import fs
 from rerank.index.errors import InputError
 from rerank.index.records import BETWEEN_IDENTIFIERS, Listing
 from rerank.index.rows import TEXT_TYPES, PlacedRow, csv_rows, unreadable
-from rerank.jobs.files.places import Fetched, Place, place_of
+from rerank.jobs.files.places import Fetched, place_of
+from rerank.jobs.files.text_formats import (
+    Source,
+    delimiter_in,
+    json_rows,
+    kind_words,
+    opened,
+    text_encoding,
+    workbook_rows,
+)
 from rerank.settings import TEXT, Settings, read_yaml, settings_of
 
 REQUIRED = ("listing_id", "title")
@@ -29,6 +40,7 @@ OPTIONAL = ("vendor", "description", "price")
 ROW_NUMBER = "row_number"
 """The column of ids that a file need not have."""
 _COLUMNS_SHOWN = 20
+_NEAR = 0.7  # of a name's letters
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,12 +90,35 @@ class ColumnNames(Settings):
                     f"{' and '.join(same)}, found it named for both; name another"
                 )
 
-    def check(self, place: object, names: Sequence[str]) -> None:
-        """Check that a file has the columns it needs, each once.
+    def found_in(self, names: Sequence[str]) -> ColumnNames:
+        """Return these as a file writes them, if it does so in other capitals, or with blanks.
+
+        ``Listing ID`` is ``listing_id``, unless that stands there too.
+        """
+        alike: dict[str, list[str]] = {}
+        for name in names:
+            alike.setdefault(_plain(name), []).append(name)
+        named = {}
+        for ours, theirs in asdict(self).items():
+            found = alike.get(_plain(theirs), ())
+            if theirs not in names and theirs != ROW_NUMBER and len(found) == 1:
+                named[ours] = found[0]
+        return self.renamed(named) if named else self
+
+    def check(self, place: object, names: Sequence[str]) -> ColumnNames:
+        """Check that a file has the columns it needs, each once; return them as it writes them.
 
         :param place: the file, for the message.
-        :raises InputError: if one is missing, or stands there twice.
+        :raises InputError: if one is missing, or stands there twice, or there are too many.
         """
+        if len(names) > MOST_COLUMNS:
+            raise InputError(
+                f"{place}: expected at most {MOST_COLUMNS:,} columns, found {len(names):,}; keep "
+                "those that matter"
+            )
+        return self.found_in(names)._checked(place, names)
+
+    def _checked(self, place: object, names: Sequence[str]) -> ColumnNames:
         own = self.own()
         wanted = [getattr(self, ours) for ours in REQUIRED]
         wanted += [own[ours] for ours in OPTIONAL if ours in own]
@@ -102,8 +137,15 @@ class ColumnNames(Settings):
             raise InputError(
                 f"{place}: expected each column once, found twice {', '.join(twice)}; rename one"
             )
+        return self
 
 
+def _plain(name: str) -> str:
+    return re.sub(r"[\s_-]+", "_", name.strip()).casefold()
+
+
+MOST_COLUMNS = 10_000
+"""Of a file: wider ones take minutes and gigabytes."""
 OUR_NAMES = ColumnNames()
 """The names that are read unless the user names others."""
 
@@ -111,6 +153,9 @@ OUR_NAMES = ColumnNames()
 def _hint(place: object, names: Sequence[str], columns: ColumnNames, missing: Sequence[str]) -> str:
     if str(place).lower().endswith(".csv") and len(names) == 1 and columns.title not in names:
         return "separate columns by commas"
+    near = {name: get_close_matches(name, names, 1, _NEAR) for name in missing}
+    if meant := [f"{found[0]!r} for {name}" for name, found in near.items() if found]:
+        return f"did you mean {' and '.join(meant)}? Name yours with --title-column and the like"
     if list(missing) == [columns.listing_id]:
         return (
             "name the column of ids with --id-column, or number the rows with --id-column "
@@ -239,6 +284,7 @@ class TextListings:
 
     :param read: yields the rows of the file.
     :param cells: returns the cells of a row, as the schema has columns, and what is wrong with it.
+    :param remarks: what a person is to know of how the file was read.
     """
 
     n_rows: int
@@ -246,6 +292,7 @@ class TextListings:
     columns: ColumnNames
     read: Callable[[], Iterator[PlacedRow]]
     cells: Callable[[PlacedRow], tuple[Sequence[Any], Fault | None]]
+    remarks: tuple[str, ...] = ()
 
     def batches(self, rows: int = BATCH_ROWS) -> Iterator[ListingBatch]:
         """Yield the listings in file order."""
@@ -261,15 +308,23 @@ class TextListings:
             yield ListingBatch(table, self.columns, bad_rows)
 
 
-def csv_listings(source: Place | Fetched, columns: ColumnNames) -> TextListings:
-    """Check a CSV file of listings in UTF-8, with a header; a row that is no UTF-8 is a bad row.
+def csv_listings(source: Source, columns: ColumnNames, encoding: str | None = None) -> TextListings:
+    """Check a CSV file of listings, with a header; a row that is no text is a bad row.
 
-    :raises InputError: if it cannot be read, no row of it is UTF-8, or it lacks a column.
+    :param encoding: None lets the file say.
+    :raises InputError: if it cannot be read, no row of it is text, or it lacks a column.
     """
-    read = csv_rows(source.stream(), source)
+    encoding, remarks = text_encoding(source, encoding)
+    delimiter = delimiter_in(
+        source, encoding, lambda header: columns.found_in(header).title in header
+    )
+    rows = partial(_csv_rows, source, delimiter, encoding)
+    if delimiter != ",":
+        remarks = (*remarks, f"{source}: read with {_DELIMITERS[delimiter]} between cells")
+    read = rows()
     _, header, first_fault = next(read, PlacedRow(0, []))
     if first_fault is None:
-        columns.check(source, header)
+        columns = columns.check(source, header)
     width = len(header)
     kinds = dict.fromkeys(header, pa.string())
     price = header.index(columns.price) if columns.price in header else width
@@ -294,37 +349,61 @@ def csv_listings(source: Place | Fetched, columns: ColumnNames) -> TextListings:
         return padded, Fault(f"bad row: {wrong}", cells)
 
     def read_again() -> Iterator[PlacedRow]:
-        return islice(csv_rows(source.stream(), source), 1, None)
+        return islice(rows(), 1, None)
 
-    return TextListings(n_rows, pa.schema(kinds), columns, read_again, cells_of)
+    return TextListings(n_rows, pa.schema(kinds), columns, read_again, cells_of, remarks)
 
 
+def _csv_rows(source: Source, delimiter: str, encoding: str) -> Iterator[PlacedRow]:
+    return csv_rows(opened(source), source, delimiter=delimiter, encoding=encoding)
+
+
+_DELIMITERS = {";": "semicolons", "\t": "tabs", "|": "bars"}
 _INT64 = range(-(2**63), 2**63)
-_SHOWN = 40  # characters of a line
-_KINDS = {
-    list: "a list",
-    str: "text",
-    bool: "true or false",
-    int: "a number",
-    float: "a number",
-    type(None): "null",
-}
+_EXACT_IN_FLOATS = 2**53
 
 
-def json_listings(source: Place | Fetched, columns: ColumnNames) -> TextListings:
-    """Check a JSON lines file of listings; a line that is no JSON object is a bad row.
+def json_listings(
+    source: Source, columns: ColumnNames, encoding: str | None = None
+) -> TextListings:
+    """Check listings in JSON, an object a line or one array; what is no object is a bad row.
 
+    :param encoding: None lets the file say.
     :raises InputError: if no line is a JSON object, or a column is missing.
     """
+    encoding, remarks = text_encoding(source, encoding)
+    return _object_listings(source, columns, partial(json_rows, source, encoding), remarks)
+
+
+def workbook_listings(
+    source: Source, columns: ColumnNames, encoding: str | None = None
+) -> TextListings:
+    """Check the listings on the first sheet of a workbook, with names of columns in its first row.
+
+    :param encoding: a workbook has its own.
+    :raises InputError: if it is no workbook, holds no row, or a column is missing.
+    """
+    return _object_listings(source, columns, partial(workbook_rows, source), ())
+
+
+def _object_listings(
+    source: Source,
+    columns: ColumnNames,
+    rows: Callable[[], Iterator[PlacedRow]],
+    remarks: tuple[str, ...],
+) -> TextListings:
     kinds: dict[str, pa.DataType | None] = {}
+    large: set[str] = set()
     first, n_rows, n_bad = None, 0, 0
-    for row in _json_rows(source):
+    for row in rows():
         n_rows += 1
         if row.fault is not None:
             first, n_bad = first or row, n_bad + 1
             continue
         for name, value in row.content.items():
             kinds[name] = _common_type(kinds.get(name), value)
+            if type(value) is int and abs(value) > _EXACT_IN_FLOATS:
+                large.add(name)
     if n_rows == 0:
         raise InputError(f"{source}: expected one JSON object a line, found only blank lines")
     if first is not None and n_bad == n_rows:
@@ -332,8 +411,12 @@ def json_listings(source: Place | Fetched, columns: ColumnNames) -> TextListings
             f"{source}:{first.line}: expected a JSON object a line, found {first.fault}; write the "
             "file again"
         )
-    columns.check(source, list(kinds))
+    columns = columns.check(source, list(kinds))
     kinds[columns.title] = pa.string()
+    if inexact := sorted(name for name in large if kinds[name] == pa.float64()):
+        kinds.update(dict.fromkeys(inexact, pa.string()))
+        told = f"{', '.join(inexact)}: numbers beyond 2^53 beside fractions; kept as text"
+        remarks = (*remarks, f"{source}: {told}")
 
     def cells_of(row: PlacedRow) -> tuple[Sequence[Any], Fault | None]:
         line, content, fault = row
@@ -343,36 +426,11 @@ def json_listings(source: Place | Fetched, columns: ColumnNames) -> TextListings
         cells, title = [content.get(name) for name in kinds], content.get(columns.title)
         if isinstance(title, str | None):
             return cells, None
-        found = _KINDS.get(type(title), "an object")
+        found = kind_words(title)
         return cells, Fault(f"bad row: {columns.title} is {found}, expected text", content)
 
     schema = pa.schema([(name, kind or pa.null()) for name, kind in kinds.items()])
-    return TextListings(n_rows, schema, columns, partial(_json_rows, source), cells_of)
-
-
-def _json_rows(source: Place | Fetched) -> Iterator[PlacedRow]:
-    with source.stream() as lines:
-        for number, line in enumerate(lines, 1):
-            if line.strip():
-                yield _json_row(number, line)
-
-
-def _json_row(number: int, line: bytes) -> PlacedRow:
-    try:
-        row = json.loads(line.strip().decode("utf-8-sig" if number == 1 else "utf-8"))
-        if isinstance(row, dict):
-            return PlacedRow(
-                number, {key.encode("utf-8", "replace").decode(): row[key] for key in row}
-            )
-        found = _KINDS[type(row)]
-    except UnicodeDecodeError as exc:
-        found = f"text that is no UTF-8 ({exc.object[exc.start]:#04x} at byte {exc.start + 1})"
-    except json.JSONDecodeError as exc:
-        found = f"what is no JSON (character {exc.pos + 1}: {exc.msg.removesuffix(' at')})"
-    except (ValueError, RecursionError):
-        found = "a number too long, or lists too deep, to be read"
-    text = line.decode("utf-8", "replace").strip()
-    return PlacedRow(number, text, f"{found}: {text[:_SHOWN]}")
+    return TextListings(n_rows, schema, columns, rows, cells_of, remarks)
 
 
 def _common_type(known: pa.DataType | None, value: Any) -> pa.DataType | None:
@@ -410,12 +468,13 @@ class ParquetListings:
     :raises InputError: if it cannot be read, or lacks a column, or one is of a wrong type.
     """
 
-    def __init__(self, source: Place | Fetched, columns: ColumnNames) -> None:
-        self._source, self._columns = source, columns
+    def __init__(self, source: Source, columns: ColumnNames, encoding: str | None = None) -> None:
+        self._source = source
         with self._opened() as file:
             self.n_rows: int = file.metadata.num_rows
             self.schema: pa.Schema = file.schema_arrow.remove_metadata()
-        columns.check(source, self.schema.names)
+            self.remarks = _changed_types(source, file)
+        self.columns = columns = columns.check(source, self.schema.names)
         named = columns.listing_id in self.schema.names
         key = self.schema.field(columns.listing_id).type if named else pa.int64()
         if pa.types.is_temporal(key):
@@ -441,7 +500,7 @@ class ParquetListings:
                         return
                     batch.validate(full=True)  # text that is no UTF-8, wherever it stands
                     table = pa.Table.from_batches([batch]).replace_schema_metadata()
-                yield ListingBatch(table, self._columns)
+                yield ListingBatch(table, self.columns)
 
     @contextmanager
     def _opened(self) -> Iterator[pq.ParquetFile]:
@@ -461,12 +520,33 @@ class ParquetListings:
             raise unreadable(self._source, "parquet", exc) from exc
 
 
+_WITHOUT_LIKE = {
+    "INTERVAL": re.compile(r"converted_type.*INTERVAL"),
+    "TIME with a time zone": re.compile(r"Time\(isAdjustedToUTC=true"),
+    "VARIANT": re.compile(r"VARIANT|Variant"),
+}
+
+
+def _changed_types(source: Source, file: pq.ParquetFile) -> tuple[str, ...]:
+    """Say which columns are of types that Arrow has no like of: values stay, the type does not."""
+    found = []
+    for at in range(min(file.metadata.num_columns, MOST_COLUMNS)):
+        column = file.schema.column(at)
+        said = f"{column.logical_type} converted_type {column.converted_type}"
+        found += [
+            f"{column.path} (a {name}) is written as {file.schema_arrow.field(own).type}"
+            for name, pattern in _WITHOUT_LIKE.items()
+            if pattern.search(said) and (own := column.path.split(".")[0])
+        ]
+    return tuple(f"{source}: column {words}, with the same bytes" for words in found)
+
+
 class NumberedListings:
     """A file without ids, whose rows are numbered from 1 in a column of their own."""
 
     def __init__(self, file: TextListings | ParquetListings) -> None:
         self._file = file
-        self.n_rows = file.n_rows
+        self.n_rows, self.columns, self.remarks = file.n_rows, file.columns, file.remarks
         self.schema = file.schema.append(pa.field(ROW_NUMBER, pa.int64()))
 
     def batches(self, rows: int = BATCH_ROWS) -> Iterator[ListingBatch]:
@@ -479,22 +559,124 @@ class NumberedListings:
             start = end
 
 
-ListingFile = TextListings | ParquetListings | NumberedListings
+class ListingsAsText:
+    """A file of which some columns are read as text."""
+
+    def __init__(self, file: ListingFile, names: Collection[str]) -> None:
+        self._file, self._names = file, names
+        self.n_rows: int = file.n_rows
+        self.columns: ColumnNames = file.columns
+        self.remarks: tuple[str, ...] = file.remarks
+        self.schema: pa.Schema = pa.schema(
+            [each.with_type(pa.string()) if each.name in names else each for each in file.schema]
+        )
+
+    def batches(self, rows: int = BATCH_ROWS) -> Iterator[ListingBatch]:
+        """Yield the listings in file order."""
+        for batch in self._file.batches(rows):
+            columns = [
+                _as_text(column) if name in self._names else column
+                for name, column in zip(self.schema.names, batch.table.columns, strict=True)
+            ]
+            yield replace(batch, table=pa.Table.from_arrays(columns, schema=self.schema))
+
+
+def as_text(file: ListingFile, names: Collection[str]) -> ListingFile:
+    """Return a file of listings with some columns as text, as they stand there if that is text."""
+    if not isinstance(file, TextListings):
+        return ListingsAsText(file, names) if names else file
+    schema = [each.with_type(pa.string()) if each.name in names else each for each in file.schema]
+    return replace(file, schema=pa.schema(schema))
+
+
+def _as_text(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    try:
+        return column.cast(pa.string())
+    except pa.ArrowException:  # lists and structs
+        values = [
+            None if value is None else json.dumps(value, ensure_ascii=False, default=str)
+            for value in json_values(column)
+        ]
+        return pa.chunked_array([pa.array(values, pa.string())])
+
+
+def json_values(column: pa.ChunkedArray) -> list[Any]:
+    """Return the values of a column; times as text, bytes with replacement characters.
+
+    Where Arrow cannot write a type as text, such as times of a zone that it does not know, a value
+    is the name of its type.
+    """
+    kind = column.type
+    try:
+        return [
+            _without_bytes(value) for value in column.cast(_with_times_as_text(kind)).to_pylist()
+        ]
+    except (pa.ArrowException, ValueError, OverflowError):
+        return [f"<{kind}>" if there else None for there in column.is_valid().to_pylist()]
+
+
+def _with_times_as_text(kind: pa.DataType) -> pa.DataType:
+    types = pa.types
+    if types.is_temporal(kind):
+        return pa.string()
+    if types.is_dictionary(kind):
+        return _with_times_as_text(kind.value_type)
+    if types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind):
+        return pa.large_list(_with_times_as_text(kind.value_type))
+    if types.is_struct(kind):
+        return pa.struct([field.with_type(_with_times_as_text(field.type)) for field in kind])
+    if types.is_map(kind):
+        return pa.map_(_with_times_as_text(kind.key_type), _with_times_as_text(kind.item_type))
+    return kind
+
+
+def _without_bytes(value: Any) -> Any:
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "replace")
+    if isinstance(value, dict):
+        return {key: _without_bytes(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_bytes(inner) for inner in value]
+    return value
+
+
+def column_texts(column: pa.ChunkedArray) -> list[str | None]:
+    """Return the values of a column as text, whole numbers without a point."""
+    if pa.types.is_string(column.type):
+        return column.to_pylist()  # type: ignore[no-any-return]
+    if pa.types.is_floating(column.type):
+        return [None if v is None or v != v else _code(v) or str(v) for v in column.to_pylist()]
+    return _as_text(column).to_pylist()  # type: ignore[no-any-return]
+
+
+ListingFile = TextListings | ParquetListings | NumberedListings | ListingsAsText
 """A checked file of listings: how many, and the columns of every batch."""
 
-_READERS: dict[str, Callable[[Place | Fetched, ColumnNames], TextListings | ParquetListings]] = {
+_READERS: dict[str, Callable[[Source, ColumnNames, str | None], TextListings | ParquetListings]] = {
     ".parquet": ParquetListings,
     ".csv": csv_listings,
+    ".tsv": csv_listings,
     ".jsonl": json_listings,
+    ".ndjson": json_listings,
+    ".json": json_listings,
+    ".xlsx": workbook_listings,
+    ".csv.gz": csv_listings,
+    ".tsv.gz": csv_listings,
+    ".jsonl.gz": json_listings,
+    ".ndjson.gz": json_listings,
+    ".json.gz": json_listings,
 }
 ENDINGS = tuple(_READERS)
 """What the name of a file of listings may end in."""
 
 
-def open_listings(source: Path | Place | Fetched, columns: ColumnNames = OUR_NAMES) -> ListingFile:
+def open_listings(
+    source: Path | Source, columns: ColumnNames = OUR_NAMES, encoding: str | None = None
+) -> ListingFile:
     """Check a file of listings and return its reader.
 
     :param columns: the user's names of the columns that are read; by default ours.
+    :param encoding: of text; None lets the file say.
     :raises InputError: if the file is not what its name says or lacks a column.
     """
     opened = place_of(source) if isinstance(source, Path) else source
@@ -505,11 +687,11 @@ def open_listings(source: Path | Place | Fetched, columns: ColumnNames = OUR_NAM
     reader = _READERS.get(place.suffix)
     if reader is None:
         raise InputError(
-            f"{place}: expected a file name ending in .parquet, .csv or .jsonl, found "
-            f"{place.suffix or 'no ending'!r}; convert or rename the file"
+            f"{place}: expected a file name ending in {', '.join(ENDINGS[:-1])} or {ENDINGS[-1]}, "
+            f"found {place.suffix or 'no ending'!r}; convert or rename the file"
         )
     if not info.size and info.type != fs.FileType.NotFound:
         raise InputError(f"{place}: expected listings, found a file of 0 bytes; write it again")
-    file = reader(opened, columns)
-    numbered = columns.listing_id == ROW_NUMBER and ROW_NUMBER not in file.schema.names
+    file = reader(opened, columns, encoding)
+    numbered = file.columns.listing_id == ROW_NUMBER and ROW_NUMBER not in file.schema.names
     return NumberedListings(file) if numbered else file

@@ -29,7 +29,8 @@ class Place:
     :param shown: as the user wrote it; what messages name.
     :param local: the path, if it is of this machine.
     :param name: the last part of the path.
-    :param suffix: the ending of the name with its point, in small letters.
+    :param suffix: the ending of the name with its point, in small letters; of packed files both:
+        ``.csv.gz``.
     """
 
     filesystem: fs.FileSystem
@@ -43,7 +44,8 @@ class Place:
         posix, is_local = PurePosixPath(self.path), self.filesystem.type_name == "local"
         object.__setattr__(self, "local", Path(self.path) if is_local else None)
         object.__setattr__(self, "name", posix.name)
-        object.__setattr__(self, "suffix", posix.suffix.lower())
+        endings = posix.suffixes[-2 if posix.suffix.lower() == ".gz" else -1 :]
+        object.__setattr__(self, "suffix", "".join(endings).lower())
 
     def __str__(self) -> str:
         return self.shown

@@ -11,6 +11,7 @@ import io
 import json
 import math
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime
@@ -19,7 +20,7 @@ from enum import Enum
 from itertools import chain, count, islice
 from pathlib import Path
 from textwrap import wrap
-from typing import Any
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -27,7 +28,16 @@ import pyarrow.parquet as pq
 from rerank.index.artifacts import writing_file
 from rerank.index.errors import InputError, StoreError
 from rerank.index.rows import json_objects, read_csv, read_parquet, shortened
+from rerank.jobs.files.listings import (
+    OUR_NAMES,
+    ColumnNames,
+    column_texts,
+    open_listings,
+)
+from rerank.jobs.files.places import place_of
+from rerank.jobs.scoring.plan import columns_of_output
 from rerank.jobs.tables import WIDTH, cut, table, width_of
+from rerank.prices import read_prices
 from rerank.store.database import Store
 from rerank.store.importing import (
     ANNOTATION_COLUMNS,
@@ -91,6 +101,73 @@ def _read_known(path: Path, columns: Mapping[str, ColumnKind]) -> Incoming:
             return Incoming(str(path), _table(list(columns), iter(())), "line")
         raise InputError(f"{path}: expected rows, found a file of 0 bytes; write it again")
     return reader(path, columns)
+
+
+class ListingsRead(NamedTuple):
+    """Listings of a file, and what a person is to know of how it was read."""
+
+    incoming: Incoming
+    remarks: tuple[str, ...]
+
+
+def read_listings(
+    path: Path,
+    columns: ColumnNames = OUR_NAMES,
+    *,
+    also: Sequence[str] = (),
+    encoding: str | None = None,
+) -> ListingsRead:
+    """Read listings for the store from any file that `rerank score` reads or has written.
+
+    Prices are read as people write them. What is no listing (a row that cannot be read, without a
+    title, or with the id of another before it) is left out, and counted in the remarks.
+
+    :param columns: the user's names of columns; those of a parquet file that `rerank score` wrote
+        are known by its footer.
+    :param also: further columns, by the file's own names, that are wanted as text where they stand.
+    :param encoding: of text; None lets the file say.
+    :raises InputError: if the file is not what its name says or lacks a column.
+    """
+    place = place_of(path)
+    file = open_listings(place, columns_of_output(place, columns), encoding)
+    own = {ours: getattr(file.columns, ours, ours) for ours in LISTING_COLUMNS}
+    wanted = own | {name: name for name in also if name not in own}
+    there = {ours: name for ours, name in wanted.items() if name in file.schema.names}
+    kept: dict[str, list[Any]] = {name: [] for name in (PLACE, *there)}
+    left_out, seen, start = Counter[str](), set[str](), 1
+    for batch in file.batches():
+        texts = {ours: column_texts(batch.table.column(name)) for ours, name in there.items()}
+        for at, (key, title) in enumerate(zip(texts["listing_id"], texts["title"], strict=True)):
+            if wrong := _why_no_listing(at in batch.bad_rows, key, title, seen):
+                left_out[wrong] += 1
+                continue
+            seen.add(key or "")
+            kept[PLACE].append(start + at)
+            for ours, cells in texts.items():
+                kept[ours].append(cells[at])
+        start += batch.table.num_rows
+    if "price" in kept:
+        prices = read_prices([text or "" for text in kept["price"]])
+        kept["price"] = [_plain_price(price.value) for price in prices]
+    schema = {PLACE: pa.int64()} | dict.fromkeys(there, pa.string())
+    rows = pa.table(
+        [pa.array(kept[name], kind) for name, kind in schema.items()], pa.schema(schema)
+    )
+    unread = tuple(name for name in file.schema.names if name not in there.values())
+    said = [f"{path}: {n:,} rows left out: {wrong}" for wrong, n in left_out.items()]
+    return ListingsRead(Incoming(str(path), rows, "row", unread), (*file.remarks, *said))
+
+
+def _why_no_listing(is_bad: bool, key: str | None, title: str | None, seen: set[str]) -> str:
+    if is_bad:
+        return "they cannot be read"
+    if not key or not (title or "").strip():
+        return "no title" if key else "no id"
+    return "the id of a row before them" if key in seen else ""
+
+
+def _plain_price(value: float) -> str | None:
+    return None if math.isnan(value) else str(value)
 
 
 def write_table(table: pa.Table, path: Path, *, overwrite: bool) -> None:

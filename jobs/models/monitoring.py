@@ -15,6 +15,8 @@ from rerank.index.errors import FaultsError, InputError
 from rerank.index.rows import read_parquet
 from rerank.jobs.files.listings import OUR_NAMES, ColumnNames, open_listings
 from rerank.jobs.files.places import place_of
+from rerank.jobs.files.text_formats import plain_sample
+from rerank.jobs.scoring.plan import columns_of_output
 from rerank.jobs.tables import WIDTH, cut, table
 from rerank.lifecycle.drift import (
     SMALL_BATCH,
@@ -155,14 +157,17 @@ class _MonitoredFiles:
 
         :raises InputError: if it cannot be read, or has no rows.
         """
-        if (rows := self._answered(source)) is None:
+        place = place_of(str(source))
+        columns = columns_of_output(place, self._columns)
+        if columns == OUR_NAMES:
+            with plain_sample(place) as sample:
+                seen = {} if sample is None else self._domain.columns_of(sample, self._index)
+            columns = columns.renamed(seen)
+        if (rows := self._answered(source, columns)) is None:
             self._say(f"{source}: not resolved yet; resolving it first")
             resolver = resolver_over(self._workspace, self._source, self._index)
             parts = []
-            columns = self._columns
-            if columns == OUR_NAMES:
-                columns = columns.renamed(self._domain.columns_of(source, self._index))
-            for batch in open_listings(place_of(str(source)), columns).batches():
+            for batch in open_listings(place, columns).batches():
                 listings = batch.listings()
                 answers = resolver.resolve_table(listings, top_k=1, faults=batch.faults)
                 titles = pa.array([listing.title for listing in listings], pa.string())
@@ -173,22 +178,29 @@ class _MonitoredFiles:
             raise InputError(f"{source}: expected listings, found none")
         return rows
 
-    def _answered(self, source: Path) -> pa.Table | None:
+    def _answered(self, source: Path, columns: ColumnNames) -> pa.Table | None:
         """Return the columns of a file that `rerank score` wrote; None if it is none.
 
         :raises InputError: if it cannot be read, or a column holds something else.
         """
-        if source.suffix != ".parquet":
-            return None
-        title, read = self._columns.title, (*_READ, *self.own.columns)
-        names, rows = read_parquet(source, {title, *read, *_FORMERLY})
+        title, read = columns.title, (*_READ, *self.own.columns)
+        wanted = {title, *read, *_FORMERLY}
+        if source.suffix == ".parquet":
+            names, rows = read_parquet(source, wanted)
+        else:
+            file = open_listings(place_of(str(source)), columns)
+            names, title = file.schema.names, file.columns.title
+            if not {title, *_ANSWERS} <= set(names):
+                return None
+            kept = [name for name in names if name in wanted | {title}]
+            rows = pa.concat_tables(batch.table.select(kept) for batch in file.batches())
         former = {} if "best_guess" in names else _FORMERLY
         named = {name: former.get(name, name) for name in names} | {title: "title"}
         if not {"title", *_ANSWERS} <= {named[name] for name in names}:
             return None
         rows = rows.rename_columns([named[name] for name in rows.column_names])
-        kept = [name for name in ("title", *read) if name in rows.column_names]
-        return _typed(rows.select(kept), source)
+        there = [name for name in ("title", *read) if name in rows.column_names]
+        return _typed(rows.select(there), source)
 
 
 def _typed(rows: pa.Table, source: Path) -> pa.Table:

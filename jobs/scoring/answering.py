@@ -61,6 +61,8 @@ class ScoreOptions:
     :param verdicts: what people settled stands before the model's answers: as it is when the run
         begins, or, by its version, as it was then.
     :param near_verdicts: a verdict holds for texts too that differ only in long serials.
+    :param encoding: of files of text; None lets each say.
+    :param strict: all files of a folder must have the same columns.
     """
 
     top_k: int = N_CANDIDATES
@@ -72,11 +74,15 @@ class ScoreOptions:
     cascade: bool = False
     verdicts: bool | str = False
     near_verdicts: bool = False
+    encoding: str | None = None
+    strict: bool = False
 
     def record(self) -> dict[str, Any]:
         """Return them as the record of an output has them; which verdicts it names by itself."""
         kept: dict[str, Any] = json.loads(json.dumps(asdict(self)))
-        return {name: value for name, value in kept.items() if "verdicts" not in name}
+        if self.encoding is None:
+            del kept["encoding"]
+        return {name: kept[name] for name in kept if "verdicts" not in name and name != "strict"}
 
 
 AppliesToBatches = Callable[[Iterable[ListingBatch]], Iterator[tuple[ListingBatch, pa.Table]]]
@@ -517,6 +523,7 @@ class RememberingAnswerer(Answerer):
         """Yield the hashes of the listings of each row group, -1 for rows that were not read."""
         with place.filesystem.open_input_file(place.path) as stream:
             file = pq.ParquetFile(stream)
+            names = names.found_in(file.schema_arrow.names)
             columns = _key_columns(names, file.schema_arrow.names)
             for number in range(file.num_row_groups):
                 table = file.read_row_group(number, [*columns, "reason"])
@@ -532,6 +539,7 @@ class RememberingAnswerer(Answerer):
         derived = {} if heeded else _derived(self.schema)
         with place.filesystem.open_input_file(place.path) as stream:
             file = pq.ParquetFile(stream)
+            names = names.found_in(file.schema_arrow.names)
             columns = _key_columns(names, file.schema_arrow.names)
             source = [DECISION_SOURCE] if heeded and not alike else []
             plain = [name for name in self.schema.names if name not in derived]

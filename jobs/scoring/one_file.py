@@ -26,10 +26,19 @@ import pyarrow.parquet as pq
 
 from rerank.index.artifacts import locked, sync_folder
 from rerank.index.errors import InputError, os_error_words
-from rerank.jobs.files.listings import BATCH_ROWS, ListingBatch, ListingFile, open_listings, taken
+from rerank.jobs.files.listings import (
+    BATCH_ROWS,
+    ListingBatch,
+    ListingFile,
+    as_text,
+    json_values,
+    open_listings,
+    taken,
+)
 from rerank.jobs.files.places import Fetched, Place
 from rerank.jobs.scoring.answering import Answerer, output_schema
 from rerank.jobs.scoring.plan import (
+    AS_TEXT,
     MARK_KEY,
     RECORD_KEY,
     REJECTS_SCHEMA,
@@ -165,12 +174,20 @@ def score_task(
                 content.fingerprint()  # rows of text are hashed while they are counted
             if resume and (kept := _finished(task, content, answerer, columns, say)):
                 return FileOutcome("kept", kept)
-            listings = open_listings(content, answerer.options.columns)
+            options = answerer.options
+            listings = open_listings(content, options.columns, options.encoding)
+            for remark in listings.remarks:
+                say(remark)
             fingerprint = content.fingerprint()
             types = column_types(listings.schema)
-            columns.check(task.source, types)
+            conflicts = columns.check(task.source, types)
+            for name, why in conflicts.items():
+                say(f"Warning: {task.source}: {name} is read as text: {why}")
+            listings = as_text(listings, conflicts)
             schema = output_schema(listings.schema, answerer.schema)
             record = {"input": fingerprint, "columns": types, **answerer.expectation()}
+            if conflicts:
+                record[AS_TEXT] = sorted(conflicts)
             for old, new in zip(listings.schema.names, schema.names, strict=False):
                 if old != new:
                     say(f"Warning: your column {old!r} is kept as {new!r}")
@@ -203,10 +220,12 @@ def _finished(
     changed = differences(record, expected)
     if not changed and record["counts"]["rejects"] and not task.target.rejects.exists():
         changed = ["its rejects are gone"]
+    if not changed:
+        conflicts = sorted(columns.check(task.source, record["columns"]))
+        changed = [] if conflicts == record.get(AS_TEXT, []) else ["other columns are text"]
     if changed:
         say(f"{task.source}: scored again, {' and '.join(changed)}")
         return None
-    columns.check(task.source, record["columns"])
     return FileCounts(**record["counts"])
 
 
@@ -458,46 +477,6 @@ class ResolvedFile:
         pending, self._pending = self._pending, None
         if pending is not None:
             pending.result()
-
-
-def json_values(column: pa.ChunkedArray) -> list[Any]:
-    """Return the values of a column; times as text, bytes with replacement characters.
-
-    Where Arrow cannot write a type as text, such as times of a zone that it does not know, a value
-    is the name of its type.
-    """
-    kind = column.type
-    try:
-        return [
-            _without_bytes(value) for value in column.cast(_with_times_as_text(kind)).to_pylist()
-        ]
-    except (pa.ArrowException, ValueError, OverflowError):
-        return [f"<{kind}>" if there else None for there in column.is_valid().to_pylist()]
-
-
-def _with_times_as_text(kind: pa.DataType) -> pa.DataType:
-    types = pa.types
-    if types.is_temporal(kind):
-        return pa.string()
-    if types.is_dictionary(kind):
-        return _with_times_as_text(kind.value_type)
-    if types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind):
-        return pa.large_list(_with_times_as_text(kind.value_type))
-    if types.is_struct(kind):
-        return pa.struct([field.with_type(_with_times_as_text(field.type)) for field in kind])
-    if types.is_map(kind):
-        return pa.map_(_with_times_as_text(kind.key_type), _with_times_as_text(kind.item_type))
-    return kind
-
-
-def _without_bytes(value: Any) -> Any:
-    if isinstance(value, bytes):
-        return value.decode("utf-8", "replace")
-    if isinstance(value, dict):
-        return {key: _without_bytes(inner) for key, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [_without_bytes(inner) for inner in value]
-    return value
 
 
 def alone_in(plan: ScorePlan) -> AbstractContextManager[None]:

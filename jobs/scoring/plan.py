@@ -17,8 +17,10 @@ import pyarrow.parquet as pq
 from pyarrow import fs
 
 from rerank.index.errors import FaultsError, InputError
+from rerank.jobs.files.listings import ColumnNames
 from rerank.jobs.files.places import Place
 from rerank.jobs.files.selection import REJECTS_ENDING, Selection
+from rerank.jobs.files.text_formats import PACKED, source_suffix
 
 REJECTS_FOLDER = "_rejects"
 """Of an output folder: readers of folders of parquet pass over names with an underscore."""
@@ -114,7 +116,8 @@ def _check_ancestors(target: Place) -> None:
 def _folder_tasks(selection: Selection, target: Place) -> tuple[Task, ...]:
     tasks = []
     for name in selection.files:
-        resolved = str(PurePosixPath(name).with_suffix(".parquet"))
+        packed = PACKED if name.lower().endswith(PACKED) else ""
+        resolved = str(PurePosixPath(name[: len(name) - len(packed)]).with_suffix(".parquet"))
         place = Target(target.child(resolved), target.child(f"{REJECTS_FOLDER}/{resolved}"))
         source = selection.root.child(name)
         tasks.append(Task(source, source.size(), place))
@@ -248,7 +251,7 @@ def agree(one: str, other: str) -> bool:
 
 
 _DIFFERENCES_SHOWN = 5
-_SPARSE = ".jsonl"
+_SPARSE = (".jsonl", ".ndjson", ".json", ".xlsx")
 _MISSING = "missing"
 
 
@@ -258,13 +261,17 @@ def column_types(schema: pa.Schema) -> dict[str, str]:
 
 
 class SharedColumns:
-    """The columns all files of a run must have: those of the first one that can be opened.
+    """The columns of a run's files, as those of the first one that can be opened have them.
 
     Their types need not be the same, but of a kind (`column_kinds`). JSON lines have a key only
     where there is a value: a column that such a file lacks counts as null.
+
+    :param strict: all files must have all of them; else they are united by name, and a column of
+        another kind is read as text.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, strict: bool = False) -> None:
+        self._strict = strict
         self._first: Place | None = None
         self._types: dict[str, str] = {}
         self._only_sparse = True  # no file so far had to have all of its columns
@@ -276,30 +283,39 @@ class SharedColumns:
 
     def copy(self) -> SharedColumns:
         """Return the same columns, which do not change with these."""
-        other = SharedColumns()
+        other = SharedColumns(strict=self._strict)
         other._first, other._only_sparse = self._first, self._only_sparse
         other._types = dict(self._types)
         return other
 
-    def check(self, source: Place, types: dict[str, str]) -> None:
-        """Check that a file has the columns of the first one: the outputs are read as one table.
+    def check(self, source: Place, types: dict[str, str]) -> dict[str, str]:
+        """Return the columns of a file that are to be read as text, each with why.
 
         :param types: in words, by the name of the column.
-        :raises InputError: if they differ.
+        :raises InputError: if the first file's are wanted, and these differ.
         """
-        sparse = source.suffix == _SPARSE
+        sparse = source_suffix(source) in _SPARSE
+        why = {}
         if self._first is None:
             self._first = source
-        elif odd := self._odd(types, sparse=sparse):
+        elif self._strict and (odd := self._odd(types, sparse=sparse)):
             more = ", ..." if len(odd) > _DIFFERENCES_SHOWN else ""
             raise InputError(
                 f"{source}: expected the columns of {self._first}, found "
                 f"{', '.join(odd[:_DIFFERENCES_SHOWN])}{more}; make them alike, or score it apart"
             )
-        self._only_sparse &= sparse
-        for name, words in types.items():
-            if self._types.get(name, NULL) == NULL:
-                self._types[name] = words
+        elif not self._strict:
+            why = {
+                name: f"{words} here, {there} in {self._first}"
+                for name, words in types.items()
+                if not agree(words, there := self._types.get(name, NULL))
+            }
+        if self._strict or not self.are_settled:  # else workers would wait for all files before
+            self._only_sparse &= sparse
+            for name, words in types.items():
+                if self._types.get(name, NULL) == NULL:
+                    self._types[name] = words
+        return why
 
     def _odd(self, types: dict[str, str], *, sparse: bool) -> list[str]:
         """Return the columns that do not fit, in words."""
@@ -315,6 +331,8 @@ class SharedColumns:
 
 RECORD_KEY = "rerank.score"
 """The key of the record among the parquet file's key-value metadata; the value is JSON."""
+AS_TEXT = "as_text"
+"""Of a record: the columns that were read as text; there only where some were."""
 VERDICTS_KEY = "verdicts"
 """Of a record: the version of people's verdicts; there only where they are in use."""
 _SAID = {
@@ -328,18 +346,48 @@ _SAID = {
 }
 
 
+def read_schema(target: Place) -> pa.Schema:
+    """Return the columns of a parquet file, with what else its footer says.
+
+    :raises OSError: if it cannot be read; `pyarrow.ArrowException`, if it is none.
+    """
+    with target.filesystem.open_input_file(target.path) as stream:
+        file = pq.ParquetFile(stream)
+        return file.schema_arrow.with_metadata(file.metadata.metadata)
+
+
 def read_record(target: Place) -> dict[str, Any] | None:
     """Return the record of a scored file; None if it is none, or damaged."""
     try:
-        with target.filesystem.open_input_file(target.path) as stream:
-            metadata = pq.ParquetFile(stream).metadata.metadata or {}
-        record = json.loads(metadata[RECORD_KEY.encode()])
+        record = json.loads((read_schema(target).metadata or {})[RECORD_KEY.encode()])
     except (pa.ArrowException, OSError, ValueError, KeyError):
         return None
     sound = isinstance(record, dict) and all(
         isinstance(record.get(name), dict) for name in ("options", "columns", "counts")
     )
     return record if sound else None
+
+
+def columns_of_output(place: Place, columns: ColumnNames) -> ColumnNames:
+    """Return what a file calls the columns that are read, if `rerank score` wrote it.
+
+    What the user names stands; the rest is as the run that wrote the file was told. A column whose
+    name the answers took stands there as ``input_NAME``.
+
+    :returns: ``columns`` where the file is none of ours.
+    """
+    record = read_record(place) if place.suffix == ".parquet" else None
+    if record is None:
+        return columns
+    own, input_names = columns.own(), record["columns"]
+    names = set(read_schema(place).names)
+    named = {}
+    for ours, theirs in record["options"]["columns"].items():
+        moved = f"input_{theirs}"
+        while moved in input_names:
+            moved = f"input_{moved}"
+        named[ours] = moved if moved in names and theirs in input_names else theirs
+    return columns.renamed({ours: name for ours, name in named.items() if ours not in own})
 
 
 def differences(

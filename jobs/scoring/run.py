@@ -228,13 +228,14 @@ def columns_before(plan: ScorePlan, answerer: Answerer) -> Iterator[SharedColumn
     JSON lines read a file through to open it. What is yielded is the same object as before where
     nothing was added.
     """
-    columns = SharedColumns()
+    options = answerer.options
+    columns = SharedColumns(strict=options.strict)
     for task in plan.tasks:
         yield columns
         if not columns.are_settled:
             columns = columns.copy()
             with suppress(*FILE_FAULTS):  # the worker that takes this file reports it
-                listings = open_listings(task.source, answerer.options.columns)
+                listings = open_listings(task.source, options.columns, options.encoding)
                 columns.check(task.source, column_types(listings.schema))
 
 
@@ -452,7 +453,8 @@ def run_plan(
     :raises InputError: if the plan is one file and that fails, or another run is in the folder.
     """
     with alone_in(plan):
-        tally, columns = Tally(plan, answerer, progress=progress, say=say), SharedColumns()
+        tally = Tally(plan, answerer, progress=progress, say=say)
+        columns = SharedColumns(strict=answerer.options.strict)
         for number, task in enumerate(plan.tasks):
             outcome = score_task(
                 task,

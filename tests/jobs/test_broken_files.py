@@ -11,6 +11,7 @@ from click.testing import CliRunner
 
 from rerank.evaluation.gold import read_gold
 from rerank.index.errors import FaultsError, InputError
+from rerank.index.rows import read_csv
 from rerank.jobs.cli import main
 from rerank.jobs.files.listings import open_listings
 from rerank.packs.gpu.registry import load_registry
@@ -24,11 +25,48 @@ def _bad_utf8(path: Path, column: str) -> Path:
     return path
 
 
-def test_an_unclosed_quote_swallows_no_rows(tmp_path: Path) -> None:
+STRAY = "a quote that opens a cell swallows the lines after it"
+
+
+@pytest.mark.parametrize(
+    ("rows", "bad"),
+    [
+        (['A1,"RTX 3080,9', "A2,x,9", "A3,y,9"], [0]),  # never closed
+        (['A1,"RTX 3080,9', 'A2,"x",9', "A3,y,9"], [0]),  # closed by the next quote
+        (['A1,"RTX 3080,9', 'A2,24 inch",9', "A3,y,9"], [0]),  # closed as if it belonged
+        (['A1,"a,9', 'A2,"b,9', 'A3,"c,9', "A4,d,9"], [0, 1, 2]),
+    ],
+)
+def test_a_stray_quote_swallows_no_rows(tmp_path: Path, rows: list[str], bad: list[int]) -> None:
     path = tmp_path / "listings.csv"
-    path.write_text('listing_id,title\n1,"RTX 3080\n2,x\n3,y\n')
+    path.write_text("\n".join(["listing_id,title,price", *rows]))
+    (batch,) = open_listings(path).batches()
+    assert batch.ids() == [f"A{n}" for n in range(1, len(rows) + 1)]
+    assert batch.faults[0] == f"bad row: line 2: {STRAY}"
+    assert sorted(batch.faults) == bad
+
+
+def test_cells_of_several_lines_are_no_stray_quotes(tmp_path: Path) -> None:
+    path = tmp_path / "listings.csv"
+    text = 'listing_id,title,price\nA1,"two, or\nthree, lines, of text",9\nA2,"a ""b""\n\nc",9\n'
+    path.write_text(text)
+    (batch,) = open_listings(path).batches()
+    assert batch.ids() == ["A1", "A2"]
+    assert batch.faults == {}
+
+
+def test_an_unclosed_quote_before_what_is_no_row_is_an_error(tmp_path: Path) -> None:
+    path = tmp_path / "listings.csv"
+    path.write_text('listing_id,title\n1,"RTX 3080\nand more\n')
     with pytest.raises(InputError, match="quote opened on line 2 is never closed"):
         open_listings(path)
+
+
+def test_a_stray_quote_in_gold_is_named_with_its_line(tmp_path: Path) -> None:
+    path = tmp_path / "gold.csv"
+    path.write_text('listing_id,title,model\n1,a,RTX 3080\n2,"b,RTX 3070\n3,c,RTX 3060\n')
+    with pytest.raises(InputError, match=f"line 3: {STRAY}; double the quote"):
+        list(read_csv(path))
 
 
 def test_stray_quotes_and_quoted_line_breaks_are_text(tmp_path: Path) -> None:

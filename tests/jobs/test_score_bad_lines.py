@@ -90,7 +90,7 @@ def test_a_row_of_csv_that_is_no_utf8_is_a_reject(tmp_path):
     ],
     ids=["rows", "header", "utf-16"],
 )
-def test_csv_without_a_row_of_utf8_or_with_another_header_is_an_error(tmp_path, content, fault):
+def test_csv_of_another_encoding_than_was_asked_for_is_an_error(tmp_path, content, fault):
     (tmp_path / "in.csv").write_bytes(content)
     with pytest.raises(InputError, match=rf"in\.csv: {fault}.*; save the file as UTF-8"):
-        open_listings(tmp_path / "in.csv")
+        open_listings(tmp_path / "in.csv", encoding="utf-8")

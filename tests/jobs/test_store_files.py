@@ -222,7 +222,7 @@ BAD_LISTINGS = {
     "only blanks.jsonl": (_text("\n\n\n"), "missing listing_id, title, found none"),
     "semicolons.csv": (_text("listing_id;title\na;b\n"), "found listing_id;title"),
     "fields.csv": (_text("listing_id,title\na,b,c\nd\n"), "line 2: 3 fields, expected 2"),
-    "open quote.csv": (_text('listing_id,title\na,"b\nc,d\n'), "quote opened on line 2"),
+    "open quote.csv": (_text('listing_id,title\na,"b\nc,d\n'), "line 2: a quote that opens a cell"),
     "list.jsonl": (_text('{"listing_id": "a", "title": ["b"]}\n'), 'title must be text, got ["b"]'),
     "bool.jsonl": (_text('{"listing_id": true, "title": "b"}\n'), "a whole number, got true"),
     "price.jsonl": (

@@ -5,8 +5,6 @@ CSV of any delimiter and of the encodings that spreadsheets write, JSON lines an
 
 from __future__ import annotations
 
-import codecs
-import csv
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -17,17 +15,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rerank.index.errors import InputError, os_error_words
-from rerank.index.rows import TEXT_TYPES, csv_rows, first_faults, json_objects, read_parquet
+from rerank.index.rows import (
+    TEXT_TYPES,
+    csv_rows,
+    delimiter_of,
+    encoding_of,
+    first_faults,
+    json_objects,
+    read_parquet,
+)
 from rerank.prices import CURRENCIES, decimal_mark
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-_DELIMITERS = ",;\t|"
 _CHUNK_ROWS = 50_000
 _SAMPLE_LINES = 50
-_DECODED_AT_ONCE = 1 << 20
-_HIGH = 0x80  # the first byte that is no ASCII
 ENDINGS = (".csv", ".tsv", ".txt", ".jsonl", ".ndjson", ".parquet")
 
 
@@ -152,9 +155,11 @@ def _flat(found: Mapping[str, Any], parents: str = "") -> Iterator[tuple[str, An
 
 
 def _csv_table(path: Path, most_rows: int | None) -> ProductTable:
-    encoding, remarks = _encoding_of(path)
+    encoding, why = encoding_of(lambda: path.open("rb"))
+    told = f"{path.name} is {why}: read as {encoding}; save it as UTF-8 if letters look wrong"
+    remarks = (told,) if why else ()
     with path.open("r", encoding=encoding, errors="replace", newline="") as text:
-        delimiter = _delimiter_of(list(islice(text, _SAMPLE_LINES)))
+        delimiter = delimiter_of(list(islice(text, _SAMPLE_LINES)))
     faults: list[str] = []
     with path.open("rb") as stream:
         rows = csv_rows(stream, path, delimiter=delimiter, encoding=encoding)
@@ -201,54 +206,6 @@ def _arrow(names: list[str], chunks: Sequence[Sequence[list[str]]]) -> pa.Table:
         for at in range(len(names))
     ]
     return pa.Table.from_arrays(arrays, names)
-
-
-def _encoding_of(path: Path) -> tuple[str, tuple[str, ...]]:
-    """Return the encoding of a text file and what to say about it."""
-    with path.open("rb") as file:
-        head = file.read(4)
-        if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-            return "utf-16", ()
-        file.seek(0)
-        decoder = codecs.getincrementaldecoder("utf-8")()
-        try:
-            while block := file.read(_DECODED_AT_ONCE):
-                decoder.decode(block)
-            decoder.decode(b"", final=True)
-        except UnicodeDecodeError as exc:
-            file.seek(0)
-            encoding = _old_encoding_of(file.read(_DECODED_AT_ONCE))
-            told = f"is no UTF-8 (found {exc.object[exc.start]:#04x}): read as {encoding}"
-            return encoding, (f"{path.name} {told}; save it as UTF-8 if letters look wrong",)
-    return "utf-8-sig", ()
-
-
-def _old_encoding_of(head: bytes) -> str:
-    """Return what a file that is no UTF-8 was likely written in: by the share of its letters.
-
-    Where most letters are none of ASCII, the script is another than Latin: Chinese, whose pairs of
-    bytes hardly any other text keeps to, or Cyrillic.
-    """
-    letters = [byte for byte in head if byte >= _HIGH or chr(byte).isalpha()]
-    if sum(byte >= _HIGH for byte in letters) <= len(letters) / 2:
-        return "Windows-1252"
-    try:
-        head[: head.rfind(b"\n") + 1].decode("gb18030")
-    except UnicodeDecodeError:
-        return "Windows-1251"
-    return "GB18030"
-
-
-def _delimiter_of(lines: list[str]) -> str:
-    """Return what separates the cells: that which splits most lines into as many as the first."""
-
-    def evenness(delimiter: str) -> tuple[int, int]:
-        widths = [len(row) for row in csv.reader(lines, delimiter=delimiter) if row]
-        if not widths or widths[0] == 1:
-            return 0, 0
-        return sum(width == widths[0] for width in widths), widths[0]
-
-    return max(_DELIMITERS, key=evenness)
 
 
 class Amount(NamedTuple):
