@@ -23,9 +23,9 @@ from rerank.cross_encoder.ranker import (
 )
 from rerank.domain import GPU, TrainingRequest, card_tools, domain_named
 from rerank.evaluation.baselines import Latency, rate_of, this_machine
-from rerank.evaluation.evaluate import DEFAULT_SEED, Instruments, evaluate
+from rerank.evaluation.evaluate import Instruments, evaluate
 from rerank.evaluation.gold import GoldKind, GoldListing, covered, read_gold, shipped_sets
-from rerank.evaluation.intervals import DEFAULT_SAMPLES, Resampling
+from rerank.evaluation.intervals import DEFAULT_SAMPLES, DEFAULT_SEED, Resampling
 from rerank.evaluation.paired import Competitor, drawn, within
 from rerank.evaluation.runs import EvaluationRun, record_ablation
 from rerank.index.artifacts import Manifest, read_manifest, write_json, writing_file

@@ -18,6 +18,7 @@ import click
 from click.core import ParameterSource
 from click.exceptions import Exit
 
+from rerank.evaluation.intervals import DEFAULT_SAMPLES, DEFAULT_SEED
 from rerank.index.errors import ArtifactError, require
 from rerank.index.records import N_CANDIDATES, shipped
 from rerank.jobs.tables import WIDTH
@@ -132,6 +133,39 @@ def verdict_options(command: Callable[..., Any]) -> Callable[..., Any]:
 seed_option: Decorator = click.option(
     "--seed", type=click.IntRange(0), default=7, show_default=True, help="Same seed, same result."
 )
+
+
+samples_option: Decorator = click.option(
+    "--samples",
+    type=click.IntRange(1),
+    default=DEFAULT_SAMPLES,
+    show_default=True,
+    help="Resamples behind each interval.",
+)
+
+resampling_seed_option: Decorator = click.option(
+    "--seed",
+    type=click.IntRange(0),
+    default=DEFAULT_SEED,
+    show_default=True,
+    help="Of the resamples, and of listings where some are drawn.",
+)
+
+
+def gold_option(text: str, *, name: str = "gold", required: bool = False) -> Decorator:
+    """Return an option of gold files, which may be repeated.
+
+    :param text: its help.
+    """
+    return click.option(
+        "--gold",
+        name,
+        type=click.Path(exists=True, dir_okay=False, path_type=Path),
+        multiple=True,
+        required=required,
+        metavar="FILE",
+        help=text,
+    )
 
 
 serve_option: Decorator = click.option(

@@ -10,8 +10,6 @@ import click
 
 from rerank.annotation.queue import DEFAULT_WEIGHT, Halving, QueueStrategy, SimulationPlan
 from rerank.conformal import DEFAULT_COVERAGE
-from rerank.evaluation.evaluate import DEFAULT_SEED
-from rerank.evaluation.intervals import DEFAULT_SAMPLES
 from rerank.index.artifacts import write_json
 from rerank.jobs.annotation.asking import simulate_queues, simulation_text
 from rerank.jobs.evaluating import (
@@ -26,10 +24,13 @@ from rerank.jobs.evaluating import (
 from rerank.jobs.options import (
     NumberRange,
     format_option,
+    gold_option,
     home_option,
     needs,
     progress_bar,
     ranker_options,
+    resampling_seed_option,
+    samples_option,
     seed_option,
     stage_progress,
     then,
@@ -44,12 +45,9 @@ from rerank.workspace import Workspace
 
 
 @click.command("evaluate")
-@click.option(
-    "--gold",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    multiple=True,
-    help="Gold CSV, may be repeated; default: those in HOME/gold, else the shipped hard set and "
-    "listings generated for models that nothing was trained on.",
+@gold_option(
+    "Gold CSV, may be repeated; default: those in HOME/gold, else the shipped hard set and "
+    "listings generated for models that nothing was trained on."
 )
 @click.option("--annotations", is_flag=True, help="Measure on the store's annotated listings too.")
 @click.option(
@@ -72,20 +70,8 @@ from rerank.workspace import Workspace
     show_default=True,
     help="Coverage that candidate sets are to hold.",
 )
-@click.option(
-    "--samples",
-    type=click.IntRange(1),
-    default=DEFAULT_SAMPLES,
-    show_default=True,
-    help="Resamples behind each interval.",
-)
-@click.option(
-    "--seed",
-    type=click.IntRange(0),
-    default=DEFAULT_SEED,
-    show_default=True,
-    help="Of the resamples.",
-)
+@samples_option
+@resampling_seed_option
 @ranker_options
 @format_option
 @wait_option
@@ -115,12 +101,9 @@ def evaluate_command(output_format: str, home: Path, wait_s: float, **options: A
 
 
 @click.command("ablate")
-@click.option(
-    "--gold",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    multiple=True,
-    help="Gold CSV, may be repeated; default: the shipped hard set and listings "
-    "generated for models that nothing was trained on.",
+@gold_option(
+    "Gold CSV, may be repeated; default: the shipped hard set and listings "
+    "generated for models that nothing was trained on."
 )
 @click.option(
     "--scale",
@@ -185,13 +168,7 @@ def _named_folders(
 
 
 @click.command("compare-rankers")
-@click.option(
-    "--gold",
-    "gold_files",
-    multiple=True,
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="Gold CSV to measure on beside the shipped sets; may be repeated.",
-)
+@gold_option("Gold CSV to measure on beside the shipped sets; may be repeated.", name="gold_files")
 @click.option(
     "--bootstrap",
     type=click.IntRange(0),
@@ -213,20 +190,8 @@ def _named_folders(
     callback=_named_folders,
     help="A further model folder of `rerank train-decision`; may be repeated.",
 )
-@click.option(
-    "--samples",
-    type=click.IntRange(1),
-    default=DEFAULT_SAMPLES,
-    show_default=True,
-    help="Resamples behind each interval.",
-)
-@click.option(
-    "--seed",
-    type=click.IntRange(0),
-    default=DEFAULT_SEED,
-    show_default=True,
-    help="Of the listings drawn and the resamples.",
-)
+@samples_option
+@resampling_seed_option
 @click.option(
     "--report",
     type=click.Path(dir_okay=False, path_type=Path),
@@ -294,13 +259,7 @@ def compare_rankers_command(
     is_flag=True,
     help="Measure on all queries, also on canonical ids the model may have been trained on.",
 )
-@click.option(
-    "--samples",
-    type=click.IntRange(1),
-    default=DEFAULT_SAMPLES,
-    show_default=True,
-    help="Bootstrap samples of queries.",
-)
+@samples_option
 @seed_option
 @format_option
 @home_option
@@ -340,13 +299,7 @@ def evaluate_dual_command(
 
 
 @click.command("simulate-queue")
-@click.option(
-    "--gold",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    multiple=True,
-    required=True,
-    help="Gold CSV, as `rerank evaluate` reads it; may be repeated.",
-)
+@gold_option("Gold CSV, as `rerank evaluate` reads it; may be repeated.", required=True)
 @click.option(
     "--answers",
     default="25,50,100",

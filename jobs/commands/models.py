@@ -9,8 +9,6 @@ from typing import Any
 
 import click
 
-from rerank.evaluation.evaluate import DEFAULT_SEED
-from rerank.evaluation.intervals import DEFAULT_SAMPLES
 from rerank.index.errors import InputError
 from rerank.jobs.cli import LazyGroup
 from rerank.jobs.models.comparing import ModelComparisonPlan, compare_versions
@@ -30,8 +28,11 @@ from rerank.jobs.options import (
     ConfigFile,
     NumberRange,
     format_option,
+    gold_option,
     home_option,
     progress_bar,
+    resampling_seed_option,
+    samples_option,
     stage_progress,
     then,
 )
@@ -132,13 +133,9 @@ def models_alias_command(
     metavar="FILE",
     help="Parquet, CSV or JSONL.",
 )
-@click.option(
-    "--gold",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    multiple=True,
-    metavar="FILE",
-    help="What listings of the file sell, by listing_id; "
-    "may be repeated. Default: the store's annotations.",
+@gold_option(
+    "What listings of the file sell, by listing_id; "
+    "may be repeated. Default: the store's annotations."
 )
 @click.option(
     "--out",
@@ -165,20 +162,8 @@ def models_alias_command(
     show_default=True,
     help="Share of listings in the arm of B, with --salt.",
 )
-@click.option(
-    "--samples",
-    type=click.IntRange(1),
-    default=DEFAULT_SAMPLES,
-    show_default=True,
-    help="Resamples behind each interval.",
-)
-@click.option(
-    "--seed",
-    type=click.IntRange(0),
-    default=DEFAULT_SEED,
-    show_default=True,
-    help="Of the resamples.",
-)
+@samples_option
+@resampling_seed_option
 @format_option
 @home_option
 @then("`rerank models promote {second}{home}` lets B serve, if no gate fails")
@@ -314,13 +299,7 @@ def models_list_command(kind: str | None, output_format: str, home: Path) -> Non
     metavar="FILE",
     help="Gates; default: promotion.yaml in the workspace, without it those that it ships with.",
 )
-@click.option(
-    "--gold",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    multiple=True,
-    metavar="FILE",
-    help="Judge on this gold file too. May be repeated.",
-)
+@gold_option("Judge on this gold file too. May be repeated.")
 @click.option("--force", is_flag=True, help="Promote though gates fail; needs --why.")
 @click.option("--why", default="", help="The reason, for the history.")
 @home_option

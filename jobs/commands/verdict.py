@@ -159,7 +159,9 @@ def _standing(workspace: Workspace, listing: Listing) -> str:
     if snapshot is None or hits is None or not len(hits.row):
         return ""
     ((row,), (n_rows,)) = hits.row.tolist(), hits.n_rows.tolist()
-    return ", ".join(_row_words(each) for each in snapshot.rows(np.arange(row, row + n_rows)))
+    return ", ".join(
+        _row_words(_plain(each)) for each in snapshot.rows(np.arange(row, row + n_rows))
+    )
 
 
 @verdicts_command.command("list", short_help="Show what stands.")
@@ -251,13 +253,13 @@ def _near(snapshot: VerdictSnapshot, path: Path, columns: ColumnNames) -> Iterat
         hits = near.of(listings)
         new = np.array([at not in exact for at in hits.listing.tolist()], bool)
         for at, row in zip(hits.listing[new].tolist(), near.rows(hits.row[new]), strict=True):
-            own = listings[at]
+            own, said = listings[at], _plain(row)
             yield {
                 "listing_id": own.listing_id,
                 "title": own.title,
                 "vendor": own.vendor,
-                "verdict_on": _plain(row)["title"],
-                "verdict": _row_words(row),
+                "verdict_on": said["title"],
+                "verdict": _row_words(said),
             }
 
 
@@ -279,7 +281,7 @@ def _list(rows: list[dict[str, Any]]) -> str:
     cells = [
         [
             cut(f"{row['title']} ({row['vendor']})" if row["vendor"] else row["title"], width - 2),
-            cut(("? " if row["stale"] else "") + _row_words_of(row), 30),
+            cut(("? " if row["stale"] else "") + _row_words(row), 30),
             cut(row["by"], 10),
             row["at"][:10],
         ]
@@ -289,10 +291,6 @@ def _list(rows: list[dict[str, Any]]) -> str:
 
 
 def _row_words(row: dict[str, Any]) -> str:
-    return _words(row["kind"], row["key"], row["model"])
-
-
-def _row_words_of(row: dict[str, Any]) -> str:
     return _words(Said(row["verdict"]), row["gpu_id"], row["model"])
 
 

@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from rerank.domain import domain_in, domain_named
-from rerank.evaluation.evaluate import DEFAULT_SEED
 from rerank.evaluation.gold import GoldListing
-from rerank.evaluation.intervals import DEFAULT_SAMPLES, LEVEL, POWER, Figure
+from rerank.evaluation.intervals import DEFAULT_SAMPLES, DEFAULT_SEED, LEVEL, POWER, Figure
 from rerank.evaluation.paired import (
     AnswerChange,
     Answered,

@@ -30,7 +30,14 @@ from rerank.evaluation.baselines import (
     this_machine,
 )
 from rerank.evaluation.gold import GoldKind, GoldListing
-from rerank.evaluation.intervals import DEFAULT_SAMPLES, Comparison, Figure, adjusted, curves_of
+from rerank.evaluation.intervals import (
+    DEFAULT_SAMPLES,
+    DEFAULT_SEED,
+    Comparison,
+    Figure,
+    adjusted,
+    curves_of,
+)
 from rerank.evaluation.metrics import (
     AVERAGE,
     METRICS,
@@ -76,7 +83,6 @@ from rerank.store.database import Store
 from rerank.store.rows import save_registry
 
 EVALUATION_FORMAT = 2
-DEFAULT_SEED = 20
 _SHOWN_FAILURES = 200
 BASELINE_METRICS = (PRECISION_AT_1, recall(3), recall(10), MRR)
 ROUTE_METRICS = tuple(recall(cutoff) for cutoff in ROUTE_CUTOFFS)

@@ -25,7 +25,7 @@ Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 Measure = Callable[..., float | None]
 
-DEFAULT_SAMPLES = 1000
+DEFAULT_SAMPLES, DEFAULT_SEED = 1000, 20
 LEVELS = (0.025, 0.975)
 FEW = 40
 """Groups up to which a share has Wilson's interval, as Brown, Cai and DasGupta advise (Interval
