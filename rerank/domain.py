@@ -423,7 +423,7 @@ class CardTools(Protocol):
         :returns: shape (candidates,).
         """
 
-    def labelled(
+    def labelled_of(
         self, settled: Iterable[Any], listings: Mapping[str, Listing], source: Any
     ) -> tuple[list[LabelledListing], Any]:
         """Turn settled answers into labelled listings; disputed and unsure ones are left out.

@@ -494,7 +494,7 @@ def _annotated(
     with Store(workspace.store_path).reading() as session:
         settled, stored = read_settled(session)
     listings = {key: item.listing for key, item in stored.items()}
-    labelled, unusable = card_tools().labelled(settled, listings, retriever)
+    labelled, unusable = card_tools().labelled_of(settled, listings, retriever)
     if unusable.of_unknown or unusable.without_text:
         warn(
             f"left out {unusable.of_unknown} annotated listings of GPUs that the index lacks and "

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rerank.domain import CardTools, Lesson, TrainingRequest
+from rerank.domain import Lesson, TrainingRequest
 from rerank.index.records import shipped
 
 if TYPE_CHECKING:
-    from rerank.annotation.agreement import Consensus
     from rerank.annotation.queue import SimulationPlan
+    from rerank.domain import CardTools
     from rerank.evaluation.gold import GoldListing
     from rerank.index.artifacts import Manifest
     from rerank.index.embedder import Embedder
@@ -51,8 +52,23 @@ def parameters_of(request: TrainingRequest) -> TrainingParameters:
     return scaled(replace(usual, precision=precision, seed=request.seed), request.scale)
 
 
-class GpuTools(CardTools):
+_ELSEWHERE = {
+    "add_to_index": "retriever",
+    "load_registry": "registry",
+    "registry_fingerprint": "registry",
+    "generate": "bootstrap.generator",
+    "labelled_of": "training.labelling",
+}
+"""Modules of this pack, by the tools that are functions of theirs."""
+
+
+class GpuTools:
     """See `rerank.domain.CardTools`."""
+
+    def __getattr__(self, name: str) -> Any:
+        if name not in _ELSEWHERE:
+            raise AttributeError(f"graphics cards have no tool {name!r}")
+        return getattr(import_module(f"rerank.packs.gpu.{_ELSEWHERE[name]}"), name)
 
     def build_index(
         self, records: Sequence[GpuRecord], embedder: Embedder, folder: Path, *, kind: str = "flat"
@@ -62,23 +78,6 @@ class GpuTools(CardTools):
 
         return build_index(records, embedder, folder, kind=IndexKind(kind))
 
-    def add_to_index(
-        self, records: Sequence[GpuRecord], embedder: Embedder, folder: Path
-    ) -> tuple[Manifest, int]:
-        from rerank.packs.gpu.retriever import add_to_index
-
-        return add_to_index(records, embedder, folder)
-
-    def load_registry(self, source: Path) -> list[GpuRecord]:
-        from rerank.packs.gpu.registry import load_registry
-
-        return load_registry(source)
-
-    def registry_fingerprint(self, records: Sequence[GpuRecord]) -> str:
-        from rerank.packs.gpu.registry import registry_fingerprint
-
-        return registry_fingerprint(records)
-
     def check_registry(
         self, records: Sequence[GpuRecord], facts: Path
     ) -> tuple[int, Sequence[Finding]]:
@@ -86,19 +85,6 @@ class GpuTools(CardTools):
 
         rows = read_facts(facts)
         return len(rows), check_registry(records, rows)
-
-    def generate(
-        self,
-        records: Sequence[GpuRecord],
-        n: int,
-        *,
-        seed: int,
-        nil_share: float,
-        models: Collection[str] | None = None,
-    ) -> list[LabelledListing]:
-        from rerank.packs.gpu.bootstrap.generator import generate
-
-        return generate(records, n, seed=seed, nil_share=nil_share, models=models)
 
     def train_embedder(
         self,
@@ -139,16 +125,6 @@ class GpuTools(CardTools):
         from rerank.packs.gpu.training.evidence import relevance_of
 
         return relevance_of(labelled, batch.listing, batch.record, table)
-
-    def labelled(
-        self,
-        settled: Iterable[Consensus],
-        listings: Mapping[str, Listing],
-        source: CandidateSource,
-    ) -> tuple[list[LabelledListing], Any]:
-        from rerank.packs.gpu.training.labelling import labelled_of
-
-        return labelled_of(settled, listings, source)
 
     def decision_lesson(
         self,
@@ -238,4 +214,4 @@ class GpuTools(CardTools):
         return gpu_candidates(preparer, labelled, encode, vectors, progress=progress)
 
 
-TOOLS = GpuTools()
+TOOLS = cast("CardTools", GpuTools())

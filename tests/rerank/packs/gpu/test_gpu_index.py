@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from rerank.domain import CardTools, card_tools
 from rerank.index.artifacts import MANIFEST
 from rerank.index.embedder import HashEmbedder
 from rerank.index.errors import ArtifactError, InputError, MismatchError
@@ -201,3 +203,17 @@ def test_gpus_given_twice_are_named_and_nothing_is_written(
     with pytest.raises(InputError, match=r"got 2 gpu_ids more than once: one, two$"):
         add_to_index([one, two, three, one, again], hash_embedder, folder)
     assert (folder / MANIFEST).read_bytes() == before
+
+
+def test_tools_of_cards_take_what_their_protocol_says():
+    tools = card_tools()
+    names = [name for name in vars(CardTools) if not name.startswith("_")]
+    for name in names:
+        said = list(inspect.signature(getattr(CardTools, name)).parameters.values())[1:]
+        taken = list(inspect.signature(getattr(tools, name)).parameters.values())
+        assert [(each.name, each.kind) for each in taken[: len(said)]] == [
+            (each.name, each.kind) for each in said
+        ], name
+        assert all(each.default is not each.empty for each in taken[len(said) :]), name
+    with pytest.raises(AttributeError, match="no tool 'polish'"):
+        _ = tools.polish
