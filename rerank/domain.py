@@ -379,7 +379,7 @@ class CardTools(Protocol):
 
     def generate(
         self,
-        records: Sequence[GpuRecord],
+        registry: Sequence[GpuRecord],
         n: int,
         *,
         seed: int,
@@ -424,7 +424,7 @@ class CardTools(Protocol):
         """
 
     def labelled_of(
-        self, settled: Iterable[Any], listings: Mapping[str, Listing], source: Any
+        self, settled: Iterable[Any], listings: Mapping[str, Listing], retriever: Any
     ) -> tuple[list[LabelledListing], Any]:
         """Turn settled answers into labelled listings; disputed and unsure ones are left out.
 
