@@ -448,24 +448,16 @@ class StandingVerdicts:
         probability = answers.probability.copy()
         probability[rows] = same
         variant = answers.variant_probability.copy()
-        told = np.zeros(n, bool)
-        told[listings[exact]] = True
-        sure = same & told[of]
+        named = np.zeros(n, bool)
+        named[listings[exact]] = True
+        sure = same & named[of]
         variant[rows[sure]] = chosen[sure]
         stated = answers.memory_stated.copy()
         stated[listings] &= best[listings] == wanted[listings]
-        return replace(
-            answers,
-            record=answers.record[order],
-            similarity=answers.similarity[order],
-            score=answers.score[order],
-            probability=probability[order],
-            variant_probability=variant[order],
-            match_probability=_with(answers.match_probability, listings, 1.0),
-            margin=_with(answers.margin, listings, 1.0),
-            decision=_with(answers.decision, listings, DECISIONS.index(Decision.MATCH)),
-            memory_stated=stated,
+        told = replace(
+            answers, probability=probability, variant_probability=variant, memory_stated=stated
         )
+        return _decided(_taken(told, order), listings, Decision.MATCH, 1.0, 1.0)
 
     def _without(
         self, answers: Answers, hits: Hits, partly: Ints, thresholds: Thresholds
@@ -503,13 +495,8 @@ class StandingVerdicts:
         rivals = answers.probability[rows[models != models[:1]]] if len(rows) else np.zeros(0)
         decision = Decision.REVIEW if sure >= thresholds.review else Decision.NO_MATCH
         at = np.array([listing])
-        return replace(
-            answers,
-            match_probability=_with(answers.match_probability, at, sure),
-            margin=_with(answers.margin, at, sure - float(rivals.max(initial=0.0))),
-            decision=_with(answers.decision, at, DECISIONS.index(decision)),
-            memory_stated=_with(answers.memory_stated, at, False),
-        )
+        unstated = replace(answers, memory_stated=_with(answers.memory_stated, at, False))
+        return _decided(unstated, at, decision, sure, sure - float(rivals.max(initial=0.0)))
 
 
 _DAY_US = 86_400_000_000
@@ -523,6 +510,18 @@ def _with(values: NDArray[Any], at: Ints, value: Any) -> NDArray[Any]:
     changed = values.copy()
     changed[at] = value
     return changed
+
+
+def _decided(
+    answers: Answers, at: Ints, decision: Decision, probability: float, margin: float
+) -> Answers:
+    """Decide some listings anew, all alike."""
+    return replace(
+        answers,
+        match_probability=_with(answers.match_probability, at, probability),
+        margin=_with(answers.margin, at, margin),
+        decision=_with(answers.decision, at, DECISIONS.index(decision)),
+    )
 
 
 def _taken(answers: Answers, rows: Ints) -> Answers:
@@ -561,13 +560,8 @@ def _none_sold(answers: Answers, listings: Ints) -> Answers:
     chosen = np.zeros(len(answers), bool)
     chosen[listings] = True
     shown = np.repeat(chosen, np.diff(answers.offsets))
-    return replace(
-        answers,
-        probability=np.where(shown, 0.0, answers.probability),
-        match_probability=_with(answers.match_probability, listings, 0.0),
-        margin=_with(answers.margin, listings, 0.0),
-        decision=_with(answers.decision, listings, DECISIONS.index(Decision.NO_MATCH)),
-    )
+    told = replace(answers, probability=np.where(shown, 0.0, answers.probability))
+    return _decided(told, listings, Decision.NO_MATCH, 0.0, 0.0)
 
 
 class _Saying(NamedTuple):

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from rerank.index.records import falling_order, place_in_group
+from rerank.index.records import N_CANDIDATES, falling_order, place_in_group
 from rerank.index.vector_index import FaissIndex, IndexKind
 from rerank.packs.generic.fields import Fields
 from rerank.packs.generic.ngrams import GRID, POSTINGS, Ngrams, columns_of, counts_at, idf_of
@@ -39,7 +39,6 @@ from rerank.packs.generic.token_arrays import (
 
 Floats = NDArray[np.float32]
 
-N_CANDIDATES = 20
 UNLISTED = 99
 """The rank of a candidate that a route does not propose."""
 

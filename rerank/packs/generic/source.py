@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from math import nan
 from pathlib import Path
@@ -48,7 +47,8 @@ from rerank.packs.generic.fields import Fields
 from rerank.packs.generic.index import Found, ProductIndex
 from rerank.packs.generic.pack_data import read_pack
 from rerank.packs.generic.product_table import read_table
-from rerank.packs.generic.reading import Ints, Readings
+from rerank.packs.generic.reading import Ints
+from rerank.ranking import CandidateBatch
 
 Floats = NDArray[np.float32]
 
@@ -147,29 +147,20 @@ class CatalogueTable:
         return found
 
 
-@dataclass(frozen=True, slots=True)
-class ProductBatch:
-    """Candidates of a batch of listings, flat; listing i owns rows offsets[i]:offsets[i + 1].
+class ProductBatch(CandidateBatch):
+    """Candidates of a batch of listings, whose rows are those of ``found``.
 
-    The rows are those of ``found``, which features read; ``record`` has in each row's place the
-    variant that the listing states, or the common one.
-
-    :param place: shape (rows,), of each candidate among those of its model, 0 the likeliest.
-    :param pair: shape (rows,), number of each candidate's (listing, model).
-    :param stated: shape (rows,), whether the listing states what tells the variant apart.
+    ``record`` has in each row's place the variant that the listing states, or the common one;
+    ``stated``, shape (rows,), is whether the listing states what tells the variant apart.
     """
 
-    readings: Readings
-    found: Found
-    offsets: Ints
-    record: Ints
-    similarity: Floats
-    shortlist: Floats
-    listing: Ints
-    pair: Ints
-    place: Ints
-    variant_probability: Floats
-    stated: NDArray[np.bool_]
+    __slots__ = ()
+
+    @property
+    def found(self) -> Found:
+        """What was found of each row, which features read."""
+        found: Found = self.names
+        return found
 
 
 class ProductSource:
