@@ -16,6 +16,7 @@ import ctypes
 import errno
 import gc
 import hashlib
+import itertools
 import json
 import os
 import platform
@@ -25,15 +26,17 @@ import stat
 import tempfile
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
+from io import BufferedReader
+from pathlib import Path, PurePosixPath
 from types import UnionType
-from typing import Any, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any, NoReturn, TypeVar, get_args, get_origin, get_type_hints
 
-from rerank.index.errors import FULL, ArtifactError, InputError, RerankWarning
+from rerank.index.errors import FULL, NO_FILE, ArtifactError, InputError, RerankError, RerankWarning
 
 MANIFEST = "manifest.json"
 INDEX_FORMAT = 1
@@ -46,7 +49,111 @@ _RENAME_EXCHANGE, _AT_FDCWD = 2, -100
 _CANNOT_EXCHANGE = (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP)
 _POLL_S = 0.02
 _SCRATCH = ".scratch"
+_SHOWN = 300  # letters of what is wrong with a content
 _JUST_MADE_S = 60.0
+
+
+def open_regular(path: Path) -> BufferedReader:
+    """Open a file that is to be read; all that reads what others wrote opens it here.
+
+    Only regular files are taken: a pipe would be waited for, a device may never end.
+
+    :raises OSError: if it is none, or cannot be opened.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # a pipe is opened without waiting
+    try:
+        mode = os.fstat(descriptor).st_mode
+        if stat.S_ISDIR(mode):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+        if not stat.S_ISREG(mode):
+            raise OSError(errno.ENXIO, NO_FILE, str(path))
+        return os.fdopen(descriptor, "rb")
+    except BaseException:
+        os.close(descriptor)
+        raise
+
+
+def read_regular(path: Path) -> bytes:
+    """Return a file's content; see `open_regular`."""
+    with open_regular(path) as file:
+        return file.read()
+
+
+def read_text(path: Path) -> str:
+    """Return a file's text; see `open_regular`.
+
+    :raises UnicodeDecodeError: if it is no UTF-8.
+    """
+    return read_regular(path).decode("utf-8")
+
+
+def read_json(path: Path) -> Any:
+    """Return what a JSON file holds; see `open_regular`.
+
+    :raises ValueError: if it is no JSON, is nested without end or holds what JSON does not know.
+    """
+    return parsed_json(read_text(path))
+
+
+def parsed_json(text: str) -> Any:
+    """Return what JSON holds.
+
+    :raises ValueError: as `read_json`.
+    """
+    try:
+        return _DECODER.decode(text)
+    except RecursionError as exc:
+        raise ValueError("it is nested too deeply") from exc
+
+
+def _no_number(name: str) -> NoReturn:
+    raise ValueError(f"found {name}, which JSON does not know")
+
+
+_DECODER = json.JSONDecoder(parse_constant=_no_number)
+
+
+@contextmanager
+def reading(where: object, expected: str, remedy: str) -> Iterator[None]:
+    """Say in one sentence what is wrong with what an artifact holds, though its files are whole.
+
+    Whatever a reader or a library raises on made-up content ends here: what they raise is theirs.
+
+    :param expected: what it should hold.
+    :raises ArtifactError: in the place of any other error.
+    """
+    try:
+        yield
+    except (ImportError, OSError, RerankError) as exc:
+        if not isinstance(exc, InputError):
+            raise
+        found = " ".join(str(exc).split())
+        raise ArtifactError(f"{where}: {found[:_SHOWN]}; run `{remedy}`") from exc
+    except Exception as exc:  # of json, numpy, pyarrow, tokenizers, safetensors, our own readers
+        said = " ".join(str(exc).split())
+        said = f"lacks {said}" if isinstance(exc, KeyError) else said or type(exc).__name__
+        raise ArtifactError(
+            f"{where}: expected {expected}, found something else ({said[:_SHOWN]}); run `{remedy}`"
+        ) from exc
+
+
+def numbers(
+    values: Any, name: str, low: float, high: float, *, rising: bool = False
+) -> tuple[float, ...]:
+    """Return JSON's list of numbers in a range.
+
+    :param rising: whether none may be below the one before it.
+    :raises ValueError: if it is anything else.
+    """
+    if not isinstance(values, list) or not {*map(type, values)} <= {int, float}:
+        raise ValueError(f"{name}: expected a list of numbers, found {values!r:.40}")
+    odd = [value for value in values if not low <= value <= high]
+    if odd:
+        raise ValueError(f"{name}: expected numbers from {low:g} to {high:g}, found {odd[0]!r:.40}")
+    found = tuple(map(float, values))
+    if rising and any(one > other for one, other in itertools.pairwise(found)):
+        raise ValueError(f"{name}: expected numbers that rise")
+    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,7 +327,7 @@ def read_manifest(
     if not folder.is_dir():
         raise ArtifactError(f"{folder}: no {kind} here; make one with `{remedy}`")
     try:
-        manifest = typed_record(Manifest, json.loads(path.read_text(encoding="utf-8")))
+        manifest = typed_record(Manifest, read_json(path))
     except FileNotFoundError:
         raise ArtifactError(
             f"{folder}: expected {MANIFEST}, found none: not a complete {kind}; run `{remedy}`"
@@ -236,7 +343,34 @@ def read_manifest(
         )
     if whole:
         _verify(folder, manifest, remedy)
+    try:
+        check_values(manifest.parameters, _PARAMETERS.get(kind, {}))
+    except TypeError as exc:
+        raise ArtifactError(f"{path}: parameters: {exc}; run `{remedy}`") from exc
     return manifest
+
+
+_PARAMETERS: dict[str, dict[str, Any]] = {
+    "index": {
+        **dict.fromkeys(("embedder", "embedder_fingerprint", "registry_fingerprint", "kind"), str),
+        **dict.fromkeys(("dimension", "gpus", "models", "products", "listings"), int | None),
+        **dict.fromkeys(("pack", "one", "many"), str | None),
+    },
+    "ranker": {
+        **dict.fromkeys(("thresholds", "index", "importance"), dict[str, Any] | None),
+        "thresholds": dict[str, float],
+    },
+}
+"""What manifests say, by their kind, of the types that all readers take for granted."""
+
+
+def check_values(content: Mapping[str, Any], kinds: Mapping[str, Any]) -> None:
+    """Check the types of values; what may be None may be missing.
+
+    :raises TypeError: with the first that is of another type.
+    """
+    for name, wanted in kinds.items():
+        _check_type(name, content.get(name), wanted)
 
 
 @contextmanager
@@ -291,14 +425,31 @@ def _verify(folder: Path, manifest: Manifest, remedy: str) -> None:
         )
     for name, expected in manifest.files.items():
         path = folder / name
-        if not path.is_file():
-            raise ArtifactError(f"{path}: missing from this {manifest.kind}; run `{remedy}`")
-        found = _sha256(path)
+        if not _lies_in(folder, name):
+            raise ArtifactError(
+                f"{folder / MANIFEST}: expected names of files in this folder, no links, found "
+                f"{name!r:.80}; run `{remedy}`"
+            )
+        try:
+            found = _sha256(path)
+        except (FileNotFoundError, NotADirectoryError):
+            raise ArtifactError(
+                f"{path}: missing from this {manifest.kind}; run `{remedy}`"
+            ) from None
         if found != expected:
             raise ArtifactError(
                 f"{path}: damaged: expected sha256 {expected[:12]}, found {found[:12]}; "
                 f"run `{remedy}`"
             )
+
+
+def _lies_in(folder: Path, name: str) -> bool:
+    """Return whether a manifest's name is that of a file below its folder, reached by no link."""
+    parts = PurePosixPath(name).parts
+    if not parts or name != "/".join(parts) or "\0" in name or {"..", "/"} & {*parts}:
+        return False
+    steps = itertools.accumulate(parts, Path.joinpath, initial=folder)
+    return not any(step.is_symlink() for step in itertools.islice(steps, 1, None))
 
 
 def check_replaceable(folder: Path, *, kind: str) -> None:
@@ -327,8 +478,8 @@ def check_replaceable(folder: Path, *, kind: str) -> None:
 def _kind_of(manifest: Path) -> str:
     """Return what a manifest says its folder is; nothing if it is none of ours."""
     try:
-        content = json.loads(manifest.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
+        content = read_json(manifest)
+    except (OSError, ValueError):
         return ""
     ours = isinstance(content, dict) and {"kind", "format_version", "files"} <= content.keys()
     return str(content["kind"]) if ours else ""
@@ -416,7 +567,7 @@ def _exchange_by_renames(draft: Path, target: Path) -> None:
 
 
 def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
@@ -436,8 +587,91 @@ def library_versions(libraries: Sequence[str]) -> dict[str, str]:
     return found
 
 
-def open_session(graph: bytes | Path, *, where: str, remedy: str, threads: int = 1) -> Any:
-    """Return an `onnxruntime.InferenceSession` on the processor.
+_MOST_MEMORY = 4 * 2**30  # bytes that all graphs of a process may hold at once
+
+
+class OnnxGraph:
+    """A graph that onnxruntime runs, within `_MOST_MEMORY`."""
+
+    def __init__(self, session: Any, where: str, remedy: str) -> None:
+        self._session, self._where, self._remedy = session, where, remedy
+        self.inputs = {each.name: each for each in session.get_inputs()}
+        self.outputs = list(session.get_outputs())
+
+    def run(self, fed: Mapping[str, Any]) -> list[Any]:
+        """Return the outputs of arrays by the names of inputs.
+
+        :raises ArtifactError: if it cannot be run on them, or would take too much memory.
+        """
+        with _running(self._where, self._remedy):
+            found: list[Any] = self._session.run(None, dict(fed))
+        return found
+
+    def expect(self, names: Iterable[str] | int, outputs: int, width: int | None = None) -> None:
+        """Check what goes in and comes out.
+
+        :param names: all that inputs may be called, or how many there are.
+        :param width: of the rows of the first input; None for any.
+        :raises ArtifactError: if it is a graph of something else.
+        """
+        found = list(self.inputs)
+        shape = next(iter(self.inputs.values())).shape if found else []
+        fits = len(found) == names if isinstance(names, int) else {*found} <= {*names} != set()
+        wide = width is None or (len(shape) == 2 and shape[1] in (width, None))
+        if not found or not fits or not wide or len(self.outputs) != outputs:
+            wanted = f"{names} inputs" if isinstance(names, int) else f"inputs {', '.join(names)}"
+            rows = "" if width is None else f" of {width} columns"
+            raise ArtifactError(
+                f"{self._where}: expected a graph with {wanted}{rows} and {outputs} outputs, found "
+                f"inputs {', '.join(found)[:_SHOWN]} of shape {shape} and {len(self.outputs)} "
+                f"outputs; run `{self._remedy}`"
+            )
+
+
+@contextmanager
+def _running(where: str, remedy: str) -> Iterator[None]:
+    try:
+        yield
+    except Exception as exc:  # its own classes, which share no other base
+        raise ArtifactError(
+            f"{where}: expected an ONNX graph, found something onnxruntime does not run "
+            f"({' '.join(str(exc).split())[:_SHOWN]}); run `{remedy}`"
+        ) from exc
+
+
+@cache
+def _onnxruntime() -> Any:
+    """Import onnxruntime, silent and with a bound on what its graphs allocate."""
+    silence_libraries()  # importing it alone writes an id of the machine into the user's cache
+    import onnxruntime as ort
+
+    ort.disable_telemetry_events()
+    memory = ort.OrtMemoryInfo(
+        "Cpu", ort.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, ort.OrtMemType.DEFAULT
+    )
+    arena = ort.OrtArenaCfg({"max_mem": _MOST_MEMORY, "arena_extend_strategy": 1})
+    ort.create_and_register_allocator(memory, arena)
+    return ort
+
+
+def silence_libraries() -> None:
+    """Switch off what libraries tell their makers, before the first of them is imported.
+
+    What the user has set stays.
+    """
+    for name, value in _SILENT.items():
+        os.environ.setdefault(name, value)
+
+
+_SILENT = {
+    "ORT_DISABLE_TELEMETRY": "1",
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+}
+
+
+def open_session(graph: bytes | Path, *, where: str, remedy: str, threads: int = 1) -> OnnxGraph:
+    """Return a graph that runs on the processor.
 
     :param graph: its content, or its file.
     :param where: what messages name.
@@ -447,18 +681,14 @@ def open_session(graph: bytes | Path, *, where: str, remedy: str, threads: int =
     :raises ImportError: if onnxruntime is not installed.
     :raises ArtifactError: if it is no graph that onnxruntime runs.
     """
-    import onnxruntime as ort
-
+    ort = _onnxruntime()
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
-    options.log_severity_level = 3
+    options.log_severity_level = 4
     # Threads that spin while they wait make it many times slower where cores are shared.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.add_session_config_entry("session.use_env_allocators", "1")
     source = graph if isinstance(graph, bytes) else str(graph)
-    try:
-        return ort.InferenceSession(source, options, providers=["CPUExecutionProvider"])
-    except Exception as exc:  # its own classes, which share no other base
-        raise ArtifactError(
-            f"{where}: expected an ONNX graph, found something onnxruntime does not run "
-            f"({str(exc)[:200]}); run `{remedy}`"
-        ) from exc
+    with _running(where, remedy):
+        session = ort.InferenceSession(source, options, providers=["CPUExecutionProvider"])
+    return OnnxGraph(session, where, remedy)

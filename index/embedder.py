@@ -17,7 +17,13 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from rerank.index.artifacts import read_manifest, write_manifest, writing_folder
+from rerank.index.artifacts import (
+    read_manifest,
+    read_text,
+    reading,
+    write_manifest,
+    writing_folder,
+)
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -83,9 +89,17 @@ class StaticEmbedder:
         manifest = read_manifest(
             folder, kind="embedder", format_version=EMBEDDER_FORMAT, remedy=_EMBEDDER_REMEDY
         )
-        table = load_file(folder / _TABLE)["embeddings"].astype(np.float32)
-        text = (folder / _TOKENIZER).read_text(encoding="utf-8")
-        return cls(table, text, name=name or folder.name, fingerprint=manifest.fingerprint)
+        with reading(folder / _TABLE, "a table of vectors", _EMBEDDER_REMEDY):
+            table = load_file(folder / _TABLE)["embeddings"].astype(np.float32)
+            if table.ndim != 2 or not table.size or not np.isfinite(table).all():
+                raise ValueError(f"expected numbers in rows, found shape {table.shape}")
+        with reading(folder / _TOKENIZER, f"a tokenizer of {len(table)} tokens", _EMBEDDER_REMEDY):
+            text = read_text(folder / _TOKENIZER)
+            found = cls(table, text, name=name or folder.name, fingerprint=manifest.fingerprint)
+            most = max(found._tokenizer.get_vocab().values())
+            if most >= len(table):
+                raise ValueError(f"its tokens are numbered up to {most}")
+        return found
 
     @property
     def words(self) -> frozenset[str]:

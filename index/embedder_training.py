@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rerank.index.artifacts import silence_libraries
 from rerank.index.embedder import CONTINUATION, UNKNOWN, save_static_embedder, wordpiece_vocabulary
 from rerank.index.errors import InputError
 
@@ -89,6 +90,8 @@ def _fit(
     progress: Callable[[float], None],
 ) -> tuple[NDArray[np.float32], list[float]]:
     import torch
+
+    silence_libraries()
     from sentence_transformers import SentenceTransformer
     from sentence_transformers.sentence_transformer.losses import MultipleNegativesRankingLoss
     from sentence_transformers.sentence_transformer.modules import StaticEmbedding

@@ -113,6 +113,7 @@ def extra_of(library: str) -> str | None:
 
 FULL = {errno.ENOSPC: "the disk is full", errno.EDQUOT: "the disk quota is used up"}
 FORBIDDEN = {errno.EACCES: "permission denied", errno.EPERM: "operation not permitted"}
+NO_FILE = "expected a regular file, found a pipe, a socket or a device"
 READ_ONLY = {errno.EROFS: "the file system is read-only"}
 _FAULTS = {
     **{code: (words, "free some space and run it again") for code, words in FULL.items()},
@@ -121,6 +122,7 @@ _FAULTS = {
     errno.ENOENT: ("there is no such file or folder", "check the path"),
     errno.ENOTDIR: ("a part of the path is no folder", "check the path"),
     errno.EISDIR: ("expected a file, found a folder", "check the path"),
+    errno.ENXIO: (NO_FILE, "check the path"),
     errno.EEXIST: ("something of this name is in the way", "choose another name"),
     errno.ENAMETOOLONG: ("the name is too long", "choose a shorter one"),
     errno.EMFILE: ("too many files are open", "raise the limit that `ulimit -n` shows"),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import warnings
 from collections.abc import Iterable, Sequence
@@ -13,7 +12,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rerank.index.artifacts import open_session, write_json, writing_folder
+from rerank.index.artifacts import (
+    open_session,
+    read_json,
+    read_regular,
+    read_text,
+    reading,
+    silence_libraries,
+    write_json,
+    writing_folder,
+)
 from rerank.index.embedder import unit_rows
 from rerank.index.errors import ArtifactError, InputError
 
@@ -24,6 +32,7 @@ _DEFAULT_LONGEST = 256  # tokens; what all-MiniLM-L6-v2 reads
 _ONNX, _TOKENIZER, _SETTINGS = "onnx/model.onnx", "tokenizer.json", "sentence_bert_config.json"
 _POOLING = "1_Pooling/config.json"
 _OPSET = 17
+_TOKEN_ARRAYS = ("input_ids", "attention_mask", "token_type_ids")
 _EXPORT = "rerank build-index --embedder NAME --backend onnx"
 
 
@@ -60,22 +69,21 @@ class SentenceTransformerEmbedder:
 class OnnxEmbedder:
     """An exported transformer, run by ONNX Runtime: mean or first-token pooling, unit length."""
 
-    def __init__(self, folder: Path, *, name: str) -> None:
+    def __init__(self, folder: Path, pooling: str, *, name: str) -> None:
         from tokenizers import Tokenizer
 
-        self.name, self._pooling = name, _pooling(folder)
-        self._tokenizer = Tokenizer.from_file(str(folder / _TOKENIZER))
+        self.name, self._pooling = name, pooling
+        self._tokenizer = Tokenizer.from_str(read_text(folder / _TOKENIZER))
         self._tokenizer.enable_padding()
         self._tokenizer.enable_truncation(_longest(folder))
-        self._session: Any = open_session(
-            folder / _ONNX, where=str(folder / _ONNX), remedy=_EXPORT, threads=0
-        )
-        self._inputs = {entry.name for entry in self._session.get_inputs()}
-        self.dimension = int(self._session.get_outputs()[0].shape[-1])
+        where = str(folder / _ONNX)
+        self._graph = open_session(folder / _ONNX, where=where, remedy=_EXPORT, threads=0)
+        self._graph.expect(_TOKEN_ARRAYS, outputs=len(self._graph.outputs) or 1)
+        self.dimension = int(self._graph.outputs[0].shape[-1])
         self.fingerprint = _digest(
             [
-                (folder / _ONNX).read_bytes(),
-                (folder / _TOKENIZER).read_bytes(),
+                read_regular(folder / _ONNX),
+                read_regular(folder / _TOKENIZER),
                 self._pooling.encode(),
             ]
         )
@@ -92,12 +100,9 @@ class OnnxEmbedder:
                 f"{folder}: expected {_TOKENIZER} and {_ONNX}, missing {', '.join(missing)}; "
                 f"export the model with `{_EXPORT}`"
             )
-        try:
-            return cls(folder, name=name or str(folder))
-        except (ArtifactError, InputError):
-            raise
-        except Exception as exc:  # ONNX Runtime and tokenizers raise bare Exceptions
-            raise ArtifactError(f"{folder}: not a readable ONNX embedder: {exc}") from exc
+        pooling = _pooling(folder)
+        with reading(folder, "an ONNX embedder", _EXPORT):
+            return cls(folder, pooling, name=name or str(folder))
 
     def encode(self, texts: Sequence[str]) -> Vectors:
         out = np.zeros((len(texts), self.dimension), np.float32)
@@ -115,8 +120,8 @@ class OnnxEmbedder:
             "attention_mask": mask,
             "token_type_ids": np.zeros_like(mask),
         }
-        used = {name: value for name, value in feed.items() if name in self._inputs}
-        hidden = np.asarray(self._session.run(None, used)[0], np.float32)
+        used = {name: value for name, value in feed.items() if name in self._graph.inputs}
+        hidden = np.asarray(self._graph.run(used)[0], np.float32)
         if self._pooling == "cls":
             return np.asarray(hidden[:, 0])
         weights = mask[:, :, None].astype(np.float32)
@@ -181,6 +186,7 @@ def _export(transformer: Any, path: Path) -> None:
 
 def _sentence_transformer(source: str) -> Any:
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    silence_libraries()
     from sentence_transformers import SentenceTransformer
 
     try:
@@ -197,7 +203,7 @@ def _pooling(folder: Path) -> str:
     path = folder / _POOLING
     if not path.is_file():
         return "mean"
-    content = json.loads(path.read_text(encoding="utf-8"))
+    content = read_json(path)
     mode = content.get("pooling_mode")
     modes = {
         "mean": mode == "mean" or content.get("pooling_mode_mean_tokens"),
@@ -213,7 +219,7 @@ def _longest(folder: Path) -> int:
     path = folder / _SETTINGS
     if not path.is_file():
         return _DEFAULT_LONGEST
-    return int(json.loads(path.read_text(encoding="utf-8")).get("max_seq_length", _DEFAULT_LONGEST))
+    return int(read_json(path).get("max_seq_length", _DEFAULT_LONGEST))
 
 
 def _without_blanks(vectors: Vectors, texts: Sequence[str]) -> Vectors:

@@ -15,6 +15,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from rerank.index.artifacts import INDEX_REMEDY, open_regular, reading
 from rerank.index.errors import ArtifactError, InputError
 from rerank.index.records import falling_order
 
@@ -145,18 +146,25 @@ class FaissIndex:
         return cls(index)
 
     @classmethod
-    def load(cls, path: Path) -> FaissIndex:
-        """Read an index file.
+    def load(cls, path: Path, *, count: int, dimension: int) -> FaissIndex:
+        """Read an index file whose checksum was verified.
 
-        :raises ArtifactError: if FAISS cannot read it.
+        FAISS reads what its head says that it is: so many vectors of such a dimension.
+
+        :raises ArtifactError: if it is another index, or FAISS cannot read it.
         """
-        flat = _read_flat(path)
+        head = _read_head(path, count, dimension)
+        flat = _read_flat(path) if count <= _FEW and head == _FLAT_KIND else None
         if flat is not None:
             return cls(None, flat)
-        try:
-            return cls(_faiss().read_index(str(path)))
-        except RuntimeError as exc:
-            raise ArtifactError(f"{path}: not a FAISS index; run `rerank build-index`") from exc
+        with reading(path, "an index that FAISS wrote", INDEX_REMEDY):
+            faiss = _faiss()
+            # No list of it can be longer than the file.
+            faiss.set_deserialization_vector_byte_limit(path.stat().st_size)
+            index = faiss.read_index(str(path))
+            if (index.ntotal, index.d) != (count, dimension):
+                raise ValueError(f"found {index.ntotal} vectors of {index.d} numbers")
+        return cls(index)
 
     def save(self, path: Path) -> None:
         """Write the index in FAISS's own binary format."""
@@ -219,24 +227,43 @@ class FaissIndex:
         return np.ascontiguousarray(self.vectors().T) if flat and len(self) <= _FEW else None
 
 
-_FLAT_HEADER = struct.Struct(
-    "<4siqqq?iQ"
-)  # kind, dimension, vectors, -, -, trained, metric, floats
+_HEAD = struct.Struct("<4siqqq?i")  # kind, dimension, vectors, -, -, trained, metric
+_FLAT_KIND, _KINDS = b"IxFI", (b"IxFI", b"IHNf", b"IwFl")
+
+
+def _read_head(path: Path, count: int, dimension: int) -> bytes:
+    """Return the kind of an index file; FAISS has not seen it by then.
+
+    :raises ArtifactError: if it is none of `IndexKind`, or not of so many such vectors.
+    """
+    with open_regular(path) as file:
+        head, size = file.read(_HEAD.size), os.fstat(file.fileno()).st_size
+    if len(head) < _HEAD.size or head[:4] not in _KINDS:
+        raise ArtifactError(f"{path}: not a FAISS index; run `{INDEX_REMEDY}`")
+    kind, *found, _, _, _, metric = _HEAD.unpack(head)
+    if found != [dimension, count] or metric or size < _HEAD.size + 4 * count * dimension:
+        raise ArtifactError(
+            f"{path}: expected {count} vectors of {dimension} numbers by inner product, found "
+            f"{found[1]} of {found[0]} in {size} bytes; run `{INDEX_REMEDY}`"
+        )
+    return bytes(kind)
 
 
 def _read_flat(path: Path) -> Vectors | None:
-    """Return the vectors of a small flat index file; None of any other, which FAISS reads."""
-    size = path.stat().st_size if path.is_file() else 0
-    if size < _FLAT_HEADER.size:
-        return None
-    with path.open("rb") as file:
-        kind, dimension, count, *_, metric, floats = _FLAT_HEADER.unpack(
-            file.read(_FLAT_HEADER.size)
-        )
-        fits = floats == count * dimension and size == _FLAT_HEADER.size + 4 * floats
-        if kind != b"IxFI" or metric or not fits or count > _FEW:
+    """Return the vectors of a small flat index file; None if it holds more than them.
+
+    :raises ArtifactError: if they are no numbers.
+    """
+    with open_regular(path) as file:
+        _, dimension, count, *_ = _HEAD.unpack(file.read(_HEAD.size))
+        (floats,) = struct.unpack("<Q", file.read(8))
+        size = os.fstat(file.fileno()).st_size
+        if floats != count * dimension or size != _HEAD.size + 8 + 4 * floats:
             return None
-        return np.fromfile(file, "<f4").astype(np.float32, copy=False).reshape(count, dimension)
+        flat = np.fromfile(file, "<f4").astype(np.float32, copy=False).reshape(count, dimension)
+    if not np.isfinite(flat).all():
+        raise ArtifactError(f"{path}: its vectors are no numbers; run `{INDEX_REMEDY}`")
+    return flat
 
 
 def _nearest(queries: Vectors, columns: Vectors, k: int) -> tuple[Vectors, Rows]:

@@ -9,12 +9,15 @@ interpolated, so it is monotone in the log-odds.
 from __future__ import annotations
 
 import itertools
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from rerank.index.artifacts import numbers
 from rerank.index.errors import InputError
 
 _FLOOR = 0.001  # no finite sample proves certainty
@@ -32,6 +35,23 @@ class Calibrator:
 
     log_odds: tuple[float, ...]
     probability: tuple[float, ...]
+
+    @classmethod
+    def from_dict(cls, content: Any) -> Calibrator:
+        """Return what `dataclasses.asdict` gave.
+
+        :raises ValueError: if it is anything else, or no such map.
+        :raises KeyError: if knots are missing.
+        """
+        most = sys.float_info.max
+        log_odds = numbers(content["log_odds"], "log_odds", -most, most, rising=True)
+        probability = numbers(content["probability"], "probability", 0, 1, rising=True)
+        if not log_odds or len(log_odds) != len(probability):
+            raise ValueError(
+                f"expected as many log_odds as probabilities, found {len(log_odds)} and "
+                f"{len(probability)}"
+            )
+        return cls(log_odds, probability)
 
     def __call__(self, log_odds: NDArray[np.floating]) -> NDArray[np.float64]:
         """Return probabilities of the same shape, in [0, 1]."""

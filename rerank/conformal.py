@@ -35,7 +35,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from rerank.index.artifacts import numbers
 from rerank.index.errors import InputError
+from rerank.resolution import DECISIONS
 
 if TYPE_CHECKING:
     from rerank.resolution import ScoredCandidate
@@ -85,6 +87,24 @@ class Nonconformity:
         size = min(len(finite), _QUANTILES)
         kept = tuple(finite[-(-j * len(finite) // size) - 1] for j in range(1, size + 1))
         return cls(len(every), len(finite), kept)
+
+    @classmethod
+    def from_dict(cls, content: Any) -> Nonconformity:
+        """Return what `dataclasses.asdict` gave.
+
+        :raises ValueError: if it is anything else.
+        :raises KeyError: if a field is missing.
+        """
+        listings, reached = content["listings"], content["reached"]
+        scores = numbers(content["scores"], "scores", 0, 1, rising=True)
+        if {type(listings), type(reached)} != {int} or not 0 <= reached <= listings:
+            raise ValueError(
+                f"expected how many listings there were and were reached, found {listings!r:.40} "
+                f"and {reached!r:.40}"
+            )
+        if len(scores) != min(reached, _QUANTILES):
+            raise ValueError(f"expected {min(reached, _QUANTILES)} scores, found {len(scores)}")
+        return cls(listings, reached, scores)
 
     def at_most(self, score: float) -> int:
         """Return how many scores of the group, at least, are at most ``score``."""
@@ -143,12 +163,20 @@ class CandidateSets:
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> CandidateSets:
-        """Return what `as_dict` was made of."""
-        groups = {
-            name: Nonconformity(group["listings"], group["reached"], tuple(group["scores"]))
-            for name, group in content["groups"].items()
-        }
-        return cls(groups, content["seed"], content.get("shift", SHIFT))
+        """Return what `as_dict` was made of.
+
+        :raises ValueError: if it is anything else.
+        :raises KeyError: if a field is missing.
+        """
+        groups = {name: Nonconformity.from_dict(group) for name, group in content["groups"].items()}
+        if not groups or not {*groups} <= {_ANY, *DECISIONS}:
+            raise ValueError(
+                f"groups: expected {', '.join(DECISIONS)}, or {_ANY}, found {list(groups)!r:.80}"
+            )
+        seed, shift = content["seed"], content.get("shift", SHIFT)
+        if type(seed) is not int or type(shift) not in (int, float) or not 1 <= shift < math.inf:
+            raise ValueError(f"expected a seed and a shift, found {seed!r:.40} and {shift!r:.40}")
+        return cls(groups, seed, shift)
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain values for JSON."""

@@ -501,12 +501,14 @@ def domain_named(name: str) -> Domain:
     :raises MismatchError: if no pack of the name is installed.
     """
     try:
+        if not name.isidentifier():
+            raise ModuleNotFoundError(name="rerank.packs")
         found: Domain = import_module(f"rerank.packs.{name}.pack").PACK
     except ModuleNotFoundError as exc:
         if exc.name is None or not exc.name.startswith("rerank.packs"):
             raise
         raise MismatchError(
-            f"made for the domain {name!r}, of which this release has no pack; install the "
+            f"made for the domain {name!r:.80}, of which this release has no pack; install the "
             "release that made it"
         ) from exc
     return found

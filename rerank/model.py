@@ -20,9 +20,14 @@ from rerank.calibration import Calibrator
 from rerank.conformal import CandidateSets
 from rerank.domain import FeatureNames, feature_names
 from rerank.index.artifacts import (
+    MANIFEST,
     Manifest,
     open_session,
+    read_json,
     read_manifest,
+    read_regular,
+    read_text,
+    reading,
     write_manifest,
     writing_folder,
 )
@@ -35,7 +40,8 @@ from rerank.resolution import Thresholds
 MODEL_FORMAT = 1
 MODEL_REMEDY = "rerank train-ltr"
 _TREES = ("ranker.txt", "ranker.onnx")
-_DECISION = ("offer.txt", "offer.onnx", "calibrator.json")
+_CALIBRATOR = "calibrator.json"
+_DECISION = ("offer.txt", "offer.onnx", _CALIBRATOR)
 _RANKER_FOLDER = "ranker"  # of a ranker that is no LambdaRank, as its own training wrote it
 _KIND = "ranker_kind"  # models trained before there were other rankers lack it
 _CANDIDATE_SETS = "candidate_sets.json"  # models trained before there were candidate sets lack it
@@ -77,18 +83,23 @@ class RerankModel:
         if absent:
             raise ArtifactError(f"{folder}: lacks {', '.join(absent)}; run `{remedy}`")
         check_features(folder, manifest.parameters)
-        calibrator = json.loads((folder / "calibrator.json").read_text(encoding="utf-8"))
-        text, ranker = _read_ranker(folder, found)
+        names = feature_names(manifest.parameters)
+        text, ranker = _read_ranker(folder, found, len(names.candidate), remedy)
+        offer_text, offer = _trees(folder, "offer", len(names.offer), remedy)
+        with reading(folder / _CALIBRATOR, "knots of a calibrator", remedy):
+            calibrator = Calibrator.from_dict(read_json(folder / _CALIBRATOR))
+        with reading(folder / MANIFEST, "what a model was trained for", remedy):
+            thresholds = Thresholds.from_dict(manifest.parameters["thresholds"])
         return cls(
             ranker_text=text,
             ranker=ranker,
-            offer_text=(folder / "offer.txt").read_text(encoding="utf-8"),
-            offer=_trees(folder, "offer"),
-            calibrator=Calibrator(tuple(calibrator["log_odds"]), tuple(calibrator["probability"])),
-            thresholds=Thresholds(**manifest.parameters["thresholds"]),
+            offer_text=offer_text,
+            offer=offer,
+            calibrator=calibrator,
+            thresholds=thresholds,
             version=manifest.fingerprint,
             parameters=manifest.parameters,
-            candidate_sets=_read_candidate_sets(folder, manifest),
+            candidate_sets=_read_candidate_sets(folder, manifest, remedy),
             folder=folder,
         )
 
@@ -127,7 +138,7 @@ def save_model(
         for name, content in (attached or {}).items():
             (draft / name).write_bytes(content)
         knots = json.dumps(asdict(calibrator), indent=1)
-        (draft / "calibrator.json").write_text(knots + "\n", encoding="utf-8")
+        (draft / _CALIBRATOR).write_text(knots + "\n", encoding="utf-8")
         described = {
             **parameters,
             "thresholds": asdict(thresholds),
@@ -149,22 +160,27 @@ def _write_trees(draft: Path, name: str, trees: tuple[str, bytes]) -> None:
 
 def ranker_in(folder: Path, manifest: Manifest) -> RankerFolder | Path:
     """Return where a model folder's ranker lies: a folder, or the file of LambdaRank's trees."""
-    kind = RankerKind(manifest.parameters.get(_KIND, RankerKind.LTR.value))
+    kind = RankerKind(str(manifest.parameters.get(_KIND, RankerKind.LTR.value)))
     _, onnx = _TREES
     return folder / onnx if kind is RankerKind.LTR else RankerFolder(kind, folder / _RANKER_FOLDER)
 
 
-def _read_ranker(folder: Path, found: RankerFolder | Path) -> tuple[str, Ranker]:
+def _read_ranker(
+    folder: Path, found: RankerFolder | Path, width: int, remedy: str
+) -> tuple[str, Ranker]:
     """Return LambdaRank's text, empty for another ranker, and the ranker."""
     if isinstance(found, RankerFolder):
         return "", found.load()
-    text, _ = (folder / name for name in _TREES)
-    return text.read_text(encoding="utf-8"), FeatureRanker(_trees(folder, "ranker"))
+    text, trees = _trees(folder, "ranker", width, remedy)
+    return text, FeatureRanker(trees)
 
 
-def _trees(folder: Path, name: str) -> OnnxTrees:
-    text = (folder / f"{name}.txt").read_text(encoding="utf-8")
-    return OnnxTrees((folder / f"{name}.onnx").read_bytes(), text)
+def _trees(folder: Path, name: str, width: int, remedy: str) -> tuple[str, OnnxTrees]:
+    """Return LightGBM's text and what scores rows of so many features."""
+    with reading(folder / f"{name}.txt", "LightGBM's text of trees", remedy):
+        text = read_text(folder / f"{name}.txt")
+    graph = folder / f"{name}.onnx"
+    return text, OnnxTrees(read_regular(graph), text, width=width, where=str(graph))
 
 
 def _complete(
@@ -189,11 +205,11 @@ def _complete(
     return manifest.fingerprint
 
 
-def _read_candidate_sets(folder: Path, manifest: Manifest) -> CandidateSets | None:
+def _read_candidate_sets(folder: Path, manifest: Manifest, remedy: str) -> CandidateSets | None:
     if _CANDIDATE_SETS not in manifest.files:
         return None
-    content = json.loads((folder / _CANDIDATE_SETS).read_text(encoding="utf-8"))
-    return CandidateSets.from_dict(content)
+    with reading(folder / _CANDIDATE_SETS, "scores of candidate sets", remedy):
+        return CandidateSets.from_dict(read_json(folder / _CANDIDATE_SETS))
 
 
 def check_features(folder: Path, parameters: Mapping[str, Any]) -> None:
@@ -203,7 +219,8 @@ def check_features(folder: Path, parameters: Mapping[str, Any]) -> None:
     :raises MismatchError: if not, with the first difference.
     """
     for name, own in described_features(feature_names(parameters)).items():
-        stored: Sequence[str] = parameters.get(name, ())
+        said = parameters.get(name)
+        stored: Sequence[str] = said if isinstance(said, list) else ()
         if list(stored) != list(own):
             pairs = list(zip(stored, own, strict=False))
             at = next((i for i, (a, b) in enumerate(pairs) if a != b), len(pairs))
@@ -224,17 +241,34 @@ class OnnxTrees:
     :param text: LightGBM's of the same trees. They are scored by it, to the same last digit and
         without onnxruntime, which takes longer to load than one listing to resolve; trees that
         `QuickScorer` does not take, and a graph without a text, are run.
+    :param width: features of a row; None for trees that were just trained.
+    :param where: what messages name.
     :param threads: of the session; one listing's rows take 0.3 ms, less than waking more saves.
-    :raises ArtifactError: if it is to be run and onnxruntime does not.
+    :raises ArtifactError: if it is to be run and onnxruntime does not, or it is another graph.
     """
 
-    def __init__(self, content: bytes, text: str = "", *, threads: int = 1) -> None:
-        self._by_text = _quick_scorer(text)
+    def __init__(
+        self,
+        content: bytes,
+        text: str = "",
+        *,
+        width: int | None = None,
+        where: str = "exported trees",
+        threads: int = 1,
+    ) -> None:
+        self._by_text = _quick_scorer(text, width)
         if self._by_text is None:
-            self._session: Any = open_session(
-                content, where="exported trees", remedy="rerank train-ltr", threads=threads
-            )
-            self._input = self._session.get_inputs()[0].name
+            self._graph = open_session(content, where=where, remedy=MODEL_REMEDY, threads=threads)
+            self._graph.expect(1, outputs=1, width=width)
+            (self._input,) = self._graph.inputs
+            with reading(where, "trees that score each row", MODEL_REMEDY):
+                tried = self.score(np.zeros((2, width or self._width), np.float32))
+                if not np.isfinite(tried).all():
+                    raise ValueError("its scores are no numbers")
+
+    @property
+    def _width(self) -> int:
+        return int(self._graph.inputs[self._input].shape[1])
 
     def score(self, features: Floats) -> Floats:
         """Return the sum of the trees for each row, shape (rows,)."""
@@ -251,7 +285,7 @@ class OnnxTrees:
         rows = features[order]
         new = np.ones(len(rows), bool)
         new[1:] = (rows[1:] != rows[:-1]).any(axis=1)
-        (distinct,) = self._session.run(None, {self._input: np.ascontiguousarray(rows[new])})
+        (distinct,) = self._graph.run({self._input: np.ascontiguousarray(rows[new])})
         scores = np.empty(len(rows), np.float32)
         scores[order] = np.asarray(distinct, np.float32).reshape(-1)[np.cumsum(new) - 1]
         return scores
@@ -267,11 +301,11 @@ class FeatureRanker:
         return self.scorer.score(batch.features)
 
 
-def _quick_scorer(text: str) -> QuickScorer | None:
+def _quick_scorer(text: str, width: int | None) -> QuickScorer | None:
     """Return what sums the trees of a text; None for trees that it does not take, and no text."""
     try:
-        return QuickScorer(text)
-    except ValueError:
+        return QuickScorer(text, width)
+    except (ValueError, KeyError):
         return None
 
 

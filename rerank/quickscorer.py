@@ -9,6 +9,7 @@ which is what processors mispredict when they walk.
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -33,12 +34,15 @@ class QuickScorer:
     """Sums trees in the order and the precision of an ONNX ensemble: the same to the last bit.
 
     :param text: LightGBM's of the ensemble.
-    :raises ValueError: if it is no such text, or its trees have categories, missing values or more
-        than 64 leaves.
+    :param width: features of a row, None for as many as the trees ask.
+    :raises ValueError: if it is no such text, or its trees have categories, missing values, other
+        features or more than 64 leaves.
     """
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, width: int | None = None) -> None:
         self._trees = [_Tree.read(part) for part in text.split("\nTree=")[1:]]
+        for tree in self._trees:
+            tree.check(width)
         if not self._trees:
             raise ValueError("expected LightGBM's text of trees, found none in it")
         most = max(len(tree.leaves) for tree in self._trees)
@@ -92,6 +96,24 @@ class _Tree(NamedTuple):
             ),
             leaves,
         )
+
+    def check(self, width: int | None) -> None:
+        """Check that it is one tree, over numbers, of features that rows have.
+
+        :raises ValueError: if not.
+        """
+        inner = len(self.features)
+        most = math.inf if width is None else width
+        known = not inner or 0 <= min(self.features) <= max(self.features) < most
+        lengths = {len(self.thresholds), *map(len, self.children)}
+        # Each but the root is led to once, and by one before it: so there is no circle.
+        reached = sorted(self.children[0] + self.children[1])
+        led = reached == [*range(-inner - 1, 0), *range(1, inner)][: 2 * inner] and all(
+            child < 0 or child > node for side in self.children for node, child in enumerate(side)
+        )
+        finite = all(map(math.isfinite, (*self.thresholds, *self.leaves)))
+        if not (known and led and finite and lengths == {inner} and len(self.leaves) == inner + 1):
+            raise ValueError("expected trees that lead each row to a leaf")
 
     def from_left_to_right(self) -> tuple[list[float], list[tuple[int, float, int]]]:
         """Return the leaves' values and the conditions, with leaves numbered from the left.

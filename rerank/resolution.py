@@ -11,6 +11,10 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from rerank.index.artifacts import typed_record
+
+_NEVER = 1.01
+
 
 @dataclass(frozen=True, slots=True)
 class Thresholds:
@@ -23,6 +27,21 @@ class Thresholds:
     match: float
     review: float
     precision: float
+
+    @classmethod
+    def from_dict(cls, content: Any) -> Thresholds:
+        """Return what `dataclasses.asdict` gave.
+
+        :raises TypeError: if a field is unknown, missing or no number.
+        :raises ValueError: if one is out of range, or review above match.
+        """
+        found = typed_record(cls, content)
+        if not (0 <= found.review <= found.match <= _NEVER and 0 <= found.precision <= 1):
+            raise ValueError(
+                f"expected thresholds with 0 <= review <= match <= {_NEVER} and a precision in "
+                f"[0, 1], found {found}"
+            )
+        return found
 
 
 class Decision(StrEnum):

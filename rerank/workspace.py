@@ -30,7 +30,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from rerank.domain import GPU, Domain, domain_in, domain_named
-from rerank.index.artifacts import INDEX_FORMAT, INDEX_REMEDY, MANIFEST, read_manifest
+from rerank.index.artifacts import (
+    INDEX_FORMAT,
+    INDEX_REMEDY,
+    MANIFEST,
+    read_manifest,
+    read_regular,
+)
 from rerank.index.embedder import Embedder, StaticEmbedder
 from rerank.index.errors import ArtifactError, MismatchError
 from rerank.index.records import shipped
@@ -243,7 +249,7 @@ class Workspace:
 def _content(path: Path) -> bytes | None:
     """Return a file's content; None if there is none."""
     try:
-        return path.read_bytes()
+        return read_regular(path)
     except FileNotFoundError:
         return None
 

@@ -48,7 +48,14 @@ from rerank.cross_encoder.ranker import (
     open_graph,
     scored_by_length,
 )
-from rerank.index.artifacts import read_manifest, write_manifest, writing_folder
+from rerank.index.artifacts import (
+    read_json,
+    read_manifest,
+    read_text,
+    silence_libraries,
+    write_manifest,
+    writing_folder,
+)
 from rerank.index.errors import ArtifactError, InputError, MismatchError
 from rerank.settings import settings_of
 
@@ -255,7 +262,7 @@ class _Run:
                 f"{folder}: the checkpoint is of a run with other settings or data ({shown}); go "
                 "on with the same ones, or remove the folder and start anew"
             )
-        content = json.loads((folder / _PROGRESS).read_text(encoding="utf-8"))
+        content = read_json(folder / _PROGRESS)
         best = content.pop("best")
         self.done = TrainingProgress(**content, best=ValidationFigures(**best) if best else None)
         self.best_weights = load_file(str(folder / _BEST))
@@ -579,7 +586,7 @@ def open_trained(folder: Path, base_folder: Path) -> TorchScorer:
     )
     base = load_base(base_folder, quantization=settings.quantization, seed=settings.seed)
     model = load_adapter(base, folder / LAYOUT.adapter)
-    tokenizer_json = (folder / LAYOUT.tokenizer).read_text(encoding="utf-8")
+    tokenizer_json = read_text(folder / LAYOUT.tokenizer)
     encoder = PairEncoder(tokenizer_json, **manifest.parameters["encoding"])
     return TorchScorer(model, encoder)
 
@@ -646,6 +653,7 @@ def export_onnx(model: Any, path: Path) -> None:
 
 def quantise_graph(source: Path, target: Path) -> None:
     """Write a graph with weights of 8 bits; activations are quantised as they come."""
+    silence_libraries()
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
     root = logging.getLogger()

@@ -11,7 +11,14 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from rerank.index.artifacts import Manifest, open_session, read_manifest
+from rerank.index.artifacts import (
+    Manifest,
+    OnnxGraph,
+    open_session,
+    read_manifest,
+    read_text,
+    reading,
+)
 from rerank.index.errors import ArtifactError, InputError
 from rerank.index.records import GpuRecord, Listing
 from rerank.index.text import normalise, spaced, written_size
@@ -40,13 +47,15 @@ class CrossEncoderRanker:
 
 
 _BATCH = 64
+_TOKEN_ARRAYS = ("input_ids", "attention_mask", "token_type_ids")
+_LONGEST = 4096  # tokens
 
 
 class CrossEncoderScorer:
     """Scores pairs of texts. Make one with `load`."""
 
-    def __init__(self, session: Any, encoder: PairEncoder, manifest: Manifest) -> None:
-        self._session, self._encoder, self._manifest = session, encoder, manifest
+    def __init__(self, graph: OnnxGraph, encoder: PairEncoder, manifest: Manifest) -> None:
+        self._graph, self._encoder, self._manifest = graph, encoder, manifest
 
     @classmethod
     def load(cls, folder: Path, *, int8: bool = False, threads: int = 0) -> CrossEncoderScorer:
@@ -67,9 +76,14 @@ class CrossEncoderScorer:
             if name not in manifest.files:
                 hint = " with `export: {int8: true}`" if int8 else ""
                 raise ArtifactError(f"{folder}: lacks {name}; run `{CROSS_ENCODER_REMEDY}`{hint}")
-        tokenizer_json = (folder / LAYOUT.tokenizer).read_text(encoding="utf-8")
-        encoder = PairEncoder(tokenizer_json, **manifest.parameters["encoding"])
-        return cls(open_graph(folder / graph, threads=threads), encoder, manifest)
+        found = open_graph(folder / graph, threads=threads)
+        with reading(folder, "a cross-encoder", CROSS_ENCODER_REMEDY):
+            tokenizer_json = read_text(folder / LAYOUT.tokenizer)
+            encoder = PairEncoder(tokenizer_json, **manifest.parameters["encoding"])
+            (tried,) = graph_scores(found, encoder, [TextPair("a", "b")])
+            if not np.isfinite(tried):
+                raise ValueError("its scores are no numbers")
+        return cls(found, encoder, manifest)
 
     @property
     def version(self) -> str:
@@ -87,27 +101,28 @@ class CrossEncoderScorer:
         Scores of one query can be compared, others cannot. Equal pairs are scored once.
         """
         distinct = list(dict.fromkeys(pairs))
-        found = graph_scores(self._session, self._encoder, distinct)
+        found = graph_scores(self._graph, self._encoder, distinct)
         place = {pair: at for at, pair in enumerate(distinct)}
         return found[[place[pair] for pair in pairs]]
 
 
-def open_graph(path: Path, *, threads: int = 0) -> Any:
+def open_graph(path: Path, *, threads: int = 0) -> OnnxGraph:
     """Open an exported graph.
 
     :param threads: of ONNX Runtime; 0 for one on each core.
     :raises ArtifactError: if it is none.
     """
-    return open_session(path, where=str(path), remedy=CROSS_ENCODER_REMEDY, threads=threads)
+    graph = open_session(path, where=str(path), remedy=CROSS_ENCODER_REMEDY, threads=threads)
+    graph.expect(_TOKEN_ARRAYS, outputs=1)
+    return graph
 
 
-def graph_scores(session: Any, encoder: PairEncoder, pairs: Sequence[TextPair]) -> Floats:
+def graph_scores(graph: OnnxGraph, encoder: PairEncoder, pairs: Sequence[TextPair]) -> Floats:
     """Score pairs with an open graph, shape (pairs,)."""
-    inputs = {entry.name for entry in session.get_inputs()}
 
     def score(some: Sequence[TextPair]) -> Floats:
-        feed = {name: array for name, array in encoder.encode(some).items() if name in inputs}
-        return np.asarray(session.run(None, feed)[0], np.float32).reshape(-1)
+        feed = {name: array for name, array in encoder.encode(some).items() if name in graph.inputs}
+        return np.asarray(graph.run(feed)[0], np.float32).reshape(-1)
 
     return scored_by_length(pairs, score)
 
@@ -154,6 +169,11 @@ class PairEncoder:
         self._queries: Any = Tokenizer.from_str(tokenizer_json)
         self._queries.no_padding()
         self._queries.no_truncation()
+        if not (0 < query_tokens <= _LONGEST and 3 < pair_tokens <= _LONGEST and pad_id >= 0):
+            raise InputError(
+                f"expected at most {_LONGEST} tokens of a pair and of a query, got {pair_tokens} "
+                f"and {query_tokens}, padded with {pad_id}"
+            )
         self._pair_tokens, self._query_tokens, self._pad_id = pair_tokens, query_tokens, pad_id
         self.tokenizer_json = tokenizer_json
 

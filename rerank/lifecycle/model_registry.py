@@ -25,7 +25,9 @@ from rerank.index.artifacts import (
     MANIFEST,
     Manifest,
     locked,
+    read_json,
     read_manifest,
+    reading,
     typed_record,
     writing_folder,
 )
@@ -355,8 +357,9 @@ class VersionFolders:
         """Return what rows call a version: of a shipped one, the fingerprint of its manifest."""
         if ref.version != SHIPPED:
             return ref.version
-        content = json.loads((self.of(ref) / MANIFEST).read_text(encoding="utf-8"))
-        return str(content["fingerprint"])
+        path = self.of(ref) / MANIFEST
+        with reading(path, "the manifest of a version", remedy_of(ref.kind)):
+            return str(read_json(path)["fingerprint"])
 
     def add(self, draft: Path, card: VersionCard) -> Path:
         """Move a complete folder to its version's place, with its card; return the place.

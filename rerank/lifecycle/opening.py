@@ -28,7 +28,7 @@ import numpy as np
 import pyarrow as pa
 
 from rerank.domain import FeatureNames, card_tools, domain_in, domain_named
-from rerank.index.artifacts import Manifest, collecting_seldom, write_json
+from rerank.index.artifacts import Manifest, collecting_seldom, typed_record, write_json
 from rerank.index.errors import (
     ArtifactError,
     MismatchError,
@@ -236,7 +236,7 @@ def check_fit(model: RerankModel, folder: Path, index: Manifest, index_folder: P
             f"is of the domain {own!r}); train one first, with `rerank train-ltr`"
         )
     trained = model.parameters.get("index", {})
-    expected, found = trained.get("embedder_fingerprint"), index.parameters["embedder_fingerprint"]
+    expected, found = (each.get("embedder_fingerprint") for each in (trained, index.parameters))
     if expected == found:
         return
     if "pack" in trained and "pack" in index.parameters:
@@ -247,7 +247,7 @@ def check_fit(model: RerankModel, folder: Path, index: Manifest, index_folder: P
         )
     raise MismatchError(
         f"{folder}: trained with embedder {trained.get('embedder')} ({expected}), but index "
-        f"{index_folder} was built with {index.parameters['embedder']} ({found}); train on "
+        f"{index_folder} was built with {index.parameters.get('embedder')} ({found}); train on "
         "this index with `rerank train-ltr`, or rebuild it with `rerank build-index`"
     )
 
@@ -527,11 +527,10 @@ class ReferenceAnswers:
         :raises ArtifactError: if it is something else.
         """
         try:
-            answers = tuple(ReferenceAnswer(**each) for each in content["answers"])
-            return cls(
-                content["seed"], content["index_version"], tuple(content["features"]), answers
-            )
-        except (KeyError, TypeError) as exc:
+            answers = tuple(typed_record(ReferenceAnswer, each) for each in content["answers"])
+            features = tuple(map(str, content["features"]))
+            return cls(int(content["seed"]), str(content["index_version"]), features, answers)
+        except (KeyError, TypeError, ValueError, AttributeError) as exc:
             raise ArtifactError(
                 "reference answers: expected seed, index_version, features and answers, found "
                 f"something else ({type(exc).__name__}: {exc}); train the model again"

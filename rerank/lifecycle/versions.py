@@ -18,7 +18,13 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from rerank.index.artifacts import typed_record, write_json, writing_file
+from rerank.index.artifacts import (
+    read_json,
+    read_regular,
+    typed_record,
+    write_json,
+    writing_file,
+)
 from rerank.index.errors import DISTRIBUTION, ArtifactError, InputError, os_error_text
 from rerank.index.records import shipped
 from rerank.rankers.kinds import ranker_kinds
@@ -119,7 +125,7 @@ class VersionCard:
         """
         path = folder / CARD
         try:
-            content = json.loads(path.read_text(encoding="utf-8"))
+            content = read_json(path)
             found = content.pop("sha256")
             if found != (expected := _digest(content)):
                 raise ValueError(f"expected sha256 {expected[:12]}, found {found!r:.20}")
@@ -191,7 +197,7 @@ def read_pointer(path: Path) -> Pointer:
     :raises ArtifactError: if it is damaged or names what can be no version.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = read_json(path)
         fields = {
             "champion": _model(content),
             "previous": None if content.get("previous") is None else _model(content["previous"]),
@@ -286,7 +292,7 @@ def generator_fingerprint() -> str:
     """Return the fingerprint of the grammar that generates listings, by its files' content."""
     digest = hashlib.sha256()
     for path in sorted(shipped("bootstrap").iterdir()):
-        digest.update(f"{path.name}\0".encode() + path.read_bytes() + b"\0")
+        digest.update(f"{path.name}\0".encode() + read_regular(path) + b"\0")
     return digest.hexdigest()[:16]
 
 

@@ -13,7 +13,16 @@ from numpy.typing import NDArray
 
 from rerank.calibration import Calibrator
 from rerank.domain import GPU, domain_named
-from rerank.index.artifacts import Manifest, read_manifest, write_manifest, writing_folder
+from rerank.index.artifacts import (
+    MANIFEST,
+    Manifest,
+    read_json,
+    read_manifest,
+    read_regular,
+    reading,
+    write_manifest,
+    writing_folder,
+)
 from rerank.index.errors import ArtifactError, MismatchError
 from rerank.rankers.inputs import (
     GPU_VECTOR,
@@ -36,7 +45,8 @@ Ints = NDArray[np.int64]
 DUAL_FORMAT = 1
 DUAL_KIND = "dual ranker"
 DUAL_REMEDY = "rerank train-dual"
-FILES = ("ensemble.onnx", "calibrators.json")
+_CALIBRATORS = "calibrators.json"
+FILES = ("ensemble.onnx", _CALIBRATORS)
 HEADS = ("scores", "conflict_log_odds")
 """What the graph says of ``inputs``, for each member."""
 _LIBRARIES = ("torch", "onnx", "onnxruntime", "optuna", "numpy")
@@ -121,21 +131,29 @@ class DualModel:
         absent = [name for name in FILES if name not in manifest.files]
         if absent:
             raise ArtifactError(f"{folder}: lacks {', '.join(absent)}; run `{DUAL_REMEDY}`")
-        onnx = (folder / "ensemble.onnx").read_bytes()
-        knots = json.loads((folder / "calibrators.json").read_text(encoding="utf-8"))
-        calibrators = (
-            Calibrator(tuple(knots[of]["log_odds"]), tuple(knots[of]["probability"]))
-            for of in ("conflict", "error")
-        )
+        return cls._of(folder, manifest)
+
+    @classmethod
+    def _of(cls, folder: Path, manifest: Manifest) -> DualModel:
         own = manifest.parameters
-        ranges = {name: (low, high) for name, (low, high) in own["label"]["ranges"].items()}
-        return cls(
-            schema=InputSchema.from_dict(own["schema"]),
-            label=DualLabel(own["label"]["compliance_weight"], ranges),
-            ensemble=DualEnsemble(onnx, served(onnx, str(folder / "ensemble.onnx")), *calibrators),
-            config=settings_of(DualConfig, own["config"], where=f"{folder}: config"),
-            version=manifest.fingerprint,
-        )
+        with reading(folder / MANIFEST, "what a dual ranker reads", DUAL_REMEDY):
+            ranges = {name: (low, high) for name, (low, high) in own["label"]["ranges"].items()}
+            schema = InputSchema.from_dict(own["schema"])
+            label = DualLabel(own["label"]["compliance_weight"], ranges)
+            config = settings_of(DualConfig, own["config"], where=f"{folder}: config")
+            width = len(schema.inputs)
+        with reading(folder / _CALIBRATORS, "knots of calibrators", DUAL_REMEDY):
+            knots = read_json(folder / _CALIBRATORS)
+            calibrators = [Calibrator.from_dict(knots[of]) for of in ("conflict", "error")]
+        graph = folder / "ensemble.onnx"
+        onnx = read_regular(graph)
+        network = served(onnx, str(graph), width)
+        ensemble = DualEnsemble(onnx, network, *calibrators)
+        with reading(graph, f"{' and '.join(HEADS)} of each member", DUAL_REMEDY):
+            tried = ensemble.score(np.zeros((2, width), np.float32), np.array([0, 2]))
+            if not np.isfinite(tried.score).all():
+                raise ValueError("its scores are no numbers")
+        return cls(schema, label, ensemble, config, manifest.fingerprint)
 
     def save(
         self, folder: Path, summary: Mapping[str, Any], *, seconds: float | None = None
@@ -152,7 +170,7 @@ class DualModel:
                 "error": asdict(self.ensemble.error_calibrator),
             }
             text = json.dumps(knots, indent=1)
-            (draft / "calibrators.json").write_text(text + "\n", encoding="utf-8")
+            (draft / _CALIBRATORS).write_text(text + "\n", encoding="utf-8")
             parameters = {
                 "config": as_content(self.config),
                 "seed": self.config.seed,
@@ -171,13 +189,14 @@ class DualModel:
             )
 
 
-def served(onnx: bytes, where: str) -> OnnxNetwork:
+def served(onnx: bytes, where: str, width: int) -> OnnxNetwork:
     """Return what runs an exported ensemble.
 
     :param where: what messages name.
+    :param width: of rows of inputs.
     :raises ArtifactError: if it is none.
     """
-    return OnnxNetwork(onnx, where=where, remedy=DUAL_REMEDY)
+    return OnnxNetwork(onnx, where=where, remedy=DUAL_REMEDY, width=width, outputs=len(HEADS))
 
 
 def centred_on_query(scores: NDArray[np.floating[Any]], offsets: Ints) -> Doubles:

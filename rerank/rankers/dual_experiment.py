@@ -595,7 +595,7 @@ def fit_system(
     )
     ensemble = Network(scaling, fitted.layers)
     onnx = exported(ensemble, train.inputs, inputs=("inputs",), outputs=HEADS).graph
-    serving = served(onnx, "exported ensemble")
+    serving = served(onnx, "exported ensemble", train.inputs.shape[1])
     scores, log_odds = serving.outputs(validation.inputs)
     centred = centred_on_query(scores, validation.offsets)
     wrong = is_error(data.splits.validation, centred.mean(axis=0), validation.label)

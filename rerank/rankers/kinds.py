@@ -14,7 +14,7 @@ from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rerank.index.errors import MissingExtraError
+from rerank.index.errors import ArtifactError, MissingExtraError
 
 if TYPE_CHECKING:
     from rerank.ranking import Ranker
@@ -85,6 +85,8 @@ class RankerFolder:
         :raises ArtifactError: if the folder is missing or damaged.
         :raises MismatchError: if it reads what candidates of listings do not have.
         """
+        if not self.folder.is_dir():  # a folder may serve without one, a model may not
+            raise ArtifactError(f"{self.folder}: no {self.kind} here; run {self.kind.maker}")
         if self.kind is RankerKind.PAIRWISE:
             from rerank.rankers.pairwise import PairwiseCandidateRanker
 

@@ -427,7 +427,15 @@ def exported(
     largest = float(np.abs(expected).max(initial=0.0))
     if len(inputs) > 1:
         expected, fed = expected - expected[..., ::-1, :], [rows, rows[::-1]]
-    found = OnnxNetwork(graph, where="exported network", remedy="").outputs(*fed)
+    served = OnnxNetwork(
+        graph,
+        where="exported network",
+        remedy="",
+        width=rows.shape[1],
+        inputs=len(inputs),
+        outputs=len(outputs),
+    )
+    found = served.outputs(*fed)
     worst = float(np.abs(np.stack(found, axis=-1) - expected).max(initial=0.0))
     tolerance = PARITY_TOLERANCE * max(1.0, largest / LARGE_OUTPUT)
     if not worst <= tolerance:
@@ -515,15 +523,25 @@ class OnnxNetwork:
 
     :param where: what messages name.
     :param remedy: the command that makes it anew, for messages.
+    :param width: of the rows of each of its ``inputs``; it has so many ``outputs``.
     :raises ImportError: if onnxruntime is not installed.
-    :raises ArtifactError: if the content is no graph that onnxruntime runs.
+    :raises ArtifactError: if the content is no graph that onnxruntime runs, or another.
     """
 
-    def __init__(self, content: bytes, *, where: str, remedy: str) -> None:
+    def __init__(
+        self,
+        content: bytes,
+        *,
+        where: str,
+        remedy: str,
+        width: int,
+        inputs: int = 1,
+        outputs: int = 1,
+    ) -> None:
         # One thread: one listing's rows take less than waking more would.
-        self._session: Any = open_session(content, where=where, remedy=remedy)
-        self._inputs = [each.name for each in self._session.get_inputs()]
-        self._shapes = [each.shape[:-1] for each in self._session.get_outputs()]
+        self._graph = open_session(content, where=where, remedy=remedy)
+        self._graph.expect(inputs, outputs, width)
+        self._shapes = [each.shape[:-1] for each in self._graph.outputs]
 
     def outputs(self, *rows: Floats) -> list[Floats]:
         """Return each head's output of raw rows, NaN where a value is missing, shape ([members,]
@@ -534,8 +552,7 @@ class OnnxNetwork:
         if not len(rows[0]):
             return [np.zeros((*shape, 0), np.float32) for shape in self._shapes]
         fed = [np.ascontiguousarray(own, np.float32) for own in rows]
-        found: list[Floats] = self._session.run(None, dict(zip(self._inputs, fed, strict=True)))
-        return found
+        return self._graph.run(dict(zip(self._graph.inputs, fed, strict=True)))
 
 
 STATE_LAYERS = ("shared.0", "shared.3", "head")

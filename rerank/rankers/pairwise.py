@@ -36,7 +36,11 @@ from rerank.evaluation.metrics import SHARE
 from rerank.index.artifacts import (
     MANIFEST,
     check_replaceable,
+    read_json,
     read_manifest,
+    read_regular,
+    reading,
+    typed_record,
     write_manifest,
     writing_folder,
 )
@@ -175,16 +179,16 @@ def read_ranker(folder: Path, name: str | None = None) -> StoredRanker:
         )
     layout = PairwiseLayout.of(name)
     try:
-        metadata = json.loads((folder / layout.metadata).read_text(encoding="utf-8"))
+        metadata = read_json(folder / layout.metadata)
     except ValueError as exc:
         raise ArtifactError(f"{folder / layout.metadata}: unreadable ({exc})") from exc
-    return StoredRanker(name, (folder / layout.scorer).read_bytes(), metadata)
+    return StoredRanker(name, read_regular(folder / layout.scorer), metadata)
 
 
 def _active_name(folder: Path) -> str:
     path = folder / ACTIVE
     try:
-        return str(json.loads(path.read_text(encoding="utf-8"))["name"])
+        return str(read_json(path)["name"])
     except (OSError, ValueError, TypeError, KeyError) as exc:
         raise ArtifactError(
             f"{path}: expected JSON with the name of the ranker that serves, found something else "
@@ -297,7 +301,7 @@ class Continued:
             raise InputError(f"{path}: expected the NAME.pth of a pairwise ranker to go on from")
         beside = path.with_name(PairwiseLayout.of(path.stem).metadata)
         try:
-            said: dict[str, Any] = json.loads(beside.read_text(encoding="utf-8"))
+            said: dict[str, Any] = read_json(beside)
             names = tuple(said["feature_names"])
             dim, indicators = int(said["embedding_dim"]), list(said["indicators"])
             columns = [
@@ -317,7 +321,7 @@ class Continued:
                 f"{path}: a network of {takes} inputs, {scaling.n_inputs} by its metadata; keep "
                 "the two files together"
             )
-        sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+        sha256 = hashlib.sha256(read_regular(path)).hexdigest()
         return cls(layers, space, {"name": path.stem, "sha256": sha256})
 
     def space_for(
@@ -618,22 +622,16 @@ class PairwiseRanker:
             logger.warning("%s: the heuristic serves in place of %s", why, stored.name)
             return cls(why_heuristic=why)
         where = f"{folder}: ranker {stored.name}"
-        network = OnnxNetwork(stored.scorer, where=where, remedy=PAIRWISE_REMEDY)
-        said = stored.metadata
-        try:
-            trained = TrainedScorer(
-                stored.name,
-                network,
-                tuple(said["feature_names"]),
-                int(said["embedding_dim"]),
-                Preference(**said["preference"]),
-                said,
-            )
-        except (KeyError, TypeError, ValueError) as exc:
-            raise ArtifactError(
-                f"{folder}: the metadata of ranker {stored.name} lacks what this release reads "
-                f"({type(exc).__name__}: {exc}); run `{PAIRWISE_REMEDY}`"
-            ) from exc
+        with reading(where, "what this release reads", PAIRWISE_REMEDY):
+            said = stored.metadata
+            names = tuple(map(str, said["feature_names"]))
+            dim = int(said["embedding_dim"])
+            preference = typed_record(Preference, said["preference"])
+            width = dim + len(names)
+            network = OnnxNetwork(stored.scorer, where=where, remedy=PAIRWISE_REMEDY, width=width)
+            trained = TrainedScorer(stored.name, network, names, dim, preference, said)
+            if not np.isfinite(trained.score(np.zeros((1, width), np.float32))).all():
+                raise ValueError("its scores are no numbers")
         return cls(trained, embeddings=embeddings)
 
     @property
@@ -771,7 +769,9 @@ def train_pairwise(
     network = Network(task.space.scaling, fitted.layers)
     scorer = exported(network, raw, inputs=("input",), outputs=("score",))
     pair = exported(network, raw, inputs=("input_a", "input_b"), outputs=("score_diff",))
-    served = OnnxNetwork(scorer.graph, where="exported scorer", remedy=PAIRWISE_REMEDY)
+    served = OnnxNetwork(
+        scorer.graph, where="exported scorer", remedy=PAIRWISE_REMEDY, width=raw.shape[1]
+    )
     (scores,) = served.outputs(raw)
     metadata = {
         **task.described(plan),

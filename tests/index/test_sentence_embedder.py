@@ -99,7 +99,7 @@ def test_an_unreadable_onnx_folder_is_an_artifact_error(tmp_path):
     (tmp_path / "onnx").mkdir()
     (tmp_path / "tokenizer.json").write_text("{}")
     (tmp_path / "onnx" / "model.onnx").write_text("no graph")
-    with pytest.raises(ArtifactError, match="not a readable ONNX embedder"):
+    with pytest.raises(ArtifactError, match="expected an ONNX embedder, found something else"):
         OnnxEmbedder.load(tmp_path)
 
 

@@ -32,6 +32,12 @@ BUILDERS: dict[str, Build] = {
     "exact": exact,
     **{kind.value: partial(FaissIndex.build, kind=kind) for kind in IndexKind},
 }
+
+
+def load(path: Path) -> FaissIndex:
+    return FaissIndex.load(path, count=ROWS, dimension=DIMENSION)
+
+
 ANY = pytest.mark.parametrize("name", list(BUILDERS))
 FAISS = pytest.mark.parametrize("kind", list(IndexKind), ids=lambda kind: kind.value)
 
@@ -199,7 +205,7 @@ def test_a_loaded_index_answers_identically(
 ) -> None:
     index = FaissIndex.build(vectors, kind)
     index.save(tmp_path / "index.faiss")
-    loaded = FaissIndex.load(tmp_path / "index.faiss")
+    loaded = load(tmp_path / "index.faiss")
     assert len(loaded) == ROWS
     for mine, other in zip(index.search(queries, K), loaded.search(queries, K), strict=True):
         np.testing.assert_array_equal(mine, other)
@@ -214,7 +220,7 @@ def test_the_stored_vectors_come_back_in_row_order(
     index.add(vectors[500:])
     np.testing.assert_array_equal(index.vectors(), vectors)
     index.save(tmp_path / "index.faiss")
-    np.testing.assert_array_equal(FaissIndex.load(tmp_path / "index.faiss").vectors(), vectors)
+    np.testing.assert_array_equal(load(tmp_path / "index.faiss").vectors(), vectors)
 
 
 def test_the_vectors_of_a_flat_file_are_those_faiss_reads(
@@ -222,10 +228,10 @@ def test_the_vectors_of_a_flat_file_are_those_faiss_reads(
 ) -> None:
     FaissIndex.build(vectors).save(tmp_path / "index.faiss")
     monkeypatch.setattr("rerank.index.vector_index._FEW", 0)
-    by_faiss = FaissIndex.load(tmp_path / "index.faiss").vectors()
+    by_faiss = load(tmp_path / "index.faiss").vectors()
     monkeypatch.undo()
     monkeypatch.setattr("rerank.index.vector_index._faiss", None)  # it is not asked
-    loaded = FaissIndex.load(tmp_path / "index.faiss")
+    loaded = load(tmp_path / "index.faiss")
     np.testing.assert_array_equal(loaded.vectors(), by_faiss)
     assert loaded.search(vectors[:2], 1)[1].tolist() == [[0], [1]]
 
@@ -235,7 +241,7 @@ def test_a_file_that_is_no_index_is_refused(content: bytes, tmp_path: Path) -> N
     path = tmp_path / "index.faiss"
     path.write_bytes(content)
     with pytest.raises(ArtifactError, match=r"index\.faiss: not a FAISS index; run `rerank build"):
-        FaissIndex.load(path)
+        load(path)
 
 
 def test_kinds_are_made_from_their_names() -> None:

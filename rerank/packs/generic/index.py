@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from rerank.index.artifacts import INDEX_REMEDY, read_json, reading
 from rerank.index.records import N_CANDIDATES, falling_order, place_in_group
 from rerank.index.vector_index import FaissIndex, IndexKind
 from rerank.packs.generic.fields import Fields
@@ -35,6 +36,7 @@ from rerank.packs.generic.token_arrays import (
     offsets_of,
     places,
     short_hash,
+    within,
 )
 
 Floats = NDArray[np.float32]
@@ -352,22 +354,32 @@ class ProductIndex:
         """Read the files that `save` has written; the folder's manifest vouches for them."""
         from safetensors.numpy import load_file
 
-        arrays = load_file(folder / _ARRAYS)
-        vocabulary = arrays["vocabulary"]
-        words = _Words(vocabulary, arrays["atoms.values"], arrays["tokens.values"])
-        arrays |= {"atoms.values": vocabulary[words.atoms]}
-        arrays |= {"tokens.values": vocabulary[words.tokens]}
-        found: dict[str, Any] = json.loads((folder / _TEXTS).read_text("utf-8"))
-        for each in fields(Readings):
-            if f"{each.name}.offsets" in arrays:
-                values = arrays[f"{each.name}.values"]
-                found[each.name] = Ragged(arrays[f"{each.name}.offsets"], values)
-            elif each.name in arrays:
-                found[each.name] = arrays[each.name]
-        reader = Reader.of_settings(json.loads((folder / _SETTINGS).read_text("utf-8")))
-        ngrams = Ngrams(**load_file(folder / _NGRAMS))
-        vectors = FaissIndex.load(folder / _VECTORS)
-        return cls(reader, Readings(**found), words, ngrams, vectors)
+        with reading(folder, "the readings of a catalogue", INDEX_REMEDY):
+            arrays = load_file(folder / _ARRAYS)
+            vocabulary = arrays["vocabulary"]
+            words = _Words(vocabulary, arrays["atoms.values"], arrays["tokens.values"])
+            for each_word in words[1:]:
+                within(each_word, len(vocabulary))
+            arrays |= {"atoms.values": vocabulary[words.atoms]}
+            arrays |= {"tokens.values": vocabulary[words.tokens]}
+            found: dict[str, Any] = read_json(folder / _TEXTS)
+            for each in fields(Readings):
+                if f"{each.name}.offsets" in arrays:
+                    values = arrays[f"{each.name}.values"]
+                    found[each.name] = Ragged.checked(arrays[f"{each.name}.offsets"], values)
+                elif each.name in arrays:
+                    found[each.name] = arrays[each.name]
+            readings = Readings(**found)
+            readings.check()
+        with reading(folder / _SETTINGS, "how a catalogue is read", INDEX_REMEDY):
+            reader = Reader.of_settings(read_json(folder / _SETTINGS))
+        with reading(folder / _NGRAMS, "n-grams of a catalogue", INDEX_REMEDY):
+            ngrams = Ngrams(**load_file(folder / _NGRAMS))
+            ngrams.check(len(readings))
+            count, dimension = ngrams.vectors.shape
+        vectors = FaissIndex.load(folder / _VECTORS, count=count, dimension=dimension)
+        with reading(folder, "an index of a catalogue", INDEX_REMEDY):
+            return cls(reader, readings, words, ngrams, vectors)
 
 
 class IdentifierTable:

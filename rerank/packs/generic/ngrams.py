@@ -16,7 +16,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rerank.packs.generic.reading import Ints, Readings
-from rerank.packs.generic.token_arrays import distinct, letters_of, offsets_of, places
+from rerank.packs.generic.token_arrays import (
+    Ragged,
+    distinct,
+    letters_of,
+    offsets_of,
+    places,
+    within,
+)
 
 Floats = NDArray[np.float32]
 
@@ -105,6 +112,24 @@ class Ngrams:
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Return what it is made of, by name."""
         return {each.name: getattr(self, each.name) for each in fields(self)}
+
+    def check(self, n: int) -> None:
+        """Check that what was read from a file fits together, and to so many products.
+
+        :raises ValueError: if not.
+        """
+        columns = len(self.counts)
+        if self.basis.ndim != 2 or len(self.basis) != columns or self.vectors.ndim != 2:
+            raise ValueError(f"expected a basis of {columns} n-grams, found {self.basis.shape}")
+        if self.vectors.shape != (n, self.basis.shape[1]) or len(self.column) != 1 << _BUCKET_BITS:
+            raise ValueError(f"expected vectors of {n} products, found {self.vectors.shape}")
+        within(self.column, columns, least=-1)
+        within(self.record, n)
+        lists = Ragged.checked(self.offsets, self.record)
+        if len(lists) != columns or len(self.weight) != len(self.record):
+            raise ValueError("expected lists of products with weights")
+        if not (np.isfinite(self.basis).all() and np.isfinite(self.weight).all()):
+            raise ValueError("expected finite numbers")
 
     @cached_property
     def postings(self) -> Any:

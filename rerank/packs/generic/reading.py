@@ -150,6 +150,30 @@ class Readings:
     def __len__(self) -> int:
         return len(self.names)
 
+    def check(self) -> None:
+        """Check that what was read from files has the shapes of `read`'s.
+
+        :raises ValueError: if not.
+        """
+        n = len(self.names)
+        ragged = (self.tokens, self.atoms, self.text, self.units, self.identifiers)
+        arrays = (self.brand, self.price, self.cues, self.aims)
+        by_row = {len(self.packed), len(self.brands), *map(len, ragged), *map(len, arrays)}
+        of_values = (
+            (self.tokens, self.kinds),
+            (self.tokens, self.starts),
+            (self.tokens, self.lengths),
+            (self.units, self.values),
+            (self.identifiers, self.sources),
+        )
+        if by_row != {n} or any(len(own) != len(whole.values) for whole, own in of_values):
+            raise ValueError(f"expected readings of {n} products, found others")
+        if not {*map(type, chain(self.names, self.packed, self.brands))} <= {str}:
+            raise ValueError("expected texts as names and brands")
+        sizes = np.fromiter(map(len, self.packed), np.int64, n)[self.tokens.rows]
+        if ((self.starts < 0) | (self.lengths < 0) | (self.starts + self.lengths > sizes)).any():
+            raise ValueError("expected tokens inside the texts")
+
     def texts(self) -> PackedTexts:
         """Return ``packed`` to look for parts of words in."""
         return PackedTexts(self.packed, self.tokens, self.starts, self.lengths)

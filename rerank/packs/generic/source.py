@@ -22,8 +22,11 @@ from rerank.domain import GENERIC, marked
 from rerank.index.artifacts import (
     INDEX_FORMAT,
     INDEX_REMEDY,
+    MANIFEST,
     Manifest,
+    check_values,
     read_manifest,
+    reading,
     write_manifest,
     writing_folder,
 )
@@ -34,6 +37,7 @@ from rerank.index.records import (
     Listing,
     place_in_group,
 )
+from rerank.index.rows import TEXT_TYPES
 from rerank.packs.generic.axes import Axes
 from rerank.packs.generic.catalogue import (
     Catalogue,
@@ -48,6 +52,7 @@ from rerank.packs.generic.index import Found, ProductIndex
 from rerank.packs.generic.pack_data import read_pack
 from rerank.packs.generic.product_table import read_table
 from rerank.packs.generic.reading import Ints
+from rerank.packs.generic.token_arrays import within
 from rerank.ranking import CandidateBatch
 
 Floats = NDArray[np.float32]
@@ -55,6 +60,12 @@ Floats = NDArray[np.float32]
 _PRODUCTS, _FIELDS, _FEED = "products.parquet", "fields.parquet", "listings.parquet"
 _EMBEDDER = "n-grams"
 _LAYOUT = 2  # of the routes' files; raised when this release cannot read those of an earlier one
+_PARAMETERS: dict[str, Any] = {
+    **dict.fromkeys(("pack", "one", "many"), str),
+    **dict.fromkeys(("products", "models", "listings"), int),
+    "layout": int | None,
+    "axes": list | None,
+}
 _MOST_LISTINGS = 20_000  # kept of the feeds
 ID, NAME, MODEL, NUMBER = "product_id", "name", "model", "model_number"
 _OWN = (ID, NAME, MODEL, NUMBER)
@@ -285,13 +296,15 @@ def load_source(folder: Path) -> tuple[ProductSource, Manifest]:
     """
     rows, manifest = read_rows(folder)
     index = ProductIndex.load(folder)
-    names = manifest.parameters["axes"]
-    values = (
-        [fields.axes for fields in _fields_of(pq.read_table(folder / _FIELDS))] if names else []
-    )
-    model = rows.column(NUMBER).to_numpy().astype(np.int64)
-    axes = Axes(index.reader, model, values, index.readings, index.reader.alternatives)
-    return ProductSource(index, CatalogueTable(rows, axes), folder), manifest
+    with reading(folder, "the products of its readings", INDEX_REMEDY):
+        if len(rows) != len(index):
+            raise ValueError(f"found {len(rows)} products and readings of {len(index)}")
+        names = manifest.parameters.get("axes")
+        fields = _fields_of(pq.read_table(folder / _FIELDS)) if names else []
+        values = [each.axes for each in fields]
+        model = rows.column(NUMBER).to_numpy().astype(np.int64)
+        axes = Axes(index.reader, model, values, index.readings, index.reader.alternatives)
+        return ProductSource(index, CatalogueTable(rows, axes), folder), manifest
 
 
 def read_rows(folder: Path) -> tuple[pa.Table, Manifest]:
@@ -305,7 +318,14 @@ def read_rows(folder: Path) -> tuple[pa.Table, Manifest]:
             f"{folder}: built by another version of rerank; build it again with `{INDEX_REMEDY} "
             "--catalogue catalogue.yaml`"
         )
-    return pq.read_table(folder / _PRODUCTS), manifest
+    with reading(folder / MANIFEST, "what a catalogue is", INDEX_REMEDY):
+        check_values(manifest.parameters, _PARAMETERS)
+    with reading(folder / _PRODUCTS, "products", INDEX_REMEDY):
+        rows = pq.read_table(folder / _PRODUCTS)
+        within(rows.column(NUMBER).to_numpy(), max(1, len(rows)))
+        if not {str(rows.schema.field(name).type) for name in (ID, NAME, MODEL)} <= {*TEXT_TYPES}:
+            raise ValueError("expected ids, names and models as text")
+        return rows, manifest
 
 
 def read_feed(feed: ListingFeed) -> list[Fields]:

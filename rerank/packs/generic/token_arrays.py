@@ -48,6 +48,18 @@ class Ragged:
         return np.repeat(np.arange(len(self)), self.counts)
 
     @classmethod
+    def checked(cls, offsets: NDArray[Any], values: NDArray[Any]) -> Ragged:
+        """Return rows that were read from a file.
+
+        :raises ValueError: if they are none.
+        """
+        if offsets.ndim != 1 or offsets.dtype != np.int64 or values.ndim != 1 or not len(offsets):
+            raise ValueError(f"expected offsets and values, found {offsets.shape}, {values.shape}")
+        if offsets[0] or offsets[-1] != len(values) or (np.diff(offsets) < 0).any():
+            raise ValueError("expected offsets that rise from 0 to the number of values")
+        return cls(offsets, values)
+
+    @classmethod
     def of(cls, rows: NDArray[np.integer[Any]], values: NDArray[Any], n: int) -> Ragged:
         """Make rows of values and the row each belongs to, which must not fall."""
         return cls(offsets_of(np.bincount(rows, minlength=n)), values)
@@ -69,6 +81,18 @@ class Ragged:
         """Return of each value of some rows the place in ``rows``, and the value."""
         place, at = self.spans(rows)
         return place, self.values[at]
+
+
+def within(places: NDArray[Any], size: int, least: int = 0) -> None:
+    """Check that numbers from a file are places in a list.
+
+    :param size: of the list.
+    :raises ValueError: if one is not.
+    """
+    if places.ndim != 1 or places.dtype.kind not in "iu":
+        raise ValueError(f"expected places in a list, found {places.dtype} of shape {places.shape}")
+    if len(places) and not least <= int(places.min()) <= int(places.max()) < size:
+        raise ValueError(f"expected places in a list of {size}, found others")
 
 
 def offsets_of(counts: NDArray[np.integer[Any]]) -> Ints:

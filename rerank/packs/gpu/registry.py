@@ -25,7 +25,7 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
@@ -33,6 +33,7 @@ from typing import Any
 
 import yaml
 
+from rerank.index.artifacts import parsed_json, read_text
 from rerank.index.errors import FaultsError, InputError
 from rerank.index.records import DEFAULT_FORM_FACTOR, FORM_FACTORS, GpuRecord
 from rerank.index.rows import FastSafeLoader, read_csv, read_parquet
@@ -74,6 +75,7 @@ def write_records(records: Sequence[GpuRecord], path: Path) -> None:
     path.write_text(text, encoding="utf-8")
 
 
+_LISTS = ("codenames", "aliases", "part_numbers")
 _FLAGS = {"rare": False, "sold_apart": True, "held": False}  # and what each is for most
 
 
@@ -90,25 +92,41 @@ def _written(record: GpuRecord) -> dict[str, Any]:
 def read_records(path: Path) -> list[GpuRecord]:
     """Read what `write_records` wrote.
 
-    :raises InputError: if a line is not a record.
+    :raises InputError: if a line is not a record, there is none, or an id stands there twice.
     """
-    lines = path.read_text(encoding="utf-8").splitlines()
+    lines = read_text(path).splitlines()
     try:  # a third of the time of line by line
-        return list(map(_record_of, json.loads(f"[{','.join(lines)}]")))
-    except (ValueError, TypeError, KeyError):
-        pass
-    records = []
-    for number, line in enumerate(lines, 1):
-        try:
-            records.append(_record_of(json.loads(line)))
-        except (ValueError, TypeError, KeyError) as exc:
-            raise InputError(f"{path}:{number}: not a GPU record: {exc}") from exc
+        records = list(map(_record_of, parsed_json(f"[{','.join(lines)}]")))
+    except (ValueError, TypeError, KeyError, AttributeError):
+        records = list(_one_by_one(lines, path))
+    if not records or len({record.gpu_id for record in records}) < len(records):
+        raise InputError(f"{path}: expected records, each id once, found {len(records)} records")
     return records
 
 
+def _one_by_one(lines: Iterable[str], path: Path) -> Iterator[GpuRecord]:
+    for number, line in enumerate(lines, 1):
+        try:
+            yield _record_of(parsed_json(line))
+        except (ValueError, TypeError, KeyError, AttributeError) as exc:
+            raise InputError(f"{path}:{number}: not a GPU record: {exc}") from exc
+
+
 def _record_of(fields: dict[str, Any]) -> GpuRecord:
-    for name in ("codenames", "aliases", "part_numbers"):
+    """Return a record of its values as JSON holds them.
+
+    :raises ValueError: if one is of another type, or the memory no size.
+    """
+    for name, value in fields.items():
+        kind = type(value)
+        if kind is not _KINDS.get(name, str) and (kind is not int or name != "memory_gb"):
+            raise ValueError(f"{name}: found {value!r:.40}")
+    for name in _LISTS:
         fields[name] = tuple(fields[name])
+        if not {*map(type, fields[name])} <= {str}:
+            raise ValueError(f"{name}: expected texts, found {fields[name]!r:.40}")
+    if not 0 <= fields["memory_gb"] <= _MOST_MEMORY_GB:
+        raise ValueError(f"memory_gb: expected a size, found {fields['memory_gb']!r:.40}")
     return GpuRecord(**fields)
 
 
@@ -157,6 +175,12 @@ def _collisions(reading: RegistryReading) -> list[str]:
 
 
 VENDORS = ("NVIDIA", "AMD", "Intel", "Matrox")
+_KINDS = {
+    **dict.fromkeys(_FLAGS, bool),
+    **dict.fromkeys(_LISTS, list),
+    "memory_gb": float,
+    "release_year": int,
+}
 _YEARS = range(1990, 2101)
 _LEAST_MEMORY_GB, _MOST_MEMORY_GB = 0.001, 2048  # bytes or MB taken for GB lie outside
 _VENDOR_WORDS = {
@@ -363,8 +387,6 @@ TABLE_COLUMNS = (
     *_FLAGS,
 )
 
-_LISTS = ("codenames", "aliases", "part_numbers")
-
 
 def _size(value: Any) -> float:
     """Return a size in GB: 12, "12", "12GB", "12288 MB"."""
@@ -533,7 +555,7 @@ class _LineLoader(FastSafeLoader):
 def read_yaml(path: Path, reading: RegistryReading) -> None:
     """Add the records of a file, and every fault in it, to a reading."""
     try:
-        loader = _LineLoader(path.read_text(encoding="utf-8"))
+        loader = _LineLoader(read_text(path))
         try:
             content = loader.get_single_data()
         finally:

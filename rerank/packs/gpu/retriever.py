@@ -20,6 +20,7 @@ from rerank.index.artifacts import (
     INDEX_REMEDY,
     Manifest,
     read_manifest,
+    reading,
     write_manifest,
     writing_folder,
 )
@@ -270,7 +271,8 @@ def index_records(folder: Path) -> list[GpuRecord]:
     :raises ArtifactError: if the folder is missing or damaged.
     """
     read_manifest(folder, kind="index", format_version=INDEX_FORMAT, remedy=INDEX_REMEDY)
-    return read_records(folder / _RECORDS)
+    with reading(folder / _RECORDS, "records of cards", INDEX_REMEDY):
+        return read_records(folder / _RECORDS)
 
 
 def _write(
@@ -303,16 +305,14 @@ def _write(
 
 def _read(folder: Path, embedder: Embedder) -> tuple[list[GpuRecord], FaissIndex, Manifest]:
     manifest = read_manifest(folder, kind="index", format_version=INDEX_FORMAT, remedy=INDEX_REMEDY)
-    expected = manifest.parameters["embedder_fingerprint"]
+    expected, name = map(manifest.parameters.get, ("embedder_fingerprint", "embedder"))
     if expected != embedder.fingerprint:
         raise MismatchError(
-            f"{folder}: built with embedder {manifest.parameters['embedder']} ({expected}), asked "
+            f"{folder}: built with embedder {name} ({expected}), asked "
             f"to use {embedder.name} ({embedder.fingerprint}); rebuild it with `{INDEX_REMEDY}`"
         )
-    records = read_records(folder / _RECORDS)
-    index = FaissIndex.load(folder / _FAISS)
-    if len(records) != len(index):
-        raise MismatchError(
-            f"{folder}: {len(records)} records but {len(index)} vectors; run `{INDEX_REMEDY}`"
-        )
+    with reading(folder / _RECORDS, "records of cards", INDEX_REMEDY):
+        records = read_records(folder / _RECORDS)
+    path = folder / _FAISS
+    index = FaissIndex.load(path, count=len(records), dimension=embedder.dimension)
     return records, index, manifest

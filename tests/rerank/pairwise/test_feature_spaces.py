@@ -115,7 +115,9 @@ def test_graphs_score_raw_rows_as_torch_scores_prepared_ones(with_holes):
 
     def served(inputs, output, *fed):
         graph = exported(network, rows, inputs=inputs, outputs=[output]).graph
-        (found,) = OnnxNetwork(graph, where="test", remedy="").outputs(*fed)
+        (found,) = OnnxNetwork(
+            graph, where="test", remedy="", width=fed[0].shape[1], inputs=len(inputs)
+        ).outputs(*fed)
         return found
 
     def score(some):
@@ -131,4 +133,4 @@ def test_graphs_score_raw_rows_as_torch_scores_prepared_ones(with_holes):
 
 def test_what_is_no_graph_is_an_artifact_error():
     with pytest.raises(ArtifactError, match="NAME: expected an ONNX graph, found something"):
-        OnnxNetwork(b"no graph", where="NAME", remedy="rerank train-pairwise")
+        OnnxNetwork(b"no graph", where="NAME", remedy="rerank train-pairwise", width=1)
