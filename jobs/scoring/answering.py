@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, replace
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import numpy as np
 import pyarrow as pa
@@ -117,6 +117,9 @@ class Answerer(ABC):
             **verdicts,
         }
 
+    def ready(self) -> None:  # noqa: B027 - most are as soon as they are made
+        """Wait until ``schema`` and the versions are known; what cannot be loaded raises here."""
+
     @abstractmethod
     def answer(self, batch: ListingBatch) -> pa.Table:
         """Return a row of ``schema`` for every row of the batch, in its order."""
@@ -129,6 +132,7 @@ class Answerer(ABC):
         """
         if self.pool is None:
             return ((batch, self.answer(batch)) for batch in batches)
+        self.ready()
         return map(self._checked, self.pool(batches))
 
     def _checked(self, answered: tuple[ListingBatch, pa.Table]) -> tuple[ListingBatch, pa.Table]:
@@ -209,15 +213,22 @@ class PooledAnswerer(Answerer):
         pool: Callable[..., Iterator[Any]],
         people: VerdictSnapshot | None = None,
     ) -> None:
-        self.options, self.pool = options, pool
-        ((_, made),) = pool([None])
+        self.options, self.pool, self.people = options, pool, people
+        self._is_ready = False
+
+    def ready(self) -> None:
+        """Wait until a worker has loaded its resolver: until then what is asked can be read."""
+        if self._is_ready:
+            return
+        ((_, made),) = cast("Callable[..., Iterator[Any]]", self.pool)([None])
         self.schema, self.model_version, self.index_version, said = made
-        self.people = people
+        self._is_ready = True
         for text in said:
             warnings.warn(text, RerankWarning, stacklevel=2)
 
     def answer(self, batch: ListingBatch) -> pa.Table:
         """Have the listings of a batch resolved."""
+        self.ready()
         ((_, answers),) = self.answers([batch])
         return answers
 
@@ -397,6 +408,7 @@ class RememberingAnswerer(Answerer):
         say: Callable[[str], None] = lambda text: None,
     ) -> None:
         self._say = say
+        fresh.ready()
         self.options, self.schema = fresh.options, fresh.schema
         self.model_version, self.index_version = fresh.model_version, fresh.index_version
         self.people = fresh.people

@@ -167,42 +167,62 @@ def score_task(
     :param progress: takes the share and the number of the file's rows that are done.
     :param say: takes warnings, and why an output that is there is made again.
     """
-    known = answerer.n_reused
-    try:
-        with Fetched(task.source) as content:
+    known, options = answerer.n_reused, answerer.options
+    progress(0.0, 0)
+    with ExitStack() as opened:
+        listings: ListingFile | None = None
+        try:
+            content = opened.enter_context(Fetched(task.source))
             if resume or task.source.suffix == ".parquet":
                 content.fingerprint()  # rows of text are hashed while they are counted
+            if not resume:  # workers load meanwhile what they answer with
+                listings = open_listings(content, options.columns, options.encoding)
+        except FILE_FAULTS as exc:
+            return FileOutcome("failed", error=_message(task, exc))
+        answerer.ready()
+        try:
             if resume and (kept := _finished(task, content, answerer, columns, say)):
                 return FileOutcome("kept", kept)
-            options = answerer.options
-            listings = open_listings(content, options.columns, options.encoding)
-            for remark in listings.remarks:
-                say(remark)
-            fingerprint = content.fingerprint()
-            types = column_types(listings.schema)
-            conflicts = columns.check(task.source, types)
-            for name, why in conflicts.items():
-                say(f"Warning: {task.source}: {name} is read as text: {why}")
-            listings = as_text(listings, conflicts)
-            schema = output_schema(listings.schema, answerer.schema)
-            record = {"input": fingerprint, "columns": types, **answerer.expectation()}
-            if conflicts:
-                record[AS_TEXT] = sorted(conflicts)
-            for old, new in zip(listings.schema.names, schema.names, strict=False):
-                if old != new:
-                    say(f"Warning: your column {old!r} is kept as {new!r}")
-            counts = score_one(
-                listings,
-                task.target,
-                answerer,
-                schema=schema,
-                record=record,
-                check_source=content.check_unchanged,
-                progress=lambda rows: progress(rows / max(listings.n_rows, rows), rows),
-            )
-    except FILE_FAULTS as exc:
-        return FileOutcome("failed", error=_message(task, exc))
+            listings = listings or open_listings(content, options.columns, options.encoding)
+            counts = _score_read(task, content, listings, answerer, columns, progress, say)
+        except FILE_FAULTS as exc:
+            return FileOutcome("failed", error=_message(task, exc))
     return FileOutcome("scored", counts, n_reused=answerer.n_reused - known)
+
+
+def _score_read(
+    task: Task,
+    content: Fetched,
+    listings: ListingFile,
+    answerer: Answerer,
+    columns: SharedColumns,
+    progress: Callable[[float, int], None],
+    say: Callable[[str], None],
+) -> FileCounts:
+    for remark in listings.remarks:
+        say(remark)
+    fingerprint = content.fingerprint()
+    types = column_types(listings.schema)
+    conflicts = columns.check(task.source, types)
+    for name, why in conflicts.items():
+        say(f"Warning: {task.source}: {name} is read as text: {why}")
+    listings = as_text(listings, conflicts)
+    schema = output_schema(listings.schema, answerer.schema)
+    record = {"input": fingerprint, "columns": types, **answerer.expectation()}
+    if conflicts:
+        record[AS_TEXT] = sorted(conflicts)
+    for old, new in zip(listings.schema.names, schema.names, strict=False):
+        if old != new:
+            say(f"Warning: your column {old!r} is kept as {new!r}")
+    return score_one(
+        listings,
+        task.target,
+        answerer,
+        schema=schema,
+        record=record,
+        check_source=content.check_unchanged,
+        progress=lambda rows: progress(rows / max(listings.n_rows, rows), rows),
+    )
 
 
 def _finished(

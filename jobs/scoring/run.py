@@ -465,6 +465,7 @@ def run_plan(
                 say=tally.say,
             )
             tally.add(number, outcome)
+        answerer.ready()
         return tally.summary()
 
 
@@ -533,13 +534,18 @@ def _workers(
     return working_on_ray(engine.workers, make, address=engine.address)
 
 
+_NOT_BEGUN = Progress(0.0, 0, 0, 0)
+
+
 class ProgressLine(StatusLine):
     """Shows rows, rows/s and the time left."""
 
-    latest = Progress(0.0, 0, 0, 0)
+    latest = _NOT_BEGUN
 
     def show(self, progress: Progress) -> None:
-        """Show how far the run is, if some time has passed."""
+        """Show how far the run is, if some time has passed; on a terminal that it begins, too."""
+        if self.is_terminal and self.latest is _NOT_BEGUN:
+            self._shown -= self.period_s
         self.latest = progress
         self.offer(partial(progress_text, progress))
 
@@ -550,7 +556,7 @@ def progress_text(progress: Progress, seconds: float) -> str:
     if progress.n_files > 1:
         parts.append(f"{progress.files}/{progress.n_files} files")
     parts.append(f"{progress.rows:,} rows")
-    if seconds > 0:
+    if seconds > 0 and progress.rows:
         parts.append(f"{progress.rows / seconds:,.0f} rows/s")
     if 0 < progress.share < 1:
         parts.append(time_left(seconds, progress.share))

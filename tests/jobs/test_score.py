@@ -224,7 +224,7 @@ def test_batches_keep_order_and_answers(write_listings, tmp_path, shipped_resolv
         ResolverAnswerer(shipped_resolver),
         progress=lambda progress: shares.append(progress.share),
     )
-    assert (summary.rows, shares) == (14, [1.0, 1.0])
+    assert (summary.rows, shares) == (14, [0.0, 1.0, 1.0])
     table = pq.read_table(tmp_path / "o.parquet")
     assert table.column("listing_id").to_pylist() == [row["listing_id"] for row in rows]
     alone = shipped_resolver.resolve(Listing("x", "GTX 1080 8gb"))

@@ -12,7 +12,9 @@ from small_feeds import write_feed
 
 from rerank.index.errors import MismatchError, RerankWarning
 from rerank.index.records import shipped
+from rerank.jobs.files.listings import open_listings
 from rerank.jobs.files.places import place_of
+from rerank.jobs.scoring import one_file
 from rerank.jobs.scoring.answering import PooledAnswerer, ScoreOptions
 from rerank.jobs.workers import working
 
@@ -53,10 +55,37 @@ def test_a_worker_that_answers_with_another_model_ends_the_run(tmp_path, other, 
 def test_the_parent_loads_nothing_and_says_the_warnings_of_the_first_worker():
     echo = EchoAnswerer()
     made = (echo.schema, "m7", "i7", ["the champion is damaged"])
+    pooled = PooledAnswerer(ScoreOptions(), lambda items: ((item, made) for item in items))
     with pytest.warns(RerankWarning, match="the champion is damaged"):
-        pooled = PooledAnswerer(ScoreOptions(), lambda items: ((item, made) for item in items))
+        pooled.ready()
+    pooled.ready()  # said once
     assert pooled.schema == echo.schema
     assert (pooled.model_version, pooled.index_version) == ("m7", "i7")
+
+
+def test_a_file_is_read_while_workers_load_and_progress_is_told_before_they_have(tmp_path):
+    write_feed(tmp_path / "in.parquet", ["RTX 3080 10GB"] * 3)
+    echo, done = EchoAnswerer(), []
+
+    def pool(items):
+        for item in items:
+            done.append("loaded" if item is None else "answered")
+            made = (echo.schema, echo.model_version, echo.index_version, [])
+            yield item, made if item is None else echo.answer(item)
+
+    def read(*of):
+        done.append("read")
+        return open_listings(*of)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(one_file, "open_listings", read)
+        score_all(
+            str(tmp_path / "in.parquet"),
+            place_of(tmp_path / "o.parquet"),
+            answerer=PooledAnswerer(ScoreOptions(), pool),
+            progress=lambda progress: done.append(progress.rows),
+        )
+    assert done == [0, "read", "loaded", "answered", 3, 3]
 
 
 def answer_of(versions):
