@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     __version__: str
     from rerank.index.records import GpuRecord, Listing
+    from rerank.jobs.scoring.frames import register, resolve_table
     from rerank.lifecycle.opening import open_resolver
     from rerank.resolution import Decision, Resolution, ScoredCandidate
     from rerank.resolver import Resolver, predict_match_score
@@ -23,10 +24,13 @@ __all__ = [
     "Workspace",
     "open_resolver",
     "predict_match_score",
+    "register",
+    "resolve_table",
 ]
 
 _HOMES = {
     "rerank.index.records": ("GpuRecord", "Listing"),
+    "rerank.jobs.scoring.frames": ("register", "resolve_table"),
     "rerank.lifecycle.opening": ("open_resolver",),
     "rerank.resolution": ("Decision", "Resolution", "ScoredCandidate"),
     "rerank.resolver": ("Resolver", "predict_match_score"),

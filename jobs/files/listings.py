@@ -475,19 +475,7 @@ class ParquetListings:
             self.schema: pa.Schema = file.schema_arrow.remove_metadata()
             self.remarks = _changed_types(source, file)
         self.columns = columns = columns.check(source, self.schema.names)
-        named = columns.listing_id in self.schema.names
-        key = self.schema.field(columns.listing_id).type if named else pa.int64()
-        if pa.types.is_temporal(key):
-            raise InputError(
-                f"{source}: expected text or numbers in column {columns.listing_id!r}, found "
-                f"{key}; convert it"
-            )
-        kind = self.schema.field(columns.title).type
-        values = kind.value_type if pa.types.is_dictionary(kind) else kind
-        if str(values) not in TEXT_TYPES:
-            raise InputError(
-                f"{source}: expected text in column {columns.title!r}, found {kind}; convert it"
-            )
+        check_types(source, self.schema, columns)
 
     def batches(self, rows: int = BATCH_ROWS) -> Iterator[ListingBatch]:
         """Yield the listings in file order."""
@@ -539,6 +527,27 @@ def _changed_types(source: Source, file: pq.ParquetFile) -> tuple[str, ...]:
             if pattern.search(said) and (own := column.path.split(".")[0])
         ]
     return tuple(f"{source}: column {words}, with the same bytes" for words in found)
+
+
+def check_types(source: object, schema: pa.Schema, columns: ColumnNames) -> None:
+    """Check that titles are text, and ids, if there are any, text or numbers.
+
+    :param source: what messages name.
+    :raises InputError: if they are something else.
+    """
+    named = columns.listing_id in schema.names
+    key = schema.field(columns.listing_id).type if named else pa.int64()
+    if pa.types.is_temporal(key) or pa.types.is_nested(key):
+        raise InputError(
+            f"{source}: expected text or numbers in column {columns.listing_id!r}, found {key}; "
+            "convert it"
+        )
+    kind = schema.field(columns.title).type
+    values = kind.value_type if pa.types.is_dictionary(kind) else kind
+    if str(values) not in TEXT_TYPES:
+        raise InputError(
+            f"{source}: expected text in column {columns.title!r}, found {kind}; convert it"
+        )
 
 
 class NumberedListings:

@@ -82,7 +82,7 @@ def open_resolver(
     :raises ArtifactError: if the index or a model is damaged, or was never trained.
     :raises MismatchError: if index and model do not belong together.
     """
-    workspace = _workspace(home)
+    workspace = workspace_at(home)
     kind = None if ranker is None else RankerKind(ranker)
     with collecting_seldom():
         resolver = resolver_over(workspace, *open_source(workspace), ranker=kind, cascade=cascade)
@@ -107,7 +107,11 @@ def _heeding_again(workspace: Workspace, version: str, resolver: Resolver) -> Re
     return heeding_people(workspace, resolver, open_verdicts(workspace, version=version))
 
 
-def _workspace(home: Path | str | None) -> Workspace:
+def workspace_at(home: Path | str | None) -> Workspace:
+    """Return a workspace; by default ``RERANK_HOME``'s, else ``.rerank``.
+
+    :raises TypeError: if it is no path.
+    """
     if home is not None and not isinstance(home, str | os.PathLike):
         raise TypeError(
             f"expected a workspace: pass its folder (str or Path), got {type(home).__name__}"
@@ -372,7 +376,7 @@ class LiveResolver:
             that follows them.
         :raises ArtifactError: if nothing of the workspace can serve.
         """
-        self._workspace = _workspace(home)
+        self._workspace = workspace_at(home)
         self._on_fault = on_fault or logger.warning
         self._retry_s = retry_s
         self._loading = threading.Lock()
