@@ -532,7 +532,7 @@ def _rows_text(rows: Sequence[dict[str, Any]], what: str) -> str:
         said = row["decision"].replace("_", " ")
         name = row["reason"] if row["decision"] == "no_match" else _name_of(row)
         probability = f"{row['match_probability']:.2f}"
-        cells.append([cut(row["title"] or "(none)", 32), said, probability, cut(name, 28)])
+        cells.append([cut(row["title"] or "(none)", 30), said, probability, cut(name, 26)])
     return table(("title", "decision", "P(model)", what), cells, left=(0, 1, 3))
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from functools import cached_property, lru_cache
 
 from rerank.index.records import DEFAULT_FORM_FACTOR, GpuRecord
 from rerank.packs.gpu.bootstrap.grammar import Dice, Weighted
@@ -16,6 +17,7 @@ from rerank.packs.gpu.bootstrap.spelling import (
     MarketingName,
     Shapes,
     is_mobile,
+    key_of,
     name_parts,
     shapes_by_model,
 )
@@ -36,7 +38,8 @@ class ModelEntry:
     """A model with its variants in the order of gpu_id.
 
     ``own_sizes`` are memory sizes in GB that no other model of the same number has: with one of
-    them even a name without its edition ("RTX 4500 24GB") means this model.
+    them even a name without its edition ("RTX 4500 24GB") means this model. ``markets`` are the
+    segments of its variants, with their years.
     """
 
     model: str
@@ -46,6 +49,7 @@ class ModelEntry:
     forms: frozenset[str]
     copies: int
     own_sizes: frozenset[float]
+    markets: tuple[tuple[str, int], ...]
 
     def memory_tells(self, product: Product) -> bool:
         """Return whether the size tells this variant from all models without the last suffixes."""
@@ -55,27 +59,29 @@ class ModelEntry:
     def suits(self, segments: Collection[str], since: int) -> bool:
         """Return whether a variant of the model belongs to one of the segments, not too old."""
         return any(
-            (not segments or self.segment(product) in segments) and product.year >= since
-            for product in self.products
+            (not segments or segment in segments) and year >= since
+            for segment, year in self.markets
         )
 
-    def segment(self, product: Product) -> str:
-        """Return the kind of market the variant is sold on."""
-        record = product.record
-        line = record.line.lower()
-        if is_mobile(record):
-            return "mobile"
-        if any(word in line for word in MINING_LINES) or record.model.startswith(("P10", "CMP")):
-            return "mining"
-        if any(word in line for word in DATACENTER_LINES):
-            return "datacenter"
-        return "pro" if any(word in line for word in PRO_LINES) else "consumer"
+
+def segment_of(product: Product) -> str:
+    """Return the kind of market the variant is sold on."""
+    record = product.record
+    line = record.line.lower()
+    if is_mobile(record):
+        return "mobile"
+    if any(word in line for word in MINING_LINES) or record.model.startswith(("P10", "CMP")):
+        return "mining"
+    if any(word in line for word in DATACENTER_LINES):
+        return "datacenter"
+    return "pro" if any(word in line for word in PRO_LINES) else "consumer"
 
 
 class Catalog:
     """All models of a registry that are sold apart, and decks that deal them evenly.
 
-    Names of the others tell, too, what means one model alone.
+    Names of the others tell, too, what means one model alone. It never changes: `catalog_of` keeps
+    the latest, for a training draws six times from one registry.
     """
 
     def __init__(self, registry: Sequence[GpuRecord]) -> None:
@@ -88,9 +94,24 @@ class Catalog:
             for model, own in sorted(_own_sizes(by_model).items())
             if by_model[model][0].sold_apart
         }
+        self._suiting: dict[tuple[frozenset[str], int], list[str]] = {}
         self._series: dict[tuple[str, ...], list[ModelEntry]] = defaultdict(list)
         for entry in self.entries.values():
             self._series[_series_of(entry)].append(entry)
+
+    @cached_property
+    def spellings(self) -> frozenset[str]:
+        """What remains of all names when spaces and case do not count."""
+        shapes = (entry.shapes for entry in self.entries.values())
+        return frozenset(key_of(shape) for each in shapes for shape in (each.full, *each.safe))
+
+    def suiting(self, segments: Collection[str], since: int) -> list[str]:
+        """Return the models of which a variant belongs to one of the segments, not too old."""
+        key = frozenset(segments), since
+        if key not in self._suiting:
+            own = [model for model, each in self.entries.items() if each.suits(*key)]
+            self._suiting[key] = own
+        return self._suiting[key]
 
     def siblings(self, entry: ModelEntry) -> Sequence[ModelEntry]:
         """Return the models of an entry's series, itself among them."""
@@ -106,6 +127,12 @@ class Catalog:
         if unknown or not chosen:
             raise ValueError(f"expected models of the registry, got {unknown[:5]!r}")
         return Deck([self.entries[model] for model in chosen], dice)
+
+
+@lru_cache(1)
+def catalog_of(registry: tuple[GpuRecord, ...]) -> Catalog:
+    """Return the catalogue of a registry, the same for the same content."""
+    return Catalog(registry)
 
 
 class Deck:
@@ -168,6 +195,7 @@ def _entry(
         forms,
         _copies(records, frequent),
         own_sizes,
+        tuple(sorted({(segment_of(product), product.year) for product in products})),
     )
 
 

@@ -10,7 +10,14 @@ import numpy as np
 
 from rerank.index.records import GpuRecord, LabelledListing, Listing
 from rerank.packs.gpu.bootstrap.card import Card, Rivals
-from rerank.packs.gpu.bootstrap.catalog import Catalog, Deck, ModelEntry, Product
+from rerank.packs.gpu.bootstrap.catalog import (
+    Catalog,
+    Deck,
+    ModelEntry,
+    Product,
+    catalog_of,
+    segment_of,
+)
 from rerank.packs.gpu.bootstrap.grammar import (
     DEFAULT_PATH,
     Dice,
@@ -57,7 +64,7 @@ def generate(
             f"{nil_share!r}"
         )
     dice = Dice(np.random.default_rng(seed))
-    catalog = Catalog(registry)
+    catalog = catalog_of(tuple(registry))
     writer = _Writer(
         _without_real_names(load_vocabulary(words), catalog),
         sold=catalog.deck(dice, models),
@@ -76,7 +83,10 @@ class _Writer:
     def __init__(self, vocabulary: Vocabulary, *, sold: Deck, catalog: Catalog, dice: Dice) -> None:
         self._vocabulary, self._catalog, self._dice = vocabulary, catalog, dice
         self._sold, self._rivals = sold, catalog.deck(dice)
-        self._mentioned = {g.name: _deck_of(catalog, g, dice) for g in vocabulary.nil}
+        self._mentioned = {
+            g.name: catalog.deck(dice, catalog.suiting(g.segments, g.since) or None)
+            for g in vocabulary.nil
+        }
         self._partners = Partners(vocabulary)
         self._nil = Weighted(vocabulary.nil, [g.weight for g in vocabulary.nil])
         self._match = {
@@ -91,7 +101,7 @@ class _Writer:
         if entry.memory_tells(product) and self._dice.chance(MEMORY_TELLS_SHARE):
             grammar = self._match[MEMORY_TELLS].draw(self._dice)
         else:
-            grammar = self._match[entry.segment(product)].draw(self._dice)
+            grammar = self._match[segment_of(product)].draw(self._dice)
         title = self._title(card, grammar)
         if not card.named:  # cyrillic and code-only templates name it too; this is a guard
             title = f"{title} {card.field('name')}"
@@ -168,11 +178,6 @@ class _Writer:
         return card.field("shop" if roll < 0.88 else "vendor_column")
 
 
-def _deck_of(catalog: Catalog, grammar: Grammar, dice: Dice) -> Deck:
-    models = [m for m, e in catalog.entries.items() if e.suits(grammar.segments, grammar.since)]
-    return catalog.deck(dice, models or None)
-
-
 def _suiting(grammars: Sequence[Grammar], segment: str) -> Weighted[Grammar]:
     suiting = [g for g in grammars if segment in g.segments]
     return Weighted(suiting, [g.weight for g in suiting])
@@ -180,12 +185,7 @@ def _suiting(grammars: Sequence[Grammar], segment: str) -> Weighted[Grammar]:
 
 def _without_real_names(vocabulary: Vocabulary, catalog: Catalog) -> Vocabulary:
     """Drop invented and ancient GPUs that the registry knows after all."""
-    real = {
-        key_of(shape)
-        for entry in catalog.entries.values()
-        for shape in (entry.shapes.full, *entry.shapes.safe)
-    }
-    words = dict(vocabulary.words)
+    words, real = dict(vocabulary.words), catalog.spellings
     for name in GHOST_LISTS:
         words[name] = tuple(
             text
