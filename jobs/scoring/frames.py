@@ -64,7 +64,7 @@ def resolve_table(
     comes back as one, and is resolved as it is read, however long it is. Columns of the caller's
     keep their types; one that is called like an answer becomes ``input_NAME``.
 
-    :param home: the workspace; by default ``RERANK_HOME``, else ``.rerank``.
+    :param home: the workspace; by default ``RERANK_HOME``, else `home_here`.
     :param resolver: what `rerank.open_resolver` gave, if it is open already; ``home`` and
         ``verdicts`` are then its own.
     :param verdicts: what people settled stands before the model's answers, as in ``score``.

@@ -108,7 +108,7 @@ def _heeding_again(workspace: Workspace, version: str, resolver: Resolver) -> Re
 
 
 def workspace_at(home: Path | str | None) -> Workspace:
-    """Return a workspace; by default ``RERANK_HOME``'s, else ``.rerank``.
+    """Return a workspace; by default ``RERANK_HOME``'s, else that of `home_here`.
 
     :raises TypeError: if it is no path.
     """

@@ -17,7 +17,7 @@ from click.testing import CliRunner
 from rerank.jobs.cli import COMMANDS, main
 from rerank.jobs.commands.models import SUBCOMMANDS
 from rerank.jobs.options import NEXT_STEP
-from rerank.lifecycle import opening
+from rerank.lifecycle.opening import workspace_at
 from rerank.workspace import Workspace
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -140,11 +140,11 @@ def test_a_workspace_is_found_in_a_folder_above_and_named(tmp_path, monkeypatch)
     above = tmp_path / "shop" / ".rerank"
     above.mkdir()
     assert homed() == (str(above), f"workspace {above}\n")
-    assert opening._workspace(None) == Workspace(above)
+    assert workspace_at(None) == Workspace(above)
     assert homed("--home", "other") == ("other", "")
     monkeypatch.setenv("RERANK_HOME", "named")
     assert homed() == ("named", "")
-    assert opening._workspace(None) == Workspace(Path("named"))
+    assert workspace_at(None) == Workspace(Path("named"))
     monkeypatch.delenv("RERANK_HOME")
     (deep / ".rerank").mkdir()
     assert homed() == (".rerank", "")
