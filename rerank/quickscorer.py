@@ -1,4 +1,4 @@
-"""Trees over rows at once: few rows walk down all trees together, many are scored by bits.
+"""Trees over rows at once, by bits.
 
 By bits as in QuickScorer (Lucchese et al. 2015), in arrays. Each tree has a bit for each leaf. A
 condition that a row fails clears the bits of all leaves on its other side; of those that are left
@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from functools import cached_property
+from itertools import chain
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -27,7 +28,7 @@ _WIDTHS: dict[Any, int] = {np.uint16: 0x09AF, np.uint32: 0x077CB531, np.uint64: 
 _PLAIN = {"0", "2"}  # decision types of numbers, `value <= threshold`, without missing ones
 _AT_ONCE = 20_480  # rows: as fast as twice as many, in half the memory
 _FEW = 32  # below this share of the rows, theirs are changed one by one
-_WALKED = 200  # rows; from here on one operation for each condition costs less than the steps
+_FEW_ROWS = 200  # from here on one operation for each condition costs less than all at once
 
 
 class QuickScorer:
@@ -54,12 +55,8 @@ class QuickScorer:
 
         :param features: shape (rows, features), no NaN.
         """
-        found: Floats = (self._walks if len(features) < _WALKED else self._bits).score(features)
-        return found
-
-    @cached_property
-    def _walks(self) -> _Walks:
-        return _Walks(self._trees)
+        bits = self._bits
+        return bits.score_few(features) if len(features) < _FEW_ROWS else bits.score(features)
 
     @cached_property
     def _bits(self) -> _LeafBits:
@@ -138,52 +135,6 @@ class _Tree(NamedTuple):
         return values, conditions
 
 
-class _Walks:
-    """All trees as one graph, down which every row takes a step in every tree at once.
-
-    Node n is known as 2n: where it leads stands there, and one further where the value exceeds its
-    threshold. A leaf leads to itself, so that all arrive after as many steps as the deepest tree
-    has.
-    """
-
-    def __init__(self, trees: list[_Tree]) -> None:
-        sizes = np.array([[len(tree.features), len(tree.leaves)] for tree in trees])
-        self._roots = 2 * (np.cumsum(sizes.sum(axis=1)) - sizes.sum(axis=1))
-        n_nodes = int(sizes.sum())
-        feature = np.zeros(n_nodes, np.int64)
-        threshold = np.full(n_nodes, np.inf, np.float32)
-        value = np.zeros(n_nodes, np.float32)
-        following = np.repeat(2 * np.arange(n_nodes), 2).reshape(-1, 2)
-        for root, tree in zip((self._roots // 2).tolist(), trees, strict=True):
-            inner = slice(root, root + len(tree.features))
-            feature[inner], threshold[inner] = tree.features, tree.thresholds
-            value[inner.stop : inner.stop + len(tree.leaves)] = tree.leaves
-            children = np.array(tree.children, np.int64).T
-            following[inner] = 2 * np.where(children < 0, ~children + inner.stop, children + root)
-        self._feature, self._threshold, self._value = (
-            np.repeat(each, 2) for each in (feature, threshold, value)
-        )
-        self._following = following.ravel()
-        self._steps = 0
-        at = self._roots
-        while len(at := at[self._following[at] != at]):
-            at = np.concatenate([self._following[at], self._following[at + 1]])
-            self._steps += 1
-
-    def score(self, features: Floats) -> Floats:
-        """Return the sum of the trees for each row, shape (rows,)."""
-        rows, width = features.shape
-        flat = np.ascontiguousarray(features).ravel()
-        at = np.repeat(self._roots, rows)
-        start = np.tile(np.arange(rows) * width, len(self._roots))
-        for _ in range(self._steps):
-            exceeded = flat.take(start + self._feature.take(at)) > self._threshold.take(at)
-            at = self._following.take(at + exceeded)
-        values = self._value.take(at).reshape(len(self._roots), rows)
-        # One after the other: `sum` would add some of them first, where there is a single row.
-        return np.asarray(np.add.accumulate(values, axis=0)[-1], np.float32)
-
-
 class _Condition(NamedTuple):
     """A condition, ``value <= threshold``, and the trees that ask it.
 
@@ -219,21 +170,46 @@ class _LeafBits:
         most = max(len(tree.leaves) for tree in trees)
         self._width: Any = next(w for w in _WIDTHS if most <= np.iinfo(w).bits)
         bits, full = np.iinfo(self._width).bits, int(np.iinfo(self._width).max)
-        self._mark = self._width(_WIDTHS[self._width])
+        self._full, self._mark = self._width(full), self._width(_WIDTHS[self._width])
         self._shift = self._width(bits - bits.bit_length() + 1)
         places = self._places(self._width(1) << np.arange(bits, dtype=self._width))
-        self._leaves = []
-        kept: dict[tuple[int, float], dict[int, int]] = defaultdict(dict)
-        for number, tree in enumerate(trees):
+        self._leaves = np.zeros((len(trees), bits), np.float32)
+        of_trees = []
+        for leaves, tree in zip(self._leaves, trees, strict=True):
             values, conditions = tree.from_left_to_right()
-            self._leaves.append(np.zeros(bits, np.float32))
-            self._leaves[-1][places[: len(values)]] = values
-            for feature, threshold, lost in conditions:
-                of_tree = kept[feature, float(np.float32(threshold))]
-                of_tree[number] = of_tree.get(number, full) & ~lost  # one may stand in it twice
-        self._conditions = [
+            leaves[places[: len(values)]] = values
+            of_trees.append(conditions or [(0, np.inf, 0)])  # one that no row fails
+        counts = np.array(list(map(len, of_trees)))
+        self._starts = np.cumsum(counts) - counts
+        feature, threshold, lost = zip(*chain.from_iterable(of_trees), strict=True)
+        self._feature, self._threshold = np.array(feature), np.array(threshold, np.float32)
+        self._kept = ~np.array(lost, self._width)
+        self._flat = self._leaves.ravel()
+        self._first = (np.arange(len(trees)) * bits)[:, None]
+
+    @cached_property
+    def _conditions(self) -> list[_Condition]:
+        """The different conditions, each with the trees that ask it."""
+        kept: dict[tuple[int, float], dict[int, int]] = defaultdict(dict)
+        full = int(self._full)
+        tree = np.searchsorted(self._starts, np.arange(len(self._kept)), side="right") - 1
+        columns = (self._feature, self._threshold, tree, self._kept)
+        for feature, threshold, number, left in zip(*map(np.ndarray.tolist, columns), strict=True):
+            of_tree = kept[feature, threshold]
+            of_tree[number] = of_tree.get(number, full) & left  # one may stand in it twice
+        return [
             _Condition.of_trees(at, of_tree, self._width) for at, of_tree in sorted(kept.items())
         ]
+
+    def score_few(self, features: Floats) -> Floats:
+        """Return what `score` does: all conditions of all trees at once, row by row."""
+        columns = np.ascontiguousarray(features.T)
+        fails = columns.take(self._feature, axis=0) > self._threshold[:, None]
+        kept = np.where(fails, self._kept[:, None], self._full)
+        place = self._places(np.bitwise_and.reduceat(kept, self._starts, axis=0))
+        values = self._flat.take(place.astype(np.intp) + self._first)
+        # One after the other: `sum` would add some of them first, where there is a single row.
+        return np.asarray(np.add.accumulate(values, axis=0)[-1], np.float32)
 
     def score(self, features: Floats) -> Floats:
         """Return the sum of the trees for each row, shape (rows,)."""
@@ -262,7 +238,7 @@ class _LeafBits:
         :param columns: shape (features, rows).
         """
         rows = columns.shape[1]
-        table = np.full((len(self._leaves), rows), np.iinfo(self._width).max, self._width)
+        table = np.full((len(self._leaves), rows), self._full, self._width)
         alive = list(table)
         kept = np.empty(rows, self._width)
         either, both = np.bitwise_or, np.bitwise_and

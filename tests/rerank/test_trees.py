@@ -62,9 +62,9 @@ leaf_value=1 2 4 8 16
 ALONE = "num_leaves=1\nleaf_value=0.25\n"
 
 
-@pytest.mark.parametrize("walked", [0, 200])
-def test_the_leaf_of_each_row_is_found(walked: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("rerank.quickscorer._WALKED", walked)
+@pytest.mark.parametrize("few", [0, 200])
+def test_the_leaf_of_each_row_is_found(few: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rerank.quickscorer._FEW_ROWS", few)
     rows = np.array([[0, 0], [0, 3], [1, 0], [1, 3], [-1, 0.5], [0, 2]], np.float32)
     assert QuickScorer(tree_text(STUMP)).score(rows).tolist() == [-1.5, 4, -1.5, 4, -1.5, 4]
     assert QuickScorer(tree_text(DEEP)).score(rows).tolist() == [1, 2, 4, 8, 1, 1]
@@ -95,7 +95,7 @@ def test_trees_of_any_number_of_leaves_are_scored_by_bits(leaves: int) -> None:
     ("name", "width"), [("ranker", len(CANDIDATE_FEATURES)), ("offer", len(OFFER_FEATURES))]
 )
 @pytest.mark.parametrize("rare", [0.5, 0.02])
-def test_bits_and_walks_give_the_scores_of_the_graph_to_the_last_one(
+def test_few_rows_and_many_get_the_scores_of_the_graph_to_the_last_one(
     name: str, width: int, rare: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rng = np.random.default_rng(3)
