@@ -2,7 +2,7 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 
-.PHONY: demo test check guard bench clean
+.PHONY: demo test check guard bench pictures clean
 
 demo: .venv/installed
 	$(BIN)/rerank demo
@@ -24,6 +24,10 @@ guard: .venv/installed-dev
 
 bench: .venv/installed-dev
 	$(BIN)/python -m bench --page docs/benchmarks.md
+
+# The pages as README shows them; needs a Chromium.
+pictures: .venv/installed-dev
+	$(BIN)/python -m bench.pictures
 
 clean:
 	rm -rf .rerank build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

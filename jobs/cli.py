@@ -47,6 +47,7 @@ GROUPS = {
         "evaluate-dual": "Measure what `train-dual` made.",
         "ablate": "Measure what each group of features is worth.",
         "annotate": "Label listings by hand, the most useful ones first.",
+        "review": "The same in a browser; try titles there, too.",
         "verdicts": "Say what a text sells: it stands before the model.",
         "annotations": "Find where annotators, or labels and model, differ.",
         "pairs": "Collect and export which of two items is better.",
@@ -68,7 +69,7 @@ _MODULES = {
     "home": ("status", "smoke", "demo"),
     "score": ("score", "nightly"),
     "market": ("prices",),
-    "serve": ("serve",),
+    "serve": ("serve", "review"),
     "build": ("init", "build-index", "train-embedder", "check-registry"),
     "train": (
         "train-ltr",

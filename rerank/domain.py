@@ -134,6 +134,8 @@ class AskingWords(NamedTuple):
     :param chosen: what choosing a candidate says.
     :param unlisted: what is none of the catalogue though it could be.
     :param not_one: that nothing of the kind is sold; ``such_as`` names some that are sold instead.
+    :param several: that different ones are sold at once.
+    :param any_variant: that a model is sold, and its variant is not known.
     """
 
     catalogue: str
@@ -141,6 +143,8 @@ class AskingWords(NamedTuple):
     unlisted: str
     not_one: str
     such_as: str
+    several: str
+    any_variant: str
 
 
 class CatalogueNames(NamedTuple):

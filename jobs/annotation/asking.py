@@ -1,15 +1,17 @@
 """What is asked about listings and what becomes of it: the queue, judging answers, simulating.
 
-First what `rerank annotate` asks, in the order of its queue; then what `rerank annotations` says of
-the answers: agreement, disputes, suspects; then what `rerank simulate-queue` measures of queues.
+First what `rerank annotate` and `rerank review` ask, in the order of a queue; then what `rerank
+annotations` says of the answers: agreement, disputes, suspects; then what `rerank simulate-queue`
+measures of queues.
 """
 
 from __future__ import annotations
 
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,9 +19,12 @@ import click
 import pyarrow as pa
 
 from rerank.annotation.agreement import (
+    ADJUDICATOR,
     Agreement,
     Dispute,
     Suspect,
+    by_listing,
+    disputes,
     label_of,
     standing_labels,
     suspects,
@@ -35,22 +40,28 @@ from rerank.jobs.options import progress_bar
 from rerank.jobs.tables import WIDTH, ReportFigure, cut, decimal, decimals, table
 from rerank.lifecycle.opening import resolver_over
 from rerank.store.database import Store, utc_now
-from rerank.store.importing import LISTING_COLUMNS, OnConflict, import_listings
+from rerank.store.importing import LISTING_COLUMNS, ColumnKind, OnConflict, import_listings
 from rerank.store.rows import (
     LISTING_FIELDS,
     Annotation,
+    ListingLinks,
     StoredListing,
     Verdict,
+    drop_annotations,
     read_annotations,
+    read_links,
     read_listings,
     save_annotations,
+    save_links,
     stored_listings,
 )
 from rerank.workspace import Workspace, columns_of_feed, open_retriever, open_source
 
 if TYPE_CHECKING:
     from rerank.annotation.queue import SimulationPlan
-    from rerank.resolution import Resolution
+    from rerank.index.artifacts import Manifest
+    from rerank.ranking import CandidateSource
+    from rerank.resolution import Decision, Resolution
     from rerank.resolver import Resolver
     from rerank.store.database import Session
     from rerank.store.rows import KnownNames
@@ -62,7 +73,8 @@ POOL = 5_000
 """Listings without an answer that the queue chooses among: some seconds of resolving."""
 
 _BATCH = 500
-_ANSWERED = "SELECT listing_id FROM annotations WHERE annotator = $annotator"
+_GIVEN = "FROM annotations WHERE $annotator IS NULL OR annotator = $annotator"
+_ANSWERED = f"SELECT listing_id {_GIVEN}"
 # Listings of a file, if one is given; titles of white space alone leave nothing to ask.
 _ASKABLE = (
     "listings l WHERE regexp_matches(l.title, '\\S') "
@@ -70,9 +82,43 @@ _ASKABLE = (
 )
 
 
+class QueueKind(StrEnum):
+    """What is asked about, and what first.
+
+    The first three are those of `rerank.annotation.queue.QueueStrategy`, over what has no answer.
+    ``REVIEW``: of that, what the model holds for a person. ``SECOND``: what one other person
+    answered, blind. ``DISPUTES``: on what annotators differ; ``SUSPECTS``: labels that a confident
+    model contradicts; answers to these two settle them.
+    """
+
+    UNCERTAIN = "uncertain"
+    DISAGREEMENT = "disagreement"
+    RANDOM = "random"
+    REVIEW = "review"
+    SECOND = "second"
+    DISPUTES = "disputes"
+    SUSPECTS = "suspects"
+
+    @property
+    def settles(self) -> bool:
+        """Whether an answer counts instead of all others."""
+        return self in (QueueKind.DISPUTES, QueueKind.SUSPECTS)
+
+    @property
+    def is_of_answered(self) -> bool:
+        """Whether people have said something of what is asked about."""
+        return self.settles or self is QueueKind.SECOND
+
+    @property
+    def strategy(self) -> QueueStrategy:
+        """What orders it, as far as it is not in an order of its own."""
+        names = {each.value: each for each in QueueStrategy}
+        return names.get(self.value, QueueStrategy.UNCERTAIN)
+
+
 @dataclass(frozen=True, slots=True)
 class Pool:
-    """Listings that may be asked about, and those that one annotator has answered.
+    """Listings that may be asked about, and those that are answered.
 
     :param unanswered: a sample, if there are more than `POOL`.
     :param answered: the latest ones, at most `POOL`.
@@ -93,35 +139,84 @@ class Queue:
 
     :param n_answered: answers before; so is ``n_today``.
     :param n_left: questions that are open, asked now or another time.
+    :param said: what people have said of listings, by listing_id.
+    :param suggested: what the model says instead, in words, by listing_id.
+    :param links: where listings and their photos are, by listing_id.
+    :param unanswered: what else has no answer, for what looks like what is asked.
     """
 
     items: list[QueueItem]
     n_answered: int
     n_today: int
     n_left: int
+    said: Mapping[str, tuple[Annotation, ...]] = field(default_factory=dict)
+    suggested: Mapping[str, str] = field(default_factory=dict)
+    links: Mapping[str, ListingLinks] = field(default_factory=dict)
+    unanswered: Sequence[QueueItem] = ()
+
+
+_LINKS = ("link", "url", "listing_url", "product_url", "href")
+_PHOTOS = ("photo", "image", "image_url", "photo_url", "picture", "thumbnail")
+_SHOWABLE = ("https://", "http://")
+_DECISION = "decision"
 
 
 def take_in(
-    workspace: Workspace, store: Store, path: Path, *, on_conflict: OnConflict
+    workspace: Workspace,
+    store: Store,
+    path: Path,
+    *,
+    on_conflict: OnConflict,
+    decision: Decision | None = None,
 ) -> list[str]:
-    """Save a file's listings to the store and return their ids.
+    """Save a file's listings to the store, with what leads to them, and return their ids.
 
     Its columns are those that the workspace's domain sees.
 
+    :param decision: return those alone of which the file says this, as `rerank score` writes it.
     :raises InputError: if the file cannot be read or lacks a column.
     :raises FaultsError: if rows are faulty, or differ from the store and that is refused.
     """
     named = columns_of_feed(workspace, path)
     incoming = read_incoming(path, LISTING_COLUMNS, named)
     import_listings(store, incoming, on_conflict=on_conflict)
-    return [str(key) for key in incoming.rows.column("listing_id").to_pylist()]
+    texts = dict.fromkeys((*_LINKS, *_PHOTOS, _DECISION), ColumnKind.TEXT)
+    beside = read_incoming(path, {"listing_id": ColumnKind.KEY, **texts}, named)
+    given = {name: beside.rows.column(name).to_pylist() for name in beside.given}
+    keys = [str(key) for key in given["listing_id"]]
+    found = {
+        key: links
+        for key, *cells in zip(
+            keys, _first_url(given, _LINKS), _first_url(given, _PHOTOS), strict=True
+        )
+        if any(links := ListingLinks(*cells))
+    }
+    if found:
+        with store.writing() as session:
+            save_links(session, found)
+    if decision is None:
+        return keys
+    if _DECISION not in given:
+        raise InputError(f"{path}: expected a column 'decision', as `rerank score` writes it")
+    return [key for key, said in zip(keys, given[_DECISION], strict=True) if said == decision]
+
+
+def _first_url(given: Mapping[str, list[Any]], names: Sequence[str]) -> list[str]:
+    """Return of each row the first of some columns that holds an address, "" for none."""
+    columns = [given[name] for name in names if name in given]
+    cells = zip(*columns, strict=True) if columns else ([] for _ in given["listing_id"])
+    return [
+        next((str(cell) for cell in row if str(cell).lower().startswith(_SHOWABLE)), "")
+        for row in cells
+    ]
 
 
 def read_pool(
-    session: Session, annotator: str, *, seed: int, listing_ids: Sequence[str] | None = None
+    session: Session, annotator: str | None, *, seed: int, listing_ids: Sequence[str] | None = None
 ) -> Pool:
-    """Return what one annotator may be asked about.
+    """Return what may be asked about.
 
+    :param annotator: whose answers count; None for everybody's.
     :param listing_ids: the only ones that matter; None for all of the store.
     :param seed: of the sample, if there are too many.
     """
@@ -145,8 +240,8 @@ def read_pool(
             "count answers",
             "SELECT count(*), count(a.annotated_at), "
             "count(*) FILTER (a.annotated_at >= $midnight) FROM (SELECT l.listing_id FROM "
-            f"{_ASKABLE}) LEFT JOIN (SELECT listing_id, annotated_at FROM annotations "
-            "WHERE annotator = $annotator) a USING (listing_id)",
+            f"{_ASKABLE}) LEFT JOIN (SELECT listing_id, max(annotated_at) AS annotated_at {_GIVEN} "
+            "GROUP BY listing_id) a USING (listing_id)",
             {**values, "midnight": midnight.astimezone(UTC).replace(tzinfo=None)},
         )
     return Pool(
@@ -163,15 +258,43 @@ def prepare(
     store: Store,
     annotator: str,
     *,
-    strategy: QueueStrategy,
+    kind: QueueKind,
     seed: int,
     limit: int | None = None,
     listing_ids: Sequence[str] | None = None,
+    shared: bool = False,
+    opened: tuple[CandidateSource, Manifest] | None = None,
 ) -> tuple[Queue, Choices]:
     """Return what one annotator is asked, and what may be chosen.
 
+    :param listing_ids: the only ones that matter; None for all of the store.
+    :param shared: ask about nothing that anybody has answered, where no answers are judged.
+    :param opened: the index that serves and its manifest, if they are open already.
     :raises InputError: if there is no listing to ask about, answered or not.
     """
+    source, manifest = opened or open_source(workspace)
+    resolver = resolver_over(workspace, source, manifest)
+    choices = domain_named(domain_in(manifest.parameters)).choices(source, manifest)
+    if kind.is_of_answered:
+        queue = _answered_queue(store, resolver, annotator, kind, seed, listing_ids)
+    else:
+        who = None if shared else annotator
+        queue = _open_queue(store, resolver, who, kind, seed, listing_ids)
+    items = queue.items[:limit]
+    with store.reading() as session:
+        links = read_links(session, [item.listing.listing_id for item in items])
+    return replace(queue, items=items, links=links), choices
+
+
+def _open_queue(
+    store: Store,
+    resolver: Resolver,
+    annotator: str | None,
+    kind: QueueKind,
+    seed: int,
+    listing_ids: Sequence[str] | None,
+) -> Queue:
+    """Return what has no answer, what is most worth one first."""
     with store.reading() as session:
         pool = read_pool(session, annotator, seed=seed, listing_ids=listing_ids)
     if not pool.n_unanswered + pool.n_answered:
@@ -181,27 +304,81 @@ def prepare(
         )
     if pool.n_unanswered > POOL:
         click.echo(f"choosing among {POOL:,} of {pool.n_unanswered:,} listings", err=True)
-    source, manifest = open_source(workspace)
-    resolver = resolver_over(workspace, source, manifest)
-    choices = domain_named(domain_in(manifest.parameters)).choices(source, manifest)
     stored = [*pool.unanswered, *pool.answered]
-    listings, shops = [item.listing for item in stored], [item.shop for item in stored]
     with progress_bar("resolving listings") as progress:
-        items = queue_items(resolver, listings, shops, progress=progress)
+        items = _items(resolver, stored, progress)
     asked, answered = items[: len(pool.unanswered)], items[len(pool.unanswered) :]
-    order = order_queue(asked, strategy=strategy, seed=seed, answered=answered)
+    held = asked
+    if kind is QueueKind.REVIEW:
+        held = [item for item in asked if item.resolution.decision == kind.value]
+    order = order_queue(held, strategy=kind.strategy, seed=seed, answered=answered)
     n_left = len(order) + pool.n_unanswered - len(asked)
-    queue = Queue([asked[at] for at in order[:limit]], pool.n_answered, pool.n_today, n_left)
-    return queue, choices
+    return Queue(
+        [held[at] for at in order], pool.n_answered, pool.n_today, n_left, unanswered=asked
+    )
 
 
-def save_answer(store: Store, annotation: Annotation) -> None:
-    """Write one answer; when this returns, it is on disk.
+def _answered_queue(
+    store: Store,
+    resolver: Resolver,
+    annotator: str,
+    kind: QueueKind,
+    seed: int,
+    listing_ids: Sequence[str] | None,
+) -> Queue:
+    """Return what people have answered and that an answer is wanted on again."""
+    with store.reading() as session:
+        annotations = read_annotations(session)
+        said = {key: tuple(answers) for key, answers in by_listing(annotations)}
+        if listing_ids is not None:
+            said = {key: said[key] for key in {*listing_ids} & said.keys()}
+        if kind is QueueKind.DISPUTES:
+            wanted = {dispute.listing_id for dispute in disputes(annotations)}
+        elif kind is QueueKind.SECOND:
+            wanted = {key for key, given in said.items() if _is_of_another(given, annotator)}
+        else:
+            wanted = set(said)
+        stored = read_listings(session, sorted(wanted & said.keys()))
+    with progress_bar("resolving listings") as progress:
+        items = _items(resolver, stored, progress)
+    suggested: dict[str, str] = {}
+    if kind is QueueKind.SUSPECTS:
+        resolved = {item.listing.listing_id: item for item in items}
+        labels = [label for label in standing_labels(annotations) if label.listing_id in resolved]
+        found = suspects([(each, resolved[each.listing_id].resolution) for each in labels])
+        for each in found:
+            words = f"{each.suggestion}, probability {each.probability:.2f}"
+            suggested.setdefault(each.label.listing_id, words)
+        items = [resolved[key] for key in suggested]
+    elif kind is QueueKind.SECOND:  # by chance: agreement is measured on it
+        items = [items[at] for at in order_queue(items, strategy=QueueStrategy.RANDOM, seed=seed)]
+    return Queue(items, 0, 0, len(items), said=said, suggested=suggested)
 
+
+def _is_of_another(answers: Sequence[Annotation], annotator: str) -> bool:
+    """Return whether just one person answered, and not this one."""
+    return len(answers) == 1 and answers[0].annotator not in (annotator, ADJUDICATOR)
+
+
+def rewrite(
+    store: Store, put: Sequence[Annotation], drop: Sequence[Annotation] = ()
+) -> list[Annotation]:
+    """Write answers and take others away, all or nothing; when this returns, it is on disk.
+
+    :param put: at most one for each listing and annotator.
+    :returns: the answers that stood where ``put`` are now.
     :raises StoreBusyError: if another process uses the store for longer than it waits.
     """
+    own = {(each.listing_id, each.annotator) for each in put}
     with store.writing() as session:
-        save_annotations(session, [annotation])
+        before = [
+            each
+            for each in read_annotations(session, listing_ids=[key for key, _ in own])
+            if (each.listing_id, each.annotator) in own
+        ]
+        drop_annotations(session, drop)
+        save_annotations(session, put)
+    return before
 
 
 def queue_items(
@@ -227,6 +404,13 @@ def queue_items(
         votes = (answer.best_guess or "", nearest.model if nearest else "", rule)
         items.append(QueueItem(listing, shop, answer, votes, thresholds))
     return items
+
+
+def _items(
+    resolver: Resolver, stored: Sequence[StoredListing], progress: Progress
+) -> list[QueueItem]:
+    listings, shops = [each.listing for each in stored], [each.shop for each in stored]
+    return queue_items(resolver, listings, shops, progress=progress)
 
 
 def _resolved(
@@ -333,8 +517,8 @@ def agreement_text(agreements: Sequence[Agreement]) -> str:
             cut(item.first, 12),
             cut(item.second, 12),
             str(item.n),
-            _figure(item.agreed),
-            _figure(item.kappa),
+            figure_text(item.agreed),
+            figure_text(item.kappa),
         ]
         for item in agreements
     ]
@@ -418,7 +602,8 @@ def _heading(listing_id: str, titles: Mapping[str, str]) -> str:
     return cut(f"{cut(listing_id, 40)}  {title}", WIDTH)
 
 
-def _figure(figure: Figure) -> str:
+def figure_text(figure: Figure) -> str:
+    """Return a figure with two decimals and its interval."""
     told = ReportFigure(figure.value, *(figure.ci95 or (None, None)))
     ends = "" if told.bounds is None else f" ({decimals(told, 2, to=' to ')})"
     return f"{decimal(told.value, 2)}{ends}"

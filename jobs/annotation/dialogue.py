@@ -1,6 +1,7 @@
 """The dialogue of `rerank annotate`: what each key does, and the terminal it is held in.
 
-Store and terminal are handed in, so that a dialogue can be held without either.
+What is asked and saved is an `AnswerSession`'s. Store and terminal are handed in, so that a
+dialogue can be held without either.
 """
 
 from __future__ import annotations
@@ -20,9 +21,9 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from rerank.index.errors import InputError, StoreBusyError
+from rerank.jobs.annotation.asking import QueueKind
 from rerank.jobs.annotation.screen import (
     MAX_CHOICES,
-    Question,
     Screen,
     Size,
     end_screen,
@@ -30,7 +31,16 @@ from rerank.jobs.annotation.screen import (
     question_screen,
     search_screen,
 )
-from rerank.store.rows import Annotation, Verdict
+from rerank.jobs.annotation.session import (
+    AnswerSession,
+    Given,
+    Question,
+    Write,
+    several,
+    verdict_words,
+    words_of_answer,
+)
+from rerank.store.rows import Verdict
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -39,18 +49,11 @@ if TYPE_CHECKING:
     from rerank.jobs.annotation.asking import Queue
 
 
-_VERDICT_KEYS = {"n": Verdict.NONE_OF_THESE, "x": Verdict.NOT_GPU, "u": Verdict.UNSURE}
-Save = Callable[[Annotation], None]
-
-
-def verdict_words(words: AskingWords) -> dict[Verdict, str]:
-    """Return what each verdict is called."""
-    return {
-        Verdict.MATCH: "match",
-        Verdict.NONE_OF_THESE: "none of these",
-        Verdict.NOT_GPU: words.not_one,
-        Verdict.UNSURE: "unsure",
-    }
+_VERDICT_KEYS = {
+    "n": Given(Verdict.NONE_OF_THESE),
+    "x": Given(Verdict.NOT_GPU),
+    "u": Given(Verdict.UNSURE),
+}
 
 
 class Key(Enum):
@@ -73,8 +76,8 @@ class Dialogue:
     """Asks about the listings of a queue and saves each answer before it asks on.
 
     :param choices: what may be chosen.
-    :param save: writes one answer; when it returns, the answer is on disk.
-    :param save_patiently: the same, waiting for other processes that write to the store; None if
+    :param write: puts answers on disk and takes others away.
+    :param write_patiently: the same, waiting for other processes that write to the store; None if
         an answer that does not find the store free is not waited for.
     :param top_k: candidates shown, at most `MAX_CHOICES`.
     :param label: what stands behind the counts in the first line.
@@ -84,31 +87,30 @@ class Dialogue:
         self,
         queue: Queue,
         choices: Choices,
-        save: Save,
+        write: Write,
         *,
-        save_patiently: Save | None = None,
+        write_patiently: Write | None = None,
         annotator: str,
         top_k: int,
         label: str,
+        kind: QueueKind = QueueKind.UNCERTAIN,
     ) -> None:
-        self._queue, self._choices = queue, choices
-        self._save, self._save_patiently = save, save_patiently
-        self._annotator, self._label = annotator, label
-        self._top_k = min(top_k, MAX_CHOICES)
-        self._at = 0
-        self._reached = 0  # the first listing that was neither answered nor skipped
-        self._answers: dict[int, tuple[Verdict, str]] = {}
+        self._choices, self._annotator, self._label, self._kind = choices, annotator, label, kind
+        self._write, self._write_patiently = write, write_patiently
+        self._session = AnswerSession(choices, write, top_k=min(top_k, MAX_CHOICES))
+        self._session.open(annotator, kind, queue)
         self._message = ""
+        self._any_variant = False  # the next digit chooses a model, its variant unknown
 
     @property
     def counts(self) -> Counter[Verdict]:
         """How many listings got which answer; a changed answer counts once."""
-        return Counter(verdict for verdict, _ in self._answers.values())
+        return self._session.counts(self._annotator)
 
     def run(self, terminal: Terminal) -> None:
         """Ask until the person quits; behind the last listing they may still go back."""
         while True:
-            question = self._question() if self._at < len(self._queue.items) else None
+            question = self._session.ask(self._annotator, self._kind)
             if question is None:
                 terminal.show(end_screen(terminal.size(), message=self._message))
             else:
@@ -118,13 +120,23 @@ class Dialogue:
                 return
             if key is Key.RESIZED:
                 continue
-            self._message = ""
+            self._message, any_variant = "", self._any_variant
+            self._any_variant = False
             if question is not None:
-                self._act(key, question, screen, terminal)
+                self._act(key, question, screen, terminal, any_variant)
             elif key == "b":
-                self._at = max(0, self._at - 1)
+                self._session.back(self._annotator)
+            elif key == "z":
+                self._undo()
 
-    def _act(self, key: str | Key, question: Question, screen: Screen, terminal: Terminal) -> None:
+    def _act(
+        self,
+        key: str | Key,
+        question: Question,
+        screen: Screen,
+        terminal: Terminal,
+        any_variant: bool,
+    ) -> None:
         """Do what a key asks for; an unknown one only gives a hint."""
         shown = question.choices[: screen.n_choices]
         if key == "?":
@@ -132,82 +144,103 @@ class Dialogue:
             terminal.read()
         elif not screen.is_complete:
             pass  # what cannot be seen cannot be judged
-        elif key in _VERDICT_KEYS:
-            self._answer(_VERDICT_KEYS[str(key)], None, question, shown, terminal)
-        elif (picked := picked_by(key, shown)) is not None:
-            self._answer(Verdict.MATCH, picked, question, shown, terminal)
+        elif (given := self._given(key, shown, any_variant)) is not None:
+            self._answer(given, question, shown, terminal)
         elif key == "/":
             picked = search_catalogue(self._choices, terminal)
             if picked is not None:
-                self._answer(Verdict.MATCH, picked, question, shown, terminal)
-        elif key == "b":
-            self._message = "" if self._at else "this is the first listing of this session"
-            self._at = max(0, self._at - 1)
-        elif key == "s":
-            self._message = "skipped" if self._at not in self._answers else "not changed"
-            self._go_on(terminal)
+                given = Given(Verdict.MATCH, picked, any_variant)
+                self._answer(given, question, shown, terminal)
+        elif key in _MOVES:
+            _MOVES[str(key)](self, question, terminal)
         else:
             name = f"key {key!r}" if isinstance(key, str) else "this key"
             self._message = f"{name} does nothing here; ? lists the keys"
 
+    def _given(
+        self, key: str | Key, shown: Sequence[CatalogueChoice], any_variant: bool
+    ) -> Given | None:
+        """Return what a key answers; None if it answers nothing."""
+        if key == "l":
+            return several(self._choices.words)
+        picked = picked_by(key, shown)
+        if picked is not None:
+            return Given(Verdict.MATCH, picked, any_variant)
+        return _VERDICT_KEYS.get(key) if isinstance(key, str) else None
+
+    def _back(self, question: Question, terminal: Terminal) -> None:
+        if not self._session.back(self._annotator):
+            self._message = "this is the first listing of this session"
+
+    def _skip(self, question: Question, terminal: Terminal) -> None:
+        skipped = self._session.skip(self._annotator, question.listing.listing_id)
+        self._message = "skipped" if skipped else "not changed"
+        terminal.forget()
+
+    def _open_variant(self, question: Question, terminal: Terminal) -> None:
+        self._any_variant = True
+        self._message = f"{self._choices.words.any_variant}: a digit or / chooses"
+
+    def _take_back(self, question: Question, terminal: Terminal) -> None:
+        self._undo()
+
+    def _undo(self) -> None:
+        """Take the last answer back; if the store is not free, it stands."""
+        try:
+            words = self._session.undo(self._annotator, write=self._write_patiently)
+        except StoreBusyError as exc:
+            self._message = f"not taken back: {exc}"
+        else:
+            self._message = f"taken back: {words}" if words else "there is no answer to take back"
+
     def _answer(
         self,
-        verdict: Verdict,
-        picked: CatalogueChoice | None,
+        given: Given,
         question: Question,
         shown: Sequence[CatalogueChoice],
         terminal: Terminal,
     ) -> None:
         """Save an answer and go on; if the store is not free, say so and wait."""
-        annotation = Annotation(
-            question.item.listing.listing_id,
-            self._annotator,
-            verdict,
-            gpu_id=picked.key if picked else None,
-            model=picked.model if picked else None,
-            shown=tuple(offered.key for offered in shown),
-            model_version=question.item.resolution.model_version,
-        )
-        words = picked.name if picked else verdict_words(self._choices.words)[verdict]
+        words = words_of_answer(given, self._choices.words)
         waiting = "not saved yet: waiting for another process that writes to the store"
-        tries = [(self._save, f"saving: {words}"), (self._save_patiently, waiting)]
-        for save, message in tries:
-            if save is None:
+        tries = [(self._write, f"saving: {words}"), (self._write_patiently, waiting)]
+        for write, message in tries:
+            if write is None:
                 continue
             self._show(question, message, terminal)
             try:
-                save(annotation)
+                self._session.answer(
+                    self._annotator,
+                    self._kind,
+                    question.listing.listing_id,
+                    given,
+                    shown=shown,
+                    write=write,
+                )
             except StoreBusyError as exc:
                 self._message = f"not saved: {exc}"
             else:
-                self._answers[self._at] = (verdict, words)
                 self._message = f"saved: {words}"
-                self._go_on(terminal)
-                return
+                break
         terminal.forget()
 
     def _show(self, question: Question, message: str, terminal: Terminal) -> Screen:
-        done, known = len(self._answers), self._queue.n_answered
+        counts = self._session.progress(self._annotator, self._kind)
         progress = (
-            f"{known + done:,} of {known + len(self._queue.items):,} answered, "
-            f"{self._queue.n_today + done:,} today   {self._label}"
+            f"{counts.answered:,} of {counts.total:,} answered, {counts.today:,} today   "
+            f"{self._label}"
         )
         screen = question_screen(question, terminal.size(), progress=progress, message=message)
         terminal.show(screen)
         return screen
 
-    def _go_on(self, terminal: Terminal) -> None:
-        """Go to the first listing that was not asked yet, with keys that were meant for it."""
-        self._at = self._reached = max(self._reached, self._at + 1)
-        terminal.forget()
 
-    def _question(self) -> Question:
-        item = self._queue.items[self._at]
-        candidates = item.resolution.candidates[: self._top_k]
-        apart = self._choices.apart(candidates, item.listing.title)
-        choices = tuple(self._choices.of(shown.key) for shown in candidates)
-        _, answer = self._answers.get(self._at, (None, ""))
-        return Question(item, choices, tuple(apart), self._choices.words, answer)
+_MOVES: dict[str, Callable[[Dialogue, Question, Terminal], None]] = {
+    "b": Dialogue._back,
+    "s": Dialogue._skip,
+    "m": Dialogue._open_variant,
+    "z": Dialogue._take_back,
+}
 
 
 def picked_by(key: str | Key, shown: Sequence[CatalogueChoice]) -> CatalogueChoice | None:

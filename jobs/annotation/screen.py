@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
+from rerank.jobs.annotation.session import Question
 from rerank.jobs.tables import cut, width_of
 
 if TYPE_CHECKING:
-    from rerank.annotation.queue import QueueItem
     from rerank.domain import AskingWords, CatalogueChoice, FoundChoices
 
 
@@ -22,6 +22,7 @@ LEAST_WIDTH, LEAST_HEIGHT = 40, 14
 _MAX_TITLE_LINES = 5
 _MAX_TITLE_CHARS = 1000  # more than any window shows
 _GAP = "   "
+_N_ANSWERING = 4  # keys of `_keys_of` that answer, digits aside
 _ROW_SIGNS = 6  # of a choice's row: two blanks and a probability
 
 # How a line is drawn where the terminal may use colours, as ANSI codes.
@@ -59,30 +60,17 @@ class Size(NamedTuple):
         return self.width < LEAST_WIDTH or self.height < LEAST_HEIGHT
 
 
-class Question(NamedTuple):
-    """A listing as it is asked about.
-
-    :param choices: the top candidates, best first.
-    :param contrasts: what sets each of them apart, empty if nothing does.
-    :param words: how its goods are called.
-    :param answer: what was answered before, in words; empty if nothing was.
-    """
-
-    item: QueueItem
-    choices: tuple[CatalogueChoice, ...]
-    contrasts: tuple[str, ...]
-    words: AskingWords
-    answer: str = ""
-
-
 def _keys_of(words: AskingWords) -> dict[str, tuple[str, str]]:
     """Return what the keys do beside the digits: as the last lines say it, and as the help does."""
     return {
         "n": ("none of these", f"none of these: {words.unlisted} (search first)"),
         "x": (words.not_one, f"{words.not_one}: {words.such_as}"),
+        "l": (words.several, f"{words.several} at once, different ones"),
         "u": ("unsure", "unsure: the text does not tell"),
         "s": ("skip", "skip: save nothing, ask again another time"),
+        "m": ("model", f"{words.any_variant}: the digit after it chooses the model alone"),
         "b": ("back", "back to the listing before, to change its answer"),
+        "z": ("undo", "undo: take the last answer back, and ask again"),
         "/": ("search", f"search the {words.catalogue} and choose from what is found"),
         "?": ("help", ""),
         "q": ("quit", "quit; `rerank annotate` goes on where you left"),
@@ -165,14 +153,17 @@ def _facts(question: Question) -> list[Line]:
         "" if listing.price is None else f"price {listing.price:,.2f}",
         item.shop and f"shop {cut(item.shop, 24)}",
         listing.vendor and f"vendor {listing.vendor}",
+        question.links.link,
     )
     decided = f"{answer.decision.replace('_', ' ')}, probability {answer.match_probability:.2f}"
     if answer.best_guess is not None:
         decided += f", {answer.subject}"
     lines = (
         Line(_GAP.join(filter(None, known))),
-        Line(f"we say: {decided}", FAINT),
-        Line(f"because: {answer.reason}", FAINT),
+        Line("" if question.blind else f"we say: {decided}", FAINT),
+        Line("" if question.blind else f"because: {answer.reason}", FAINT),
+        *(Line(f"{who} said: {words}", NOTICE) for who, words in question.said),
+        Line(question.suggested and f"the model says: {question.suggested}", FAINT),
         Line(question.answer and f"your answer: {question.answer}", NOTICE),
     )
     return [line for line in lines if line.text]
@@ -180,8 +171,8 @@ def _facts(question: Question) -> list[Line]:
 
 def _choice(at: int, question: Question, width: int) -> list[Line]:
     """Return a candidate's line and, if there is any, that of what sets it apart."""
-    share = question.item.resolution.candidates[at].probability
-    row = Line(row_text(at + 1, question.choices[at], width, f"{share:.2f}"))
+    share = f"{question.shares[at]:.2f}" if question.shares else ""
+    row = Line(row_text(at + 1, question.choices[at], width, share))
     evidence = question.contrasts[at]
     return [row, Line(f"    {evidence}", FAINT)] if evidence else [row]
 
@@ -197,7 +188,10 @@ def row_text(number: int, choice: CatalogueChoice, width: int, share: str = "") 
 def _keys(words: AskingWords, n_choices: int, width: int) -> list[Line]:
     keys = [f"{key} {short}" for key, (short, _) in _keys_of(words).items()]
     numbers = [f"1-{n_choices} a candidate"] if n_choices else []
-    answering, other = _packed([*numbers, *keys[:4]], width, _GAP), _packed(keys[4:], width, _GAP)
+    answering, other = (
+        _packed([*numbers, *keys[:_N_ANSWERING]], width, _GAP),
+        _packed(keys[_N_ANSWERING:], width, _GAP),
+    )
     return [Line(text, FAINT) for text in (*answering, *other)]
 
 

@@ -12,9 +12,9 @@ import click
 
 from rerank.annotation.agreement import ADJUDICATOR, agreements, disputes
 from rerank.annotation.preference_pairs import PairsSaved, PreferenceConflictError
-from rerank.annotation.queue import QueueStrategy
 from rerank.index.errors import InputError
 from rerank.jobs.annotation.asking import (
+    QueueKind,
     adjudicate,
     agreement_text,
     answer_text,
@@ -23,7 +23,7 @@ from rerank.jobs.annotation.asking import (
     find_suspects,
     prepare,
     read_answers,
-    save_answer,
+    rewrite,
     suspect_values,
     suspects_text,
     take_in,
@@ -69,6 +69,7 @@ from rerank.jobs.options import (
 from rerank.jobs.tables import cut, plural
 from rerank.lifecycle.opening import open_resolver
 from rerank.rankers.pairs import CANDIDATE_TYPE
+from rerank.resolution import Decision
 from rerank.store.database import Store
 from rerank.store.importing import OnConflict
 from rerank.store.preferences import PairSource, preference_counts, read_pairs
@@ -79,33 +80,69 @@ _LONGEST_NAME = 100
 _CONFLICT_CHOICES = [choice.value for choice in OnConflict]
 
 
+_ASKING = (
+    click.argument(
+        "listings_file",
+        required=False,
+        type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    ),
+    click.option("--annotator", metavar="NAME", help="Who answers; default: your login name."),
+    click.option(
+        "--queue",
+        "kind",
+        type=click.Choice([kind.value for kind in QueueKind]),
+        default=QueueKind.UNCERTAIN.value,
+        show_default=True,
+        help="Ask first where the model is uncertain or rankers disagree, varied over models "
+        "and shops; or by chance; only what the model holds for review; for a second, blind "
+        "answer; where annotators differ; labels that the model contradicts.",
+    ),
+    click.option(
+        "--decision",
+        type=click.Choice([each.value for each in Decision]),
+        help="Of a file that `rerank score` wrote, those with this decision alone.",
+    ),
+    click.option(
+        "--top-k", type=click.IntRange(1, 9), default=5, show_default=True, help="Candidates shown."
+    ),
+    click.option(
+        "--on-conflict",
+        type=click.Choice(_CONFLICT_CHOICES),
+        default="refuse",
+        show_default=True,
+        help="For listings of the file that the store has with other content: stop, keep the "
+        "store's, or replace them.",
+    ),
+    seed_option,
+)
+
+
+def asking_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add what says which listings are asked about, in which order and whom."""
+    for option in reversed(_ASKING):
+        command = option(command)
+    return command
+
+
+def taken_in(
+    store: Store, workspace: Workspace, path: Path | None, on_conflict: str, decision: str | None
+) -> list[str] | None:
+    """Save the listings of a file, if one is given, and return the ids to ask about.
+
+    :raises click.UsageError: if there is a decision and no file.
+    """
+    if path is not None:
+        kept = Decision(decision) if decision else None
+        policy = OnConflict(on_conflict)
+        return take_in(workspace, store, path, on_conflict=policy, decision=kept)
+    if decision is not None:
+        raise click.UsageError("--decision: expected with LISTINGS_FILE; without: --queue review")
+    return None
+
+
 @click.command("annotate")
-@click.argument(
-    "listings_file", required=False, type=click.Path(exists=True, dir_okay=False, path_type=Path)
-)
-@click.option("--annotator", metavar="NAME", help="Who answers; default: your login name.")
-@click.option(
-    "--queue",
-    "strategy",
-    type=click.Choice([s.value for s in QueueStrategy]),
-    default=QueueStrategy.UNCERTAIN.value,
-    show_default=True,
-    help="Ask first where the model is uncertain or rankers disagree, varied over models "
-    "and shops; or by chance.",
-)
+@asking_options
 @click.option("--limit", type=click.IntRange(1), metavar="N", help="Ask about N listings at most.")
-@seed_option
-@click.option(
-    "--top-k", type=click.IntRange(1, 9), default=5, show_default=True, help="Candidates shown."
-)
-@click.option(
-    "--on-conflict",
-    type=click.Choice(_CONFLICT_CHOICES),
-    default="refuse",
-    show_default=True,
-    help="For listings of the file that the store has with other "
-    "content: stop, keep the store's, or replace them.",
-)
 @click.option(
     "--wait",
     "wait_s",
@@ -120,12 +157,13 @@ _CONFLICT_CHOICES = [choice.value for choice in OnConflict]
 def annotate_command(
     listings_file: Path | None,
     annotator: str | None,
-    strategy: str,
+    kind: str,
     limit: int | None,
     seed: int,
     top_k: int,
     on_conflict: str,
     wait_s: float,
+    decision: str | None,
     home: Path,
 ) -> None:
     """Label listings by hand, in a terminal, the most useful ones first.
@@ -140,23 +178,22 @@ def annotate_command(
       rerank annotate listings.csv
       rerank annotate --queue disagreement --limit 50
       rerank annotate --annotator anna --queue random --seed 1
+      rerank annotate resolved.parquet --decision review
     """
     check_terminal(
         "rerank annotate",
         "run it in a terminal; answers that stand in a file are read "
         "by `rerank store import annotations FILE`",
     )
-    annotator = _checked_annotator(annotator)
+    annotator = checked_annotator(annotator)
     workspace = Workspace(home)
     store = Store(workspace.store_path, wait_s=wait_s)
-    ids = None
-    if listings_file is not None:
-        ids = take_in(workspace, store, listings_file, on_conflict=OnConflict(on_conflict))
+    ids = taken_in(store, workspace, listings_file, on_conflict, decision)
     queue, choices = prepare(
         workspace,
         store,
         annotator,
-        strategy=QueueStrategy(strategy),
+        kind=QueueKind(kind),
         seed=seed,
         limit=limit,
         listing_ids=ids,
@@ -164,18 +201,19 @@ def annotate_command(
     dialogue = Dialogue(
         queue,
         choices,
-        partial(save_answer, Store(workspace.store_path)),
-        save_patiently=partial(save_answer, store) if wait_s else None,
+        partial(rewrite, Store(workspace.store_path)),
+        write_patiently=partial(rewrite, store) if wait_s else None,
         annotator=annotator,
         top_k=top_k,
-        label=f"queue: {strategy}   {annotator}",
+        label=f"queue: {kind}   {annotator}",
+        kind=QueueKind(kind),
     )
     if queue.items:
         hold(dialogue)
     click.echo(summary(dialogue.counts, choices.words, queue.n_left, listings_file))
 
 
-def _checked_annotator(name: str | None) -> str:
+def checked_annotator(name: str | None) -> str:
     """Return who answers: the name given, else the login name.
 
     :raises click.UsageError: if the system knows no login name.

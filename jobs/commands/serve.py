@@ -1,4 +1,4 @@
-"""`rerank serve`: answers over HTTP."""
+"""`rerank serve` and `rerank review`: answers over HTTP, and questions in a browser."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from pathlib import Path
 import click
 
 from rerank.index.artifacts import collecting_seldom
+from rerank.jobs.annotation.asking import QueueKind
+from rerank.jobs.commands.annotate import asking_options, checked_annotator, taken_in
 from rerank.jobs.options import NumberRange, home_option, needs, then, verdicts_option
 from rerank.jobs.service.access import (
     KEYS_FILE,
@@ -25,7 +27,9 @@ from rerank.jobs.service.access import (
 from rerank.jobs.service.app import Service, listen, serve
 from rerank.jobs.service.batching import Batcher, Serving, versions
 from rerank.jobs.service.judging import Judging
+from rerank.jobs.service.pages import ReviewPages
 from rerank.jobs.service.reconciliation import ORIGINS, Reconciliation
+from rerank.store.database import WRITER_PATIENCE_S, Store
 from rerank.workspace import Workspace
 
 _LIMITS = Limits()
@@ -156,8 +160,10 @@ def serve_command(
     _log_as_json()
     limits = Limits(body_bytes=max_body, listings=max_listings, answer_s=timeout)
     with listen(host, port) as listening, collecting_seldom():
-        service = _service(Workspace(home), keys, limits, verdicts=verdicts, log=not quiet)
+        workspace = Workspace(home)
+        service = _service(workspace, keys, limits, verdicts=verdicts, log=not quiet)
         service.operations += Reconciliation(service, origins).operations()
+        service.operations += ReviewPages(service, workspace).operations()
         sys.setswitchinterval(_SWITCH_S)
         serve(service, listening)
 
@@ -176,3 +182,56 @@ def _service(
     service = Service(batcher, keys, telemetry, limits)
     service.operations += Judging(service, workspace).operations()
     return service
+
+
+@click.command("review")
+@asking_options
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=8000,
+    show_default=True,
+    help="0 takes a free one.",
+)
+@home_option
+@needs("serve")
+def review_command(
+    listings_file: Path | None,
+    annotator: str | None,
+    kind: str,
+    top_k: int,
+    on_conflict: str,
+    decision: str | None,
+    port: int,
+    seed: int,
+    home: Path,
+) -> None:
+    """Review listings in a browser: what they sell, one key an answer.
+
+    Prints the address to open. Answers are saved as those of `rerank annotate`, each at once, and
+    stand before the model. Only this machine is listened to; `rerank serve` has the same pages at
+    /review for several people, by their keys. Ctrl-C ends it.
+
+    \b
+    Example:
+      rerank review listings.csv
+      rerank review resolved.parquet --decision review
+      rerank review --queue disputes --port 0
+    """
+    workspace, person = Workspace(home), checked_annotator(annotator)
+    store = Store(workspace.store_path, wait_s=WRITER_PATIENCE_S)
+    ids = taken_in(store, workspace, listings_file, on_conflict, decision)
+    with listen("127.0.0.1", port) as listening, collecting_seldom():
+        service = _service(workspace, Keys(None, ""), _LIMITS, verdicts=True, log=False)
+        service.operations += ReviewPages(
+            service,
+            workspace,
+            person=person,
+            kind=QueueKind(kind),
+            listing_ids=ids,
+            seed=seed,
+            top_k=top_k,
+        ).operations()
+        click.echo(f"http://127.0.0.1:{listening.getsockname()[1]}/review")
+        click.echo("Open it in a browser; Ctrl-C ends it, every answer is saved.", err=True)
+        serve(service, listening)

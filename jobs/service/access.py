@@ -163,16 +163,17 @@ def _checked(where: str, name: object, role: object, sha256: object) -> ServiceK
 class Keys:
     """The keys that open the service: of a file, which may change, and of the environment.
 
-    :param path: the file, there or not.
+    :param path: the file, there or not; None for none.
+    :param variable: in place of the environment variable; "" for none.
     :raises InputError: if one of them is damaged.
     """
 
-    def __init__(self, path: Path, variable: str | None = None) -> None:
+    def __init__(self, path: Path | None, variable: str | None = None) -> None:
         text = os.environ.get(KEYS_VARIABLE, "") if variable is None else variable
         self._path = path
         self._fixed = _read_variable(text)
         self._stamp = self._stamped()
-        self._keys = (*_read_file(path), *self._fixed)
+        self._keys = (*self._of_file(), *self._fixed)
         self._asked = bool(self._keys)
 
     def __bool__(self) -> bool:
@@ -186,12 +187,17 @@ class Keys:
             return
         self._stamp = stamp
         try:
-            self._keys = (*_read_file(self._path), *self._fixed)
+            self._keys = (*self._of_file(), *self._fixed)
             self._asked = self._asked or bool(self._keys)
         except (InputError, OSError) as exc:
             _log.warning("keys stay as they were: %s", exc)
 
+    def _of_file(self) -> list[ServiceKey]:
+        return [] if self._path is None else _read_file(self._path)
+
     def _stamped(self) -> tuple[int, int, int] | None:
+        if self._path is None:
+            return None
         try:
             found = self._path.stat()
         except OSError:

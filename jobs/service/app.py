@@ -348,7 +348,9 @@ async def _answered(
         read = form_of if operation.body_media == FORM else loaded
         body = read(await body_of(request, operation.body_media, service.limits))
     base, origin = str(request.base_url), request.headers.get("origin", "")
-    asked = Asked(visit, request.query_params, request.path_params, body, base, origin)
+    asked = Asked(
+        visit, request.query_params, request.path_params, body, base, origin, request.headers
+    )
     async with asyncio.timeout(service.limits.answer_s):
         return await operation.handler(asked)
 

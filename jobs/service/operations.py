@@ -65,6 +65,7 @@ class Asked:
     :param body: parsed, None where the route takes none; of a form its fields.
     :param base: the URL of the service as its sender reaches it, with "/" at the end.
     :param origin: of the page that sent it, "" for none.
+    :param headers: by lower-case name.
     """
 
     visit: Visit
@@ -73,6 +74,7 @@ class Asked:
     body: Any
     base: str
     origin: str
+    headers: Mapping[str, str]
 
     def text(self, name: str, default: str = "") -> str:
         """Return a parameter of the query."""
@@ -97,6 +99,7 @@ class Operation:
     :param body: the schema of the body it takes; None for none.
     :param body_media: JSON, or a form.
     :param answer: the schema of the answer, by name or whole.
+    :param page: it is for people in a browser, and not described.
     :param statuses: that it may answer with beside 200 and those all have, and what they mean.
     """
 
@@ -111,6 +114,7 @@ class Operation:
     parameters: tuple[Parameter, ...] = ()
     statuses: Mapping[int, str] = field(default_factory=dict)
     media: str = JSON
+    page: bool = False
 
 
 def ref(name: str) -> Schema:
@@ -380,7 +384,8 @@ def openapi(operations: Sequence[Operation], serving: Serving, limits: Limits) -
     """Return the description of all routes, in OpenAPI 3.1."""
     paths: dict[str, Schema] = {}
     for each in operations:
-        paths.setdefault(each.path, {})[each.method.lower()] = _described(each)
+        if not each.page:
+            paths.setdefault(each.path, {})[each.method.lower()] = _described(each)
     return {
         "openapi": "3.1.0",
         "info": {

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from enum import Enum
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import pyarrow as pa
 
@@ -83,13 +83,32 @@ def save_annotations(session: Session, annotations: Iterable[Annotation]) -> Non
     )
 
 
-def read_annotations(session: Session, *, annotator: str | None = None) -> list[Annotation]:
-    """Return all answers, or one person's, ordered by listing and annotator."""
+def drop_annotations(session: Session, annotations: Iterable[Annotation]) -> None:
+    """Take answers away, by listing and annotator."""
+    for item in annotations:
+        session.execute(
+            "take answers away",
+            "DELETE FROM annotations WHERE listing_id = ? AND annotator = ?",
+            [item.listing_id, item.annotator],
+        )
+
+
+def read_annotations(
+    session: Session,
+    *,
+    annotator: str | None = None,
+    listing_ids: Sequence[str] | None = None,
+) -> list[Annotation]:
+    """Return all answers, or one person's, ordered by listing and annotator.
+
+    :param listing_ids: return those on these listings alone; None for all.
+    """
     rows = session.rows(
         "read annotations",
         f"SELECT {', '.join(ANNOTATIONS_SCHEMA.names)} FROM annotations "
-        "WHERE $annotator IS NULL OR annotator = $annotator ORDER BY listing_id, annotator",
-        {"annotator": annotator},
+        "WHERE ($annotator IS NULL OR annotator = $annotator) "
+        "AND ($all OR listing_id IN (SELECT unnest($keys))) ORDER BY listing_id, annotator",
+        {"annotator": annotator, "all": listing_ids is None, "keys": [*(listing_ids or ())]},
     )
     return [
         Annotation(key, who, Verdict(verdict), gpu_id, model, tuple(shown), version, note, at)
@@ -159,6 +178,30 @@ def read_listings(
         () if listing_ids is None else [list(listing_ids)],
     )
     return stored_listings(rows)
+
+
+class ListingLinks(NamedTuple):
+    """Where a listing and its photo are, "" for each that is not known."""
+
+    link: str
+    photo: str
+
+
+def save_links(session: Session, links: Mapping[str, ListingLinks]) -> None:
+    """Write where listings are, by listing_id; what is there already is replaced."""
+    rows = [{"listing_id": key, **own._asdict()} for key, own in links.items()]
+    session.insert("save links", "listing_links", pa.Table.from_pylist(rows), replace=True)
+
+
+def read_links(session: Session, listing_ids: Sequence[str]) -> dict[str, ListingLinks]:
+    """Return where listings are, by listing_id, as far as it is known."""
+    rows = session.rows(
+        "read links",
+        "SELECT listing_id, link, photo FROM listing_links "
+        "WHERE listing_id IN (SELECT unnest(?::VARCHAR[]))",
+        [list(listing_ids)],
+    )
+    return {key: ListingLinks(link, photo) for key, link, photo in rows}
 
 
 REGISTRY_SCHEMA = pa.schema(

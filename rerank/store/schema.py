@@ -195,6 +195,14 @@ _VERDICTS = Migration(
     ),
 )
 
+_LISTING_LINKS = Migration(
+    "0010_listing_links",
+    (
+        """CREATE TABLE listing_links (
+        listing_id VARCHAR PRIMARY KEY, link VARCHAR NOT NULL, photo VARCHAR NOT NULL)""",
+    ),
+)
+
 MIGRATIONS = (
     _REGISTRY,
     _ANNOTATIONS,
@@ -205,4 +213,5 @@ MIGRATIONS = (
     _REGISTRY_FLAGS,
     _HELD,
     _VERDICTS,
+    _LISTING_LINKS,
 )

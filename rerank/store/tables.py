@@ -84,6 +84,15 @@ TABLES = (
         },
     ),
     Table(
+        "listing_links",
+        "where a listing is seen; nothing is fetched from there unasked",
+        {
+            "listing_id": "the listing",
+            "link": "address of its page; empty if unknown",
+            "photo": "address of its picture; empty if unknown",
+        },
+    ),
+    Table(
         "annotations",
         "one person's answer for one listing; a later one replaces it",
         {

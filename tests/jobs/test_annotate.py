@@ -11,7 +11,7 @@ import subprocess
 import sys
 import termios
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -23,7 +23,6 @@ from rerank.jobs.annotation.asking import POOL, Queue, read_pool
 from rerank.jobs.annotation.dialogue import Dialogue, Key, summary
 from rerank.jobs.annotation.screen import (
     LEAST_HEIGHT,
-    Question,
     Screen,
     Size,
     help_screen,
@@ -31,6 +30,7 @@ from rerank.jobs.annotation.screen import (
     search_screen,
     wrapped,
 )
+from rerank.jobs.annotation.session import Question, Write
 from rerank.jobs.tables import width_of
 from rerank.packs.gpu.choices import Contrast, GpuChoices, choice_of, find_by_words
 from rerank.resolution import Resolution, ScoredCandidate
@@ -100,7 +100,8 @@ def question(title: str, *, n_choices: int = 5, answer: str = "") -> Question:
     )
     apart = Contrast(("Ti",), ("SUPER", "D"), ("XT",), "", "title states 12 GB", "Max-Q unsaid")
     item = QueueItem(listing, "a shop", resolution, ())
-    return Question(item, choices, ("; ".join(apart.parts),) * n_choices, GpuChoices.words, answer)
+    told = ("; ".join(apart.parts),) * n_choices
+    return Question(item, choices, told, GpuChoices.words, shares=(0.5,) * n_choices, answer=answer)
 
 
 NOTHING = FoundChoices((), 0)
@@ -269,6 +270,17 @@ class ScriptedTerminal:
         self.forgotten += 1
 
 
+def writing(save: Callable[[Annotation], None]) -> Write:
+    """Return what puts answers one by one, and takes none away."""
+
+    def write(put: Sequence[Annotation], drop: Sequence[Annotation]) -> list[Annotation]:
+        for annotation in put:
+            save(annotation)
+        return []
+
+    return write
+
+
 def dialogue(
     retriever: object,
     save: Callable[[Annotation], None],
@@ -305,8 +317,8 @@ def dialogue(
     return Dialogue(
         queue,
         GpuChoices(retriever),
-        save,
-        save_patiently=save_patiently,
+        writing(save),
+        write_patiently=None if save_patiently is None else writing(save_patiently),
         annotator="anna",
         top_k=5,
         label="queue: x",
@@ -361,7 +373,7 @@ def test_the_last_answer_can_be_changed(tiny_retriever: object) -> None:
 
 def test_keys_without_meaning_save_nothing_and_say_so(tiny_retriever: object) -> None:
     saved: list[Annotation] = []
-    terminal = ScriptedTerminal(["3", "z", Key.OTHER, "ж", "0", "b", Key.RESIZED, "?", "1", "q"])
+    terminal = ScriptedTerminal(["3", "y", Key.OTHER, "ж", "0", "b", Key.RESIZED, "?", "1", "q"])
     dialogue(tiny_retriever, saved.append).run(terminal)
     assert saved == []
     hints = [screen.splitlines()[-1] for screen in terminal.screens]
@@ -625,7 +637,7 @@ def test_a_session_over_every_key(open_session, home, write_listings) -> None:
     assert title_shown(session.press("s", "skipped")) not in (first, second)
     session.press("?", "Any key returns")
     session.press("z", LAST_LINE)
-    session.press("z", "key 'z' does nothing here")
+    session.press("y", "key 'y' does nothing here")
     session.press("\x1b[A", "this key does nothing here")
     third = title_shown(
         session.press("/", "Search the registry") + session.press("\x1b", LAST_LINE)

@@ -13,11 +13,11 @@ import pytest
 from click.testing import CliRunner, Result
 from small_catalogue import CatalogueHome, build_catalogue_home
 
-from rerank.annotation.queue import QueueItem, QueueStrategy
+from rerank.annotation.queue import QueueItem
 from rerank.domain import Choices, domain_named
 from rerank.index.errors import FaultsError, InputError
 from rerank.index.records import Listing
-from rerank.jobs.annotation.asking import Queue, prepare, save_answer, take_in
+from rerank.jobs.annotation.asking import Queue, QueueKind, prepare, rewrite, take_in
 from rerank.jobs.annotation.dialogue import Dialogue, Key, summary
 from rerank.jobs.annotation.screen import Screen, Size
 from rerank.jobs.cli import main
@@ -339,15 +339,13 @@ def test_a_queue_of_the_feed_is_made_and_what_is_answered_is_measured(
     feed.write_text(re.sub(r",[^,\n]*$", "", text, flags=re.MULTILINE), encoding="utf-8")
     ids = take_in(workspace, store, feed, on_conflict=OnConflict.REFUSE)
     queue, choices = prepare(
-        workspace, store, "anna", strategy=QueueStrategy.UNCERTAIN, seed=1, listing_ids=ids
+        workspace, store, "anna", kind=QueueKind.UNCERTAIN, seed=1, listing_ids=ids
     )
     assert len(queue.items) == len(ids) == 18
     by_id = {item.listing.listing_id: item for item in queue.items}
     assert by_id["K03"].votes == ("Karwendel Biwak 2 Tent",) * 3
     window = ScriptedWindow(["1", "2", "x", "n", "q"])
-    talk = Dialogue(
-        queue, choices, partial(save_answer, store), annotator="anna", top_k=5, label=""
-    )
+    talk = Dialogue(queue, choices, partial(rewrite, store), annotator="anna", top_k=5, label="")
     talk.run(window)
     assert talk.counts.total() == 4
     done = run(workspace.home, "evaluate", "--annotations", "--samples", "20", "--format", "json")

@@ -43,6 +43,8 @@ class ProductChoices:
             unlisted=f"{article} {one}, but not in the catalogue",
             not_one="not such goods",
             such_as="an accessory, a spare part, an empty box, something wanted",
+            several="several products",
+            any_variant="this model, variant unknown",
         )
         longest = pc.max(pc.utf8_length(table.rows.column(ID))).as_py() or 0
         self._id_width = min(_WIDEST_ID, longest)

@@ -30,6 +30,8 @@ class GpuChoices:
         unlisted="a GPU, but not in the registry",
         not_one="not a GPU",
         such_as="an accessory, a laptop, a whole computer, a box",
+        several="several cards",
+        any_variant="this model, memory unknown",
     )
 
     def __init__(self, retriever: Retriever) -> None:
