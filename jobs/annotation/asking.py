@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from enum import StrEnum
+from itertools import repeat
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,12 +36,14 @@ from rerank.evaluation.intervals import Figure
 from rerank.evaluation.metrics import Better
 from rerank.index.errors import InputError
 from rerank.index.records import Listing
-from rerank.jobs.files.store_files import plain, read_incoming
+from rerank.jobs.files.listings import OUR_NAMES, ColumnNames
+from rerank.jobs.files.store_files import plain
+from rerank.jobs.files.store_files import read_listings as read_feed
 from rerank.jobs.options import progress_bar
 from rerank.jobs.tables import WIDTH, ReportFigure, cut, decimal, decimals, table
 from rerank.lifecycle.opening import resolver_over
 from rerank.store.database import Store, utc_now
-from rerank.store.importing import LISTING_COLUMNS, ColumnKind, OnConflict, import_listings
+from rerank.store.importing import OnConflict, import_listings
 from rerank.store.rows import (
     LISTING_FIELDS,
     Annotation,
@@ -167,46 +170,58 @@ def take_in(
     path: Path,
     *,
     on_conflict: OnConflict,
+    columns: ColumnNames | None = None,
+    encoding: str | None = None,
     decision: Decision | None = None,
 ) -> list[str]:
     """Save a file's listings to the store, with what leads to them, and return their ids.
 
-    Its columns are those that the workspace's domain sees.
+    What the file has that is no listing is left out, and said.
 
+    :param columns: the user's names; None for those that the workspace's domain sees.
+    :param encoding: of text; None lets the file say.
     :param decision: return those alone of which the file says this, as `rerank score` writes it.
     :raises InputError: if the file cannot be read or lacks a column.
-    :raises FaultsError: if rows are faulty, or differ from the store and that is refused.
+    :raises FaultsError: if rows differ from the store and that is refused.
     """
-    named = columns_of_feed(workspace, path)
-    incoming = read_incoming(path, LISTING_COLUMNS, named)
-    import_listings(store, incoming, on_conflict=on_conflict)
-    texts = dict.fromkeys((*_LINKS, *_PHOTOS, _DECISION), ColumnKind.TEXT)
-    beside = read_incoming(path, {"listing_id": ColumnKind.KEY, **texts}, named)
-    given = {name: beside.rows.column(name).to_pylist() for name in beside.given}
-    keys = [str(key) for key in given["listing_id"]]
-    found = {
-        key: links
-        for key, *cells in zip(
-            keys, _first_url(given, _LINKS), _first_url(given, _PHOTOS), strict=True
-        )
-        if any(links := ListingLinks(*cells))
-    }
-    if found:
+    if columns is None:
+        columns = OUR_NAMES.renamed(columns_of_feed(workspace, path))
+    beside = [*map(_spellings, _LINKS), *map(_spellings, _PHOTOS), [_DECISION]]
+    found = read_feed(
+        path, columns, also=[name for each in beside for name in each], encoding=encoding
+    )
+    for remark in found.remarks:
+        click.echo(remark, err=True)
+    import_listings(store, found.incoming, on_conflict=on_conflict)
+    rows = found.incoming.rows
+    keys: list[str] = rows.column("listing_id").to_pylist()
+    links = dict(
+        zip(keys, map(ListingLinks, _urls(rows, _LINKS), _urls(rows, _PHOTOS)), strict=True)
+    )
+    if any(map(any, links.values())):
         with store.writing() as session:
-            save_links(session, found)
+            save_links(session, {key: each for key, each in links.items() if any(each)})
     if decision is None:
         return keys
-    if _DECISION not in given:
+    if _DECISION not in rows.column_names:
         raise InputError(f"{path}: expected a column 'decision', as `rerank score` writes it")
-    return [key for key, said in zip(keys, given[_DECISION], strict=True) if said == decision]
+    said = rows.column(_DECISION).to_pylist()
+    return [key for key, own in zip(keys, said, strict=True) if own == decision]
 
 
-def _first_url(given: Mapping[str, list[Any]], names: Sequence[str]) -> list[str]:
+def _spellings(name: str) -> list[str]:
+    """Return how a header may spell a name."""
+    words = name.replace("_", " ")
+    return list(dict.fromkeys((name, name.upper(), words, words.title(), words.capitalize())))
+
+
+def _urls(rows: pa.Table, names: Sequence[str]) -> list[str]:
     """Return of each row the first of some columns that holds an address, "" for none."""
-    columns = [given[name] for name in names if name in given]
-    cells = zip(*columns, strict=True) if columns else ([] for _ in given["listing_id"])
+    there = [name for each in names for name in _spellings(each) if name in rows.column_names]
+    columns = [rows.column(name).to_pylist() for name in there]
+    cells = zip(*columns, strict=True) if columns else repeat((), rows.num_rows)
     return [
-        next((str(cell) for cell in row if str(cell).lower().startswith(_SHOWABLE)), "")
+        next((cell for cell in row if cell and cell.lower().startswith(_SHOWABLE)), "")
         for row in cells
     ]
 

@@ -57,6 +57,13 @@ from rerank.jobs.annotation.pair_flags import (
     read_with,
     stated_pair,
 )
+from rerank.jobs.commands.score import (
+    column_names_of,
+    column_options,
+    encoding_option,
+    seen_columns,
+)
+from rerank.jobs.files.selection import select_files
 from rerank.jobs.options import (
     NumberRange,
     format_option,
@@ -113,6 +120,8 @@ _ASKING = (
         help="For listings of the file that the store has with other content: stop, keep the "
         "store's, or replace them.",
     ),
+    encoding_option,
+    column_options,
     seed_option,
 )
 
@@ -125,19 +134,29 @@ def asking_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def taken_in(
-    store: Store, workspace: Workspace, path: Path | None, on_conflict: str, decision: str | None
+    store: Store, workspace: Workspace, path: Path | None, given: dict[str, Any]
 ) -> list[str] | None:
     """Save the listings of a file, if one is given, and return the ids to ask about.
 
+    :param given: the options of `asking_options` that say how it is read.
     :raises click.UsageError: if there is a decision and no file.
     """
-    if path is not None:
-        kept = Decision(decision) if decision else None
-        policy = OnConflict(on_conflict)
-        return take_in(workspace, store, path, on_conflict=policy, decision=kept)
-    if decision is not None:
-        raise click.UsageError("--decision: expected with LISTINGS_FILE; without: --queue review")
-    return None
+    decision, columns_file = given.pop("decision"), given.pop("columns_file")
+    on_conflict, encoding = OnConflict(given.pop("on_conflict")), given.pop("encoding")
+    if path is None:
+        if decision is not None:
+            raise click.UsageError("--decision: expected with a file; without: --queue review")
+        return None
+    columns = column_names_of(columns_file, given)
+    return take_in(
+        workspace,
+        store,
+        path,
+        on_conflict=on_conflict,
+        columns=seen_columns(select_files(str(path)), workspace.home, columns),
+        encoding=encoding,
+        decision=None if decision is None else Decision(decision),
+    )
 
 
 @click.command("annotate")
@@ -161,17 +180,15 @@ def annotate_command(
     limit: int | None,
     seed: int,
     top_k: int,
-    on_conflict: str,
     wait_s: float,
-    decision: str | None,
     home: Path,
+    **reading: Any,
 ) -> None:
     """Label listings by hand, in a terminal, the most useful ones first.
 
     Asks about the store's listings that NAME has not answered, one key an answer; each answer is
-    saved at once. With LISTINGS_FILE (parquet, CSV or JSONL with listing_id and title, optionally
-    vendor, description, price, shop, language), its listings are saved to the store, and only they
-    are asked about. `?` explains the keys.
+    saved at once. With LISTINGS_FILE (whatever `rerank score` reads or has written), its listings
+    are saved to the store, and only they are asked about. `?` explains the keys.
 
     \b
     Example:
@@ -188,7 +205,7 @@ def annotate_command(
     annotator = checked_annotator(annotator)
     workspace = Workspace(home)
     store = Store(workspace.store_path, wait_s=wait_s)
-    ids = taken_in(store, workspace, listings_file, on_conflict, decision)
+    ids = taken_in(store, workspace, listings_file, reading)
     queue, choices = prepare(
         workspace,
         store,

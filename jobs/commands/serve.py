@@ -6,6 +6,7 @@ import logging
 import sys
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -195,16 +196,16 @@ def _service(
 )
 @home_option
 @needs("serve")
+@then("`rerank train-ltr{home}` learns from the answers")
 def review_command(
     listings_file: Path | None,
     annotator: str | None,
     kind: str,
     top_k: int,
-    on_conflict: str,
-    decision: str | None,
     port: int,
     seed: int,
     home: Path,
+    **reading: Any,
 ) -> None:
     """Review listings in a browser: what they sell, one key an answer.
 
@@ -220,7 +221,7 @@ def review_command(
     """
     workspace, person = Workspace(home), checked_annotator(annotator)
     store = Store(workspace.store_path, wait_s=WRITER_PATIENCE_S)
-    ids = taken_in(store, workspace, listings_file, on_conflict, decision)
+    ids = taken_in(store, workspace, listings_file, reading)
     with listen("127.0.0.1", port) as listening, collecting_seldom():
         service = _service(workspace, Keys(None, ""), _LIMITS, verdicts=True, log=False)
         service.operations += ReviewPages(

@@ -40,7 +40,7 @@ MACHINE = "installs or schedules something on the machine"
 TRAINED = "needs what one of the trainings wrote"
 NOT_RUN = {
     r"rerank annotate\b": TERMINAL,
-    r"rerank serve (?!--new-key)": "answers until it is told to end",
+    r"rerank (serve (?!--new-key)|review\b)": "answers until it is told to end",
     r"rerank (train-\S+|ablate|compare-rankers|demo|simulate-queue)\b": LONG,
     r"rerank evaluate(?!-dual| --annotations\b)": LONG,
     r"rerank dual-data --gpu\b": LONG,

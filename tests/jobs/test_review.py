@@ -423,7 +423,7 @@ def test_trying_a_title(client):
     part = client.get("/try", params={"title": "RTX 3080 box only", "part": "1"}).text
     assert ("no match" in part, "<html" in part) == (True, False)
     assert client.get("/try", params={"title": " \x00\ud7ff "}).status_code == 200
-    assert client.get("/try", params={"title": "x" * 100_000}).status_code == 200
+    assert client.get("/try", params={"title": "x" * 20_000}).status_code == 200
 
 
 @pytest.mark.parametrize(
