@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
 from functools import wraps
 from pathlib import Path
 from textwrap import fill
@@ -280,6 +281,8 @@ class StatusLine:
     """The line that says how far a command is: rewritten on a terminal, elsewhere one every 10 s.
 
     :param clock: seconds, rising; a parameter so that what is shown can be tested.
+
+    Where ``stamped`` is set, lines begin with the time, but on a terminal.
     """
 
     def __init__(self, stream: TextIO, clock: Callable[[], float] = time.monotonic) -> None:
@@ -288,6 +291,7 @@ class StatusLine:
         self.is_terminal = stream.isatty()
         self.period_s = _TERMINAL_S if self.is_terminal else _LOG_S
         self._width = 0
+        self.stamped = False
 
     def offer(self, text: Callable[[float], str]) -> None:
         """Show a text, if some time has passed.
@@ -303,14 +307,20 @@ class StatusLine:
             self._stream.write("\r" + shown.ljust(self._width))
             self._width = len(shown)
         else:
-            self._stream.write(shown + "\n")
+            self._stream.write(self._line(shown))
         self._stream.flush()
 
     def say(self, text: str) -> None:
         """Write a line of its own."""
         self.clear()
-        self._stream.write(text + "\n")
+        self._stream.write(self._line(text))
         self._stream.flush()
+
+    def _line(self, text: str) -> str:
+        """Return a line, in logs that are stamped with the time, UTC."""
+        if not self.stamped or self.is_terminal:
+            return f"{text}\n"
+        return f"{datetime.now(UTC).isoformat(timespec='seconds').replace('+00:00', 'Z')} {text}\n"
 
     def clear(self) -> None:
         """Take the line away."""

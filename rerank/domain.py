@@ -331,6 +331,16 @@ class Domain(Protocol):
     def facts(self, source: Any) -> Any:
         """Return what gold listings are sliced by, a `rerank.evaluation.paired.GoldFacts`."""
 
+    def touched_since(
+        self, folder: Path, version: str
+    ) -> Callable[[Sequence[str]], Sequence[int]] | None:
+        """Return what finds the titles that may be answered otherwise than by an earlier index.
+
+        :param folder: of the index that serves.
+        :param version: of the one that answered.
+        :returns: takes titles and gives the numbers of those; None if all may be.
+        """
+
     def recall(self, kind: str, folder: Path, workspace: Any) -> dict[str, Any]:
         """Measure the recall of an index or embedder on made-up listings, for its card.
 
@@ -359,6 +369,15 @@ class CardTools(Protocol):
 
         :raises InputError: if a gpu_id is given twice, or is there already with another content.
         :raises MismatchError: if the index was built with another embedder.
+        """
+
+    def update_index(
+        self, records: Sequence[Any], embedder: Any, folder: Path, target: Path
+    ) -> tuple[Manifest, int | None]:
+        """Bring an index up to a registry: add what it lacks, if all else stayed; else build anew.
+
+        :param folder: the index that is there; ``target``: where the new one goes.
+        :returns: its manifest, and how many were added; None if it was built anew.
         """
 
     def load_registry(self, source: Path) -> list[GpuRecord]:

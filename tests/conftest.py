@@ -88,7 +88,9 @@ def _made_once() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         for module in (gold, cards):
             patch.setattr(module, "bootstrap_gold", bootstrap_gold)
-        patch.setattr(retriever, "Lexicon", lambda records: lexicon(tuple(records)))
+        patch.setattr(
+            retriever, "Lexicon", lambda records, counted=None: lexicon(tuple(records), counted)
+        )
         patch.setattr(pack.CueReader, "load", staticmethod(cues))
         patch.setattr(model, "QuickScorer", lru_cache(8)(model.QuickScorer))
         yield

@@ -51,8 +51,8 @@ def prices_command(
     \b
     Example:
       rerank prices resolved.parquet
-      rerank prices resolved.parquet --html prices.html --out prices.parquet
-      rerank prices resolved.parquet --day-column seen_at --currency-column currency
+      rerank prices resolved/ --html prices.html --out prices.parquet
+      rerank prices resolved.parquet --price-column price --html prices.html
     """
     if out is not None and out == odd:
         raise click.UsageError("--out and --odd: name two files")

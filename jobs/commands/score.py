@@ -30,6 +30,7 @@ from rerank.jobs.files.selection import Selection, select_files
 from rerank.jobs.files.text_formats import checked_encoding, kept_input, plain_sample
 from rerank.jobs.options import (
     Decorator,
+    NumberRange,
     candidate_set_option,
     home_option,
     ranker_options,
@@ -410,6 +411,10 @@ def score_command(feed: Feed, *, since: Selection | None, summary_file: Path | N
     feed.end(summary, file=summary_file)
 
 
+FALLEN = 3
+"""The exit code of a night whose share of matches is lower than it may be."""
+
+
 class Day(click.ParamType[date]):
     """A day of the calendar, written as folders are named by it."""
 
@@ -447,10 +452,38 @@ class Day(click.ParamType[date]):
         metavar="YYYY-MM-DD",
         help="The day, which names the folder; default: today.",
     ),
+    click.option(
+        "--shop-column",
+        "shop",
+        metavar="NAME",
+        help="Your column that says which shop a listing is of; default: `shop`, if there.",
+    ),
+    click.option(
+        "--min-match-share",
+        "least_share",
+        type=NumberRange(0, 1),
+        metavar="SHARE",
+        help=f"End with exit code {FALLEN} where less of the listings is a match.",
+    ),
+    click.option(
+        "--max-fall",
+        "most_fall",
+        type=NumberRange(0, 1),
+        metavar="SHARE",
+        help="The same where the share of matches fell by more since the day before.",
+    ),
     *_answer_options,
 )
 @then("`rerank annotate LISTINGS{home}` asks about what is unsure")
-def nightly_command(feed: Feed, *, registry: Path | None, day: date | None) -> None:
+def nightly_command(
+    feed: Feed,
+    *,
+    registry: Path | None,
+    day: date | None,
+    shop: str | None,
+    least_share: float | None,
+    most_fall: float | None,
+) -> None:
     """Score the day's listings into OUT/YYYY-MM-DD and report, as cron runs it.
 
     Rebuilds the index if the registry changed, keeps the answers of listings that have not changed
@@ -460,7 +493,7 @@ def nightly_command(feed: Feed, *, registry: Path | None, day: date | None) -> N
     \b
     Example:
       rerank nightly feeds/ resolved/
-      rerank nightly --registry gpus.csv --workers 2 feeds/ resolved/
+      rerank nightly --registry gpus.csv --min-match-share 0.2 feeds/ resolved/
       rerank nightly --date 2026-01-31 "feeds/*.parquet" resolved/
     """
     night = Night(
@@ -471,9 +504,14 @@ def nightly_command(feed: Feed, *, registry: Path | None, day: date | None) -> N
         registry,
         feed.options,
         feed.engine,
+        shop,
+        least_share,
+        most_fall,
     )
+    feed.line.stamped = True
     n_files = len(feed.source.places()) + len(feed.source.faults)
     with feed.running(n_files, "run it again") as heard:
         content = run_night(night, **heard)
     click.echo(nightly_text(content))
-    click.get_current_context().exit(1 if content["failures"] else 0)
+    code = 1 if content["failures"] else FALLEN if content["fallen"] else 0
+    click.get_current_context().exit(code)

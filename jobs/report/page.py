@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import inspect
 from base64 import b64encode
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -84,6 +84,14 @@ def render_report(report: Mapping[str, Any]) -> str:
 def rendered(template: str, **content: Any) -> str:
     """Return a small page of its own template, with the style and script of all pages."""
     return _environment(reading.CARD).get_template(template).render(**content)
+
+
+def history_page(days: Sequence[Content]) -> str:
+    """Return a page of nights.
+
+    :param days: their summaries, the latest first.
+    """
+    return rendered("history.html.j2", days=days, plot=plots.shares_by_day(days[::-1]))
 
 
 def _set(report: Content, anchor: str, name: str, content: Content) -> dict[str, Any]:

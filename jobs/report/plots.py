@@ -291,6 +291,31 @@ def curve_plot(content: Content, kind: Curve) -> Markup | None:
     )
 
 
+def shares_by_day(days: Sequence[Content]) -> Markup | None:
+    """Return the share of matches by day, and of what is held; None of fewer than two days.
+
+    :param days: summaries of nights, the earliest first.
+    """
+    if len(days) < 2:
+        return None
+    shares = [
+        [number(items_of.get(name)) or 0.0 for items_of in (day["shares"] for day in days)]
+        for name in ("match", "review")
+    ]
+    y = axis_over([0.0, *shares[0], *shares[1]], start=_TOP + _SIDE / 2, end=_TOP)
+    step = (_RIGHT - _LEFT - 8) / (len(days) - 1)
+    marks = [y.upright("share of listings" + y.range_note())]
+    for course, tone in zip(shares, ("own", "other"), strict=True):
+        points = [(_LEFT + 4 + at * step, y.place(value)) for at, value in enumerate(course)]
+        marks.append(path(points, f"curve {tone}"))
+        marks.append(dot(*points[-1], 4, f"dot {tone}"))
+    foot = y.start + 16
+    marks.append(words_at(_LEFT, foot, str(days[0]["date"]), "tick"))
+    marks.append(words_at(_RIGHT, foot, str(days[-1]["date"]), "tick", anchor="end"))
+    told = f"matches {share(shares[0][0])} to {share(shares[0][-1])}"
+    return picture(foot + 6, "Shares by day", f"Blue: matches, {told}; orange: held.", *marks)
+
+
 _HISTOGRAM = 46.0
 
 

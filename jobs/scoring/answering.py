@@ -7,16 +7,17 @@ import json
 import warnings
 from abc import ABC, abstractmethod
 from collections import OrderedDict, deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
-from functools import partial
+from dataclasses import asdict, dataclass, field, replace
+from functools import lru_cache, partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
@@ -27,7 +28,7 @@ from rerank.answers import (
     OUTPUT_SCHEMA,
     decided_fields,
 )
-from rerank.index.artifacts import collecting_seldom
+from rerank.index.artifacts import MANIFEST, collecting_seldom
 from rerank.index.errors import DISTRIBUTION, MismatchError, RerankWarning
 from rerank.index.records import BETWEEN_IDENTIFIERS, N_CANDIDATES, Listing
 from rerank.jobs.files.listings import OUR_NAMES, ColumnNames, ListingBatch, taken
@@ -38,7 +39,7 @@ from rerank.lifecycle.opening import heeding_people, open_resolver
 from rerank.rankers.kinds import RankerKind
 from rerank.resolution import MODEL
 from rerank.verdicts import VerdictSnapshot, open_verdicts
-from rerank.workspace import Workspace
+from rerank.workspace import Workspace, domain_of_index
 
 if TYPE_CHECKING:
     from rerank.resolver import Resolver
@@ -85,6 +86,72 @@ class ScoreOptions:
         return {name: kept[name] for name in kept if "verdicts" not in name and name != "strict"}
 
 
+Touched = Callable[[Sequence[str]], Sequence[int]]
+"""Takes titles and gives the numbers of those that may be answered otherwise than they were."""
+TouchedSince = Callable[[str], Touched | None]
+"""What finds the titles that may be by the version of an index; None where all may be."""
+
+
+def _all_touched(version: str) -> Touched | None:
+    return None
+
+
+def index_touched_since(home: Path) -> TouchedSince:
+    """Return what a workspace's index tells of the versions that it was."""
+    folder = Workspace(home).active_index()
+    return partial(_touched_since, folder, (folder / MANIFEST).read_bytes())
+
+
+@lru_cache(8)
+def _touched_since(folder: Path, manifest: bytes, version: str) -> Touched | None:
+    return domain_of_index(folder).touched_since(folder, version)
+
+
+@dataclass(slots=True)
+class Moves:
+    """What became of listings that a change of the index may have touched.
+
+    :param again: how many were answered again.
+    :param moved: of these, how many are answered otherwise: by what they were and what they are.
+    :param examples: some that are, as title, what it was and what it is.
+    """
+
+    again: int = 0
+    moved: dict[str, int] = field(default_factory=dict)  # asdict() makes another of a Counter
+    examples: list[tuple[str, str, str]] = field(default_factory=list)
+
+    def add(self, title: str, was: str, now: str) -> None:
+        """Count a listing that was answered again."""
+        self.again += 1
+        if was != now:
+            kind = " to ".join(each.partition(": ")[0] for each in (was, now))
+            self.moved[kind] = self.moved.get(kind, 0) + 1
+            if len(self.examples) < _MOVES_TOLD:
+                self.examples.append((title, was, now))
+
+    @classmethod
+    def read(cls, content: Mapping[str, Any]) -> Moves:
+        """Return what `dataclasses.asdict` made plain, whatever JSON made of it."""
+        examples = [(title, was, now) for title, was, now in content["examples"]]
+        return cls(content["again"], dict(content["moved"]), examples)
+
+    def line(self) -> str:
+        """Return what became of them, in a few words."""
+        common = sorted(self.moved.items(), key=lambda each: -each[1])
+        kinds = ", ".join(f"{n:,} {kind}" for kind, n in common)
+        moved = f"{sum(self.moved.values()):,} moved" + (f" ({kinds})" if kinds else "")
+        return f"{self.again:,} touched by added GPUs and answered again, {moved}"
+
+    def join(self, other: Moves) -> None:
+        """Count what another one counted."""
+        self.again += other.again
+        for kind, n in other.moved.items():
+            self.moved[kind] = self.moved.get(kind, 0) + n
+        self.examples += other.examples[: _MOVES_TOLD - len(self.examples)]
+
+
+_MOVES_TOLD = 20
+
 AppliesToBatches = Callable[[Iterable[ListingBatch]], Iterator[tuple[ListingBatch, pa.Table]]]
 
 
@@ -92,6 +159,8 @@ class Answerer(ABC):
     """Answers batches, each row by itself: a row's answer does not depend on its batch.
 
     :param n_reused: rows answered so far that an earlier output had the answer of.
+    :param touched_since: what a change of the index may have touched.
+    :param moves: what became of that in the file that is being scored.
     :param people: verdicts that stand before the model's answers; None for none.
     :param pool: what `rerank.jobs.workers.working` gives for `batch_answerer`; None answers in
         this process.
@@ -104,6 +173,8 @@ class Answerer(ABC):
     n_reused = 0
     pool: AppliesToBatches | None = None
     people: VerdictSnapshot | None = None
+    touched_since: TouchedSince = staticmethod(_all_touched)
+    moves: Moves
 
     def expectation(self) -> dict[str, Any]:
         """Return all that decides the answer for a listing: options and versions."""
@@ -251,7 +322,9 @@ def answering(home: Path, options: ScoreOptions, *, workers: int) -> Iterator[An
         return
     options, people = pinned(home, options)
     with working(workers, partial(batch_answerer, home, options)) as pool:
-        yield PooledAnswerer(options, pool, people)
+        pooled = PooledAnswerer(options, pool, people)
+        pooled.touched_since = index_touched_since(home)
+        yield pooled
 
 
 def pinned(home: Path, options: ScoreOptions) -> tuple[ScoreOptions, VerdictSnapshot | None]:
@@ -274,7 +347,9 @@ def resolver_answerer(home: Path, options: ScoreOptions) -> ResolverAnswerer:
     """Load what answers with a workspace's resolver and the ranker asked for."""
     options, people = pinned(home, options)
     resolver = open_resolver(home, ranker=options.ranker, cascade=options.cascade)
-    return ResolverAnswerer(heeding_people(Workspace(home), resolver, people), options)
+    own = ResolverAnswerer(heeding_people(Workspace(home), resolver, people), options)
+    own.touched_since = index_touched_since(home)
+    return own
 
 
 class _Made(NamedTuple):
@@ -361,6 +436,7 @@ class _Group(NamedTuple):
     """A row group of an earlier output, and what its key columns are called.
 
     :param heeded: whether it was made with people's verdicts; ``alike``: with those of now.
+    :param version: of the index that answered.
     """
 
     place: Place
@@ -368,14 +444,19 @@ class _Group(NamedTuple):
     columns: ColumnNames
     heeded: bool
     alike: bool
+    version: str
 
 
 class _Kept(NamedTuple):
-    """What is known of a batch: its rows in the order of the answers, and the rows that are not."""
+    """What is known of a batch: its rows in the order of the answers, and the rows that are not.
+
+    :param touched: what rows among the rest were answered that a change of the index may touch.
+    """
 
     rows: Ints
     rest: Ints
     answers: list[pa.Table]
+    touched: dict[int, str]
 
     def joined(self, fresh: pa.Table) -> pa.Table:
         """Return all answers in the order of the batch.
@@ -385,7 +466,21 @@ class _Kept(NamedTuple):
         if not len(self.rows):
             return fresh
         order = np.argsort(np.concatenate([self.rows, self.rest]), kind="stable")
-        return pa.concat_tables([*self.answers, fresh]).take(pa.array(order))
+        return _in_order(pa.concat_tables([*self.answers, fresh]), order)
+
+
+_WORTH_SLICING = 8  # rows that follow each other, on the average
+
+
+def _in_order(table: pa.Table, rows: Ints) -> pa.Table:
+    """Return rows of a table; where most follow each other, over the same memory."""
+    starts = np.flatnonzero(np.diff(rows, prepend=-2) != 1)
+    if len(rows) < _WORTH_SLICING * len(starts):
+        return table.take(pa.array(rows))
+    ends = [*starts[1:].tolist(), len(rows)]
+    return pa.concat_tables(
+        table.slice(int(rows[at]), end - at) for at, end in zip(starts.tolist(), ends, strict=True)
+    )
 
 
 class RememberingAnswerer(Answerer):
@@ -393,8 +488,9 @@ class RememberingAnswerer(Answerer):
 
     The earlier outputs are the cache: a listing of the same id, texts and identifiers keeps
     its answer if the same release, model, index and options gave it, and no verdict of a person
-    came or went. Nothing else has to be maintained, and nothing can go stale. In memory are 24
-    bytes a listing and a few row groups.
+    came or went. So does one that the index gave before GPUs were added to it, if these cannot
+    touch its title; ``moves`` tells what became of the others. Nothing else has to be maintained,
+    and nothing can go stale. In memory are 24 bytes a listing and a few row groups.
 
     :param outputs: files that `rerank score` wrote; those made in another way are passed over.
     :param say: takes warnings: which of the files cannot be read, so that nothing is kept of them.
@@ -415,7 +511,7 @@ class RememberingAnswerer(Answerer):
         self._fresh = fresh
         self._groups: list[_Group] = []
         self._damaged: set[int] = set()
-        self._held: OrderedDict[int, tuple[list[Listing | None], pa.Table]] = OrderedDict()
+        self._held: OrderedDict[int, tuple[pa.Array, pa.Table]] = OrderedDict()
         hashes, sizes = [np.empty(0, np.int64)], [0]
         for place in outputs:
             for found in self._read_keys(place):
@@ -446,10 +542,21 @@ class RememberingAnswerer(Answerer):
             yield from self._fresh.answers(batches)
             return
         begun: deque[tuple[ListingBatch, _Kept]] = deque()
-        for _, fresh in self._fresh.answers(self._rests(batches, begun)):
+        for rest, fresh in self._fresh.answers(self._rests(batches, begun)):
             batch, kept = begun.popleft()
             self.n_reused += len(kept.rows)
+            self._count_moves(kept, rest, fresh)
             yield batch, kept.joined(fresh)
+
+    def _count_moves(self, kept: _Kept, rest: ListingBatch, fresh: pa.Table) -> None:
+        """Count what became of the rows that were touched."""
+        if not kept.touched:
+            return
+        at = [row for row, number in enumerate(kept.rest.tolist()) if number in kept.touched]
+        titles = taken(rest.table.select([rest.columns.title]), at).column(0).to_pylist()
+        rows = zip(titles, kept.rest[at].tolist(), _sold(taken(fresh, at)), strict=True)
+        for title, number, now in rows:
+            self.moves.add(title, kept.touched[number], now)
 
     def _rests(
         self, batches: Iterable[ListingBatch], begun: deque[tuple[ListingBatch, _Kept]]
@@ -459,49 +566,69 @@ class RememberingAnswerer(Answerer):
         :param begun: takes the batch with what is known of it.
         """
         for batch in batches:
-            known = self._known(batch)
+            known, touched = self._known(batch)
             rows = np.concatenate([np.empty(0, np.int64), *(at for at, _ in known)])
-            rest = np.setdiff1d(np.arange(batch.table.num_rows), rows)
-            begun.append((batch, _Kept(rows, rest, [answers for _, answers in known])))
+            is_known = np.zeros(batch.table.num_rows, bool)
+            is_known[rows] = True
+            rest = np.flatnonzero(~is_known)
+            begun.append((batch, _Kept(rows, rest, [answers for _, answers in known], touched)))
             yield _part(batch, rest)
 
-    def _known(self, batch: ListingBatch) -> list[tuple[Ints, pa.Table]]:
-        """Return rows of the batch with their earlier answers, a row group each."""
-        listings = batch.listings()
-        wanted = _hashes(listings)
+    def _known(self, batch: ListingBatch) -> tuple[list[tuple[Ints, pa.Table]], dict[int, str]]:
+        """Return rows of the batch with their earlier answers, a row group each.
+
+        :returns: beside them, what other rows were answered that are touched.
+        """
+        keys = _keys(batch)
+        wanted = _hashes(keys)
         at = np.minimum(np.searchsorted(self._hashes, wanted), len(self._hashes) - 1)
         hit = self._hashes[at] == wanted
         hit[list(batch.bad_rows)] = False
-        judged = self._judged(listings)
+        judged = self._judged(batch)
         group = np.searchsorted(self._starts, self._order[at], side="right") - 1
-        found = []
+        found: list[tuple[Ints, pa.Table]] = []
+        was: dict[int, str] = {}
+        touched: dict[str, NDArray[np.bool_]] = {}
         for number in np.unique(group[hit]).tolist():
             rows = np.flatnonzero(hit & (group == number))
-            within = self._order[at[rows]] - self._starts[number]
             if not self._is_worth_reading(number, len(rows)):
                 continue
             if not self._groups[number].alike:
                 rows = rows[~judged[rows]]
-                within = self._order[at[rows]] - self._starts[number]
+            within = self._order[at[rows]] - self._starts[number]
             try:
                 earlier, answers = self._read_answers(number)
             except (pa.ArrowException, OSError) as exc:
                 self._damaged.add(number)
                 self._warn(self._groups[number].place, exc)
                 continue
-            same = [
-                earlier[old] is not None and _key(listings[row]) == _key(earlier[old])
-                for row, old in zip(rows.tolist(), within.tolist(), strict=True)
-            ]
-            if any(same):
-                found.append((rows[same], answers.take(pa.array(within[same]))))
-        return found
+            same = _equal(keys, rows, earlier, within)
+            again = self._touched(self._groups[number].version, batch, touched)[rows] & same
+            if again.any():
+                told = _sold(_in_order(answers, within[again]))
+                was.update(zip(rows[again].tolist(), told, strict=True))
+            if (same & ~again).any():
+                kept = same & ~again
+                found.append((rows[kept], _in_order(answers, within[kept])))
+        return found, was
 
-    def _judged(self, listings: Sequence[Listing]) -> NDArray[np.bool_]:
+    def _touched(
+        self, version: str, batch: ListingBatch, known: dict[str, NDArray[np.bool_]]
+    ) -> NDArray[np.bool_]:
+        """Return which listings the index may answer otherwise than an earlier version of it."""
+        if version not in known:
+            known[version] = np.zeros(batch.table.num_rows, bool)
+            if version != self.index_version:
+                since = self._fresh.touched_since(version)
+                assert since is not None  # else nothing is kept from there
+                known[version][since(_texts(batch, batch.columns.title).to_pylist())] = True
+        return known[version]
+
+    def _judged(self, batch: ListingBatch) -> NDArray[np.bool_]:
         """Return which listings have a verdict now, where some were answered before it."""
-        found = np.zeros(len(listings), bool)
+        found = np.zeros(batch.table.num_rows, bool)
         if self.people is not None and not all(group.alike for group in self._groups):
-            found[self.people.of(listings).listing] = True
+            found[self.people.of(batch.listings()).listing] = True
         return found
 
     def _is_worth_reading(self, number: int, n_hits: int) -> bool:
@@ -511,7 +638,7 @@ class RememberingAnswerer(Answerer):
 
     def _read_keys(self, place: Place) -> list[Ints]:
         """Return the hashes of the listings of an earlier output, by row group."""
-        record = _fitting_record(place, self)
+        record = _fitting_record(place, self._fresh)
         if record is None:
             return []
         names = _names_in_output(record, self._fresh)
@@ -521,8 +648,10 @@ class RememberingAnswerer(Answerer):
             self._warn(place, exc)
             return []
         then, now = record.get(VERDICTS_KEY), self.expectation().get(VERDICTS_KEY)
+        version = record["index_version"]
+        alike = then == now and version == self.index_version  # else verdicts may hold again
         self._groups += [
-            _Group(place, number, names, then is not None, then == now)
+            _Group(place, number, names, then is not None, alike, version)
             for number in range(len(hashes))
         ]
         return hashes
@@ -539,16 +668,17 @@ class RememberingAnswerer(Answerer):
             columns = _key_columns(names, file.schema_arrow.names)
             for number in range(file.num_row_groups):
                 table = file.read_row_group(number, [*columns, "reason"])
-                found = _hashes(ListingBatch(table, names).listings())
+                found = _hashes(_keys(ListingBatch(table, names)))
                 yield np.where(_is_bad(table.column("reason")), _NEVER, found)
 
-    def _read_answers(self, number: int) -> tuple[list[Listing | None], pa.Table]:
-        """Return the answers of a row group and their listings: None where they do not count."""
+    def _read_answers(self, number: int) -> tuple[pa.Array, pa.Table]:
+        """Return the answers of a row group and their keys: null where they do not count."""
         if number in self._held:
             self._held.move_to_end(number)
             return self._held[number]
-        place, at, names, heeded, alike = self._groups[number]
+        place, at, names, heeded, alike, _ = self._groups[number]
         derived = {} if heeded else _derived(self.schema)
+        derived["index_version"] = lambda table: pa.repeat(self.index_version, table.num_rows)
         with place.filesystem.open_input_file(place.path) as stream:
             file = pq.ParquetFile(stream)
             names = names.found_in(file.schema_arrow.names)
@@ -564,11 +694,11 @@ class RememberingAnswerer(Answerer):
             ],
             schema=self.schema,
         )
-        listings: list[Listing | None] = list(ListingBatch(table, names).listings())
+        keys = _keys(ListingBatch(table, names))
         if source:
             by_model = [said == MODEL for said in table.column(DECISION_SOURCE).to_pylist()]
-            listings = [each if own else None for each, own in zip(listings, by_model, strict=True)]
-        self._held[number] = listings, answers
+            keys = pc.if_else(pa.array(by_model), keys, pa.scalar(None, pa.string()))
+        self._held[number] = keys, answers
         while len(self._held) > _GROUPS_HELD:
             self._held.popitem(last=False)
         return self._held[number]
@@ -583,21 +713,68 @@ def count_answers(outputs: Iterable[Place], answerer: Answerer) -> int:
 def _fitting_record(place: Place, answerer: Answerer) -> dict[str, Any] | None:
     """Return the record of an earlier output made as an answerer would make it now, else None."""
     record = read_record(place)
-    if record is None or differences(record, answerer.expectation(), of_rows=True):
+    if record is None:
+        return None
+    version = str(record.get("index_version"))
+    expected = {**answerer.expectation(), "index_version": record.get("index_version")}
+    if differences(record, expected, of_rows=True):
+        return None
+    if version != answerer.index_version and answerer.touched_since(version) is None:
         return None
     return record
+
+
+def _sold(answers: pa.Table) -> list[str]:
+    """Return what rows are answered, in words."""
+    columns = (answers.column(name).to_pylist() for name in ("decision", answers.schema.names[0]))
+    return [f"{decided}: {key}" if key else decided for decided, key in zip(*columns, strict=True)]
 
 
 _NEVER = np.int64(-1)  # Python's hash() never returns it
 
 
-def _key(listing: Listing) -> tuple[str, ...]:
-    said = listing.title, listing.vendor, listing.description, listing.identifiers
-    return listing.listing_id, *said
+_BETWEEN = "\x1f"
 
 
-def _hashes(listings: Sequence[Listing]) -> Ints:
-    return np.fromiter((hash(_key(listing)) for listing in listings), np.int64, len(listings))
+def _keys(batch: ListingBatch) -> pa.Array:
+    """Return what listings are known by, in one text each: id, texts and identifiers."""
+    names, ids = batch.columns, batch.table.column(batch.columns.listing_id)
+    own = names.identifiers_of(batch.table.column_names)
+    codes = [each.identifiers for each in batch.listings()] if own else [""] * len(ids)
+    parts = [
+        pa.array(batch.ids(), pa.string()) if ids.null_count else _texts(batch, names.listing_id),
+        *(_texts(batch, name) for name in (names.title, names.vendor, names.description)),
+        pa.array(codes, pa.string()),
+    ]
+    if not _is_text(ids.type):
+        parts[0] = pa.array(batch.ids(), pa.string())
+    return pc.binary_join_element_wise(*parts, _BETWEEN)
+
+
+def _texts(batch: ListingBatch, name: str) -> pa.Array:
+    """Return a column as texts, "" where there is none, as `ListingBatch.listings` reads it."""
+    table = batch.table
+    if name not in table.column_names or not _is_text(table.schema.field(name).type):
+        return pa.repeat("", table.num_rows)
+    column = table.column(name).cast(pa.string()).fill_null("")
+    return column.combine_chunks() if column.num_chunks != 1 else column.chunk(0)
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    kind = kind.value_type if pa.types.is_dictionary(kind) else kind
+    return bool(
+        pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
+    )
+
+
+def _hashes(keys: pa.Array) -> Ints:
+    return np.fromiter(map(hash, keys.to_pylist()), np.int64, len(keys))
+
+
+def _equal(keys: pa.Array, rows: Ints, others: pa.Array, at: Ints) -> NDArray[np.bool_]:
+    """Return whether some keys are some others; null is none."""
+    same = pc.equal(keys.take(pa.array(rows)), others.take(pa.array(at))).fill_null(False)
+    return np.asarray(same.to_numpy(zero_copy_only=False), np.bool_)
 
 
 def _is_bad(reasons: pa.ChunkedArray) -> NDArray[np.bool_]:
@@ -623,8 +800,8 @@ def _derived(schema: pa.Schema) -> dict[str, Callable[[pa.Table], Any]]:
         "model_probability": lambda table: table.column("match_probability"),
         DECISION_SOURCE: lambda table: pa.repeat(pa.scalar(MODEL), table.num_rows),
     }
-    for field in decided_fields(key):
-        made.setdefault(field.name, partial(_nothing, field.type))
+    for column in decided_fields(key):
+        made.setdefault(column.name, partial(_nothing, column.type))
     return {name: make for name, make in made.items() if name in schema.names}
 
 

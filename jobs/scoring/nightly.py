@@ -10,12 +10,14 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import date
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
+import pyarrow.parquet as pq
 from pyarrow import fs
 
 from rerank.index.artifacts import Manifest, read_manifest
@@ -23,11 +25,12 @@ from rerank.index.errors import InputError
 from rerank.index.records import GpuRecord
 from rerank.jobs.files.places import Place
 from rerank.jobs.files.selection import Selection, select_files
-from rerank.jobs.scoring.answering import ScoreOptions
+from rerank.jobs.report.page import history_page
+from rerank.jobs.scoring.answering import Moves, ScoreOptions, index_touched_since
 from rerank.jobs.scoring.one_file import drafting, exclusive, remove_left_overs
 from rerank.jobs.scoring.plan import REJECTS_FOLDER, Existing, ScorePlan, plan_score, read_record
 from rerank.jobs.scoring.run import Engine, Progress, ScoreSummary, run_scoring
-from rerank.jobs.tables import index_text, table
+from rerank.jobs.tables import WIDTH, cut, index_text, table
 from rerank.resolution import Decision
 from rerank.workspace import Workspace
 
@@ -38,6 +41,9 @@ class Night:
 
     :param registry: to keep the index up to date with; None leaves the index as it is.
     :param out: the folder of days.
+    :param shop: the column that says which shop a listing is of; None takes ``shop``, if any.
+    :param least_share: of matches, 0 to 1, below which the night tells of a fall.
+    :param most_fall: of the share of matches since the day before, likewise.
     """
 
     workspace: Workspace
@@ -47,6 +53,9 @@ class Night:
     registry: Path | None = None
     options: ScoreOptions = field(default_factory=ScoreOptions)
     engine: Engine = field(default_factory=Engine)
+    shop: str | None = None
+    least_share: float | None = None
+    most_fall: float | None = None
 
     @property
     def folder(self) -> Place:
@@ -93,8 +102,89 @@ def run_night(
         _remove_stale(night.folder, plan, scored, say)
         previous = None if earlier is None else earlier.summary
         content = summary_content(night.day, scored, previous, index_rebuilt=index_rebuilt)
+        content |= _parts(night, plan, scored, previous or {})
+        content["fallen"] = fallen(content, night.least_share, night.most_fall)
         write_summary(night.folder, content)
+        _write_text(night.out.child(HISTORY), history_page(list(_summaries(night.out))))
     return content
+
+
+def _parts(
+    night: Night, plan: ScorePlan, scored: ScoreSummary, previous: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return the figures of each file, and of each shop where a column says which.
+
+    :param previous: the summary of the day to compare with.
+    """
+    root = night.listings.root
+    by_file = {}
+    for task in plan.tasks:
+        counts = scored.by_file.get(str(task.source))
+        if counts is not None:
+            name = task.source.inside(root) or task.source.name
+            by_file[name] = _part_figures(counts.decisions, previous, "by_file", name)
+    by_shop: dict[str, Counter[str]] = {}
+    for task in plan.tasks:
+        if str(task.source) in scored.by_file:
+            for shop, decision, n in _shops_of(task.target.resolved, night.shop):
+                by_shop.setdefault(shop, Counter())[decision] += n
+    common = sorted(by_shop.items(), key=lambda each: (-each[1].total(), each[0]))
+    shops = {
+        shop: _part_figures(counts, previous, "by_shop", shop)
+        for shop, counts in common[:_MOST_SHOPS]
+    }
+    return {"by_file": by_file, "by_shop": shops}
+
+
+_MOST_SHOPS = 1000
+_SHOP = "shop"
+
+
+def _shops_of(output: Place, column: str | None) -> list[tuple[str, str, int]]:
+    """Return how many listings of each shop were decided how.
+
+    :raises InputError: if the column that was named is not there.
+    """
+    with output.filesystem.open_input_file(output.path) as stream:
+        file = pq.ParquetFile(stream)
+        if (column or _SHOP) not in file.schema_arrow.names:
+            if column is None:
+                return []
+            raise InputError(f"{output}: has no column {column!r}; name another --shop-column")
+        rows = file.read([column or _SHOP, "decision"])
+    counted = rows.group_by([column or _SHOP, "decision"]).aggregate([([], "count_all")])
+    return [
+        ("" if shop is None else str(shop), decision, n)
+        for shop, decision, n in zip(*(each.to_pylist() for each in counted.columns), strict=True)
+    ]
+
+
+def _part_figures(
+    decisions: Mapping[str, int], previous: Mapping[str, Any], part: str, name: str
+) -> dict[str, Any]:
+    """Return the figures of a file or shop, and how its share of matches changed, None if new."""
+    rows = sum(decisions.values())
+    named = {kind: decisions.get(kind, 0) for kind in Decision}
+    share = round(named[Decision.MATCH] / max(rows, 1), 6)
+    was = previous.get(part, {}).get(name, {}).get("match_share")
+    change = None if was is None else round(share - was, 6)
+    return {"rows": rows, "decisions": named, "match_share": share, "change": change}
+
+
+def fallen(
+    content: Mapping[str, Any], least_share: float | None, most_fall: float | None
+) -> list[str]:
+    """Say in what the share of matches is lower than it may be; nothing where it is not."""
+    share, previous = content["shares"][Decision.MATCH], content["previous"]
+    said = []
+    if least_share is not None and share < least_share:
+        said.append(f"the share of matches is {share:.1%}, below {least_share:.1%}")
+    if most_fall is not None and previous is not None:
+        fall = -previous["changes"][Decision.MATCH]
+        if fall > most_fall:
+            told = f"the share of matches fell by {100 * fall:.1f} points since {previous['date']}"
+            said.append(f"{told}, more than {100 * most_fall:.1f}")
+    return said
 
 
 def changed_registry(workspace: Workspace, registry: Path) -> Sequence[GpuRecord] | None:
@@ -113,19 +203,23 @@ def changed_registry(workspace: Workspace, registry: Path) -> Sequence[GpuRecord
 def rebuild_index(
     workspace: Workspace, records: Sequence[GpuRecord], say: Callable[[str], None]
 ) -> None:
-    """Build the workspace's index from a registry.
+    """Bring the workspace's index up to a registry.
 
-    Its kind and its embedder stay what they are, so that the model still fits.
+    Where all else stayed, what it lacks is added. Its kind and its embedder stay what they are, so
+    that the model still fits.
     """
     from rerank.domain import card_tools
     from rerank.lifecycle.changing import keeping_part
     from rerank.workspace import embedder_of_index
 
-    kind = _serving_index(workspace).parameters["kind"]
-    embedder = embedder_of_index(workspace, workspace.active_index())
+    serving = workspace.active_index()
+    embedder = embedder_of_index(workspace, serving)
     with keeping_part(workspace, "index"):
-        manifest = card_tools().build_index(records, embedder, workspace.index_folder, kind=kind)
-    say(f"The registry changed: {index_text(workspace.index_folder, manifest)}")
+        manifest, added = card_tools().update_index(
+            records, embedder, serving, workspace.index_folder
+        )
+    said = "" if added is None else f", {added} added"
+    say(f"The registry changed: {index_text(workspace.index_folder, manifest)}{said}")
 
 
 def _serving_index(workspace: Workspace) -> Manifest:
@@ -181,9 +275,12 @@ def _earlier_answers(
     """Return the outputs of the day that is compared with; None if no answer of it can be kept."""
     say(earlier.line())
     day = earlier.summary["date"]
-    if earlier.summary["index_version"] != _serving_index(night.workspace).fingerprint:
-        say(f"The index is another than on {day}: no answers of that day are kept")
-        return None
+    version = earlier.summary["index_version"]
+    if version != _serving_index(night.workspace).fingerprint:
+        if index_touched_since(night.workspace.home)(version) is None:
+            say(f"The index is another than on {day}: no answers of that day are kept")
+            return None
+        say(f"GPUs were added since {day}: what these can touch is answered again")
     folder = night.out.child(day)
     try:
         return select_files(folder)
@@ -209,6 +306,8 @@ def _remove_stale(
         say(f"{output}: removed, its input {why}")
 
 
+HISTORY = "_history.html"
+"""Of the folder of days: a page of all of them."""
 SUMMARY = "_summary.json"
 """Of a day's folder: readers of folders of parquet pass over names with an underscore."""
 RECORD = "_day.json"
@@ -313,7 +412,7 @@ def remove_output(folder: Place, output: Place) -> None:
             place.filesystem.delete_file(place.path)
 
 
-def _summaries(out: Place, before: date) -> Iterator[dict[str, Any]]:
+def _summaries(out: Place, before: date = date.max) -> Iterator[dict[str, Any]]:
     """Yield the summaries of finished days that have rows, with their ``date``, latest first."""
     if not out.is_folder():
         return
@@ -348,9 +447,13 @@ def _read(place: Place) -> Any:
 
 
 def _write(place: Place, content: Mapping[str, Any]) -> None:
+    _write_text(place, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+
+
+def _write_text(place: Place, text: str) -> None:
     remove_left_overs(place)
     with drafting(place) as draft:
-        draft.sink.write((json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode())
+        draft.sink.write(text.encode())
         draft.finish()
         draft.publish()
 
@@ -389,18 +492,56 @@ def nightly_text(content: Mapping[str, Any]) -> str:
     if content["kept_rows"]:
         lines.append(f"rows kept from an earlier run of the day {content['kept_rows']:,}")
     lines.append(f"model {content['model_version']}, index {content['index_version']}")
-    previous = content["previous"]
-    if previous is not None:
-        changed = [
-            name
-            for name in ("model", "index")
-            if content[f"{name}_version"] != previous[f"{name}_version"]
-        ]
-        if changed:
-            said = " and ".join(changed)
-            lines.append(f"another {said} than on {previous['date']}: its answers are not kept")
+    lines += _moves_lines(content)
+    lines += [_parts_text(content, part) for part in ("by_file", "by_shop") if _told(content, part)]
+    lines += [f"Warning: {said}" for said in content.get("fallen", [])]
     lines += [f"set aside: {failure['error']}" for failure in content["failures"]]
     return "\n".join(lines)
+
+
+def _moves_lines(content: Mapping[str, Any]) -> list[str]:
+    """Say what a change of the model or the index did to answers of the day before."""
+    previous = content["previous"]
+    if previous is None:
+        return []
+    names = ("model", "index")
+    changed = [n for n in names if content[f"{n}_version"] != previous[f"{n}_version"]]
+    if changed and not content["reused_rows"] and "moves" not in content:
+        said = " and ".join(changed)
+        return [f"another {said} than on {previous['date']}: its answers are not kept"]
+    if "moves" not in content:
+        return []
+    moves = Moves.read(content["moves"])
+    shown = moves.examples[:_MOVES_SHOWN]
+    return [moves.line(), *(cut(f"  {title}: {was} -> {now}", WIDTH) for title, was, now in shown)]
+
+
+_MOVES_SHOWN = 5
+
+
+_PARTS_SHOWN = 10
+
+
+def _told(content: Mapping[str, Any], part: str) -> bool:
+    return len(content.get(part, ())) > 1
+
+
+def _parts_text(content: Mapping[str, Any], part: str) -> str:
+    """Return the figures of files or shops: those whose share of matches fell most come first."""
+    found = content[part].items()
+    rows = sorted(found, key=lambda each: (each[1]["change"] or 0.0, -each[1]["rows"], each[0]))
+    cells = [
+        [
+            cut(name or "-", 40),
+            f"{own['rows']:,}",
+            f"{own['match_share']:.1%}",
+            "" if own["change"] is None else f"{100 * own['change']:+.1f} pp",
+        ]
+        for name, own in rows[:_PARTS_SHOWN]
+    ]
+    more = len(rows) - len(cells)
+    text = table((part.removeprefix("by_"), "rows", "match", "change"), cells, left=(0,))
+    return f"\n{text}" + (f"\nand {more:,} more: {SUMMARY}" if more else "")
 
 
 def shares_of(content: Mapping[str, Any]) -> dict[str, float]:

@@ -16,7 +16,7 @@ from contextlib import (
     nullcontext,
     suppress,
 )
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -36,7 +36,7 @@ from rerank.jobs.files.listings import (
     taken,
 )
 from rerank.jobs.files.places import Fetched, Place
-from rerank.jobs.scoring.answering import Answerer, output_schema
+from rerank.jobs.scoring.answering import Answerer, Moves, output_schema
 from rerank.jobs.scoring.plan import (
     AS_TEXT,
     MARK_KEY,
@@ -134,12 +134,14 @@ class FileOutcome:
     :param counts: None if it failed.
     :param error: the message that names the file and the fault, if it failed.
     :param n_reused: rows of it that were answered from earlier outputs.
+    :param moves: what became of rows that a change of the index may have touched.
     """
 
     kind: Literal["scored", "kept", "failed"]
     counts: FileCounts | None = None
     error: str = ""
     n_reused: int = 0
+    moves: Moves = field(default_factory=Moves)
 
     def as_json(self) -> dict[str, Any]:
         """Return the same as plain values."""
@@ -148,8 +150,9 @@ class FileOutcome:
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> FileOutcome:
         """Return what `as_json` made plain."""
-        counts = content["counts"]
-        return cls(**{**content, "counts": None if counts is None else FileCounts(**counts)})
+        counts, moves = content["counts"], Moves.read(content["moves"])
+        counts = None if counts is None else FileCounts(**counts)
+        return cls(**{**content, "counts": counts, "moves": moves})
 
 
 def score_task(
@@ -168,6 +171,7 @@ def score_task(
     :param say: takes warnings, and why an output that is there is made again.
     """
     known, options = answerer.n_reused, answerer.options
+    answerer.moves = Moves()
     progress(0.0, 0)
     with ExitStack() as opened:
         listings: ListingFile | None = None
@@ -187,7 +191,7 @@ def score_task(
             counts = _score_read(task, content, listings, answerer, columns, progress, say)
         except FILE_FAULTS as exc:
             return FileOutcome("failed", error=_message(task, exc))
-    return FileOutcome("scored", counts, n_reused=answerer.n_reused - known)
+    return FileOutcome("scored", counts, "", answerer.n_reused - known, answerer.moves)
 
 
 def _score_read(

@@ -8,7 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from enum import Enum
 from functools import partial
 from pathlib import Path
@@ -22,6 +22,7 @@ from rerank.jobs.files.selection import Selection
 from rerank.jobs.options import StatusLine, time_left
 from rerank.jobs.scoring.answering import (
     Answerer,
+    Moves,
     RememberingAnswerer,
     ScoreOptions,
     answering,
@@ -31,6 +32,7 @@ from rerank.jobs.scoring.answering import (
 )
 from rerank.jobs.scoring.one_file import (
     FILE_FAULTS,
+    FileCounts,
     FileOutcome,
     alone_in,
     remove_left_overs,
@@ -288,6 +290,7 @@ class Tally:
         self._files = {"scored": 0, "kept": 0, "failed": len(plan.faults)}
         self._failures: dict[int, str] = {}
         self._rejects = self._reused = 0
+        self._moves, self._by_file = Moves(), dict[str, FileCounts]()
         # kept files take no time: without them in either, the time left is told from the share
         self._bytes_left = self._bytes = sum(task.n_bytes for task in plan.tasks)
         self._n_files = plan.n_files
@@ -332,6 +335,8 @@ class Tally:
             self._rows[outcome.kind] += outcome.counts.rows
             self._rejects += outcome.counts.rejects
             self._reused += outcome.n_reused
+            self._moves.join(outcome.moves)
+            self._by_file[str(task.source)] = outcome.counts
             self._decisions.update(outcome.counts.decisions)
         if outcome.kind == "kept":
             self._bytes -= task.n_bytes
@@ -356,6 +361,8 @@ class Tally:
             files=self._files,
             failures=failures,
             verdicts=None if self._answerer.people is None else self._answerer.people.version,
+            moves=self._moves,
+            by_file=self._by_file,
         )
 
 
@@ -375,6 +382,8 @@ class ScoreSummary:
     :param files: how many were ``scored``, ``kept`` or ``failed``.
     :param failures: of files that were set aside: the message by the name of the file.
     :param verdicts: version of people's verdicts that stood before the model; None for none.
+    :param moves: what became of rows that a change of the index may have touched.
+    :param by_file: what came out of each finished file, by its name.
     """
 
     rows: int
@@ -388,6 +397,8 @@ class ScoreSummary:
     files: Mapping[str, int] = field(default_factory=dict)
     failures: Mapping[str, str] = field(default_factory=dict)
     verdicts: str | None = None
+    moves: Moves = field(default_factory=Moves)
+    by_file: Mapping[str, FileCounts] = field(default_factory=dict)
 
     @property
     def rows_per_second(self) -> float:
@@ -406,6 +417,8 @@ class ScoreSummary:
             parts.append(f"{self.kept_rows} rows kept from an earlier run")
         if self.reused_rows:
             parts.append(f"{self.reused_rows} answers reused")
+        if self.moves.again:
+            parts.append(self.moves.line())
         if sum(self.files.values()) > 1:
             parts.append(", ".join(f"{n} files {what}" for what, n in self.files.items() if n))
         parts.append(f"model {self.model_version}, index {self.index_version}")
@@ -436,6 +449,7 @@ class ScoreSummary:
             "files": dict(self.files),
             "failures": [{"file": file, "error": text} for file, text in self.failures.items()],
             **({} if self.verdicts is None else {"verdicts_version": self.verdicts}),
+            **({"moves": asdict(self.moves)} if self.moves.again else {}),
         }
 
 

@@ -52,6 +52,7 @@ def test_a_worker_scores_files_as_the_local_engine_does(feeds, tmp_path):
             "kind": "scored",
             "error": "",
             "n_reused": 0,
+            "moves": {"again": 0, "moved": {}, "examples": []},
             "counts": {"rows": 2, "rejects": 1, "decisions": {"match": 1, "no_match": 1}},
         },
         "said": [],

@@ -75,7 +75,7 @@ def test_a_canary_that_a_night_does_not_serve_is_told_of(night, home):
     assert result.exit_code == 0, result.output
     assert "a canary runs, but only `rerank models canary run` serves it" in result.stderr
     path.unlink()
-    assert "canary" not in night(SECOND).stderr
+    assert "a canary runs" not in night(SECOND).stderr
 
 
 def test_a_day_is_scored_into_its_folder_as_score_does_it(run, night, feeds, tmp_path):
@@ -102,10 +102,9 @@ def test_the_next_day_keeps_answers_of_the_latest_finished_day_and_compares(nigh
     write(tmp_path / "out/2026-01-02/a.parquet", ["not finished"])
     write(feeds / "b.parquet", ["RX6700XT 12G", "Tesla P40 24GB"])
     result = night(SECOND)
-    assert result.stderr.splitlines()[:2] == [
-        "Compared with 2026-01-01",
-        "4 earlier answers of this model, index and options",
-    ]
+    stamp = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ "
+    said = f"{stamp}Compared with 2026-01-01\n{stamp}4 earlier answers of this model, index"
+    assert re.match(said, result.stderr)
     content = summary_of(tmp_path / "out" / SECOND)
     assert content["reused_rows"] == 3
     assert content["previous"] == {
@@ -175,16 +174,76 @@ def test_the_index_is_rebuilt_only_when_the_registrys_content_changed(night, reg
     assert re.search(
         f"The registry changed: index [0-9a-f]{{16}} in .*: {n_gpus} GPUs of ", result.stderr
     )
-    assert f"The index is another than on {FIRST}: no answers of that day are kept" in result.stderr
-    assert "earlier answers" not in result.stderr
-    assert f"another index than on {FIRST}: its answers are not kept" in result.stdout
+    assert f"GPUs were added since {FIRST}: what these can touch is answered again" in result.stderr
+    assert "0 touched" not in result.stdout
     content = summary_of(tmp_path / "out" / SECOND)
-    assert (content["index_rebuilt"], content["reused_rows"]) == (True, 0)
+    assert (content["index_rebuilt"], content["reused_rows"]) == (True, 4)
     assert content["index_version"] != before["index_version"]
     assert content["model_version"] == before["model_version"]
     night("2026-01-04", "--registry", registry)
     last = summary_of(tmp_path / "out/2026-01-04")
     assert (last["index_rebuilt"], last["reused_rows"]) == (False, 4)
+
+
+def test_answers_after_gpus_were_added_are_those_of_a_run_that_answers_all(
+    run, night, registry, feeds, tmp_path
+):
+    titles = ["PNY GeForce RTX 9099 16GB", *TITLES["a"]]
+    write(feeds / "a.parquet", titles)
+    night(FIRST, "--registry", registry)
+    (registry / "mine.yaml").write_text(
+        "vendor: NVIDIA\nfamilies:\n  - generation: GeForce 90\n    line: GeForce\n    models:\n"
+        "      - {name: GeForce RTX 9099, chip: GX999, year: 2031, variants: [16GB GDDR7]}\n",
+        encoding="utf-8",
+    )
+    result = night(SECOND, "--registry", registry)
+    assert result.exit_code == 0, result.output
+    assert run("score", feeds, tmp_path / "anew").exit_code == 0
+    assert tables(tmp_path / "out" / SECOND) == tables(tmp_path / "anew")
+    moves = summary_of(tmp_path / "out" / SECOND)["moves"]
+    assert (moves["again"], sum(moves["moved"].values())) == (1, 1)
+    ((title, _, now),) = moves["examples"]
+    assert (title, now) == (titles[0], "match: geforce-rtx-9099-16gb-gddr7")
+    assert "1 touched by added GPUs and answered again, 1 moved" in result.stdout
+    assert f"  {titles[0]}: " in result.stdout
+
+
+def test_a_night_tells_of_files_and_shops_and_of_a_fall(night, feeds, tmp_path):
+    def sold(titles, shops):
+        rows = {"listing_id": [str(n) for n in range(len(titles))], "title": titles, "shop": shops}
+        pq.write_table(pa.table(rows), feeds / "a.parquet")
+
+    card, other = "Palit RTX 3080 GamingPro 10GB", "a kitchen chair"
+    pq.write_table(
+        pa.table({"listing_id": ["9"], "title": [card], "shop": ["<b>"]}), feeds / "b.parquet"
+    )
+    sold([card, card], ["<b>", None])
+    first = night(FIRST, "--min-match-share", "0.9", "--max-fall", "0.1")
+    assert first.exit_code == 0, first.output
+    sold([card, other], ["<b>", None])
+    result = night(SECOND, "--min-match-share", "0.9", "--max-fall", "0.1")
+    assert result.exit_code == 3
+    content = summary_of(tmp_path / "out" / SECOND)
+    decisions = {"match": 1, "review": 0, "no_match": 1}
+    assert content["by_file"]["a.parquet"] == {
+        "rows": 2,
+        "decisions": decisions,
+        "match_share": 0.5,
+        "change": -0.5,
+    }
+    shares = {shop: own["match_share"] for shop, own in content["by_shop"].items()}
+    assert shares == {"<b>": 1.0, "": 0.0}
+    assert content["fallen"] == [
+        "the share of matches is 66.7%, below 90.0%",
+        "the share of matches fell by 33.3 points since 2026-01-01, more than 10.0",
+    ]
+    assert re.search(r"a\.parquet +2 +50\.0% +-50\.0 pp", result.stdout)
+    assert "Warning: the share of matches is 66.7%, below 90.0%" in result.stdout
+    page = (tmp_path / "out" / "_history.html").read_text(encoding="utf-8")
+    assert "2 finished days, the latest 2026-01-03" in page
+    assert "&lt;b&gt;" in page
+    assert "<b>" not in page.split("<main>")[1]
+    assert night("2026-01-04", "--shop-column", "dealer").exit_code == 1
 
 
 def test_without_a_registry_the_workspaces_own_index_stays(run, night, registry, tmp_path):

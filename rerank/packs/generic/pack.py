@@ -316,6 +316,12 @@ class GenericDomain:
 
         return CatalogueFacts()
 
+    def touched_since(
+        self, folder: Path, version: str
+    ) -> Callable[[Sequence[str]], Sequence[int]] | None:
+        """Return nothing: all words of a catalogue are weighed anew where it changes."""
+        return None
+
     def recall(self, kind: str, folder: Path, workspace: Workspace) -> dict[str, Any]:
         """Measure nothing: what listings of the catalogue look like is learnt by training."""
         raise InputError(

@@ -337,8 +337,8 @@ def _unpack(masks: NDArray[np.uint64]) -> NDArray[np.bool_]:
 
 def _word_weights(table: Lexicon) -> tuple[NDArray[np.bool_], Floats]:
     bits = _unpack(table.before_mask | table.after_mask)
-    frequency = bits.sum(axis=0)
-    idf = np.log((1 + len(bits)) / (1 + frequency)).astype(np.float32)
+    counted = bits[: table.n_counted]
+    idf = np.log((1 + len(counted)) / (1 + counted.sum(axis=0))).astype(np.float32)
     return bits, idf
 
 

@@ -209,17 +209,24 @@ class TitleReading(NamedTuple):
 
 
 class Lexicon:
-    """Looks up models in titles. Built from the registry's records; holds no state besides."""
+    """Looks up models in titles. Built from the registry's records; holds no state besides.
 
-    def __init__(self, records: Sequence[GpuRecord]) -> None:
+    :param counted: the first so many records are those that words are weighed by; by default all.
+        Words that only later ones have get the numbers behind theirs, so that nothing that is
+        summed up over words changes for a title without them.
+    """
+
+    def __init__(self, records: Sequence[GpuRecord], counted: int | None = None) -> None:
         self.records: list[GpuRecord] = list(records)
         self.models: list[str] = list(dict.fromkeys(record.model for record in records))
+        self.n_counted = len({record.model for record in self.records[:counted]})
+        """The first so many models are those that words are weighed by."""
         place = {model: at for at, model in enumerate(self.models)}
         self.model_of_record: NDArray[np.int32] = np.array(
             [place[record.model] for record in records], np.int32
         )
         self.names: list[ModelName] = [parse_model(model) for model in self.models]
-        self.affixes = _vocabulary(self.names)
+        self.affixes = _vocabulary(self.names, self.n_counted)
         self._affix_heads = {word[:2] for word in (*self.affixes, *_ALSO)}
         self._mask_words = len(self.affixes) // 64 + 1
         self.prefixes = _number(sorted({name.prefix for name in self.names if name.prefix}))
@@ -402,6 +409,19 @@ class Lexicon:
     def masks_of_series(self) -> dict[str, int]:
         """The masks of R5, R7 and R9, by their digits."""
         return {digit: self._bit("r" + digit) for digit in "579"}
+
+    def meant_by(self, code: str) -> object:
+        """Return what a code stands for, models by their names; None if it is none."""
+        entry = self.codes.get(code)
+        return entry and (*entry[:4], *(self.models[at] for at in entry.models), *entry.memory_gb)
+
+    def words_since(self, old: Lexicon) -> tuple[set[str], set[tuple[str, str]]]:
+        """Return words, and pairs of them, that mean more in titles than to an earlier lexicon."""
+        line = {word for name in self.names[len(old.models) :] for word in name.line}
+        words = (self.affixes.keys() - old.affixes) | (self._suffix_words - old._suffix_words)
+        words |= line - {word for name in old.names for word in name.line}
+        words |= {short for short, long in (*_SYNONYMS.items(), *_ALSO.items()) if long in words}
+        return words, self.pairs_of_suffixes - old.pairs_of_suffixes
 
     def knows_suffixes(self, mention: Mention) -> bool:
         """Say whether the telling suffixes behind a number are those of some model of it."""
@@ -1042,10 +1062,15 @@ class Lexicon:
         return frozenset().union(*(self._sizes_of_model[model] for model in exact or models))
 
 
-def _vocabulary(names: Sequence[ModelName]) -> dict[str, int]:
-    """Number the line words and suffixes of all names: the bits of the affix masks."""
-    words = {word for name in names for word in (*name.line, *name.suffix)}
-    return _number(sorted(words | {"r5", "r7", "r9", "ti", "super", *_GLUED_LINES}))
+def _vocabulary(names: Sequence[ModelName], counted: int) -> dict[str, int]:
+    """Number the line words and suffixes of all names: the bits of the affix masks.
+
+    :param counted: names whose words come first.
+    """
+    first = {word for name in names[:counted] for word in (*name.line, *name.suffix)}
+    first |= {"r5", "r7", "r9", "ti", "super", *_GLUED_LINES}
+    others = {word for name in names[counted:] for word in (*name.line, *name.suffix)}
+    return _number([*sorted(first), *sorted(others - first)])
 
 
 _BRANDS = frozenset(["geforce", "radeon", "quadro", "tesla", "instinct"])

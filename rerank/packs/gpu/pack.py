@@ -315,6 +315,14 @@ class GpuDomain:
 
         return RegistryFacts(source.records)
 
+    def touched_since(
+        self, folder: Path, version: str
+    ) -> Callable[[Sequence[str]], Sequence[int]] | None:
+        """Return what finds titles that GPUs added since may have touched."""
+        from rerank.packs.gpu.retriever import touched_since
+
+        return touched_since(folder, version)
+
     def recall(self, kind: str, folder: Path, workspace: Workspace) -> dict[str, Any]:
         """Measure recall on generated listings of models that nothing was trained on."""
         from rerank.packs.gpu.cards import part_recall

@@ -7,12 +7,16 @@ registry, its vectors and the fingerprint of the embedder that made them.
 
 from __future__ import annotations
 
+import json
+import re
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from rerank.index.artifacts import (
@@ -35,10 +39,11 @@ from rerank.index.records import (
     falling_order,
     place_in_group,
 )
-from rerank.index.text import descriptor
+from rerank.index.text import HOLDS_NAME, descriptor, normalise
 from rerank.index.vector_index import FaissIndex, IndexKind, VectorIndex
 from rerank.packs.gpu.lexicon import Lexicon
 from rerank.packs.gpu.name_evidence import NameEvidence, memory_agreement, name_evidence
+from rerank.packs.gpu.naming import ModelName
 from rerank.packs.gpu.registry import read_records, registry_fingerprint, write_records
 from rerank.packs.gpu.stated_words import Stated, StatedWords, chip_vendors
 from rerank.packs.gpu.title_columns import ColumnReader, TitleReadings
@@ -54,7 +59,12 @@ _BLOCK_PAIRS = 512  # two vectors of 256 numbers each: 1 MB
 
 
 class Retriever:
-    """Proposes candidates out of the registry's records."""
+    """Proposes candidates out of the registry's records.
+
+    :param vectors: of all records.
+    :param index: finds the vectors of the first records; those behind, which were added since it
+        was built, are found by name.
+    """
 
     def __init__(
         self,
@@ -65,7 +75,7 @@ class Retriever:
     ) -> None:
         self.records = list(records)
         self.embedder = embedder
-        self.lexicon = Lexicon(self.records)
+        self.lexicon = Lexicon(self.records, len(index))
         self.table = self.lexicon
         self._reader = ColumnReader(self.lexicon)
         self._vectors = vectors
@@ -209,7 +219,20 @@ class Retriever:
 
 
 _RECORDS, _FAISS = "records.jsonl", "index.faiss"
+_ADDED, _GROWTH = "added.npy", "growth.json"
 _MOST_SHOWN = 20
+_SMALL = 0.05  # share of its records that an index may grow by before it is built anew
+
+
+class Growth(NamedTuple):
+    """What an index was before GPUs were added to it.
+
+    :param counted: records that its vectors are searched among, and words weighed by.
+    :param versions: how many records it had, by each version that it was since.
+    """
+
+    counted: int
+    versions: Mapping[str, int]
 
 
 def build_index(
@@ -225,10 +248,15 @@ def build_index(
 
 
 def add_to_index(
-    records: Sequence[GpuRecord], embedder: Embedder, folder: Path
+    records: Sequence[GpuRecord], embedder: Embedder, folder: Path, *, into: Path | None = None
 ) -> tuple[Manifest, int]:
     """Add GPUs that an index lacks; return its new manifest and how many were added.
 
+    A few change nothing for listings that do not name them: words weigh what they weighed, and the
+    nearest vectors are looked for among those that were there. Where more than a twentieth has
+    come since that was settled, it is settled anew, with all.
+
+    :param into: where the index with the added GPUs goes; by default in its own place.
     :raises InputError: if a gpu_id is given twice, or is there already with another content.
     :raises MismatchError: if the index was built with another embedder.
     """
@@ -239,7 +267,7 @@ def add_to_index(
             f"expected each GPU once, got {len(twice)} gpu_ids more than once: "
             f"{', '.join(twice[:_MOST_SHOWN])}{', ...' if len(twice) > _MOST_SHOWN else ''}"
         )
-    known, index, manifest = _read(folder, embedder)
+    known, index, added, manifest = _read(folder, embedder)
     by_id = {record.gpu_id: record for record in known}
     changed = [r.gpu_id for r in records if by_id.get(r.gpu_id, r) != r]
     if changed:
@@ -250,9 +278,53 @@ def add_to_index(
     fresh = [record for record in records if record.gpu_id not in by_id]
     if not fresh:
         return manifest, 0
-    index.add(embedder.encode([descriptor(record) for record in fresh]))
-    kind = IndexKind(manifest.parameters["kind"])
-    return _write([*known, *fresh], index, embedder, folder, kind), len(fresh)
+    added = np.concatenate([added, embedder.encode([descriptor(record) for record in fresh])])
+    kind, target = IndexKind(manifest.parameters["kind"]), into or folder
+    if len(added) <= _SMALL * len(index):
+        versions = {**read_growth(folder, len(index)).versions, manifest.fingerprint: len(known)}
+        growth = Growth(len(index), versions)
+        made = _write([*known, *fresh], index, embedder, target, kind, (added, growth))
+    else:
+        index.add(added)
+        made = _write([*known, *fresh], index, embedder, target, kind)
+    return made, len(fresh)
+
+
+def update_index(
+    records: Sequence[GpuRecord], embedder: Embedder, folder: Path, target: Path
+) -> tuple[Manifest, int | None]:
+    """Bring an index up to a registry: add what it lacks, if all else stayed; else build it anew.
+
+    :param folder: the index that is there; ``target``: where the new one goes.
+    :returns: its manifest, and how many were added; None if it was built anew.
+    """
+    known, *_, manifest = _read(folder, embedder)
+    by_id = {record.gpu_id: record for record in records}
+    own = set(known)
+    stayed = [record for record in records if record in own]
+    if len(stayed) == len(known) == sum(record.gpu_id in by_id for record in known):
+        if _by_model(stayed) == _by_model(known):  # the first variant is the common one
+            return add_to_index(records, embedder, folder, into=target)
+    return build_index(records, embedder, target, kind=IndexKind(manifest.parameters["kind"])), None
+
+
+def _by_model(records: Sequence[GpuRecord]) -> dict[str, list[str]]:
+    variants: dict[str, list[str]] = {}
+    for record in records:
+        variants.setdefault(record.model, []).append(record.gpu_id)
+    return variants
+
+
+def read_growth(folder: Path, n_records: int) -> Growth:
+    """Return what an index was before it grew; of one that did not, its own number of records."""
+    path = folder / _GROWTH
+    if not path.exists():
+        return Growth(n_records, {})
+    with reading(path, "what an index was before it grew", INDEX_REMEDY):
+        growth = Growth(**json.loads(path.read_text(encoding="utf-8")))
+        if not 0 < growth.counted <= n_records:
+            raise ValueError(f"expected 1 to {n_records} counted records, found {growth.counted}")
+        return growth
 
 
 def load_retriever(folder: Path, embedder: Embedder) -> tuple[Retriever, Manifest]:
@@ -261,8 +333,9 @@ def load_retriever(folder: Path, embedder: Embedder) -> tuple[Retriever, Manifes
     :raises ArtifactError: if it is missing or damaged.
     :raises MismatchError: if it was built with another embedder.
     """
-    records, index, manifest = _read(folder, embedder)
-    return Retriever(records, index.vectors(), index, embedder), manifest
+    records, index, added, manifest = _read(folder, embedder)
+    vectors = np.concatenate([index.vectors(), added]) if len(added) else index.vectors()
+    return Retriever(records, vectors, index, embedder), manifest
 
 
 def index_records(folder: Path) -> list[GpuRecord]:
@@ -281,6 +354,7 @@ def _write(
     embedder: Embedder,
     folder: Path,
     kind: IndexKind,
+    grown: tuple[Floats, Growth] | None = None,
 ) -> Manifest:
     parameters: dict[str, Any] = {
         "kind": kind.value,
@@ -294,6 +368,10 @@ def _write(
     with writing_folder(folder) as draft:
         write_records(records, draft / _RECORDS)
         index.save(draft / _FAISS)
+        if grown is not None:
+            np.save(draft / _ADDED, grown[0], allow_pickle=False)
+            text = json.dumps(grown[1]._asdict(), indent=2)
+            (draft / _GROWTH).write_text(text + "\n", encoding="utf-8")
         return write_manifest(
             draft,
             kind="index",
@@ -303,7 +381,8 @@ def _write(
         )
 
 
-def _read(folder: Path, embedder: Embedder) -> tuple[list[GpuRecord], FaissIndex, Manifest]:
+def _read(folder: Path, embedder: Embedder) -> tuple[list[GpuRecord], FaissIndex, Floats, Manifest]:
+    """Return records, the index of the first of them, the vectors of the others, the manifest."""
     manifest = read_manifest(folder, kind="index", format_version=INDEX_FORMAT, remedy=INDEX_REMEDY)
     expected, name = map(manifest.parameters.get, ("embedder_fingerprint", "embedder"))
     if expected != embedder.fingerprint:
@@ -313,6 +392,175 @@ def _read(folder: Path, embedder: Embedder) -> tuple[list[GpuRecord], FaissIndex
         )
     with reading(folder / _RECORDS, "records of cards", INDEX_REMEDY):
         records = read_records(folder / _RECORDS)
-    path = folder / _FAISS
-    index = FaissIndex.load(path, count=len(records), dimension=embedder.dimension)
-    return records, index, manifest
+    counted = read_growth(folder, len(records)).counted
+    index = FaissIndex.load(folder / _FAISS, count=counted, dimension=embedder.dimension)
+    added = np.zeros((0, embedder.dimension), np.float32)
+    if counted < len(records):
+        with reading(folder / _ADDED, "vectors of added cards", INDEX_REMEDY):
+            added = np.load(folder / _ADDED, allow_pickle=False).astype(np.float32)
+    wanted = (len(records) - counted, embedder.dimension)
+    if added.shape != wanted:
+        raise MismatchError(
+            f"{folder}: expected added vectors of shape {wanted}, found {added.shape}; rebuild it "
+            f"with `{INDEX_REMEDY}`"
+        )
+    return records, index, added, manifest
+
+
+# What `normalise` does more to than to write it in lower case.
+_ODD_FORMS = (
+    r"[^\x00-\x7f]|[&<]|\do|gtx\+|\d ?[gm]i[bo]|0p|0x|k gam|corporation|micro devices|\(rev |10de:"
+    r"|1002:|8086:"
+)
+_LEFT_OUT = r"[\pM™®©\x{200b}-\x{200f}\x{2060}\x{feff}\x{ad}]"
+_HIDDEN = r"&#|[^\P{Nd}0-9]"
+_OTHER_LETTERS = r"|&|\p{Cyrillic}|\x{131}"
+_NEAR_SIZE = (0.9, 1.03)  # of a size: what may be rounded to it
+_LEAST_SIZE = 2
+_GLUED = HOLDS_NAME.pattern
+_RUN_BEGINS, _NUMBER_BEGINS, _NUMBER_ENDS = f"(?:^|[^a-z]|{_GLUED})", r"(?:^|\D)", r"(?:\D|$)"
+
+
+def touched_since(folder: Path, version: str) -> Callable[[Sequence[str]], list[int]] | None:
+    """Return what finds the titles that GPUs added to an index since may have touched.
+
+    A title is touched where it may show what the lexicon knows since: a number, a word, a suffix, a
+    part number or a size. It may say so of more titles than are answered otherwise, never of fewer:
+    what has none of these is read as before, and words weigh what they weighed.
+
+    :param folder: of the index that serves.
+    :param version: that it was.
+    :returns: takes titles and gives the numbers of those that are touched; None if all may be.
+    """
+    records = index_records(folder)
+    growth = read_growth(folder, len(records))
+    before = growth.versions.get(version)
+    if before is None:
+        return None
+    needles = _needles(
+        Lexicon(records[:before], growth.counted), Lexicon(records, growth.counted), before
+    )
+    return None if needles is None else needles.touched
+
+
+class _Needles(NamedTuple):
+    """What a title must show to be touched.
+
+    :param squashed: pattern over its letters and digits alone; ``standing``: as it stands.
+    :param loose: over a title that is only roughly normalised: parts of all that is looked for.
+    :param worded: whether some of that has no digits, and may be written in other letters.
+    """
+
+    squashed: str
+    standing: str
+    loose: str
+    worded: bool
+
+    def touched(self, titles: Sequence[str]) -> list[int]:
+        """Return the numbers of titles that show any of it."""
+        texts = pa.array(titles, pa.string())
+        odd = pc.match_substring_regex(texts, _ODD_FORMS, ignore_case=True)
+        plain = self._shown(pc.ascii_lower(texts)).to_numpy(zero_copy_only=False)
+        odd = odd.to_numpy(zero_copy_only=False)
+        at = np.flatnonzero(odd)
+        at = at[self._may_show(texts.take(pa.array(at)))]
+        normal = pa.array([normalise(titles[each]) for each in at.tolist()], pa.string())
+        shown = at[self._shown(normal).to_numpy(zero_copy_only=False)]
+        both = np.sort(np.concatenate([np.flatnonzero(plain & ~odd), shown]))
+        return [int(each) for each in both]
+
+    def _shown(self, texts: pa.Array) -> pa.Array:
+        """Return which normalised texts show any of it."""
+        letters = pc.replace_substring_regex(texts, "[^a-z0-9]+", "")
+        return pc.or_(
+            pc.match_substring_regex(texts, self.standing),
+            pc.match_substring_regex(letters, self.squashed),
+        )
+
+    def _may_show(self, texts: pa.Array) -> NDArray[np.bool_]:
+        """Return which texts may show any of it once they are normalised, which takes long."""
+        rough = pc.replace_substring_regex(pc.utf8_normalize(texts, "NFKD"), _LEFT_OUT, "")
+        rough = pc.replace_substring_regex(pc.utf8_lower(rough), "[oо]", "0")
+        hidden = _HIDDEN + (_OTHER_LETTERS if self.worded else "")
+        found = pc.or_(
+            pc.match_substring_regex(rough, self.loose), pc.match_substring_regex(rough, hidden)
+        )
+        return np.asarray(found.to_numpy(zero_copy_only=False), np.bool_)
+
+
+def _needles(old: Lexicon, new: Lexicon, before: int) -> _Needles | None:
+    """Return what a title must show to be read otherwise by a lexicon that has more records.
+
+    :param before: records that both have.
+    :returns: None if other titles may be, too.
+    """
+    fresh = new.records[before:]
+    sizes = {r.memory_gb for r in fresh} - {r.memory_gb for r in old.records} - {0.0}
+    if (
+        {record.model for record in fresh} & set(old.models)  # variants without a name change
+        or {record.vendor for record in fresh} - {record.vendor for record in old.records}
+        or new.line_mask.shape != old.line_mask.shape
+        or _most_words(new.names) > _most_words(old.names)
+        or any(size < _LEAST_SIZE or size % 1 for size in sizes)
+    ):
+        return None
+    words, pairs = new.words_since(old)
+    prefixes = new.prefixes.keys() - old.prefixes
+    keys = {new.names[model].key for model in range(len(old.models), len(new.models))}
+    standing = [(_NUMBER_BEGINS if word[0].isdigit() else _RUN_BEGINS) + word for word in words]
+    standing += ["[^a-z0-9]?".join(pair) for pair in pairs]
+    standing += [rf"{prefix}[^a-z0-9]?(?:\d|{_GLUED})" for prefix in prefixes]
+    standing += [_number_near(size) for size in sizes]
+    standing += [_key_standing(key) for key in keys]
+    codes = _shortest(code for code in new.codes if new.meant_by(code) != old.meant_by(code))
+    parts = {
+        _telling_part(text) for text in (*codes, *keys, *words, *prefixes, *map("".join, pairs))
+    }
+    loose = [part.replace("o", "0") for part in _shortest(parts)] + list(map(_number_near, sizes))
+    return _Needles(
+        "|".join(codes) or _NOTHING,
+        "|".join(standing) or _NOTHING,
+        "|".join(loose) or _NOTHING,
+        not all(part.isdigit() for part in parts),
+    )
+
+
+def _telling_part(text: str) -> str:
+    """Return the longest digits of a text, which are the same in all scripts; else all of it."""
+    return max(re.findall(r"\d+", text), key=len, default=text)
+
+
+_NOTHING = r"\A.\A"
+
+
+def _most_words(names: Sequence[ModelName]) -> int:
+    """Return how many words of one name are summed up."""
+    return max((len({*name.line, *name.suffix}) for name in names), default=0)
+
+
+def _key_standing(key: str) -> str:
+    """Return the pattern of a key: runs of their own, of which a sign may stand between.
+
+    Behind a number its memory may be glued.
+    """
+    parts = re.findall(r"\d+|[^\W\d_]+", key)
+    begins = _NUMBER_BEGINS if parts[0].isdigit() else _RUN_BEGINS
+    sized = rf"(?:[1-9]\d{{0,3}})?{_NUMBER_ENDS}" if parts[-1].isdigit() else ""
+    return begins + "[^a-z0-9]?".join(parts) + sized
+
+
+def _number_near(size: float) -> str:
+    """Return the pattern of numbers that may be read as a size, in GB or MB."""
+    low, high = (share * size for share in _NEAR_SIZE)
+    in_gb = "|".join(str(n) for n in range(int(low), int(high) + 1))
+    in_mb = "|".join(str(n) for n in range(int(low), int(1.024 * high) + 1))
+    return f"{_NUMBER_BEGINS}(?:{in_gb}|(?:{in_mb})[.,]?[0-9]{{3}}){_NUMBER_ENDS}"
+
+
+def _shortest(texts: Iterable[str]) -> list[str]:
+    """Return texts without those that hold another one of them."""
+    kept: list[str] = []
+    for text in sorted(texts, key=lambda each: (len(each), each)):
+        if not any(other in text for other in kept):
+            kept.append(text)
+    return kept

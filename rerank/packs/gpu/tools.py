@@ -53,6 +53,7 @@ def parameters_of(request: TrainingRequest) -> TrainingParameters:
 
 
 _ELSEWHERE = {
+    "update_index": "retriever",
     "add_to_index": "retriever",
     "load_registry": "registry",
     "registry_fingerprint": "registry",
