@@ -32,7 +32,7 @@ from numpy.typing import NDArray
 
 from rerank.domain import GPU, domain_named
 from rerank.evaluation.intervals import Resampling
-from rerank.evaluation.metrics import SHARE
+from rerank.evaluation.metrics import AVERAGE, SHARE, Metric
 from rerank.index.artifacts import (
     MANIFEST,
     check_replaceable,
@@ -470,14 +470,14 @@ def pair_figures(
     ours, theirs = right(difference, label), right(heuristic, label)
     resampling = Resampling.draw(group[label != 0].tolist(), seed=seed)
 
-    def figure(column: NDArray[np.float64]) -> dict[str, Any]:
-        return resampling.figure(SHARE, column).as_dict()
+    def figure(column: NDArray[np.float64], metric: Metric = SHARE) -> dict[str, Any]:
+        return resampling.figure(metric, column).as_dict()
 
     equals = np.abs(difference[label == 0])
     return {
         "pair_accuracy": figure(ours),
         "heuristic_pair_accuracy": figure(theirs),
-        "gain_over_heuristic": figure(ours - theirs),
+        "gain_over_heuristic": figure(ours - theirs, AVERAGE),
         "equals": {
             "pairs": len(equals),
             "mean_difference": round(float(equals.mean()), 4) if len(equals) else None,
