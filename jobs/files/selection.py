@@ -40,6 +40,9 @@ class Selection:
     pattern: str | None = None
     faults: Mapping[str, str] = field(default_factory=dict)
 
+    def __str__(self) -> str:
+        return str(self.root if self.pattern is None else self.root.child(self.pattern))
+
     @property
     def is_folder(self) -> bool:
         """Whether a folder, or a part of one, is to be read."""

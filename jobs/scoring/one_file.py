@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import secrets
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
@@ -18,16 +19,19 @@ from contextlib import (
 )
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from rerank.index.artifacts import locked, sync_folder
 from rerank.index.errors import InputError, os_error_words
 from rerank.jobs.files.listings import (
     BATCH_ROWS,
+    ROW_NUMBER,
     ListingBatch,
     ListingFile,
     as_text,
@@ -40,6 +44,7 @@ from rerank.jobs.scoring.answering import Answerer, Moves, output_schema
 from rerank.jobs.scoring.plan import (
     AS_TEXT,
     MARK_KEY,
+    PARQUET,
     RECORD_KEY,
     REJECTS_SCHEMA,
     ScorePlan,
@@ -51,6 +56,9 @@ from rerank.jobs.scoring.plan import (
     is_rejects_file,
     read_record,
 )
+
+if TYPE_CHECKING:
+    from rerank.jobs.scoring.flat_files import FlatFile
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +79,7 @@ def score_one(
     record: Mapping[str, Any],
     progress: Callable[[int], None],
     check_source: Callable[[], None],
+    say: Callable[[str], None] = lambda text: None,
 ) -> FileCounts:
     """Resolve every listing of a file, in order, none left out.
 
@@ -78,6 +87,7 @@ def score_one(
     :param record: how the file is made, and of which columns; goes into its footer with its counts.
     :param progress: takes the number of rows done.
     :param check_source: called before anything appears; raises if the input is not what it was.
+    :param say: takes what is odd about the ids.
     :raises InputError: if the input is not what its reader found at first.
     """
     for place in (target.resolved, target.rejects):
@@ -85,8 +95,9 @@ def score_one(
     rejects = RejectsFile(target.rejects)
     with drafting(target.resolved) as draft, ExitStack() as undone:
         undone.callback(rejects.discard)
-        with closing(ResolvedFile(draft.sink, schema)) as resolved:
-            counts = _score_rows(listings, answerer, resolved, rejects, progress)
+        ids = IdsSeen()
+        with closing(_writer(target.resolved, draft.sink, schema)) as resolved:
+            counts = _score_rows(listings, answerer, resolved, rejects, progress, ids)
             check_source()
             if not counts.rows == listings.n_rows == sum(counts.decisions.values()):
                 raise InputError(
@@ -99,15 +110,26 @@ def score_one(
         rejects.finish()
         rejects.publish()  # first: a file that is there is complete with its rejects
         draft.publish()
+    for fault in ids.faults():
+        say(fault)
     return counts
+
+
+def _writer(target: Place, sink: Any, schema: pa.Schema) -> ResolvedFile | FlatFile:
+    if target.suffix == PARQUET:
+        return ResolvedFile(sink, schema)
+    from rerank.jobs.scoring.flat_files import FLAT, flat_schema  # few need it
+
+    return FLAT[target.suffix](sink, flat_schema(schema))
 
 
 def _score_rows(
     listings: ListingFile,
     answerer: Answerer,
-    resolved: ResolvedFile,
+    resolved: ResolvedFile | FlatFile,
     rejects: RejectsFile,
     progress: Callable[[int], None],
+    ids: IdsSeen,
 ) -> FileCounts:
     decisions: Counter[str] = Counter()
     rows = 0
@@ -115,6 +137,7 @@ def _score_rows(
         if answers.num_rows != batch.table.num_rows:
             raise AssertionError(f"{batch.table.num_rows} rows in, {answers.num_rows} answers out")
         resolved.add(batch.table, answers)
+        ids.add(batch)
         rejects.add(batch, answers.column("reason"))
         for pair in pc.value_counts(answers.column("decision")).to_pylist():
             decisions[pair["values"]] += pair["counts"]
@@ -153,6 +176,52 @@ class FileOutcome:
         counts, moves = content["counts"], Moves.read(content["moves"])
         counts = None if counts is None else FileCounts(**counts)
         return cls(**{**content, "counts": counts, "moves": moves})
+
+
+_ROUNDED = re.compile(r"\d([.,]\d+)?E\+\d+", re.IGNORECASE)
+_NO_ID = frozenset(("", "None", "nan"))
+
+
+class IdsSeen:
+    """The ids of a file, 8 bytes each, and what is odd about them."""
+
+    def __init__(self) -> None:
+        self._hashes: list[NDArray[np.int64]] = []
+        self._rounded = 0
+        self._first_rounded = ""
+
+    def add(self, batch: ListingBatch) -> None:
+        """Take the ids of the next rows."""
+        if batch.columns.listing_id == ROW_NUMBER:
+            return
+        found = batch.ids()
+        for each in found:
+            if "E+" in each and _ROUNDED.fullmatch(each):
+                self._rounded += 1
+                self._first_rounded = self._first_rounded or each
+        own = (0 if each in _NO_ID else hash(each) | 1 for each in found)
+        self._hashes.append(np.fromiter(own, np.int64, len(found)))
+
+    def faults(self) -> list[str]:
+        """Say which ids a spreadsheet has rounded, and how many stand for several rows."""
+        said = []
+        if self._rounded:
+            said.append(
+                f"{self._rounded:,} ids such as {self._first_rounded} were rounded by a "
+                "spreadsheet; export them as text"
+            )
+        hashes = np.concatenate([np.empty(0, np.int64), *self._hashes])
+        order = np.argsort(hashes, kind="stable")
+        ordered = hashes[order]
+        again = np.flatnonzero((ordered[1:] == ordered[:-1]) & (ordered[1:] != 0))
+        if len(again):
+            first = again[np.argmin(order[again + 1])]
+            one, other = order[first] + 1, order[first + 1] + 1
+            said.append(
+                f"{len(again):,} rows have the id of a row before them, as row {other:,} has that "
+                f"of row {one:,}"
+            )
+        return said
 
 
 def score_task(
@@ -226,6 +295,7 @@ def _score_read(
         record=record,
         check_source=content.check_unchanged,
         progress=lambda rows: progress(rows / max(listings.n_rows, rows), rows),
+        say=lambda text: say(f"Warning: {task.source}: {text}"),
     )
 
 

@@ -26,6 +26,11 @@ REJECTS_FOLDER = "_rejects"
 """Of an output folder: readers of folders of parquet pass over names with an underscore."""
 
 
+PARQUET = ".parquet"
+OUTPUT_ENDINGS = (PARQUET, ".csv", ".jsonl", ".ndjson", ".xlsx")
+"""What the name of an output of one file may end in; those of folders are parquet."""
+
+
 class Existing(Enum):
     """What to do with outputs that are there already."""
 
@@ -89,10 +94,10 @@ def check_file_target(source: Place, target: Place) -> None:
 
     :raises InputError: if it is not to be parquet, or is a folder or the input.
     """
-    if target.suffix != ".parquet":
+    if target.suffix not in OUTPUT_ENDINGS:
         found = PurePosixPath(target.name).suffix
         raise InputError(
-            f"{target}: expected an output name ending in .parquet, found "
+            f"{target}: expected an output name ending in {', '.join(OUTPUT_ENDINGS)}, found "
             f"{found or 'no ending'!r}; name it "
             f"{PurePosixPath(target.name).with_suffix('.parquet')}"
         )
@@ -190,6 +195,8 @@ def _output_fault(target: Place, existing: Existing) -> str | None:
     if existing is Existing.REFUSE:
         remedy = "give --overwrite, or --resume to go on with a run that was stopped"
         return f"{target}: exists already; choose another name or {remedy}"
+    if target.suffix != PARQUET:
+        return f"{target}: exists already; only parquet says how it was made: give --overwrite"
     if read_record(target) is None:
         return (
             f"{target}: exists already and is no output of `rerank score`; choose another name or "

@@ -113,8 +113,8 @@ def test_the_input_is_never_overwritten(run, write_listings):
     assert source.read_bytes() == before
 
 
-@pytest.mark.parametrize("name", ["out.csv", "out", "out.parquet.gz"])
-def test_the_target_must_be_parquet(run, write_listings, tmp_path, name):
+@pytest.mark.parametrize("name", ["out.txt", "out", "out.parquet.gz"])
+def test_the_target_must_be_of_a_known_format(run, write_listings, tmp_path, name):
     result = run("score", write_listings("in.csv", ROWS), tmp_path / name)
     assert result.exit_code == 1
     assert "expected an output name ending in .parquet" in result.stderr
