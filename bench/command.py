@@ -70,9 +70,9 @@ def bench_command(
 ) -> None:
     """Measure speed, memory and growth, side by side with what others do.
 
-    Parts: end-to-end, rapidfuzz, cross-encoder, floor, stages, listings, registry, candidates,
-    threads, memory (with --full or --quick, or by name). A part that fails is named, the others
-    are kept, and the exit code is 1.
+    Parts: end-to-end, rapidfuzz, rivals, cross-encoder, floor, stages, listings, registry,
+    candidates, threads, memory (with --full or --quick, or by name). A part that fails is named,
+    the others are kept, and the exit code is 1.
 
     \b
     Example:

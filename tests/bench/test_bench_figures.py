@@ -72,6 +72,18 @@ def parts() -> dict:
                 )
             ],
         },
+        "rivals": {
+            "listings": 50,
+            "n_names": 1600,
+            "rows": [
+                {"name": name, "version": "1.0", "rate": rate(*values), "precision_at_1": right}
+                for name, values, right in (
+                    ("rerank", (6000, 5000, 7000), 0.97),
+                    ("EMM", (1500,), 0.6),
+                )
+            ],
+            "missing": ["skrub `fuzzy_join`"],
+        },
         "cross-encoder": {
             "listings": 5,
             "candidates": 20,
@@ -180,6 +192,7 @@ def test_bars_follow_from_the_parts(parts):
     assert (round(served.measured.median, 3), served.reached) == (0.462, None)
     assert found["1 worker over the floor, LightGBM"].reached is None
     assert found["2 workers over 1"].measured.median == 2.0
+    assert found["1 process over EMM"].measured.median == 4.0
 
 
 def test_the_memory_bar_is_an_upper_one_and_for_long_feeds_only(parts):
@@ -211,6 +224,8 @@ def test_the_page_says_from_the_numbers_what_is_reached(report):
     assert "| 2 workers over RapidFuzz extract | 16x | 12.9x - 18.6x | >= 15x | yes |" in page
     assert "| 2 workers over the floor, trees as served | 46.2% |" in page
     assert "Abacus 9000, 2 cores" in page
+    assert "| EMM 1.0 | 1,500 | 1,500-1,500 | 0.600 |" in page
+    assert "rerank is faster and right more often. Not installed where this was mea" in page
     assert "| distinct | 2 | 12,000 | 11,000-13,000 | 9,000 | 9,000-9,000 | 500 |" in page
     assert "## Growth with k" not in page
     assert "--quick`: sizes" not in page

@@ -12,6 +12,7 @@ import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import lru_cache
 from itertools import chain, pairwise
 from math import isfinite, nan
 from operator import itemgetter
@@ -74,6 +75,7 @@ class IdentifierKind(IntEnum):
     """One of a column that does not look like that: nothing in a text can be taken for it."""
 
 
+@lru_cache(maxsize=65_536)
 def token_hash(token: str) -> int:
     """Return the hash of a token, 0 to 2^64 - 1."""
     value = 0

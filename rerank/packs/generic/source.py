@@ -185,12 +185,12 @@ class ProductSource:
     @property
     def products(self) -> list[Fields]:
         """All that the products say, by row: read anew each time."""
-        return _fields_of(pq.read_table(self._folder / _FIELDS))
+        return _fields_of(_table_in(self._folder / _FIELDS))
 
     @property
     def listings(self) -> list[Fields]:
         """A sample of the feeds that the catalogue names, read anew each time."""
-        return _fields_of(pq.read_table(self._folder / _FEED))
+        return _fields_of(_table_in(self._folder / _FEED))
 
     def retrieve(
         self, listings: Sequence[Listing], *, n_candidates: int = N_CANDIDATES
@@ -300,11 +300,17 @@ def load_source(folder: Path) -> tuple[ProductSource, Manifest]:
         if len(rows) != len(index):
             raise ValueError(f"found {len(rows)} products and readings of {len(index)}")
         names = manifest.parameters.get("axes")
-        fields = _fields_of(pq.read_table(folder / _FIELDS)) if names else []
+        fields = _fields_of(_table_in(folder / _FIELDS)) if names else []
         values = [each.axes for each in fields]
         model = rows.column(NUMBER).to_numpy().astype(np.int64)
         axes = Axes(index.reader, model, values, index.readings, index.reader.alternatives)
         return ProductSource(index, CatalogueTable(rows, axes), folder), manifest
+
+
+def _table_in(path: Path) -> pa.Table:
+    """Return a parquet file's table: pyarrow's `read_table` first imports pandas, if it can."""
+    with pq.ParquetFile(path) as file:
+        return file.read()
 
 
 def read_rows(folder: Path) -> tuple[pa.Table, Manifest]:
@@ -321,7 +327,7 @@ def read_rows(folder: Path) -> tuple[pa.Table, Manifest]:
     with reading(folder / MANIFEST, "what a catalogue is", INDEX_REMEDY):
         check_values(manifest.parameters, _PARAMETERS)
     with reading(folder / _PRODUCTS, "products", INDEX_REMEDY):
-        rows = pq.read_table(folder / _PRODUCTS)
+        rows = _table_in(folder / _PRODUCTS)
         within(rows.column(NUMBER).to_numpy(), max(1, len(rows)))
         if not {str(rows.schema.field(name).type) for name in (ID, NAME, MODEL)} <= {*TEXT_TYPES}:
             raise ValueError("expected ids, names and models as text")
