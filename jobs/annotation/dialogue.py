@@ -125,7 +125,7 @@ class Dialogue:
             if question is not None:
                 self._act(key, question, screen, terminal, any_variant)
             elif key == "b":
-                self._session.back(self._annotator)
+                self._session.back(self._annotator, self._kind)
             elif key == "z":
                 self._undo()
 
@@ -169,11 +169,11 @@ class Dialogue:
         return _VERDICT_KEYS.get(key) if isinstance(key, str) else None
 
     def _back(self, question: Question, terminal: Terminal) -> None:
-        if not self._session.back(self._annotator):
+        if not self._session.back(self._annotator, self._kind):
             self._message = "this is the first listing of this session"
 
     def _skip(self, question: Question, terminal: Terminal) -> None:
-        skipped = self._session.skip(self._annotator, question.listing.listing_id)
+        skipped = self._session.skip(self._annotator, self._kind, question.listing.listing_id)
         self._message = "skipped" if skipped else "not changed"
         terminal.forget()
 
@@ -187,7 +187,7 @@ class Dialogue:
     def _undo(self) -> None:
         """Take the last answer back; if the store is not free, it stands."""
         try:
-            words = self._session.undo(self._annotator, write=self._write_patiently)
+            words = self._session.undo(self._annotator, self._kind, write=self._write_patiently)
         except StoreBusyError as exc:
             self._message = f"not taken back: {exc}"
         else:

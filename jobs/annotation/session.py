@@ -150,14 +150,13 @@ class _Deed:
 
 
 @dataclass(slots=True)
-class _Person:
-    """Where somebody is.
+class _Walk:
+    """Where somebody is in a queue.
 
     :param trail: what was shown, in its order; ``at`` is the place in it.
     :param passed: of these, what was answered or skipped.
     """
 
-    kind: QueueKind | None = None
     trail: list[str] = field(default_factory=list)
     at: int = 0
     passed: set[str] = field(default_factory=set)
@@ -212,6 +211,8 @@ class AnswerSession:
     :param write: puts answers on disk.
     :param top_k: candidates shown.
     :param clock: in seconds.
+
+    ``n_answers`` counts what was answered; it only rises.
     """
 
     def __init__(
@@ -228,43 +229,47 @@ class AnswerSession:
         self._lock = threading.RLock()
         self._opened: dict[tuple[QueueKind, str], _Opened] = {}
         self._items: dict[str, tuple[QueueItem, Queue]] = {}
-        self._people: dict[str, _Person] = {}
+        self._walks: dict[tuple[str, QueueKind], _Walk] = {}
         self._leases: dict[str, tuple[str, float]] = {}
         self._last_answer: dict[str, int] = {}
-        self._n_answers = 0
+        self.n_answers = 0
 
-    def open(self, person: str, kind: QueueKind, queue: Queue) -> None:
+    def open(self, person: str, kind: QueueKind, queue: Queue, *, since: int | None = None) -> None:
         """Let a queue be asked, in place of an earlier one of its kind.
 
         What the person has skipped is asked again.
+
+        :param since: ``n_answers`` when the store was read for it; None for those of now.
         """
         with self._lock:
-            own = self._people.setdefault(person, _Person())
+            own = self._walk(person, kind)
             own.passed &= own.answers.keys()
             self._leave(person, own)
-            self._opened[self._key(person, kind)] = _Opened(
-                queue, self._n_answers, Resemblance(queue.unanswered)
+            self._opened[self.key_of(person, kind)] = _Opened(
+                queue,
+                self.n_answers if since is None else since,
+                Resemblance(queue.unanswered),
             )
             self._items |= {item.listing.listing_id: (item, queue) for item in queue.items}
 
     def is_open(self, person: str, kind: QueueKind) -> bool:
         """Return whether a person can be asked what a queue has."""
-        return self._key(person, kind) in self._opened
+        return self.key_of(person, kind) in self._opened
 
     @staticmethod
-    def _key(person: str, kind: QueueKind) -> tuple[QueueKind, str]:
+    def key_of(person: str, kind: QueueKind) -> tuple[QueueKind, str]:
         """Return what a queue is kept by: what is asked blind differs from person to person."""
         return kind, person if kind is QueueKind.SECOND else ""
 
     def ask(self, person: str, kind: QueueKind) -> Question | None:
         """Return what a person is asked now; None behind the end of the queue."""
         with self._lock:
-            own = self._people.setdefault(person, _Person())
-            if own.kind is not kind:
-                self._leave(person, own)
-                own.kind = kind
+            for other in QueueKind:
+                if other is not kind and (walk := self._walks.get((person, other))):
+                    self._leave(person, walk)
+            own = self._walk(person, kind)
             if own.at >= len(own.trail):
-                found = self._next(person, own, self._opened[self._key(person, kind)])
+                found = self._next(person, own, self._opened[self.key_of(person, kind)])
                 if found is None:
                     return None
                 own.trail.append(found)
@@ -273,7 +278,10 @@ class AnswerSession:
                 self._leases[key] = (person, self._clock() + self._lease_s)
             return self._question(person, own, key, kind)
 
-    def _leave(self, person: str, own: _Person) -> None:
+    def _walk(self, person: str, kind: QueueKind) -> _Walk:
+        return self._walks.setdefault((person, kind), _Walk())
+
+    def _leave(self, person: str, own: _Walk) -> None:
         """Give back what was shown and not passed, and stand behind the end."""
         for key in [key for key in own.trail if key not in own.passed]:
             own.trail.remove(key)
@@ -284,7 +292,7 @@ class AnswerSession:
         if self._leases.get(key, ("", 0.0))[0] == person:
             del self._leases[key]
 
-    def _next(self, person: str, own: _Person, opened: _Opened) -> str | None:
+    def _next(self, person: str, own: _Walk, opened: _Opened) -> str | None:
         shown = set(own.trail)
         for item in opened.queue.items:
             key = item.listing.listing_id
@@ -297,7 +305,7 @@ class AnswerSession:
         taken = holder != person and self._clock() < until
         return not taken and self._last_answer.get(key, 0) <= opened.since
 
-    def _question(self, person: str, own: _Person, key: str, kind: QueueKind) -> Question:
+    def _question(self, person: str, own: _Walk, key: str, kind: QueueKind) -> Question:
         item, queue = self._items[key]
         candidates = list(item.resolution.candidates[: self._top_k])
         blind = kind is QueueKind.SECOND
@@ -323,7 +331,7 @@ class AnswerSession:
         )
 
     def _alike(self, person: str, key: str, kind: QueueKind) -> tuple[Alike, ...]:
-        opened = self._opened.get(self._key(person, kind))
+        opened = self._opened.get(self.key_of(person, kind))
         if opened is None:
             return ()
         found = [
@@ -355,7 +363,7 @@ class AnswerSession:
         with self._lock:
             if listing_id not in self._items:
                 raise InputError(f"listing {listing_id!r:.80} is not asked about")
-            own = self._people.setdefault(person, _Person(kind))
+            own = self._walk(person, kind)
             question = self._question(person, own, listing_id, kind)
         like = {each.listing.listing_id for each in question.alike}
         if unlike := [key for key in also if key not in like]:
@@ -374,9 +382,9 @@ class AnswerSession:
             own.deeds.append(_Deed(listing_id, put, replaced, before))
             own.answers |= {each.listing_id: given for each in put}
             own.passed |= keys
-            self._n_answers += 1
+            self.n_answers += 1
             for key in keys:
-                self._last_answer[key] = self._n_answers
+                self._last_answer[key] = self.n_answers
                 self._release(person, key)
             own.go_on()
         return words_of_answer(given, self.choices.words)
@@ -404,32 +412,32 @@ class AnswerSession:
             note=note,
         )
 
-    def skip(self, person: str, listing_id: str) -> bool:
+    def skip(self, person: str, kind: QueueKind, listing_id: str) -> bool:
         """Go on without an answer; return whether the listing has none of this person."""
         with self._lock:
-            own = self._people.setdefault(person, _Person())
+            own = self._walk(person, kind)
             own.passed.add(listing_id)
             self._release(person, listing_id)
             own.go_on()
             return listing_id not in own.answers
 
-    def back(self, person: str) -> bool:
+    def back(self, person: str, kind: QueueKind) -> bool:
         """Go to what was shown before, to change its answer; return whether there is any."""
         with self._lock:
-            own = self._people.setdefault(person, _Person())
+            own = self._walk(person, kind)
             moved = own.at > 0
             own.at = max(0, own.at - 1)
             return moved
 
-    def undo(self, person: str, *, write: Write | None = None) -> str:
-        """Take a person's last answer back, and ask again; return it in words, "" for none.
+    def undo(self, person: str, kind: QueueKind, *, write: Write | None = None) -> str:
+        """Take the last answer in a queue back, and ask again; return it in words, "" for none.
 
         What it replaced stands again.
 
         :raises StoreBusyError: if that could not be saved; then the answer stands.
         """
         with self._lock:
-            own = self._people.setdefault(person, _Person())
+            own = self._walk(person, kind)
             if not own.deeds:
                 return ""
             deed = own.deeds[-1]
@@ -452,13 +460,13 @@ class AnswerSession:
 
     def counts(self, person: str) -> Counter[Verdict]:
         """Return how many listings got which answer; a changed answer counts once."""
-        own = self._people.get(person, _Person())
-        return Counter(given.verdict for given in own.answers.values())
+        own = [walk for (who, _), walk in self._walks.items() if who == person]
+        return Counter(given.verdict for walk in own for given in walk.answers.values())
 
     def progress(self, person: str, kind: QueueKind) -> Counts:
         """Return how far a queue is, the answers of all people in it."""
         with self._lock:
-            opened = self._opened[self._key(person, kind)]
+            opened = self._opened[self.key_of(person, kind)]
             keys = [item.listing.listing_id for item in opened.queue.items]
             done = sum(self._last_answer.get(key, 0) > opened.since for key in keys)
             known, today = opened.queue.n_answered, opened.queue.n_today

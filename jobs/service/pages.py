@@ -136,9 +136,11 @@ def check_own_page(asked: Asked) -> None:
 
     :raises Refusal: 403 if a page of another site sent it.
     """
-    origin, site = asked.headers.get("origin"), asked.headers.get("sec-fetch-site", "none")
-    own = origin is None or urlsplit(origin).netloc == asked.headers.get("host", "")
-    if not own or site not in ("same-origin", "none"):
+    origin, site = asked.headers.get("origin"), asked.headers.get("sec-fetch-site")
+    own = site in ("same-origin", "none")
+    if site is None:  # where there is no TLS, browsers say the origin alone
+        own = origin is None or urlsplit(origin).netloc == asked.headers.get("host", "")
+    if not own:
         raise Refusal(403, "a page of another site sent this; answer on the service's own page")
 
 
@@ -168,7 +170,7 @@ class ReviewPages:
         self._seed, self._listing_ids = seed, listing_ids
         self._kinds: dict[str, QueueKind] = {}
         self._messages: dict[str, str] = {}
-        self._opening = asyncio.Lock()
+        self._opening: dict[tuple[QueueKind, str], asyncio.Task[None]] = {}
         self._session: AnswerSession | None = None
         self._versions: tuple[str, str] = ("", "")
 
@@ -213,14 +215,14 @@ class ReviewPages:
         what, key = sent.get("do", ""), sent.get("listing", "")
         try:
             if what == "undo":
-                words = await asyncio.to_thread(session.undo, person)
+                words = await asyncio.to_thread(session.undo, person, kind)
                 said = f"Taken back: {words}" if words else "There is no answer to take back."
             elif what == "back":
-                said = "" if session.back(person) else "This is the first listing."
+                said = "" if session.back(person, kind) else "This is the first listing."
             elif not what:
                 said = "Choose what it sells; a note is kept with the answer."
             elif what == "skip":
-                said = "Skipped." if session.skip(person, key) else "Not changed."
+                said = "Skipped." if session.skip(person, kind, key) else "Not changed."
             else:
                 said = await self._answered(session, person, kind, sent)
         except StoreBusyError as exc:
@@ -332,28 +334,45 @@ class ReviewPages:
         """Return the session with a queue open, made anew when another model or index serves."""
         serving = self._service.batcher.serving
         own = serving.resolver.model.version, serving.resolver.index_version
-        async with self._opening:
-            if self._session is None or own != self._versions:
-                self._versions = own
-                self._session = AnswerSession(
-                    serving.choices, partial(rewrite, self._store), top_k=self._top_k
-                )
-            session = self._session
-            if again or not session.is_open(person, kind):
-                opened = partial(
-                    prepare,
-                    self._workspace,
-                    self._store,
-                    person,
-                    kind=kind,
-                    seed=self._seed,
-                    listing_ids=self._listing_ids,
-                    shared=True,
-                    opened=(serving.resolver.source, serving.index),
-                )
-                queue, _ = await asyncio.to_thread(opened)
-                session.open(person, kind, queue)
+        if self._session is None or own != self._versions:
+            self._versions, self._opening = own, {}
+            self._session = AnswerSession(
+                serving.choices, partial(rewrite, self._store), top_k=self._top_k
+            )
+        session = self._session
+        named = session.key_of(person, kind)
+        if named not in self._opening and (again or not session.is_open(person, kind)):
+            opening = asyncio.create_task(self._opened(session, person, kind, serving))
+            opening.add_done_callback(partial(self._is_opened, named))
+            self._opening[named] = opening
+        if (task := self._opening.get(named)) is not None:
+            await asyncio.shield(task)  # who asks again, where it takes long, waits for the same
         return session
+
+    def _is_opened(self, named: tuple[QueueKind, str], done: asyncio.Task[None]) -> None:
+        if self._opening.get(named) is done:
+            del self._opening[named]
+        if not done.cancelled():
+            done.exception()  # who waits is told; where nobody does, the next one who asks is
+
+    async def _opened(
+        self, session: AnswerSession, person: str, kind: QueueKind, serving: Serving
+    ) -> None:
+        """Let a session ask a queue, made of what has answers by now."""
+        prepared = partial(
+            prepare,
+            self._workspace,
+            self._store,
+            person,
+            kind=kind,
+            seed=self._seed,
+            listing_ids=self._listing_ids,
+            shared=True,
+            opened=(serving.resolver.source, serving.index),
+        )
+        since = session.n_answers
+        queue, _ = await asyncio.to_thread(prepared)
+        session.open(person, kind, queue, since=since)
 
     def operations(self) -> list[Operation]:
         """Return the routes."""
@@ -407,8 +426,9 @@ def told_of(question: Question) -> str:
     if question.blind:
         return ""
     answer = question.item.resolution
-    said = f"{answer.decision.replace('_', ' ')}, probability {answer.match_probability:.2f}"
-    return said if answer.best_guess is None else f"{said}, {answer.subject}"
+    sold = answer.subject if answer.best_guess is not None else "nothing like it"
+    decided = answer.decision.replace("_", " ")
+    return f"{decided}: {sold}, probability {answer.match_probability:.2f}"
 
 
 class Change(NamedTuple):

@@ -96,7 +96,7 @@ def test_what_somebody_leaves_is_asked_again_after_a_while(desk):
     assert (shown(desk, "anna"), shown(desk, "ben")) == ("a", "b")
     desk.now = 61.0
     assert shown(desk, "cleo") == "a"
-    desk.session.skip("ben", "b")
+    desk.session.skip("ben", ANY, "b")
     assert shown(desk, "dora") == "b"
 
 
@@ -105,6 +105,35 @@ def test_another_queue_gives_back_what_was_shown(desk):
     assert shown(desk, "anna") == "a"
     assert shown(desk, "anna", QueueKind.REVIEW) == "r"
     assert shown(desk, "ben") == "a"
+
+
+def test_what_was_answered_in_one_queue_is_settled_in_another(desk):
+    desk.session.answer("anna", ANY, shown(desk, "anna"), Given(Verdict.UNSURE))
+    disputed = Queue([item("a", "rtx 4060 blue")], 0, 0, 1)
+    desk.session.open("anna", QueueKind.DISPUTES, disputed)
+    assert shown(desk, "anna", QueueKind.DISPUTES) == "a"
+    desk.session.answer("anna", QueueKind.DISPUTES, "a", match(desk))
+    assert set(desk.stored) == {("a", "anna"), ("a", "adjudicator")}
+    desk.session.undo("anna", QueueKind.DISPUTES)
+    assert set(desk.stored) == {("a", "anna")}
+    assert desk.session.undo("anna", QueueKind.DISPUTES) == ""
+
+
+def test_an_answer_given_while_a_queue_is_made_is_not_asked_again(desk):
+    since = desk.session.n_answers
+    shown(desk, "anna")
+    desk.session.answer("anna", ANY, "a", Given(Verdict.UNSURE))
+    again = Queue([item("a", "rtx 4060 blue"), item("b", "rtx 4060 red")], 0, 0, 2)
+    desk.session.open("ben", ANY, again, since=since)
+    assert shown(desk, "ben") == "b"
+
+
+def test_what_was_skipped_is_asked_again_with_the_next_queue(desk):
+    assert shown(desk, "anna") == "a"
+    desk.session.skip("anna", ANY, "a")
+    assert shown(desk, "anna") == "b"
+    desk.session.open("anna", ANY, Queue([item("a", "rtx 4060 blue")], 0, 0, 1))
+    assert shown(desk, "anna") == "a"
 
 
 def test_an_answer_in_one_queue_is_not_asked_in_another(desk):
@@ -124,30 +153,30 @@ def test_a_model_whose_variant_is_unknown(desk):
 
 
 def test_undo_takes_an_answer_back_and_asks_again(desk):
-    assert desk.session.undo("anna") == ""
+    assert desk.session.undo("anna", ANY) == ""
     shown(desk, "anna")
     desk.session.answer("anna", ANY, "a", match(desk))
     shown(desk, "anna")
     desk.session.answer("anna", ANY, "b", Given(Verdict.UNSURE))
-    assert desk.session.undo("anna") == "unsure"
+    assert desk.session.undo("anna", ANY) == "unsure"
     assert (list(desk.stored), shown(desk, "anna")) == ([("a", "anna")], "b")
     assert shown(desk, "ben") == "c"
-    assert desk.session.undo("anna") == "GeForce RTX 4060 8 GB GDDR6 PCIe"
+    assert desk.session.undo("anna", ANY) == "GeForce RTX 4060 8 GB GDDR6 PCIe"
     assert (desk.stored, shown(desk, "anna")) == ({}, "a")
-    assert desk.session.undo("anna") == ""
+    assert desk.session.undo("anna", ANY) == ""
 
 
 def test_undo_of_a_changed_answer_brings_the_first_one_back(desk):
     shown(desk, "anna")
     desk.session.answer("anna", ANY, "a", match(desk))
-    assert desk.session.back("anna")
+    assert desk.session.back("anna", ANY)
     assert desk.session.ask("anna", ANY).answer == "GeForce RTX 4060 8 GB GDDR6 PCIe"
     desk.session.answer("anna", ANY, "a", Given(Verdict.NOT_GPU))
     assert shown(desk, "anna") == "b"
-    desk.session.undo("anna")
+    desk.session.undo("anna", ANY)
     assert desk.stored["a", "anna"].gpu_id == CARD
     assert desk.session.ask("anna", ANY).answer == "GeForce RTX 4060 8 GB GDDR6 PCIe"
-    assert not desk.session.back("anna")
+    assert not desk.session.back("anna", ANY)
 
 
 def test_one_answer_for_what_looks_the_same(desk):
@@ -158,7 +187,7 @@ def test_one_answer_for_what_looks_the_same(desk):
     assert desk.stored == {}
     desk.session.answer("anna", ANY, "a", match(desk), also=["a2"])
     assert {key: each.gpu_id for (key, _), each in desk.stored.items()} == {"a": CARD, "a2": CARD}
-    desk.session.undo("anna")
+    desk.session.undo("anna", ANY)
     assert desk.stored == {}
     with pytest.raises(InputError, match="'q' is not asked about"):
         desk.session.answer("anna", ANY, "q", match(desk))
@@ -174,7 +203,7 @@ def test_a_store_that_is_busy_keeps_the_question(desk):
     assert (shown(desk, "anna"), desk.stored) == ("a", {})
     desk.session.answer("anna", ANY, "a", match(desk))
     with pytest.raises(InputError, match="busy"):
-        desk.session.undo("anna", write=busy)
+        desk.session.undo("anna", ANY, write=busy)
     assert list(desk.stored) == [("a", "anna")]
 
 
