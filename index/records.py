@@ -18,8 +18,8 @@ FORM_FACTORS = (
 ).split()
 DEFAULT_FORM_FACTOR = "PCIe"
 
-# Candidates of a listing. Rankers are trained on so many: their features compare a listing's
-# candidates, so that with fewer or more what leads would lead by another distance.
+# Candidates of a listing. Rankers learn on what a first cut leaves of so many, and their features
+# compare a listing's candidates: with fewer or more, what leads would lead by another distance.
 N_CANDIDATES = 20
 
 
@@ -208,16 +208,33 @@ def grouped(keys: Ints) -> tuple[Ints, Ints]:
     :param keys: shape (rows,), not negative.
     :returns: shape (different keys,), shape (rows,).
     """
-    row_bits = len(keys).bit_length()
-    if int(keys.max(initial=0)).bit_length() + row_bits > _KEY_BITS:
+    if not _fits_beside_rows(keys):
         _, first, group = np.unique(keys, return_index=True, return_inverse=True)
         return first, group
-    packed = np.sort(keys << row_bits | np.arange(len(keys)))
-    order, values = packed & ((1 << row_bits) - 1), packed >> row_bits
-    new = changes(values)
+    order, new = _by_key(keys)
     group = np.empty(len(keys), np.int64)
     group[order] = np.cumsum(new) - 1
     return order[new], group
+
+
+def first_rows(keys: Ints) -> Ints:
+    """Return the first row of each different key, by rising key: the first part of `grouped`."""
+    if not _fits_beside_rows(keys):
+        return np.asarray(np.unique(keys, return_index=True)[1], np.int64)
+    order, new = _by_key(keys)
+    return order[new]
+
+
+def _fits_beside_rows(keys: Ints) -> bool:
+    """Tell whether a key and its row fit into one integer."""
+    return int(keys.max(initial=0)).bit_length() + len(keys).bit_length() <= _KEY_BITS
+
+
+def _by_key(keys: Ints) -> tuple[Ints, NDArray[np.bool_]]:
+    """Return the rows by rising key, and which of them are the first of theirs."""
+    row_bits = len(keys).bit_length()
+    packed = np.sort(keys << row_bits | np.arange(len(keys)))
+    return packed & ((1 << row_bits) - 1), changes(packed >> row_bits)
 
 
 def distinct(keys: Ints) -> Ints:

@@ -6,10 +6,11 @@ import math
 import shlex
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from functools import wraps
+from itertools import accumulate
 from pathlib import Path
 from textwrap import fill
 from threading import Event, Lock, Thread
@@ -358,20 +359,28 @@ class Stages:
     """Says which stage a command is in and how long it will take, also while it tells nothing.
 
     :param told: name what begins in a line of its own where no line can be rewritten.
+    :param parts: the stages in their turn, each with its part of the time: share and time left are
+        then of the whole. A stage that is none of them leaves the share where it is.
     """
 
-    def __init__(self, line: StatusLine, *, told: bool) -> None:
+    def __init__(
+        self, line: StatusLine, *, told: bool, parts: Mapping[str, float] | None = None
+    ) -> None:
         self._line, self._told, self._stage, self._share = line, told, "", 0.0
+        self._parts = {} if parts is None else parts
+        starts = accumulate(self._parts.values(), initial=0.0)
+        self._starts = dict(zip(self._parts, starts, strict=False))
         self._lock, self._ended = Lock(), Event()
 
     def show(self, stage: str, share: float) -> None:
         """Take the stage and the share of it that is done."""
         with self._lock:
-            self._share = share
+            self._share = self._of_whole(stage, share) if self._parts else share
             if stage != self._stage:
-                self._end_stage()
+                if not self._parts:
+                    self._end_stage()
+                    self._line.restart()
                 self._stage = stage
-                self._line.restart()
                 if self._told and not self._line.is_terminal:
                     self._line.say(f"{stage} ...")
 
@@ -396,6 +405,13 @@ class Stages:
         if self._stage and self._line.is_terminal:
             self._line.say(f"{self._stage:36} {clock_text(self._line.seconds)}")
 
+    def _of_whole(self, stage: str, share: float) -> float:
+        """Return the share of all stages that is done; it never falls."""
+        if stage not in self._parts:
+            return self._share
+        done = self._starts[stage] + self._parts[stage] * share
+        return max(self._share, done / sum(self._parts.values()))
+
     def _text(self, seconds: float) -> str:
         if not 0 < self._share < 1:
             return f"{self._stage:36} {clock_text(seconds)}"
@@ -403,14 +419,17 @@ class Stages:
 
 
 @contextmanager
-def stage_progress(*, told: bool = True) -> Iterator[Callable[[str, float], None]]:
+def stage_progress(
+    parts: Mapping[str, float] | None = None, *, told: bool = True
+) -> Iterator[Callable[[str, float], None]]:
     """Yield a function that takes (stage, share done) and shows both with the time left.
 
     A stage that tells no share shows how long it has taken so far.
 
+    :param parts: as of `Stages`: one line then goes over all stages.
     :param told: name each stage as it begins, also where no line can be rewritten.
     """
-    stages = Stages(StatusLine(sys.stderr), told=told)
+    stages = Stages(StatusLine(sys.stderr), told=told, parts=parts)
     ticking = Thread(target=stages.tick, daemon=True)
     ticking.start()
     try:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from rerank.explanation import NOTHING, Explanation
 from rerank.index.records import changes, grouped
-from rerank.ranking import Evidence, ModelTable, model_scores
+from rerank.ranking import Evidence, ModelTable, standing
 from rerank.resolution import (
     DECISIONS,
     MODEL,
@@ -279,11 +279,11 @@ def answers_of(
 ) -> Answers:
     """Rank the candidates and share out the probability.
 
-    Candidates come as `answer_order` gives them.
+    All that were proposed are answered, as `rerank.ranking.standing` orders them.
     """
-    batch, order = evidence.candidates, evidence.order
+    batch, scores, order = standing(evidence, table)
     record = batch.record[order]
-    score = model_scores(batch, evidence.scores)[order].astype(np.float64)
+    score = scores[order].astype(np.float64)
     model = table.model_of_record[record].astype(np.int64)
     sure = verdicts.probability
     shares = candidate_probabilities(batch.offsets, model, score, sure)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from rerank.index.records import N_CANDIDATES, Listing, Route, falling_order
+from rerank.index.records import N_CANDIDATES, Listing, Route, falling_order, place_in_group
 
 if TYPE_CHECKING:
     from rerank.index.embedder import Embedder
@@ -158,7 +158,10 @@ class Evidence:
     :param scores: shape (candidates,), the ranker's raw scores.
     :param best: shape (listings,), row of each listing's best candidate, -1 if it has none.
     :param order: shape (candidates,), rows as `answer_order` gives them.
+    :param candidates: those that were ranked.
     :param cues: the cue words that the domain found in the listings; None where it keeps none.
+    :param proposed: all candidates, of which `first_cut` left ``candidates``; None where it cut
+        none off.
     """
 
     candidates: CandidateBatch
@@ -168,6 +171,50 @@ class Evidence:
     best: Ints
     order: Ints
     cues: Any
+    proposed: CandidateBatch | None = None
+
+
+def first_cut(batch: CandidateBatch, models: int) -> Ints:
+    """Return the rows that are worth ranking: the likeliest variant of each listing's first models.
+
+    The first cut of a cascade (Wang, Lin and Metzler 2011, A cascade ranking model for efficient
+    ranked retrieval): what costs most is asked of the few that a cheaper order puts first. A
+    model's other variants wait with it, for a ranker tells models apart, not variants.
+
+    :param batch: of each listing best first, as `CandidateSource` gives it.
+    :param models: of each listing that are left, at least 1.
+    :returns: in rising order.
+    """
+    likeliest = np.flatnonzero(batch.place == 0)
+    return likeliest[place_in_group(batch.listing[likeliest]) < models]
+
+
+def standing(evidence: Evidence, table: ModelTable) -> tuple[CandidateBatch, Floats, Ints]:
+    """Return all that was proposed, the score of each one's model, and the order of its rows.
+
+    Models that `first_cut` cut off stand behind those that were ranked, in the order in which they
+    were proposed, and so far that what is shared out by `candidate_probabilities` passes them by.
+
+    :returns: shape (proposed candidates,), twice; the order is that of `answer_order`.
+    """
+    ranked, proposed = evidence.candidates, evidence.proposed
+    scores = model_scores(ranked, evidence.scores)
+    if proposed is None:
+        return ranked, scores, evidence.order
+    filled = np.flatnonzero(np.diff(ranked.offsets))
+    floor = np.zeros(len(ranked.offsets) - 1, np.float32)
+    if len(filled):
+        lowest = np.minimum.reduceat(scores, ranked.offsets[filled])
+        floor[filled] = lowest - proposed.shortlist[proposed.offsets[filled]] - _BEHIND
+    first = proposed.place == 0
+    of_pair = np.empty(int(proposed.pair.max(initial=-1)) + 1, np.float32)
+    of_pair[proposed.pair[first]] = floor[proposed.listing[first]] + proposed.shortlist[first]
+    of_pair[ranked.pair] = scores
+    of_model = of_pair[proposed.pair]
+    return proposed, of_model, answer_order(proposed, table, of_model)
+
+
+_BEHIND = np.float32(20.0)  # exp(-20) is nothing beside the .001 that no probability falls below
 
 
 def model_scores(batch: CandidateBatch, scores: Floats) -> Floats:

@@ -30,10 +30,10 @@ from rerank.conformal import DEFAULT_COVERAGE, outcome_probabilities
 from rerank.domain import FeatureNames, domain_named
 from rerank.explanation import Explanation, explained
 from rerank.index.errors import ArtifactError, InputError
-from rerank.index.records import N_CANDIDATES, Listing
+from rerank.index.records import N_CANDIDATES, Listing, distinct
 from rerank.index.text import MAX_TITLE_CHARS, is_blank
 from rerank.model import MODEL_REMEDY, RerankModel
-from rerank.ranking import CandidateBatch, CandidateSource, Evidence, ModelTable
+from rerank.ranking import CandidateBatch, CandidateSource, Evidence, ModelTable, first_cut
 from rerank.resolution import Resolution
 
 if TYPE_CHECKING:
@@ -70,6 +70,9 @@ class Resolver(ABC):
     """The columns of ``schema`` that say what is sold where two answers are compared."""
     key_column: str
     """The column of ``schema`` that holds ids; the catalogue's records call them so, too."""
+
+    ranked_models: int | None = None
+    """How many models of each listing are described and ranked, by `first_cut`; None for all."""
 
     def __init__(
         self,
@@ -309,8 +312,22 @@ class Resolver(ABC):
         if self._reopen is not None and os.getpid() != self._process:
             # a process that was forked off has none of the threads that libraries count on
             self.__dict__.update(self._reopen().__dict__)
-        candidates = self._source.retrieve(listings, n_candidates=n_candidates)
-        return self.judge(listings, candidates)
+        return self.weigh(listings, self._source.retrieve(listings, n_candidates=n_candidates))
+
+    def weigh(
+        self, listings: Sequence[Listing], proposed: CandidateBatch, *, also: Iterable[int] = ()
+    ) -> Evidence:
+        """Judge what the first cut leaves of proposed candidates; the others stand behind.
+
+        :param also: rows of them that are judged too, to show how they compare.
+        """
+        if self.ranked_models is None:
+            return self.judge(listings, proposed)
+        rows = distinct(
+            np.concatenate([first_cut(proposed, self.ranked_models), np.fromiter(also, np.int64)])
+        )
+        evidence = self.judge(listings, proposed.take(rows))
+        return replace(evidence, proposed=proposed)
 
 
 def resolver_of(

@@ -46,7 +46,7 @@ from rerank.rankers.pairwise import DEFAULT_NAME, TrainingPlan
 from rerank.rankers.parameters import DualConfig, Loss, PairwiseParameters, with_bounds
 from rerank.rankers.scored import read_scored
 from rerank.settings import read_settings
-from rerank.workspace import Workspace
+from rerank.workspace import Workspace, domain_of_index
 
 
 @click.command("train-cross-encoder")
@@ -331,9 +331,11 @@ def train_ltr_command(
         listings=listings,
         labels=labels,
     )
-    with stage_progress() as progress:
+    workspace = Workspace(home)
+    stages = domain_of_index(workspace.active_index()).training_stages
+    with stage_progress(stages) as progress:
         trained = train_workspace_model(
-            Workspace(home),
+            workspace,
             request,
             serve=serve,
             warn=lambda message: click.echo(f"warning: {message}", err=True),

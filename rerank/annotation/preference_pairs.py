@@ -368,11 +368,11 @@ def _pairs_of(
     """Return pairs of some listings, of which ``first`` came before and gave ``made`` pairs."""
     labelled = [_renamed(item, seed) for item in labelled]
     listings = [item.listing for item in labelled]
-    evidence = resolver.evidence(listings, n_candidates=N_CANDIDATES)
-    batch = evidence.candidates
+    batch = resolver.source.retrieve(listings, n_candidates=N_CANDIDATES)
     grades = card_tools().grades(labelled, batch, resolver.table)
     gpu_ids = [resolver.table.records[row].gpu_id for row in batch.record.tolist()]
     drawn: list[tuple[str, str, str, PreferenceLabel, tuple[str, ...]]] = []
+    also: list[int] = []
     for at, listing in enumerate(listings):
         start, stop = int(batch.offsets[at]), int(batch.offsets[at + 1])
         label = _LABELS[(made + len(drawn)) % len(_LABELS)]
@@ -382,6 +382,8 @@ def _pairs_of(
             a, b = start + rows[0], start + rows[1]
             tags = () if label == 0 else ("model" if min(grades[a], grades[b]) == 0 else "variant",)
             drawn.append((listing.listing_id, gpu_ids[a], gpu_ids[b], label, tags))
+            also += [a, b]
+    evidence = resolver.weigh(listings, batch, also=also)
     wanted = {listing_id: (a, b) for listing_id, a, b, _, _ in drawn}
     items = _items_of(evidence, resolver.table, listings, wanted)
     return [

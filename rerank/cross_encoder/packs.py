@@ -25,6 +25,7 @@ from rerank.domain import card_tools
 from rerank.index.errors import InputError
 from rerank.index.records import LabelledListing
 from rerank.index.rows import read_json_lines
+from rerank.ranking import standing
 from rerank.resolver import Resolver
 from rerank.splits import Split, split_of
 
@@ -368,12 +369,12 @@ def _packs(
 ) -> list[QueryPack]:
     table = resolver.table
     evidence = resolver.evidence([item.listing for item in labelled])
-    batch = evidence.candidates
+    batch, _, order = standing(evidence, table)
     grades = card_tools().grades(labelled, batch, table)
     by_id = {record.gpu_id: record for record in table.records}
     packs = []
     for at, item in enumerate(labelled):
-        rows = evidence.order[batch.offsets[at] : batch.offsets[at + 1]]
+        rows = order[batch.offsets[at] : batch.offsets[at + 1]]
         truth = by_id[item.gpu_id or ""]
         fitting = [truth, *(table.records[batch.record[r]] for r in rows if grades[r] == _EXACT)]
         positives = {r.gpu_id: Document(r.gpu_id, gpu_text(r)) for r in fitting}

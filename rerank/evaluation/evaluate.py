@@ -124,7 +124,7 @@ def examine(
     :param retriever: the resolver's own.
     """
     found = retriever.retrieve_routes(listings)
-    evidence = resolver.judge(listings, found[Route.FUSED])
+    evidence = resolver.weigh(listings, found[Route.FUSED])
     answers = resolver.resolutions(resolver.decide(evidence))
     for at, listing in enumerate(listings):
         if not normalise(listing.title):  # what has no title is answered without candidates

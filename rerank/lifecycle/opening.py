@@ -640,7 +640,7 @@ def _kept(listing: Listing, answer: Resolution) -> ReferenceAnswer:
         best.key if best else None,
         best.score if best else 0.0,
         answer.match_probability,
-        answer.decision,
+        answer.decision.value,
     )
 
 

@@ -5,7 +5,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rerank.index.records import distinct, falling_order, grouped, place_in_group
+from rerank.index.records import (
+    distinct,
+    falling_order,
+    first_rows,
+    grouped,
+    place_in_group,
+)
 
 VALUES = st.floats(width=32, allow_nan=False)
 ROWS = st.lists(st.tuples(st.integers(0, 5), VALUES), max_size=60)
@@ -41,6 +47,7 @@ def test_groups_are_those_of_unique(numbers, offset):
     values, first, group = np.unique(keys, return_index=True, return_inverse=True)
     for mine, expected in zip(grouped(keys), (first, group), strict=True):
         np.testing.assert_array_equal(mine, expected)
+    np.testing.assert_array_equal(first_rows(keys), first)
     np.testing.assert_array_equal(distinct(keys), values)
 
 

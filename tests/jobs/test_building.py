@@ -10,6 +10,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
+from rerank.domain import GENERIC, GPU, domain_named
 from rerank.index.records import shipped
 from rerank.jobs.evaluating import EvaluationPlan, evaluate_workspace
 from rerank.jobs.tables import cut, memory, table
@@ -165,6 +166,13 @@ def test_check_registry_lists_differences(run, tmp_path):
     assert "missing: 1" in result.stdout
     assert "GeForce RTX 9999" in result.stdout
     assert "2 facts in scope, 1 differences" in result.stderr
+
+
+@pytest.mark.parametrize("domain", [GPU, GENERIC])
+def test_stages_of_training_are_announced_with_their_parts(domain):
+    stages = domain_named(domain).training_stages
+    assert sum(stages.values()) == 100
+    assert list(stages)[-1] == "describing the version"
 
 
 @pytest.mark.slow

@@ -364,6 +364,33 @@ def test_a_stage_says_its_share_and_the_time_left_and_one_without_shares_how_lon
     ]
 
 
+def test_one_line_goes_over_all_stages_whose_parts_are_known():
+    stream, now = io.StringIO(), [0.0]
+    stream.isatty = lambda: True
+    parts = {"reading": 1, "training": 3}
+    stages = Stages(StatusLine(stream, lambda: now[0]), told=True, parts=parts)
+    for at, stage, share in (
+        (10, "reading", 0.5),
+        (20, "odd", 0.7),  # of no stage that was announced
+        (30, "training", 0.5),
+        (40, "reading", 0.5),  # again: the share does not fall
+    ):
+        now[0] = float(at)
+        stages.show(stage, share)
+        stages.tell()
+    stages.close()
+    assert [line.rstrip() for line in re.split("[\r\n]", stream.getvalue())] == [
+        "",
+        f"{'reading':36}  12%, 1:10 left",
+        f"{'odd':36}  12%, 2:20 left",
+        f"{'training':36}  62%, 0:18 left",
+        f"{'reading':36}  62%, 0:24 left",
+        "",
+        f"{'reading':36} 0:40",
+        "",
+    ]
+
+
 def test_a_stage_that_tells_nothing_is_shown_all_the_same(monkeypatch):
     stream, told = io.StringIO(), Event()
     stream.isatty = lambda: True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import subprocess
 import sys
 from collections.abc import Callable
@@ -17,9 +18,11 @@ from rerank.answers import OUTPUT_SCHEMA, Answers, answer_columns, joined, numbe
 from rerank.index.errors import InputError
 from rerank.index.records import GpuRecord, Listing
 from rerank.model import RerankModel
+from rerank.packs.gpu.candidates import RANKED_MODELS
 from rerank.packs.gpu.cues import CueReader
 from rerank.packs.gpu.pack import GpuResolver
 from rerank.packs.gpu.retriever import Retriever
+from rerank.ranking import first_cut
 from rerank.resolution import Resolution
 from rerank.resolver import Resolver
 
@@ -86,21 +89,27 @@ def test_a_batch_answers_each_listing_as_if_it_were_alone(
 def test_probabilities_and_order_equal_plain_python(title: str, resolver: Resolver) -> None:
     evidence = resolver.evidence([Listing("1", title)])
     found = resolver.resolve(Listing("1", title))
-    records = [resolver.table.records[row] for row in evidence.candidates.record.tolist()]
+    batch = evidence.proposed
+    assert batch is not None
+    records = [resolver.table.records[row] for row in batch.record.tolist()]
     best: dict[str, float] = {}
-    for score, record in zip(evidence.scores.tolist(), records, strict=True):
-        best[record.model] = max(score, best.get(record.model, -np.inf))
+    for score, row in zip(evidence.scores, evidence.candidates.record.tolist(), strict=True):
+        best[resolver.table.records[row].model] = float(score)
+    lowest, first_of_all = min(best.values()), float(batch.shortlist[0])
+    for shortlist, record in zip(batch.shortlist.tolist(), records, strict=True):
+        best.setdefault(record.model, lowest - 20 - (first_of_all - shortlist))
     first = {
         model: min(r.gpu_id for r in resolver.table.records if r.model == model) for model in best
     }
-    variants = evidence.candidates.variant_probability.tolist()
+    variants = batch.variant_probability.tolist()
     ordered = sorted(
         zip(records, variants, strict=True),
         key=lambda p: (-best[p[0].model], first[p[0].model], -p[1]),
     )
     ranked = [(best[record.model], record) for record, _ in ordered]
     assert [c.gpu_id for c in found.candidates] == [record.gpu_id for _, record in ranked]
-    assert [c.score for c in found.candidates] == [round(score, 4) for score, _ in ranked]
+    scores = [c.score for c in found.candidates]
+    assert scores == pytest.approx([score for score, _ in ranked], abs=1e-4)
     assert [c.variant_probability for c in found.candidates] == [round(p, 4) for _, p in ordered]
     top = ranked[0][1].model
     sure = found.match_probability
@@ -112,6 +121,48 @@ def test_probabilities_and_order_equal_plain_python(title: str, resolver: Resolv
         assert candidate.probability == pytest.approx(shares[candidate.model], abs=1e-12)
     rivals = [share for model, share in shares.items() if model != top]
     assert found.margin == pytest.approx(sure - max(rivals, default=0.0), abs=1e-12)
+
+
+@pytest.mark.parametrize("models", [1, 3, 8])
+def test_the_first_cut_equals_plain_python(
+    models: int, resolver: Resolver, tiny_retriever: Retriever
+) -> None:
+    batch = tiny_retriever.retrieve(as_listings(TITLES))
+    expected = []
+    for start, stop in itertools.pairwise(batch.offsets.tolist()):
+        seen: list[int] = []
+        for row in range(start, stop):
+            model = int(tiny_retriever.table.model_of_record[batch.record[row]])
+            if model not in seen and len(seen) < models:
+                own = [r for r in range(start, stop) if batch.pair[r] == batch.pair[row]]
+                seen.append(model)
+                expected.append(max(own, key=lambda r: batch.variant_probability[r]))
+    assert first_cut(batch, models).tolist() == expected
+
+
+def test_what_is_not_ranked_stands_behind_without_a_probability(resolver: Resolver) -> None:
+    evidence = resolver.evidence([Listing("1", "RTX 3080 or 4060")])
+    ranked = {resolver.table.records[row].model for row in evidence.candidates.record.tolist()}
+    assert len(ranked) == len(evidence.candidates.record) == RANKED_MODELS
+    candidates = resolver.resolve("RTX 3080 or 4060").candidates
+    behind = [c.model not in ranked for c in candidates]
+    assert sorted(behind) == behind
+    assert any(behind)
+    lowest = min(c.score for c in candidates if c.model in ranked)
+    for candidate in candidates:
+        assert (candidate.score < lowest) == (candidate.model not in ranked)
+        assert candidate.model in ranked or 0 <= candidate.probability < 1e-6
+
+
+def test_what_is_judged_besides_changes_no_other_score(resolver: Resolver) -> None:
+    listings = as_listings(TITLES)
+    plain = resolver.evidence(listings)
+    assert plain.proposed is not None
+    rows = np.flatnonzero(plain.proposed.place == 1)
+    more = resolver.weigh(listings, plain.proposed, also=rows.tolist())
+    assert len(more.features) == len(plain.features) + len(rows)
+    kept = np.isin(more.candidates.place, 0)
+    np.testing.assert_array_equal(more.scores[kept], plain.scores)
 
 
 def test_more_listings_than_a_block_are_answered_in_order(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, fields, replace
 from functools import partial
 from pathlib import Path
@@ -70,6 +70,16 @@ class GenericDomain:
     name = GENERIC
     features = FeatureNames(CANDIDATE_FEATURES, OFFER_FEATURES)
     key_column = ID
+    training_stages: Mapping[str, float] = {
+        "making up listings for the ranker": 20,
+        "making up listings for the offer classifier": 25,
+        "making up listings for the calibration": 15,
+        "training LambdaRank": 15,
+        "training the offer classifier": 10,
+        "looking at the feed": 5,
+        "making up listings for candidate sets": 5,
+        "describing the version": 5,
+    }
 
     def open_source(self, folder: Path, workspace: Workspace) -> tuple[ProductSource, Manifest]:
         """Load an index folder."""

@@ -61,8 +61,8 @@ worth less than a short one with the right size. Then:
 
 named            1 if number, core word or part number of the model stands in the title
 quality_gap      name_quality minus the listing's best, 0 for the best (-9 if not named)
-exact_rivals     other models named without a missing or extra suffix, 0..
-named_models     models named at all, 0..
+exact_rivals     other models ranked and named without a missing or extra suffix, 0..
+named_models     models ranked and named at all, 0..
 mention_order    runs between the title's first mention of any candidate and this one's, 0..
                  (99 if not named)
 code_gap         code_length minus the listing's longest, 0 for the longest
@@ -89,6 +89,9 @@ memory_rival     1 if no variant of the model has the stated memory and form, or
                  a laptop's chip, but one of another named model has, whose line words do not
                  conflict; -1 the other way round; else 0
 """
+RANKED_MODELS = 8
+"""How many models of each listing are described and ranked. Of shops' and people's listings whose
+model is proposed at all, it is among the first five as often as among the first eight."""
 UNNAMED = -1.0
 
 _SPEAK_FOR = (

@@ -50,7 +50,7 @@ def failures(
     if limit < 0:
         raise InputError(f"limit must be at least 0, got {limit}")
     seen = evidence or [resolver.evidence([item.listing for item in gold])]
-    cases = find_cases(gold, answers, seen, resolver.table, limit=limit)
+    cases = find_cases(gold, answers, seen, resolver, limit=limit)
     ranking, offers = ranker_shares(resolver, cases), offer_shares(resolver, cases)
     known, table = KnownModels(resolver.table), resolver.table
     return [
@@ -199,7 +199,7 @@ def find_cases(
     gold: Sequence[GoldListing],
     answers: Sequence[Resolution],
     evidence: Sequence[Evidence],
-    table: ModelTable,
+    resolver: Resolver,
     *,
     limit: int,
 ) -> list[Case]:
@@ -209,14 +209,59 @@ def find_cases(
     """
     # Ids may repeat where sets were put together; places do not.
     placed = [replace(item, listing_id=f"{at:09d}") for at, item in enumerate(gold)]
-    starts = np.cumsum([0, *(len(each.candidates.offsets) - 1 for each in evidence)])
-    cases = []
-    for error in errors_of(placed, answers)[:limit]:
-        place = int(error["listing_id"])
-        batch = int(np.searchsorted(starts, place, side="right")) - 1
-        number = place - int(starts[batch])
-        cases.append(_case(error, gold[place], answers[place], evidence[batch], number, table))
-    return cases
+    starts = np.cumsum([0, *(len(each.candidates.offsets) - 1 for each in evidence)]).tolist()
+    errors = {int(error["listing_id"]): error for error in errors_of(placed, answers)[:limit]}
+    cases = {}
+    for own, start, stop in zip(evidence, starts, starts[1:], strict=False):
+        wrong = [place for place in errors if start <= place < stop]
+        rights = {place: _right(gold[place], answers[place].candidates) for place in wrong}
+        seen, behind = own, []
+        for place, right in rights.items():
+            rows = _places(own, place - start, resolver.table)
+            _check_made_of(rows, gold[place], answers[place])
+            behind += [rows[right.gpu_id]] if right else []
+        if own.proposed is not None and behind:  # a right one may be none of those ranked
+            listings = [item.listing for item in gold[start:stop]]
+            seen = replace(resolver.weigh(listings, own.proposed, also=behind), offers=own.offers)
+        for place, right in rights.items():
+            first = next(iter(answers[place].candidates), None)
+            described = (
+                _row_of(one, seen, place - start, resolver.table) for one in (first, right)
+            )
+            cases[place] = Case(
+                errors[place], gold[place], answers[place], seen, place - start, *described
+            )
+    return [cases[place] for place in errors]
+
+
+def _places(evidence: Evidence, number: int, table: ModelTable) -> dict[str, int]:
+    """Return the rows of a listing's candidates in all that were proposed, by gpu_id."""
+    batch = evidence.proposed or evidence.candidates
+    start, stop = batch.offsets[number : number + 2].tolist()
+    records = batch.record[start:stop].tolist()
+    return {table.records[record].gpu_id: start + at for at, record in enumerate(records)}
+
+
+def _row_of(
+    candidate: ScoredCandidate | None, evidence: Evidence, number: int, table: ModelTable
+) -> int:
+    """Return a candidate's row among those that are described."""
+    if candidate is None:
+        return NO_ROW
+    return _places(replace(evidence, proposed=None), number, table)[candidate.gpu_id]
+
+
+def _check_made_of(rows: Mapping[str, int], gold: GoldListing, answer: Resolution) -> None:
+    """Check that an answer's candidates are those of some rows.
+
+    :raises InputError: if not.
+    """
+    unknown = [c.gpu_id for c in answer.candidates if c.gpu_id not in rows]
+    if unknown:
+        raise InputError(
+            f"listing {gold.listing_id!r}: the answer has the candidate {unknown[0]!r}, which the "
+            "resolver does not retrieve for it; pass the resolver that gave the answers"
+        )
 
 
 def fits(gold: GoldListing, variant: GpuRecord | ScoredCandidate) -> bool:
@@ -256,35 +301,6 @@ def offer_shares(resolver: Resolver, cases: Sequence[Case]) -> dict[int, Shares]
     offers = np.stack([cases[at].evidence.offers[cases[at].number] for at in read])
     shares = contributions(resolver.model.offer_text, offers)[:, :-1]
     return dict(zip(read, shares, strict=True))
-
-
-def _case(
-    error: dict[str, Any],
-    gold: GoldListing,
-    answer: Resolution,
-    evidence: Evidence,
-    number: int,
-    table: ModelTable,
-) -> Case:
-    start, stop = evidence.candidates.offsets[number : number + 2].tolist()
-    records = evidence.candidates.record[start:stop].tolist()
-    rows = {table.records[record].gpu_id: start + at for at, record in enumerate(records)}
-    unknown = [c.gpu_id for c in answer.candidates if c.gpu_id not in rows]
-    if unknown:
-        raise InputError(
-            f"listing {gold.listing_id!r}: the answer has the candidate {unknown[0]!r}, which the "
-            "resolver does not retrieve for it; pass the resolver that gave the answers"
-        )
-    right = _right(gold, answer.candidates)
-    return Case(
-        error,
-        gold,
-        answer,
-        evidence,
-        number,
-        chosen=rows[answer.candidates[0].gpu_id] if answer.candidates else NO_ROW,
-        right=NO_ROW if right is None else rows[right.gpu_id],
-    )
 
 
 def _right(gold: GoldListing, candidates: Sequence[ScoredCandidate]) -> ScoredCandidate | None:

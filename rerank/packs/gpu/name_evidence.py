@@ -187,6 +187,24 @@ def _best_rows(
     return NameEvidence(listing[starts], model[starts], best, words, sizes)
 
 
+def surely_named(names: NameEvidence, readings: TitleReadings) -> Ints:
+    """Return the model that each title names beyond doubt, -1 where it names none so.
+
+    Shape (listings,). The number of the best such model, of equal ones the first: no suffix is
+    missing or extra, neither line nor letters of the number are another's, and nothing else makes
+    the title's name doubtful.
+    """
+    column = {name: names.values[:, place] for place, name in enumerate(NAME_FEATURES)}
+    sure = (column["suffix_exact"] == 1) & (column["line_conflict"] == 0)
+    sure &= (column["prefix_fit"] >= 0) & (readings.doubts[names.listing] == 0)
+    rows = np.flatnonzero(sure)
+    best_last = np.argsort(column["name_quality"][rows][::-1], kind="stable")
+    rows = rows[::-1][best_last]
+    found = np.full(len(readings), -1, np.int64)
+    found[names.listing[rows]] = names.model[rows]
+    return found
+
+
 def agreement(agrees: NDArray[np.bool_], said: NDArray[np.bool_]) -> Floats:
     """Return 1 where what was said agrees, -1 where it does not, 0 where nothing was said."""
     return np.where(said, np.where(agrees, 1.0, -1.0), 0.0).astype(np.float32)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, fields
 from functools import partial
 from pathlib import Path
@@ -25,7 +25,7 @@ from rerank.domain import (
 from rerank.index.errors import InputError
 from rerank.index.records import GpuRecord, Listing, Route, shipped
 from rerank.model import RerankModel
-from rerank.packs.gpu.candidates import CANDIDATE_FEATURES, CandidateFeatures
+from rerank.packs.gpu.candidates import CANDIDATE_FEATURES, RANKED_MODELS, CandidateFeatures
 from rerank.packs.gpu.card_answers import RegistryColumns, verdicts_of
 from rerank.packs.gpu.choices import GpuChoices
 from rerank.packs.gpu.cues import CueReader
@@ -57,6 +57,7 @@ class GpuResolver(Resolver):
     schema = OUTPUT_SCHEMA
     sold = ("model", "memory_gb", "gpu_id")
     key_column = "gpu_id"
+    ranked_models = RANKED_MODELS
 
     def __init__(
         self,
@@ -110,6 +111,16 @@ class GpuDomain:
     name = GPU
     features = FeatureNames(CANDIDATE_FEATURES, OFFER_FEATURES)
     key_column = "gpu_id"
+    training_stages: Mapping[str, float] = {
+        "making up listings": 12,
+        "features for the ranker": 22,
+        "training LambdaRank": 11,
+        "features for the offer classifier": 23,
+        "training the offer classifier": 8,
+        "calibrating": 13,
+        "calibrating candidate sets": 5,
+        "describing the version": 6,
+    }
 
     def open_source(self, folder: Path, workspace: Workspace) -> tuple[Retriever, Manifest]:
         """Load an index folder with the embedder that made it."""

@@ -35,14 +35,21 @@ from rerank.index.records import (
     GpuRecord,
     Listing,
     Route,
-    changes,
+    distinct,
     falling_order,
+    first_rows,
     place_in_group,
 )
 from rerank.index.text import HOLDS_NAME, descriptor, normalise
 from rerank.index.vector_index import FaissIndex, IndexKind, VectorIndex
 from rerank.packs.gpu.lexicon import Lexicon
-from rerank.packs.gpu.name_evidence import NameEvidence, memory_agreement, name_evidence
+from rerank.packs.gpu.name_evidence import (
+    NAME_FEATURES,
+    NameEvidence,
+    memory_agreement,
+    name_evidence,
+    surely_named,
+)
 from rerank.packs.gpu.naming import ModelName
 from rerank.packs.gpu.registry import read_records, registry_fingerprint, write_records
 from rerank.packs.gpu.stated_words import Stated, StatedWords, chip_vendors
@@ -55,6 +62,10 @@ Ints = NDArray[np.int64]
 
 _VARIANTS_PER_MODEL = 4  # variants of one model must not crowd its siblings out
 _VECTOR_HITS = 32
+_NO_HITS = np.zeros((0, _VECTOR_HITS), np.int64)
+_UNNAMED = -0.5  # what a model that is not named counts for, beside the quality of names
+_NEIGHBOURS = 24  # beside a sure name: its own variants among them, and enough to fill all places
+_AT_ONCE = 32  # models whose neighbours are searched together
 _BLOCK_PAIRS = 512  # two vectors of 256 numbers each: 1 MB
 
 
@@ -80,6 +91,8 @@ class Retriever:
         self._reader = ColumnReader(self.lexicon)
         self._vectors = vectors
         self._index = index
+        _, first = np.unique(self.lexicon.model_of_record, return_index=True)
+        self._neighbours = Neighbours(index, vectors[first])
         self._memory = np.array([record.memory_gb for record in self.records], np.float32)
         self._variants = Variants(self.lexicon)
         self._stated_words = StatedWords(chip_vendors(self.records))
@@ -106,26 +119,38 @@ class Retriever:
         queries = self.embedder.encode(texts)
         names = name_evidence(self.lexicon, readings)
         stated = self._stated_words.read(readings)
-        found: dict[Route, tuple[Ints, Ints]] = {}
-        if {*routes} != {Route.NAME}:
-            alone = {*routes} == {Route.VECTOR} and n_candidates > N_CANDIDATES
-            # More than decide are asked for to be looked at: only all variants hold enough models.
-            hits = len(self.records) if alone else _VECTOR_HITS
-            found[Route.VECTOR] = self._by_vector(queries, hits)
-        if {*routes} != {Route.VECTOR}:
-            found[Route.NAME] = self._by_name(names)
         return {
             route: self._chosen(
                 queries,
                 readings,
                 names,
                 stated,
-                [pair for by, pair in found.items() if route in (by, Route.FUSED)],
+                self._pool(route, n_candidates, queries, readings, names),
                 route,
                 n_candidates,
             )
             for route in routes
         }
+
+    def _pool(
+        self,
+        route: Route,
+        n_candidates: int,
+        queries: Floats,
+        readings: TitleReadings,
+        names: NameEvidence,
+    ) -> _Pool:
+        """Return what a route finds, by listing and record; what is named by its name."""
+        parts = []
+        if route is not Route.VECTOR:
+            parts.append(self._named(names))
+        if route is Route.FUSED:
+            parts += self._beside(queries, readings, names)
+        if route is Route.VECTOR:
+            # More than decide are asked for to be looked at: only all variants hold enough models.
+            hits = len(self.records) if n_candidates > N_CANDIDATES else _VECTOR_HITS
+            parts.append(self._searched(queries, np.arange(len(queries)), hits))
+        return _Pool.joined(parts, len(self.records))
 
     def _chosen(
         self,
@@ -133,22 +158,18 @@ class Retriever:
         readings: TitleReadings,
         names: NameEvidence,
         stated: Stated,
-        pairs: Sequence[tuple[Ints, Ints]],
+        pool: _Pool,
         route: Route,
         n_candidates: int,
     ) -> CandidateBatch:
         """Score the candidates that a route found and keep the best of each listing."""
-        listing = np.concatenate([pair[0] for pair in pairs])
-        record = np.concatenate([pair[1] for pair in pairs])
-        keys = np.sort(listing * len(self.records) + record)
-        keys = keys[changes(keys)]
-        listing, record = keys // len(self.records), keys % len(self.records)
-        similarity = self._similarity(queries, listing, record)
-        shortlist = similarity.copy()
+        listing, record = pool.listing, pool.record
+        cosine = self._cosines(queries, pool)
+        shortlist = cosine
         if route is not Route.VECTOR:
-            shortlist = shortlist + self._name_score(names, listing, record)
+            shortlist = shortlist + self._name_score(names, pool)
         kept = self._keep_best(listing, record, shortlist, n_candidates)
-        listing, record, similarity = listing[kept], record[kept], similarity[kept]
+        listing, record = listing[kept], record[kept]
         model = self.lexicon.model_of_record[record].astype(np.int64)
         likeliest, probability, pair, place = self._variants.choose(
             readings, names.sizes, stated.forms, (listing, model)
@@ -156,7 +177,8 @@ class Retriever:
         if route is Route.VECTOR:  # shows what vectors alone find
             likeliest, probability = record, np.full(len(record), np.nan, np.float32)
         # The places of a model stay, its likeliest variants take them.
-        other = np.flatnonzero(likeliest != record)
+        similarity = cosine[kept]
+        other = np.flatnonzero((likeliest != record) | ~np.isnan(pool.nearness[kept]))
         similarity[other] = self._similarity(queries, listing[other], likeliest[other])
         return CandidateBatch(
             readings,
@@ -172,6 +194,13 @@ class Retriever:
             stated,
         )
 
+    def _cosines(self, queries: Floats, pool: _Pool) -> Floats:
+        """Return the cosine that orders each of the pool, with its title where that is known."""
+        cosine = pool.nearness.copy()
+        own = np.flatnonzero(np.isnan(cosine))
+        cosine[own] = self._similarity(queries, pool.listing[own], pool.record[own])
+        return cosine
+
     def _similarity(self, queries: Floats, listing: Ints, record: Ints) -> Floats:
         """Return the cosine of each pair, in blocks whose vectors fit into a core's cache."""
         similarity = np.empty(len(record), np.float32)
@@ -185,23 +214,39 @@ class Retriever:
             )
         return similarity
 
-    def _by_vector(self, queries: Floats, hits: int) -> tuple[Ints, Ints]:
-        _, rows = self._index.search(queries, hits)
-        listing = np.repeat(np.arange(len(queries)), rows.shape[1])
-        found = rows.ravel() >= 0
-        return listing[found], rows.ravel()[found]
-
-    def _by_name(self, names: NameEvidence) -> tuple[Ints, Ints]:
+    def _named(self, names: NameEvidence) -> _Pool:
+        """Return all variants of the models that titles name."""
         record, row = self._variants.of_models(names.model)
-        return names.listing[row], record.astype(np.int64)
+        quality = names.values[row, NAME_FEATURES.index("name_quality")]
+        unknown = np.full(len(record), np.nan, np.float32)
+        return _Pool(names.listing[row], record.astype(np.int64), quality, unknown)
 
-    def _name_score(self, names: NameEvidence, listing: Ints, record: Ints) -> Floats:
-        model = self.lexicon.model_of_record[record]
-        row = names.find(listing, model.astype(np.int64), len(self.lexicon.models))
-        quality = names.values[:, -1] if len(names.values) else np.zeros(1, np.float32)
-        score = np.where(row >= 0, quality[row], -0.5)
-        score = score + 0.25 * memory_agreement(names.sizes[listing], self._memory[record])
-        return np.asarray(score - 0.02 * self.lexicon.variant_rank[record], np.float32)
+    def _searched(self, queries: Floats, listing: Ints, hits: int) -> _Pool:
+        """Return the variants nearest to the titles of some listings."""
+        rows = self._index.search(queries[listing], hits)[1] if len(listing) else _NO_HITS
+        found = rows >= 0
+        return _unnamed(np.repeat(listing, found.sum(axis=1)), rows[found])
+
+    def _beside(self, queries: Floats, readings: TitleReadings, names: NameEvidence) -> list[_Pool]:
+        """Return what may be meant besides what is named.
+
+        Where a name leaves doubt, what is nearest to the title; else, searched once for all titles
+        that name it, what is nearest to the model.
+        """
+        sure = surely_named(names, readings)
+        searched = self._searched(queries, np.flatnonzero(sure < 0), _VECTOR_HITS)
+        listing = np.flatnonzero(sure >= 0)
+        rows, nearness = self._neighbours.of(sure[listing])
+        found = rows >= 0
+        at = np.repeat(listing, found.sum(axis=1))
+        near = _unnamed(at, rows[found])._replace(nearness=nearness[found])
+        return [searched, near]
+
+    def _name_score(self, names: NameEvidence, pool: _Pool) -> Floats:
+        """Return what a pool's names, sizes and places in the registry say, shape (rows,)."""
+        agreement = memory_agreement(names.sizes[pool.listing], self._memory[pool.record])
+        score = pool.quality + 0.25 * agreement - 0.02 * self.lexicon.variant_rank[pool.record]
+        return np.asarray(score, np.float32)
 
     def _keep_best(self, listing: Ints, record: Ints, shortlist: Floats, limit: int) -> Ints:
         """Return rows by listing and shortlist, few variants of a model, ``limit`` in all.
@@ -216,6 +261,68 @@ class Retriever:
         few = place_in_group(of_listing * len(self.lexicon.models) + model) < _VARIANTS_PER_MODEL
         order, of_listing = order[few], of_listing[few]
         return order[place_in_group(of_listing) < limit]
+
+
+class _Pool(NamedTuple):
+    """What may be candidates, a row for each listing and record; all of shape (rows,).
+
+    :param quality: how well the record's model is named, `_UNNAMED` if it is not.
+    :param nearness: the cosine that stands for that with the title, where that is not worth its
+        time; NaN where it is.
+    """
+
+    listing: Ints
+    record: Ints
+    quality: Floats
+    nearness: Floats
+
+    @classmethod
+    def joined(cls, parts: Sequence[_Pool], records: int) -> _Pool:
+        """Return the rows of several by listing and record, of equal ones the first."""
+        listing = np.concatenate([part.listing for part in parts])
+        record = np.concatenate([part.record for part in parts])
+        first = first_rows(listing * records + record)
+        return cls(
+            listing[first],
+            record[first],
+            np.concatenate([part.quality for part in parts])[first],
+            np.concatenate([part.nearness for part in parts])[first],
+        )
+
+
+def _unnamed(listing: Ints, record: Ints) -> _Pool:
+    unnamed = np.full(len(record), _UNNAMED, np.float32)
+    return _Pool(listing, record, unnamed, np.full(len(record), np.nan, np.float32))
+
+
+class Neighbours:
+    """The variants nearest to each model, searched when they are first asked for.
+
+    Some models at once, always as many: what stands beside a query may change its last digits.
+
+    :param vectors: shape (models, dimension), of each model's first variant.
+    """
+
+    def __init__(self, index: VectorIndex, vectors: Floats) -> None:
+        rows = -(-len(vectors) // _AT_ONCE) * _AT_ONCE
+        hits = min(_NEIGHBOURS, len(index))
+        self._index = index
+        self._vectors = np.zeros((rows, vectors.shape[1]), np.float32)
+        self._vectors[: len(vectors)] = vectors
+        self._rows = np.full((rows, hits), -1, np.int64)
+        self._nearness = np.zeros((rows, hits), np.float32)
+        self._known = np.zeros(rows, np.bool_)
+
+    def of(self, model: Ints) -> tuple[Ints, Floats]:
+        """Return the variants nearest to models and their cosines, both (models, hits).
+
+        Rows are -1 where an approximate index finds fewer.
+        """
+        for block in distinct(model[~self._known[model]] // _AT_ONCE).tolist():
+            some = slice(block * _AT_ONCE, (block + 1) * _AT_ONCE)
+            nearness, self._rows[some] = self._index.search(self._vectors[some], _NEIGHBOURS)
+            self._nearness[some], self._known[some] = nearness, True
+        return self._rows[model], self._nearness[model]
 
 
 _RECORDS, _FAISS = "records.jsonl", "index.faiss"

@@ -120,8 +120,10 @@ class Variants:
         pairs = keys[first]
         variant, of_pair = self.of_models(pairs % self._models)
         of_listing = pairs[of_pair] // self._models
-        logit = self._logits(readings, sizes, forms, of_listing, variant)
         counts = self._counts[pairs % self._models]
+        rivals = np.flatnonzero(counts[of_pair] > 1)
+        logit = np.zeros(len(variant), np.float32)  # whatever is stated, a model's only variant
+        logit[rivals] = self._logits(readings, sizes, forms, of_listing[rivals], variant[rivals])
         starts = np.cumsum(counts) - counts
         if not len(starts):
             return variant, logit, of_pair, of_pair

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from rerank.index.records import LabelledListing, Listing
 from rerank.model import OnnxTrees
-from rerank.packs.gpu.candidates import CandidateFeatures
+from rerank.packs.gpu.candidates import RANKED_MODELS, CandidateFeatures
 from rerank.packs.gpu.cues import CueHits, CueReader
 from rerank.packs.gpu.lexicon import Lexicon
 from rerank.packs.gpu.offers import offer_features
@@ -22,6 +22,7 @@ from rerank.ranking import (
     ModelTable,
     Ranker,
     RankingBatch,
+    first_cut,
 )
 
 Floats = NDArray[np.float32]
@@ -112,6 +113,7 @@ class Preparer:
         batch = self._retriever.retrieve(plain)
         if held_out:
             batch = _without_truth(batch, labelled, held_out, self.table)
+        batch = batch.take(first_cut(batch, RANKED_MODELS))
         cues = self._cues.read(batch.readings)
         return Prepared(labelled, batch, cues, self._features.compute(batch, cues))
 

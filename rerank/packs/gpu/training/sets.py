@@ -44,11 +44,11 @@ class TrainingParameters:
     review: float = 0.3
     seed: int = 7
     ranker: TreeParameters = field(
-        default_factory=lambda: TreeParameters(trees=160, leaves=16, learning_rate=0.12)
+        default_factory=lambda: TreeParameters(trees=100, leaves=16, learning_rate=0.16)
     )
     offer: TreeParameters = field(
         default_factory=lambda: TreeParameters(
-            trees=300, leaves=31, learning_rate=0.06, feature_fraction=0.4
+            trees=120, leaves=31, learning_rate=0.15, feature_fraction=0.4
         )
     )
 
@@ -121,6 +121,7 @@ class GeneratedSets:
         self, preparer: Preparer, parameters: TrainingParameters, progress: Progress
     ) -> None:
         self._preparer, self._parameters, self._progress = preparer, parameters, progress
+        progress("making up listings", 0.0)
         self._listings = generated_listings(preparer.table.records, parameters)
 
     def sizes(self) -> dict[str, int]:

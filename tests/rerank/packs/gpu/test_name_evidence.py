@@ -7,7 +7,7 @@ import pytest
 
 from rerank.index.records import GpuRecord
 from rerank.packs.gpu.lexicon import Lexicon
-from rerank.packs.gpu.name_evidence import NAME_FEATURES, NameEvidence, name_evidence
+from rerank.packs.gpu.name_evidence import NAME_FEATURES, NameEvidence, name_evidence, surely_named
 from rerank.packs.gpu.title_columns import TitleReadings
 
 TITLES = [
@@ -28,9 +28,12 @@ def lexicon(tiny_registry: list[GpuRecord]) -> Lexicon:
     return Lexicon(tiny_registry)
 
 
+def read_columns(lexicon: Lexicon, *titles: str) -> TitleReadings:
+    return TitleReadings.of(lexicon, [lexicon.read(title) for title in titles])
+
+
 def evidence_of(lexicon: Lexicon, *titles: str) -> NameEvidence:
-    readings = [lexicon.read(title) for title in titles]
-    return name_evidence(lexicon, TitleReadings.of(lexicon, readings))
+    return name_evidence(lexicon, read_columns(lexicon, *titles))
 
 
 def rows_of(lexicon: Lexicon, title: str) -> dict[str, dict[str, float]]:
@@ -176,6 +179,38 @@ def test_rows_are_found_by_pair(lexicon: Lexicon) -> None:
             assert (found.listing[row], found.model[row]) == (at, number)
         else:
             assert row == -1
+
+
+@pytest.mark.parametrize(
+    ("title", "model"),
+    [
+        ("GeForce RTX 4060 Ti 16GB", "GeForce RTX 4060 Ti"),
+        ("rtx 4060", "GeForce RTX 4060"),
+        ("A770 LE", "Arc A770"),
+        ("RTX 4060 Ti or RTX 3080", "GeForce RTX 4060 Ti"),
+        ("Radeon 4060", None),  # another's line
+        ("see photos", None),
+    ],
+)
+def test_a_name_is_sure_where_nothing_speaks_against_it(
+    title: str, model: str | None, lexicon: Lexicon
+) -> None:
+    readings = read_columns(lexicon, title)
+    (found,) = surely_named(name_evidence(lexicon, readings), readings).tolist()
+    assert (lexicon.models[found] if found >= 0 else None) == model
+
+
+def test_sure_names_equal_plain_python(lexicon: Lexicon) -> None:
+    readings = read_columns(lexicon, *TITLES)
+    names = name_evidence(lexicon, readings)
+    expected = [-1] * len(TITLES)
+    best = [-np.inf] * len(TITLES)
+    for at, model, values in zip(names.listing, names.model, names.values, strict=True):
+        row = dict(zip(NAME_FEATURES, values.tolist(), strict=True))
+        fits = row["suffix_exact"] == 1 and row["line_conflict"] == 0 and row["prefix_fit"] >= 0
+        if fits and not readings.doubts[at] and row["name_quality"] > best[at]:
+            best[at], expected[at] = row["name_quality"], int(model)
+    assert surely_named(names, readings).tolist() == expected
 
 
 def test_nothing_named_gives_no_rows(lexicon: Lexicon) -> None:

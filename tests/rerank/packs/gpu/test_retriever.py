@@ -6,12 +6,14 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from rerank.index.embedder import HashEmbedder
 from rerank.index.records import N_CANDIDATES, GpuRecord, Listing, Route
 from rerank.index.text import descriptor
-from rerank.index.vector_index import FaissIndex, IndexKind
-from rerank.packs.gpu.retriever import Retriever
+from rerank.index.vector_index import FaissIndex, IndexKind, VectorIndex
+from rerank.packs.gpu.name_evidence import name_evidence, surely_named
+from rerank.packs.gpu.retriever import Neighbours, Retriever
 
 MakeRetriever = Callable[[Sequence[GpuRecord]], Retriever]
 
@@ -175,6 +177,90 @@ def test_the_order_of_the_registry_does_not_change_the_first_candidate(
     batch = other.retrieve(LISTINGS)
     first = [other.records[row].gpu_id for row in batch.record[batch.offsets[:-1]]]
     assert first == [gpu_id for _, gpu_id in SOLD]
+
+
+# --- beside a name ---
+
+
+class Counted:
+    """An index that counts what it is asked."""
+
+    def __init__(self, index: VectorIndex) -> None:
+        self.index, self.asked = index, 0
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    def add(self, vectors: NDArray[np.float32]) -> None:
+        self.index.add(vectors)
+
+    def search(
+        self, queries: NDArray[np.float32], k: int
+    ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+        self.asked += len(queries)
+        return self.index.search(queries, k)
+
+
+@pytest.fixture
+def counted(
+    tiny_registry: list[GpuRecord], hash_embedder: HashEmbedder
+) -> tuple[Retriever, Counted]:
+    """A retriever with the index it searches."""
+    vectors = hash_embedder.encode([descriptor(record) for record in tiny_registry])
+    index = Counted(FaissIndex.build(vectors))
+    return Retriever(tiny_registry, vectors, index, hash_embedder), index
+
+
+def test_a_sure_name_is_searched_once_for_all_its_titles(
+    counted: tuple[Retriever, Counted],
+) -> None:
+    retriever, index = counted
+    titles = [
+        Listing(str(at), f"RTX 3080 {word}") for at, word in enumerate("eagle oc pny".split())
+    ]
+    retriever.retrieve(titles)
+    asked = index.asked
+    assert 0 < asked <= len(retriever.lexicon.models)
+    retriever.retrieve(titles)
+    assert index.asked == asked
+    retriever.retrieve([Listing("1", "see photos"), Listing("2", "RTX 3080 Super")])
+    assert index.asked == asked + 2
+
+
+@pytest.mark.parametrize("title", ["RTX 3080 eagle", "Arc A770 16GB", "GTX 1060 or RTX 4060"])
+def test_what_stands_beside_a_name_equals_plain_python(
+    title: str, tiny_retriever: Retriever
+) -> None:
+    """A twin that takes one cosine at a time."""
+    records, models = tiny_retriever.records, tiny_retriever.lexicon.models
+    vectors = tiny_retriever.embedder.encode([descriptor(record) for record in records])
+    batch = tiny_retriever.retrieve([Listing("1", title)])
+    names = name_evidence(tiny_retriever.lexicon, batch.readings)
+    sure = models[surely_named(names, batch.readings)[0]]
+    first = next(at for at, record in enumerate(records) if record.model == sure)
+    nearness: dict[str, float] = {}
+    for at, record in enumerate(records):
+        cosine = float(vectors[at] @ vectors[first])
+        nearness[record.model] = max(cosine, nearness.get(record.model, -1.0))
+    named = {models[model] for model in names.model.tolist()}
+    found = dict.fromkeys(records[row].model for row in batch.record.tolist())
+    beside = [nearness[model] for model in found if model not in named]
+    assert beside == sorted(beside, reverse=True)
+    assert beside
+
+
+def test_neighbours_do_not_depend_on_who_asks_first(make_retriever: MakeRetriever) -> None:
+    rng = np.random.default_rng(3)
+    vectors = rng.standard_normal((90, 16)).astype(np.float32)
+    index = FaissIndex.build(vectors)
+    whole = Neighbours(index, vectors[:80])
+    rows, nearness = whole.of(np.arange(80))
+    for some in (np.array([79, 3, 3]), np.array([40]), np.zeros(0, np.int64)):
+        alone = Neighbours(index, vectors[:80])
+        found, cosine = alone.of(some)
+        np.testing.assert_array_equal(found, rows[some])
+        np.testing.assert_array_equal(cosine, nearness[some])
+        np.testing.assert_array_equal(alone.of(some)[0], found)
 
 
 # --- nothing to find ---
