@@ -16,7 +16,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from rerank.index.artifacts import (
@@ -565,7 +564,7 @@ class _Needles(NamedTuple):
 
     def touched(self, titles: Sequence[str]) -> list[int]:
         """Return the numbers of titles that show any of it."""
-        texts = pa.array(titles, pa.string())
+        pc, texts = _functions(), pa.array(titles, pa.string())
         odd = pc.match_substring_regex(texts, _ODD_FORMS, ignore_case=True)
         plain = self._shown(pc.ascii_lower(texts)).to_numpy(zero_copy_only=False)
         odd = odd.to_numpy(zero_copy_only=False)
@@ -578,6 +577,7 @@ class _Needles(NamedTuple):
 
     def _shown(self, texts: pa.Array) -> pa.Array:
         """Return which normalised texts show any of it."""
+        pc = _functions()
         letters = pc.replace_substring_regex(texts, "[^a-z0-9]+", "")
         return pc.or_(
             pc.match_substring_regex(texts, self.standing),
@@ -586,6 +586,7 @@ class _Needles(NamedTuple):
 
     def _may_show(self, texts: pa.Array) -> NDArray[np.bool_]:
         """Return which texts may show any of it once they are normalised, which takes long."""
+        pc = _functions()
         rough = pc.replace_substring_regex(pc.utf8_normalize(texts, "NFKD"), _LEFT_OUT, "")
         rough = pc.replace_substring_regex(pc.utf8_lower(rough), "[oо]", "0")
         hidden = _HIDDEN + (_OTHER_LETTERS if self.worded else "")
@@ -593,6 +594,13 @@ class _Needles(NamedTuple):
             pc.match_substring_regex(rough, self.loose), pc.match_substring_regex(rough, hidden)
         )
         return np.asarray(found.to_numpy(zero_copy_only=False), np.bool_)
+
+
+def _functions() -> Any:
+    """Return Arrow's functions; to import them takes a tenth of the time to open a resolver."""
+    import pyarrow.compute
+
+    return pyarrow.compute
 
 
 def _needles(old: Lexicon, new: Lexicon, before: int) -> _Needles | None:
