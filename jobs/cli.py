@@ -21,6 +21,7 @@ GROUPS = {
         "score": "Resolve a file or folder of listings into parquet.",
         "nightly": "Score the day's listings and report: for cron.",
         "prices": "Say what models sell for, and which offers are odd.",
+        "propose": "Name products that listings sell and you lack.",
         "search": "Show what is found for a title, before ranking.",
         "serve": "Answer over HTTP: listings, searches, products.",
         "demo": "Build, train, evaluate and score the shipped sample.",
@@ -68,7 +69,7 @@ _MODULES = {
     "resolve": ("resolve", "search"),
     "home": ("status", "smoke", "demo"),
     "score": ("score", "nightly"),
-    "market": ("prices",),
+    "market": ("prices", "propose"),
     "serve": ("serve", "review"),
     "build": ("init", "build-index", "train-embedder", "check-registry"),
     "train": (

@@ -1,18 +1,27 @@
-"""`rerank prices`: what resolved listings are sold for."""
+"""`rerank prices` and `propose`: what listings are sold for, and what a catalogue lacks."""
 
 from __future__ import annotations
 
+import csv
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from rerank.index.artifacts import writing_file
 from rerank.index.errors import InputError
+from rerank.jobs.files.listings import OUR_NAMES
 from rerank.jobs.files.places import Place
 from rerank.jobs.files.selection import select_files
-from rerank.jobs.options import then
+from rerank.jobs.options import home_option, then
 from rerank.jobs.report.pricing import PriceColumns, price_report, prices_page, prices_text
+from rerank.jobs.scoring.plan import columns_of_output
+from rerank.jobs.tables import cut, plural, table
+from rerank.proposals import REFUSED, Proposal, Unmatched, propose
+from rerank.resolution import Decision
+from rerank.workspace import Workspace, open_source
 
 _NEW_FILE = click.Path(dir_okay=False, path_type=Path)
 
@@ -81,3 +90,120 @@ def _places(sources: tuple[str, ...]) -> list[Place]:
             raise InputError(f"{exc}; give files that `rerank score` wrote") from exc
         found |= {place.path: place for place in places}
     return list(found.values())
+
+
+@click.command("propose")
+@click.argument("sources", metavar="RESOLVED...", nargs=-1, required=True)
+@click.option(
+    "--out",
+    type=_NEW_FILE,
+    metavar="FILE.csv",
+    help="Write them as rows of a registry, which `build-index --add` takes.",
+)
+@click.option("--accept", metavar="N,N", help="Write these only, by their numbers; default: all.")
+@click.option(
+    "--least",
+    type=click.IntRange(2),
+    default=3,
+    show_default=True,
+    help="Different titles that a product has at least.",
+)
+@click.option("--top", type=click.IntRange(1), default=20, show_default=True, help="Shown.")
+@home_option
+@then("look at them, then `rerank build-index --add FILE.csv{home}`")
+def propose_command(
+    sources: tuple[str, ...],
+    out: Path | None,
+    accept: str | None,
+    least: int,
+    top: int,
+    home: Path,
+) -> None:
+    """Name products that listings sell and the registry or catalogue lacks.
+
+    RESOLVED are parquet files that `rerank score` wrote. Listings that are no match, or held, are
+    grouped by numbers that no known name has; each group gets a name, sizes, part numbers and
+    examples. Look at them before you add them: what no listing states is taken from the line's
+    other cards, and the column `assumed` says so.
+
+    \b
+    Example:
+      rerank propose resolved.parquet
+      rerank propose resolved.parquet --out new_gpus.csv --accept 1
+    """
+    listings = [each for place in _places(sources) for each in unmatched(place)]
+    source, _ = open_source(Workspace(home))
+    records = source.table.records
+    named = records if hasattr(records[0], "line") else source.table.models
+    found = propose(listings, named, least=least)
+    chosen = found if accept is None else _chosen(found, accept)
+    if out is not None and chosen:
+        rows = [row for each in chosen for row in each.rows()]
+        with writing_file(out) as draft, draft.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, list(rows[0]))
+            writer.writeheader()
+            writer.writerows({name: _safe(cell) for name, cell in row.items()} for row in rows)
+    click.echo(proposals_text(found[:top], len(found), len(listings)))
+
+
+def unmatched(place: Place) -> list[Unmatched]:
+    """Return the listings of a resolved file that are no match, or held, and may sell something.
+
+    :raises InputError: if it is no file of answers.
+    """
+    names = columns_of_output(place, OUR_NAMES)
+    wanted = [names.listing_id, names.title, "decision", "reason"]
+    try:
+        with place.filesystem.open_input_file(place.path) as stream:
+            file = pq.ParquetFile(stream)
+            missing = sorted(set(wanted) - set(file.schema_arrow.names))
+            if missing:
+                raise InputError(
+                    f"{place}: expected answers of `rerank score`, found no column "
+                    f"{', '.join(missing)}; score the listings first"
+                )
+            columns = [file.read([name]).column(0).to_pylist() for name in wanted]
+    except (pa.ArrowException, OSError) as exc:
+        raise InputError(f"{place}: cannot be read as parquet: {exc}") from exc
+    return [
+        Unmatched(str(listing_id), title)
+        for listing_id, title, decision, reason in zip(*columns, strict=True)
+        if decision != Decision.MATCH and isinstance(title, str) and not REFUSED.match(reason or "")
+    ]
+
+
+def proposals_text(shown: Sequence[Proposal], n_found: int, n_listings: int) -> str:
+    """Return proposals for people."""
+    held = f"{plural(n_listings, 'listing')} without a match that may sell something"
+    if not shown:
+        return f"{held}: none looks like a product of its own"
+    rows = [
+        [
+            str(number),
+            cut(each.name, 32),
+            "/".join(f"{size:g}" for size in each.sizes) or "-",
+            each.memory_type or "-",
+            f"{len(each.listings):,}",
+            cut(each.examples[0], 24),
+        ]
+        for number, each in enumerate(shown, 1)
+    ]
+    header = ("", "looks like", "GB", "type", "listings", "such as")
+    more = f"\nand {n_found - len(shown):,} more: --top" if n_found > len(shown) else ""
+    return f"{held}\n\n{table(header, rows, left=(1, 3, 5))}{more}"
+
+
+def _safe(cell: object) -> object:
+    """Return a cell that no spreadsheet takes for a formula."""
+    return f"'{cell}" if isinstance(cell, str) and cell[:1] in tuple("=+-@\t\r") else cell
+
+
+def _chosen(found: list[Proposal], accept: str) -> list[Proposal]:
+    """Return the proposals of some numbers.
+
+    :raises click.UsageError: if one is no number of theirs.
+    """
+    numbers = [each.strip() for each in accept.split(",")]
+    if not all(each.isdigit() and 0 < int(each) <= len(found) for each in numbers):
+        raise click.UsageError(f"--accept: expected numbers from 1 to {len(found)}, got {accept!r}")
+    return [found[int(each) - 1] for each in dict.fromkeys(numbers)]

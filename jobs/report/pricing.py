@@ -22,10 +22,11 @@ import pyarrow.parquet as pq
 from markupsafe import Markup
 
 from rerank.index.errors import InputError
+from rerank.jobs.files.listings import OUR_NAMES
 from rerank.jobs.files.places import Place
 from rerank.jobs.report.page import rendered
 from rerank.jobs.report.plots import WIDTH, box, dot, element, line, path
-from rerank.jobs.scoring.plan import read_record
+from rerank.jobs.scoring.plan import columns_of_output
 from rerank.jobs.tables import cut, plural, table
 from rerank.prices import (
     EMPTY,
@@ -168,9 +169,8 @@ def _file_of(source: Place, columns: PriceColumns) -> _File:
             f"{source}: expected answers of `rerank score`, found no column "
             f"{', '.join(sorted(missing)) or 'gpu_id'}; score the listings first"
         )
-    record = read_record(source)
-    named = record["options"].get("columns", {}) if record else {}
-    price = _column(source, names, columns.price, named.get("price") or "price", "--price-column")
+    named = columns_of_output(source, OUR_NAMES)
+    price = _column(source, names, columns.price, named.price, "--price-column")
     has_currency = columns.currency is not None or "currency" in names
     kind = schema.field(price).type
     text = not (
@@ -182,8 +182,7 @@ def _file_of(source: Place, columns: PriceColumns) -> _File:
             f"TRY_CAST({_quoted(_column(source, names, columns.day, '', '--day-column'))} AS DATE)"
         )
     optional = [
-        _quoted(_column(source, names, None, name, "")) if name in names else "NULL"
-        for name in (named.get("listing_id") or "listing_id", named.get("title") or "title")
+        _quoted(name) if name in names else "NULL" for name in (named.listing_id, named.title)
     ]
     return _File(
         str(source.local),
@@ -213,9 +212,8 @@ def _column(source: Place, names: Sequence[str], given: str | None, usual: str, 
     :raises InputError: if it is not there.
     """
     wanted = usual if given is None else given
-    for name in (wanted,) if given is not None else (f"input_{wanted}", wanted):
-        if name in names:
-            return name
+    if wanted in names:
+        return wanted
     raise InputError(
         f"{source}: expected a column {wanted!r}, found {', '.join(names[:12])}; name it with "
         f"{option}"

@@ -162,3 +162,27 @@ def test_files_without_answers_or_prices_are_refused_in_one_line(run, tmp_path):
     assert "expected a column 'cost'" in result.stderr
     result = run("prices", tmp_path / "none.parquet")
     assert "does not exist" in result.stderr
+
+
+def test_what_the_registry_lacks_is_proposed_and_added(run, tmp_path):
+    titles = [
+        "ASUS GeForce RTX 9099 16GB GDDR7",
+        "MSI RTX 9099 16G",
+        "=Palit GeForce RTX9099 GDDR7",
+    ]
+    rows = [
+        {"listing_id": str(n), "title": title, "decision": "review", "reason": "few words"}
+        for n, title in enumerate([*titles, "bracket RTX 9099"])
+    ]
+    rows[-1] |= {"decision": "no_match", "reason": "accessory: bracket"}
+    path, out = tmp_path / "resolved.parquet", tmp_path / "new.csv"
+    pq.write_table(pa.Table.from_pylist(rows), path)
+    result = run("propose", path, "--out", out, "--accept", "1")
+    assert result.exit_code == 0, result.output
+    assert "3 listings without a match that may sell something" in result.stdout
+    assert "1  GeForce RTX 9099  16  GDDR7         3" in result.stdout
+    assert run("build-index", "--add", out).exit_code == 0
+    assert "match     GeForce RTX 9099 16 GB" in run("resolve", titles[1]).stdout
+    assert run("propose", path, "--accept", "2").exit_code == 2
+    offers(tmp_path / "a.parquet", [1])
+    assert "found no column reason" in run("propose", tmp_path / "a.parquet").stderr
