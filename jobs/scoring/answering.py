@@ -155,6 +155,11 @@ _MOVES_TOLD = 20
 AppliesToBatches = Callable[[Iterable[ListingBatch]], Iterator[tuple[ListingBatch, pa.Table]]]
 
 
+@lru_cache(1)
+def _release() -> str:
+    return version(DISTRIBUTION)  # reads a file each time
+
+
 class Answerer(ABC):
     """Answers batches, each row by itself: a row's answer does not depend on its batch.
 
@@ -181,7 +186,7 @@ class Answerer(ABC):
         verdicts = {} if self.people is None else {VERDICTS_KEY: self.people.version}
         return {
             "format": _FORMAT,
-            "release": version(DISTRIBUTION),
+            "release": _release(),
             "options": self.options.record(),
             "model_version": self.model_version,
             "index_version": self.index_version,

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 import pyarrow.parquet as pq
 from pyarrow import fs
 
-from rerank.index.artifacts import Manifest, read_manifest
+from rerank.index.artifacts import Manifest, read_manifest, sync_folder
 from rerank.index.errors import InputError
 from rerank.index.records import GpuRecord
 from rerank.jobs.files.places import Place
@@ -451,11 +451,13 @@ def _write(place: Place, content: Mapping[str, Any]) -> None:
 
 
 def _write_text(place: Place, text: str) -> None:
-    remove_left_overs(place)
+    remove_left_overs([place])
     with drafting(place) as draft:
         draft.sink.write(text.encode())
         draft.finish()
-        draft.publish()
+        draft.sync()
+        if (folder := draft.publish()) is not None:
+            sync_folder(folder)
 
 
 def summary_content(

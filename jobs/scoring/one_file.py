@@ -6,11 +6,11 @@ import json
 import os
 import re
 import secrets
+import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import (
-    AbstractContextManager,
     ExitStack,
     closing,
     contextmanager,
@@ -56,6 +56,7 @@ from rerank.jobs.scoring.plan import (
     is_rejects_file,
     read_record,
 )
+from rerank.jobs.tables import plural
 
 if TYPE_CHECKING:
     from rerank.jobs.scoring.flat_files import FlatFile
@@ -80,6 +81,7 @@ def score_one(
     progress: Callable[[int], None],
     check_source: Callable[[], None],
     say: Callable[[str], None] = lambda text: None,
+    group: DraftGroup,
 ) -> FileCounts:
     """Resolve every listing of a file, in order, none left out.
 
@@ -88,12 +90,12 @@ def score_one(
     :param progress: takes the number of rows done.
     :param check_source: called before anything appears; raises if the input is not what it was.
     :param say: takes what is odd about the ids.
+    :param group: takes what is to appear.
     :raises InputError: if the input is not what its reader found at first.
     """
-    for place in (target.resolved, target.rejects):
-        remove_left_overs(place)
     rejects = RejectsFile(target.rejects)
-    with drafting(target.resolved) as draft, ExitStack() as undone:
+    with ExitStack() as undone:
+        draft = undone.enter_context(drafting(target.resolved))
         undone.callback(rejects.discard)
         ids = IdsSeen()
         with closing(_writer(target.resolved, draft.sink, schema)) as resolved:
@@ -104,12 +106,11 @@ def score_one(
                     f"{target.resolved}: expected {listings.n_rows} rows, found {counts.rows}: the "
                     "input changed while it was read; run again"
                 )
-            made = {**record, "counts": asdict(counts)}
-            resolved.finish({RECORD_KEY: json.dumps(made, sort_keys=True)})
+            kept = {**record, "counts": asdict(counts)}
+            resolved.finish({RECORD_KEY: json.dumps(kept, sort_keys=True)})
         draft.finish()
         rejects.finish()
-        rejects.publish()  # first: a file that is there is complete with its rejects
-        draft.publish()
+        group.add(draft, rejects, undone.pop_all())
     for fault in ids.faults():
         say(fault)
     return counts
@@ -210,7 +211,9 @@ class IdsSeen:
                 f"{self._rounded:,} ids such as {self._first_rounded} were rounded by a "
                 "spreadsheet; export them as text"
             )
-        hashes = np.concatenate([np.empty(0, np.int64), *self._hashes])
+        if sum(map(len, self._hashes)) < 2:
+            return said
+        hashes = np.concatenate(self._hashes)
         order = np.argsort(hashes, kind="stable")
         ordered = hashes[order]
         again = np.flatnonzero((ordered[1:] == ordered[:-1]) & (ordered[1:] != 0))
@@ -232,12 +235,14 @@ def score_task(
     resume: bool,
     progress: Callable[[float, int], None] = lambda share, rows: None,
     say: Callable[[str], None] = lambda text: None,
+    group: DraftGroup | None = None,
 ) -> FileOutcome:
     """Score a file, or keep what an earlier run made of it.
 
     :param resume: keep an output that is there if it is what would be made now.
     :param progress: takes the share and the number of the file's rows that are done.
     :param say: takes warnings, and why an output that is there is made again.
+    :param group: takes the output, to let it appear with others; None lets it appear at once.
     """
     known, options = answerer.n_reused, answerer.options
     answerer.moves = Moves()
@@ -257,7 +262,11 @@ def score_task(
             if resume and (kept := _finished(task, content, answerer, columns, say)):
                 return FileOutcome("kept", kept)
             listings = listings or open_listings(content, options.columns, options.encoding)
-            counts = _score_read(task, content, listings, answerer, columns, progress, say)
+            own = group or opened.enter_context(DraftGroup())
+            counts = _score_read(task, content, listings, answerer, columns, progress, say, own)
+            for fault in own.publish() if group is None else ():
+                if fault is not None:
+                    raise fault
         except FILE_FAULTS as exc:
             return FileOutcome("failed", error=_message(task, exc))
     return FileOutcome("scored", counts, "", answerer.n_reused - known, answerer.moves)
@@ -271,6 +280,7 @@ def _score_read(
     columns: SharedColumns,
     progress: Callable[[float, int], None],
     say: Callable[[str], None],
+    group: DraftGroup,
 ) -> FileCounts:
     for remark in listings.remarks:
         say(remark)
@@ -296,6 +306,7 @@ def _score_read(
         check_source=content.check_unchanged,
         progress=lambda rows: progress(rows / max(listings.n_rows, rows), rows),
         say=lambda text: say(f"Warning: {task.source}: {text}"),
+        group=group,
     )
 
 
@@ -321,6 +332,11 @@ def _finished(
         say(f"{task.source}: scored again, {' and '.join(changed)}")
         return None
     return FileCounts(**record["counts"])
+
+
+def failed_outcome(task: Task, exc: Exception) -> FileOutcome:
+    """Return what became of a file that could not be read or written."""
+    return FileOutcome("failed", error=_message(task, exc))
 
 
 def _message(task: Task, exc: Exception) -> str:
@@ -355,18 +371,21 @@ class Draft:
         self.sink = self._place.filesystem.open_output_stream(self._place.path)
 
     def finish(self) -> None:
-        """Put all bytes on disk; the target is not touched yet."""
+        """Hand all bytes over; the target is not touched yet."""
         self.sink.close()
+
+    def sync(self) -> None:
+        """Put all bytes on disk."""
         if self._lock is not None:
             os.fsync(self._lock)
 
-    def publish(self) -> None:
-        """Rename the finished draft to its target."""
+    def publish(self) -> Path | None:
+        """Rename the finished draft to its target; return the folder that is to be put on disk."""
         if self._place.local is None or self._target.local is None:
             self._place.filesystem.move(self._place.path, self._target.path)
-        else:
-            os.replace(self._place.local, self._target.local)
-            sync_folder(self._target.local.parent)
+            return None
+        os.replace(self._place.local, self._target.local)
+        return self._target.local.parent
 
     def discard(self) -> None:
         """Remove what was not published, and let go."""
@@ -389,6 +408,84 @@ def drafting(target: Place) -> Iterator[Draft]:
         draft.discard()
 
 
+_GROUP_FILES = 64
+_GROUP_S = 0.05
+_SYNCS_AT_ONCE = 16
+
+
+class DraftGroup:
+    """Finished drafts that appear together: a disk puts many files in place as fast as one.
+
+    A file appears when it is complete and on disk, as ever; the group only says when. What was not
+    published is gone when its context ends.
+    """
+
+    def __init__(self) -> None:
+        self._drafts: list[tuple[Draft, RejectsFile, ExitStack]] = []
+        self._since = time.monotonic()
+
+    def __enter__(self) -> DraftGroup:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        while self._drafts:
+            self._drafts.pop()[2].close()
+
+    def add(self, draft: Draft, rejects: RejectsFile, undone: ExitStack) -> None:
+        """Take a file that is written.
+
+        :param undone: removes what is not published.
+        """
+        self._drafts.append((draft, rejects, undone))
+
+    @property
+    def is_due(self) -> bool:
+        """Whether enough files or time have passed."""
+        return len(self._drafts) >= _GROUP_FILES or time.monotonic() - self._since >= _GROUP_S
+
+    def publish(self) -> list[Exception | None]:
+        """Let all files appear, each with its rejects; return what went wrong with each."""
+        drafts, self._drafts, self._since = self._drafts, [], time.monotonic()
+        with ExitStack() as undone:
+            for _, _, own in drafts:
+                undone.push(own)
+            faults = _each(_synced, drafts)
+            folders: set[Path] = set()
+            for at, (draft, rejects, _) in enumerate(drafts):
+                if faults[at] is None:
+                    faults[at] = _published(draft, rejects, folders)
+            for folder in folders:
+                sync_folder(folder)
+        return faults
+
+
+def _each(
+    function: Callable[[Any], Exception | None], items: Sequence[Any]
+) -> list[Exception | None]:
+    if len(items) < 2:  # a thread costs more than one file
+        return list(map(function, items))
+    with ThreadPoolExecutor(_SYNCS_AT_ONCE) as threads:
+        return list(threads.map(function, items))
+
+
+def _synced(item: tuple[Draft, RejectsFile, ExitStack]) -> Exception | None:
+    draft, rejects, _ = item
+    try:
+        rejects.sync()
+        draft.sync()
+    except OSError as exc:
+        return exc
+    return None
+
+
+def _published(draft: Draft, rejects: RejectsFile, folders: set[Path]) -> Exception | None:
+    try:  # rejects first: a file that is there is complete with them
+        folders.update(filter(None, (rejects.publish(), draft.publish())))
+    except FILE_FAULTS as exc:
+        return exc
+    return None
+
+
 @contextmanager
 def exclusive(folder: Place) -> Iterator[None]:
     """Let one run at a time write to a folder of this machine.
@@ -404,19 +501,40 @@ def exclusive(folder: Place) -> Iterator[None]:
         yield
 
 
-def remove_left_overs(target: Place) -> None:
-    """Remove the drafts of a target that killed runs left; none that is being written."""
-    if target.local is None or not target.local.parent.is_dir():
-        return
-    with os.scandir(target.local.parent) as entries:
-        names = [
-            entry.path
-            for entry in entries
-            if entry.name.startswith(f".{target.name}.") and entry.name.endswith(_ENDING)
-        ]
-    for name in names:
-        with suppress(BlockingIOError), locked(Path(name), BlockingIOError):
-            os.unlink(name)
+_JUST_MADE_S = 60.0  # a draft of another run may not be locked yet
+
+
+def remove_left_overs(targets: Iterable[Place]) -> int:
+    """Remove the drafts that killed runs left beside some targets; none that is being written.
+
+    :returns: how many there were.
+    """
+    own: dict[Path, set[str]] = {}
+    for target in targets:
+        if target.local is not None:
+            own.setdefault(target.local.parent, set()).add(target.name)
+    found = 0
+    for folder, names in own.items():
+        for draft in _drafts_in(folder, names):
+            with suppress(OSError), locked(draft, BlockingIOError):
+                draft.unlink()
+                found += 1
+    return found
+
+
+def _drafts_in(folder: Path, names: set[str]) -> list[Path]:
+    """Return the drafts in a folder: those of targets of ours, and those of others that are old."""
+    if not folder.is_dir():
+        return []
+    with os.scandir(folder) as entries:
+        drafts = [each for each in entries if each.name[0] == "." and each.name.endswith(_ENDING)]
+    found = []
+    for entry in drafts:
+        with suppress(OSError):  # gone meanwhile
+            target = entry.name[1:].rsplit(".", 2)[0]
+            if target in names or time.time() - entry.stat().st_mtime > _JUST_MADE_S:
+                found.append(Path(entry.path))
+    return found
 
 
 _MARK = "1"  # the format
@@ -451,15 +569,23 @@ class RejectsFile:
             self._writer.close()
             self._draft.finish()
 
-    def publish(self) -> None:
+    def sync(self) -> None:
+        """Put all bytes on disk."""
+        if self._draft is not None:
+            self._draft.sync()
+
+    def publish(self) -> Path | None:
         """Let the file appear, or let one of an earlier run disappear if there are no rejects.
 
         What somebody else keeps under that name stays if there is nothing to write.
+
+        :returns: the folder that is to be put on disk.
         """
         if self._draft is not None:
-            self._draft.publish()
-        elif is_rejects_file(self._target):
+            return self._draft.publish()
+        if is_rejects_file(self._target):
             self._target.filesystem.delete_file(self._target.path)
+        return None
 
     def discard(self) -> None:
         """Remove what was not published."""
@@ -524,7 +650,7 @@ class ResolvedFile:
     def __init__(self, sink: Any, schema: pa.Schema) -> None:
         self._schema = schema
         self._writer = pq.ParquetWriter(sink, schema)
-        self._thread = ThreadPoolExecutor(1)
+        self._thread: ThreadPoolExecutor | None = None  # a file of one group needs none
         self._pending: Future[None] | None = None
         self._held: list[pa.Table] = []
         self._held_rows = self._held_bytes = 0
@@ -548,9 +674,9 @@ class ResolvedFile:
 
         :raises OSError: if not all could be written.
         """
-        if self._held:
-            self._write()
         self._wait()
+        if self._held:
+            self._writer.write_table(self._taken())
         self._writer.add_key_value_metadata(metadata)
 
     def close(self) -> None:
@@ -558,14 +684,19 @@ class ResolvedFile:
         try:
             self._wait()
         finally:
-            self._thread.shutdown()
+            if self._thread is not None:
+                self._thread.shutdown()
             self._writer.close()
 
     def _write(self) -> None:
         self._wait()
+        self._thread = self._thread or ThreadPoolExecutor(1)
+        self._pending = self._thread.submit(self._writer.write_table, self._taken())
+
+    def _taken(self) -> pa.Table:
         group = pa.concat_tables(self._held)
         self._held, self._held_rows, self._held_bytes = [], 0, 0
-        self._pending = self._thread.submit(self._writer.write_table, group)
+        return group
 
     def _wait(self) -> None:
         pending, self._pending = self._pending, None
@@ -573,9 +704,19 @@ class ResolvedFile:
             pending.result()
 
 
-def alone_in(plan: ScorePlan) -> AbstractContextManager[None]:
-    """Return a context in which no other run writes to the plan's folder.
+@contextmanager
+def alone_in(plan: ScorePlan, say: Callable[[str], None]) -> Iterator[None]:
+    """Let no other run write to the plan's folder, and remove what killed runs left there.
 
     :raises InputError: when it is entered, if another run is writing to it.
     """
-    return nullcontext() if plan.folder is None else exclusive(plan.folder)
+    with nullcontext() if plan.folder is None else exclusive(plan.folder):
+        if left := remove_left_overs(targets_of(plan)):
+            where = plan.folder or plan.tasks[0].target.resolved
+            say(f"{where}: {plural(left, 'draft')} of runs that were killed removed")
+        yield
+
+
+def targets_of(plan: ScorePlan) -> list[Place]:
+    """Return the places of all outputs and rejects."""
+    return [place for task in plan.tasks for place in (task.target.resolved, task.target.rejects)]

@@ -32,11 +32,14 @@ from rerank.jobs.scoring.answering import (
 )
 from rerank.jobs.scoring.one_file import (
     FILE_FAULTS,
+    DraftGroup,
     FileCounts,
     FileOutcome,
     alone_in,
+    failed_outcome,
     remove_left_overs,
     score_task,
+    targets_of,
 )
 from rerank.jobs.scoring.plan import (
     Existing,
@@ -248,10 +251,8 @@ def unfinished_files(plan: ScorePlan) -> Iterator[set[int]]:
     try:
         yield unfinished
     finally:
-        for number in unfinished:
-            target = plan.tasks[number].target
-            remove_left_overs(target.resolved)
-            remove_left_overs(target.rejects)
+        if unfinished:
+            remove_left_overs(targets_of(plan))
 
 
 class Progress(NamedTuple):
@@ -294,6 +295,7 @@ class Tally:
         # kept files take no time: without them in either, the time left is told from the share
         self._bytes_left = self._bytes = sum(task.n_bytes for task in plan.tasks)
         self._n_files = plan.n_files
+        self._expected: dict[int, int] = {}  # rows of files that are written and not there yet
         for error in plan.faults.values():
             self._say(f"Set aside: {error}")
 
@@ -308,15 +310,21 @@ class Tally:
 
         :param number: of the file in the plan.
         """
-        done = self._bytes - self._bytes_left + share * self._plan.tasks[number].n_bytes
+        tasks = self._plan.tasks
+        written = sum(tasks[at].n_bytes for at in self._expected)
+        done = self._bytes - self._bytes_left + written + share * tasks[number].n_bytes
         self._progress(
             Progress(
                 min(1.0, max(0.0, done / max(self._bytes, 1))),
-                self._rows["scored"] + rows,
+                self._rows["scored"] + sum(self._expected.values()) + rows,
                 sum(self._files.values()),
                 self._n_files,
             )
         )
+
+    def expect(self, number: int, outcome: FileOutcome) -> None:
+        """Take a file that is written and will appear with others."""
+        self._expected[number] = 0 if outcome.counts is None else outcome.counts.rows
 
     def add(self, number: int, outcome: FileOutcome) -> None:
         """Count a file that is done.
@@ -325,6 +333,7 @@ class Tally:
         :raises InputError: if it failed and is the only one.
         """
         task = self._plan.tasks[number]
+        self._expected.pop(number, None)
         self._files[outcome.kind] += 1
         if outcome.counts is None:
             if self._plan.folder is None:
@@ -466,9 +475,10 @@ def run_plan(
     :param say: takes warnings and the failures of single files, as they come.
     :raises InputError: if the plan is one file and that fails, or another run is in the folder.
     """
-    with alone_in(plan):
+    with alone_in(plan, say), DraftGroup() as group:
         tally = Tally(plan, answerer, progress=progress, say=say)
         columns = SharedColumns(strict=answerer.options.strict)
+        written: list[tuple[int, FileOutcome]] = []
         for number, task in enumerate(plan.tasks):
             outcome = score_task(
                 task,
@@ -477,8 +487,16 @@ def run_plan(
                 resume=plan.existing is Existing.RESUME,
                 progress=partial(tally.tell, number),
                 say=tally.say,
+                group=group,
             )
-            tally.add(number, outcome)
+            written.append((number, outcome))
+            tally.expect(number, outcome)
+            if group.is_due or number == len(plan.tasks) - 1:
+                faults = iter(group.publish())
+                for at, made in written:
+                    fault = next(faults) if made.kind == "scored" else None
+                    tally.add(at, made if fault is None else failed_outcome(plan.tasks[at], fault))
+                written.clear()
         answerer.ready()
         return tally.summary()
 
@@ -524,7 +542,11 @@ def run_spread(
         say(_ONE_FILE)
     name = "Ray worker" if on_ray else "worker"
     worker = partial(FileWorker, plan, make, alike.expectation(), name)
-    with alone_in(plan), unfinished_files(plan) as unfinished, _workers(engine, worker) as apply:
+    with (
+        alone_in(plan, say),
+        unfinished_files(plan) as unfinished,
+        _workers(engine, worker) as apply,
+    ):
         tally = Tally(plan, alike, progress=progress, say=say)
         for (number, _), report in apply(enumerate(columns_before(plan, alike))):
             if "fault" in report:

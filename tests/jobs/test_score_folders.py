@@ -330,3 +330,29 @@ def test_an_output_is_recognised_behind_a_link(feeds, tmp_path):
         plan_score(select_files(f"{feeds}/**/*.parquet"), place_of(tmp_path / "link/out"))
     plan = plan_score(select_files(f"{feeds}/*.parquet"), place_of(tmp_path / "link/out"))
     assert [task.target.resolved.name for task in plan.tasks] == ["a.parquet", "b.parquet"]
+
+
+def test_files_of_a_group_appear_together_and_each_with_its_own_fault(feeds, tmp_path, monkeypatch):
+    out, synced = tmp_path / "out", []
+    os_replace = os.replace
+
+    def replace(source, target):
+        synced.append(sorted(path.name for path in out.rglob("*.parquet")))
+        if Path(target).name == "b.parquet":
+            raise OSError(28, "No space left on device")
+        os_replace(source, target)
+
+    monkeypatch.setattr(os, "replace", replace)
+    summary = score_all(str(feeds), place_of(out))
+    assert summary.files == {"scored": 2, "kept": 0, "failed": 1}
+    assert "the disk is full" in summary.failures[f"{feeds}/b.parquet"]
+    assert synced[0] == []  # nothing is there before all are on disk
+    assert not [path for path in out.rglob(".*") if path.name.endswith(".scoring")]
+
+
+def test_drafts_of_killed_runs_are_said_to_be_removed(feeds, tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/.a.parquet.00000000.scoring").write_bytes(b"left")
+    said = []
+    score_all(str(feeds), place_of(tmp_path / "out"), say=said.append)
+    assert f"{tmp_path}/out: 1 draft of runs that were killed removed" in said

@@ -180,8 +180,11 @@ def test_only_drafts_that_nobody_writes_are_removed(tmp_path):
     target = place_of(tmp_path / "x.parquet")
     (tmp_path / ".x.parquet.00000000.scoring").write_bytes(b"left")
     (tmp_path / ".y.parquet.00000000.scoring").write_bytes(b"of another target")
+    old = tmp_path / ".z.parquet.00000000.scoring"
+    old.write_bytes(b"of another target, long ago")
+    os.utime(old, (1, 1))
     with drafting(target) as draft:
-        remove_left_overs(target)
+        assert remove_left_overs([target]) == 2
         assert len(hidden(tmp_path)) == 2
         draft.sink.write(b"whole")
         draft.finish()
