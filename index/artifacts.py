@@ -62,15 +62,24 @@ def open_regular(path: Path) -> BufferedReader:
     """
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # a pipe is opened without waiting
     try:
-        mode = os.fstat(descriptor).st_mode
-        if stat.S_ISDIR(mode):
-            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
-        if not stat.S_ISREG(mode):
-            raise OSError(errno.ENXIO, NO_FILE, str(path))
+        check_regular(path, os.fstat(descriptor).st_mode)
         return os.fdopen(descriptor, "rb")
     except BaseException:
         os.close(descriptor)
         raise
+
+
+def check_regular(path: object, mode: int) -> None:
+    """Check that a file is a regular one, for what is opened by others.
+
+    :param path: for messages.
+    :param mode: as `os.stat` gives it.
+    :raises OSError: if it is none.
+    """
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    if not stat.S_ISREG(mode):
+        raise OSError(errno.ENXIO, NO_FILE, str(path))
 
 
 def read_regular(path: Path) -> bytes:

@@ -19,6 +19,7 @@ from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
 import yaml
 
+from rerank.index.artifacts import open_regular, read_text
 from rerank.index.errors import FaultsError, InputError, not_utf8_text, undecodable
 
 if TYPE_CHECKING:
@@ -29,6 +30,8 @@ else:
     FastSafeLoader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 _SHOWN_CHARS = 60
+_DEEPEST, _MOST_NODES = 50, 1_000_000  # of YAML: what people write has four levels
+_LONGEST_NUMBER = 400  # digits; a float has 309
 UTF8 = "utf-8-sig"
 """The encoding of text that says nothing else, with a byte order mark or without."""
 TEXT_TYPES = ("null", "string", "large_string", "string_view")
@@ -258,7 +261,7 @@ def read_csv(path: Path) -> Iterator[tuple[int, list[str]]]:
     :raises InputError: if the file cannot be read, is no CSV, or a row is no UTF-8.
     """
     try:
-        with path.open("rb") as stream:
+        with open_regular(path) as stream:
             for row in csv_rows(stream, path):
                 if row.fault is not None:
                     stray = row.fault.endswith(_NO_QUOTE)
@@ -279,13 +282,59 @@ def read_parquet(path: Path, wanted: Container[str] | None = None) -> tuple[list
     import pyarrow.parquet as pq
 
     try:
-        with pq.ParquetFile(path) as file:
+        with open_regular(path) as opened, pq.ParquetFile(opened) as file:
             names = file.schema_arrow.names
             table = file.read([name for name in names if wanted is None or name in wanted])
         table.validate(full=True)  # text that is no UTF-8, wherever it stands
     except (pa.ArrowException, OSError, UnicodeDecodeError) as exc:
         raise unreadable(path, "parquet", exc) from exc
     return names, table.replace_schema_metadata()
+
+
+def read_yaml_text(path: Path) -> str:
+    """Return the text of a YAML file that is safe to load.
+
+    A loader walks down every level and into every alias, which a small file can make so many of
+    that it never ends.
+
+    :raises OSError: if it is no regular file, or cannot be opened.
+    :raises ValueError: if it is no UTF-8.
+    :raises yaml.YAMLError: if it is no YAML, too deep, or grows by its aliases without end.
+    """
+    text = read_text(path)
+    loader = FastSafeLoader(text)
+    n_nodes, sizes = 0, dict[str, int]()
+    opened: list[tuple[str | None, int]] = []
+    try:
+        while loader.check_event():
+            event: Any = loader.get_event()  # type: ignore[no-untyped-call]
+            if isinstance(event, yaml.AliasEvent):
+                if event.anchor in [anchor for anchor, _ in opened]:
+                    raise yaml.YAMLError(f"*{event.anchor:.40} stands inside of what it repeats")
+                n_nodes += sizes.get(str(event.anchor), 1)
+            elif isinstance(event, yaml.NodeEvent):
+                n_nodes += 1
+                if isinstance(event, yaml.ScalarEvent) and event.implicit[0]:
+                    _check_number(event.value)
+                if isinstance(event, yaml.CollectionStartEvent):
+                    opened.append((event.anchor, n_nodes))
+            elif isinstance(event, yaml.CollectionEndEvent):
+                anchor, start = opened.pop()
+                if anchor is not None:
+                    sizes[anchor] = n_nodes - start + 1
+            if len(opened) > _DEEPEST:
+                raise yaml.YAMLError(f"it is nested more than {_DEEPEST} levels deep")
+            if n_nodes > _MOST_NODES:
+                raise yaml.YAMLError(f"it holds more than {_MOST_NODES:,} values, with aliases")
+    finally:
+        loader.dispose()
+    return text
+
+
+def _check_number(text: str) -> None:
+    """Refuse a number that no message could show."""
+    if len(text) > _LONGEST_NUMBER and text.lstrip("+-")[:1].isdigit():
+        raise yaml.YAMLError(f"a number of {len(text)} digits")
 
 
 def unreadable(source: object, kind: str, exc: Exception) -> InputError:
@@ -366,7 +415,7 @@ def read_json_lines(
             yield line
 
     try:
-        with path.open("rb") as stream:
+        with open_regular(path) as stream:
             for number, found in json_objects(hashed(stream)):
                 lines += 1
                 try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import sys
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -13,6 +14,7 @@ from typing import Any
 import click
 from click.exceptions import NoSuchCommand
 
+from rerank.index.artifacts import silence_libraries
 from rerank.index.errors import DISTRIBUTION, RerankError, RerankWarning, extra_of, os_error_text
 
 GROUPS = {
@@ -157,6 +159,11 @@ class LazyGroup(ExplainedCommand, click.Group):
         command: click.Command = getattr(module, name)
         return command
 
+    def main(self, *args: Any, **settings: Any) -> Any:
+        """Run what was called, whatever is closed of the standard streams."""
+        settle_streams()
+        return super().main(*args, **settings)
+
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
@@ -212,6 +219,23 @@ def main() -> None:
     """
 
 
+def settle_streams() -> None:
+    """Let standard streams that were closed lead nowhere.
+
+    Python has none of them then, and the next file that is opened would get their number: what a
+    library writes to stderr would stand in it.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest number that is free
+    if sys.stdin is None:
+        sys.stdin = open(os.devnull, encoding="utf-8")
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w", encoding="utf-8")
+
+
 def settle_libraries() -> None:
     """Let OpenMP threads sleep while they wait and OpenBLAS have none, unless set otherwise.
 
@@ -220,6 +244,7 @@ def settle_libraries() -> None:
     freed: with the system's, as fast, scoring takes 50 MB less. It is read when the libraries are
     loaded: call it before they are imported.
     """
+    silence_libraries()
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -28,7 +27,7 @@ from rerank.evaluation.gold import GoldKind, GoldListing, covered, read_gold, sh
 from rerank.evaluation.intervals import DEFAULT_SAMPLES, DEFAULT_SEED, Resampling
 from rerank.evaluation.paired import Competitor, drawn, within
 from rerank.evaluation.runs import EvaluationRun, record_ablation
-from rerank.index.artifacts import Manifest, read_manifest, write_json, writing_file
+from rerank.index.artifacts import Manifest, read_json, read_manifest, write_json, writing_file
 from rerank.index.errors import InputError
 from rerank.jobs.report.page import render_report
 from rerank.jobs.tables import ReportFigure, decimal, decimals, table
@@ -181,7 +180,7 @@ def _instruments(plan: EvaluationPlan, index: Manifest, resolver: Resolver) -> I
 
 def _last(path: Path) -> dict[str, Any] | None:
     """Return the last report of another command; None without one."""
-    found: dict[str, Any] | None = json.loads(path.read_text("utf-8")) if path.exists() else None
+    found: dict[str, Any] | None = read_json(path) if path.exists() else None
     return found
 
 

@@ -21,7 +21,7 @@ from click.core import ParameterSource
 from click.exceptions import Exit
 
 from rerank.evaluation.intervals import DEFAULT_SAMPLES, DEFAULT_SEED
-from rerank.index.errors import ArtifactError, require
+from rerank.index.errors import ArtifactError, InputError, require
 from rerank.index.records import N_CANDIDATES, shipped
 from rerank.jobs.tables import WIDTH
 from rerank.rankers.kinds import RankerKind, ranker_kinds
@@ -252,6 +252,26 @@ def needs(extra: str) -> Decorator:
         @wraps(function)
         def checked(*args: Any, **options: Any) -> Any:
             require(extra, f"rerank {click.get_current_context().info_name}")
+            return function(*args, **options)
+
+        return checked
+
+    return decorate
+
+
+def writes(*names: str) -> Decorator:
+    """Return a decorator of a command that replaces a file only if it is told to.
+
+    :param names: the parameters that name files to write.
+    """
+
+    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+        @click.option("--overwrite", is_flag=True, help="Replace a file that exists.")
+        @wraps(function)
+        def checked(*args: Any, overwrite: bool, **options: Any) -> Any:
+            for path in filter(None, map(options.get, names)):
+                if path.exists() and not overwrite:
+                    raise InputError(f"{path} exists already; choose another name or --overwrite")
             return function(*args, **options)
 
         return checked

@@ -15,7 +15,7 @@ from typing import Any, ClassVar, TypeVar, cast, get_type_hints
 import yaml
 
 from rerank.index.errors import FaultsError, InputError
-from rerank.index.rows import FastSafeLoader
+from rerank.index.rows import FastSafeLoader, read_yaml_text
 
 _KEYS = {"compliance_weight": "lambda"}  # a word of Python cannot name a field
 _KEY = "[key]"  # where pydantic puts what is wrong with a key itself
@@ -138,12 +138,12 @@ def read_yaml(path: Path) -> object:
     :raises InputError: if it cannot be read, or as something else than YAML only.
     """
     try:
-        return cast(object, yaml.load(path.read_text(encoding="utf-8"), Loader=_StrictLoader))
+        return cast(object, yaml.load(read_yaml_text(path), Loader=_StrictLoader))
     except OSError as exc:
         raise InputError(f"{path}: cannot be read: {exc.strerror}") from exc
     except (yaml.YAMLError, ValueError) as exc:  # a date such as 2020-99-99 too
         problem = " ".join(str(exc).split()).replace(' in "<unicode string>",', " at")
-        raise InputError(f"{path}: expected YAML, found something else: {problem}") from exc
+        raise InputError(f"{path}: expected YAML, found something else: {problem:.300}") from exc
 
 
 def settings_of(kind: type[Kind], content: object, *, where: str = "settings") -> Kind:

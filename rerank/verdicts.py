@@ -14,7 +14,6 @@ Nothing of it is a source: all is derived from the store again where it is missi
 
 from __future__ import annotations
 
-import json
 import re
 import secrets
 import time
@@ -33,7 +32,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from rerank.answers import Answers, DecidedBy, strings
-from rerank.index.artifacts import write_json, writing_file
+from rerank.index.artifacts import read_json, write_json, writing_file
 from rerank.index.errors import InputError, MismatchError
 from rerank.index.records import Ints, Listing
 from rerank.index.text import MAX_DESCRIPTION_CHARS, normalise
@@ -815,8 +814,7 @@ def _current(workspace: Workspace) -> VerdictSnapshot | None:
 def _read_note(workspace: Workspace) -> dict[str, Any]:
     """Return what is known of the last time; empty if nothing, or of another release."""
     try:
-        text = (workspace.verdicts_folder / _CURRENT).read_text(encoding="utf-8")
-        note = json.loads(text)
+        note = read_json(workspace.verdicts_folder / _CURRENT)
     except (OSError, ValueError):
         return {}
     return note if isinstance(note, dict) and note.get("format") == _FORMAT else {}

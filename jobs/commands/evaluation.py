@@ -35,6 +35,7 @@ from rerank.jobs.options import (
     stage_progress,
     then,
     wait_option,
+    writes,
 )
 from rerank.jobs.tables import comparison_text, report_text
 from rerank.jobs.training import dual_text
@@ -123,6 +124,7 @@ def evaluate_command(output_format: str, home: Path, wait_s: float, **options: A
 @home_option
 @needs("train")
 @then("`rerank evaluate{home}` puts these figures into its report")
+@writes("out")
 def ablate_command(
     gold: tuple[Path, ...],
     scale: float,
@@ -205,6 +207,7 @@ def _named_folders(
     "`rerank models promote KIND{home}` lets another ranker serve; `rerank evaluate{home}` "
     "puts these figures into its report"
 )
+@writes("report")
 def compare_rankers_command(
     gold_files: tuple[Path, ...],
     bootstrap: int,
@@ -358,6 +361,7 @@ def evaluate_dual_command(
 @home_option
 @needs("train")
 @then("`rerank annotate LISTINGS{home}` asks in the order that learns most")
+@writes("out")
 def simulate_queue_command(
     gold: tuple[Path, ...],
     answers: tuple[int, ...],

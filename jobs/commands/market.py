@@ -15,7 +15,7 @@ from rerank.index.errors import InputError
 from rerank.jobs.files.listings import OUR_NAMES
 from rerank.jobs.files.places import Place
 from rerank.jobs.files.selection import select_files
-from rerank.jobs.options import home_option, then
+from rerank.jobs.options import home_option, then, writes
 from rerank.jobs.report.pricing import PriceColumns, price_report, prices_page, prices_text
 from rerank.jobs.scoring.plan import columns_of_output
 from rerank.jobs.tables import cut, plural, table
@@ -41,6 +41,7 @@ _NEW_FILE = click.Path(dir_okay=False, path_type=Path)
 )
 @click.option("--review", is_flag=True, help="Count listings held for review, too.")
 @then("`rerank score LISTINGS.csv resolved.parquet` resolves more to compare with")
+@writes("out", "odd", "html")
 def prices_command(
     sources: tuple[str, ...],
     out: Path | None,
@@ -111,6 +112,7 @@ def _places(sources: tuple[str, ...]) -> list[Place]:
 @click.option("--top", type=click.IntRange(1), default=20, show_default=True, help="Shown.")
 @home_option
 @then("look at them, then `rerank build-index --add FILE.csv{home}`")
+@writes("out")
 def propose_command(
     sources: tuple[str, ...],
     out: Path | None,

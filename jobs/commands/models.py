@@ -35,6 +35,7 @@ from rerank.jobs.options import (
     samples_option,
     stage_progress,
     then,
+    writes,
 )
 from rerank.lifecycle.changing import PARTS, Switch, name_version, promote, rollback, version_before
 from rerank.lifecycle.gates import GateVerdict
@@ -167,6 +168,7 @@ def models_alias_command(
 @format_option
 @home_option
 @then("`rerank models promote {second}{home}` lets B serve, if no gate fails")
+@writes("out")
 def models_compare_command(
     first: str,
     second: str,

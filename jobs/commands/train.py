@@ -24,6 +24,7 @@ from rerank.jobs.options import (
     serve_option,
     stage_progress,
     then,
+    writes,
 )
 from rerank.jobs.training import (
     PairInput,
@@ -533,12 +534,13 @@ def train_pairwise_command(
 @seed_option
 @registry_option
 @then("`rerank score {target} resolved.parquet` resolves them")
+@writes("target")
 def bootstrap_command(
     target: Path, n: int, nil_share: float, seed: int, registry: Path | None
 ) -> None:
     """Generate labelled listings of every GPU of the registry.
 
-    OUT ends in .parquet, .csv or .jsonl; an existing file is replaced.
+    OUT ends in .parquet, .csv or .jsonl.
 
     \b
     Example:
@@ -571,13 +573,14 @@ def bootstrap_command(
 @seed_option
 @home_option
 @then("`rerank train-dual --config configs/dual_gpu.yaml --data {target}{home}` learns from it")
+@writes("target")
 def dual_data_command(target: Path, gpu: bool, n: int, seed: int, home: Path) -> None:
     """Generate queries with scored candidates, which `train-dual` reads.
 
     GPU candidates: compliance is agreement with what the listing states, conflict a
     contradiction of it, both from the record it was generated of. Photographs: vectors,
     region statistics, colour difference, subject ratio and conflict scores, some of them
-    missing. 4,000 listings make 80 MB; an existing file is replaced.
+    missing. 4,000 listings make 80 MB.
 
     \b
     Example:

@@ -15,6 +15,7 @@ from typing import IO, Any
 import pyarrow as pa
 from pyarrow import fs
 
+from rerank.index.artifacts import check_regular
 from rerank.index.errors import InputError, os_error_words
 
 _OBJECT_STORES = ("s3", "gcs", "abfs")
@@ -76,12 +77,18 @@ class Place:
 
     def stream(self) -> io.BufferedReader:
         """Open the file that is here, to be read from its start."""
+        self._check_regular()
         return io.BufferedReader(self.filesystem.open_input_stream(self.path, compression=None))
 
     def file(self) -> IO[bytes]:
         """Open the file that is here, to be read anywhere."""
+        self._check_regular()
         found: IO[bytes] = self.filesystem.open_input_file(self.path)
         return found
+
+    def _check_regular(self) -> None:
+        if self.local is not None:
+            check_regular(self.shown, self.local.stat().st_mode)
 
     def child(self, relative: str) -> Place:
         """Return a place under this folder.

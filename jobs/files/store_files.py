@@ -13,6 +13,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -23,6 +24,7 @@ from textwrap import wrap
 from typing import Any, NamedTuple
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from rerank.index.artifacts import writing_file
@@ -38,7 +40,7 @@ from rerank.jobs.files.places import place_of
 from rerank.jobs.scoring.plan import columns_of_output
 from rerank.jobs.tables import WIDTH, cut, table, width_of
 from rerank.prices import read_prices
-from rerank.store.database import Store
+from rerank.store.database import Session, Store
 from rerank.store.importing import (
     ANNOTATION_COLUMNS,
     GOLD_COLUMNS,
@@ -396,19 +398,81 @@ def run_query(store: Store, sql: str, *, limit: int | None) -> tuple[pa.Table, i
     :raises StoreError: if the store cannot be read.
     """
     with store.reading(sealed=True) as session:
-        kept: list[pa.RecordBatch] = []
-        n_rows = 0
-        try:
-            for batch in session.batches(_STEP, sql):
-                room = batch.num_rows if limit is None else limit - n_rows
-                if room > 0 or not kept:  # the first is empty and has the columns
-                    kept.append(batch.slice(0, room))
-                n_rows += batch.num_rows
-        except StoreError as exc:
-            if not str(exc).startswith(f"{_STEP}: "):
-                raise  # of the store, such as a full disk
-            raise InputError(f"{_STEP}: {_first_words(exc)}") from exc
+        odd = _odd_columns(session, sql)
+        found, n_rows = _fetched(session, _with_texts(sql, odd), limit)
+        if far := {at for at, column in enumerate(found.columns) if _is_far(column)}:
+            odd = odd or [(name, False) for name in found.column_names]
+            odd = [(name, text or at in far) for at, (name, text) in enumerate(odd)]
+            found, n_rows = _fetched(session, _with_texts(sql, odd), limit)
+    names = [name for name, _ in odd]
+    return found.rename_columns(names) if names else found, n_rows
+
+
+def _fetched(session: Session, sql: str, limit: int | None) -> tuple[pa.Table, int]:
+    kept: list[pa.RecordBatch] = []
+    n_rows = 0
+    try:
+        for batch in session.batches(_STEP, sql):
+            room = batch.num_rows if limit is None else limit - n_rows
+            if room > 0 or not kept:  # the first is empty and has the columns
+                kept.append(batch.slice(0, room))
+            n_rows += batch.num_rows
+    except StoreError as exc:
+        if not str(exc).startswith(f"{_STEP}: "):
+            raise  # of the store, such as a full disk
+        raise InputError(f"{_STEP}: {_first_words(exc)}") from exc
     return pa.Table.from_batches(kept), n_rows
+
+
+# What Arrow or Python hold otherwise than DuckDB shows it, or not at all; days inside of lists and
+# structs may lie beyond Python's years.
+_SHOWN_BY_DUCKDB = re.compile(
+    r"\b(BIT|BIGNUM|VARINT|UHUGEINT|UNION|TIME WITH TIME ZONE|TIMETZ|TIME_NS|TIMESTAMP_NS)\b"
+    r"|(DATE|TIMESTAMP).*[\])]"
+)
+
+
+_ASKS = re.compile(r"\s*(SELECT|FROM|WITH|VALUES)\b", re.IGNORECASE)
+
+
+def _odd_columns(session: Session, sql: str) -> list[tuple[str, bool]]:
+    """Return a query's columns, and which only DuckDB shows rightly; none if it cannot tell."""
+    if not _ASKS.match(sql):  # asking about another statement would end the transaction
+        return []
+    with suppress(StoreError):  # the query itself says what is wrong
+        columns = session.rows(_STEP, f"DESCRIBE {_bare(sql)}")
+        return [
+            (str(name), _SHOWN_BY_DUCKDB.search(str(kind)) is not None)
+            for name, kind, *_ in columns
+        ]
+    return []
+
+
+def _with_texts(sql: str, columns: Sequence[tuple[str, bool]]) -> str:
+    """Return a query with some of its columns as DuckDB's own text."""
+    if not any(text for _, text in columns):
+        return sql
+    names = [f"column_{at}" for at in range(len(columns))]
+    shown = [
+        f"CAST({name} AS VARCHAR)" if text else name
+        for name, (_, text) in zip(names, columns, strict=True)
+    ]
+    return f"SELECT {', '.join(shown)} FROM (\n{_bare(sql)}\n) AS asked({', '.join(names)})"
+
+
+def _bare(sql: str) -> str:
+    return sql.strip().rstrip("; \n")
+
+
+def _is_far(column: pa.ChunkedArray) -> bool:
+    """Return whether days lie beyond the years that Python counts, or have no end."""
+    if not (pa.types.is_date(column.type) or pa.types.is_timestamp(column.type)):
+        return False
+    try:
+        pc.min_max(column).as_py()
+    except (OverflowError, ValueError):
+        return True
+    return False
 
 
 def result_lines(rows: pa.Table, output_format: str) -> Iterator[str]:

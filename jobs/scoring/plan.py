@@ -358,7 +358,7 @@ def read_schema(target: Place) -> pa.Schema:
 
     :raises OSError: if it cannot be read; `pyarrow.ArrowException`, if it is none.
     """
-    with target.filesystem.open_input_file(target.path) as stream:
+    with target.file() as stream:
         file = pq.ParquetFile(stream)
         return file.schema_arrow.with_metadata(file.metadata.metadata)
 

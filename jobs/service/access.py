@@ -24,7 +24,7 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
-from rerank.index.artifacts import locked, write_json
+from rerank.index.artifacts import locked, read_json, write_json
 from rerank.index.errors import InputError, RefusedError, RerankError
 
 KEYS_FILE = "serve-keys.json"
@@ -120,7 +120,7 @@ def _digest(key: str) -> str:
 
 def _read_file(path: Path) -> list[ServiceKey]:
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = read_json(path)
         entries = [(each["name"], each["role"], each["sha256"]) for each in content["keys"]]
     except FileNotFoundError:
         return []

@@ -28,7 +28,13 @@ import numpy as np
 import pyarrow as pa
 
 from rerank.domain import FeatureNames, card_tools, domain_in, domain_named
-from rerank.index.artifacts import Manifest, collecting_seldom, typed_record, write_json
+from rerank.index.artifacts import (
+    Manifest,
+    collecting_seldom,
+    read_json,
+    typed_record,
+    write_json,
+)
 from rerank.index.errors import (
     ArtifactError,
     MismatchError,
@@ -306,7 +312,7 @@ _MARKS = 20  # of versions and indexes that serve in turns
 
 def _passed(path: Path) -> list[str]:
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))["passed"]
+        found = read_json(path)["passed"]
     except (OSError, ValueError, KeyError, TypeError):
         return []
     return found if isinstance(found, list) else []

@@ -22,7 +22,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from rerank.index.artifacts import locked
+from rerank.index.artifacts import check_regular, locked
 from rerank.index.errors import FORBIDDEN, FULL, READ_ONLY, StoreBusyError, StoreError
 from rerank.store.schema import MIGRATIONS, Migration
 
@@ -297,10 +297,12 @@ def _open(path: Path | None, *, read_only: bool, store: Path | None = None) -> A
     import duckdb
 
     try:
+        if path is not None and path.exists():
+            check_regular(path, path.stat().st_mode)  # DuckDB would wait for a pipe
         connection = duckdb.connect(str(path or ":memory:"), read_only=read_only)
         connection.execute("SET TimeZone = 'UTC'")  # as times are kept, whatever the machine's zone
         return connection
-    except duckdb.Error as exc:
+    except (duckdb.Error, OSError) as exc:
         if any(words in str(exc) for words in _IN_USE):
             raise StoreBusyError(str(exc)) from exc
         where = store or path

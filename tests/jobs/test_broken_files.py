@@ -101,7 +101,9 @@ def test_bootstrap_never_overwrites_its_registry(tmp_path: Path) -> None:
     path = tmp_path / "gpus.csv"
     content = "model,vendor,memory_gb,memory_type\nGeForce A100,NVIDIA,4,GDDR5\n"
     path.write_text(content)
-    result = CliRunner().invoke(main, ["bootstrap", str(path), "--registry", str(path)])
+    result = CliRunner().invoke(
+        main, ["bootstrap", str(path), "--registry", str(path), "--overwrite"]
+    )
     assert result.exit_code == 1
     assert "is the registry itself" in result.output
     assert path.read_text() == content

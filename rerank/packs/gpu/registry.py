@@ -34,9 +34,9 @@ from typing import Any
 import yaml
 
 from rerank.index.artifacts import parsed_json, read_text
-from rerank.index.errors import FaultsError, InputError
+from rerank.index.errors import NO_FILE, FaultsError, InputError
 from rerank.index.records import DEFAULT_FORM_FACTOR, FORM_FACTORS, GpuRecord
-from rerank.index.rows import FastSafeLoader, read_csv, read_parquet
+from rerank.index.rows import FastSafeLoader, read_csv, read_parquet, read_yaml_text
 from rerank.index.text import squash
 from rerank.packs.gpu.naming import catalogue_name
 
@@ -137,7 +137,8 @@ def _registry_files(source: Path) -> list[Path]:
             raise InputError(f"registry {source}: expected .yaml files in this folder, found none")
         return files
     if not source.is_file():
-        raise InputError(f"registry {source}: no such file or folder")
+        found = NO_FILE if source.exists() else "no such file or folder"
+        raise InputError(f"registry {source}: {found}")
     if source.suffix not in (*_YAML, ".csv", ".parquet"):
         raise InputError(
             f"registry {source}: expected .yaml, .csv or .parquet, got {source.suffix!r}"
@@ -555,7 +556,7 @@ class _LineLoader(FastSafeLoader):
 def read_yaml(path: Path, reading: RegistryReading) -> None:
     """Add the records of a file, and every fault in it, to a reading."""
     try:
-        loader = _LineLoader(read_text(path))
+        loader = _LineLoader(read_yaml_text(path))
         try:
             content = loader.get_single_data()
         finally:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
+from rerank.index.artifacts import open_regular, read_regular
 from rerank.index.errors import InputError, not_utf8_text
 from rerank.index.records import GpuRecord
 from rerank.index.rows import read_csv
@@ -182,8 +183,9 @@ def folded(name: str) -> str:
 def _is_pci_ids(path: Path) -> bool:
     """Say whether the first line that is no comment names a vendor by four digits."""
     try:
-        with path.open(encoding="utf-8-sig", errors="replace") as lines:
-            first = next((line for line in lines if line.strip() and line[0] != "#"), "")
+        with open_regular(path) as lines:
+            texts = (line.decode("utf-8-sig", "replace") for line in lines)
+            first = next((line for line in texts if line.strip() and line[0] != "#"), "")
     except OSError as exc:
         raise InputError(f"{path}: cannot be read: {exc.strerror}") from exc
     return re.match(r"[0-9a-fA-F]{4}  \S", first) is not None
@@ -196,7 +198,7 @@ def _pci_facts(path: Path) -> list[Fact]:
         comment.
     """
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
+        lines = read_regular(path).decode("utf-8-sig").splitlines()
     except UnicodeDecodeError as exc:
         raise InputError(not_utf8_text(path)) from exc
     facts: list[Fact] = []
