@@ -169,7 +169,7 @@ def asked(choices: Choices, save: Callable[[Annotation], None], n: int) -> Dialo
 def test_a_dialogue_uses_the_catalogues_own_words(choices: Choices) -> None:
     saved: list[Annotation] = []
     window = ScriptedWindow(["?", "z", "2", "n", "x", "u", "b", "/", *"lu f4r", Key.ENTER, "1"])
-    talk = asked(choices, saved.append, 4)
+    talk = asked(choices, lambda put, drop: saved.extend(put) or [], 4)
     talk.run(window)
     assert [(one.listing_id, one.verdict.value, one.gpu_id) for one in saved] == [
         ("0", "match", "C14"),
