@@ -33,6 +33,7 @@ EXTRAS = {
     "train": _TRAINING,
     "neural": (*_TRAINING, "accelerate", "bitsandbytes", "onnxscript", "optuna", "peft"),
     "ray": ("ray",),
+    "sign": ("cryptography",),
     "tables": ("narwhals", "openpyxl"),
     "serve": ("httptools", "orjson", "prometheus_client", "starlette", "uvicorn"),
 }

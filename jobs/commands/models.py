@@ -40,13 +40,17 @@ from rerank.jobs.options import (
 from rerank.lifecycle.changing import PARTS, Switch, name_version, promote, rollback, version_before
 from rerank.lifecycle.gates import GateVerdict
 from rerank.lifecycle.model_registry import ModelRegistry
-from rerank.lifecycle.versions import KINDS, SHIPPED, VersionRef
+from rerank.lifecycle.signing import sign_folder, verify_signature
+from rerank.lifecycle.versions import CHAMPION, KINDS, SHIPPED, VersionRef
 from rerank.workspace import Workspace
+
+_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 SUBCOMMANDS = {
     "list": "List the versions, their names, and which one answers.",
     "show": "Show what a version was made from and when it answered.",
     "diff": "Show what two versions differ in.",
+    "sign": "Sign a version for those you give it to.",
     "verify": "Check that versions are undamaged and answer as they did.",
     "alias": "Give a version a name, or take the name away.",
     "compare": "Let two versions answer the same listings, and compare.",
@@ -63,6 +67,7 @@ _MODULES = {
         "list",
         "show",
         "diff",
+        "sign",
         "verify",
         "alias",
         "compare",
@@ -397,16 +402,53 @@ def models_show_command(version: str, output_format: str, home: Path) -> None:
     click.echo(json.dumps(facts) if output_format == "json" else card_text(facts))
 
 
+@click.command("sign")
+@click.argument("version")
+@click.option(
+    "--key", type=_FILE, required=True, metavar="PRIVATE.pem", help="Ed25519, without a password."
+)
+@home_option
+@then("`rerank models verify {version} --key PUBLIC.pem{home}` checks it wherever it is copied")
+def models_sign_command(version: str, key: Path, home: Path) -> None:
+    """Sign a version, or any artifact folder, for who gets it from you.
+
+    Checksums find damage; a signature says who made what is there. It covers every file of the
+    folder and lies beside them. `openssl genpkey -algorithm ed25519 -out key.pem` makes a key,
+    `openssl pkey -in key.pem -pubout -out key.pub.pem` the part of it that others check with.
+
+    \b
+    Example:
+      rerank models sign champion --key key.pem
+      rerank models sign .rerank/index --key key.pem
+    """
+    folder = _folder_of(version, home)
+    click.echo(f"{folder}: signed by {sign_folder(folder, key)}")
+
+
+def _folder_of(version: str, home: Path) -> Path:
+    """Return the folder that is named, or that of a version."""
+    if Path(version).is_dir():
+        return Path(version)
+    registry = ModelRegistry(Workspace(home))
+    return registry.folder(registry.find(version))
+
+
 @click.command("verify")
 @click.argument("version", required=False)
+@click.option(
+    "--key",
+    type=_FILE,
+    metavar="PUBLIC.pem",
+    help="Check instead that the holder of this key signed VERSION, which may be a folder.",
+)
 @format_option
 @home_option
 @click.pass_context
 @then("`rerank status{home}` shows what serves")
 def models_verify_command(
-    context: click.Context, version: str | None, output_format: str, home: Path
+    context: click.Context, version: str | None, key: Path | None, output_format: str, home: Path
 ) -> None:
-    """Check files, cards and answers of a version, or of all.
+    """Check files, cards and answers of a version, or of all; or who signed it.
 
     Every file against its sha256, the card against its own, and, of models that fit the index that
     serves, the answers to the listings of their reference. Exit code 1 if anything is wrong.
@@ -415,7 +457,14 @@ def models_verify_command(
     Example:
       rerank models verify
       rerank models verify champion
+      rerank models verify models/ltr/8e22ef1e4d47bdbd --key shop.pub.pem
     """
+    if key is not None:
+        folder = _folder_of(version or CHAMPION, home)
+        by = verify_signature(folder, key)
+        said = {"folder": str(folder), "signed_by": by}
+        click.echo(json.dumps(said) if output_format == "json" else f"{folder}: signed by {by}")
+        return
     registry = ModelRegistry(Workspace(home))
     chosen = None if version is None else registry.find(version)
     with progress_bar("checking versions"):
