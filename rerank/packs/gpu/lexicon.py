@@ -406,6 +406,11 @@ class Lexicon:
         return np.array(self._prefixes_of_key, np.uint64)
 
     @cached_property
+    def suffixes_of_keys(self) -> NDArray[np.uint64]:
+        """Shape (keys, mask words): the suffixes of the models of each key."""
+        return self.mask_words(self._words_of_key)
+
+    @cached_property
     def masks_of_series(self) -> dict[str, int]:
         """The masks of R5, R7 and R9, by their digits."""
         return {digit: self._bit("r" + digit) for digit in "579"}

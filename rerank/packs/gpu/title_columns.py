@@ -141,7 +141,6 @@ _SIGN_BIT = {sign: 1 << at for at, sign in enumerate(_ASCII_LETTERS)}
 _OTHER_SIGN = 1 << len(_ASCII_LETTERS)
 _PERHAPS, _SURELY = 1, 2
 _WORDS_OF_CODE = 12  # more than any code has
-_NO_CODE = "я"  # a word that no code begins with
 _HEAD = 3  # letters and digits by which it is seen at once that no code begins
 _LONG_HEAD = 5  # and that none goes on behind a word
 _LAST_OF_NAMES = "\u024f"
@@ -357,7 +356,10 @@ class WordTable:
         return counts, first
 
     def _code_facts(self, word: str, pieces: Sequence[str]) -> tuple[bool, int, int]:
-        """Return whether a code may stand in a word, what one may go on with, and its own sign."""
+        """Return whether a code begins in a word, what one may go on with, and its own sign.
+
+        Whether one stands there is asked of each title: most codes stand in one title only.
+        """
         if not pieces or (len(pieces) == 1 and pieces[0][:_HEAD] not in self._heads):
             return False, 0, _sign_of(word[0]) if pieces and word.startswith(pieces[0]) else 0
         inside, going_on, at = False, 0, 0
@@ -368,13 +370,7 @@ class WordTable:
                 inside = inside or self.lexicon.begins_code(rest)
                 going_on |= self._signs_behind(rest) if open_end else 0
             at += len(piece)
-        inside = inside and self._holds_code(word)
         return inside, going_on, _sign_of(word[0]) if word.startswith(pieces[0]) else 0
-
-    def _holds_code(self, word: str) -> bool:
-        """Say whether a code stands in a word, be it the first of its title or not."""
-        texts = (word, f"{_NO_CODE} {word}")
-        return any(self.lexicon.codes_in(text, runs(text)) for text in texts)
 
     def _signs_behind(self, start: str) -> int:
         """Return the mask of what codes longer than a start go on with."""
@@ -1285,6 +1281,9 @@ class _Batch:
         number = runs.offsets[mentions.title] + mentions.at
         letters = runs.vocabulary.told(_are_telling_letters, "runs")
         lettered = runs.touches[number] & (letters[runs.following[number]] > 0)
+        at = np.flatnonzero(lettered)  # the M of a GTX 280M is that of a model
+        own = self.masks[self.affixes[number[at] + 1]]
+        lettered[at] = ~(own & lexicon.suffixes_of_keys[mentions.key[at]]).any(axis=1)
         suffixed = np.flatnonzero(mentions.after.any(axis=1))
         rows = suffixed[lettered[suffixed] | ~self._known_suffixes(mentions, suffixed)]
         rows = rows[self._are_names(mentions.take(rows))]
