@@ -2,7 +2,7 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 
-.PHONY: demo test check guard bench pictures clean
+.PHONY: demo test check guard bench faults pictures clean
 
 demo: .venv/installed
 	$(BIN)/rerank demo
@@ -21,6 +21,11 @@ check: .venv/installed-dev
 # Answers are those of the golden files: `make guard PARTS=--all` trains too, a minute more.
 guard: .venv/installed-dev
 	$(BIN)/python tests/guard/guard.py --rerank $(BIN)/rerank $(PARTS)
+
+# A disk that fails at 140 calls of each command (half an hour); `make faults FAULTS=all`, at every one (hours).
+FAULTS ?= 140
+faults: .venv/installed-dev
+	RERANK_FAULTS=$(FAULTS) $(BIN)/python -m pytest -p no:cacheprovider tests/jobs/test_faults.py
 
 bench: .venv/installed-dev
 	$(BIN)/python -m bench --page docs/benchmarks.md

@@ -189,7 +189,8 @@ class Manifest:
 def writing_folder(target: Path, *, overwrite: bool = True) -> Iterator[Path]:
     """Yield a temporary sibling folder that replaces ``target`` when the block ends well.
 
-    Folders and files get the modes the umask gives, whatever the libraries that wrote them chose.
+    Folders and files get the modes the umask gives, whatever the libraries that wrote them chose;
+    they and their names are on disk then.
 
     :raises ArtifactError: if ``target`` exists and must not be overwritten, or is a file.
     """
@@ -204,14 +205,17 @@ def writing_folder(target: Path, *, overwrite: bool = True) -> Iterator[Path]:
             draft.mkdir(parents=True)
             yield draft
             _make_readable(draft)
+            for path in (draft, *draft.rglob("*")):
+                sync(path)
             _replace_folder(draft, target)
+            sync(target.parent)  # whatever names it next must find it after a power cut
     finally:
         shutil.rmtree(draft, ignore_errors=True)
 
 
-def sync_folder(folder: Path) -> None:
-    """Put the names in a folder on disk, where they would else come some seconds later."""
-    handle = os.open(folder, os.O_RDONLY)
+def sync(path: Path) -> None:
+    """Put a file, or the names in a folder, on disk, where they would else come seconds later."""
+    handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
     finally:
@@ -230,10 +234,9 @@ def writing_file(target: Path) -> Iterator[Path]:
         with _naming(target, draft):
             draft.touch(exist_ok=False)
             yield draft
-            with draft.open("rb") as file:
-                os.fsync(file.fileno())
+            sync(draft)
             os.replace(draft, target)
-            sync_folder(target.parent)
+            sync(target.parent)
     finally:
         with suppress(OSError):  # a read-only file system refuses even what is not there
             draft.unlink(missing_ok=True)
@@ -296,7 +299,7 @@ def write_manifest(
     libraries: Sequence[str] = (),
     seconds: float | None = None,
 ) -> Manifest:
-    """Write the manifest of a folder whose files are complete, and flush them to disk."""
+    """Write the manifest of a folder whose files are complete."""
     parameters = json.loads(json.dumps(parameters))  # as they are read: lists, keys of text
     files = {}
     for path in sorted(folder.rglob("*")):
@@ -316,10 +319,6 @@ def write_manifest(
         del content["seconds"]
     text = json.dumps(content, indent=2, sort_keys=True) + "\n"
     (folder / MANIFEST).write_text(text, encoding="utf-8")
-    for path in folder.rglob("*"):
-        if path.is_file():
-            with path.open("rb") as file:
-                os.fsync(file.fileno())
     return manifest
 
 

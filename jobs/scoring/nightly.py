@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 import pyarrow.parquet as pq
 from pyarrow import fs
 
-from rerank.index.artifacts import Manifest, read_manifest, sync_folder
+from rerank.index.artifacts import Manifest, read_manifest, sync
 from rerank.index.errors import InputError
 from rerank.index.records import GpuRecord
 from rerank.jobs.files.places import Place
@@ -457,7 +457,7 @@ def _write_text(place: Place, text: str) -> None:
         draft.finish()
         draft.sync()
         if (folder := draft.publish()) is not None:
-            sync_folder(folder)
+            sync(folder)
 
 
 def summary_content(

@@ -27,7 +27,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from rerank.index.artifacts import locked, sync_folder
+from rerank.index.artifacts import locked, sync
 from rerank.index.errors import InputError, os_error_words
 from rerank.jobs.files.listings import (
     BATCH_ROWS,
@@ -455,7 +455,7 @@ class DraftGroup:
                 if faults[at] is None:
                     faults[at] = _published(draft, rejects, folders)
             for folder in folders:
-                sync_folder(folder)
+                sync(folder)
         return faults
 
 

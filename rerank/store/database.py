@@ -22,7 +22,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from rerank.index.artifacts import check_regular, locked
+from rerank.index.artifacts import check_regular, locked, sync
 from rerank.index.errors import FORBIDDEN, FULL, READ_ONLY, StoreBusyError, StoreError
 from rerank.store.schema import MIGRATIONS, Migration
 
@@ -241,6 +241,7 @@ class Store:
             with closing(_open(draft, read_only=False, store=self.path)) as connection:
                 migrate(Session(connection, self.path), self.path)
             os.replace(draft, self.path)
+            sync(self.path.parent)
         finally:
             for left_over in left_overs:
                 left_over.unlink(missing_ok=True)
