@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
 from difflib import get_close_matches
 from functools import partial
@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pyarrow import fs
 
-from rerank.index.errors import InputError
+from rerank.index.errors import InputError, RerankError
 from rerank.index.records import BETWEEN_IDENTIFIERS, Listing
 from rerank.index.rows import TEXT_TYPES, PlacedRow, csv_rows, unreadable
 from rerank.jobs.files.places import Fetched, place_of
@@ -504,8 +504,34 @@ class ParquetListings:
         """Raise what pyarrow raises with the file's name; not what the caller does in between."""
         try:
             yield
+        except pa.ArrowNotImplementedError as exc:
+            odd = _columns_without_like(self._source)
+            if not odd:
+                raise unreadable(self._source, "parquet", exc) from exc
+            raise InputError(
+                f"{self._source}: Arrow cannot read column {', '.join(odd)}: {exc}; convert it, to "
+                "text or a number of 64 bits"
+            ) from exc
         except (pa.ArrowException, OSError) as exc:
             raise unreadable(self._source, "parquet", exc) from exc
+
+
+def _columns_without_like(source: Source) -> list[str]:
+    """Return the columns of a parquet file that Arrow cannot read, which does not name them."""
+    place = source.place if isinstance(source, Fetched) else source
+    if place.local is None:
+        return []
+    from rerank.store.database import scratch  # DuckDB, for a word that Arrow does not say
+
+    with suppress(RerankError), scratch() as session:
+        rows = session.rows(
+            "look at a file's columns",
+            "SELECT name FROM parquet_schema($file) WHERE type = 'FIXED_LEN_BYTE_ARRAY' "
+            "AND logical_type IS NULL AND converted_type IS NULL",
+            {"file": str(place.local)},
+        )
+        return [repr(name) for (name,) in rows]
+    return []
 
 
 _WITHOUT_LIKE = {

@@ -106,19 +106,22 @@ def resolve_table(
 class _Streamed:
     """What is read once, in batches, and whose columns come out beside the answers.
 
+    :param opened: begins to read; not before the first rows were looked at, since a connection of
+        DuckDB reads one result at a time.
     :param joined: makes the caller's kind of the stream of answered rows.
     :param again: reads the first rows once more; None where they would be gone.
     """
 
     def __init__(
         self,
-        reader: pa.RecordBatchReader,
+        schema: pa.Schema,
+        opened: Callable[[], pa.RecordBatchReader],
         joined: Callable[[pa.RecordBatchReader], Any],
         again: Callable[[], pa.Table] | None = None,
     ) -> None:
-        self._reader, self._joined, self._again = reader, joined, again
-        self.schema: pa.Schema = reader.schema
-        self.names: list[str] = reader.schema.names
+        self._opened, self._joined, self._again = opened, joined, again
+        self.schema = schema
+        self.names: list[str] = schema.names
 
     def sample(self) -> pa.Table | None:
         """Return the first rows, if they can be had twice."""
@@ -133,7 +136,7 @@ class _Streamed:
         schema = output_schema(self.schema, answerer.schema)
         pages = (
             pa.Table.from_batches([batch.slice(at, BATCH_ROWS)])
-            for batch in self._reader
+            for batch in self._opened()
             for at in range(0, batch.num_rows, BATCH_ROWS)
         )
 
@@ -219,7 +222,7 @@ def _table_of(frame: Any) -> _Streamed | _Frame:
     :raises InputError: if it is none, or not in memory yet.
     """
     if isinstance(frame, pa.RecordBatchReader):
-        return _Streamed(frame, lambda reader: reader)
+        return _Streamed(frame.schema, lambda: frame, lambda reader: reader)
     require("tables", "resolve_table", "narwhals")
     import narwhals as nw
 
@@ -228,7 +231,8 @@ def _table_of(frame: Any) -> _Streamed | _Frame:
         return _Frame(found)
     if isinstance(found, nw.LazyFrame) and found.implementation.is_duckdb():
         return _Streamed(
-            _reader(frame),
+            _reader(frame.limit(0)).schema,
+            lambda: _reader(frame),
             lambda reader: _relation_beside(frame, reader),
             lambda: pa.table(frame.limit(_SAMPLE_ROWS)),
         )
@@ -239,7 +243,8 @@ def _table_of(frame: Any) -> _Streamed | _Frame:
             f"relation, or anything with the Arrow PyCapsule interface, got "
             f"{lazy or type(frame).__name__}; {'collect it' if lazy else 'convert it'} first"
         )
-    return _Streamed(_reader(frame), lambda reader: reader.read_all())
+    reader = _reader(frame)
+    return _Streamed(reader.schema, lambda: reader, lambda answered: answered.read_all())
 
 
 def _reader(frame: Any) -> pa.RecordBatchReader:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 
+import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -234,3 +235,28 @@ def test_monitor_takes_what_score_wrote_of_other_names(run, scored):
     result = run("monitor", scored)
     assert result.exit_code == 0, result.output
     assert "not resolved yet" not in result.stderr
+
+
+def test_a_column_that_arrow_cannot_read_is_named(tmp_path):
+    path = tmp_path / "a.parquet"
+    wide = pl.Series([2**100], dtype=pl.Int128)
+    pl.DataFrame({"listing_id": ["a"], "title": ["x"], "huge": wide}).write_parquet(path)
+    with pytest.raises(InputError, match="Arrow cannot read column 'huge': Integers with more"):
+        open_listings(path)
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        pa.array([[1]]),
+        pa.array([[("a", 1)]], pa.map_(pa.string(), pa.int64())),
+        pa.array([{"t": 2**62}], pa.struct([("t", pa.timestamp("ns"))])),
+        pa.array([2**62], pa.duration("s")),
+        pa.array([1], pa.timestamp("ns")),
+    ],
+    ids=lambda key: str(key.type),
+)
+def test_ids_that_are_no_ids_are_refused(tmp_path, key):
+    pq.write_table(pa.table({"listing_id": key, "title": ["x"]}), tmp_path / "a.parquet")
+    with pytest.raises(InputError, match="text or numbers in column 'listing_id', found"):
+        open_listings(tmp_path / "a.parquet")
