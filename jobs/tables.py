@@ -236,7 +236,7 @@ def _candidates_text(answer: Resolution) -> str:
             str(number),
             *(cut(text, 40 if len(c.shown) < _NARROW else 28) for text in c.shown.values()),
             f"{c.similarity:.3f}",
-            f"{c.score:.2f}",
+            f"{c.score:.{1 if c.score <= -10 else 2}f}",  # of candidates far behind
             f"{c.probability:.3f}",
             f"{c.variant_probability:.3f}",
         ]

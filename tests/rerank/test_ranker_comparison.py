@@ -29,14 +29,15 @@ TITLES = {
 
 
 class OneModelFirst:
-    """Scores candidates of one model 1, all others 0."""
+    """Scores candidates of one model highest, and others the higher the later they come."""
 
     def __init__(self, model: str) -> None:
         self._model = model
 
     def score(self, batch: RankingBatch) -> np.ndarray:
         records = [batch.table.records[row] for row in batch.candidates.record.tolist()]
-        return np.array([record.model == self._model for record in records], np.float32)
+        first = np.array([record.model == self._model for record in records], np.bool_)
+        return np.where(first, 1000, np.arange(len(records))).astype(np.float32)
 
 
 def gold_listings() -> list[GoldListing]:

@@ -16,7 +16,7 @@ from rerank.calibration import choose_threshold, fit_calibrator
 from rerank.index.records import LabelledListing, Listing, shipped
 from rerank.model import RerankModel
 from rerank.packs.gpu.cues import CueReader
-from rerank.packs.gpu.training.evidence import Preparer, ranker_rows
+from rerank.packs.gpu.training.evidence import relevance_of
 from rerank.packs.gpu.training.labelling import (
     AnnotatedListings,
     Unusable,
@@ -78,13 +78,12 @@ def test_what_a_match_states_is_read_from_its_title(
 
 def test_without_a_variant_every_one_that_fits_the_title_is_right(tiny_retriever):
     """Grade 2 for what fits all the title states, 1 for other variants of the model, else 0."""
-    preparer = Preparer(tiny_retriever, CueReader.load(shipped("cues.yaml")))
     item = labelled(tiny_retriever, "Palit A770 Arc 16GB", "Arc A770")
-    rows = ranker_rows(preparer.prepare([item]), tiny_retriever.table)
-    records = tiny_retriever.retrieve([item.listing]).record.tolist()
+    batch = tiny_retriever.retrieve([item.listing])
+    found = relevance_of([item], batch.listing, batch.record, tiny_retriever.table)
     grades = {
         tiny_retriever.records[at].gpu_id: grade
-        for at, grade in zip(records, rows.relevance.tolist(), strict=True)
+        for at, grade in zip(batch.record.tolist(), found.tolist(), strict=True)
     }
     assert grades["arc-a770-16gb-gddr6"] == 2
     assert grades["arc-a770-8gb-gddr6"] == 1
