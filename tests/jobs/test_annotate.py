@@ -349,6 +349,48 @@ def test_each_key_saves_its_verdict(tiny_retriever: object) -> None:
     assert terminal.screens[1].startswith("8 of 11 answered, 3 today   queue: x")
 
 
+def test_lots_open_variants_and_undo(tiny_retriever: object) -> None:
+    stored: dict[str, Annotation] = {}
+
+    def write(put: Sequence[Annotation], drop: Sequence[Annotation]) -> list[Annotation]:
+        before = [stored[each.listing_id] for each in put if each.listing_id in stored]
+        for each in drop:
+            del stored[each.listing_id]
+        stored.update({each.listing_id: each for each in put})
+        return before
+
+    terminal = ScriptedTerminal(["z", "m", "1", "l", "m", "n", "z", "z", "m", "/", Key.ESCAPE, "2"])
+    talk = dialogue(tiny_retriever, lambda annotation: None)
+    talk._write = talk._session._write = write
+    talk.run(terminal)
+    assert [screen.splitlines()[-1] for screen in terminal.screens[1:9]] == [
+        "there is no answer to take back",
+        "this model, memory unknown: a digit or / chooses",
+        "saved: GeForce RTX 4060, memory unknown",
+        "saved: several cards",
+        "this model, memory unknown: a digit or / chooses",
+        "saved: none of these",
+        "taken back: none of these",
+        "taken back: several cards",
+    ]
+    assert {key: (each.verdict, each.gpu_id, each.note) for key, each in stored.items()} == {
+        "0": (Verdict.MATCH, None, ""),
+        "1": (Verdict.MATCH, "geforce-rtx-4060-ti-8gb-gddr6", ""),
+    }
+
+
+def test_a_dispute_shows_what_was_said_and_a_second_answer_nothing() -> None:
+    asked = question("Palit RTX 3080")
+    said = asked._replace(said=(("ben", "not a GPU"),), suggested="no match, probability 0.98")
+    text = text_of(question_screen(said, Size(80, 24), progress="", message=""))
+    assert "ben said: not a GPU" in text
+    assert "the model says: no match, probability 0.98" in text
+    blind = asked._replace(blind=True, shares=())
+    text = text_of(question_screen(blind, Size(80, 24), progress="", message=""))
+    assert "we say" not in text
+    assert "0.5" not in text
+
+
 def test_back_changes_an_answer_and_returns_to_where_it_was(tiny_retriever: object) -> None:
     saved: list[Annotation] = []
     terminal = ScriptedTerminal(["1", "s", "b", "b", "x", "u"])
