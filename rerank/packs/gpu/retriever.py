@@ -41,7 +41,7 @@ from rerank.index.records import (
 )
 from rerank.index.text import HOLDS_NAME, descriptor, normalise
 from rerank.index.vector_index import FaissIndex, IndexKind, VectorIndex
-from rerank.packs.gpu.lexicon import Lexicon
+from rerank.packs.gpu.lexicon import STRONG_SUFFIXES, Lexicon
 from rerank.packs.gpu.name_evidence import (
     NAME_FEATURES,
     NameEvidence,
@@ -553,13 +553,15 @@ class _Needles(NamedTuple):
     """What a title must show to be touched.
 
     :param squashed: pattern over its letters and digits alone; ``standing``: as it stands.
-    :param loose: over a title that is only roughly normalised: parts of all that is looked for.
+    :param loose: over a title that is only roughly normalised; ``parts``: over its letters and
+        digits alone. Each that is looked for has one of them.
     :param worded: whether some of that has no digits, and may be written in other letters.
     """
 
     squashed: str
     standing: str
     loose: str
+    parts: str
     worded: bool
 
     def touched(self, titles: Sequence[str]) -> list[int]:
@@ -590,8 +592,10 @@ class _Needles(NamedTuple):
         rough = pc.replace_substring_regex(pc.utf8_normalize(texts, "NFKD"), _LEFT_OUT, "")
         rough = pc.replace_substring_regex(pc.utf8_lower(rough), "[oо]", "0")
         hidden = _HIDDEN + (_OTHER_LETTERS if self.worded else "")
+        letters = pc.replace_substring_regex(rough, "[^a-z0-9]+", "")
         found = pc.or_(
-            pc.match_substring_regex(rough, self.loose), pc.match_substring_regex(rough, hidden)
+            pc.match_substring_regex(rough, f"{self.loose}|{hidden}"),
+            pc.match_substring_regex(letters, self.parts),
         )
         return np.asarray(found.to_numpy(zero_copy_only=False), np.bool_)
 
@@ -622,22 +626,39 @@ def _needles(old: Lexicon, new: Lexicon, before: int) -> _Needles | None:
     words, pairs = new.words_since(old)
     prefixes = new.prefixes.keys() - old.prefixes
     keys = {new.names[model].key for model in range(len(old.models), len(new.models))}
-    standing = [(_NUMBER_BEGINS if word[0].isdigit() else _RUN_BEGINS) + word for word in words]
-    standing += ["[^a-z0-9]?".join(pair) for pair in pairs]
-    standing += [rf"{prefix}[^a-z0-9]?(?:\d|{_GLUED})" for prefix in prefixes]
-    standing += [_number_near(size) for size in sizes]
-    standing += [_key_standing(key) for key in keys]
+    worded = [_word_standing(word, new) for word in words]
+    worded += ["[^a-z0-9]?".join(pair) for pair in pairs]
+    worded += [rf"{prefix}[^a-z0-9]?(?:\d|{_GLUED})" for prefix in prefixes]
+    sized = [_number_near(size) for size in sizes]
     codes = _shortest(code for code in new.codes if new.meant_by(code) != old.meant_by(code))
-    parts = {
-        _telling_part(text) for text in (*codes, *keys, *words, *prefixes, *map("".join, pairs))
-    }
-    loose = [part.replace("o", "0") for part in _shortest(parts)] + list(map(_number_near, sizes))
+    parts = _shortest(_telling_part(text) for text in (*codes, *keys))
+    loose = [*sized, *worded, *_with_zeros(worded)]
     return _Needles(
         "|".join(codes) or _NOTHING,
-        "|".join(standing) or _NOTHING,
+        "|".join([*worded, *sized, *map(_key_standing, keys)]) or _NOTHING,
         "|".join(loose) or _NOTHING,
-        not all(part.isdigit() for part in parts),
+        "|".join(part.replace("o", "0") for part in parts) or _NOTHING,
+        bool(worded) or not all(part.isdigit() for part in parts),
     )
+
+
+def _word_standing(word: str, lexicon: Lexicon) -> str:
+    """Return the pattern of a word of names: it begins a run, of which it may be the start.
+
+    A single letter counts behind a number, a suffix or a word in a number's place only.
+    """
+    if word[0].isdigit():
+        return _NUMBER_BEGINS + word
+    if len(word) > 1:
+        return _RUN_BEGINS + word
+    before = {*STRONG_SUFFIXES, *(key for key in lexicon.keys if not key[-1].isdigit())}
+    before |= {first for first, second in lexicon.pairs_of_suffixes if second == word}
+    return rf"(?:\d|{'|'.join(sorted(before))})[^a-z0-9]?{word}(?:[^a-z]|$|{_GLUED})"
+
+
+def _with_zeros(patterns: Iterable[str]) -> list[str]:
+    """Return patterns with a zero in the place of each letter o, which a title may have."""
+    return [each.replace("o", "0") for each in patterns if "o" in each]
 
 
 def _telling_part(text: str) -> str:
