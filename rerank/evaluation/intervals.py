@@ -121,9 +121,10 @@ class Resampling:
 
         Samples on which the metric is not defined (a ROC curve without a single error) are left
         out of the quantiles. Of up to `FEW` groups a mean of values from 0 to 1 has Wilson's
-        interval, each group one trial: no mean of such values varies more than a share. So has
-        every figure from 0 to 1 that is the same in all samples: two listings without an error
-        do not show that there never is one.
+        interval, each group one trial: no mean of such values varies more than a share. Groups of
+        several listings weigh unequally, and have the wider of both intervals. So has every figure
+        from 0 to 1 that is the same in all samples: two listings without an error do not show
+        that there never is one.
 
         :param columns: at least one, each with one row a listing of the set.
         :param where: which listings to measure; samples are those of the whole set. None: all.
@@ -137,7 +138,10 @@ class Resampling:
         if isinstance(metric, Metric) and (metric.lowest, metric.highest) == (0.0, 1.0):
             groups = len(np.unique(self.group[rows]))
             of_few = metric.per_listing is not None and groups <= FEW
-            bounds = wilson(value, groups) if of_few or bounds[0] == bounds[1] else bounds
+            if of_few or bounds[0] == bounds[1]:
+                low, high = wilson(value, groups)
+                apart = groups == len(rows)
+                bounds = (low, high) if apart else (min(low, bounds[0]), max(high, bounds[1]))
         return Figure(value, bounds, len(rows))
 
     def values(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+from functools import partial
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -12,7 +13,9 @@ import pytest
 
 from rerank.domain import GENERIC, GPU, domain_named
 from rerank.index.records import shipped
+from rerank.jobs.commands import home as home_commands
 from rerank.jobs.evaluating import EvaluationPlan, evaluate_workspace
+from rerank.jobs.status import run_demo
 from rerank.jobs.tables import cut, memory, table
 from rerank.lifecycle.opening import open_resolver
 from rerank.packs.gpu.registry import TABLE_COLUMNS
@@ -145,7 +148,7 @@ def test_two_gold_files_of_one_name_are_refused(run, tmp_path):
 
 @pytest.mark.slow
 def test_evaluate_measures_the_shipped_sets_against_baselines(home):
-    report = evaluate_workspace(Workspace(home), EvaluationPlan(bootstrap=200))
+    report = evaluate_workspace(Workspace(home), EvaluationPlan(bootstrap=200, samples=50))
     assert list(report["sets"]) == ["hard_set", "bootstrap_test"]
     for content in report["sets"].values():
         assert len(content["baselines"]) == 4
@@ -243,7 +246,8 @@ def _check_versions(run, home, pointer):
 
 
 @pytest.mark.slow
-def test_the_demo_shows_rows_figures_and_files(run, home):
+def test_the_demo_shows_rows_figures_and_files(run, home, monkeypatch):
+    monkeypatch.setattr(home_commands, "run_demo", partial(run_demo, bootstrap=200))
     result = run("demo", "--scale", 0.01)
     assert result.exit_code == 0, result.output
     for words in ("precision@1", "RapidFuzz token_set_ratio", "demo_resolved.parquet", "report"):

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from scripted_models import answer
 
+from rerank.evaluation.intervals import wilson
 from rerank.evaluation.paired import (
     AnswerChange,
     Answered,
@@ -47,7 +48,7 @@ def test_shares_and_counts():
         "model": 1.0,
         "key": 1.0,
     }
-    assert found["model"].ci95 == (1.0, 1.0)
+    assert found["model"].ci95 == wilson(1.0, 4)
     assert decision_counts(rows) == [[1, 1, 0], [0, 0, 0], [0, 0, 2]]
 
 
