@@ -376,7 +376,7 @@ class Tally:
 
 
 _TELLING_ROWS = 50
-_STRANGE = 0.1  # share of listings held for review up to which a feed is of other goods
+_STRANGE = 0.2  # share of listings held for review up to which a feed is of other goods
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,9 +16,11 @@ from test_serve import client_of
 
 from rerank.domain import domain_named
 from rerank.jobs.cli import main
+from rerank.jobs.scoring.run import ScoreSummary
 from rerank.jobs.service.reconciliation import Reconciliation
 from rerank.lifecycle.changing import take_place
 from rerank.lifecycle.model_registry import ModelRegistry
+from rerank.resolution import Decision
 from rerank.workspace import Workspace, open_source
 
 Run = Callable[..., Result]
@@ -244,6 +246,14 @@ def test_a_feed_without_titles_is_refused_and_one_of_empty_titles_is_not(
     result = called("score", "--home", trained, feed, out)
     assert result.exit_code == 0, result.output
     assert "0 match, 0 review, 2 no_match" in result.output
+
+
+@pytest.mark.parametrize(
+    ("match", "review", "told"), [(0, 27, True), (0, 40, False), (1, 0, False)]
+)
+def test_other_goods_are_told_of_where_a_fifth_is_held(match: int, review: int, told: bool) -> None:
+    decisions = {Decision.MATCH: match, Decision.REVIEW: review}
+    assert bool(ScoreSummary(rows=150, decisions=decisions, seconds=1.0).warning()) is told
 
 
 def test_a_feed_of_other_goods_is_told_of(

@@ -62,6 +62,10 @@ _OWN = (
     "habit_added",
     "habit_max_absent",
     "habit_max_foreign",
+    "contrast_foreign",
+    "contrast_near",
+    "contrast_rival",
+    "contrast_absent",
     "near_code",
     "code_start",
     "code_conflict",
@@ -127,6 +131,10 @@ habit_kept       log-likelihood that listings keep such tokens, on top of their 
 habit_absent     surprise, in nats, that the absent tokens are left out, 0..
 habit_foreign    surprise that the foreign tokens were added, 0..; habit_added the unknown ones
 habit_max_absent greatest single surprise, 0..; habit_max_foreign likewise
+contrast_foreign greatest share, see `Contrasts`, of a form of the listing's words that the entry
+                 lacks: how sure it parts products, 0..1; contrast_near of such a token that stands
+                 beside a code or number that both share; contrast_rival of one that another
+                 candidate has; contrast_absent of the entry's tokens that the listing lacks
 near_code        how near a code of the listing that the entry lacks and one of the entry that the
                  listing lacks are: share of letters in their common start and end, or code_start,
                  0..1
@@ -171,6 +179,7 @@ _SPEAK_AGAINST = (
     "foreign_code foreign_digit foreign_word rival_code rival_digit rival_word max_rival"
     " local_foreign habit_absent habit_foreign habit_max_absent habit_max_foreign code_conflict"
     " unit_conflict unit_rival identifier_conflict behind_for not_sold rank_words"
+    " contrast_foreign contrast_near contrast_rival contrast_absent"
     " rank_ngrams better"
 ).split()
 CANDIDATE_DIRECTIONS = {
@@ -371,6 +380,7 @@ class _Evidence:
     def matrix(self) -> Floats:
         self._words()
         self._habits()
+        self._contrasts()
         self._codes()
         self._quantities()
         self._identifiers()
@@ -465,6 +475,32 @@ class _Evidence:
             "habit_added": self._sum(row, surprise * (lost & ~self.known)),
             "habit_max_absent": self._most(entry_row, left * ~there),
             "habit_max_foreign": self._most(row, inside),
+        }
+
+    def _contrasts(self) -> None:
+        """Look for words that part products and that only one side has."""
+        pairs, index, readings = self.pairs, self.index, self.readings
+        contrasts, atoms = index.contrasts, readings.atoms
+        ids = index.ids_of(atoms.values)
+        share = contrasts.shares(ids, atoms.rows, self.hidden)
+        some = np.flatnonzero(share > 0)
+        telling = Ragged.of(atoms.rows[some], some, len(readings))
+        owner, at = telling.take(self.found.listing)
+        lost = ~index.holds(self.found.record[owner], ids[at])
+        own = contrasts.shares(pairs.ids, readings.tokens.rows, self.hidden)
+        row, foreign = pairs.listing_row, own[pairs.listing_at] * ~pairs.hit
+        number = pairs.hit & (readings.kinds[pairs.listing_at] < TokenKind.WORD)
+        together = row[1:] == row[:-1]
+        beside = np.zeros(len(row), bool)
+        beside[1:] |= number[:-1] & together
+        beside[:-1] |= number[1:] & together
+        listing = self.found.listing[pairs.entry_row]
+        absent = contrasts.shares(pairs.entry_ids, listing, self.hidden) * ~pairs.there
+        self.columns |= {
+            "contrast_foreign": self._most(owner, share[at] * lost),
+            "contrast_near": self._most(row, foreign * beside),
+            "contrast_rival": self._most(row, foreign * self.anywhere),
+            "contrast_absent": self._most(pairs.entry_row, absent),
         }
 
     def _codes(self) -> None:

@@ -25,7 +25,14 @@ from rerank.index.vector_index import FaissIndex, IndexKind
 from rerank.packs.generic.fields import Fields
 from rerank.packs.generic.ngrams import GRID, POSTINGS, Ngrams, columns_of, counts_at, idf_of
 from rerank.packs.generic.pack_data import Pack
-from rerank.packs.generic.reading import IdentifierKind, Ints, Reader, Readings
+from rerank.packs.generic.reading import (
+    IdentifierKind,
+    Ints,
+    Reader,
+    Readings,
+    TokenKind,
+    row_keys,
+)
 from rerank.packs.generic.token_arrays import (
     Hashes,
     Membership,
@@ -317,6 +324,11 @@ class ProductIndex:
         """Products by identifier."""
         return IdentifierTable(self.readings)
 
+    @cached_property
+    def contrasts(self) -> Contrasts:
+        """Which words part names that otherwise agree."""
+        return Contrasts(self)
+
     def nearest(self, vectors: Floats, k: int) -> tuple[Floats, Ints]:
         """Return cosines and rows of the nearest products, see `VectorIndex.search`."""
         if len(vectors) >= _TOGETHER:
@@ -380,6 +392,64 @@ class ProductIndex:
         vectors = FaissIndex.load(folder / _VECTORS, count=count, dimension=dimension)
         with reading(folder, "an index of a catalogue", INDEX_REMEDY):
             return cls(reader, readings, words, ngrams, vectors)
+
+
+class Contrasts:
+    """How often a word is all that parts two names: one has it and the other another, or none.
+
+    "V2", "pro" and "upgrade" part many products that agree in all else, "free" hardly any. Learnt
+    of names that differ in one token; a code that parts two is a model's number, and none of it.
+    """
+
+    def __init__(self, index: ProductIndex) -> None:
+        self._index = index
+        tokens, n = index.tokens, len(index)
+        mixed = row_keys(np.zeros(len(tokens.values), np.int64), index.vocabulary[tokens.values])
+        before = np.concatenate([[np.uint64(0)], np.cumsum(mixed)])  # modulo 2^64
+        whole = before[tokens.offsets[1:]] - before[tokens.offsets[:-1]]
+        of = np.flatnonzero(index.readings.kinds != TokenKind.CODE)
+        keys = np.concatenate([whole[tokens.rows[of]] - mixed[of], whole])
+        token = np.concatenate([tokens.values[of].astype(np.int64), np.full(n, -1)])
+        record = np.concatenate([tokens.rows[of], np.arange(n)])
+        order = np.argsort(keys)
+        twice = keys[order[1:]] == keys[order[:-1]]
+        both = np.concatenate([[False], twice]) | np.concatenate([twice, [False]])
+        order = order[both]  # few: most names part in more than a word
+        order = order[np.lexsort((record[order], token[order], keys[order]))]
+        keys, token, record = keys[order], token[order], record[order]
+        new = np.ones(len(keys), bool)
+        new[1:] = keys[1:] != keys[:-1]
+        name = np.cumsum(new) - 1  # without one token
+        other = new.copy()
+        other[1:] |= token[1:] != token[:-1]
+        parted = np.flatnonzero((np.bincount(name, other)[name] > 1) & (token >= 0))
+        self._parted = np.bincount(token[parted], minlength=len(index.vocabulary))
+        self._having = np.bincount(tokens.values, minlength=len(index.vocabulary))
+        # a product that is taken out parts nothing, and of two names nor does the other
+        starts = np.flatnonzero(new)
+        pair = np.bincount(name)[name[parted]] == 2
+        first = starts[name[parted]]
+        partner = record[np.where(parted == first, first + 1, first)]
+        rows = np.concatenate([record[parted], partner[pair]])
+        words = np.concatenate([token[parted], token[parted][pair]])
+        self._keys, self._lost = np.unique(rows * len(index.vocabulary) + words, return_counts=True)
+
+    def shares(
+        self, ids: Ints, listing: Ints, hidden: NDArray[np.integer[Any]] | None
+    ) -> NDArray[np.float64]:
+        """Return the share, 0 to 1, of each word's products that it parts from another one.
+
+        :param ids: rows of the vocabulary, -1 for unknown ones.
+        :param hidden: rows without which it is counted, as `ProductIndex.retrieve` takes them.
+        """
+        parted, having = counts_at(self._parted, ids), counts_at(self._having, ids)
+        for column in columns_of(hidden):
+            there = np.flatnonzero((column[listing] >= 0) & (parted > 0))
+            row = column[listing[there]]
+            at = places(self._keys, row * len(self._index.vocabulary) + ids[there])
+            parted[there] -= np.where(at >= 0, self._lost[at], 0)
+            having[there] -= self._index.holds(row, ids[there])
+        return np.maximum(parted, 0) / (np.maximum(having, parted) + 1.0)
 
 
 class IdentifierTable:

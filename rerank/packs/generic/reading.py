@@ -672,7 +672,7 @@ def _tokens_of(
     return tokens, kinds[first], starts[first], lengths[first], (rows[1:][together], joined)
 
 
-def _row_keys(rows: Ints, hashes: Hashes) -> Hashes:
+def row_keys(rows: Ints, hashes: Hashes) -> Hashes:
     """Return keys that differ where row or hash differ."""
     mixed = (hashes ^ (hashes >> np.uint64(29))) * np.uint64(0xBF58476D1CE4E5B9)
     return mixed + rows.astype(np.uint64) * np.uint64(0x94D049BB133111EB)
@@ -680,7 +680,7 @@ def _row_keys(rows: Ints, hashes: Hashes) -> Hashes:
 
 def _first_of_each(rows: Ints, hashes: Hashes) -> Ints:
     """Return where each hash stands first in its row, in order."""
-    keys = _row_keys(rows, hashes)
+    keys = row_keys(rows, hashes)
     order = np.argsort(keys, kind="stable")
     ordered = keys[order]
     new = np.ones(len(keys), bool)

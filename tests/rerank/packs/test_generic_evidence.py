@@ -71,6 +71,51 @@ def test_shared_missing_and_conflicting_codes(index: ProductIndex) -> None:
     assert wrong["max_rival"] == wrong["rival_code"]
 
 
+CONTRASTS = [
+    Fields(name="Volta drill D-300 mk2"),
+    Fields(name="Volta drill D-300 mk3"),
+    Fields(name="Volta drill D-400 mk2"),
+    Fields(name="Volta drill D-400 mk3"),
+    Fields(name="Volta drill D-500 mk3"),
+    Fields(name="Volta sander S-200"),
+    Fields(name="Volta sander S-200 turbo"),
+    Fields(name="Ohm lamp red"),
+]
+
+
+@pytest.fixture(scope="module")
+def tools() -> ProductIndex:
+    return ProductIndex.build(CONTRASTS, PACK)
+
+
+def test_a_word_that_parts_names_elsewhere_speaks_against_a_sibling(tools: ProductIndex) -> None:
+    found = evidence(tools, "Volta drill D-500 mk2, new, with a red box")[4]
+    assert found["contrast_foreign"] == found["contrast_near"] == found["contrast_rival"] > 0.6
+    assert found["contrast_absent"] == 0.5
+    right = evidence(tools, "Volta drill D-500 mk3 in a red box")[4]
+    assert right["contrast_foreign"] == right["contrast_absent"] == 0
+
+
+def test_a_word_glued_to_a_number_parts_products_all_the_same(tools: ProductIndex) -> None:
+    found = evidence(tools, "volta drill d500mk2")[4]
+    assert found["contrast_foreign"] > 0.6 > found["contrast_near"] == 0
+
+
+def test_a_word_with_or_without_parts_products(tools: ProductIndex) -> None:
+    plain, turbo = (evidence(tools, "Volta sander S-200 turbo")[row] for row in (5, 6))
+    assert plain["contrast_near"] == 0.5 > turbo["contrast_near"] == 0
+    assert evidence(tools, "Volta sander S-200")[6]["contrast_absent"] == 0.5
+
+
+def test_what_a_hidden_product_parts_does_not_count(tools: ProductIndex) -> None:
+    listing = np.zeros(1, np.int64)
+    turbo = tools.ids_of(np.array([token_hash("turbo")], np.uint64))
+    shares = [tools.contrasts.shares(turbo, listing, hide) for hide in (None, np.array([6]))]
+    shares.append(tools.contrasts.shares(turbo, listing, np.array([5])))
+    shares.append(tools.contrasts.shares(turbo, listing, np.array([7])))
+    assert [each.item() for each in shares] == [0.5, 0.0, 0.0, 0.5]
+
+
 @pytest.mark.parametrize(
     ("name", "share"),
     [
