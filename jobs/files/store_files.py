@@ -60,6 +60,8 @@ from rerank.store.tables import TABLES
 from rerank.workspace import Workspace, domain_of_index
 
 _CHUNK_ROWS = 65_536
+MOST_BYTES = 512 << 20
+"""Of the cells of one import: checking them takes some three times as much memory."""
 _CRLF = "\r\n"
 _HALF_A_PAIR = re.compile("[\ud800-\udfff]")
 _TYPES: dict[ColumnKind, tuple[type, ...]] = {
@@ -225,6 +227,7 @@ def _by_ending(path: Path, choices: Mapping[str, Callable[..., Any]]) -> Callabl
 
 def _read_parquet(path: Path, columns: Mapping[str, ColumnKind]) -> Incoming:
     names, table = read_parquet(path, columns)
+    _check_size(path, table.nbytes)
     _check_names(path, names)
     numbers = pa.array(range(1, table.num_rows + 1), pa.int64())
     unread = tuple(name for name in names if name not in columns)
@@ -244,7 +247,7 @@ def _read_csv(path: Path, columns: Mapping[str, ColumnKind]) -> Incoming:
             else:
                 yield line, [row[at] for at in known.values()]
 
-    table = _table(list(known), cells())
+    table = _table(list(known), _bounded(path, cells()))
     unread = tuple(name for name in header if name not in columns)
     return Incoming(str(path), table, "line", unread, tuple(faults))
 
@@ -270,7 +273,7 @@ def _read_json_lines(path: Path, columns: Mapping[str, ColumnKind]) -> Incoming:
                     names.update(dict.fromkeys(row))
                     yield line, [cell(line, name, row.get(name)) for name in columns]
 
-    table = _table(list(columns), cells())
+    table = _table(list(columns), _bounded(path, cells()))
     absent = [name for name in columns if name not in names]
     unread = tuple(n.encode("utf-8", "replace").decode() for n in names if n not in columns)
     rows = table.drop_columns(absent)
@@ -310,6 +313,23 @@ def _table(names: Sequence[str], rows: Iterator[tuple[int, Cells]]) -> pa.Table:
             pa.RecordBatch.from_arrays([pa.array(places, pa.int64()), *columns], schema=schema)
         )
     return pa.Table.from_batches(batches, schema)
+
+
+def _bounded(path: Path, rows: Iterator[tuple[int, Cells]]) -> Iterator[tuple[int, Cells]]:
+    """Yield rows as long as they can be held."""
+    held = 0
+    for place, cells in rows:
+        held += sum(map(len, filter(None, cells)))
+        _check_size(path, held)
+        yield place, cells
+
+
+def _check_size(path: Path, n_bytes: int) -> None:
+    if n_bytes > MOST_BYTES:
+        raise InputError(
+            f"{path}: expected at most {MOST_BYTES >> 20} MB of text for one import, found more; "
+            "import it in parts, or cut long descriptions"
+        )
 
 
 def _check_names(path: Path, names: Sequence[str]) -> None:

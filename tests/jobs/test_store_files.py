@@ -11,7 +11,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from rerank.index.errors import InputError
 from rerank.index.records import Listing
+from rerank.jobs.files import store_files
 from rerank.jobs.files.store_files import read_incoming, write_table
 from rerank.packs.gpu.names import GpuNames
 from rerank.store.database import Store
@@ -330,3 +332,13 @@ def test_a_store_that_is_garbage_is_one_clear_error_and_stays(run, write_listing
         assert "expected a store, found something DuckDB cannot open" in line
     assert (home / "store.duckdb").read_bytes() == b"garbage" * 100
     assert not path.with_name("out.csv").exists()
+
+
+@pytest.mark.parametrize("ending", ["csv", "jsonl", "parquet"])
+def test_more_than_can_be_held_is_refused(tmp_path, monkeypatch, ending):
+    monkeypatch.setattr(store_files, "MOST_BYTES", 4_000)
+    rows = [{"listing_id": str(n), "title": "x" * 1000} for n in range(5)]
+    path = tmp_path / f"a.{ending}"
+    write_table(pa.Table.from_pylist(rows), path, overwrite=False)
+    with pytest.raises(InputError, match="import it in parts"):
+        read_incoming(path, LISTING_COLUMNS)
