@@ -126,8 +126,9 @@ def words_of_answer(given: Given, words: AskingWords) -> str:
     return given.choice.name
 
 
-def _told(answer: Annotation) -> str:
-    return f"{answer_text(answer)}; {answer.note}" if answer.note else answer_text(answer)
+def _told(answer: Annotation, words: AskingWords) -> str:
+    told = answer_text(answer) if answer.model else verdict_words(words)[answer.verdict]
+    return f"{told}; {answer.note}" if answer.note else told
 
 
 @dataclass(slots=True)
@@ -315,7 +316,7 @@ class AnswerSession:
         words, given = self.choices.words, own.answers.get(key)
         said: list[tuple[str, str]] = []
         if kind.settles:
-            said = [(each.annotator, _told(each)) for each in queue.said.get(key, ())]
+            said = [(each.annotator, _told(each, words)) for each in queue.said.get(key, ())]
         return Question(
             item,
             tuple(self.choices.of(each.key) for each in candidates),

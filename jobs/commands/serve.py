@@ -126,7 +126,6 @@ def _print_new_key(path: Path, name: str, role: Role) -> None:
 @click.option("--quiet", is_flag=True, help="Log no line for each request.")
 @home_option
 @needs("serve")
-@then("`rerank models list{home}` shows the versions that can serve")
 def serve_command(
     host: str,
     port: int,

@@ -13,6 +13,7 @@ import pytest
 from click.testing import CliRunner, Result
 from small_catalogue import CatalogueHome, build_catalogue_home
 
+from bench.pictures import service_of
 from rerank.annotation.queue import QueueItem
 from rerank.domain import Choices, domain_named
 from rerank.index.errors import FaultsError, InputError
@@ -22,6 +23,7 @@ from rerank.jobs.annotation.dialogue import Dialogue, Key, summary
 from rerank.jobs.annotation.screen import Screen, Size
 from rerank.jobs.cli import main
 from rerank.jobs.files.store_files import Contents, import_file
+from rerank.jobs.service.app import application
 from rerank.packs.generic.measuring import labels_of
 from rerank.packs.generic.pack_data import read_pack
 from rerank.packs.generic.product_answers import ProductCandidate, ProductResolution
@@ -167,7 +169,7 @@ def asked(choices: Choices, save: Callable[[Annotation], None], n: int) -> Dialo
 def test_a_dialogue_uses_the_catalogues_own_words(choices: Choices) -> None:
     saved: list[Annotation] = []
     window = ScriptedWindow(["?", "z", "2", "n", "x", "u", "b", "/", *"lu f4r", Key.ENTER, "1"])
-    talk = asked(choices, saved.append, 4)
+    talk = asked(choices, lambda put, drop: saved.extend(put) or [], 4)
     talk.run(window)
     assert [(one.listing_id, one.verdict.value, one.gpu_id) for one in saved] == [
         ("0", "match", "C14"),
@@ -351,6 +353,16 @@ def test_a_queue_of_the_feed_is_made_and_what_is_answered_is_measured(
     done = run(workspace.home, "evaluate", "--annotations", "--samples", "20", "--format", "json")
     assert done.exit_code == 0, done.output
     assert json.loads(done.stdout)["sets"]["annotations"]["n"] == 4
+    from starlette.testclient import TestClient
+
+    app = application(service_of(workspace.home, person="ben", listing_ids=ids))
+    with TestClient(app, base_url="http://127.0.0.1") as client:
+        page = client.get("/review").text
+        tried = client.get("/try", params={"title": "Karwendel Biwak 2 tent green"}).text
+    for words in ("several products", "not such goods", ", variant unknown", "4 of 18 answered"):
+        assert words in page
+    assert "Karwendel Biwak 2 Tent" in tried
+    assert not FOREIGN.search(re.sub(r"<[^>]*>", "", page + tried))
     assert run(workspace.home, "annotations", "suspects").exit_code == 0
     told = run(
         workspace.home,

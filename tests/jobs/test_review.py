@@ -269,7 +269,7 @@ def test_a_second_opinion_is_blind_and_a_dispute_is_settled(asked_in):
     assert names == sorted(names)
     session.open("anna", QueueKind.DISPUTES, asked_in(QueueKind.DISPUTES))
     question = session.ask("anna", QueueKind.DISPUTES)
-    assert question.said == (("ben", "none of these"), ("cleo", "not gpu"))
+    assert question.said == (("ben", "none of these"), ("cleo", "not a GPU"))
     session.answer("anna", QueueKind.DISPUTES, "t3", Given(Verdict.NOT_GPU, note="see photo"))
     (settled,) = saved
     assert (settled.annotator, settled.note) == ("adjudicator", "anna: see photo")

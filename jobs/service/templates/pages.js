@@ -75,6 +75,12 @@
     (next < 0 ? search : list[Math.min(next, list.length - 1)]).focus();
   };
 
+  // Screen readers tell what comes into a region, not what is there from the start.
+  document.querySelectorAll("[data-says]").forEach((each) => {
+    const said = document.querySelector(each.dataset.says)?.textContent;
+    if (said) setTimeout(() => { each.textContent = said; }, 100);
+  });
+
   document.querySelectorAll("[data-submits]").forEach((each) =>
     each.addEventListener("change", () => each.form.requestSubmit()));
   document.querySelectorAll("[data-ticks]").forEach((each) =>
