@@ -2,7 +2,7 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 
-.PHONY: demo test check guard bench faults pictures clean
+.PHONY: demo test check guard bench faults pictures reliability supply sbom clean
 
 demo: .venv/installed
 	$(BIN)/rerank demo
@@ -33,6 +33,22 @@ bench: .venv/installed-dev
 # The pages as README shows them; needs a Chromium.
 pictures: .venv/installed-dev
 	$(BIN)/python -m bench.pictures
+
+# The page of what was tried and held; `supply` checks licences and known faults of dependencies.
+reliability: .venv/installed-dev
+	$(BIN)/python -m bench.reliability
+
+supply: .venv/installed-dev
+	$(BIN)/python -m bench.supply
+
+# What an installation is made of, as CycloneDX (JSON), by a tool in a place of its own.
+sbom: .venv/installed .tools/installed
+	.tools/bin/cyclonedx-py environment $(BIN)/python --output-reproducible --of JSON -o sbom.json
+
+.tools/installed:
+	$(PYTHON) -m venv .tools
+	.tools/bin/pip install --quiet 'cyclonedx-bom>=7,<8'
+	touch $@
 
 clean:
 	rm -rf .rerank build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

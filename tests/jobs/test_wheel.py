@@ -35,7 +35,11 @@ FOLDERS = {
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("wheel")
+    return built(tmp_path_factory.mktemp("wheel"))
+
+
+def built(folder: Path, *, old: bool = False) -> Path:
+    """Build a wheel of a copy of the sources, all of which an old one got long ago."""
     source = folder / "source"
     source.mkdir()
     files = ["index", "rerank", "jobs", "data", "configs", "docs"]
@@ -44,6 +48,8 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for link in source.rglob("*"):  # as a checkout without links has it: the mapping is enough
         if link.is_symlink():
             link.unlink()
+        elif old:
+            os.utime(link, (1_500_000_000, 1_500_000_000))
     subprocess.run(
         [
             sys.executable,
@@ -58,6 +64,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ],
         check=True,
         capture_output=True,
+        env={**os.environ, "SOURCE_DATE_EPOCH": "1700000000"},
     )
     (found,) = folder.glob("listing_rerank-*.whl")
     return found
@@ -78,6 +85,11 @@ def test_the_wheel_holds_the_shipped_data_and_nothing_else(wheel):
     assert "rerank/data/model/ranker.onnx" in names
     assert "rerank/data/configs/train_lora.yaml" in names
     assert "rerank/data/docs/score.md" in names
+
+
+@pytest.mark.slow
+def test_a_wheel_that_is_built_twice_is_the_same_to_the_last_byte(wheel, tmp_path):
+    assert built(tmp_path, old=True).read_bytes() == wheel.read_bytes()
 
 
 @pytest.mark.slow

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
+from bench.forging import GONE, ODD, changed, copied, places, sign
 from rerank.index.artifacts import MANIFEST
 from rerank.index.embedder import StaticEmbedder
 from rerank.index.errors import ArtifactError, MissingExtraError, RerankError
@@ -21,7 +22,6 @@ from rerank.index.records import shipped
 from rerank.model import RerankModel
 from rerank.packs.generic.source import load_source
 from rerank.packs.gpu.retriever import build_index, load_retriever
-from tests.forging import GONE, ODD, changed, copied, places, sign
 from tests.small_catalogue import build_catalogue_home
 
 Load = Callable[[Path], object]

@@ -1,0 +1,120 @@
+"""The page of what was tried and held: `python -m bench.reliability` writes docs/reliability.md.
+
+A section is a function that returns lines of Markdown, in `SECTIONS` under its heading: whoever has
+more to show adds one.
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+import sys
+import tempfile
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+from bench.forging import GONE, ODD, changed, copied, places, sign
+from bench.supply import CONSTRAINTS, HERE, checked, pinned
+from rerank.index.artifacts import MANIFEST, writing_file
+from rerank.index.embedder import StaticEmbedder
+from rerank.index.errors import RerankError
+from rerank.index.records import shipped
+from rerank.model import RerankModel
+
+PAGE = HERE.parent / "docs" / "reliability.md"
+Load = Callable[[Path], object]
+
+_FORGED: dict[str, tuple[Load, tuple[str, ...]]] = {
+    "model": (RerankModel.load, (MANIFEST, "calibrator.json", "candidate_sets.json")),
+    "embedder": (StaticEmbedder.load, (MANIFEST, "tokenizer.json")),
+}
+_MOST_PLACES = 40  # of a file
+
+
+def forged_artifacts() -> list[str]:
+    """Put other values into the shipped artifacts, sign their manifests anew, and open them."""
+    lines = [
+        "Each value of the shipped artifacts' JSON (of lists the first, of objects eight) was",
+        "replaced by `null`, a negative number, text, an empty list, an empty object and a number",
+        "of 401 digits, and taken out; then the checksums were made to fit. *Harmless* is what no",
+        "answer reads.",
+        "",
+        "| artifact | file | tried | refused in a sentence | harmless | tracebacks |",
+        "| --- | --- | ---: | ---: | ---: | ---: |",
+    ]
+    for kind, (load, names) in _FORGED.items():
+        for name in names:
+            counts = _forged(kind, name, load)
+            shown = " | ".join(f"{number:,}" for number in (sum(counts), *counts))
+            lines.append(f"| {kind} | `{name}` | {shown} |")
+    return lines
+
+
+def _forged(kind: str, name: str, load: Load) -> tuple[int, int, int]:
+    """Return how many changes of a file were refused, were harmless and ended in a traceback."""
+    refused = harmless = tracebacks = 0
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = copied(shipped(kind), Path(scratch) / kind)
+        content = json.loads((folder / name).read_text(encoding="utf-8"))
+        content = content["parameters"] if name == MANIFEST else content
+        for place in list(places(content))[:_MOST_PLACES]:
+            for value in (*ODD, GONE) if place else ODD:
+                found = changed(content, place, value)
+                if name != MANIFEST:
+                    (folder / name).write_text(json.dumps(found), encoding="utf-8")
+                elif not isinstance(found, dict):
+                    continue  # no manifest can be written of it
+                sign(folder, found if name == MANIFEST else None)
+                try:
+                    with warnings.catch_warnings():
+                        warnings.simplefilter("ignore")
+                        load(folder)
+                    harmless += 1
+                except RerankError:
+                    refused += 1
+                except Exception:  # what is counted
+                    tracebacks += 1
+    return refused, harmless, tracebacks
+
+
+def supply_chain() -> list[str]:
+    """Say what dependencies were held against."""
+    lists = json.loads((HERE / "supply.json").read_text(encoding="utf-8"))
+    packages = pinned(CONSTRAINTS.read_text(encoding="utf-8"))
+    installed, wrong = checked(packages, lists)
+    return [
+        f"Of {len(packages)} packages that `constraints.txt` pins, {installed} were installed;",
+        "their licences and versions were held against `bench/supply.json`",
+        f"(checked {lists['checked']}): {len(wrong)} findings. `make supply` does it again,",
+        "without a network; `make sbom` writes what an installation is made of as CycloneDX.",
+        "The wheel is",
+        "the same to the last byte if it is built twice at one `SOURCE_DATE_EPOCH` and umask.",
+    ]
+
+
+SECTIONS: dict[str, Callable[[], list[str]]] = {
+    "Artifacts that are whole and made up": forged_artifacts,
+    "What it is built of": supply_chain,
+}
+
+
+def page() -> str:
+    """Return the page, all sections made anew."""
+    lines = [
+        "# Reliability",
+        "",
+        "What was tried, and what came of it. `make reliability` makes this page anew (last with",
+        f"Python {platform.python_version()}, {platform.system()}); `SECURITY.md` says what is",
+        "trusted.",
+    ]
+    for heading, make in SECTIONS.items():
+        lines += ["", f"## {heading}", "", *make()]
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    text = page()
+    with writing_file(PAGE) as draft:
+        draft.write_text(text, encoding="utf-8")
+    sys.stdout.write(text)
