@@ -237,9 +237,17 @@ def candidate_items(
         listing is left out; see `added_items` for those.
     """
     items: Items = {}
+    records = resolver.table.records
     for start in range(0, len(listings), _BATCH):
         chunk = listings[start : start + _BATCH]
-        evidence = resolver.evidence(chunk, n_candidates=N_CANDIDATES)
+        batch = resolver.source.retrieve(chunk, n_candidates=N_CANDIDATES)
+        pairs = enumerate(zip(batch.listing.tolist(), batch.record.tolist(), strict=True))
+        also = [
+            row
+            for row, (at, number) in pairs
+            if records[number].gpu_id in wanted.get(chunk[at].listing_id, ())
+        ]
+        evidence = resolver.weigh(chunk, batch, also=also)
         items |= _items_of(evidence, resolver.table, chunk, wanted)
     return items
 
