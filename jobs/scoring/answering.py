@@ -546,38 +546,54 @@ class RememberingAnswerer(Answerer):
         if not len(self._hashes):
             yield from self._fresh.answers(batches)
             return
-        begun: deque[tuple[ListingBatch, _Kept]] = deque()
+        begun: deque[list[tuple[ListingBatch, _Kept]]] = deque()
         for rest, fresh in self._fresh.answers(self._rests(batches, begun)):
-            batch, kept = begun.popleft()
-            self.n_reused += len(kept.rows)
-            self._count_moves(kept, rest, fresh)
-            yield batch, kept.joined(fresh)
+            start = 0
+            for batch, kept in begun.popleft():
+                n = len(kept.rest)
+                self.n_reused += len(kept.rows)
+                own = fresh.slice(start, n)
+                self._count_moves(kept, rest.table.slice(start, n), batch.columns.title, own)
+                start += n
+                yield batch, kept.joined(own)
 
-    def _count_moves(self, kept: _Kept, rest: ListingBatch, fresh: pa.Table) -> None:
-        """Count what became of the rows that were touched."""
+    def _count_moves(self, kept: _Kept, rest: pa.Table, title: str, fresh: pa.Table) -> None:
+        """Count what became of the rows that were touched.
+
+        :param title: the column of ``rest`` that is the title.
+        """
         if not kept.touched:
             return
         at = [row for row, number in enumerate(kept.rest.tolist()) if number in kept.touched]
-        titles = taken(rest.table.select([rest.columns.title]), at).column(0).to_pylist()
+        titles = taken(rest.select([title]), at).column(0).to_pylist()
         rows = zip(titles, kept.rest[at].tolist(), _sold(taken(fresh, at)), strict=True)
         for title, number, now in rows:
             self.moves.add(title, kept.touched[number], now)
 
     def _rests(
-        self, batches: Iterable[ListingBatch], begun: deque[tuple[ListingBatch, _Kept]]
+        self, batches: Iterable[ListingBatch], begun: deque[list[tuple[ListingBatch, _Kept]]]
     ) -> Iterator[ListingBatch]:
-        """Yield what is to be answered of each batch, which may be nothing.
+        """Yield what is to be answered, of a few batches at once where little is left of them.
 
-        :param begun: takes the batch with what is known of it.
+        :param begun: takes the batches with what is known of them.
         """
+        parts: list[ListingBatch] = []
+        held: list[tuple[ListingBatch, _Kept]] = []
         for batch in batches:
             known, touched = self._known(batch)
             rows = np.concatenate([np.empty(0, np.int64), *(at for at, _ in known)])
             is_known = np.zeros(batch.table.num_rows, bool)
             is_known[rows] = True
             rest = np.flatnonzero(~is_known)
-            begun.append((batch, _Kept(rows, rest, [answers for _, answers in known], touched)))
-            yield _part(batch, rest)
+            held.append((batch, _Kept(rows, rest, [answers for _, answers in known], touched)))
+            parts.append(_part(batch, rest))
+            if len(held) == _BATCHES_HELD or sum(len(kept.rest) for _, kept in held) >= _FEW_ROWS:
+                begun.append(held)
+                yield _all_of(parts)
+                parts, held = [], []
+        if held:
+            begun.append(held)
+            yield _all_of(parts)
 
     def _known(self, batch: ListingBatch) -> tuple[list[tuple[Ints, pa.Table]], dict[int, str]]:
         """Return rows of the batch with their earlier answers, a row group each.
@@ -784,6 +800,24 @@ def _equal(keys: pa.Array, rows: Ints, others: pa.Array, at: Ints) -> NDArray[np
 
 def _is_bad(reasons: pa.ChunkedArray) -> NDArray[np.bool_]:
     return np.array([reason.startswith(_BAD_ROW) for reason in reasons.to_pylist()], bool)
+
+
+_BATCHES_HELD, _FEW_ROWS = 8, 512  # some 25 MB of answers; resolving fewer costs as much again
+
+
+def _all_of(parts: Sequence[ListingBatch]) -> ListingBatch:
+    """Return batches of one file as one."""
+    if len(parts) == 1:
+        return parts[0]
+    starts = np.cumsum([0, *(part.table.num_rows for part in parts)]).tolist()
+    bad_rows = {
+        start + at: fault
+        for start, part in zip(starts, parts, strict=False)
+        for at, fault in part.bad_rows.items()
+    }
+    return replace(
+        parts[0], table=pa.concat_tables([part.table for part in parts]), bad_rows=bad_rows
+    )
 
 
 def _part(batch: ListingBatch, rows: Ints) -> ListingBatch:
