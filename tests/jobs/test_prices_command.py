@@ -41,7 +41,7 @@ def prices(run, tmp_path):
     def asked(*sources, **options):
         named = [part for name, value in options.items() for part in (f"--{name}", value)]
         out = tmp_path / "figures.parquet"
-        result = run("prices", *sources, "--out", out, *named)
+        result = run("prices", *sources, "--out", out, "--overwrite", *named)
         assert result.exit_code == 0, result.output
         return result, out
 
@@ -148,7 +148,7 @@ def test_other_catalogues_and_review_count_too(prices, run, tmp_path):
     (row,) = figures(out, level="variant", day=None)
     assert (row["key"], row["variant"], row["model"]) == ("p1", "Drill 18 V blue", "Drill 18 V")
     assert (row["offers"], row["weight"]) == (1, pytest.approx(0.45))
-    assert run("prices", path, "--review", "--out", out).exit_code == 0
+    assert run("prices", path, "--review", "--out", out, "--overwrite").exit_code == 0
     assert figures(out, level="model", day=None)[0]["offers"] == 2
 
 
