@@ -217,10 +217,11 @@ class WordTable:
         """Return the words of titles, and the titles normalised; new words are learnt."""
         found, texts = [], []
         known, number = self._of_raw, self._of_word.__getitem__
-        raw = [title.split() for title in titles]
+        # Longer ones are cut as a whole below: a word of theirs may be as long as a book.
+        raw = [title.split() if len(title) <= MAX_TITLE_CHARS else [] for title in titles]
         new = [word for word in dict.fromkeys(chain.from_iterable(raw)) if word not in known]
         for written, word in zip(new, normalised_words(new), strict=True):
-            if word is None or len(written) > MAX_TITLE_CHARS:
+            if word is None:
                 known[written] = -1
             else:
                 known[written] = number(written if word == written else word)
@@ -229,7 +230,7 @@ class WordTable:
         ends = list(itertools.accumulate(map(len, raw), initial=0))
         for title, (at, end) in zip(titles, itertools.pairwise(ends), strict=True):
             ids, text = flat[at:end], " ".join(shown[at:end])
-            if -1 in ids or len(title) > MAX_TITLE_CHARS or len(text) > MAX_TITLE_CHARS or not ids:
+            if -1 in ids or len(text) > MAX_TITLE_CHARS or not ids:
                 text = normalise(title)
                 ids = list(map(number, text.split(" ")))
             found.append(ids)
