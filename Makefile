@@ -2,7 +2,7 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 
-.PHONY: demo test check guard bench faults pictures reliability supply sbom clean
+.PHONY: demo test check guard bench faults fuzz pictures reliability supply sbom clean
 
 demo: .venv/installed
 	$(BIN)/rerank demo
@@ -26,6 +26,13 @@ guard: .venv/installed-dev
 FAULTS ?= 140
 faults: .venv/installed-dev
 	RERANK_FAULTS=$(FAULTS) $(BIN)/python -m pytest -p no:cacheprovider tests/jobs/test_faults.py
+
+# Hostile inputs, 92% of them titles, by a seed (some ten minutes).
+CASES ?= 100000
+SEED ?= 1
+fuzz: .venv/installed-dev
+	RERANK_FUZZ=$(CASES) RERANK_FUZZ_SEED=$(SEED) $(BIN)/python -m pytest -p no:cacheprovider -s \
+		tests/jobs/test_hostile_inputs.py
 
 bench: .venv/installed-dev
 	$(BIN)/python -m bench --page docs/benchmarks.md
