@@ -2,7 +2,7 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 
-.PHONY: demo test check guard bench faults fuzz pictures reliability supply sbom clean
+.PHONY: demo test check guard bench faults fuzz same pictures reliability supply sbom clean
 
 demo: .venv/installed
 	$(BIN)/rerank demo
@@ -33,6 +33,11 @@ SEED ?= 1
 fuzz: .venv/installed-dev
 	RERANK_FUZZ=$(CASES) RERANK_FUZZ_SEED=$(SEED) $(BIN)/python -m pytest -p no:cacheprovider -s \
 		tests/jobs/test_hostile_inputs.py
+
+# The same answers from files, workers, Ray, tables, SQL and the service, byte for byte.
+TITLES ?= 50000
+same: .venv/installed-dev
+	RERANK_SAME=$(TITLES) $(BIN)/python -m pytest -p no:cacheprovider tests/jobs/test_same_answers.py
 
 bench: .venv/installed-dev
 	$(BIN)/python -m bench --page docs/benchmarks.md
