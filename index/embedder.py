@@ -131,7 +131,7 @@ class StaticEmbedder:
         sums = np.zeros_like(out)
         for at in range(min(counts.max(initial=0), _LONGEST)):
             n = np.count_nonzero(counts > at)
-            sums[:n] += self._table[ids[starts[:n] + at]]
+            sums[:n] += self._table.take(ids[starts[:n] + at], axis=0)
         out[longest_first] = sums
 
 

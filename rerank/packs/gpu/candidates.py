@@ -170,7 +170,7 @@ class CandidateFeatures:
         # A feature after the other in memory, as trees over many rows read them.
         columns = np.full((len(CANDIDATE_FEATURES), len(model)), UNNAMED, np.float32)
         names = columns[: len(NAME_FEATURES)].T
-        names[named] = batch.names.values[row[named]]
+        names[named] = batch.names.values.take(row[named], axis=0)
         per = _PerListing(batch.offsets)
         groups = _groups_of_models(listing, model)
         in_line = names[:, NAME_FEATURES.index("line_conflict")] <= 0
@@ -213,9 +213,9 @@ class CandidateFeatures:
         self, batch: CandidateBatch, listing: Ints, model: Ints, coded: NDArray[np.bool_]
     ) -> list[Floats]:
         title = _unpack(batch.names.words)
-        words = self._words[model]
+        words = self._words.take(model, axis=0)
         place = listing[:, None] * title.shape[1] + words
-        shared = (title.ravel()[place] * self._idf[words]).sum(axis=1)
+        shared = (title.ravel().take(place) * self._idf.take(words)).sum(axis=1)
         total = title @ self._idf
         family = np.zeros_like(title)
         family.ravel()[place] = True  # the words of any candidate
@@ -237,11 +237,11 @@ class CandidateFeatures:
         vendors, partners, forms = (mask[listing] for mask in batch.stated)
         forms &= _ANY_FAMILY
         vendor = self._vendor[record]
-        sizes = batch.names.sizes[listing]
+        sizes = batch.names.sizes.take(listing, axis=0)
         sized = ~np.isnan(sizes[:, 0])
         agrees = [
-            states_one_of(sizes, self._memory[record][:, None]),
-            states_one_of(sizes, self._sizes[model]),
+            states_one_of(sizes, self._memory.take(record)[:, None]),
+            states_one_of(sizes, self._sizes.take(model, axis=0)),
             types == self._memory_type[record],
             forms & self._family[record] != 0,
             (vendors >> vendor) & 1 == 1,

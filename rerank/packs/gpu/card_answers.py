@@ -96,7 +96,7 @@ def _best_features(evidence: Evidence) -> NDArray[np.float32]:
     """Return each listing's best candidate's features, shape (listings, features); 0 without."""
     best = np.zeros((len(evidence.best), len(CANDIDATE_FEATURES)), np.float32)
     found = evidence.best >= 0
-    best[found] = evidence.features[evidence.best[found]]
+    best[found] = evidence.features.take(evidence.best[found], axis=0)
     return best
 
 

@@ -114,24 +114,26 @@ def _mention_rows(
     repeats = offsets[key + 1] - offsets[key]
     mention = np.repeat(np.arange(len(mentions)), repeats)
     within = np.arange(len(mention)) - np.repeat(np.cumsum(repeats) - repeats, repeats)
-    model = members[offsets[key][mention] + within].astype(np.int64)
-    before, after = mentions.before[mention], mentions.after[mention]
-    nearest = mentions.line_before[mention]
-    listing = mentions.title[mention]
-    words = all_words[listing]
-    prefixes = mentions.prefixes[mention]
-    glued, whole = mentions.glued[mention], mentions.whole[mention]
-    own_before, own_after = lexicon.before_mask[model], lexicon.after_mask[model]
-    own_prefix = lexicon.prefix_mask[model]
+    model = members.take(offsets[key].take(mention) + within).astype(np.int64)
+    # To take rows is four times as fast as to index by them.
+    before, after = mentions.before.take(mention, axis=0), mentions.after.take(mention, axis=0)
+    nearest = mentions.line_before.take(mention, axis=0)
+    listing = mentions.title.take(mention)
+    words = all_words.take(listing, axis=0)
+    prefixes = mentions.prefixes.take(mention)
+    glued, whole = mentions.glued.take(mention), mentions.whole.take(mention)
+    own_before = lexicon.before_mask.take(model, axis=0)
+    own_after = lexicon.after_mask.take(model, axis=0)
+    own_prefix = lexicon.prefix_mask.take(model)
     own = own_before | own_after
     values = np.zeros((len(model), len(NAME_FEATURES)), np.float32)
     # "GT 9600" and "9600 GT" are the same words: a suffix may stand before the number.
     seen = after | before
-    required = lexicon.required_mask[model]
+    required = lexicon.required_mask.take(model, axis=0)
     values[:, 0] = _bits(required & ~seen)
     values[:, 1] = _bits(required & ~words)
     # Only what tells siblings apart: "LP" behind 3050 is no other model's suffix.
-    values[:, 2] = _bits(after & ~own & lexicon.sibling_mask[model])
+    values[:, 2] = _bits(after & ~own & lexicon.sibling_mask.take(model, axis=0))
     values[:, 3] = (values[:, 0] == 0) & (values[:, 2] == 0)
     values[:, 4] = _bits(own_before & seen)
     values[:, 5] = _bits(own_before & ~words)
@@ -139,8 +141,8 @@ def _mention_rows(
     has, fits = own_prefix != 0, (own_prefix & prefixes) != 0
     values[:, 7] = np.where(has & fits, 1, np.where(has | whole, -1, 0))
     values[:, 8] = glued & ~fits & (_bits(nearest & own) == 0)
-    values[:, 11] = mentions.at[mention]
-    values[:, 12] = mentions.remainder_gb[mention] > 0
+    values[:, 11] = mentions.at.take(mention)
+    values[:, 12] = mentions.remainder_gb.take(mention) > 0
     values[:, -1] = 1.0 + values[:, :-1] @ _QUALITY
     return listing, model, values
 
@@ -175,11 +177,11 @@ def _best_rows(
     is_code = values[:, NAME_FEATURES.index("code_length")] > 0
     ranked = np.where(is_code, np.minimum(quality, _FITTING_NAME), quality)
     order = np.lexsort((-ranked, model, listing))
-    listing, model, values = listing[order], model[order], values[order]
+    listing, model, values = listing[order], model[order], values.take(order, axis=0)
     first = np.ones(len(order), bool)
     first[1:] = (listing[1:] != listing[:-1]) | (model[1:] != model[:-1])
     starts = np.flatnonzero(first)
-    best = values[starts]
+    best = values.take(starts, axis=0)
     if len(starts):
         for name in (*_CODE_FEATURES, "name_quality"):
             column = NAME_FEATURES.index(name)
@@ -228,5 +230,5 @@ def states_one_of(stated: Floats, own: Floats) -> NDArray[np.bool_]:
     found = np.zeros(len(stated), np.bool_)
     for sizes in stated.T:
         rows = np.flatnonzero(~np.isnan(sizes))  # most titles state one, or none
-        found[rows] |= same_size(sizes[rows, None], own[rows]).any(axis=1)
+        found[rows] |= same_size(sizes[rows, None], own.take(rows, axis=0)).any(axis=1)
     return found

@@ -207,8 +207,8 @@ class Retriever:
             block = slice(start, start + _BLOCK_PAIRS)
             np.einsum(
                 "ij,ij->i",
-                queries[listing[block]],
-                self._vectors[record[block]],
+                queries.take(listing[block], axis=0),
+                self._vectors.take(record[block], axis=0),
                 out=similarity[block],
             )
         return similarity
@@ -243,7 +243,9 @@ class Retriever:
 
     def _name_score(self, names: NameEvidence, pool: _Pool) -> Floats:
         """Return what a pool's names, sizes and places in the registry say, shape (rows,)."""
-        agreement = memory_agreement(names.sizes[pool.listing], self._memory[pool.record])
+        agreement = memory_agreement(
+            names.sizes.take(pool.listing, axis=0), self._memory.take(pool.record)
+        )
         score = pool.quality + 0.25 * agreement - 0.02 * self.lexicon.variant_rank[pool.record]
         return np.asarray(score, np.float32)
 
@@ -321,7 +323,7 @@ class Neighbours:
             some = slice(block * _AT_ONCE, (block + 1) * _AT_ONCE)
             nearness, self._rows[some] = self._index.search(self._vectors[some], _NEIGHBOURS)
             self._nearness[some], self._known[some] = nearness, True
-        return self._rows[model], self._nearness[model]
+        return self._rows.take(model, axis=0), self._nearness.take(model, axis=0)
 
 
 _RECORDS, _FAISS = "records.jsonl", "index.faiss"

@@ -67,7 +67,7 @@ Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 Masks = NDArray[np.uint64]
 
-_MOST_WORDS = 40_000  # then a new vocabulary is begun; the frequent words are soon back
+_MOST_WORDS = 64_000  # then a new vocabulary is begun; the frequent words are soon back
 _FIRST_ROWS = 1024
 
 
@@ -699,7 +699,8 @@ class Mentions:
 
     def take(self, rows: Ints | Bools) -> Mentions:
         """Return some of them."""
-        return Mentions(*(getattr(self, name)[rows] for name in self.__slots__))
+        at = np.flatnonzero(rows) if rows.dtype == np.bool_ else rows
+        return Mentions(*(getattr(self, name).take(at, axis=0) for name in self.__slots__))
 
     def objects(self, rows: Ints) -> list[Mention]:
         """Return some as objects."""

@@ -147,7 +147,9 @@ class Variants:
         types = readings.memory_type[listing]
         own_type, mobile, family = self._type[record], self._mobile[record], self._family[record]
         logit = self._prior[record]
-        logit = logit - OTHER_MEMORY * (memory_agreement(sizes[listing], self._memory[record]) < 0)
+        logit = logit - OTHER_MEMORY * (
+            memory_agreement(sizes.take(listing, axis=0), self._memory.take(record)) < 0
+        )
         loose = types + _X_TYPES == own_type
         loose &= own_type < 2 * _X_TYPES
         differs = (types > 0) & (types != own_type)
