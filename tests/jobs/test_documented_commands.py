@@ -187,7 +187,7 @@ B3,Summit 45 Rucksack,Norda,1.6,grey,149
 REGISTRY = "model,vendor,memory_gb,memory_type\nGeForce RTX 4070,NVIDIA,12,GDDR6X\n"
 GOLD_OF_FEED = "A1,Gigabyte GeForce RTX 4070 WINDFORCE OC 12G,,match,GeForce RTX 4070,12,,en,\n"
 QUICK_GATES = """samples: 20
-sets: {generated: 100}
+sets: {generated: 200}
 latency: {listings: 0}
 """
 

@@ -63,7 +63,7 @@ _VARIANTS_PER_MODEL = 4  # variants of one model must not crowd its siblings out
 _VECTOR_HITS = 32
 _NO_HITS = np.zeros((0, _VECTOR_HITS), np.int64)
 _UNNAMED = -0.5  # what a model that is not named counts for, beside the quality of names
-_NEIGHBOURS = 24  # beside a sure name: its own variants among them, and enough to fill all places
+_NEIGHBOURS = 32  # beside a sure name: its own variants among them, and enough to fill all places
 _AT_ONCE = 32  # models whose neighbours are searched together
 _BLOCK_PAIRS = 512  # two vectors of 256 numbers each: 1 MB
 

@@ -48,7 +48,7 @@ class TrainingParameters:
     )
     offer: TreeParameters = field(
         default_factory=lambda: TreeParameters(
-            trees=120, leaves=31, learning_rate=0.15, feature_fraction=0.4
+            trees=200, leaves=31, learning_rate=0.1, feature_fraction=0.4
         )
     )
 
