@@ -270,7 +270,8 @@ class ProductIndex:
         ]
         unit[order[place_in_group(self.atoms.values[order].astype(np.int64)) >= _MOST_POSTINGS]] = 0
         shape = (len(self), len(self.vocabulary))
-        by_product = sparse.csr_matrix((unit, self.atoms.values, self.atoms.offsets), shape)
+        words = self.atoms.values.copy()  # SciPy cuts zeros out of the very arrays it was given
+        by_product = sparse.csr_matrix((unit, words, self.atoms.offsets.copy()), shape)
         by_product.eliminate_zeros()
         return by_product.T.tocsr()
 

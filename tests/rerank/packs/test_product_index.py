@@ -282,3 +282,11 @@ def test_a_value_is_stated_by_its_quantities_too() -> None:
     choice = axes.choose(readings, found, np.zeros(len(found.record), np.int64))
     assert choice.record[0] == 1
     assert choice.stated[0]
+
+
+def test_lists_of_words_leave_the_index_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rerank.packs.generic.index._MOST_POSTINGS", 2)
+    index = ProductIndex.build([Fields(name=f"Ohm lamp L{at}") for at in range(9)], PACK)
+    atoms = index.atoms.values.copy()
+    assert index.word_postings.nnz < len(atoms)
+    assert np.array_equal(index.atoms.values, atoms)
