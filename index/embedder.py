@@ -155,6 +155,9 @@ class _TokensByWord:
 
     def tokens(self, texts: Sequence[str]) -> tuple[Ints, Ints]:
         """Return the ids of all texts' tokens, and how many each text has, shape (texts,)."""
+        if len(texts) == 1:  # its words are soon asked for, and seldom again
+            found = self._tokenizer.encode(texts[0], add_special_tokens=False).ids
+            return np.array(found, np.int64), np.array([len(found)], np.int64)
         split = [text.split(" ") for text in texts]
         lengths = np.fromiter(map(len, split), np.int64, len(split))
         with self._lock:

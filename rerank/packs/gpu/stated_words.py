@@ -34,16 +34,11 @@ _CHOOSY_PARTNERS = {
 }
 
 
-def _as_words(alternatives: dict[str, str]) -> dict[str, re.Pattern[str]]:
-    """Return patterns that find any of some words, each with no letter beside it."""
-    return {
-        vendor: re.compile(rf"(?<![a-z])(?:{words})(?![a-z])")
-        for vendor, words in alternatives.items()
-    }
-
-
-_VENDOR_PATTERN = _as_words(_VENDOR_WORDS)
-_PARTNER_PATTERN = _as_words(_CHOOSY_PARTNERS)
+_LETTERS = re.compile(r"[a-z]+")
+_ALL_WORDS = "|".join([*_VENDOR_WORDS.values(), *_CHOOSY_PARTNERS.values()]).split("|")
+# Words of more than letters, which no run of letters is. A letter before them is looked for after.
+_MIXED = "|".join(word for word in _ALL_WORDS if not _LETTERS.fullmatch(word))
+_MIXED_WORD = re.compile(rf"(?:{_MIXED})(?![a-z])")
 _FORM_PATTERN = re.compile(
     r"(?<![a-z0-9])(?:(?P<SXM>sxm(?P<socket>[2-6])?)|(?P<OAM>oam)|(?P<NVL>nvl)|(?P<MXM>mxm)"
     r"|(?P<Max>max[- ]?q)|(?P<mobile>mobile|mobility|notebook"
@@ -154,11 +149,11 @@ class StatedWords:
     """
 
     def __init__(self, vendors: Sequence[str]) -> None:
-        self._patterns = [(_BEGINS, _BEGINS_FORM)]
+        self._bits: dict[str, int] = {}
         for at, vendor in enumerate(vendors):
-            if vendor in _VENDOR_PATTERN:
-                self._patterns.append((1 << at, _VENDOR_PATTERN[vendor]))
-                self._patterns.append((1 << at << _PARTNERS_FROM, _PARTNER_PATTERN[vendor]))
+            for words, place in ((_VENDOR_WORDS, at), (_CHOOSY_PARTNERS, at + _PARTNERS_FROM)):
+                for word in words.get(vendor, "").split("|"):
+                    self._bits[word] = self._bits.get(word, 0) | 1 << place
         self._of_seller = lru_cache(_CACHED_SELLERS)(self._shown)
 
     def read(self, readings: TitleReadings) -> Stated:
@@ -185,7 +180,14 @@ class StatedWords:
         starts = np.cumsum([0, *(len(word) + 1 for word in words)])
         text = "\n".join(words)
         signs = np.zeros(len(words), np.int64)
-        for bit, pattern in self._patterns:
-            places = [match.start() for match in pattern.finditer(text)]
-            signs[np.searchsorted(starts, places, side="right") - 1] |= bit
+        bits = self._bits
+        found = [(run.start(), bits[run[0]]) for run in _LETTERS.finditer(text) if run[0] in bits]
+        for word in _MIXED_WORD.finditer(text):
+            if word[0] in bits and not _LETTERS.match(text, max(0, word.start() - 1), word.start()):
+                found.append((word.start(), bits[word[0]]))
+        found += [(form.start(), _BEGINS) for form in _BEGINS_FORM.finditer(text)]
+        if found:
+            places, stated = zip(*found, strict=True)
+            at = np.searchsorted(starts, places, side="right") - 1
+            np.bitwise_or.at(signs, at, np.array(stated, np.int64))
         return [int(each) for each in signs]
