@@ -185,7 +185,7 @@ class _LeafBits:
         self._feature, self._threshold = np.array(feature), np.array(threshold, np.float32)
         self._kept = ~np.array(lost, self._width)
         self._flat = self._leaves.ravel()
-        self._first = (np.arange(len(trees)) * bits)[:, None]
+        self._first = np.arange(len(trees)) * bits
 
     @cached_property
     def _conditions(self) -> list[_Condition]:
@@ -203,13 +203,14 @@ class _LeafBits:
 
     def score_few(self, features: Floats) -> Floats:
         """Return what `score` does: all conditions of all trees at once, row by row."""
-        columns = np.ascontiguousarray(features.T)
-        fails = columns.take(self._feature, axis=0) > self._threshold[:, None]
-        kept = np.where(fails, self._kept[:, None], self._full)
-        place = self._places(np.bitwise_and.reduceat(kept, self._starts, axis=0))
+        # Conditions lie side by side: there are thousands of them for each of a few rows.
+        passes = features.take(self._feature, axis=1) <= self._threshold
+        kept = np.negative(passes.view(np.uint8), dtype=self._width)  # all bits, or none
+        kept |= self._kept
+        place = self._places(np.bitwise_and.reduceat(kept, self._starts, axis=1))
         values = self._flat.take(place.astype(np.intp) + self._first)
-        # One after the other: `sum` would add some of them first, where there is a single row.
-        return np.asarray(np.add.accumulate(values, axis=0)[-1], np.float32)
+        # One after the other: `sum` would add some of them first.
+        return np.asarray(np.add.accumulate(values, axis=1)[:, -1], np.float32)
 
     def score(self, features: Floats) -> Floats:
         """Return the sum of the trees for each row, shape (rows,)."""
