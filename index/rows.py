@@ -30,6 +30,7 @@ else:
     FastSafeLoader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 _SHOWN_CHARS = 60
+_SHOWN_NAMES = 20
 _DEEPEST, _MOST_NODES = 50, 1_000_000  # of YAML: what people write has four levels
 _LONGEST_NUMBER = 400  # digits; a float has 309
 UTF8 = "utf-8-sig"
@@ -375,6 +376,12 @@ def _object(line: bytes, hook: Hook | None) -> dict[str, Any]:
 def shortened(text: str) -> str:
     """Return the beginning of a text, for messages."""
     return text if len(text) <= _SHOWN_CHARS else f"{text[:_SHOWN_CHARS]}..."
+
+
+def listed(names: Sequence[str]) -> str:
+    """Return the first of a file's names of columns, for messages; they may be long and many."""
+    shown = ", ".join(map(shortened, names[:_SHOWN_NAMES]))
+    return f"{shown}, ..." if len(names) > _SHOWN_NAMES else shown
 
 
 class LinesTaken(NamedTuple):

@@ -22,7 +22,7 @@ from pyarrow import fs
 
 from rerank.index.errors import InputError, RerankError
 from rerank.index.records import BETWEEN_IDENTIFIERS, Listing
-from rerank.index.rows import TEXT_TYPES, PlacedRow, csv_rows, unreadable
+from rerank.index.rows import TEXT_TYPES, PlacedRow, csv_rows, listed, unreadable
 from rerank.jobs.files.places import Fetched, place_of
 from rerank.jobs.files.text_formats import (
     Source,
@@ -39,7 +39,6 @@ REQUIRED = ("listing_id", "title")
 OPTIONAL = ("vendor", "description", "price")
 ROW_NUMBER = "row_number"
 """The column of ids that a file need not have."""
-_COLUMNS_SHOWN = 20
 _NEAR = 0.7  # of a name's letters
 
 
@@ -124,8 +123,7 @@ class ColumnNames(Settings):
         wanted += [own[ours] for ours in OPTIONAL if ours in own]
         missing = [name for name in wanted if name not in names and name != ROW_NUMBER]
         if missing:
-            found = ", ".join(names[:_COLUMNS_SHOWN]) or "none"
-            found += ", ..." if len(names) > _COLUMNS_SHOWN else ""
+            found = listed(names) or "none"
             optional = ", ".join(name for name in OPTIONAL if name not in own)
             optional = f" (optional: {optional})" if optional else ""
             raise InputError(
@@ -135,7 +133,7 @@ class ColumnNames(Settings):
         twice = sorted({name for name in names if list(names).count(name) > 1})
         if twice:
             raise InputError(
-                f"{place}: expected each column once, found twice {', '.join(twice)}; rename one"
+                f"{place}: expected each column once, found twice {listed(twice)}; rename one"
             )
         return self
 

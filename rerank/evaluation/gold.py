@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from rerank.conformal import NO_MATCH
 from rerank.index.errors import FaultsError, InputError
 from rerank.index.records import GpuRecord, Listing, shipped
-from rerank.index.rows import read_csv
+from rerank.index.rows import listed, read_csv
 from rerank.index.text import normalise
 from rerank.splits import Split, models_of
 
@@ -204,11 +204,11 @@ def _checked_header(names: list[str], path: Path) -> list[str]:
     if missing:
         raise InputError(
             f"{path}: expected the columns {', '.join(COLUMNS)}; missing {', '.join(missing)}; "
-            f"found {', '.join(names) or 'nothing'}"
+            f"found {listed(names) or 'nothing'}"
         )
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
-        raise InputError(f"{path}: columns there twice: {', '.join(twice)}; drop one")
+        raise InputError(f"{path}: columns there twice: {listed(twice)}; drop one")
     return names
 
 

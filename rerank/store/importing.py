@@ -15,7 +15,7 @@ import pyarrow as pa
 from rerank.evaluation.gold import GoldKind
 from rerank.index.errors import FaultsError, InputError
 from rerank.index.records import GpuRecord
-from rerank.index.rows import TEXT_TYPES
+from rerank.index.rows import TEXT_TYPES, listed
 from rerank.store.database import Session, Store, scratch, utc_now
 from rerank.store.rows import KnownNames, NamedGpu, Verdict, save_registry
 
@@ -539,7 +539,7 @@ class Incoming:
         missing = [name for name in names if name not in self.given]
         if not missing:
             return
-        found = ", ".join([*sorted(self.given), *self.unread][:20]) or "none"
+        found = listed([*sorted(self.given), *self.unread]) or "none"
         told = (
             f"expected the columns {', '.join(names)}, missing {', '.join(missing)}, found "
             f"{found}; rename or add the columns"

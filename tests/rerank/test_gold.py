@@ -148,6 +148,12 @@ def test_missing_columns_are_named(tmp_path: Path):
         read_gold(path)
 
 
+def test_of_long_names_and_many_the_beginning_is_shown(tmp_path: Path):
+    path = write(tmp_path, "1", header=",".join(["x" * 100_000, *"abcdefghijklmnopqrstuvw"]))
+    with pytest.raises(InputError, match=r"found x{60}\.\.\., a, .*, s, \.\.\.$"):
+        read_gold(path)
+
+
 def test_an_empty_file_has_no_columns(tmp_path: Path):
     path = tmp_path / "gold.csv"
     path.touch()

@@ -22,6 +22,7 @@ import yaml
 from rerank.index.artifacts import writing_file
 from rerank.index.errors import FaultsError, InputError
 from rerank.index.records import Ints
+from rerank.index.rows import listed
 from rerank.packs.generic.fields import Fields
 from rerank.packs.generic.pack_data import Pack, Scale, gtin14, pack_names, read_pack
 from rerank.packs.generic.product_models import Models, ends_in_brackets, models_of
@@ -247,7 +248,7 @@ def _check_columns(catalogue: Catalogue, table: ProductTable, pack: Pack) -> Non
     read = [name for name, column in catalogue.columns.items() if column.role != "ignored"]
     wanted = [*([catalogue.id] if catalogue.id else []), *read]
     faults = [
-        f"column {name!r}: there is none; the file has {', '.join(table.names)}"
+        f"column {name!r}: there is none; the file has {listed(table.names)}"
         for name in dict.fromkeys(wanted)
         if name not in table.names
     ]

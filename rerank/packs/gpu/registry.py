@@ -36,7 +36,7 @@ import yaml
 from rerank.index.artifacts import parsed_json, read_text
 from rerank.index.errors import NO_FILE, FaultsError, InputError
 from rerank.index.records import DEFAULT_FORM_FACTOR, FORM_FACTORS, GpuRecord
-from rerank.index.rows import FastSafeLoader, read_csv, read_parquet, read_yaml_text
+from rerank.index.rows import FastSafeLoader, listed, read_csv, read_parquet, read_yaml_text
 from rerank.index.text import squash
 from rerank.packs.gpu.naming import catalogue_name
 
@@ -463,9 +463,9 @@ def _check_columns(columns: list[str], path: Path, reading: RegistryReading) -> 
     ]
     if absent:
         how = "" if len(columns) > 1 else "; is the file separated by commas?"
-        faults.append(f"columns missing: {', '.join(absent)}; found: {', '.join(columns)}{how}")
+        faults.append(f"columns missing: {', '.join(absent)}; found: {listed(columns)}{how}")
     if twice:
-        faults.append(f"columns there twice: {', '.join(twice)}")
+        faults.append(f"columns there twice: {listed(twice)}")
     reading.blame(f"{path}", faults)
     return not absent
 
@@ -689,7 +689,7 @@ def _check_keys(
     missing = sorted(key for key in required if mapping.get(key) in (None, ""))
     if unknown:
         names = ", ".join(sorted(allowed))
-        reading.blame(place, [f"unknown keys {', '.join(unknown)}; allowed: {names}"])
+        reading.blame(place, [f"unknown keys {listed(unknown)}; allowed: {names}"])
     if missing:
         reading.blame(place, [f"missing {', '.join(missing)}"])
 
