@@ -2,7 +2,7 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 
-.PHONY: demo test check guard bench faults fuzz same pictures reliability supply sbom clean
+.PHONY: demo test check guard bench faults fuzz same simulate pictures reliability supply sbom clean
 
 demo: .venv/installed
 	$(BIN)/rerank demo
@@ -38,6 +38,12 @@ fuzz: .venv/installed-dev
 TITLES ?= 50000
 same: .venv/installed-dev
 	RERANK_SAME=$(TITLES) $(BIN)/python -m pytest -p no:cacheprovider tests/jobs/test_same_answers.py
+
+# A shop's days; what fails names its seed and day (some two seconds a day).
+DAYS ?= 1000
+simulate: .venv/installed-dev
+	RERANK_SIMULATED_DAYS=$(DAYS) RERANK_SIMULATED_SEED=$(SEED) $(BIN)/python -m pytest \
+		-p no:cacheprovider tests/jobs/test_simulated_days.py
 
 bench: .venv/installed-dev
 	$(BIN)/python -m bench --page docs/benchmarks.md

@@ -219,16 +219,31 @@ def warm(folder: Path) -> None:
     """
     from small_catalogue import build_catalogue_home
 
-    from rerank.index.records import shipped
     from rerank.jobs.cli import main
-    from rerank.model import RerankModel
     from rerank.packs.generic import learning
+
+    warm_what_ships(folder)
+    train, made = learning.train, []
+    learning.train = lambda *given, **more: made.append(train(*given, **more)) or made[-1]
+    home = build_catalogue_home(folder).home
+    with redirect_stderr(StringIO()), redirect_stdout(StringIO()):
+        main([*TRAINING, "--home", str(home)], standalone_mode=False)
+    learning.train = lambda *given, **more: made[-1]
+
+
+def warm_what_ships(folder: Path) -> None:
+    """Load the shipped index and model; each is then opened at once.
+
+    :param folder: an empty one.
+    """
+    from rerank.index.records import shipped
+    from rerank.model import RerankModel
     from rerank.workspace import Workspace, domain_of_index
 
     cards = domain_of_index(shipped("index"))
     index, model = cards.open_source(shipped("index"), Workspace(folder)), shipped("model")
     loaded = RerankModel.load(model)
-    open_source, load, train = type(cards).open_source, RerankModel.load, learning.train
+    open_source, load = type(cards).open_source, RerankModel.load
 
     def opened(self: Any, where: Path, workspace: Workspace) -> Any:
         ours = where == shipped("index") and not workspace.embedder_folder.exists()
@@ -236,12 +251,6 @@ def warm(folder: Path) -> None:
 
     type(cards).open_source = opened
     RerankModel.load = lambda where, **more: loaded if where == model else load(where, **more)
-    made = []
-    learning.train = lambda *given, **more: made.append(train(*given, **more)) or made[-1]
-    home = build_catalogue_home(folder).home
-    with redirect_stderr(StringIO()), redirect_stdout(StringIO()):
-        main([*TRAINING, "--home", str(home)], standalone_mode=False)
-    learning.train = lambda *given, **more: made[-1]
 
 
 def files(*folders: str) -> dict[str, str]:
