@@ -34,8 +34,9 @@ def hollow_version(registry: ModelRegistry, number: int, kind: str = "ltr", **fa
         draft = Path(scratch) / "model"
         draft.mkdir()
         (draft / "content.txt").write_text(f"{kind} {number}")
+        parameters = {"number": number, "thresholds": {"match": 0.9, "review": 0.3}}
         manifest = write_manifest(
-            draft, kind="ranker", format_version=MODEL_FORMAT, parameters={"number": number}
+            draft, kind="ranker", format_version=MODEL_FORMAT, parameters=parameters
         )
         return registry.register(draft, card_of(kind, manifest, **facts))
 

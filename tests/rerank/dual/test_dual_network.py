@@ -52,7 +52,8 @@ def graph_of(network: Network, rows: np.ndarray) -> bytes:
 
 def served(graph: bytes, rows: np.ndarray) -> list[np.ndarray]:
     """What the graph says of rows: scores and log-odds of conflicts."""
-    return OnnxNetwork(graph, where="test", remedy="").outputs(rows)
+    network = OnnxNetwork(graph, where="test", remedy="", width=rows.shape[1], outputs=len(HEADS))
+    return network.outputs(rows)
 
 
 def random_ensemble(widths: tuple[int, ...], scaling: Scaling) -> Network:
