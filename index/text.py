@@ -420,6 +420,7 @@ _OTHERS_REACH_OUT = re.compile(
     re.MULTILINE,
 )
 _OTHER_SCRIPTS_DIGIT = re.compile(r"[^\x00-\x7f](?<=\d)")
+_LOOSE_MARK = re.compile(r"[\u0300-\u036f]")  # joins what stands before it only when read again
 _DIGIT, _ASCII = re.compile(r"\d"), re.compile(r"[!-~]+")
 
 
@@ -438,7 +439,8 @@ def normalised_words(raw: Sequence[str]) -> list[str | None]:
     text = unicodedata.normalize("NFKC", _MARKS.sub("", "\n".join([raw[at] for at in others])))
     shown = unicodedata.normalize("NFKC", text.lower())
     latin = _in_latin(shown)
-    odd = _lines_with(shown, _OTHERS_REACH_OUT) | _lines_with(latin, _OTHER_SCRIPTS_DIGIT)
+    odd = _lines_with(shown, _OTHERS_REACH_OUT, _LOOSE_MARK)
+    odd |= _lines_with(latin, _OTHER_SCRIPTS_DIGIT)
     numbered, mixed = _lines_with(shown, _DIGIT), _lines_with(f"{latin}\n{shown}", _ASCII)
     lines = zip(others, latin.split("\n"), shown.split("\n"), strict=True)
     for line, (at, word, before) in enumerate(lines):

@@ -102,6 +102,14 @@ def test_words_of_titles_that_are_cut_are_not_read_whole(shipped_resolver, monke
     assert answers[0] == shipped_resolver.resolve(SLOWEST)
 
 
+def test_marks_that_join_when_read_again_are_read_alike_in_small_and_large_batches(
+    shipped_resolver,
+):
+    odd = [Hostile(7, number).title() for number in (1863, 6402, 6444, 19521, 26556)]
+    found = shipped_resolver.resolve_many([*odd, *(f"Zotac RTX 3080 nr{n}y" for n in range(60))])
+    assert found[: len(odd)] == [shipped_resolver.resolve(title) for title in odd]
+
+
 def ended(what: object, work: Callable[..., object], *given: object) -> object:
     """Return what a case is answered with, or the sentence it ends in."""
     try:
