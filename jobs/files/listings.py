@@ -127,8 +127,8 @@ class ColumnNames(Settings):
             optional = ", ".join(name for name in OPTIONAL if name not in own)
             optional = f" (optional: {optional})" if optional else ""
             raise InputError(
-                f"{place}: expected columns {', '.join(wanted)}{optional}, missing "
-                f"{', '.join(missing)}, found {found}; {_hint(place, names, self, missing)}"
+                f"{place}: expected columns {listed(wanted)}{optional}, missing "
+                f"{listed(missing)}, found {found}; {_hint(place, names, self, missing)}"
             )
         twice = sorted({name for name in names if list(names).count(name) > 1})
         if twice:
@@ -152,7 +152,7 @@ def _hint(place: object, names: Sequence[str], columns: ColumnNames, missing: Se
     if str(place).lower().endswith(".csv") and len(names) == 1 and columns.title not in names:
         return "separate columns by commas"
     near = {name: get_close_matches(name, names, 1, _NEAR) for name in missing}
-    if meant := [f"{found[0]!r} for {name}" for name, found in near.items() if found]:
+    if meant := [f"{found[0]!r:.62} for {name:.60}" for name, found in near.items() if found]:
         return f"did you mean {' and '.join(meant)}? Name yours with --title-column and the like"
     if list(missing) == [columns.listing_id]:
         return (
