@@ -246,13 +246,15 @@ def columns_before(plan: ScorePlan, answerer: Answerer) -> Iterator[SharedColumn
 
 @contextmanager
 def unfinished_files(plan: ScorePlan) -> Iterator[set[int]]:
-    """Yield the numbers of all files; in the end, remove what was left of those still in there."""
+    """Yield the numbers of all files; in the end, remove what was left of them.
+
+    Of finished ones, too: one may have been begun by a worker that was killed.
+    """
     unfinished = set(range(len(plan.tasks)))
     try:
         yield unfinished
     finally:
-        if unfinished:
-            remove_left_overs(targets_of(plan))
+        remove_left_overs(targets_of(plan))
 
 
 class Progress(NamedTuple):

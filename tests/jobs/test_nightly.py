@@ -431,4 +431,5 @@ def test_a_killed_night_is_finished_by_the_next_run_of_the_day(run, feeds, tmp_p
     assert run("score", "--only-decisions", feeds, tmp_path / "plain").exit_code == 0
     assert tables(day) == tables(tmp_path / "plain")
     assert [path.name for path in day.rglob(".*")] == []
-    assert summary_of(day)["files"]["kept"] >= 2
+    # Small files appear in groups: what was finished last may wait for those that follow.
+    assert summary_of(day)["files"]["kept"] >= 1
