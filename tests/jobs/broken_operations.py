@@ -23,6 +23,7 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
 from failing_disk import KILLED, Disk, Fault, put_under
 
 HOME = Path("home")
@@ -210,31 +211,38 @@ class Bench:
         return json.loads(output.with_suffix(".json").read_text())
 
 
-def warm(folder: Path) -> None:
+def warm(folder: Path, patch: pytest.MonkeyPatch) -> None:
     """Load into this process what those forked off it would load and make again each time.
 
     The shipped index and model, and what one training of the small catalogue gives.
 
     :param folder: an empty one.
+    :param patch: takes all of it back.
     """
     from small_catalogue import build_catalogue_home
 
     from rerank.jobs.cli import main
     from rerank.packs.generic import learning
 
-    warm_what_ships(folder)
+    warm_what_ships(folder, patch)
     train, made = learning.train, []
-    learning.train = lambda *given, **more: made.append(train(*given, **more)) or made[-1]
+
+    def learn(*given: Any, **more: Any) -> Any:
+        if not made:
+            made.append(train(*given, **more))
+        return made[-1]
+
+    patch.setattr(learning, "train", learn)
     home = build_catalogue_home(folder).home
     with redirect_stderr(StringIO()), redirect_stdout(StringIO()):
         main([*TRAINING, "--home", str(home)], standalone_mode=False)
-    learning.train = lambda *given, **more: made[-1]
 
 
-def warm_what_ships(folder: Path) -> None:
+def warm_what_ships(folder: Path, patch: pytest.MonkeyPatch) -> None:
     """Load the shipped index and model; each is then opened at once.
 
     :param folder: an empty one.
+    :param patch: takes all of it back.
     """
     from rerank.index.records import shipped
     from rerank.model import RerankModel
@@ -249,8 +257,11 @@ def warm_what_ships(folder: Path) -> None:
         ours = where == shipped("index") and not workspace.embedder_folder.exists()
         return index if ours else open_source(self, where, workspace)
 
-    type(cards).open_source = opened
-    RerankModel.load = lambda where, **more: loaded if where == model else load(where, **more)
+    def load_once(where: Path, **more: Any) -> Any:
+        return loaded if where == model else load(where, **more)
+
+    patch.setattr(type(cards), "open_source", opened)
+    patch.setattr(RerankModel, "load", load_once)
 
 
 def files(*folders: str) -> dict[str, str]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import random
+from collections.abc import Iterator
 
 import pytest
 from broken_operations import OPERATIONS, Bench, Operation, warm
@@ -18,11 +19,12 @@ SAMPLE = os.environ.get("RERANK_FAULTS", "4")  # points of each operation
 
 
 @pytest.fixture(scope="module")
-def bench(tmp_path_factory: pytest.TempPathFactory) -> Bench:
+def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
     root = tmp_path_factory.mktemp("faults")
     (root / "warm").mkdir()
-    warm(root / "warm")
-    return Bench(root.resolve())
+    with pytest.MonkeyPatch.context() as patch:
+        warm(root / "warm", patch)
+        yield Bench(root.resolve())
 
 
 @pytest.mark.parametrize("operation", OPERATIONS, ids=lambda operation: operation.name)

@@ -14,9 +14,9 @@ SEED = int(os.environ.get("RERANK_SIMULATED_SEED", "1"))
 DAYS = int(os.environ.get("RERANK_SIMULATED_DAYS", "4"))
 
 
-def test_whatever_a_day_brings_what_must_hold_holds(tmp_path):
+def test_whatever_a_day_brings_what_must_hold_holds(tmp_path, monkeypatch):
     (tmp_path / "warm").mkdir()
-    warm_what_ships(tmp_path / "warm")
+    warm_what_ships(tmp_path / "warm", monkeypatch)
     (tmp_path / "shop").mkdir()
     shop = Shop((tmp_path / "shop").resolve(), SEED)
     for day in range(DAYS):
