@@ -98,17 +98,9 @@ def decimal_mark(texts: Iterable[str], *, prices: bool = False) -> str:
         if found is None:
             continue
         number = _SPACES.sub("", found["number"])
-        marks = [char for char in number if char in ".,"]
-        if not marks:
-            continue
-        decimals = len(number) - max(number.rfind("."), number.rfind(",")) - 1
-        if len(set(marks)) == 2:
-            votes[marks[-1]] += 1
-        elif len(marks) > 1:
-            votes[",."[marks[0] == ","]] += 1
-        elif decimals != 3 or number.startswith("0"):
-            votes[marks[0]] += 1
-        else:
+        if told := _own_mark(number):
+            votes[told] += 1
+        elif marks := _marks(number):
             thousands[marks[0]] += 1
     if votes:
         return max(",.", key=lambda mark: (votes[mark], mark == "."))
@@ -188,17 +180,28 @@ def _why_several(said: str, found: Sequence[re.Match[str]], words: Sequence[str]
     return RANGE if len(found) == 2 and _RANGE.fullmatch(between) else SEVERAL
 
 
+def _marks(number: str) -> list[str]:
+    return [char for char in number if char in ".,"]
+
+
+def _own_mark(number: str) -> str:
+    """Return what stands before the decimals of a number without spaces, "" if it leaves that open.
+
+    One mark that three digits follow may part thousands: 1.299.
+    """
+    marks = _marks(number)
+    if len(set(marks)) == 2:
+        return marks[-1]  # 1.234,56 says itself what parts what
+    if len(marks) > 1:
+        return ",."[marks[0] == ","]
+    if marks and (len(number) - number.index(marks[0]) != 4 or number.startswith("0")):
+        return marks[0]
+    return ""
+
+
 def _value(number: str, decimal: str) -> float:
     digits = _SPACES.sub("", number)
-    marks = [char for char in digits if char in ".,"]
-    if len(set(marks)) == 2:
-        decimal = marks[-1]  # 1.234,56 says itself what parts what
-    elif len(marks) > 1:
-        decimal = ",."[marks[0] == ","]
-    elif marks and len(digits) - digits.index(marks[0]) != 4:
-        decimal = marks[0]  # not followed by three digits
-    elif marks and digits.startswith("0"):
-        decimal = marks[0]
+    decimal = _own_mark(digits) or decimal
     other = "." if decimal == "," else ","
     try:
         return float(digits.replace(other, "").replace(decimal, "."))
