@@ -163,9 +163,16 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]], *, left: Sequenc
     return "\n".join(lines)
 
 
+def printable(text: str) -> str:
+    """Return text with a space for each character that controls what shows it, or its direction."""
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() else " " for char in text)
+
+
 def cut(text: str, width: int) -> str:
     """Return printable text of at most ``width`` columns."""
-    text = "".join(char if char.isprintable() else " " for char in text)
+    text = printable(text)
     if width_of(text) <= width:
         return text
     text = text[: width - 1]

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from rerank.jobs.annotation.session import Question
-from rerank.jobs.tables import cut, width_of
+from rerank.jobs.tables import cut, printable, width_of
 
 if TYPE_CHECKING:
     from rerank.domain import AskingWords, CatalogueChoice, FoundChoices
@@ -112,8 +112,7 @@ def wrapped(text: str, width: int) -> list[str]:
 
     Control characters, and those that change the direction of writing, become spaces.
     """
-    shown = "".join(char if char.isprintable() else " " for char in text[:_MAX_TITLE_CHARS])
-    return _packed(shown.split(), width, " ")
+    return _packed(printable(text[:_MAX_TITLE_CHARS]).split(), width, " ")
 
 
 def _packed(parts: Sequence[str], width: int, gap: str) -> list[str]:

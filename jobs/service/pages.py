@@ -35,6 +35,7 @@ from rerank.jobs.service.access import Refusal, Role
 from rerank.jobs.service.app import Service
 from rerank.jobs.service.batching import Serving
 from rerank.jobs.service.operations import FORM, OBJECT, PERSON, Asked, Operation, Reply
+from rerank.jobs.tables import printable
 from rerank.store.database import WRITER_PATIENCE_S, Store
 from rerank.store.rows import Verdict, read_annotations
 from rerank.workspace import Workspace
@@ -83,18 +84,18 @@ def _environment() -> Environment:
     return Environment(
         loader=FileSystemLoader(_TEMPLATES),
         autoescape=True,
-        finalize=printable,
+        finalize=_shown,
         lstrip_blocks=True,
         trim_blocks=True,
         undefined=StrictUndefined,
     )
 
 
-def printable(value: Any) -> Any:
-    """Return text without characters that control what shows it, or turn its direction."""
-    if isinstance(value, Markup) or not isinstance(value, str) or value.isprintable():
+def _shown(value: Any) -> Any:
+    """Return what a template writes; of text, other than markup, what is printable."""
+    if isinstance(value, Markup) or not isinstance(value, str):
         return value
-    return "".join(char if char.isprintable() else " " for char in value)
+    return printable(value)
 
 
 def page(name: str, *, photo: str = "", status: int = 200, **content: Any) -> Reply:
