@@ -13,7 +13,7 @@ import click
 from rerank.index.artifacts import collecting_seldom
 from rerank.jobs.annotation.asking import QueueKind
 from rerank.jobs.commands.annotate import asking_options, checked_annotator, taken_in
-from rerank.jobs.options import NumberRange, home_option, needs, then, verdicts_option
+from rerank.jobs.options import Decorator, NumberRange, home_option, needs, then, verdicts_option
 from rerank.jobs.service.access import (
     KEYS_FILE,
     KEYS_VARIABLE,
@@ -63,6 +63,12 @@ def _print_new_key(path: Path, name: str, role: Role) -> None:
     )
 
 
+def _port_option(text: str) -> Decorator:
+    return click.option(
+        "--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help=text
+    )
+
+
 @click.command("serve")
 @click.option(
     "--host",
@@ -70,13 +76,7 @@ def _print_new_key(path: Path, name: str, role: Role) -> None:
     show_default=True,
     help="Address to listen on; one that other machines reach needs keys.",
 )
-@click.option(
-    "--port",
-    type=click.IntRange(0, 65535),
-    default=8000,
-    show_default=True,
-    help="0 takes a free one; the first line of the log says which.",
-)
+@_port_option("0 takes a free one; the first line of the log says which.")
 @click.option(
     "--keys",
     "keys_path",
@@ -186,13 +186,7 @@ def _service(
 
 @click.command("review")
 @asking_options
-@click.option(
-    "--port",
-    type=click.IntRange(0, 65535),
-    default=8000,
-    show_default=True,
-    help="0 takes a free one.",
-)
+@_port_option("0 takes a free one.")
 @home_option
 @needs("serve")
 @then("`rerank train-ltr{home}` learns from the answers")

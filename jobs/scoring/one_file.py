@@ -256,7 +256,7 @@ def score_task(
             if not resume:  # workers load meanwhile what they answer with
                 listings = open_listings(content, options.columns, options.encoding)
         except FILE_FAULTS as exc:
-            return FileOutcome("failed", error=_message(task, exc))
+            return failed_outcome(task, exc)
         answerer.ready()
         try:
             if resume and (kept := _finished(task, content, answerer, columns, say)):
@@ -268,7 +268,7 @@ def score_task(
                 if fault is not None:
                     raise fault
         except FILE_FAULTS as exc:
-            return FileOutcome("failed", error=_message(task, exc))
+            return failed_outcome(task, exc)
     return FileOutcome("scored", counts, "", answerer.n_reused - known, answerer.moves)
 
 
