@@ -203,15 +203,16 @@ class Variants:
 def _letters(readings: TitleReadings) -> Ints:
     """Return the bit of the letter M of titles that put it behind a model's number (3060M).
 
-    The M may also be a part number's or an alias's. All titles are searched as one text: few have
-    such a letter.
+    The M may also be the last of a part number or an alias, but not of what follows one: the
+    ZT-A30600E-10M is a card for desktops. All titles are searched as one text: few have such a
+    letter.
     """
     texts = [each.title for each in readings.titles]
     starts = list(itertools.accumulate((len(text) + 1 for text in texts), initial=0))
     found = np.zeros(len(readings), np.int64)
     mentions = readings.mentions
     numbers = set(zip(mentions.title.tolist(), mentions.end.tolist(), strict=True))
-    codes = {(each.title, each.end) for each in readings.codes}
+    codes = {(each.title, each.end) for each in readings.codes if each.letters.endswith("m")}
     for match in _LETTER_M.finditer("\n".join(texts)):
         at = bisect.bisect_right(starts, match.start()) - 1
         number = (at, match.start() - starts[at] + 1)

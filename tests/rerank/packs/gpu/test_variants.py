@@ -118,6 +118,7 @@ def answered(retriever: Retriever, title: str) -> tuple[GpuRecord, float]:
         ("Radeon RX 6600M", 8, "GDDR6", "PCIe"),
         ("RX 6600M for laptops", 8, "GDDR6", "mobile"),
         ("RTX 4070 M.2 bracket", 12, "GDDR6X", "PCIe"),
+        ("Zotac ZT-D40700E-10M", 12, "GDDR6X", "PCIe"),
         ("RTX 4070 MSI", 12, "GDDR6X", "PCIe"),
     ],
 )
