@@ -51,6 +51,8 @@ def _log_as_json() -> None:
     root.handlers = [lines]
     root.setLevel(logging.WARNING)
     logging.getLogger("rerank").setLevel(logging.INFO)
+    # of each line, what is not in it: a third of what it costs
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
 
 
 def _print_new_key(path: Path, name: str, role: Role) -> None:

@@ -1,10 +1,12 @@
-"""Answers to requests that come at once, given together by one thread, with what serves now.
+"""Answers to requests that come at once, given together, with what serves now.
 
-A request's listings wait in a queue. The one thread that resolves takes whole requests, as many as
-have come: of few listings calls of numpy weigh most, so that many cost little more than one.
-Another thread looks whether something else should serve and loads it meanwhile; what is being
-answered is answered by what it began with. It keeps the canary, too: while one runs, its share of
-the listings is answered by the challenger.
+A request's listings wait in a queue until the event loop has read what else has come: of few
+listings calls of numpy weigh most, so that many cost little more than one. The loop resolves them
+itself: numpy's short calls hold the interpreter, so that a thread of its own would resolve no
+sooner, and each would wait for the other at every turn. Large requests are answered by parts, so
+that small ones need not wait for them. A thread looks whether something else should serve and
+loads it meanwhile; a request is answered by what it began with. It keeps the canary, too: while one
+runs, its share of the listings is answered by the challenger.
 """
 
 from __future__ import annotations
@@ -17,8 +19,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -55,9 +56,8 @@ Row = dict[str, Any]
 OnBatch = Callable[[int, Sequence[str], float], None]
 """Is told of requests answered together: how many, the decisions, the seconds it took."""
 
-MOST_TOGETHER = 512
-"""Listings from which no further request joins a batch."""
-_LINGER_S = 0.002  # for others to join, where others did just before
+MOST_TOGETHER = 256
+"""Listings answered in one turn of the loop: 40 ms."""
 _LOOK_EVERY_S = 1.0
 
 _log = logging.getLogger("rerank.service")
@@ -82,6 +82,16 @@ class Serving:
     def columns(self) -> frozenset[str]:
         """Names of the columns of an answer."""
         return frozenset(self.resolver.schema.names)
+
+    def entry(self, key: str) -> Row:
+        """Return what the catalogue says of a product.
+
+        :raises Refusal: 404 if it has none of this id.
+        """
+        found = self.domain.entry(self.resolver.source, key)
+        if found is None:
+            raise Refusal(404, f"the {self.choices.words.catalogue} has no {key!r:.80}")
+        return dict(found)
 
     def rows(self, listings: Sequence[Listing], top_k: int) -> list[Row]:
         """Answer listings, a row of the contract each; with a canary, of all candidates."""
@@ -239,19 +249,43 @@ class Canary:
 class _Work:
     """A request that waits.
 
-    :param ask: answers what is no listing; None where listings are to be resolved.
-    :param finish: makes the result of the rows; called in the thread that resolves.
+    :param finish: makes the result of the rows.
+    :param serving: what answers it, once some of it is answered.
     """
 
     future: asyncio.Future[Any]
-    listings: Sequence[Listing] = ()
-    top_k: int = 1
-    finish: Callable[[list[Row], Serving], Any] | None = None
-    ask: Callable[[Serving], Any] | None = None
+    listings: Sequence[Listing]
+    top_k: int
+    finish: Callable[[list[Row], Serving], Any]
+    rows: list[Row] = field(default_factory=list)
+    serving: Serving | None = None
+
+    @property
+    def n_left(self) -> int:
+        """How many of its listings have no answer yet."""
+        return len(self.listings) - len(self.rows)
+
+    def take(self, rows: list[Row], serving: Serving) -> None:
+        """Keep the answers of some listings; with the last ones, deliver the result."""
+        for row in rows:
+            del row["candidates"][self.top_k :]
+        self.rows += rows
+        self.serving = serving
+        if not self.n_left and not self.future.done():  # else nobody waits for it
+            self.future.set_result(self.finish(self.rows, serving))
+
+    def fail(self, fault: Exception) -> None:
+        """Deliver an error."""
+        if not self.future.done():
+            self.future.set_exception(fault)
+
+
+_Part = tuple[_Work, int]
+"""A request, and how many of its listings are answered now."""
 
 
 class Batcher:
-    """Answers requests of one event loop in a thread of its own.
+    """Answers requests of one event loop, in it.
 
     :param most_waiting: listings that may wait.
     :param verdicts: let what people settled stand before what the model answers.
@@ -282,14 +316,12 @@ class Batcher:
         self.heeds = verdicts
         self._most_waiting, self._on_batch, self._on_look = most_waiting, on_batch, on_look
         self._look_every_s = look_every_s
-        self._queue: deque[_Work] = deque()
-        self._changed = threading.Condition()
+        self._queue: list[_Work] = []
         self._closing = threading.Event()
-        self._shared = False
         self._canary = Canary(workspace, verdicts=verdicts)
         self.waiting = 0
         self.serving = self._opened(self._live.current)
-        self._threads: list[threading.Thread] = []
+        self._looker: threading.Thread | None = None
         self._try_to_look()
 
     @property
@@ -300,26 +332,22 @@ class Batcher:
     @property
     def alive(self) -> bool:
         """Whether requests are answered."""
-        return bool(self._threads) and self._threads[0].is_alive() and not self._closing.is_set()
+        return self._looker is not None and not self._closing.is_set()
 
     def start(self) -> None:
         """Begin to answer."""
         self._loop = asyncio.get_running_loop()
         self._closing.clear()
-        self._threads = [
-            threading.Thread(target=target, name=f"rerank-{target.__name__}", daemon=True)
-            for target in (self._resolve, self._look)
-        ]
-        for thread in self._threads:
-            thread.start()
+        self._looker = threading.Thread(target=self._look, name="rerank-look", daemon=True)
+        self._looker.start()
 
     async def stop(self) -> None:
         """Answer what waits, and end."""
         self._closing.set()
-        with self._changed:
-            self._changed.notify_all()
-        for thread in self._threads:
-            await asyncio.to_thread(thread.join)
+        while self._queue:
+            await asyncio.sleep(0)
+        if self._looker is not None:
+            await asyncio.to_thread(self._looker.join)
         await asyncio.to_thread(self._canary.finish)
 
     async def resolve(
@@ -330,89 +358,74 @@ class Batcher:
     ) -> Result:
         """Return what is made of the rows that answer some listings.
 
+        :param listings: one or more.
         :param finish: is given the rows, which are its own, and what answered.
         :raises Refusal: 503 if too many wait already.
         """
-        work = _Work(self._loop.create_future(), listings, top_k, finish)
-        result: Result = await self._answer_to(work)
-        return result
-
-    async def ask(self, function: Callable[[Serving], Result]) -> Result:
-        """Return what a function finds out from what serves.
-
-        :raises Refusal: 503 if too many wait already.
-        """
-        result: Result = await self._answer_to(_Work(self._loop.create_future(), ask=function))
-        return result
-
-    async def _answer_to(self, work: _Work) -> Any:
-        weight = max(len(work.listings), 1)
+        weight = len(listings)
         if self._closing.is_set() or (self.waiting and self.waiting + weight > self._most_waiting):
             raise Refusal(503, "too much is asked at once: try again soon", {"Retry-After": "1"})
+        work = _Work(self._loop.create_future(), listings, top_k, finish)
         self.waiting += weight
+        self._queue.append(work)
+        if len(self._queue) == 1:
+            self._loop.call_soon(self._turn, 0)
         try:
-            with self._changed:
-                self._queue.append(work)
-                self._changed.notify()
-            return await work.future
+            result: Result = await work.future
+            return result
         finally:
             self.waiting -= weight
 
-    def _resolve(self) -> None:
-        while group := self._next_group():
-            serving = self.serving
-            ask = group[0].ask
-            asked = None if ask is None else [_tried(partial(ask, serving))]
-            results = asked or self._answered(group, serving)
-            self._loop.call_soon_threadsafe(_deliver, group, results)
+    def _turn(self, n_seen: int) -> None:
+        """Answer what came, once nothing more comes with it.
 
-    def _next_group(self) -> list[_Work]:
-        """Return the requests that are answered next, together; none when all is over."""
-        group: list[_Work] = []
-        n, deadline = 0, 0.0
-        with self._changed:
-            while True:
-                while self._queue and (not group or self._joins(self._queue[0], group, n)):
-                    work = self._queue.popleft()
-                    if not work.future.cancelled():  # whoever asked has given up
-                        group.append(work)
-                        n += len(work.listings)
-                if not group:
-                    if self._closing.is_set():
-                        return []
-                    self._changed.wait()
-                    continue
-                full = n >= MOST_TOGETHER or bool(self._queue) or group[0].ask is not None
-                if full or not self._shared or self._closing.is_set():
-                    break
-                deadline = deadline or time.monotonic() + _LINGER_S
-                if not self._changed.wait(deadline - time.monotonic()):
-                    break
-        self._shared = len(group) > 1
-        return group
+        :param n_seen: how many requests waited when the loop looked last.
+        """
+        self._queue = [work for work in self._queue if not work.future.done()]  # some gave up
+        n = len(self._queue)
+        if n_seen < n < MOST_TOGETHER:  # what else has come is read before
+            self._loop.call_soon(self._turn, n)
+            return
+        if parts := self._next_parts():
+            self._answer(parts, parts[0][0].serving or self.serving)
+            self._queue = [work for work in self._queue if not work.future.done()]
+        if self._queue:
+            self._loop.call_soon(self._turn, len(self._queue))
 
-    def _joins(self, work: _Work, group: Sequence[_Work], n: int) -> bool:
-        alike = work.ask is None and group[0].ask is None
-        return alike and n + len(work.listings) <= MOST_TOGETHER
+    def _next_parts(self) -> list[_Part]:
+        """Return what is answered next: half for who waits longest, then who needs least."""
+        if not self._queue:
+            return []
+        oldest, *others = self._queue
+        reserved = min(oldest.n_left, MOST_TOGETHER // 2)
+        room, parts = MOST_TOGETHER - reserved, []
+        for work in sorted(others, key=lambda each: each.n_left):
+            if room and work.serving in (None, oldest.serving):
+                parts.append((work, min(work.n_left, room)))
+                room -= parts[-1][1]
+        return [(oldest, min(oldest.n_left, reserved + room)), *parts]
 
-    def _answered(self, group: Sequence[_Work], serving: Serving) -> list[Any]:
-        """Return the result of each request, or its error: one that fails fails alone."""
+    def _answer(self, parts: Sequence[_Part], serving: Serving) -> None:
+        """Answer parts of requests; one that fails fails alone."""
         started = time.perf_counter()
-        listings = [listing for work in group for listing in work.listings]
+        listings = [listing for work, n in parts for listing in work.listings[len(work.rows) :][:n]]
         try:
-            rows = serving.rows(listings, max(work.top_k for work in group))
+            rows = serving.rows(listings, max(work.top_k for work, _ in parts))
         except Exception as exc:
-            if len(group) > 1:
-                return [self._answered([work], serving)[0] for work in group]
-            return [exc]
-        decisions = [row["decision"] for row in rows]
-        results, at = [], 0
-        for work in group:
-            own = rows[at : at + len(work.listings)]
-            at += len(own)
-            results.append(_tried(partial(_finished, work, own, serving)))
-        self._on_batch(len(group), decisions, time.perf_counter() - started)
-        return results
+            if len(parts) > 1:
+                for part in parts:
+                    self._answer([part], serving)
+            else:
+                parts[0][0].fail(exc)
+            return
+        self._on_batch(len(parts), [row["decision"] for row in rows], time.perf_counter() - started)
+        at = 0
+        for work, n in parts:
+            try:
+                work.take(rows[at : at + n], serving)
+            except Exception as exc:
+                work.fail(exc)
+            at += n
 
     def _look(self) -> None:
         while not self._closing.wait(self._look_every_s):
@@ -458,28 +471,3 @@ def versions(serving: Serving) -> Mapping[str, str]:
         "model_version": serving.resolver.model.version,
         "index_version": serving.resolver.index_version,
     }
-
-
-def _finished(work: _Work, rows: list[Row], serving: Serving) -> Any:
-    for row in rows:
-        del row["candidates"][work.top_k :]
-    assert work.finish is not None
-    return work.finish(rows, serving)
-
-
-def _tried(function: Callable[[], Any]) -> Any:
-    """Return what a function returns, or the error it raises."""
-    try:
-        return function()
-    except Exception as exc:
-        return exc
-
-
-def _deliver(group: Sequence[_Work], results: Sequence[Any]) -> None:
-    for work, result in zip(group, results, strict=True):
-        if work.future.done():  # cancelled: nobody waits for it
-            continue
-        if isinstance(result, Exception):
-            work.future.set_exception(result)
-        else:
-            work.future.set_result(result)

@@ -13,7 +13,6 @@ from rerank.index.errors import InputError, RerankError
 from rerank.index.records import Listing
 from rerank.jobs.service.access import Refusal, Role
 from rerank.jobs.service.app import Service
-from rerank.jobs.service.batching import Serving
 from rerank.jobs.service.operations import (
     MOST_SHOWN,
     NAME_OF_PERSON,
@@ -74,7 +73,7 @@ class Judging:
             raise Refusal(422, f"verdict: expected one of {names}, found {verdict!r:.40}")
         if not listing.title.strip():
             raise Refusal(422, "title: expected the text that is judged, found none")
-        key, model = await self._named(asked.body, said)
+        key, model = self._named(asked.body, said)
         note = asked.body.get("note")
         if note is not None and not isinstance(note, str):
             raise Refusal(422, f"note: expected text or null, found {kind_of(note)}")
@@ -111,7 +110,7 @@ class Judging:
             raise Refusal(404, f"no verdict stands on {title!r:.80}") from exc
         return Reply(dumped({"undone": undone, "stands": not await self._followed()}))
 
-    async def _named(self, body: Mapping[str, Any], said: Said) -> tuple[str | None, str | None]:
+    def _named(self, body: Mapping[str, Any], said: Said) -> tuple[str | None, str | None]:
         """Return id and model that a verdict names, None for each that it does not.
 
         :raises Refusal: 422 if it names none or an unknown one, or should name none.
@@ -121,18 +120,16 @@ class Judging:
             wanted = "an id or a model" if said in _NAMING else "neither id nor model"
             raise Refusal(422, f"verdict {said.value}: expected {wanted}")
 
-        def known(serving: Serving) -> tuple[str | None, str | None]:
-            words = serving.choices.words
-            if key is not None:
-                entry = serving.domain.entry(serving.resolver.source, key)
-                if entry is None or model not in (None, entry["model"]):
-                    raise Refusal(422, f"id: the {words.catalogue} has no such, found {key!r:.80}")
-                return key, entry["model"]
-            if said in _NAMING and model not in serving.resolver.table.models:
-                raise Refusal(422, f"model: the {words.catalogue} has no such: {model!r:.80}")
-            return None, model
-
-        return await self._batcher.ask(known)
+        serving = self._batcher.serving
+        words = serving.choices.words
+        if key is not None:
+            entry = serving.domain.entry(serving.resolver.source, key)
+            if entry is None or model not in (None, entry["model"]):
+                raise Refusal(422, f"id: the {words.catalogue} has no such, found {key!r:.80}")
+            return key, entry["model"]
+        if said in _NAMING and model not in serving.resolver.table.models:
+            raise Refusal(422, f"model: the {words.catalogue} has no such: {model!r:.80}")
+        return None, model
 
     def _who(self, asked: Asked, given: Any) -> str:
         """Return who says so: the holder of the key, or who is named where there are no keys."""

@@ -6,7 +6,7 @@ import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import parse_qsl
 
 import pyarrow as pa
@@ -18,6 +18,9 @@ from rerank.jobs.service.access import Limits, Refusal, Role, Visit
 from rerank.jobs.service.batching import Serving
 from rerank.resolution import DECISIONS
 from rerank.verdicts import Said
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
 
 Schema = dict[str, Any]
 JSON = "application/json"
@@ -63,18 +66,36 @@ class Asked:
     """A request whose sender may ask it.
 
     :param body: parsed, None where the route takes none; of a form its fields.
-    :param base: the URL of the service as its sender reaches it, with "/" at the end.
-    :param origin: of the page that sent it, "" for none.
-    :param headers: by lower-case name.
     """
 
     visit: Visit
-    query: Mapping[str, str]
-    path: Mapping[str, str]
     body: Any
-    base: str
-    origin: str
-    headers: Mapping[str, str]
+    request: Request
+
+    @property
+    def query(self) -> Mapping[str, str]:
+        """What stands behind the path."""
+        return self.request.query_params
+
+    @property
+    def path(self) -> Mapping[str, str]:
+        """What the path names."""
+        return self.request.path_params
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """By lower-case name."""
+        return self.request.headers
+
+    @property
+    def base(self) -> str:
+        """The URL of the service as its sender reaches it, with "/" at the end."""
+        return str(self.request.base_url)
+
+    @property
+    def origin(self) -> str:
+        """Of the page that sent it, "" for none."""
+        return self.headers.get("origin", "")
 
     def text(self, name: str, default: str = "") -> str:
         """Return a parameter of the query."""

@@ -291,7 +291,7 @@ class ReviewPages:
         listing = Listing("", asked.text("title")[:2000], asked.text("vendor")[:200])
         found = None
         if listing.title.strip():
-            found = await self._service.batcher.ask(partial(trial, listing))
+            found = trial(listing, self._service.batcher.serving)
         name = "tried.html.j2" if "part" in asked.query else "try.html.j2"
         return page(name, listing=listing, found=found, **self._common(person))
 

@@ -199,29 +199,26 @@ class Reconciliation:
         if len(ids) > most:
             raise Refusal(413, f"extend: expected at most {most} ids, found {len(ids)}")
 
-        def extended(serving: Serving) -> Schema:
-            rows: dict[str, dict[str, Any]] = {}
-            for key in dict.fromkeys(ids):
-                entry = serving.domain.entry(serving.resolver.source, key) or {}
-                rows[key] = {name: _cells(entry.get(name)) for name in names}
-            return {"meta": [{"id": name, "name": _title(name)} for name in names], "rows": rows}
-
-        return self._reply(asked, await self._batcher.ask(extended))
+        serving, rows = self._batcher.serving, {}
+        for key in dict.fromkeys(ids):
+            entry = serving.domain.entry(serving.resolver.source, key) or {}
+            rows[key] = {name: _cells(entry.get(name)) for name in names}
+        meta = [{"id": name, "name": _title(name)} for name in names]
+        return self._reply(asked, {"meta": meta, "rows": rows})
 
     async def entities(self, asked: Asked) -> Reply:
         """Suggest products of whose names the words typed begin words."""
-        prefix, skipped = asked.text("prefix"), _cursor(asked)
-
-        def found(serving: Serving) -> list[Row]:
-            choices = serving.choices.search(prefix, skipped + DEFAULT_LIMIT * 2).best[skipped:]
-            kind = _kind(serving)
-            return [{"id": each.key, "name": each.name, "notable": [kind]} for each in choices]
-
-        return self._reply(asked, {"result": await self._batcher.ask(found)})
+        serving, skipped = self._batcher.serving, _cursor(asked)
+        found = serving.choices.search(asked.text("prefix"), skipped + DEFAULT_LIMIT * 2)
+        notable = [_kind(serving)]
+        result = [
+            {"id": each.key, "name": each.name, "notable": notable} for each in found.best[skipped:]
+        ]
+        return self._reply(asked, {"result": result})
 
     async def properties(self, asked: Asked) -> Reply:
         """Suggest what may stand beside a cell, and the catalogue's columns."""
-        said = await self._batcher.ask(columns_of)
+        said = columns_of(self._batcher.serving)
         named = {**{name: "Of the catalogue." for name in said}, **_FIELDS}
         return self._suggested(asked, named)
 
@@ -242,7 +239,7 @@ class Reconciliation:
     async def proposed(self, asked: Asked) -> Reply:
         """Propose the catalogue's columns for cells that are reconciled."""
         limit = asked.whole("limit", _MOST, _MOST)
-        names = (await self._batcher.ask(columns_of))[:limit]
+        names = columns_of(self._batcher.serving)[:limit]
         content = {
             "type": asked.text("type", _kind(self._batcher.serving)["id"]),
             "limit": limit,
@@ -252,20 +249,14 @@ class Reconciliation:
 
     async def preview(self, asked: Asked) -> Reply:
         """Show a product in a small page."""
-        key = asked.text("id")
-
-        def found(serving: Serving) -> str:
-            entry = serving.domain.entry(serving.resolver.source, key)
-            if entry is None:
-                raise Refusal(404, f"the {serving.choices.words.catalogue} has no {key!r:.80}")
-            return page_of(serving.choices.of(key).name, entry)
-
+        key, serving = asked.text("id"), self._batcher.serving
+        entry = serving.entry(key)
+        page = page_of(serving.choices.of(key).name, entry)
         own = {
             "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'",
             "Referrer-Policy": "no-referrer",
             **self._shared(asked),
         }
-        page = await self._batcher.ask(found)
         return Reply(page.encode(), media="text/html; charset=utf-8", headers=own)
 
     def _reply(self, asked: Asked, content: Any) -> Reply:

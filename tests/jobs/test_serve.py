@@ -20,6 +20,7 @@ from second_model import add_version
 
 from rerank.index.errors import InputError
 from rerank.index.records import Listing
+from rerank.jobs.service import batching
 from rerank.jobs.service.access import (
     KEYS_FILE,
     Keys,
@@ -103,6 +104,34 @@ def test_a_list_is_answered_with_a_list_in_its_order(client, shipped_resolver):
     assert [row["title"] for row in rows] == [each["title"] for each in given]
     assert rows[1]["reason"] == "no title"
     assert rows[0] == rows[3]
+
+
+def test_large_requests_are_answered_by_parts_and_small_ones_do_not_wait_for_them(
+    client, shipped_resolver, monkeypatch
+):
+    told, done = [], []
+    monkeypatch.setattr(batching, "MOST_TOGETHER", 4)
+    monkeypatch.setattr(
+        client.batcher, "_on_batch", lambda n, found, _: told.append((n, len(found)))
+    )
+    titles = [f"{TITLE} no. {at}" for at in range(9)]
+
+    def finish(rows, serving):
+        done.append(len(rows))
+        return [row["match_probability"] for row in rows] if len(rows) > 1 else 1 / 0
+
+    async def asked():
+        asking = [
+            client.batcher.resolve([Listing("", title) for title in titles[:n]], 1, finish)
+            for n in (9, 1, 5)
+        ]
+        return await asyncio.gather(*asking, return_exceptions=True)
+
+    large, odd, small = client.portal.call(asked)
+    assert (done, told) == ([1, 5, 9], [(3, 4), (2, 4), (2, 4), (1, 3)])
+    assert large == [each.match_probability for each in shipped_resolver.resolve_many(titles)]
+    assert (small, type(odd)) == (large[:5], ZeroDivisionError)  # that one alone
+    assert client.batcher.waiting == 0
 
 
 def test_a_field_gives_way_to_the_answer_of_its_name(client):
