@@ -30,7 +30,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
-from importlib.metadata import PackageNotFoundError, version
 from io import BufferedReader
 from pathlib import Path, PurePosixPath
 from types import UnionType
@@ -406,9 +405,12 @@ def typed_record(kind: type[Record], content: Any) -> Record:
     if not isinstance(content, dict):
         raise TypeError(f"expected a JSON object, found {type(content).__name__}")
     record = kind(**content)
-    for name, wanted in get_type_hints(kind).items():
+    for name, wanted in _type_hints(kind).items():
         _check_type(name, getattr(record, name), wanted)
     return record
+
+
+_type_hints: Callable[[Any], dict[str, Any]] = cache(get_type_hints)
 
 
 def _check_type(name: str, value: Any, wanted: Any) -> None:
@@ -586,13 +588,17 @@ def _fingerprint(files: dict[str, str], parameters: dict[str, Any]) -> str:
 
 def library_versions(libraries: Sequence[str]) -> dict[str, str]:
     """Return the versions of installed libraries, by name; "not installed" for the others."""
-    found = {}
-    for library in libraries:
-        try:
-            found[library] = version(library)
-        except PackageNotFoundError:
-            found[library] = "not installed"
-    return found
+    return {library: library_version(library) or "not installed" for library in libraries}
+
+
+def library_version(library: str) -> str | None:
+    """Return the version of an installed library, None of another."""
+    from importlib.metadata import PackageNotFoundError, version  # not for who only resolves
+
+    try:
+        return version(library)
+    except PackageNotFoundError:
+        return None
 
 
 _MOST_MEMORY = 4 * 2**30  # bytes that all graphs of a process may hold at once

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
 from enum import Enum
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rerank.index.errors import DISTRIBUTION, ArtifactError
+from rerank.index.artifacts import parsed_json, read_text
+from rerank.index.errors import DISTRIBUTION, ArtifactError, InputError
 
 FORM_FACTORS = (
     "PCIe AGP PCI mobile Max-Q MXM SXM SXM2 SXM3 SXM4 SXM5 SXM6 OAM server workstation NVL"
@@ -62,6 +67,89 @@ class GpuRecord:
     rare: bool = False
     sold_apart: bool = True
     held: bool = False
+
+
+RECORD_LISTS = ("codenames", "aliases", "part_numbers")
+RECORD_FLAGS = {"rare": False, "sold_apart": True, "held": False}
+"""A record's flags, and what each is for most."""
+MOST_MEMORY_GB = 2048  # bytes or MB taken for GB lie above
+_KINDS = {
+    **dict.fromkeys(RECORD_FLAGS, bool),
+    **dict.fromkeys(RECORD_LISTS, list),
+    "memory_gb": float,
+    "release_year": int,
+}
+
+
+def registry_fingerprint(records: Iterable[GpuRecord]) -> str:
+    """Return 16 hex digits that change with the content of the registry, not with its order."""
+    lines = sorted(json.dumps(_written(record), sort_keys=True) for record in records)
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
+
+
+def write_records(records: Sequence[GpuRecord], path: Path) -> None:
+    """Write records as JSON lines, the form in which an index folder carries its registry."""
+    text = "".join(json.dumps(_written(record)) + "\n" for record in records)
+    path.write_text(text, encoding="utf-8")
+
+
+def _written(record: GpuRecord) -> dict[str, Any]:
+    """Return a record's fields, of its flags those that are set.
+
+    So a registry without them has the fingerprint, and the lines, that it had before there were
+    any.
+    """
+    fields = asdict(record)
+    return {name: value for name, value in fields.items() if RECORD_FLAGS.get(name) is not value}
+
+
+def read_records(path: Path) -> list[GpuRecord]:
+    """Read what `write_records` wrote.
+
+    :raises InputError: if a line is not a record, there is none, or an id stands there twice.
+    """
+    lines = read_text(path).splitlines()
+    try:  # a third of the time of line by line
+        records = list(map(_record_of, parsed_json(f"[{','.join(lines)}]")))
+    except (ValueError, TypeError, KeyError, AttributeError):
+        records = list(_one_by_one(lines, path))
+    if not records or len({record.gpu_id for record in records}) < len(records):
+        raise InputError(f"{path}: expected records, each id once, found {len(records)} records")
+    return records
+
+
+def _one_by_one(lines: Iterable[str], path: Path) -> Iterator[GpuRecord]:
+    for number, line in enumerate(lines, 1):
+        try:
+            yield _record_of(parsed_json(line))
+        except (ValueError, TypeError, KeyError, AttributeError) as exc:
+            raise InputError(f"{path}:{number}: not a GPU record: {exc}") from exc
+
+
+def _record_of(fields: dict[str, Any]) -> GpuRecord:
+    """Return a record of its values as JSON holds them.
+
+    :raises ValueError: if one is of another type, or the memory no size.
+    """
+    odd = _of_another_type(tuple(fields), tuple(map(type, fields.values())))
+    if odd is not None:
+        raise ValueError(f"{odd}: found {fields[odd]!r:.40}")
+    for name in RECORD_LISTS:
+        fields[name] = tuple(fields[name])
+        if fields[name] and not {*map(type, fields[name])} <= {str}:
+            raise ValueError(f"{name}: expected texts, found {fields[name]!r:.40}")
+    if not 0 <= fields["memory_gb"] <= MOST_MEMORY_GB:
+        raise ValueError(f"memory_gb: expected a size, found {fields['memory_gb']!r:.40}")
+    return GpuRecord(**fields)
+
+
+@lru_cache(maxsize=64)  # there are hardly more than two kinds of lines
+def _of_another_type(names: tuple[str, ...], kinds: tuple[type, ...]) -> str | None:
+    """Return the first field whose value is not of its type."""
+    for name, kind in zip(names, kinds, strict=True):
+        if kind is not _KINDS.get(name, str) and (kind is not int or name != "memory_gb"):
+            return name
+    return None
 
 
 BETWEEN_IDENTIFIERS = ";"

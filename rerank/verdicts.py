@@ -24,7 +24,6 @@ from datetime import date, datetime, timedelta
 from enum import Enum
 from functools import cached_property
 from hashlib import blake2b, sha256
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -769,23 +768,6 @@ def open_verdicts(workspace: Workspace, *, version: str | None = None) -> Verdic
     return found.with_near() if found is not None and near else found
 
 
-def verdicts_state(workspace: Workspace) -> tuple[object, ...]:
-    """Return what changes whenever people may have settled something; costs two looks at files."""
-    return tuple(_state(workspace.store_path))
-
-
-def _state(store: Path) -> list[int]:
-    """Return what changes when a store is written: of it and of its log, which a kill leaves."""
-    found = []
-    for path in (store, store.with_name(store.name + ".wal")):
-        try:
-            said = path.stat()
-            found += [said.st_size, said.st_mtime_ns, said.st_ino]
-        except FileNotFoundError:
-            found += [0, 0, 0]
-    return found
-
-
 def _current(workspace: Workspace) -> VerdictSnapshot | None:
     """Return the snapshot of now, made if it is not there yet."""
     store = workspace.store_path
@@ -793,10 +775,10 @@ def _current(workspace: Workspace) -> VerdictSnapshot | None:
         return None
     note = _read_note(workspace)
     known, found = _noted(workspace, note)
-    if known and note.get("store") == _state(store):
+    if known and note.get("store") == workspace.store_state():
         return found
     with Store(store).reading() as session:
-        state = _state(store)  # nobody writes while it is read
+        state = workspace.store_state()  # nobody writes while it is read
         asked = [session.rows("compare", _DIGEST.format(sql))[0] for sql in (_ANNOTATED, _DIRECT)]
         digest = [list(row) for row in asked]
         if not known or note.get("digest") != digest:

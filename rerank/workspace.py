@@ -40,7 +40,7 @@ from rerank.index.artifacts import (
 from rerank.index.embedder import Embedder, StaticEmbedder
 from rerank.index.errors import ArtifactError, MismatchError
 from rerank.index.records import shipped
-from rerank.lifecycle.versions import DECISION_KINDS, SHIPPED, Pointer, VersionRef, read_pointer
+from rerank.lifecycle.versions import SHIPPED, Pointer, VersionRef, decision_kinds, read_pointer
 from rerank.rankers.kinds import RankerFolder, RankerKind
 
 if TYPE_CHECKING:
@@ -104,7 +104,7 @@ class Workspace:
 
     def versions_folder(self, kind: str) -> Path:
         """Return where the versions of a kind lie, a folder each."""
-        if kind in DECISION_KINDS and kind != RankerKind.LTR:
+        if kind != RankerKind.LTR and kind in decision_kinds():
             return self.models_folder / "served" / kind
         return self.models_folder / kind
 
@@ -212,6 +212,20 @@ class Workspace:
     def store_path(self) -> Path:
         """Where annotations, pairs and evaluation runs are kept; `Store` opens it."""
         return self.home / "store.duckdb"
+
+    def store_state(self) -> list[int]:
+        """Return what changes when the store is written: of it and of its log, which a kill leaves.
+
+        So whenever people may have settled something; it costs two looks at files.
+        """
+        found = []
+        for path in (self.store_path, self.store_path.with_name(self.store_path.name + ".wal")):
+            try:
+                said = path.stat()
+                found += [said.st_size, said.st_mtime_ns, said.st_ino]
+            except FileNotFoundError:
+                found += [0, 0, 0]
+        return found
 
     @property
     def verdicts_folder(self) -> Path:

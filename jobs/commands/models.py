@@ -41,7 +41,7 @@ from rerank.lifecycle.changing import PARTS, Switch, name_version, promote, roll
 from rerank.lifecycle.gates import GateVerdict
 from rerank.lifecycle.model_registry import ModelRegistry
 from rerank.lifecycle.signing import sign_folder, verify_signature
-from rerank.lifecycle.versions import CHAMPION, KINDS, SHIPPED, VersionRef
+from rerank.lifecycle.versions import CHAMPION, SHIPPED, VersionRef, all_kinds
 from rerank.workspace import Workspace
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -277,7 +277,7 @@ def models_history_command(day: datetime | None, output_format: str, home: Path)
 
 
 @click.command("list")
-@click.option("--kind", type=click.Choice(KINDS), help="Only versions of this kind.")
+@click.option("--kind", type=click.Choice(all_kinds()), help="Only versions of this kind.")
 @format_option
 @home_option
 @then("`rerank models compare champion VERSION --listings FILE{home}` lets two answer")

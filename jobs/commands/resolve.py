@@ -22,10 +22,9 @@ from rerank.jobs.options import (
     verdict_options,
 )
 from rerank.jobs.tables import explanation_text, hits_text, resolution_text
-from rerank.lifecycle.opening import heeding_people, open_resolver
+from rerank.lifecycle.opening import heeding_people, open_resolver, people_of
 from rerank.rankers.kinds import RankerKind
 from rerank.resolution import Resolution
-from rerank.verdicts import open_verdicts
 from rerank.workspace import Workspace, open_source
 
 
@@ -72,7 +71,7 @@ def resolve_command(
       rerank resolve --format json - < titles.txt
     """
     resolver = open_resolver(home, ranker=ranker, cascade=cascade)
-    people = open_verdicts(Workspace(home)) if verdicts else None
+    people = people_of(Workspace(home)) if verdicts else None
     if people is not None:
         people = people.with_near() if near_verdicts else people
         resolver = heeding_people(Workspace(home), resolver, people)

@@ -32,7 +32,7 @@ from rerank.jobs.files.listings import OUR_NAMES, open_listings
 from rerank.jobs.tables import WIDTH, cut, decimal, table
 from rerank.lifecycle.canary import arm_of
 from rerank.lifecycle.opening import version_over
-from rerank.lifecycle.versions import DECISION_KINDS, VersionRef
+from rerank.lifecycle.versions import VersionRef, decision_kinds
 from rerank.resolution import DECISIONS, Resolution
 from rerank.store.database import Store
 from rerank.workspace import Workspace, open_source
@@ -126,8 +126,8 @@ def compare_versions(
     :raises ArtifactError: if index or version are damaged or do not belong together.
     """
     for ref in (first, second):
-        if ref.kind not in DECISION_KINDS:
-            kinds = ", ".join(DECISION_KINDS)
+        if ref.kind not in decision_kinds():
+            kinds = ", ".join(decision_kinds())
             raise InputError(f"{ref}: expected a version that decides ({kinds})")
     progress("loading", 0.0)
     candidates, index = open_source(workspace)

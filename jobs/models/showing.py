@@ -16,13 +16,13 @@ from rerank.lifecycle.model_registry import ModelRegistry, Transition, served_by
 from rerank.lifecycle.opening import version_over
 from rerank.lifecycle.versions import (
     CHAMPION,
-    DECISION_KINDS,
-    KINDS,
     SHIPPED,
     SHIPPED_MODEL,
     Pointer,
     VersionCard,
     VersionRef,
+    all_kinds,
+    decision_kinds,
 )
 from rerank.workspace import open_source
 
@@ -73,7 +73,7 @@ def card_text(said: Mapping[str, Any]) -> str:
         lines.append(_line("card", "none: made before there were cards"))
     else:
         lines += _card_lines(card)
-    label = "champion" if said["kind"] in DECISION_KINDS else "served"
+    label = "champion" if said["kind"] in decision_kinds() else "served"
     lines += [
         _line(label, f"from {since} to {until or 'now'}") for since, until in said["served"]
     ] or [_line(label, "never, as far as the history knows")]
@@ -214,7 +214,7 @@ def version_rows(registry: ModelRegistry, kind: str | None = None) -> list[dict[
     first = [ref for ref in named if kind in (None, ref.kind)]
     wanted = sorted(
         dict.fromkeys([*first, *registry.versions(kind)]),
-        key=lambda ref: (KINDS.index(ref.kind), ref.version != SHIPPED, ref.version),
+        key=lambda ref: (all_kinds().index(ref.kind), ref.version != SHIPPED, ref.version),
     )
     rows = []
     for ref in wanted:
@@ -384,7 +384,7 @@ def _checked(registry: ModelRegistry, ref: VersionRef) -> str:
     if card is not None:
         _check_files(card, manifest)
     said = [f"{len(manifest.files)} files", "no card" if card is None else "card"]
-    if ref.kind in DECISION_KINDS:
+    if ref.kind in decision_kinds():
         said.append(_answers(registry, ref, manifest, card))
     return ", ".join(said)
 

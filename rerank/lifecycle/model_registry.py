@@ -43,14 +43,15 @@ from rerank.index.errors import (
 from rerank.lifecycle.versions import (
     CHALLENGER,
     CHAMPION,
-    DECISION_KINDS,
-    KINDS,
     SHIPPED,
     SHIPPED_MODEL,
     Pointer,
     VersionCard,
     VersionRef,
+    all_kinds,
     checked_name,
+    decision_kinds,
+    remedy_of,
     replace_pointer,
     user_name,
 )
@@ -177,12 +178,12 @@ class ModelRegistry:
                 raise InputError("alias champion: something must serve; promote another version")
             return
         self.folders.of(change.to)
-        if change.alias in (CHAMPION, CHALLENGER) and change.to.kind not in DECISION_KINDS:
+        if change.alias in (CHAMPION, CHALLENGER) and change.to.kind not in decision_kinds():
             raise InputError(
-                f"alias {change.alias}: expected a version of {', '.join(DECISION_KINDS)}, found "
+                f"alias {change.alias}: expected a version of {', '.join(decision_kinds())}, found "
                 f"{change.to}"
             )
-        if change.alias in KINDS and change.to.kind != change.alias:
+        if change.alias in all_kinds() and change.to.kind != change.alias:
             raise InputError(f"alias {change.alias}: expected one of its kind, found {change.to}")
 
     def _mend(self, pointer: Pointer) -> None:
@@ -259,11 +260,6 @@ def _overtaken(now: Pointer) -> str:
 
 
 _SHORTEST_PREFIX = 4
-_REMEDIES = {
-    "ltr": "rerank train-ltr",
-    "index": "rerank build-index",
-    "embedder": "rerank train-embedder",
-}
 
 
 class VersionFolders:
@@ -275,7 +271,7 @@ class VersionFolders:
     def all(self, kind: str | None = None) -> list[VersionRef]:
         """Return the versions there are, by kind and name; what ships is not among them."""
         found = []
-        for each in KINDS if kind is None else (kind,):
+        for each in all_kinds() if kind is None else (kind,):
             folder = self._workspace.versions_folder(each)
             names = [path.name for path in folder.iterdir()] if folder.is_dir() else []
             found += [
@@ -401,14 +397,9 @@ def verified_manifest(folder: Path, kind: str) -> Manifest:
         raise ArtifactError(os_error_text(exc)) from exc
 
 
-def remedy_of(kind: str) -> str:
-    """Return the command that makes a version of a kind."""
-    return _REMEDIES.get(kind, "rerank train-decision")
-
-
 def _verified_manifest(folder: Path, kind: str) -> Manifest:
     remedy = remedy_of(kind)
-    if kind in DECISION_KINDS:
+    if kind in decision_kinds():
         from rerank.model import MODEL_FORMAT as FORMAT
 
         return read_manifest(folder, kind="ranker", format_version=FORMAT, remedy=remedy)

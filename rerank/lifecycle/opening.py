@@ -25,7 +25,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-import pyarrow as pa
 
 from rerank.domain import FeatureNames, card_tools, domain_in, domain_named
 from rerank.index.artifacts import (
@@ -43,22 +42,16 @@ from rerank.index.errors import (
     os_error_text,
 )
 from rerank.index.records import N_CANDIDATES, Listing
-from rerank.lifecycle.model_registry import remedy_of
-from rerank.lifecycle.versions import SHIPPED, VersionCard, VersionRef, feature_schema
+from rerank.lifecycle.versions import SHIPPED, VersionCard, VersionRef, feature_schema, remedy_of
 from rerank.model import RerankModel
 from rerank.rankers.kinds import RankerKind
 from rerank.resolution import Resolution, ScoredCandidate
 from rerank.resolver import Resolver, resolver_of
-from rerank.verdicts import (
-    StandingVerdicts,
-    VerdictSnapshot,
-    open_verdicts,
-    verdicts_state,
-)
 from rerank.workspace import Workspace, home_here, open_source
 
 if TYPE_CHECKING:
     from rerank.ranking import CandidateSource
+    from rerank.verdicts import VerdictSnapshot
 
 
 _CLOSE_SCORES = 1.0  # LambdaRank's: below it a rival is first in one of five generated listings
@@ -92,7 +85,19 @@ def open_resolver(
     kind = None if ranker is None else RankerKind(ranker)
     with collecting_seldom():
         resolver = resolver_over(workspace, *open_source(workspace), ranker=kind, cascade=cascade)
-    return heeding_people(workspace, resolver, open_verdicts(workspace)) if verdicts else resolver
+    return heeding_people(workspace, resolver, people_of(workspace)) if verdicts else resolver
+
+
+def people_of(workspace: Workspace) -> VerdictSnapshot | None:
+    """Return what people settled in a workspace, as `rerank.verdicts.open_verdicts` does.
+
+    Where nobody ever said anything, what reads it is not even imported.
+    """
+    if not workspace.store_path.exists():
+        return None
+    from rerank.verdicts import open_verdicts
+
+    return open_verdicts(workspace)
 
 
 def heeding_people(
@@ -104,12 +109,16 @@ def heeding_people(
     """
     if people is None:
         return resolver
+    from rerank.verdicts import StandingVerdicts
+
     standing = StandingVerdicts(people, resolver.table, resolver.key_column)
     own = Workspace(workspace.home.absolute())
     return resolver.heeding(standing, partial(_heeding_again, own, people.version))
 
 
 def _heeding_again(workspace: Workspace, version: str, resolver: Resolver) -> Resolver:
+    from rerank.verdicts import open_verdicts
+
     return heeding_people(workspace, resolver, open_verdicts(workspace, version=version))
 
 
@@ -289,20 +298,20 @@ def _check_answers(
 
     To ask takes a third of the time to open a resolver.
     """
-    mark = _mark(card, resolver)
-    passed = _passed(workspace.passed_path)
+    kept = workspace.home.is_dir()
+    mark, passed = (_mark(card, resolver), _passed(workspace.passed_path)) if kept else ("", [])
     if mark in passed and not thorough:
         return
     limit = None
     if not thorough and card.kind == "cross-encoder":
         limit = CHECKED_OF_A_CROSS_ENCODER
-    elif not thorough and not workspace.home.is_dir():
+    elif not thorough and not kept:
         limit = CHECKED_OF_SHIPPED
     try:
         check_reference(resolver, ReferenceAnswers.from_dict(card.reference or {}), limit=limit)
     except MismatchError as exc:
         raise MismatchError(f"{folder}: {exc}") from exc
-    if workspace.home.is_dir() and mark not in passed:
+    if kept and mark not in passed:
         with suppress(OSError):  # a workspace that may only be read is asked each time
             write_json({"passed": [*passed[1 - _MARKS :], mark]}, workspace.passed_path)
 
@@ -328,13 +337,15 @@ def _mark(card: VersionCard, resolver: Resolver) -> str:
     at = Path(__file__).parent.parent
     code = [
         (str(each.relative_to(at)), state.st_size, state.st_mtime_ns)
-        for part in (at, at / "index", at / "packs")
+        for part in (at, at / "index")  # which is a link in a checkout
         for each in sorted(part.rglob("*.py"))
         for state in (each.stat(),)
     ]
-    libraries = [np.__version__, pa.__version__, sys.version]
+    libraries = [np.__version__, sys.version]
     own = [resolver.model.version, resolver.index_version, card.reference]
-    content = json.dumps([own, libraries, platform.uname()[:5], _boot(), code])
+    system = platform.uname()  # whole, it would ask a program for its last field
+    machine = [system.system, system.node, system.release, system.version, system.machine]
+    content = json.dumps([own, libraries, machine, _boot(), code])
     return hashlib.sha256(content.encode()).hexdigest()[:16]
 
 
@@ -436,11 +447,11 @@ class LiveResolver:
 
     def _identity(self) -> tuple[object, object]:
         """Return what changes with the model or index, and what changes with verdicts."""
-        people = verdicts_state(self._workspace) if self._heeds else None
+        people = self._workspace.store_state() if self._heeds else None
         return self._workspace.identity(), people
 
     def _with_people(self) -> Resolver:
-        people = open_verdicts(self._workspace) if self._heeds else None
+        people = people_of(self._workspace) if self._heeds else None
         return heeding_people(self._workspace, self._plain, people)
 
     def _follow(self) -> None:

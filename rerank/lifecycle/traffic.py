@@ -24,7 +24,7 @@ from rerank.index.records import Listing
 from rerank.lifecycle.canary import CanaryOutcome, CanarySettings, CanaryState, Look, look
 from rerank.lifecycle.model_registry import AliasChange, ModelRegistry
 from rerank.lifecycle.opening import open_version
-from rerank.lifecycle.versions import CHALLENGER, CHAMPION, DECISION_KINDS, Pointer, VersionRef
+from rerank.lifecycle.versions import CHALLENGER, CHAMPION, Pointer, VersionRef, decision_kinds
 from rerank.resolution import Decision
 from rerank.store.database import Session, Store, utc_now
 
@@ -348,9 +348,9 @@ def check_challenger(pointer: Pointer, challenger: VersionRef) -> None:
 
     :raises InputError: if it cannot decide, or is the champion.
     """
-    if challenger.kind not in DECISION_KINDS or challenger == pointer.champion:
+    if challenger.kind not in decision_kinds() or challenger == pointer.champion:
         raise InputError(
-            f"{challenger}: expected a version of {', '.join(DECISION_KINDS)} that is not the "
+            f"{challenger}: expected a version of {', '.join(decision_kinds())} that is not the "
             "champion; `rerank models list` shows those there are"
         )
 

@@ -11,14 +11,13 @@ import getpass
 import hashlib
 import json
 import re
-import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from rerank.index.artifacts import (
+    library_version,
     read_json,
     read_regular,
     typed_record,
@@ -27,12 +26,9 @@ from rerank.index.artifacts import (
 )
 from rerank.index.errors import DISTRIBUTION, ArtifactError, InputError, os_error_text
 from rerank.index.records import shipped
-from rerank.rankers.kinds import ranker_kinds
+from rerank.rankers.kinds import RankerKind, ranker_kinds
 
 CARD = "version.json"
-DECISION_KINDS = tuple(kind.value for kind in ranker_kinds())
-"""Kinds of which a version decides by itself: a ranker with all that was made on its scores."""
-KINDS = (*DECISION_KINDS, "index", "embedder")
 SHIPPED = "shipped"
 """The version's name of what ships with the project; the workspace has no folder of it."""
 
@@ -57,6 +53,31 @@ class VersionRef(NamedTuple):
 
 
 SHIPPED_MODEL = VersionRef("ltr", SHIPPED)
+
+
+def decision_kinds() -> tuple[str, ...]:
+    """Return the kinds of which a version decides by itself: rankers with what is made on theirs.
+
+    Those of installed packages are looked for, which takes longer than to read a pointer.
+    """
+    return tuple(kind.value for kind in ranker_kinds())
+
+
+def all_kinds() -> tuple[str, ...]:
+    """Return all kinds of versions."""
+    return (*decision_kinds(), "index", "embedder")
+
+
+_REMEDIES = {
+    "ltr": "rerank train-ltr",
+    "index": "rerank build-index",
+    "embedder": "rerank train-embedder",
+}
+
+
+def remedy_of(kind: str) -> str:
+    """Return the command that makes a version of a kind."""
+    return _REMEDIES.get(kind, "rerank train-decision")
 
 
 def checked_name(text: str, what: str) -> str:
@@ -202,7 +223,7 @@ def read_pointer(path: Path) -> Pointer:
             "champion": _model(content),
             "previous": None if content.get("previous") is None else _model(content["previous"]),
             "aliases": {
-                checked_name(alias, "alias"): _ref(named, KINDS)
+                checked_name(alias, "alias"): _ref(named, all_kinds)
                 for alias, named in dict(content.get("aliases") or {}).items()
             },
             "generation": _generation(content.get("generation", 0)),
@@ -244,13 +265,13 @@ def replace_pointer(path: Path, pointer: Pointer) -> None:
 
 
 def _model(content: Any) -> VersionRef:
-    return _ref(content, DECISION_KINDS)
+    return _ref(content, decision_kinds)
 
 
-def _ref(content: Any, kinds: tuple[str, ...]) -> VersionRef:
+def _ref(content: Any, kinds: Callable[[], tuple[str, ...]]) -> VersionRef:
     kind, version = content["name"], content["version"]
-    if kind not in kinds:
-        raise ValueError(f"name: expected one of {', '.join(kinds)}, found {kind!r:.40}")
+    if kind not in [*RankerKind] and kind not in kinds():
+        raise ValueError(f"name: expected one of {', '.join(kinds())}, found {kind!r:.40}")
     if not isinstance(version, str):
         raise TypeError(f"version: expected text, found {version!r:.40}")
     return VersionRef(kind, checked_name(version, "version"))
@@ -280,10 +301,7 @@ def code_version() -> str | None:
     ``0.1.0+1a2b3c4d5e6f``, with ``-dirty`` behind it if files differ from the commit; None if
     rerank is neither installed nor a checkout.
     """
-    try:
-        release = version(DISTRIBUTION)
-    except PackageNotFoundError:
-        release = None
+    release = library_version(DISTRIBUTION)
     commit = _commit()
     return f"{release or '0'}+{commit}" if commit else release
 
@@ -299,6 +317,8 @@ def generator_fingerprint() -> str:
 def _commit() -> str | None:
     if not (_ROOT / ".git").exists():
         return None
+    import subprocess  # not for who only resolves
+
     command = [
         "git",
         "-C",

@@ -10,13 +10,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
-from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rerank.index.errors import ArtifactError, MissingExtraError
 
 if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
+
     from rerank.ranking import Ranker
 
 GROUP = "rerank.rankers"
@@ -63,6 +64,8 @@ def ranker_kinds() -> list[RankerKind]:
 @cache
 def outside_rankers() -> dict[str, EntryPoint]:
     """Return the entry points of installed packages by name; names must fit for folders."""
+    from importlib.metadata import entry_points  # not for who only resolves
+
     found = sorted(entry_points(group=GROUP), key=lambda entry: entry.name)
     taken = {*RankerKind, *_TAKEN}
     return {

@@ -162,7 +162,7 @@ def test_workers_and_pickled_resolvers_have_the_verdicts_of_the_run(home, judge,
 def test_who_does_not_ask_for_verdicts_reads_none(home, judge, monkeypatch):
     judge.annotate(Listing("1", "RTX 4060 Ti 8GB"), "ann", "not_gpu")
     with monkeypatch.context() as patched:
-        patched.setattr("rerank.lifecycle.opening.open_verdicts", None)
+        patched.setattr("rerank.verdicts.open_verdicts", None)
         for resolver in (open_resolver(home), LiveResolver(home).current):
             answer = resolver.resolve("RTX 4060 Ti 8GB")
             assert (answer.gpu_id, answer.provenance, resolver.people) == (TI8, None, None)

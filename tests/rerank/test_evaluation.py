@@ -654,7 +654,7 @@ def shipped_parts() -> tuple[Retriever, Resolver]:
     except ArtifactError as error:
         pytest.skip(str(error))
     retriever, manifest = load_retriever(folders["index"], StaticEmbedder.load(folders["embedder"]))
-    model, cues = RerankModel.load(folders["model"]), CueReader.load(shipped("cues.yaml"))
+    model, cues = RerankModel.load(folders["model"]), CueReader.load(shipped("cues.txt"))
     return retriever, GpuResolver(retriever, model, cues, index_version=manifest.fingerprint)
 
 

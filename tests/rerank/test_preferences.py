@@ -358,7 +358,7 @@ def resolver(tiny_retriever, linear_scorer, data_folder):
     calibrator, thresholds = Calibrator((0.0, 1.0), (0.0, 1.0)), Thresholds(0.9, 0.3, 0.99)
     offer = OnnxTrees(linear_scorer(OFFER_FEATURES, {}))
     model = RerankModel("", FeatureRanker(ranker), "", offer, calibrator, thresholds, "m1")
-    cues = CueReader.load(data_folder / "cues.yaml")
+    cues = CueReader.load(data_folder / "cues.txt")
     return GpuResolver(tiny_retriever, model, cues, index_version="i1")
 
 

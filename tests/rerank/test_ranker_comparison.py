@@ -56,7 +56,7 @@ def gold_listings() -> list[GoldListing]:
 
 @pytest.fixture
 def preparer(tiny_retriever: Retriever) -> Preparer:
-    return Preparer(tiny_retriever, CueReader.load(shipped("cues.yaml")))
+    return Preparer(tiny_retriever, CueReader.load(shipped("cues.txt")))
 
 
 @pytest.fixture
@@ -87,7 +87,7 @@ def test_what_puts_one_model_first_is_right_where_that_is_sold(prepared):
 
 def test_a_model_is_measured_as_the_resolver_answers(shipped_parts):
     retriever, model, resolver = shipped_parts
-    preparer = Preparer(retriever, CueReader.load(shipped("cues.yaml")))
+    preparer = Preparer(retriever, CueReader.load(shipped("cues.txt")))
     gold = gold_listings()
     prepared = prepare_gold(preparer, gold)
     competitor = Competitor("LambdaRank", model.ranker, model)

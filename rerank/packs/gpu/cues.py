@@ -1,6 +1,6 @@
 """Cues: words that tell what a listing offers (a card, a bracket for one, a box, a whole PC).
 
-The words stand in `data/cues.yaml`, by category and language. A cue after a word like "with"
+The words stand in `data/cues.txt`, by category and language. A cue after a word like "with"
 is *excused*: "with backplate" offers a card, "backplate for" does not. So are parts that are
 missing, included or counted ("two fans"), and computers a card was taken from or is for. What
 stands behind a mark of a wish ("[W]", "swap for") is asked for, not offered.
@@ -14,16 +14,15 @@ import string
 from collections.abc import Callable, Collection, Sequence
 from functools import cache, cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-import yaml
 from numpy.typing import NDArray
 
+from rerank.index.artifacts import read_text
 from rerank.index.errors import InputError
 from rerank.index.records import distinct, grouped
-from rerank.index.rows import FastSafeLoader
-from rerank.index.text import CharacterRun, normalise, runs
+from rerank.index.text import CharacterRun, normalise, normalised_words, runs
 from rerank.packs.gpu.title_columns import TitleReadings, TitleRuns, in_one, words_with
 
 CATEGORIES = (
@@ -109,49 +108,58 @@ class CueReader:
         self._substrings: dict[str, list[tuple[str, int]]] = {}
         self._literals: dict[str, list[tuple[str, int]]] = {}
         self._bare = _Bare(self._look_up)
-        for number, category in enumerate(CATEGORIES):
-            for entry in entries.get(category, ()):
-                self._add(str(entry), 1 << number)
+        filed = [
+            (entry, 1 << number)
+            for number, category in enumerate(CATEGORIES)
+            for entry in entries.get(category, ())
+        ]
+        heads = [entry[1:] if entry[0] == "~" else entry.partition(" ")[0] for entry, _ in filed]
+        heads = [head.rstrip("*") for head in heads]
+        for (entry, bit), head, shown in zip(filed, heads, normalised_words(heads), strict=True):
+            plain = None if " " in head else shown
+            self._add(entry, normalise(head) if plain is None else plain, bit)
 
     @classmethod
     def load(cls, path: Path) -> CueReader:
-        """Read a cue file.
+        """Read a cue file: lines of categories, ``[box]``, each before its words, with commas.
 
-        :raises InputError: if it is missing, no mapping of lists, or names an unknown category.
+        :raises InputError: if it is missing, has words of no category, or an unknown category.
         """
         try:
-            # Words are texts as they stand; to make objects of 7,000 takes longer than to parse.
-            text = path.read_text(encoding="utf-8")
-            root = yaml.compose(text, Loader=FastSafeLoader)
-        except (OSError, UnicodeDecodeError, yaml.YAMLError) as exc:
+            lines = read_text(path).splitlines()
+        except (OSError, UnicodeDecodeError) as exc:
             raise InputError(f"{path}: cannot read cue words: {exc}") from exc
-        pairs: list[tuple[Any, Any]] = [(None, None)]
-        if isinstance(root, yaml.MappingNode):
-            pairs = root.value
-        if not all(
-            isinstance(words, yaml.SequenceNode)
-            and all(isinstance(word, yaml.ScalarNode) for word in words.value)
-            for _, words in pairs
-        ):
-            raise InputError(f"{path}: expected a mapping of categories to lists of words")
-        return cls({name.value: [word.value for word in words.value] for name, words in pairs})
+        entries: dict[str, list[str]] = {}
+        for number, line in enumerate(map(str.strip, lines), 1):
+            if line.startswith("[") and line.endswith("]"):
+                own = entries.setdefault(line[1:-1], [])
+            elif line and not line.startswith("#"):
+                if not entries:
+                    raise InputError(f"{path}:{number}: expected [CATEGORY] before {line!r:.60}")
+                own += filter(None, map(str.strip, line.split(",")))
+        if not entries:
+            raise InputError(f"{path}: expected categories of cue words, found none")
+        return cls(entries)
 
-    def _add(self, entry: str, bit: int) -> None:
+    def _add(self, entry: str, head: str, bit: int) -> None:
+        """File an entry.
+
+        :param head: its first word, of a substring all of it, normalised.
+        """
         if entry.startswith("~"):
-            _by_telling(self._substrings, normalise(entry[1:]), bit, _ASCII)
+            _by_telling(self._substrings, head, bit, _ASCII)
             return
         if entry.startswith("="):
             _by_telling(self._literals, entry[1:], bit, _WORDY)
             return
         first, _, rest = entry.partition(" ")
         is_stem = first.endswith("*")
-        first = normalise(first.rstrip("*"))
         if rest:
             table = self._stem_phrases if is_stem else self._phrases
-            table.setdefault(first, []).append((rest, bit))
+            table.setdefault(head, []).append((rest, bit))
         else:
             masks = self._stems if is_stem else self._words
-            masks[first] = masks.get(first, 0) | bit
+            masks[head] = masks.get(head, 0) | bit
 
     def read(self, readings: TitleReadings) -> CueHits:
         """Find the cues of titles, and of their listings' descriptions."""

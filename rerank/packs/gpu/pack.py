@@ -23,11 +23,10 @@ from rerank.domain import (
     TrainingRequest,
 )
 from rerank.index.errors import InputError
-from rerank.index.records import GpuRecord, Listing, Route, shipped
+from rerank.index.records import GpuRecord, Listing, Route, registry_fingerprint, shipped
 from rerank.model import RerankModel
 from rerank.packs.gpu.candidates import CANDIDATE_FEATURES, RANKED_MODELS, CandidateFeatures
 from rerank.packs.gpu.card_answers import RegistryColumns, verdicts_of
-from rerank.packs.gpu.choices import GpuChoices
 from rerank.packs.gpu.cues import CueReader
 from rerank.packs.gpu.offers import OFFER_FEATURES, offer_features
 from rerank.ranking import CandidateBatch, CandidateSource, Evidence, RankingBatch
@@ -41,6 +40,7 @@ if TYPE_CHECKING:
     from rerank.index.artifacts import Manifest
     from rerank.lifecycle.gates import PromotionSettings
     from rerank.packs.gpu.cards import TitleReader
+    from rerank.packs.gpu.choices import GpuChoices
     from rerank.packs.gpu.lexicon import Lexicon
     from rerank.packs.gpu.retriever import Retriever
     from rerank.store.database import Store
@@ -69,7 +69,7 @@ class GpuResolver(Resolver):
         reopen: Callable[[], Resolver] | None = None,
     ) -> None:
         super().__init__(retriever, model, index_version=index_version, reopen=reopen)
-        self._cues = cues or CueReader.load(shipped("cues.yaml"))
+        self._cues = cues or CueReader.load(shipped("cues.txt"))
         self._lexicon = cast("Lexicon", self._table)
         self._candidate_features = CandidateFeatures(self._lexicon)
         self._registry_columns = RegistryColumns(self._table)
@@ -210,7 +210,7 @@ class GpuDomain:
         if request.annotation_weight is not None:
             weight = request.annotation_weight
             annotated = read_annotated(workspace.store_path, source, weight=weight, warn=warn)
-        cues = CueReader.load(shipped("cues.yaml"))
+        cues = CueReader.load(shipped("cues.txt"))
 
         def into(folder: Path) -> dict[str, Any]:
             return train(
@@ -221,6 +221,8 @@ class GpuDomain:
 
     def choices(self, source: Retriever, index: Manifest) -> GpuChoices:
         """Return the registry's cards as people choose among them."""
+        from rerank.packs.gpu.choices import GpuChoices
+
         return GpuChoices(source)
 
     def plain_guesses(self, source: CandidateSource, titles: Sequence[str]) -> list[str]:
@@ -234,7 +236,6 @@ class GpuDomain:
     def names(self, folder: Path) -> CatalogueNames:
         """Return the registry's names; the store keeps a snapshot of it."""
         from rerank.packs.gpu.names import GpuNames
-        from rerank.packs.gpu.registry import registry_fingerprint
         from rerank.packs.gpu.retriever import index_records
 
         records = index_records(folder)
@@ -309,7 +310,6 @@ class GpuDomain:
         from rerank.evaluation.baselines import default_baselines
         from rerank.evaluation.evaluate import Instruments, examine
         from rerank.packs.gpu.failures import failures
-        from rerank.packs.gpu.registry import registry_fingerprint
 
         retriever = cast("Retriever", resolver.source)
         return Instruments(

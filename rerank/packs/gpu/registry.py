@@ -21,21 +21,25 @@ others are passed over.
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from rerank.index.artifacts import parsed_json, read_text
 from rerank.index.errors import NO_FILE, FaultsError, InputError
-from rerank.index.records import DEFAULT_FORM_FACTOR, FORM_FACTORS, GpuRecord
+from rerank.index.records import (
+    DEFAULT_FORM_FACTOR,
+    FORM_FACTORS,
+    MOST_MEMORY_GB,
+    RECORD_FLAGS,
+    RECORD_LISTS,
+    GpuRecord,
+)
 from rerank.index.rows import FastSafeLoader, listed, read_csv, read_parquet, read_yaml_text
 from rerank.index.text import squash
 from rerank.packs.gpu.naming import catalogue_name
@@ -61,73 +65,6 @@ def load_registry(source: Path) -> list[GpuRecord]:
     if not reading.records:
         raise InputError(f"registry {source}: expected at least one GPU, found none")
     return reading.records
-
-
-def registry_fingerprint(records: Iterable[GpuRecord]) -> str:
-    """Return 16 hex digits that change with the content of the registry, not with its order."""
-    lines = sorted(json.dumps(_written(record), sort_keys=True) for record in records)
-    return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
-
-
-def write_records(records: Sequence[GpuRecord], path: Path) -> None:
-    """Write records as JSON lines, the form in which an index folder carries its registry."""
-    text = "".join(json.dumps(_written(record)) + "\n" for record in records)
-    path.write_text(text, encoding="utf-8")
-
-
-_LISTS = ("codenames", "aliases", "part_numbers")
-_FLAGS = {"rare": False, "sold_apart": True, "held": False}  # and what each is for most
-
-
-def _written(record: GpuRecord) -> dict[str, Any]:
-    """Return a record's fields, of its flags those that are set.
-
-    So a registry without them has the fingerprint, and the lines, that it had before there were
-    any.
-    """
-    fields = asdict(record)
-    return {name: value for name, value in fields.items() if _FLAGS.get(name) is not value}
-
-
-def read_records(path: Path) -> list[GpuRecord]:
-    """Read what `write_records` wrote.
-
-    :raises InputError: if a line is not a record, there is none, or an id stands there twice.
-    """
-    lines = read_text(path).splitlines()
-    try:  # a third of the time of line by line
-        records = list(map(_record_of, parsed_json(f"[{','.join(lines)}]")))
-    except (ValueError, TypeError, KeyError, AttributeError):
-        records = list(_one_by_one(lines, path))
-    if not records or len({record.gpu_id for record in records}) < len(records):
-        raise InputError(f"{path}: expected records, each id once, found {len(records)} records")
-    return records
-
-
-def _one_by_one(lines: Iterable[str], path: Path) -> Iterator[GpuRecord]:
-    for number, line in enumerate(lines, 1):
-        try:
-            yield _record_of(parsed_json(line))
-        except (ValueError, TypeError, KeyError, AttributeError) as exc:
-            raise InputError(f"{path}:{number}: not a GPU record: {exc}") from exc
-
-
-def _record_of(fields: dict[str, Any]) -> GpuRecord:
-    """Return a record of its values as JSON holds them.
-
-    :raises ValueError: if one is of another type, or the memory no size.
-    """
-    for name, value in fields.items():
-        kind = type(value)
-        if kind is not _KINDS.get(name, str) and (kind is not int or name != "memory_gb"):
-            raise ValueError(f"{name}: found {value!r:.40}")
-    for name in _LISTS:
-        fields[name] = tuple(fields[name])
-        if not {*map(type, fields[name])} <= {str}:
-            raise ValueError(f"{name}: expected texts, found {fields[name]!r:.40}")
-    if not 0 <= fields["memory_gb"] <= _MOST_MEMORY_GB:
-        raise ValueError(f"memory_gb: expected a size, found {fields['memory_gb']!r:.40}")
-    return GpuRecord(**fields)
 
 
 def _registry_files(source: Path) -> list[Path]:
@@ -176,14 +113,8 @@ def _collisions(reading: RegistryReading) -> list[str]:
 
 
 VENDORS = ("NVIDIA", "AMD", "Intel", "Matrox")
-_KINDS = {
-    **dict.fromkeys(_FLAGS, bool),
-    **dict.fromkeys(_LISTS, list),
-    "memory_gb": float,
-    "release_year": int,
-}
 _YEARS = range(1990, 2101)
-_LEAST_MEMORY_GB, _MOST_MEMORY_GB = 0.001, 2048  # bytes or MB taken for GB lie outside
+_LEAST_MEMORY_GB = 0.001
 _VENDOR_WORDS = {
     "NVIDIA": {"nvidia"},
     "AMD": {"amd", "ati", "advanced", "micro", "devices"},
@@ -267,8 +198,8 @@ def texts(value: Any) -> tuple[str, ...]:
 
 _RULES: dict[str, tuple[Callable[[Any], object], str]] = {
     "memory_gb": (
-        lambda gb: _LEAST_MEMORY_GB <= gb <= _MOST_MEMORY_GB,
-        f"be {_LEAST_MEMORY_GB:g}-{_MOST_MEMORY_GB} GB (or with a unit, as '512 MB')",
+        lambda gb: _LEAST_MEMORY_GB <= gb <= MOST_MEMORY_GB,
+        f"be {_LEAST_MEMORY_GB:g}-{MOST_MEMORY_GB} GB (or with a unit, as '512 MB')",
     ),
     "release_year": (
         lambda year: type(year) is int and year in _YEARS,  # not True
@@ -385,7 +316,7 @@ TABLE_COLUMNS = (
     "codenames",
     "aliases",
     "part_numbers",
-    *_FLAGS,
+    *RECORD_FLAGS,
 )
 
 
@@ -412,7 +343,7 @@ def _truth(value: Any) -> bool:
 _READERS: dict[str, tuple[Callable[[Any], Any], str]] = {
     "memory_gb": (_size, "a number of GB"),
     "release_year": (_year, "a number"),
-    **dict.fromkeys(_FLAGS, (_truth, "true or false")),
+    **dict.fromkeys(RECORD_FLAGS, (_truth, "true or false")),
 }
 
 Row = dict[str, Any]
@@ -491,10 +422,10 @@ def _read_row(row: Row, place: str, reading: RegistryReading) -> None:
 
 def _read_cells(given: Row) -> tuple[dict[str, Any], list[str]]:
     """Return the fields of a row's cells, none for a cell that cannot be read, and the faults."""
-    fields: dict[str, Any] = {name: texts(given.get(name)) for name in _LISTS}
+    fields: dict[str, Any] = {name: texts(given.get(name)) for name in RECORD_LISTS}
     faults = []
     for name in TABLE_COLUMNS:
-        if name not in given or name in _LISTS:
+        if name not in given or name in RECORD_LISTS:
             continue
         read, words = _READERS.get(name, (_text, "text"))
         try:

@@ -12,10 +12,9 @@ import re
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
 from rerank.index.artifacts import (
@@ -38,6 +37,9 @@ from rerank.index.records import (
     falling_order,
     first_rows,
     place_in_group,
+    read_records,
+    registry_fingerprint,
+    write_records,
 )
 from rerank.index.text import HOLDS_NAME, descriptor, normalise
 from rerank.index.vector_index import FaissIndex, IndexKind, VectorIndex
@@ -50,11 +52,13 @@ from rerank.packs.gpu.name_evidence import (
     surely_named,
 )
 from rerank.packs.gpu.naming import ModelName
-from rerank.packs.gpu.registry import read_records, registry_fingerprint, write_records
 from rerank.packs.gpu.stated_words import Stated, StatedWords, chip_vendors
 from rerank.packs.gpu.title_columns import ColumnReader, TitleReadings
 from rerank.packs.gpu.variants import Variants
 from rerank.ranking import CandidateBatch
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]
@@ -568,6 +572,8 @@ class _Needles(NamedTuple):
 
     def touched(self, titles: Sequence[str]) -> list[int]:
         """Return the numbers of titles that show any of it."""
+        import pyarrow as pa  # not for who only resolves
+
         pc, texts = _functions(), pa.array(titles, pa.string())
         odd = pc.match_substring_regex(texts, _ODD_FORMS, ignore_case=True)
         plain = self._shown(pc.ascii_lower(texts)).to_numpy(zero_copy_only=False)

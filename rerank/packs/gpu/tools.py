@@ -40,7 +40,7 @@ def shipped_cues() -> CueReader:
     """Return the words that say what is sold, as they ship."""
     from rerank.packs.gpu.cues import CueReader
 
-    return CueReader.load(shipped("cues.yaml"))
+    return CueReader.load(shipped("cues.txt"))
 
 
 def parameters_of(request: TrainingRequest) -> TrainingParameters:
@@ -56,7 +56,7 @@ _ELSEWHERE = {
     "update_index": "retriever",
     "add_to_index": "retriever",
     "load_registry": "registry",
-    "registry_fingerprint": "registry",
+    "registry_fingerprint": "retriever",
     "generate": "bootstrap.generator",
     "labelled_of": "training.labelling",
 }

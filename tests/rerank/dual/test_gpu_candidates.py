@@ -86,7 +86,7 @@ def test_another_vendors_card_of_the_same_number_complies_with_nothing(make_gpu)
 @pytest.fixture(scope="module")
 def scored(tiny_retriever):
     """Generated listings of a dozen models with their candidates, and how they were prepared."""
-    preparer = Preparer(tiny_retriever, CueReader.load(shipped("cues.yaml")))
+    preparer = Preparer(tiny_retriever, CueReader.load(shipped("cues.txt")))
     labelled = generated_listings(tiny_retriever.records, 300, seed=3)
 
     def encode(listings):

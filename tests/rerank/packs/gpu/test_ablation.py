@@ -207,7 +207,7 @@ def test_what_the_plain_ranker_cannot_learn_from(
 @pytest.fixture(scope="module")
 def shipped_parts() -> tuple[Retriever, CueReader]:
     retriever, _ = load_retriever(shipped("index"), StaticEmbedder.load(shipped("embedder")))
-    return retriever, CueReader.load(shipped("cues.yaml"))
+    return retriever, CueReader.load(shipped("cues.txt"))
 
 
 @pytest.fixture(scope="module")

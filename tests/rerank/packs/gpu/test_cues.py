@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import yaml
 
 from rerank.index.errors import InputError
 from rerank.index.records import shipped
@@ -46,7 +45,7 @@ def reader() -> CueReader:
 
 @pytest.fixture(scope="module")
 def shipped_reader() -> CueReader:
-    return CueReader.load(shipped("cues.yaml"))
+    return CueReader.load(shipped("cues.txt"))
 
 
 @pytest.mark.parametrize(
@@ -122,23 +121,22 @@ def test_unknown_categories_are_named() -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("box: [unclosed", "cannot read cue words"),
-        ("- box", "expected a mapping"),
-        ("box: carton", "expected a mapping of categories to lists"),
-        ("", "expected a mapping"),
-        ("boxx: [a]", "unknown categories boxx"),
+        ("box, carton", r"cues\.txt:1: expected \[CATEGORY\] before 'box, carton'"),
+        ("# of boxes\nbox: [carton]", r":2: expected \[CATEGORY\]"),
+        ("", "expected categories of cue words, found none"),
+        ("[boxx]\na", "unknown categories boxx"),
     ],
 )
 def test_a_bad_cue_file_is_refused(tmp_path: Path, content: str, message: str) -> None:
-    path = tmp_path / "cues.yaml"
+    path = tmp_path / "cues.txt"
     path.write_text(content, encoding="utf-8")
     with pytest.raises(InputError, match=message):
         CueReader.load(path)
 
 
 def test_a_missing_cue_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"absent\.yaml: cannot read cue words"):
-        CueReader.load(tmp_path / "absent.yaml")
+    with pytest.raises(InputError, match=r"absent\.txt: cannot read cue words"):
+        CueReader.load(tmp_path / "absent.txt")
 
 
 # --- the shipped words ---
@@ -175,8 +173,13 @@ def test_shipped_cues(title: str, category: str, excused: bool, shipped_reader: 
 
 
 def shipped_entries() -> list[tuple[str, str]]:
-    content = yaml.safe_load(shipped("cues.yaml").read_text(encoding="utf-8"))
-    return [(category, entry) for category, words in content.items() for entry in words]
+    found, category = [], ""
+    for line in shipped("cues.txt").read_text(encoding="utf-8").splitlines():
+        if line.startswith("["):
+            category = line.strip("[]")
+        elif not line.strip().startswith("#"):
+            found += [(category, entry.strip()) for entry in line.split(",") if entry.strip()]
+    return found
 
 
 def dead_entries(reader: CueReader) -> list[tuple[str, str]]:
@@ -219,9 +222,9 @@ def test_a_substring_cue_stands_where_it_stands(reader: CueReader) -> None:
 
 
 def test_a_cue_file_of_another_encoding_is_an_input_error(tmp_path: Path) -> None:
-    (tmp_path / "cues.yaml").write_bytes("box: [boîte]".encode("latin-1"))
-    with pytest.raises(InputError, match=r"cues\.yaml"):
-        CueReader.load(tmp_path / "cues.yaml")
+    (tmp_path / "cues.txt").write_bytes("[box]\nboîte".encode("latin-1"))
+    with pytest.raises(InputError, match=r"cues\.txt"):
+        CueReader.load(tmp_path / "cues.txt")
 
 
 def found_in(reader: CueReader, title: str) -> dict[str, set[bool]]:

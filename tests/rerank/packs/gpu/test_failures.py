@@ -57,7 +57,7 @@ def resolver() -> Resolver:
     return GpuResolver(
         retriever,
         RerankModel.load(shipped("model")),
-        CueReader.load(shipped("cues.yaml")),
+        CueReader.load(shipped("cues.txt")),
         index_version=manifest.fingerprint,
     )
 

@@ -14,9 +14,8 @@ from rerank.domain import CardTools, card_tools
 from rerank.index.artifacts import MANIFEST
 from rerank.index.embedder import HashEmbedder
 from rerank.index.errors import ArtifactError, InputError, MismatchError
-from rerank.index.records import GpuRecord, Listing
+from rerank.index.records import GpuRecord, Listing, registry_fingerprint
 from rerank.index.vector_index import IndexKind
-from rerank.packs.gpu.registry import registry_fingerprint
 from rerank.packs.gpu.retriever import Retriever, add_to_index, build_index, load_retriever
 
 LISTINGS = [Listing("1", "RTX 4060 Ti 16GB"), Listing("2", "sapphire rx 6600 xt"), Listing("3", "")]
@@ -157,7 +156,7 @@ def test_records_and_vectors_must_be_as_many(
     folder: Path, tmp_path: Path, tiny_registry: list[GpuRecord], hash_embedder: HashEmbedder
 ) -> None:
     from rerank.index.artifacts import read_manifest, write_manifest
-    from rerank.packs.gpu.registry import write_records
+    from rerank.index.records import write_records
 
     manifest = read_manifest(folder, kind="index", format_version=1, remedy="-")
     write_records(tiny_registry[:5], folder / "records.jsonl")

@@ -17,16 +17,20 @@ import pyarrow.parquet as pq
 import pytest
 
 from rerank.index.errors import FaultsError, InputError
-from rerank.index.records import FORM_FACTORS, GpuRecord, shipped
+from rerank.index.records import (
+    FORM_FACTORS,
+    GpuRecord,
+    read_records,
+    registry_fingerprint,
+    shipped,
+    write_records,
+)
 from rerank.index.text import squash
 from rerank.packs.gpu.naming import catalogue_name
 from rerank.packs.gpu.registry import (
     VENDORS,
     gpu_slug,
     load_registry,
-    read_records,
-    registry_fingerprint,
-    write_records,
 )
 
 GOOD = """\

@@ -215,7 +215,7 @@ def small_simulation(tmp_path_factory: pytest.TempPathFactory):
 
     retriever, _ = open_retriever(Workspace(tmp_path_factory.mktemp("empty")))
     sizes = TrainingParameters(ranker_listings=300, offer_listings=400, validation_listings=100)
-    laboratory = Laboratory(retriever, CueReader.load(shipped("cues.yaml")), sizes)
+    laboratory = Laboratory(retriever, CueReader.load(shipped("cues.txt")), sizes)
     items = bootstrap_gold(retriever.records, 120, seed=3)
 
     def make_items(resolver, plain, shops):

@@ -106,7 +106,7 @@ def test_cues_and_stated_words_of_columns(
     both: tuple[TitleReadings, TitleReadings, list[str]], records: list[GpuRecord]
 ) -> None:
     columns, plain, _ = both
-    cues = CueReader.load(shipped("cues.yaml"))
+    cues = CueReader.load(shipped("cues.txt"))
     for found, expected in zip(cues.read(columns), cues.read(plain), strict=True):
         np.testing.assert_array_equal(found, expected)
     stated = StatedWords(chip_vendors(records))
@@ -163,6 +163,6 @@ def test_batches_of_plain_titles(records: list[GpuRecord]) -> None:
         plain = TitleReadings.of(reader._lexicon, list(readings))
         assert by_title(readings.mentions) == by_title(plain.mentions)
         np.testing.assert_array_equal(readings.sizes, plain.sizes)
-        cues = CueReader.load(shipped("cues.yaml"))
+        cues = CueReader.load(shipped("cues.txt"))
         for found, expected in zip(cues.read(readings), cues.read(plain), strict=True):
             np.testing.assert_array_equal(found, expected)

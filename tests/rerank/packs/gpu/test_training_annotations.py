@@ -287,7 +287,7 @@ def shipped_training(tmp_path_factory: pytest.TempPathFactory):
 
     folder = tmp_path_factory.mktemp("trained")
     retriever, manifest = open_retriever(Workspace(folder / "home"))
-    cues = CueReader.load(shipped("cues.yaml"))
+    cues = CueReader.load(shipped("cues.txt"))
 
     def run(name: str, annotated: AnnotatedListings | None = None) -> tuple[RerankModel, Path]:
         train(retriever, cues, folder / name, manifest, SMALL, annotated=annotated)
