@@ -7,17 +7,21 @@ second process.
 from __future__ import annotations
 
 import gc
+import io
 import multiprocessing
 import os
 import signal
 import sys
 import threading
+import traceback
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from importlib.abc import MetaPathFinder
+from multiprocessing.connection import Connection
+from multiprocessing.reduction import ForkingPickler
+from queue import SimpleQueue
 from types import ModuleType
 from typing import Any, TypeVar
 
@@ -32,7 +36,12 @@ ONE_THREAD = dict.fromkeys(
 )
 """Variables that libraries read when they are loaded; workers of two threads wait in turns."""
 _AHEAD = 2  # items handed out for each worker: one in work, one that waits for it
-_of_this_process: dict[str, Callable[[Any], Any]] = {}
+_SHARE = sys.platform == "linux"
+"""Whether workers are forked off the first of them, once it is loaded: start-up and memory for one.
+
+Nothing of what it loaded has worked by then, so that there are no threads to be missed. On macOS
+system libraries may not be forked, on Windows nothing may.
+"""
 
 
 class WorkerEndedError(RerankError):
@@ -56,8 +65,8 @@ def working(
 
     :param count: of worker processes, at least 1.
     :param make: makes the function; a module's function or a `functools.partial` of one, since it
-        is sent to the processes. It runs once in each, at once. Items and results are sent as
-        well.
+        is sent to the processes. It begins at once, in each or in the first, off which the others
+        are then forked. Items and results are sent as well.
     :raises InputError: if ``count`` is below 1.
     :raises WorkerEndedError: while items are taken, if a worker ends unexpectedly; what the
         function raises is raised here too, at the place of its item.
@@ -79,87 +88,158 @@ def _here(
 def _in_processes(
     count: int, make: Callable[[], Callable[[Item], Result]]
 ) -> Iterator[Callable[[Iterable[Item]], Iterator[tuple[Item, Result]]]]:
-    workers: list[_Worker] = []
-
     def apply(items: Iterable[Item]) -> Iterator[tuple[Item, Result]]:
         waiting: deque[tuple[Item, Future[Result]]] = deque()
         try:
             for item in items:
-                least_busy = min(workers, key=_Worker.n_unfinished)
-                waiting.append((item, least_busy.submit(item)))
+                waiting.append((item, threads.submit(workers.ask, item)))
                 if len(waiting) > _AHEAD * count:
                     first, future = waiting.popleft()
                     yield first, future.result()
             while waiting:
                 first, future = waiting.popleft()
                 yield first, future.result()
-        except BrokenProcessPool as exc:
-            raise WorkerEndedError(
-                f"one of {count} worker processes ended unexpectedly, perhaps for want of memory"
-            ) from exc
         finally:
             for _, future in waiting:
                 future.cancel()
 
+    workers, threads = _Workers(count, make), ThreadPoolExecutor(count)
     try:
-        for _ in range(count):
-            workers.append(_Worker(make))
         yield apply
     finally:
-        for worker in workers:
-            worker.end()
+        threads.shutdown(cancel_futures=True)
+        workers.end()
 
 
-class _Worker:
-    """One process, in a pool of its own: in Python 3.11 one for several processes may wait forever
-    if one of them ends while the next one starts.
+class _Workers:
+    """Processes that answer one item at a time, each at the other end of a connection.
 
-    :param make: makes the function; the process begins with it at once, its faults come later.
+    :param count: of processes; each is begun at once.
+    :param make: makes the function; its faults come with the first item.
     """
 
-    def __init__(self, make: Callable[[], Callable[[Any], Any]]) -> None:
-        self._make = make
-        self._unfinished: list[Future[Any]] = []
-        self._pool = ProcessPoolExecutor(
-            1, mp_context=multiprocessing.get_context("spawn"), initializer=_become_worker
-        )
+    def __init__(self, count: int, make: Callable[[], Callable[[Any], Any]]) -> None:
+        context = multiprocessing.get_context("spawn")
+        self._count = count
+        self._idle: SimpleQueue[Connection] = SimpleQueue()
+        self._processes = []
+        pairs = [context.Pipe() for _ in range(count)]
+        theirs = [other for _, other in pairs]
         with _environment(ONE_THREAD):
-            self._pool.submit(_prepare, make)
+            for some in [theirs] if _SHARE else [[other] for other in theirs]:
+                process = context.Process(target=_work, args=(some, make))
+                process.start()
+                self._processes.append(process)
+        for own, other in pairs:
+            other.close()  # else its end would not be heard when the process ends
+            self._idle.put(own)
 
-    def n_unfinished(self) -> int:
-        self._unfinished = [future for future in self._unfinished if not future.done()]
-        return len(self._unfinished)
+    def ask(self, item: Any) -> Any:
+        """Let the next idle one answer; no more threads may ask than there are processes.
 
-    def submit(self, item: Item) -> Future[Any]:
-        future = self._pool.submit(_apply, self._make, item)
-        self._unfinished.append(future)
-        return future
+        :raises WorkerEndedError: if it ended.
+        """
+        connection = self._idle.get()
+        try:
+            _send(connection, _framed(item))
+            result, fault = _received(connection)
+        except (EOFError, OSError) as exc:
+            raise WorkerEndedError(
+                f"one of {self._count} worker processes ended unexpectedly, perhaps for want of "
+                "memory"
+            ) from exc
+        finally:
+            self._idle.put(connection)
+        if fault is not None:
+            raise fault
+        return result
 
     def end(self) -> None:
-        self._pool.shutdown(cancel_futures=True)
+        """End processes, which are idle, and wait for them."""
+        while not self._idle.empty():
+            self._idle.get().close()
+        for process in self._processes:
+            process.join()
 
 
-def _apply(make: Callable[[], Callable[[Item], Result]], item: Item) -> Result:
-    return _own_function(make)(item)
+def _work(connections: list[Connection], make: Callable[[], Callable[[Any], Any]]) -> None:
+    """Answer what comes over connections until they close, in a process for each.
+
+    The others are forked off this one when the function is made, and have its memory in common.
+    """
+    _become_worker()
+    gc.set_threshold(ALLOCATIONS)
+    try:
+        function = make()
+    except Exception as exc:
+        function = _raising(exc)
+    gc.freeze()  # what was loaded stays: the collector need not walk it again and again
+    own, *others = connections
+    children = []
+    while others:
+        if child := os.fork():
+            children.append(child)
+            others.pop().close()
+        else:
+            own.close()
+            own, children = others.pop(), []
+            break
+    for other in others:
+        other.close()
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    _answer(own, function)
+    for child in children:
+        os.waitpid(child, 0)
+    os._exit(0)  # whatever this process shares with others is theirs to tidy up
 
 
-def _prepare(make: Callable[[], Callable[[Item], Result]]) -> None:
-    _own_function(make)  # itself it cannot be sent
+def _answer(connection: Connection, function: Callable[[Any], Any]) -> None:
+    while True:
+        try:
+            item = _received(connection)
+        except EOFError:
+            return
+        try:
+            reply = _framed((function(item), None))
+        except Exception as exc:
+            exc.add_note(traceback.format_exc())
+            reply = _framed((None, exc))
+        _send(connection, reply)
 
 
-def _own_function(make: Callable[[], Callable[[Item], Result]]) -> Callable[[Item], Result]:
-    """Return this process's function, made once; a pool serves one, so there is one to keep."""
-    if "function" not in _of_this_process:
-        gc.set_threshold(ALLOCATIONS)
-        _of_this_process["function"] = make()
-        gc.freeze()  # what was loaded stays: the collector need not walk it again and again
-    return _of_this_process["function"]
+def _framed(content: Any) -> tuple[bytes, list[Any]]:
+    """Return something as bytes, but for the buffers of its arrays, which are not copied."""
+    frame, buffers = io.BytesIO(), list[Any]()
+    ForkingPickler(frame, 5, True, buffers.append).dump(content)
+    return frame.getvalue(), buffers
+
+
+def _send(connection: Connection, content: tuple[bytes, list[Any]]) -> None:
+    frame, buffers = content
+    connection.send((frame, len(buffers)))
+    for buffer in buffers:
+        connection.send_bytes(buffer.raw())
+
+
+def _received(connection: Connection) -> Any:
+    """Return what was sent.
+
+    :raises EOFError: if the connection was closed.
+    """
+    frame, buffers = connection.recv()
+    return ForkingPickler.loads(frame, buffers=[connection.recv_bytes() for _ in range(buffers)])
+
+
+def _raising(fault: Exception) -> Callable[[Any], Any]:
+    def function(item: Any) -> Any:
+        raise fault
+
+    return function
 
 
 def _become_worker() -> None:
-    """Leave Ctrl-C to the parent, and end when it does, however it ends."""
+    """Leave Ctrl-C to the parent."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
     sys.meta_path.insert(0, _WithoutPandas())
 
 
@@ -181,6 +261,7 @@ class _WithoutPandas(MetaPathFinder):
 
 
 def _end_with_parent() -> None:
+    """End when the parent does, however it ends and whatever is at work here."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         parent.join()

@@ -87,7 +87,7 @@ class Resolver(ABC):
         self._index_version = index_version
         self._table = source.table
         self._reopen = reopen
-        self._process = os.getpid()
+        self._process: int | None = None  # that it worked in
         self._people: StandingVerdicts | None = None
 
     def __repr__(self) -> str:
@@ -309,9 +309,10 @@ class Resolver(ABC):
         self, listings: Sequence[Listing], *, n_candidates: int = N_CANDIDATES
     ) -> Evidence:
         """Retrieve, rank and describe; what the decision is then made from."""
-        if self._reopen is not None and os.getpid() != self._process:
+        if self._reopen is not None and self._process not in (None, os.getpid()):
             # a process that was forked off has none of the threads that libraries count on
             self.__dict__.update(self._reopen().__dict__)
+        self._process = os.getpid()
         return self.weigh(listings, self._source.retrieve(listings, n_candidates=n_candidates))
 
     def weigh(

@@ -9,7 +9,9 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
+import pyarrow as pa
 import pytest
 
 from rerank.index.errors import FaultsError, InputError, RerankError
@@ -21,6 +23,24 @@ WORKERS = pytest.mark.parametrize("count", [1, 2])
 def make_square() -> Callable[[int], tuple[int, int]]:
     made = os.getpid()
     return lambda number: (number * number, made)
+
+
+def make_turned() -> Callable[[pa.Table], pa.Table]:
+    return lambda table: table.append_column("turned", pa.array(table["n"].to_numpy()[::-1]))
+
+
+def make_slow() -> Callable[[int], tuple[int, int]]:
+    made = os.getpid()
+
+    def slow(number: int) -> tuple[int, int]:
+        time.sleep(0.01)
+        return made, os.getpid()
+
+    return slow
+
+
+def make_unsendable() -> Callable[[int], Any]:
+    return lambda number: (lambda: number) if number else number
 
 
 def make_picky() -> Callable[[int], int]:
@@ -64,6 +84,29 @@ def test_pairs_come_in_the_order_of_the_items(count: int) -> None:
 def test_nothing_comes_of_no_items(count: int) -> None:
     with working(count, make_square) as apply:
         assert list(apply([])) == []
+
+
+def test_tables_go_and_come_as_they_are() -> None:
+    table = pa.table({"n": [1, 2, 3], "text": ["", None, "\u00fc"], "lists": [[], [1], None]})
+    with working(2, make_turned) as apply:
+        ((_, found), (_, part)) = apply([table, table.slice(1)])
+    assert found.drop_columns("turned").equals(table)
+    assert part["turned"].to_pylist() == [3, 2]
+
+
+def test_one_of_two_workers_makes_the_function_where_processes_fork() -> None:
+    with working(2, make_slow) as apply:
+        found = [pids for _, pids in apply(range(12))]
+    assert len({made for made, _ in found}) == (1 if sys.platform == "linux" else 2)
+    assert len({own for _, own in found}) == 2
+
+
+def test_what_cannot_be_sent_back_is_an_error_at_its_place() -> None:
+    with working(2, make_unsendable) as apply:
+        pairs = apply(range(3))
+        assert next(pairs) == (0, 0)
+        with pytest.raises(Exception, match="local"):
+            next(pairs)
 
 
 def test_a_stream_is_read_a_few_items_ahead() -> None:
