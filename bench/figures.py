@@ -237,9 +237,8 @@ on, which are generated, and for mixes in which hard ones are up to 4 times as f
 _COVERAGE = ["", "stated", "reached", "outcomes a set"]
 _ABLATE = """## What each kind of evidence earns
 
-`rerank ablate`: trained anew on 9,000 generated listings, the same 20 candidates. A star marks
-a significant difference to all features (paired tests, Holm-corrected). Measured before variants
-were told apart from models, with 300 lines of the hard set: compare within the table."""
+`rerank ablate`: trained anew on 9,000 generated listings, the same candidates behind the first
+cut. A star marks a significant difference to all features (paired tests, Holm-corrected)."""
 _PAIRS = """## Catalogues of other goods, pair by pair
 
 Pairwise F1 on the test pairs that Peeters, Steiner and Bizer (arXiv 2310.11244) drew of the usual
@@ -256,7 +255,7 @@ _PUBLISHED = {"abt-buy": (".893", ".941"), "amazon-google": (".756", "")}
 _RANKERS = """## All rankers, measured together
 
 `rerank compare-rankers --limit 300`: the same candidates of the same listings. A star marks a
-significant difference to LambdaRank. Measured when the table above was.
+significant difference to LambdaRank.
 [rankers.md](rankers.md) says which to use when."""
 
 

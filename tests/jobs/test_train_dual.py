@@ -142,7 +142,6 @@ def test_gpu_candidates_meet_what_is_asked_of_the_dual_ranker(run, tmp_path):
     assert last["metrics"]["conflict_ece"]["ci95"][1] <= 0.05
     assert last["gain"]["compliance_at_1"]["difference"] >= 0.03
     assert last["gain"]["compliance_at_1"]["ci95"][0] > 0
-    # Of the candidates the first cut leaves eight models: less is left to be ordered better.
-    assert last["gain"]["ndcg_at_10"]["relative"] >= 0.03
+    assert last["gain"]["ndcg_at_10"]["difference"] >= 0.06
     assert last["gain"]["ndcg_at_10"]["relative_ci95"][0] > 0
     assert report["uncertainty"]["auc"]["ci95"][0] > 0.5

@@ -210,7 +210,8 @@ class GpuTools:
             return embedder.encode([listing_text(listing).embedded for listing in listings])
 
         vectors = embedder.encode([descriptor(record) for record in records])
-        preparer = Preparer(source, shipped_cues())
+        # All that was retrieved: what names have cut already, embeddings need not tell apart.
+        preparer = Preparer(source, shipped_cues(), ranked_models=None)
         labelled = generated_listings(records, n, seed=seed)
         return gpu_candidates(preparer, labelled, encode, vectors, progress=progress)
 

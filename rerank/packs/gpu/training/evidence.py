@@ -95,11 +95,22 @@ def joined(parts: Sequence[TrainingRows]) -> TrainingRows:
 
 
 class Preparer:
-    """Retrieves candidates of labelled listings and computes their features."""
+    """Retrieves candidates of labelled listings and computes their features.
 
-    def __init__(self, retriever: CandidateSource, cues: CueReader) -> None:
+    :param ranked_models: how many models of each listing stay, by `first_cut`; None for all that
+        were retrieved.
+    """
+
+    def __init__(
+        self,
+        retriever: CandidateSource,
+        cues: CueReader,
+        *,
+        ranked_models: int | None = RANKED_MODELS,
+    ) -> None:
         self._retriever = retriever
         self._cues = cues
+        self._ranked_models = ranked_models
         self._features = CandidateFeatures(self.table)
 
     @property
@@ -113,7 +124,8 @@ class Preparer:
         batch = self._retriever.retrieve(plain)
         if held_out:
             batch = _without_truth(batch, labelled, held_out, self.table)
-        batch = batch.take(first_cut(batch, RANKED_MODELS))
+        if self._ranked_models is not None:
+            batch = batch.take(first_cut(batch, self._ranked_models))
         cues = self._cues.read(batch.readings)
         return Prepared(labelled, batch, cues, self._features.compute(batch, cues))
 
