@@ -30,7 +30,8 @@ Floats = NDArray[np.float32]
 _AGREES, _DIFFERS, _LATER = 4.0, -4.0, -0.35  # log-odds; the last for each place in the order
 _IDENTIFIED = {2: 4.0, 3: 40.0}  # log-odds, by level of `Found.identifier`
 _COUNTED = ("times", "pcs")  # units that a title may leave out: "2 batteries"
-_AMOUNT = re.compile(r"\d+(?:[.,]\d+)?[^\W\d]*")
+_AMOUNT = re.compile(r"\d+(?:[.,]\d+)?(?:\s+(?=\w+\s*$))?[^\W\d]*")
+_LONG = 100  # numbers that are a size without their unit, too
 _ASKED = 2000  # products whose names tell the unit of an axis of bare numbers
 _SHARED = 2  # values of an axis that are of one group of alternatives, so that all are
 _BEYOND = 2.0  # times the least and greatest value of an axis within which a number is one of it
@@ -71,10 +72,14 @@ class _Said(NamedTuple):
     amounts: Amounts
 
     def states(self, value: _Value) -> bool:
-        """Tell whether it states a value, in words or as the same quantities."""
+        """Tell whether it states a value, in words or as the same quantities.
+
+        The unit may be missing where the number is long: "8+256" is 256 GB.
+        """
         if value.words <= self.words:
             return True
-        if not value.amounts or not value.amounts <= self.amounts:
+        bare = {(BARE, amount) for _, amount in value.amounts if amount >= _LONG}
+        if not value.amounts or not (value.amounts <= self.amounts or bare & self.amounts):
             return False
         return value.counts <= {amount for _, amount in self.amounts}
 

@@ -582,7 +582,8 @@ def read_numbers(texts: Sequence[str], unit: str, pack: Pack) -> tuple[str, list
 
     :param unit: of numbers without one, "" if it is not known: the most frequent in the column.
     """
-    scales, amounts = pack.scales(), amounts_of(texts)
+    scales = pack.scales()
+    amounts = amounts_of(texts, scales)
     counts = {u: count for u, count in unit_counts(amounts).items() if u in scales}
     stated = max(counts, key=lambda u: counts[u], default="")
     own = scales.get(unit.lower() or stated)

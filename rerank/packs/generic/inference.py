@@ -10,6 +10,7 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from math import isnan
 from pathlib import Path
 from statistics import median
@@ -44,6 +45,7 @@ _MANY_VARIANTS = 0.2
 _TELLING_ROWS = 3
 _ROWS_OF_GOODS = 2000
 _OWN_COLUMNS, _OWN_SHARE, _GOODS_SHARE = 2, 0.2, 0.5  # that tell of a pack's goods
+_UNSPACED = "\u3000"  # scripts behind it are written without blanks between words
 _FLAGS = frozenset("true false yes no ja nein oui non si sí tak nie да нет y n".split())
 _EXAMPLES = 3
 RIGHT_COLUMNS = ("product_id", "product_ids")
@@ -212,12 +214,17 @@ def feed_of(path: Path, pack: Pack, *, most_rows: int | None = None) -> ListingF
     def first(role: str) -> str:
         return next((name for name, own in roles.items() if own == role and name != key), "")
 
+    def described(name: str) -> bool:
+        look = looks[name]
+        told = any(role == "text" or whole for role, whole in look.claims)
+        return roles[name] == "text" and (told or look.words > _LONG_WORDS)
+
     return ListingFeed(
         file=str(path),
         title=title,
         listing_id=key,
         vendor=first("brand"),
-        description=first("text"),
+        description=next(filter(described, roles), ""),
         price=first("price"),
         identifiers=tuple(
             name
@@ -303,7 +310,7 @@ def _look(table: ProductTable, name: str, pack: Pack) -> _Look:
     said = [text for text in texts if text.lower() not in missing]
     of = max(len(said), 1)
     scales = pack.scales()
-    amounts = amounts_of(said)
+    amounts = amounts_of(said, scales)
     numeric = [
         not isnan(a.value) and (not a.unit or a.unit in scales or a.unit in CURRENCIES)
         for a in amounts
@@ -327,7 +334,7 @@ def _look(table: ProductTable, name: str, pack: Pack) -> _Look:
         url=sum(text.startswith(("http://", "https://", "www.")) for text in said) / of,
         n_rows=len(texts),
         n_distinct=len(set(said)),
-        is_flag=bool(said) and {text.lower() for text in said} <= _FLAGS,
+        is_flag=bool(said) and {text.lower() for text in said} <= _FLAGS | CURRENCIES,
         odd=next((text for text, number in zip(said, numeric, strict=True) if not number), ""),
         unit_remark=told,
     )
@@ -335,12 +342,17 @@ def _look(table: ProductTable, name: str, pack: Pack) -> _Look:
 
 # Letters and digits, six characters at least
 _CODE = re.compile(r"(?=[^a-zA-Z]*[a-zA-Z])(?=\D*\d)[\w./-]{6,}$")
+_UMLAUT = re.compile("(?<=[aou])e")
 _HEADER_WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[^\W\d_A-Z]+|\d+|[\"″°]\w?")
 
 
 def _header_words(header: str) -> list[str]:
-    """Return the words of a header: `productName`, `product_name` and `Product Name` are alike."""
-    return [plain(match[0]) for match in _HEADER_WORD.finditer(header)]
+    """Return the words of a header: `productName`, `product_name` and `Product Name` are alike.
+
+    So are "Größe" and "Groesse".
+    """
+    words = (plain(match[0].replace("ß", "ss")) for match in _HEADER_WORD.finditer(header))
+    return [_UMLAUT.sub("", word) for word in words]
 
 
 def _claims(header: str, pack: Pack) -> tuple[tuple[str, bool], ...]:
@@ -355,7 +367,16 @@ def _claims(header: str, pack: Pack) -> tuple[tuple[str, bool], ...]:
         ]
         if lengths:
             found.append((max(lengths) != len(words), -max(lengths), at, role))
+        elif words and words[-1].endswith(_compounding(pack.name, role)):
+            found.append((True, 0, at, role))
     return tuple((role, not partly) for partly, _, _, role in sorted(found))
+
+
+@lru_cache
+def _compounding(pack_name: str, role: str) -> tuple[str, ...]:
+    """Return words of headers that other words end with, as in "Katalogpreis" or "产品价格"."""
+    words = {"".join(_header_words(word)) for word in read_pack(pack_name).header_words(role)}
+    return tuple(word for word in words if len(word) > 4 or (len(word) > 1 and word > _UNSPACED))
 
 
 def _holds(words: Sequence[str], phrase: Sequence[str]) -> bool:
@@ -377,8 +398,8 @@ def _unit_of(header: str, numbers: Sequence[str], pack: Pack) -> tuple[str, str]
         return "", ""
     scales = pack.scales()
     base, values, _ = read_numbers(numbers, "", pack)
-    if base:
-        return base, ""
+    if base:  # "times" is written "x"
+        return base if base in scales else next(iter(pack.units[base].spellings.values()))[0], ""
     words = _header_words(header)
     guess = _usual_unit(words, values, pack)
     if guess:
@@ -423,7 +444,7 @@ def _role_of(look: _Look) -> str:
         "identifier": look.words <= _SHORT_WORDS,
         "axis": look.words <= _SHORT_WORDS,
         "text": not number,
-        "brand": not number and look.words <= _NAME_WORDS,
+        "brand": not number and look.words <= _NAME_WORDS and look.coded < _MIXED,
         "category": not number and look.words <= _NAME_WORDS,
         "name": not number,
         "model": not number,
@@ -482,7 +503,8 @@ def _choose_name(
     best = max(pool, key=fitness)
     for each in (*named, *models):
         look = looks[each]
-        if look.coded >= _CODED and look.distinct > _FEW_DISTINCT and look.words <= 3:
+        tells = look.distinct > _FEW_DISTINCT or look.codes >= _CODED
+        if look.coded >= _CODED and tells and look.words <= 3:
             roles[each] = "identifier"
         else:
             roles[each] = "text" if look.words > 2 else "category"
@@ -633,7 +655,7 @@ def _finding(table: ProductTable, name: str, catalogue: Catalogue, remark: str) 
 
 def _goods_of(source: Path, pack: Pack) -> tuple[str, str]:
     """Return what one product and several are called: by the file's name, where it says."""
-    words = re.findall(r"[^\W\d_]+", source.stem.lower())
+    words = re.findall(r"[^\W\d_]+", source.name.partition(".")[0].lower())
     if pack.one != "product" or not words or _PLAIN_STEMS & set(words):
         return pack.one, pack.many
     last = words[-1]

@@ -1,18 +1,22 @@
 """Read a file of products or listings as a table, whatever wrote it, and the amounts in its cells.
 
-CSV of any delimiter and of the encodings that spreadsheets write, JSON lines and parquet.
+CSV of any delimiter and of the encodings that spreadsheets write, and JSON lines, packed by gzip or
+not; parquet.
 """
 
 from __future__ import annotations
 
+import gzip
 import re
+import zlib
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from io import TextIOWrapper
 from itertools import islice
 from math import isfinite, nan
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import IO, TYPE_CHECKING, Any, NamedTuple, cast
 
 from rerank.index.errors import InputError, os_error_words
 from rerank.index.rows import (
@@ -23,6 +27,7 @@ from rerank.index.rows import (
     first_faults,
     json_objects,
     read_parquet,
+    unreadable,
 )
 from rerank.prices import CURRENCIES, decimal_mark
 
@@ -32,6 +37,7 @@ if TYPE_CHECKING:
 _CHUNK_ROWS = 50_000
 _SAMPLE_LINES = 50
 ENDINGS = (".csv", ".tsv", ".txt", ".jsonl", ".ndjson", ".parquet")
+_PACKED = ".gz"
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +102,8 @@ def read_table(path: Path, *, most_rows: int | None = None) -> ProductTable:
         ".jsonl": _json_table,
         ".ndjson": _json_table,
     }
-    if path.suffix.lower() not in ENDINGS:
+    ending = Path(path.name.lower().removesuffix(_PACKED)).suffix
+    if ending not in ENDINGS or (_is_packed(path) and ending == ".parquet"):
         raise InputError(
             f"{path}: expected a file name ending in {', '.join(ENDINGS)}, found "
             f"{path.suffix or 'no ending'!r}; save a spreadsheet as CSV"
@@ -104,7 +111,9 @@ def read_table(path: Path, *, most_rows: int | None = None) -> ProductTable:
     try:
         if not path.stat().st_size:
             raise InputError(f"{path}: expected rows, found an empty file; write it again")
-        table = readers.get(path.suffix.lower(), _csv_table)(path, most_rows)
+        table = readers.get(ending, _csv_table)(path, most_rows)
+    except (gzip.BadGzipFile, EOFError, zlib.error) as exc:
+        raise unreadable(path, "gzip", exc) from exc
     except OSError as exc:
         raise InputError(f"{path}: {os_error_words(exc)}") from exc
     if not table.columns.num_rows:
@@ -117,8 +126,21 @@ def read_table(path: Path, *, most_rows: int | None = None) -> ProductTable:
     return table
 
 
+def _is_packed(path: Path) -> bool:
+    return path.suffix.lower() == _PACKED
+
+
+def _opened(path: Path) -> IO[bytes]:
+    return cast("IO[bytes]", gzip.open(path)) if _is_packed(path) else path.open("rb")
+
+
 def _parquet_table(path: Path, most_rows: int | None) -> ProductTable:
+    """Read parquet; the fields of structs stand as columns of names such as `specs.weight`."""
+    import pyarrow as pa
+
     _, columns = read_parquet(path)
+    while any(map(pa.types.is_struct, columns.schema.types)):
+        columns = columns.flatten()
     return ProductTable(path, columns if most_rows is None else columns.slice(0, most_rows))
 
 
@@ -126,7 +148,7 @@ def _json_table(path: Path, most_rows: int | None) -> ProductTable:
     """Read JSON lines; values that are no text are written as text, lists with commas between."""
     columns: dict[str, list[str]] = {}
     n_rows, faults = 0, list[str]()
-    with path.open("rb") as stream:
+    with _opened(path) as stream:
         for line, found in json_objects(stream):
             if isinstance(found, InputError):
                 faults.append(f"line {line}: {found}")
@@ -155,13 +177,13 @@ def _flat(found: Mapping[str, Any], parents: str = "") -> Iterator[tuple[str, An
 
 
 def _csv_table(path: Path, most_rows: int | None) -> ProductTable:
-    encoding, why = encoding_of(lambda: path.open("rb"))
+    encoding, why = encoding_of(lambda: _opened(path))
     told = f"{path.name} is {why}: read as {encoding}; save it as UTF-8 if letters look wrong"
     remarks = (told,) if why else ()
-    with path.open("r", encoding=encoding, errors="replace", newline="") as text:
+    with TextIOWrapper(_opened(path), encoding, errors="replace", newline="") as text:
         delimiter = delimiter_of(list(islice(text, _SAMPLE_LINES)))
     faults: list[str] = []
-    with path.open("rb") as stream:
+    with _opened(path) as stream:
         rows = csv_rows(stream, path, delimiter=delimiter, encoding=encoding)
         header = next(rows, None)
         if header is None:
@@ -222,9 +244,10 @@ class Amount(NamedTuple):
 
 NO_AMOUNT = Amount(nan, "")
 _AMOUNT = re.compile(
-    r"(?P<before>[^\d\s.,+-]{1,4}\s?)?"
+    r"(?:(?:approx\.?|circa|ca\.?|env\.?)\s+|[~≈±]\s*)?(?P<before>[^\d\s.,+-]{1,4}\s?)?"
     r"(?P<number>[-+]?(?:\d{1,3}(?:['’\u00a0\u202f .,]\d{3})+(?!\d)|\d+)(?:[.,]\d+)?)"
-    r"[.,]?\s*(?P<unit>[^\d\s.,].{0,19})?"
+    r"[.,]?\s*(?P<unit>[^\d\s.,].{0,19})?",
+    re.IGNORECASE,
 )
 _SPACES = re.compile(r"['’\s]")
 
@@ -246,14 +269,27 @@ def amount_of(text: str, decimal: str = ".") -> Amount:
         value = float(digits.replace(other, "").replace(decimal, "."))
     except ValueError:  # two points: a version or a date
         return NO_AMOUNT
-    return Amount(value, behind.lstrip("-").strip() or before) if isfinite(value) else NO_AMOUNT
+    return (
+        Amount(value, behind.lstrip("-").rstrip(".").strip() or before)
+        if isfinite(value)
+        else NO_AMOUNT
+    )
 
 
-def amounts_of(texts: Sequence[str]) -> list[Amount]:
-    """Return the numbers of a column's cells; its own `decimal_mark` parts their decimals."""
+def amounts_of(texts: Sequence[str], known: Container[str]) -> list[Amount]:
+    """Return the numbers of a column's cells; its own `decimal_mark` parts their decimals.
+
+    :param known: units; of what else stands beside a number the first word counts if it is one,
+        as in "10 x optical".
+    """
     told = set(texts)
     mark = decimal_mark(sorted(told))
-    found = {text: amount_of(text, mark) for text in told}
+    found = {}
+    for text in told:
+        value, unit = amount_of(text, mark)
+        first = unit.partition(" ")[0].strip(",;(")
+        one = unit not in known and first in known and not any(map(str.isdigit, unit))
+        found[text] = Amount(value, first if one else unit)
     return [found[text] for text in texts]
 
 

@@ -239,6 +239,9 @@ CUE_FEATURES = (
 NOT_SOLD = ("wanted", "box_only", "service")
 """Those after which nothing that is named is sold, whatever else is said."""
 
+_ACCESSORY = 1 << CUE_FEATURES.index("accessory")
+_COMPOUNDING = ("de", "nl", "sv", "da", "nb", "fi", "hu")  # a "Handytasche" is a Tasche
+_LEAST_END = 5  # letters
 _FOR = 1 << CUE_FEATURES.index("for")
 
 
@@ -253,6 +256,10 @@ class Cues:
         for at, kind in enumerate(CUE_FEATURES):
             for cue in pack.cue_words(kind):
                 self._learn(cue, 1 << at)
+        goes_with = pack.cues.get("accessory", {})
+        ends = {normalised(cue) for each in _COMPOUNDING for cue in goes_with.get(each, ())}
+        ends -= {*goes_with.get("en", ())}
+        self._ends = tuple(end for end in ends if len(end) >= _LEAST_END and end.isalpha())
 
     def _learn(self, cue: str, bit: int) -> None:
         text = normalised(cue.strip("~*"))
@@ -275,6 +282,7 @@ class Cues:
             for bit, stems in self._stems.items():
                 if part.startswith(stems):
                     found |= bit
+            found |= _ACCESSORY * part.endswith(self._ends)
         return found
 
     def leads(self, parts: Sequence[str]) -> bool:

@@ -26,7 +26,11 @@ PACK = Pack(
     },
     synonyms=(("red", "rot", "rouge"), ("built in", "builtin", "einbau")),
     cues={
-        "accessory": {"en": ("case", "decal*"), "ja": ("~ケース",)},
+        "accessory": {
+            "en": ("case", "cover", "decal*"),
+            "de": ("hülle", "cover"),
+            "ja": ("~ケース",),
+        },
         "wanted": {"en": ("looking for",)},
     },
     identifiers=IdentifierRules(
@@ -227,6 +231,8 @@ def test_identifiers_follow_the_rules_of_the_goods() -> None:
         ("looking at it for an oven", []),
         ("オーブンケース", ["accessory"]),
         ("suitcase", []),
+        ("Ofenhülle", ["accessory"]),
+        ("recover disc", []),  # "cover" is English, too
     ],
 )
 def test_cues_tell_what_is_offered(name: str, kinds: list[str]) -> None:

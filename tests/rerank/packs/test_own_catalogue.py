@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from math import isnan
 from pathlib import Path
@@ -357,6 +358,24 @@ def test_objects_in_json_are_columns_of_their_own(tmp_path: Path) -> None:
     )
     read = products(proposed(tmp_path, lines, "kettles.jsonl"))
     assert [each.quantities for each in read.fields] == [(("l", 1.7),), ()]
+    columns = list(map(json.loads, lines.splitlines()))
+    pq.write_table(pa.Table.from_pylist(columns), tmp_path / "kettles.parquet")
+    (tmp_path / "kettles.jsonl.gz").write_bytes(gzip.compress(lines.encode()))
+    for ending in ("parquet", "jsonl.gz"):
+        catalogue, seen = propose(tmp_path / f"kettles.{ending}")
+        assert [each.quantities for each in read_products(catalogue).fields] == [
+            (("l", 1.7),),
+            (),
+        ]
+        assert seen.many == "kettles"
+
+
+def test_a_damaged_packed_file_is_said(tmp_path: Path) -> None:
+    path = tmp_path / "pans.csv.gz"
+    for content in (b"id,name\n", gzip.compress(PANS.encode())[:-20]):
+        path.write_bytes(content)
+        with pytest.raises(InputError, match="gzip"):
+            read_table(path)
 
 
 def test_part_numbers_and_descriptions_make_a_catalogue(tmp_path: Path) -> None:
@@ -393,6 +412,8 @@ def test_an_own_number_that_no_text_has_by_chance_is_an_identifier(
         ("base clock", ("36000000", "41000000"), ""),
         ("megapixels", ("12", "24"), "mp"),
         ("weight", ("300", "420"), ""),
+        ("zoom", ("5x", "12 x"), "x"),
+        ("Speicherkapazitaet", ("64", "128"), "gb"),
         ("display", ('6.1"', '6.7"'), "in"),
     ],
 )
@@ -425,6 +446,9 @@ def test_a_mixed_column_is_text_and_said(tmp_path: Path) -> None:
         (["5", "big"], "kg", "kg", [5, None], "1 cell without a number ('big')"),
         (["4,5", "1.200,5"], "w", "w", [4.5, 1200.5], ""),
         (["7", ""], "", "", [7, None], ""),
+        (["Approx. 2 kg", "3 lbs.", "~ 4 kg (net)"], "", "kg", [2, 1.360777, 4], "units differ"),
+        (["8X optical", "10x"], "", "times", [8, 10], ""),
+        (["2 x 3 mm", "10x"], "", "times", [None, 10], "without a number"),
     ],
 )
 def test_numbers_are_read_into_base_units(
@@ -475,6 +499,31 @@ def test_a_feed_says_where_its_titles_stand(tmp_path: Path) -> None:
     feed = feed_of(path, read_pack("generic"))
     assert (feed.listing_id, feed.title, feed.vendor) == ("offer_id", "headline", "seller_brand")
     assert feed.identifiers == ("ean",)
+
+
+def test_what_cells_cannot_be_is_not_believed_of_headers(tmp_path: Path) -> None:
+    path = saved(
+        tmp_path,
+        "listing,manufacturer warranty,net weight,currency\n"
+        "Red pan,1 year limited,about 2 kg,EUR\nBlue pan,2 years limited,about 3 kg,USD\n",
+    )
+    feed = feed_of(path, read_pack("generic"))
+    assert (feed.title, feed.vendor, feed.description) == ("listing", "", "")
+    catalogue, _ = propose(path)
+    assert catalogue.columns["currency"].role == "kept"
+
+
+def test_part_numbers_that_variants_share_are_no_axis(tmp_path: Path) -> None:
+    rows = "".join(
+        f"{at};Tablet {at // 4};TX-{100 + at // 4}/{'DS' if at % 2 else 'EU'};{colour}\n"
+        for at, colour in enumerate(("rot", "rot", "blau", "blau") * 3)
+    )
+    catalogue, _ = propose(saved(tmp_path, f"id;Modell;Modellcode;Gehäusefarbe\n{rows}"))
+    assert {name: column.role for name, column in catalogue.columns.items()} == {
+        "Modell": "name",
+        "Modellcode": "identifier",
+        "Gehäusefarbe": "axis",
+    }
 
 
 @pytest.mark.parametrize(

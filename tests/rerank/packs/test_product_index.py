@@ -284,6 +284,16 @@ def test_a_value_is_stated_by_its_quantities_too() -> None:
     assert choice.stated[0]
 
 
+@pytest.mark.parametrize(
+    ("title", "row"), [("Vidar tablet 256Go", 1), ("Vidar tablet 8+256", 1), ("Vidar tablet 64", 0)]
+)
+def test_amounts_are_stated_with_a_blank_another_unit_or_none(title: str, row: int) -> None:
+    axes, built = axes_of(("Vidar tablet", "64 GB", ""), ("Vidar tablet", "256 GB", ""))
+    readings = built.reader.read([Fields(name=title)])
+    found = built.retrieve(readings)
+    assert axes.choose(readings, found, np.zeros(len(found.record), np.int64)).record[0] == row
+
+
 def test_lists_of_words_leave_the_index_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("rerank.packs.generic.index._MOST_POSTINGS", 2)
     index = ProductIndex.build([Fields(name=f"Ohm lamp L{at}") for at in range(9)], PACK)
