@@ -356,7 +356,10 @@ def _header_words(header: str) -> list[str]:
 
 
 def _claims(header: str, pack: Pack) -> tuple[tuple[str, bool], ...]:
-    """Return the roles whose words a header holds: whole headers first, then the longest."""
+    """Return the roles whose words a header holds: whole headers first, then the longest.
+
+    Of parts as long, names come last: a "product brand" is a brand.
+    """
     words = _header_words(header)
     found = []
     for at, role in enumerate(HEADER_ROLES):
@@ -366,10 +369,11 @@ def _claims(header: str, pack: Pack) -> tuple[tuple[str, bool], ...]:
             if phrase and _holds(words, phrase)
         ]
         if lengths:
-            found.append((max(lengths) != len(words), -max(lengths), at, role))
+            partly = max(lengths) != len(words)
+            found.append((partly, -max(lengths), partly and role == "name", at, role))
         elif words and words[-1].endswith(_compounding(pack.name, role)):
-            found.append((True, 0, at, role))
-    return tuple((role, not partly) for partly, _, _, role in sorted(found))
+            found.append((True, 0, role == "name", at, role))
+    return tuple((role, not partly) for partly, *_, role in sorted(found))
 
 
 @lru_cache

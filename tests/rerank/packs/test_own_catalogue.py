@@ -513,6 +513,21 @@ def test_what_cells_cannot_be_is_not_believed_of_headers(tmp_path: Path) -> None
     assert catalogue.columns["currency"].role == "kept"
 
 
+def test_the_head_of_a_header_says_what_it_is(tmp_path: Path) -> None:
+    rows = "".join(f"{at};Lampe {at};Sol;9,{at}0;warm und hell\n" for at in range(3))
+    header = "Bestandsnummer;Produkttitel;Produktmarke;Katalogpreis;Item description"
+    assert roles(proposed(tmp_path, f"{header}\n{rows}")) == {
+        "Bestandsnummer": "id",
+        "Produkttitel": "name",
+        "Produktmarke": "brand",
+        "Katalogpreis": "price",
+        "Item description": "text",
+    }
+    header = "编号,产品标题,品牌名称,销售价格,product_brand"
+    text = f"{header}\n1,保温杯,星辰,9,Xing\n2,台灯,月光,8,Yue\n"
+    assert [*roles(proposed(tmp_path, text)).values()] == ["id", "name", "brand", "price", "brand"]
+
+
 def test_part_numbers_that_variants_share_are_no_axis(tmp_path: Path) -> None:
     rows = "".join(
         f"{at};Tablet {at // 4};TX-{100 + at // 4}/{'DS' if at % 2 else 'EU'};{colour}\n"
