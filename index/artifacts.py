@@ -374,8 +374,10 @@ _PARAMETERS: dict[str, dict[str, Any]] = {
 def check_values(content: Mapping[str, Any], kinds: Mapping[str, Any]) -> None:
     """Check the types of values; what may be None may be missing.
 
-    :raises TypeError: with the first that is of another type.
+    :raises TypeError: with the first that is of another type, or if it is no object.
     """
+    if not isinstance(content, dict):
+        raise TypeError(f"expected a JSON object, found {type(content).__name__}")
     for name, wanted in kinds.items():
         _check_type(name, content.get(name), wanted)
 
@@ -402,8 +404,7 @@ def typed_record(kind: type[Record], content: Any) -> Record:
 
     :raises TypeError: if a field is unknown, missing or of another type.
     """
-    if not isinstance(content, dict):
-        raise TypeError(f"expected a JSON object, found {type(content).__name__}")
+    check_values(content, {})
     record = kind(**content)
     for name, wanted in _type_hints(kind).items():
         _check_type(name, getattr(record, name), wanted)
@@ -421,9 +422,10 @@ def _check_type(name: str, value: Any, wanted: Any) -> None:
     if type(value) not in kinds:
         expected = "a number" if kinds[0] is float else kinds[0].__name__
         raise TypeError(f"{name}: expected {expected}, found {value!r:.40}")
-    if isinstance(value, dict):
-        for key, each in value.items():
-            _check_type(f"{name}: {key}", each, get_args(options[0])[1])
+    of = next((get_args(each) for each in options if get_origin(each) is type(value)), None)
+    if of:
+        for key, each in value.items() if isinstance(value, dict) else enumerate(value):
+            _check_type(f"{name}: {key}", each, of[-1])
 
 
 def _verify(folder: Path, manifest: Manifest, remedy: str) -> None:

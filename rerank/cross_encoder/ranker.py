@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from rerank.index.artifacts import (
     Manifest,
     OnnxGraph,
+    check_values,
     open_session,
     read_manifest,
     read_text,
@@ -79,9 +80,11 @@ class CrossEncoderScorer:
         found = open_graph(folder / graph, threads=threads)
         with reading(folder, "a cross-encoder", CROSS_ENCODER_REMEDY):
             tokenizer_json = read_text(folder / LAYOUT.tokenizer)
-            encoder = PairEncoder(tokenizer_json, **manifest.parameters["encoding"])
-            (tried,) = graph_scores(found, encoder, [TextPair("a", "b")])
-            if not np.isfinite(tried):
+            encoding = manifest.parameters["encoding"]
+            check_values(encoding, dict.fromkeys(encoding, int))
+            encoder = PairEncoder(tokenizer_json, **encoding)
+            tried = graph_scores(found, encoder, [TextPair("a", "b"), TextPair("a b", "a b")])
+            if not np.isfinite(tried).all():
                 raise ValueError("its scores are no numbers")
         return cls(found, encoder, manifest)
 
@@ -122,7 +125,7 @@ def graph_scores(graph: OnnxGraph, encoder: PairEncoder, pairs: Sequence[TextPai
 
     def score(some: Sequence[TextPair]) -> Floats:
         feed = {name: array for name, array in encoder.encode(some).items() if name in graph.inputs}
-        return np.asarray(graph.run(feed)[0], np.float32).reshape(-1)
+        return np.asarray(graph.run(feed)[0], np.float32).reshape(len(some))
 
     return scored_by_length(pairs, score)
 

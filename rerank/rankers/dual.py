@@ -137,9 +137,8 @@ class DualModel:
     def _of(cls, folder: Path, manifest: Manifest) -> DualModel:
         own = manifest.parameters
         with reading(folder / MANIFEST, "what a dual ranker reads", DUAL_REMEDY):
-            ranges = {name: (low, high) for name, (low, high) in own["label"]["ranges"].items()}
             schema = InputSchema.from_dict(own["schema"])
-            label = DualLabel(own["label"]["compliance_weight"], ranges)
+            label = DualLabel.from_dict(own["label"])
             config = settings_of(DualConfig, own["config"], where=f"{folder}: config")
             width = len(schema.inputs)
         with reading(folder / _CALIBRATORS, "knots of calibrators", DUAL_REMEDY):
@@ -149,10 +148,6 @@ class DualModel:
         onnx = read_regular(graph)
         network = served(onnx, str(graph), width)
         ensemble = DualEnsemble(onnx, network, *calibrators)
-        with reading(graph, f"{' and '.join(HEADS)} of each member", DUAL_REMEDY):
-            tried = ensemble.score(np.zeros((2, width), np.float32), np.array([0, 2]))
-            if not np.isfinite(tried.score).all():
-                raise ValueError("its scores are no numbers")
         return cls(schema, label, ensemble, config, manifest.fingerprint)
 
     def save(
@@ -196,7 +191,9 @@ def served(onnx: bytes, where: str, width: int) -> OnnxNetwork:
     :param width: of rows of inputs.
     :raises ArtifactError: if it is none.
     """
-    return OnnxNetwork(onnx, where=where, remedy=DUAL_REMEDY, width=width, outputs=len(HEADS))
+    return OnnxNetwork(
+        onnx, where=where, remedy=DUAL_REMEDY, width=width, outputs=len(HEADS), axes=2
+    )
 
 
 def centred_on_query(scores: NDArray[np.floating[Any]], offsets: Ints) -> Doubles:

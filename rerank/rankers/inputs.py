@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from rerank.index.artifacts import check_values, numbers
 from rerank.index.errors import InputError
 from rerank.rankers.pairs import PairItem
 from rerank.rankers.scored import ScoredSet
@@ -29,6 +30,15 @@ MOST_DEVIATIONS, CLIP = 8.0, 6.0
 """Where the inputs of a pairwise and of a dual network are cut off."""
 
 EMBEDDING = "embedding"
+
+WIDEST = 65_536
+"""Numbers of an embedding at most: some models have 8,192."""
+_SCHEMA: dict[str, Any] = {
+    **dict.fromkeys(("attributes", "conflicts", "alone"), list[str]),
+    "pairs": list[list[str]],
+    "widths": dict[str, int],
+    "products": bool,
+}
 
 _LARGEST = 1e30  # beyond, differences overflow float32: no measurement, so treated as missing
 _LEAST_SHARE = 1e-6  # of a mean, that a deviation is above where it is more than float32's rounding
@@ -293,14 +303,25 @@ class InputSchema:
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> InputSchema:
-        """Return what `as_dict` gave."""
+        """Return what `as_dict` gave.
+
+        :raises TypeError: if a value is of another type.
+        :raises ValueError: if an embedding is of no width, or of more numbers than any has.
+        """
+        check_values(content, _SCHEMA)
+        widths = content["widths"]
+        numbers([*widths.values()], "widths", 1, WIDEST)
+        pairs = tuple((one, other) for one, other in content["pairs"])
+        known = {*content["alone"], *(name for pair in pairs for name in pair)} == widths.keys()
+        if not known or any(widths[one] != widths[other] for one, other in pairs):
+            raise ValueError("expected the width of each embedding, the same of two in a pair")
         return cls(
             tuple(content["attributes"]),
             tuple(content["conflicts"]),
-            tuple((one, other) for one, other in content["pairs"]),
+            pairs,
             tuple(content["alone"]),
-            dict(content["widths"]),
-            bool(content["products"]),
+            widths,
+            content["products"],
         )
 
     def compute(self, scored: ScoredSet) -> Floats:
@@ -399,6 +420,20 @@ class DualLabel:
         domain = np.array(scored.domain)[scored.query]
         ranges = {str(name): _range(values[domain == name]) for name in np.unique(domain).tolist()}
         return cls(compliance_weight, {**ranges, _ALL: _range(values)})
+
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Any]) -> DualLabel:
+        """Return what `dataclasses.asdict` gave.
+
+        :raises ValueError: if it is anything else.
+        :raises KeyError: if the weight or the range of all is missing.
+        """
+        (weight,) = numbers([content["compliance_weight"]], "compliance_weight", 0, 1)
+        ranges = {}
+        for name, values in {_ALL: content["ranges"][_ALL], **content["ranges"]}.items():
+            low, high = numbers(values, name or "all domains", 0, 1, rising=True)
+            ranges[name] = (low, high)
+        return cls(weight, ranges)
 
     def of(self, scored: ScoredSet) -> Doubles:
         """Return y of each candidate, shape (candidates,), in [0, 1].

@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from rerank.index.artifacts import open_session
+from rerank.index.artifacts import open_session, reading
 from rerank.index.errors import ArtifactError, InputError, RerankError
 from rerank.rankers.inputs import Scaling
 from rerank.rankers.pairs import Pairs
@@ -434,6 +434,7 @@ def exported(
         width=rows.shape[1],
         inputs=len(inputs),
         outputs=len(outputs),
+        axes=expected.ndim - 1,
     )
     found = served.outputs(*fed)
     worst = float(np.abs(np.stack(found, axis=-1) - expected).max(initial=0.0))
@@ -524,6 +525,7 @@ class OnnxNetwork:
     :param where: what messages name.
     :param remedy: the command that makes it anew, for messages.
     :param width: of the rows of each of its ``inputs``; it has so many ``outputs``.
+    :param axes: of an output: the rows, or the members of an ensemble and the rows.
     :raises ImportError: if onnxruntime is not installed.
     :raises ArtifactError: if the content is no graph that onnxruntime runs, or another.
     """
@@ -537,11 +539,17 @@ class OnnxNetwork:
         width: int,
         inputs: int = 1,
         outputs: int = 1,
+        axes: int = 1,
     ) -> None:
         # One thread: one listing's rows take less than waking more would.
         self._graph = open_session(content, where=where, remedy=remedy)
         self._graph.expect(inputs, outputs, width)
-        self._shapes = [each.shape[:-1] for each in self._graph.outputs]
+        with reading(where, "a graph that scores each row", remedy):
+            tried = self.outputs(*[np.zeros((2, width), np.float32)] * inputs)
+            for found in tried:
+                if found.shape != (*tried[0].shape[: axes - 1], 2) or not np.isfinite(found).all():
+                    raise ValueError(f"of two rows it says {found.tolist()!r:.80}")
+        self._shapes = [found.shape[:-1] for found in tried]
 
     def outputs(self, *rows: Floats) -> list[Floats]:
         """Return each head's output of raw rows, NaN where a value is missing, shape ([members,]
@@ -596,6 +604,26 @@ def load_state(path: Path) -> tuple[Mapping[str, Floats], Layers]:
     lacking = sorted((expected | {MEAN, INVERSE_SCALE}) - arrays.keys())
     if lacking:
         raise ArtifactError(f"{path}: lacks {', '.join(lacking)}: no pairwise network of ours")
-    return arrays, [
-        (arrays[f"{layer}.weight"].T, arrays[f"{layer}.bias"]) for layer in STATE_LAYERS
-    ]
+    layers = [(arrays[f"{layer}.weight"].T, arrays[f"{layer}.bias"]) for layer in STATE_LAYERS]
+    if not _fit_together(arrays, layers):
+        shapes = {name: array.shape for name, array in arrays.items()}
+        raise ArtifactError(
+            f"{path}: expected layers of finite numbers, each of as many inputs as the one before "
+            f"it has outputs, found shapes {shapes!r:.300}"
+        )
+    return arrays, layers
+
+
+def _fit_together(arrays: Mapping[str, Floats], layers: Layers) -> bool:
+    """Tell whether a state dict is a network with one output, whose rows can be scaled."""
+    sizes = [len(layers[0][0]) if layers[0][0].ndim else 0, *(biases.size for _, biases in layers)]
+    return (
+        arrays[MEAN].ndim == 1
+        and arrays[MEAN].shape == arrays[INVERSE_SCALE].shape
+        and all(
+            weights.shape == size and biases.shape == size[1:]
+            for (weights, biases), size in zip(layers, itertools.pairwise(sizes), strict=True)
+        )
+        and sizes[-1] == 1
+        and all(np.isfinite(array).all() for array in arrays.values())
+    )

@@ -16,10 +16,11 @@ import logging
 import math
 import re
 import shutil
+import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from functools import cache
 from importlib.metadata import version
@@ -36,6 +37,8 @@ from rerank.evaluation.metrics import AVERAGE, SHARE, Metric
 from rerank.index.artifacts import (
     MANIFEST,
     check_replaceable,
+    check_values,
+    numbers,
     read_json,
     read_manifest,
     read_regular,
@@ -45,7 +48,14 @@ from rerank.index.artifacts import (
     writing_folder,
 )
 from rerank.index.errors import ArtifactError, InputError, MismatchError
-from rerank.rankers.inputs import EMBEDDING, MOST_DEVIATIONS, FeatureSpace, Scaling, raw_rows
+from rerank.rankers.inputs import (
+    EMBEDDING,
+    MOST_DEVIATIONS,
+    WIDEST,
+    FeatureSpace,
+    Scaling,
+    raw_rows,
+)
 from rerank.rankers.networks import (
     INVERSE_SCALE,
     MEAN,
@@ -213,6 +223,17 @@ def _manifest(folder: Path) -> dict[str, Any]:
     return rankers
 
 
+def _columns_in(metadata: dict[str, Any]) -> tuple[tuple[str, ...], int]:
+    """Return the names of metrics that a ranker reads, and the numbers of its embedding.
+
+    :raises TypeError: if they are of other types.
+    :raises ValueError: if no embedding is so wide.
+    """
+    check_values(metadata, {"feature_names": list[str], "embedding_dim": int})
+    (dim,) = numbers([metadata["embedding_dim"]], "embedding_dim", 0, WIDEST)
+    return tuple(metadata["feature_names"]), int(dim)
+
+
 Floats = NDArray[np.float32]
 
 
@@ -302,11 +323,11 @@ class Continued:
         beside = path.with_name(PairwiseLayout.of(path.stem).metadata)
         try:
             said: dict[str, Any] = read_json(beside)
-            names = tuple(said["feature_names"])
-            dim, indicators = int(said["embedding_dim"]), list(said["indicators"])
+            names, dim = _columns_in(said)
+            check_values(said, {"indicators": list[str]})
             columns = [
                 0 if name == EMBEDDING and dim and name not in names else dim + names.index(name)
-                for name in indicators
+                for name in said["indicators"]
             ]
         except (OSError, ValueError, TypeError, KeyError) as exc:
             raise ArtifactError(
@@ -624,14 +645,12 @@ class PairwiseRanker:
         where = f"{folder}: ranker {stored.name}"
         with reading(where, "what this release reads", PAIRWISE_REMEDY):
             said = stored.metadata
-            names = tuple(map(str, said["feature_names"]))
-            dim = int(said["embedding_dim"])
+            names, dim = _columns_in(said)
             preference = typed_record(Preference, said["preference"])
+            numbers([*asdict(preference).values()], "preference", 0, sys.float_info.max)
             width = dim + len(names)
             network = OnnxNetwork(stored.scorer, where=where, remedy=PAIRWISE_REMEDY, width=width)
             trained = TrainedScorer(stored.name, network, names, dim, preference, said)
-            if not np.isfinite(trained.score(np.zeros((1, width), np.float32))).all():
-                raise ValueError("its scores are no numbers")
         return cls(trained, embeddings=embeddings)
 
     @property

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from scipy.optimize import minimize
 from sklearn.isotonic import IsotonicRegression
 
 from rerank.calibration import Calibrator, choose_threshold, fit_calibrator
@@ -94,6 +96,7 @@ def test_is_monotone_and_never_certain(pairs: list[tuple[float, bool]], min_rows
     log_odds, correct = columns(pairs)
     assume(correct.any() and not correct.all())
     calibrator = fit_calibrator(log_odds, correct, min_rows=min_rows)
+    assert calibrator.probability == tuple(np.clip(calibrator.probability, 0.001, 0.999))
     probability = calibrator(np.linspace(-30, 30, 500))
     assert (np.diff(probability) >= 0).all()
     assert 0 < probability.min() <= probability.max() < 1
@@ -114,6 +117,106 @@ def test_the_order_of_rows_does_not_matter_even_where_scores_are_equal(pairs: An
         fitted = fit_calibrator(scores, hits, min_rows=5, weights=weights)
         found.append((fitted, choose_threshold(fitted(scores), hits, 0.8, weights=weights)))
     assert found[0] == found[1]
+
+
+def logistic_by_definition(x: Any, y: Any, w: Any) -> Any:
+    """Platt's curve as what it minimises says: the weighted log loss of his targets, and a ridge.
+
+    Where it falls with the score, it is the share that he targets of all.
+    """
+    ones, zeros = w @ y, w @ (1 - y)
+    target = np.where(y > 0, (ones + 1) / (ones + 2), 1 / (zeros + 2))
+    z = (x - x.mean()) / (x.std() or 1.0)
+
+    def loss(slopes: Any) -> Any:
+        odds = slopes[0] * z + slopes[1]
+        return w @ (np.logaddexp(0, odds) - target * odds) + 0.5e-3 * slopes @ slopes
+
+    slope, shift = minimize(loss, np.zeros(2), method="BFGS", options={"gtol": 1e-8}).x
+    if slope < 0:
+        return np.full(len(x), (ones + 1) / (ones + zeros + 2))
+    return 1 / (1 + np.exp(-(slope * z + shift)))
+
+
+@settings(deadline=None, max_examples=25)
+@given(
+    st.lists(
+        st.tuples(st.integers(-8, 8), st.booleans(), st.sampled_from([0.5, 1.0, 3.0])),
+        min_size=2,
+        max_size=24,
+    )
+)
+def test_is_isotonic_regression_of_outcomes_and_curve_by_definition(rows: Any):
+    x, y, w = (np.array(column, np.float64) for column in zip(*rows, strict=True))
+    assume(0 < y.sum() < len(y))
+    found = fit_calibrator(x, y > 0, min_rows=1, weights=w)
+    smooth = (y + logistic_by_definition(x, y, w)) / 2
+    values = IsotonicRegression().fit(x, smooth, sample_weight=w).predict(x)
+    levels = np.unique(values)
+    knots = [w[values == level] @ x[values == level] / w[values == level].sum() for level in levels]
+    grid = np.linspace(-9, 9, 73)
+    np.testing.assert_allclose(found(grid), np.interp(grid, knots, levels), atol=2e-5)
+
+
+@pytest.mark.parametrize(
+    ("scores", "min_rows", "blocks"),
+    [
+        (range(20), 4, [4, 4, 4, 4, 4]),
+        (range(22), 4, [4, 4, 4, 4, 6]),
+        (range(23), 4, [4, 4, 4, 4, 7]),
+        (range(8), 50, [2, 2, 2, 2]),  # a quarter of the rows, where they are few
+        (range(3), 50, [1, 1, 1]),
+        ([*range(4), *[4] * 10, 14, 15], 4, [4, 12]),  # an equal score is not parted, nor a rest
+        ([*[0] * 5, *range(1, 8)], 3, [5, 3, 4]),
+    ],
+)
+def test_blocks_have_so_many_rows_and_end_where_a_score_does(scores, min_rows, blocks):
+    """Outcomes so clear that no two blocks are pooled: knots are the blocks' means."""
+    x = np.array(scores, np.float64)
+    ends = np.cumsum(blocks)
+    share = np.linspace(0, 1, len(blocks))
+    correct = np.concatenate(
+        [
+            np.arange(size) >= size - round(part * size)
+            for part, size in zip(share, blocks, strict=True)
+        ]
+    )
+    found = fit_calibrator(x, correct, min_rows=min_rows)
+    assert found.log_odds == tuple(float(part.mean()) for part in np.split(x, ends[:-1]))
+
+
+def test_a_score_that_falls_by_rounding_keeps_its_order():
+    """A block's mean may come out below the one before it: knots never fall."""
+    x = np.repeat([1.1, np.nextafter(1.1, 2)], [3, 5])
+    found = fit_calibrator(x, np.arange(8) >= 3, min_rows=1)
+    assert list(found.log_odds) == sorted(found.log_odds)
+
+
+KNOTS = {"log_odds": [-1, 0.5], "probability": [0, 1]}
+
+
+def test_knots_are_read_back():
+    found = Calibrator.from_dict(KNOTS)
+    assert found == Calibrator((-1.0, 0.5), (0.0, 1.0))
+    assert Calibrator.from_dict({"log_odds": [-1.7e308, 1.7e308], "probability": [0.5, 0.5]})
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"log_odds": [1, 0]}, "^log_odds: expected numbers that rise$"),
+        ({"probability": [1, 0]}, "^probability: expected numbers that rise$"),
+        ({"probability": [-0.01, 1]}, "^probability: expected numbers from 0 to 1, found -0.01"),
+        ({"probability": [0, 1.01]}, "^probability: expected numbers from 0 to 1, found 1.01"),
+        ({"log_odds": [math.inf]}, "^log_odds: expected numbers from .*, found inf$"),
+        ({"log_odds": [-math.inf]}, "^log_odds: expected numbers from .*, found -inf$"),
+        ({"log_odds": [1]}, "^expected as many log_odds as probabilities, found 1 and 2$"),
+        ({"log_odds": [], "probability": []}, "found 0 and 0$"),
+    ],
+)
+def test_what_is_no_map_is_refused(change: dict[str, Any], said: str):
+    with pytest.raises(ValueError, match=said):
+        Calibrator.from_dict(KNOTS | change)
 
 
 def test_rows_of_equal_scores_stand_in_one_block():
@@ -166,15 +269,23 @@ def test_nothing_is_accepted_when_no_threshold_is_precise_enough():
 
 @settings(deadline=None)
 @given(
-    st.lists(st.tuples(st.sampled_from([i / 20 for i in range(21)]), st.booleans()), max_size=80),
-    st.floats(0.5, 1),
+    st.lists(
+        st.tuples(st.integers(0, 20), st.booleans(), st.sampled_from([1.0, 0.25, 4.0])),
+        max_size=40,
+    ),
+    st.sampled_from([0.5, 0.75, 0.8, 0.9, 1.0]),
+    st.booleans(),
 )
-def test_threshold_is_the_lowest_that_keeps_its_promise(pairs: Any, precision: float):
-    probability, correct = columns(pairs) if pairs else (np.zeros(0), np.zeros(0, np.bool_))
+def test_threshold_is_the_lowest_that_keeps_its_promise(rows: Any, precision: float, weigh: bool):
+    at, hit, own = np.array(rows, np.float64).reshape(-1, 3).T
+    probability, correct, w = at / 20, hit > 0, own if weigh else np.ones(len(own))
     keeping = [
-        t for t in np.unique(probability).tolist() if correct[probability >= t].mean() >= precision
+        t
+        for t in np.unique(probability).tolist()
+        if w @ (correct & (probability >= t)) >= precision * (w @ (probability >= t))
     ]
-    assert choose_threshold(probability, correct, precision) == min(keeping, default=1.01)
+    found = choose_threshold(probability, correct, precision, weights=own if weigh else None)
+    assert found == min(keeping, default=1.01)
 
 
 def test_a_threshold_of_all_listings_keeps_its_promise_and_varies_less_than_that_of_half():

@@ -206,8 +206,8 @@ def test_no_outcomes_are_refused() -> None:
 
 
 @given(
-    scores=st.lists(st.floats(0, 1), min_size=60, max_size=200),
-    weights=st.lists(st.floats(0, 1), min_size=1, max_size=20),
+    scores=st.lists(st.floats(0, 1), min_size=10, max_size=30),
+    weights=st.lists(st.floats(0, 1), min_size=1, max_size=10),
 )
 def test_sets_are_nested_and_never_empty(scores: list[float], weights: list[float]) -> None:
     sets = one_group(scores)

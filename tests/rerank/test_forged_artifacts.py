@@ -15,16 +15,26 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from bench.forging import GONE, ODD, changed, copied, places, sign
-from rerank.index.artifacts import MANIFEST
+from rerank.cross_encoder.ranker import (
+    CROSS_ENCODER_FORMAT,
+    CROSS_ENCODER_KIND,
+    CrossEncoderScorer,
+)
+from rerank.cross_encoder.ranker import LAYOUT as TOKENS
+from rerank.index.artifacts import MANIFEST, write_manifest
 from rerank.index.embedder import StaticEmbedder
 from rerank.index.errors import ArtifactError, MissingExtraError, RerankError
 from rerank.index.records import shipped
 from rerank.model import RerankModel
 from rerank.packs.generic.source import load_source
 from rerank.packs.gpu.retriever import build_index, load_retriever
+from rerank.rankers.dual import DualModel
+from rerank.rankers.pairwise import PairwiseRanker
 from tests.small_catalogue import build_catalogue_home
 
 Load = Callable[[Path], object]
+EARLIER = Path(__file__).parent / "earlier"
+EACH_PAIR = ("Cast", {"to": 1}), ("ReduceMax", {"axes": [1]})
 
 
 @pytest.fixture(scope="module")
@@ -34,12 +44,54 @@ def sound(tmp_path_factory, tiny_registry, hash_embedder) -> dict[str, tuple[Pat
     build_index(tiny_registry, hash_embedder, folder / "cards")
     (folder / "catalogue").mkdir()
     home = build_catalogue_home(folder / "catalogue").home
+    write_cross_encoder(folder / "cross-encoder")
     return {
         "model": (shipped("model"), RerankModel.load),
         "embedder": (shipped("embedder"), StaticEmbedder.load),
         "cards": (folder / "cards", lambda path: load_retriever(path, hash_embedder)),
         "catalogue": (home / "index", load_source),
+        "pairwise": (EARLIER / "pairwise", PairwiseRanker.load),
+        "dual": (EARLIER / "dual", DualModel.load),
+        "cross-encoder": (folder / "cross-encoder", CrossEncoderScorer.load),
     }
+
+
+def graph(fed: str, shape: list[int | None], *steps: tuple[str, Any], outputs: int = 1) -> bytes:
+    """Return a graph of one input, a chain of steps, whose end is each of its outputs."""
+    from onnx import TensorProto, helper
+
+    kind = TensorProto.INT64 if fed == "attention_mask" else TensorProto.FLOAT
+    values = [fed, *map(str, range(len(steps)))]
+    nodes = [
+        helper.make_node(op, [one], [other], **attributes)
+        for (op, attributes), one, other in zip(steps, values[:-1], values[1:], strict=True)
+    ]
+    names = [f"out{at}" for at in range(outputs)]
+    nodes += [helper.make_node("Identity", [values[-1]], [name]) for name in names]
+    made = helper.make_graph(
+        nodes,
+        "made up",
+        [helper.make_tensor_value_info(fed, kind, shape)],
+        [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in names],
+    )
+    opsets = [helper.make_opsetid("", 12)]
+    return bytes(helper.make_model(made, opset_imports=opsets, ir_version=8).SerializeToString())
+
+
+def write_cross_encoder(folder: Path) -> None:
+    """Write a cross-encoder that gives each pair of texts the same score."""
+    from tokenizers import Tokenizer, models
+
+    folder.mkdir()
+    tokenizer = Tokenizer(models.WordLevel({"?": 0, "a": 1}, unk_token="?"))
+    tokenizer.save(str(folder / TOKENS.tokenizer))
+    (folder / TOKENS.graph).write_bytes(graph("attention_mask", [None, None], *EACH_PAIR))
+    write_manifest(
+        folder,
+        kind=CROSS_ENCODER_KIND,
+        format_version=CROSS_ENCODER_FORMAT,
+        parameters={"encoding": {"pair_tokens": 32, "query_tokens": 16, "pad_id": 0}},
+    )
 
 
 @pytest.fixture
@@ -62,8 +114,8 @@ def refusal(load: Load, folder: Path) -> str:
     return said
 
 
-def test_what_was_copied_and_signed_again_opens(forged):
-    for kind in ("model", "embedder", "cards", "catalogue"):
+def test_what_was_copied_and_signed_again_opens(sound, forged):
+    for kind in sound:
         folder, load = forged(kind)
         sign(folder)
         load(folder)
@@ -73,6 +125,9 @@ DECIDES = {
     "model": ("thresholds", "candidate_features", "index"),
     "cards": ("embedder_fingerprint", "embedder", "kind", "registry_fingerprint"),
     "catalogue": ("pack", "one", "products", "layout", "registry_fingerprint"),
+    "pairwise": ("rankers",),
+    "dual": ("schema", "label"),
+    "cross-encoder": ("encoding",),
 }
 # What has no answer of its own: a fingerprint that nothing compares, words on a screen.
 ANY_TEXT = {"embedder", "kind", "registry_fingerprint", "pack", "one", "embedder_fingerprint"}
@@ -99,6 +154,10 @@ FILES = [
     ("model", "candidate_sets.json"),
     ("catalogue", "settings.json"),
     ("catalogue", "texts.json"),
+    ("pairwise", "pairwise_ranker_metadata.json"),
+    ("pairwise", "active_model.json"),
+    ("dual", "calibrators.json"),
+    ("cross-encoder", "tokenizer.json"),
 ]
 
 
@@ -242,6 +301,68 @@ def test_a_graph_of_other_columns_or_outputs_is_refused(forged, linear_scorer):
         sign(folder)
         with pytest.raises(ArtifactError, match=f"expected a graph with 1 inputs {said}"):
             load(folder)
+
+
+ROWS = [("ReduceSum", {"axes": [1], "keepdims": 0})]
+GRAPHS = {
+    "a column, not a row": ("pairwise", [("ReduceSum", {"axes": [1]})], 1),
+    "one score for all": ("pairwise", [("ReduceSum", {"keepdims": 0})], 1),
+    "scores without end": ("pairwise", [*ROWS, ("Log", {})], 1),
+    "two scores": ("pairwise", ROWS, 2),
+    "no members": ("dual", ROWS, 2),
+    "one head": ("dual", [("ReduceSum", {"axes": [1]}), ("Transpose", {"perm": [1, 0]})], 1),
+    "a score of all pairs": ("cross-encoder", [*EACH_PAIR, ("ReduceSum", {"keepdims": 0})], 1),
+    "scores that are no numbers": ("cross-encoder", [*EACH_PAIR, ("Neg", {}), ("Log", {})], 1),
+}
+
+
+@pytest.mark.parametrize("case", GRAPHS)
+def test_a_ranker_whose_graph_says_something_else_is_refused(forged, case):
+    kind, steps, outputs = GRAPHS[case]
+    folder, load = forged(kind)
+    inputs = json.loads((folder / MANIFEST).read_text())["parameters"].get("inputs")
+    name, fed, width = {
+        "pairwise": ("pairwise_ranker_scorer.onnx", "rows", 8),
+        "dual": ("ensemble.onnx", "rows", inputs and len(inputs)),
+        "cross-encoder": (TOKENS.graph, "attention_mask", None),
+    }[kind]
+    path = folder / name
+    path.write_bytes(graph(fed, [None, width], *steps, outputs=outputs))
+    sign(folder)
+    assert "expected a" in refusal(load, folder)
+    path.write_bytes(graph("others", [None, width], *steps[-1:], outputs=outputs))
+    sign(folder)
+    refusal(load, folder)
+
+
+PLACES = [
+    ("pairwise_ranker_metadata.json", ("feature_names", 0), 5, "feature_names"),
+    ("pairwise_ranker_metadata.json", ("embedding_dim",), 10**9, "embedding_dim"),
+    ("pairwise_ranker_metadata.json", ("embedding_dim",), True, "embedding_dim"),
+    ("pairwise_ranker_metadata.json", ("preference", "scale"), -1.0, "preference"),
+    (MANIFEST, ("label", "compliance_weight"), 1.5, "compliance_weight"),
+    (MANIFEST, ("label", "ranges", ""), GONE, "lacks ''"),
+    (MANIFEST, ("label", "ranges", "coffee"), [0.9, 0.1], "numbers that rise"),
+    (MANIFEST, ("schema", "widths", "query.clip_text"), 10**9, "widths"),
+    (MANIFEST, ("schema", "widths", "query.clip_text"), 7, "width of each embedding"),
+    (MANIFEST, ("schema", "widths", "query.clip_text"), GONE, "width of each embedding"),
+    (MANIFEST, ("schema", "alone"), ["query.sound"], "width of each embedding"),
+    (MANIFEST, ("schema", "pairs", 0), ["query.clip_text"], "not enough values"),
+    (MANIFEST, ("schema", "conflicts", 0), None, "conflicts: 0: expected str"),
+    (MANIFEST, ("schema", "products"), 1, "products"),
+]
+
+
+@pytest.mark.parametrize(("name", "place", "value", "said"), PLACES)
+def test_values_that_a_ranker_could_not_score_with_are_refused(forged, name, place, value, said):
+    folder, load = forged("dual" if name == MANIFEST else "pairwise")
+    content = json.loads((folder / name).read_text())
+    if name == MANIFEST:
+        sign(folder, changed(content["parameters"], place, value))
+    else:
+        (folder / name).write_text(json.dumps(changed(content, place, value)))
+        sign(folder)
+    assert said in refusal(load, folder)
 
 
 def nans(path: Path, name: str) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 
@@ -59,7 +61,7 @@ def test_products_sum_to_the_cosine(make_set):
 
 def test_a_schema_survives_json(make_set):
     schema = InputSchema.of(with_vectors(make_set), conflict_features=["conflict_a"])
-    assert InputSchema.from_dict(schema.as_dict()) == schema
+    assert InputSchema.from_dict(json.loads(json.dumps(schema.as_dict()))) == schema
 
 
 def test_a_pattern_without_a_feature_is_an_error(make_set):

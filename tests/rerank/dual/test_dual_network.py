@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from rerank.index.errors import InputError, RerankError
+from rerank.rankers import dual
 from rerank.rankers.dual import HEADS
 from rerank.rankers.inputs import CLIP, Scaling
-from rerank.rankers.networks import LabelledRows, Network, OnnxNetwork, exported, fit_queries
+from rerank.rankers.networks import LabelledRows, Network, exported, fit_queries
 from rerank.rankers.parameters import NetworkSettings, TrainingSettings
 
 NAN = np.nan
@@ -52,8 +53,7 @@ def graph_of(network: Network, rows: np.ndarray) -> bytes:
 
 def served(graph: bytes, rows: np.ndarray) -> list[np.ndarray]:
     """What the graph says of rows: scores and log-odds of conflicts."""
-    network = OnnxNetwork(graph, where="test", remedy="", width=rows.shape[1], outputs=len(HEADS))
-    return network.outputs(rows)
+    return dual.served(graph, "test", rows.shape[1]).outputs(rows)
 
 
 def random_ensemble(widths: tuple[int, ...], scaling: Scaling) -> Network:

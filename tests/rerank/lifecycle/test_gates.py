@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from rerank.evaluation.intervals import Comparison, Figure
+from rerank.evaluation.metrics import metric_named
 from rerank.evaluation.paired import as_gain
 from rerank.lifecycle.gates import (
     GainSettings,
@@ -15,6 +18,7 @@ from rerank.lifecycle.gates import (
     SliceSettings,
     floor_gates,
     gain_gates,
+    is_lost,
     latency_gates,
     size_gate,
     slice_gates,
@@ -29,6 +33,9 @@ def slice_gain(value: str, low: float, high: float, p: float) -> SliceGain:
     return SliceGain("generation", value, gain("precision_at_1", low, high, p))
 
 
+UNMEASURED = "no listing to measure it on"
+
+
 @pytest.mark.parametrize(
     ("metric", "value", "bound", "passed"),
     [
@@ -40,15 +47,35 @@ def slice_gain(value: str, low: float, high: float, p: float) -> SliceGain:
     ],
 )
 def test_floors_are_least_values_and_greatest_where_lower_is_better(metric, value, bound, passed):
-    (gate,) = floor_gates("mine", {metric: Figure(value, (0.0, 1.0), 9)}, {metric: bound})
-    assert gate.passed is passed
-    assert gate.at_most is (metric != "precision_at_1")
-    assert gate.name.startswith("mine: ")
+    figure = Figure(value, (0.0, 1.0), 9)
+    label, at_most = f"mine: {metric_named(metric).label}", metric != "precision_at_1"
+    found = floor_gates("mine", {metric: figure}, {metric: bound})
+    assert found == [Gate(label, passed, figure, bound, at_most)]
 
 
 def test_what_no_listing_measures_is_not_judged():
-    (gate,) = floor_gates("mine", {"ece": Figure(None, None, 0)}, {"ece": 0.1})
-    assert (gate.passed, gate.words) == (True, "no listing to measure it on")
+    unmeasured, found = Figure(None, None, 0), Figure(0.9, None, 4)
+    assert floor_gates("mine", {"ece": unmeasured, "mrr": found}, {"ece": 0.1, "mrr": 0.8}) == [
+        Gate("mine: ECE", True, words=UNMEASURED),
+        Gate("mine: MRR", True, found, 0.8),
+    ]
+    settings = GainSettings(lowest={"precision_at_1": 0.1, "mrr": 0.1, "accepted_share": 0.1})
+    without = [
+        Comparison("precision_at_1", "a", "b", None, (0.0, 0.0), None, None, 0),
+        Comparison("mrr", "a", "b", 0.2, None, None, None, 1),
+        gain("accepted_share", 0.1, 0.3),
+    ]
+    assert gain_gates(without, settings) == [
+        Gate("gain in precision@1", True, words=UNMEASURED),
+        Gate("gain in MRR", True, words=UNMEASURED),
+        Gate(
+            "gain in share accepted",
+            True,
+            Figure(0.2, (0.1, 0.3), 100),
+            0.1,
+            words="low end of the gain",
+        ),
+    ]
 
 
 def test_the_low_end_of_a_gain_decides():
@@ -59,12 +86,18 @@ def test_the_low_end_of_a_gain_decides():
     assert [gate.passed for gate in gates] == [True, False]
 
 
-@pytest.mark.parametrize(("low", "passed"), [(0.0, False), (0.001, True)])
-def test_a_required_gain_is_one_beyond_chance(low, passed):
-    settings = GainSettings(require=True, lowest={"precision_at_1": -0.01, "mrr": -0.01})
-    gates = gain_gates([gain("precision_at_1", -0.005, 0.1), gain("mrr", low, 0.1)], settings)
-    assert [gate.passed for gate in gates] == [True, True, passed]
-    assert gates[2].name == "a gain beyond chance"
+@pytest.mark.parametrize(
+    ("low", "passed", "words"),
+    [
+        (0.0, False, "no gain is beyond chance"),
+        (0.001, True, "better beyond chance in one"),
+    ],
+)
+def test_a_required_gain_is_one_beyond_chance(low, passed, words):
+    settings = GainSettings(require=True, lowest={"mrr": -0.01, "precision_at_1": -0.01})
+    gates = gain_gates([gain("mrr", low, 0.1), gain("precision_at_1", -0.005, 0.1)], settings)
+    assert [gate.passed for gate in gates[:2]] == [True, True]
+    assert gates[2:] == [Gate("a gain beyond chance", passed, words=words)]
 
 
 def test_a_lower_error_is_a_gain():
@@ -77,15 +110,35 @@ def test_a_lower_error_is_a_gain():
 def test_a_slice_is_lost_where_interval_and_corrected_p_value_say_so():
     settings = SliceSettings(level=0.05)
     kept = [slice_gain("Ada", -0.1, 0.0, 0.001), slice_gain("Ampere", -0.2, -0.1, 0.05)]
-    (gate,) = slice_gates(kept, settings)
-    assert (gate.passed, gate.name) == (True, "2 guarded slices")
-    assert gate.words == "worst: generation Ampere: precision@1"
+    assert slice_gates(kept, settings) == [
+        Gate(
+            "2 guarded slices",
+            True,
+            Figure(pytest.approx(-0.15), (-0.2, -0.1), 100),
+            words="worst: generation Ampere: precision@1",
+        )
+    ]
     lost = slice_gain("Turing", -0.2, -0.01, 0.049)
-    (gate,) = slice_gates([*kept, lost], settings)
-    assert (gate.passed, gate.name) == (False, "generation Turing: precision@1")
-    assert gate.words == "p 0.049 after Holm"
-    (gate,) = slice_gates([], settings)
-    assert (gate.passed, gate.words) == (True, "none has 30 listings")
+    assert slice_gates([*kept, lost], settings) == [
+        Gate(
+            "generation Turing: precision@1",
+            False,
+            Figure(pytest.approx(-0.105), (-0.2, -0.01), 100),
+            0.0,
+            words="p 0.049 after Holm",
+        )
+    ]
+    assert slice_gates([], settings) == [Gate("guarded slices", True, words="none has 30 listings")]
+
+
+def test_a_slice_that_nobody_could_measure_is_neither_lost_nor_the_worst():
+    bare = Comparison("mrr", "candidate", "champion", None, None, None, None, 0)
+    unknown = SliceGain("generation", "Fermi", bare)
+    gained = slice_gain("Ada", 0.0, 0.2, 1.0)
+    (gate,) = slice_gates([gained, unknown], SliceSettings())
+    assert (gate.passed, gate.words) == (True, "worst: generation Fermi: MRR")
+    assert not is_lost(bare, 0.05)
+    assert not is_lost(replace(bare, ci95=(-0.2, -0.1)), 0.05)
 
 
 def test_latency_is_judged_with_and_without_a_champion():
@@ -93,21 +146,34 @@ def test_latency_is_judged_with_and_without_a_champion():
     alone = {"p50_ms": Figure(2.0, None, 5), "p99_ms": Figure(9.1, None, 5)}
     assert [gate.passed for gate in latency_gates(alone, settings)] == [True, False]
     beside = {**alone, "p50_ratio": Figure(1.6, None, 5), "p99_ratio": Figure(1.0, None, 5)}
-    names = [gate.name for gate in latency_gates(beside, settings) if not gate.passed]
-    assert names == ["latency p99, ms", "latency p50, ratio to champion"]
+    assert latency_gates(beside, settings) == [
+        Gate(name, passed, beside[of], bound, at_most=True)
+        for name, passed, of, bound in (
+            ("latency p50, ms", True, "p50_ms", 2.0),
+            ("latency p99, ms", False, "p99_ms", 9.0),
+            ("latency p50, ratio to champion", False, "p50_ratio", 1.5),
+            ("latency p99, ratio to champion", True, "p99_ratio", 2.0),
+        )
+    ]
+    # No time was measured: there is none to judge.
+    (gate,) = latency_gates({"p50_ms": Figure(None, None, 0)}, replace(settings, p50_ms=0.5))
+    assert gate.passed
     assert latency_gates({}, settings) == []
 
 
 def test_a_verdict_names_what_failed():
-    gates = (size_gate(3.0, 3.0), size_gate(3.1, 3.0), Gate("other", False, words="because"))
+    gates = (size_gate(3.0, 3.0), size_gate(3.1004, 3.0), Gate("other", False, words="because"))
     verdict = GateVerdict(gates, {"sets": {}})
     assert (verdict.passed, verdict.failed) == (False, ("size, MB", "other"))
-    assert verdict.as_dict()["gates"][1] == {
-        "name": "size, MB",
+    assert verdict.as_dict() == {
         "passed": False,
-        "bound": 3.0,
-        "at_most": True,
-        "words": "",
+        "gates": [gate.as_dict() for gate in gates],
+        "metrics": {"sets": {}},
+    }
+    sized = {"name": "size, MB", "passed": False, "bound": 3.0, "at_most": True, "words": ""}
+    assert gates[1].as_dict() == sized | {
         "figure": {"value": 3.1, "ci95": [None, None], "n": 1},
     }
+    bare = {"name": "other", "passed": False, "bound": None, "at_most": False, "figure": None}
+    assert gates[2].as_dict() == bare | {"words": "because"}
     assert GateVerdict(gates[:1]).passed

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+
 import numpy as np
 import pytest
 
@@ -148,3 +150,31 @@ def test_what_is_no_state_dict_of_ours_is_an_artifact_error(tmp_path):
     torch.save({"head.weight": torch.ones(1, 2)}, path)
     with pytest.raises(ArtifactError, match=r"lacks features.inverse_scale, .*head.bias"):
         load_state(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("features.mean", np.float32(0)),
+        ("features.mean", np.zeros(3)),
+        ("features.inverse_scale", np.full(4, np.nan)),
+        ("shared.0.weight", np.zeros((16, 4, 1))),
+        ("shared.0.weight", np.float32(1)),
+        ("shared.3.weight", np.zeros((8, 15))),
+        ("head.weight", np.zeros((2, 8))),
+        ("head.bias", np.zeros(2)),
+        ("head.bias", np.array([np.inf])),
+    ],
+)
+def test_a_state_dict_whose_layers_do_not_fit_together_is_refused(tmp_path, name, value):
+    import torch
+
+    shapes = {"shared.0": (16, 4), "shared.3": (8, 16), "head": (1, 8)}
+    state = {"features.mean": np.zeros(4), "features.inverse_scale": np.ones(4)}
+    for layer, shape in shapes.items():
+        state |= {f"{layer}.weight": np.zeros(shape), f"{layer}.bias": np.zeros(shape[0])}
+    path = tmp_path / "ranker.pth"
+    for content, fits in ((state, True), (state | {name: value}, False)):
+        torch.save({each: torch.tensor(array) for each, array in content.items()}, path)
+        with nullcontext() if fits else pytest.raises(ArtifactError, match="layers of finite"):
+            load_state(path)
