@@ -27,6 +27,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from rerank.answers import strings
 from rerank.index.artifacts import locked, sync
 from rerank.index.errors import InputError, os_error_words
 from rerank.jobs.files.listings import (
@@ -538,7 +539,7 @@ def _drafts_in(folder: Path, names: set[str]) -> list[Path]:
 
 
 _MARK = "1"  # the format
-_NO_TITLE = "no title"
+_NO_TITLE = strings(["no title"])[0]  # of a str, pyarrow asks pandas, which it imports for that
 
 
 class RejectsFile:
