@@ -54,10 +54,13 @@ SHIFT = 4.0
 """How many times as frequent as among generated listings one may be that the sets are used on.
 
 On shops' and people's listings and the hard set the best outcome was wrong up to 3.2 times as often
-as on generated ones, before these held their kinds; .2 to 2.2 times since."""
+as on generated ones, before these held their kinds; .2 to 2.2 times since. Over catalogues of other
+goods, sets of made-up listings hold .94 to .96 at a stated .95 where most is alike (Amazon-Google),
+and .91 to .93 at half this shift."""
 
-_METHOD = "split conformal, nonconformity 1 - p, one threshold a group, one for a shift of "
-METHOD = f"{_METHOD}{SHIFT:g}"
+METHOD = (
+    f"split conformal, nonconformity 1 - p, one threshold a group, one for a shift of {SHIFT:g}"
+)
 # Fewer listings of a decision could not carry a coverage of 99 %.
 MIN_LISTINGS = 100
 _ANY = "any"
@@ -130,20 +133,16 @@ class CandidateSets:
 
     :param groups: by decision; ``any`` alone where some decision has too few listings.
     :param seed: of the generated calibration listings.
-    :param shift: how many times as frequent as among them a listing may be.
     """
 
     groups: Mapping[str, Nonconformity]
     seed: int
-    shift: float = SHIFT
     _thresholds: dict[float, dict[str, float]] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
 
     @classmethod
-    def from_scores(
-        cls, scores: Mapping[str, Sequence[float]], *, seed: int = 0, shift: float = SHIFT
-    ) -> CandidateSets:
+    def from_scores(cls, scores: Mapping[str, Sequence[float]], *, seed: int = 0) -> CandidateSets:
         """Calibrate on the nonconformity of the truth, by decision.
 
         One threshold serves all decisions where one of them has fewer than 100 listings.
@@ -158,8 +157,8 @@ class CandidateSets:
         if not pooled:
             raise InputError("candidate sets need listings to calibrate on, got none")
         if min(map(len, scores.values())) < MIN_LISTINGS:
-            return cls({_ANY: Nonconformity.of(pooled)}, seed, shift)
-        return cls({name: Nonconformity.of(group) for name, group in scores.items()}, seed, shift)
+            return cls({_ANY: Nonconformity.of(pooled)}, seed)
+        return cls({name: Nonconformity.of(group) for name, group in scores.items()}, seed)
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> CandidateSets:
@@ -173,21 +172,20 @@ class CandidateSets:
             raise ValueError(
                 f"groups: expected {', '.join(DECISIONS)}, or {_ANY}, found {list(groups)!r:.80}"
             )
-        seed, shift = content["seed"], content.get("shift", SHIFT)
-        if type(seed) is not int or type(shift) not in (int, float) or not 1 <= shift < math.inf:
-            raise ValueError(f"expected a seed and a shift, found {seed!r:.40} and {shift!r:.40}")
-        return cls(groups, seed, shift)
+        seed = content["seed"]
+        if type(seed) is not int:
+            raise ValueError(f"expected a seed, found {seed!r:.40}")
+        return cls(groups, seed)
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain values for JSON."""
         groups = {name: asdict(group) for name, group in self.groups.items()}
-        own = {} if self.shift == SHIFT else {"shift": self.shift}
-        return {**self.summary(), **own, "groups": groups}
+        return {**self.summary(), "groups": groups}
 
     def summary(self) -> dict[str, Any]:
         """Return what a manifest says of it: method, number of listings, seed."""
         listings = {name: group.listings for name, group in self.groups.items()}
-        return {"method": f"{_METHOD}{self.shift:g}", "listings": listings, "seed": self.seed}
+        return {"method": METHOD, "listings": listings, "seed": self.seed}
 
     def threshold(self, level: float, decision: str) -> float:
         """Return the highest nonconformity that a set at a coverage admits, in [0, 1].
@@ -210,7 +208,7 @@ class CandidateSets:
         """Return the threshold of each group at a coverage."""
         if not 0 < level < 1:
             raise InputError(f"coverage must be above 0 and below 1, such as 0.95, got {level!r}")
-        shifted = self._shifted(1 - (1 - level) / self.shift)
+        shifted = self._shifted(1 - (1 - level) / SHIFT)
         thresholds: dict[str, float] = {}
         for name, group in self.groups.items():
             own = group.threshold(level)

@@ -120,14 +120,6 @@ def test_decisions_with_few_listings_share_one_threshold(few: int) -> None:
     assert sets.threshold(0.5, "match") == sets.threshold(0.5, "review") == 0.1
 
 
-def test_a_lesser_shift_gives_smaller_sets_and_is_kept() -> None:
-    scores = {"match": np.linspace(0, 1, 1000).tolist()}
-    usual, lesser = (CandidateSets.from_scores(scores, shift=shift) for shift in (SHIFT, 2.0))
-    assert usual.threshold(0.9, "match") > lesser.threshold(0.9, "match") > 0.94
-    again = CandidateSets.from_dict(json.loads(json.dumps(lesser.as_dict())))
-    assert (again.shift, again.groups) == (2.0, lesser.groups)
-
-
 def test_a_shift_that_too_few_listings_could_promise_admits_every_outcome() -> None:
     sets = CandidateSets.from_scores({"match": [0.1] * 150 + [MISSED]})
     assert sets.threshold(0.9, "match") == 0.1

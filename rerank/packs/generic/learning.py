@@ -71,9 +71,8 @@ _TAILS = (0.6, 0.7, 0.8, 0.9)  # quantiles of strangers' price gaps
 _TELLING = 0.6  # share of wrong first places above which prices tell nothing
 _MOST_WRONG = 0.2  # that probabilities are lowered for
 _PRECISION, _LEAST_PRECISION = 0.95, 0.75
-_UNMEASURED = 0.88  # is stated of what seems _PRECISION, where no listing of a feed was seen
+_UNMEASURED = 0.86  # is stated of what seems _PRECISION, where no listing of a feed was seen
 _LEAST_ACCEPTED = 0.05  # share of the feed, for which less precision is stated
-_SHIFT = 2.0  # of candidate sets: made-up listings are written as the feed is, and are harder
 _MATCHING = 0.2  # share of the feed expected to match, so that it is
 _OTHER_GOODS, _SURVEYED = 0.25, 2000  # of listings to measure on, and those they are written like
 _PRIOR_ROWS = 30.0  # listings that the made-up ones count as beside labels
@@ -89,7 +88,7 @@ class LearningParameters:
         probabilities and candidate sets.
     :param cued_share: share, on top, that name a product and sell what goes with it.
     :param precision: that accepted listings are to have, each of them; None for .95, or the most
-        that the feed's surest listings reach; without a feed .88 is stated for what seems .95.
+        that the feed's surest listings reach; without a feed .86 is stated for what seems .95.
     :param feed: listings of the feed that are looked at.
     :param label_weight: made-up listings that a labelled one counts as in training.
     :param folds: parts of the labels; each part is judged by models trained without it.
@@ -369,7 +368,6 @@ class _Training:
         return CandidateSets.from_scores(
             {each.value: missed[kept & (decision == each)].tolist() for each in Decision},
             seed=parameters.seed,
-            shift=_SHIFT,
         )
 
     def _shared_out(
