@@ -258,13 +258,15 @@ def falling_order(
     if not len(group):
         return np.zeros(0, np.int64)
     ranks = np.arange(len(group)) if tie is None else np.asarray(tie, np.int64)
-    tie_bits = int(ranks.max()).bit_length()
+    tie_bits = (len(group) - 1 if tie is None else int(ranks.max())).bit_length()
     if int(group.max()).bit_length() + _VALUE_BITS + tie_bits > _KEY_BITS:
         return np.asarray(np.lexsort((ranks, -value, group)), np.int64)
     key = ((group << _VALUE_BITS) | _falling(value)) << tie_bits | ranks
     if tie is None:  # the key holds the row: sorting keys is faster than sorting rows by them
-        return np.asarray(np.sort(key) & ((1 << tie_bits) - 1), np.int64)
-    return np.asarray(np.argsort(key), np.int64)
+        key.sort()
+        key &= (1 << tie_bits) - 1
+        return np.asarray(key, np.int64)
+    return np.asarray(key.argsort(), np.int64)
 
 
 def place_in_group(group: Ints) -> Ints:
@@ -272,19 +274,24 @@ def place_in_group(group: Ints) -> Ints:
 
     :param group: shape (rows,), not negative, in any order.
     """
-    rows = np.arange(len(group))
     if not len(group):
-        return rows
+        return np.zeros(0, np.int64)
     row_bits = len(group).bit_length()
     if int(group.max()).bit_length() + row_bits > _KEY_BITS:
         order = np.argsort(group, kind="stable")
     else:
-        order = np.sort(group << row_bits | rows) & ((1 << row_bits) - 1)
-    sorted_group = group[order]
-    starts = np.concatenate([[True], sorted_group[1:] != sorted_group[:-1]])
+        order = group << row_bits | np.arange(len(group))
+        order.sort()
+        order &= (1 << row_bits) - 1
     place = np.empty(len(group), np.int64)
-    place[order] = rows - np.maximum.accumulate(np.where(starts, rows, 0))
+    place[order] = place_in_run(group[order])
     return place
+
+
+def place_in_run(group: Ints) -> Ints:
+    """Return what `place_in_group` does of groups whose rows follow each other."""
+    rows = np.arange(len(group))
+    return np.asarray(rows - np.maximum.accumulate(rows * changes(group)), np.int64)
 
 
 def grouped(keys: Ints) -> tuple[Ints, Ints]:
@@ -321,7 +328,8 @@ def _fits_beside_rows(keys: Ints) -> bool:
 def _by_key(keys: Ints) -> tuple[Ints, NDArray[np.bool_]]:
     """Return the rows by rising key, and which of them are the first of theirs."""
     row_bits = len(keys).bit_length()
-    packed = np.sort(keys << row_bits | np.arange(len(keys)))
+    packed = keys << row_bits | np.arange(len(keys))
+    packed.sort()
     return packed & ((1 << row_bits) - 1), changes(packed >> row_bits)
 
 
@@ -339,7 +347,8 @@ def changes(ordered: NDArray[Any]) -> NDArray[np.bool_]:
 
     `numpy.diff` with a value prepended takes five times as long for the few rows of one listing.
     """
-    new = np.ones(len(ordered), np.bool_)
+    new = np.empty(len(ordered), np.bool_)
+    new[:1] = True
     np.not_equal(ordered[1:], ordered[:-1], out=new[1:])
     return new
 

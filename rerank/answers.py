@@ -65,7 +65,7 @@ class Answers:
     memory_stated: NDArray[np.bool_]
     margin: Floats
     decision: Ints
-    reason: Sequence[str]
+    reason: list[str]
     explanations: Sequence[Explanation] = ()
     decided: DecidedBy | None = None
 
@@ -331,13 +331,13 @@ def candidate_probabilities(
 
 
 def _in_four_decimals(values: NDArray[np.floating]) -> Floats:
-    return np.asarray(np.round(np.asarray(values, np.float64), 4), np.float64)
+    return values.astype(np.float64).round(4)
 
 
 def _rival_probability(offsets: Ints, model: Ints, shares: Floats) -> Floats:
     """Return the share of the best candidate of another model than the best, 0 without one."""
     listing, top = _listing_and_top(offsets)
-    others = np.flatnonzero(model != model[top])
+    others = (model != model[top]).nonzero()[0]
     with_rival = listing[others]
     first = changes(with_rival)
     rival = np.zeros(len(offsets) - 1)
@@ -347,8 +347,8 @@ def _rival_probability(offsets: Ints, model: Ints, shares: Floats) -> Floats:
 
 def _listing_and_top(offsets: Ints) -> tuple[Ints, Ints]:
     """Return each candidate's listing, and the row of that listing's best candidate."""
-    counts = np.diff(offsets)
-    return np.repeat(np.arange(len(counts)), counts), np.repeat(offsets[:-1], counts)
+    counts = offsets[1:] - offsets[:-1]
+    return np.arange(len(counts)).repeat(counts), offsets[:-1].repeat(counts)
 
 
 _CANDIDATE = pa.struct(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from rerank.index.records import N_CANDIDATES, Listing, Route, falling_order, place_in_group
+from rerank.index.records import N_CANDIDATES, Listing, Route, falling_order, place_in_run
 
 if TYPE_CHECKING:
     from rerank.index.embedder import Embedder
@@ -185,8 +185,8 @@ def first_cut(batch: CandidateBatch, models: int) -> Ints:
     :param models: of each listing that are left, at least 1.
     :returns: in rising order.
     """
-    likeliest = np.flatnonzero(batch.place == 0)
-    return likeliest[place_in_group(batch.listing[likeliest]) < models]
+    likeliest: Ints = (batch.place == 0).nonzero()[0]
+    return likeliest[place_in_run(batch.listing[likeliest]) < models]
 
 
 def standing(evidence: Evidence, table: ModelTable) -> tuple[CandidateBatch, Floats, Ints]:
@@ -201,7 +201,7 @@ def standing(evidence: Evidence, table: ModelTable) -> tuple[CandidateBatch, Flo
     scores = model_scores(ranked, evidence.scores)
     if proposed is None:
         return ranked, scores, evidence.order
-    filled = np.flatnonzero(np.diff(ranked.offsets))
+    filled = np.diff(ranked.offsets).nonzero()[0]
     floor = np.zeros(len(ranked.offsets) - 1, np.float32)
     if len(filled):
         lowest = np.minimum.reduceat(scores, ranked.offsets[filled])

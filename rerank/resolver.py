@@ -239,13 +239,11 @@ class Resolver(ABC):
         answers = self._resolved(distinct, explain=explain)
         if len(distinct) < len(given):
             answers = answers.take(np.array(place, np.int64))
-        reasons = list(answers.reason)
         for at, listing in enumerate(given):
             if place[at] < 0:
-                reasons[at] = faults.get(at, "no title")
+                answers.reason[at] = faults.get(at, "no title")
             elif len(listing.title) > MAX_TITLE_CHARS:
-                reasons[at] = f"{reasons[at]}; title cut at {MAX_TITLE_CHARS} characters"
-        answers = replace(answers, reason=reasons)
+                answers.reason[at] += f"; title cut at {MAX_TITLE_CHARS} characters"
         if self._people is None:
             return answers
         asked = np.flatnonzero(np.array(place, np.int64) >= 0)
@@ -324,9 +322,9 @@ class Resolver(ABC):
         """
         if self.ranked_models is None:
             return self.judge(listings, proposed)
-        rows = distinct(
-            np.concatenate([first_cut(proposed, self.ranked_models), np.fromiter(also, np.int64)])
-        )
+        rows = first_cut(proposed, self.ranked_models)
+        if more := list(also):
+            rows = distinct(np.append(rows, more))
         evidence = self.judge(listings, proposed.take(rows))
         return replace(evidence, proposed=proposed)
 

@@ -6,6 +6,7 @@ with; it is stored with the model and compared on load.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -130,7 +131,10 @@ CANDIDATE_DIRECTIONS = {**dict.fromkeys(_SPEAK_FOR, 1), **dict.fromkeys(_SPEAK_A
 generated training listings cannot turn it round on real ones."""
 _CONTRADICTION = 2.0
 _SIMILARITY_STEP, _GAP_STEP, _WIDEST_GAP, _UNNAMED_GAP = 0.2, 0.1, 0.3, 0.5
-_QUALITY = NAME_FEATURES.index("name_quality")
+_QUALITY, _CONFLICT, _EXACT, _PREFIX, _MENTION, _CODE = map(
+    NAME_FEATURES.index,
+    "name_quality line_conflict suffix_exact prefix_fit mention_at code_length".split(),
+)
 _ANY_FAMILY = sum(map(family_bits, FORM_FAMILIES))
 _MOBILE = family_bits("mobile") | form_bits("laptop", "letter M")
 _CUE_REACH = 4
@@ -173,25 +177,28 @@ class CandidateFeatures:
         names[named] = batch.names.values.take(row[named], axis=0)
         per = _PerListing(batch.offsets)
         groups = _groups_of_models(listing, model)
-        in_line = names[:, NAME_FEATURES.index("line_conflict")] <= 0
+        in_line = names[:, _CONFLICT] <= 0
         mobile = (batch.stated.forms & _MOBILE != 0)[listing]
         fits = (memory >= 0) & (form >= 0)
         rival = _memory_rival(per, groups, named, in_line, fits, (memory != 0) | mobile)
         names[:, _QUALITY] -= _CONTRADICTION * (rival > 0)
         quality = np.where(named, names[:, _QUALITY], -9)
-        exact = named & (names[:, NAME_FEATURES.index("suffix_exact")] == 1)
-        exact &= names[:, NAME_FEATURES.index("prefix_fit")] >= 0
-        at = np.where(named, names[:, NAME_FEATURES.index("mention_at")], _UNNAMED_AT)
-        code = np.where(named, names[:, NAME_FEATURES.index("code_length")], 0)
+        exact = named & (names[:, _EXACT] == 1)
+        exact &= names[:, _PREFIX] >= 0
+        at = np.where(named, names[:, _MENTION], _UNNAMED_AT)
+        code = np.where(named, names[:, _CODE], 0)
+        seen = np.where(rival > 0, -1.0, batch.similarity)
+        best, nearest, longest, most_similar = per.max(quality, -at, code, seen)
+        exacts, names_there = per.sum(exact & groups.first, named & groups.first)
         own = [
             named,
-            np.where(named, quality - per.max(quality), -9),
-            per.sum(exact & groups.first) - exact,
-            per.sum(named & groups.first),
-            np.where(named, at - per.min(at), 99),  # far behind any real mention
-            code - per.max(code),
+            np.where(named, quality - best, -9),
+            exacts - exact,
+            names_there,
+            np.where(named, at + nearest, 99),  # far behind any real mention
+            code - longest,
             np.round(batch.similarity / _SIMILARITY_STEP) * _SIMILARITY_STEP,
-            _similarity_gap(per, batch.similarity, named, rival > 0),
+            _similarity_gap(batch.similarity, most_similar, named, rival > 0),
             *self._word_columns(batch, listing, model, code > 0),
             memory,
             model_memory,
@@ -248,40 +255,35 @@ class CandidateFeatures:
             (partners >> vendor) & 1 == 1,
         ]
         said = [sized, sized, types > 0, forms > 0, vendors > 0, partners > 0]
-        return agreement(np.stack(agrees), np.stack(said))
+        return agreement(np.array(agrees), np.array(said))
 
 
 class _PerListing:
     """Aggregates over each listing's candidates, spread back over them."""
 
     def __init__(self, offsets: Ints) -> None:
-        self._counts = np.diff(offsets)
-        self._starts = offsets[:-1][self._counts > 0]
-        self._filled = self._counts[self._counts > 0]
+        counts = offsets[1:] - offsets[:-1]
+        self._starts, self._filled = offsets[:-1][counts > 0], counts[counts > 0]
 
-    def max(self, values: NDArray[np.generic]) -> Floats:
-        return self._spread(np.maximum, values)
+    def max(self, *columns: NDArray[np.generic]) -> Floats:
+        """Return the greatest of each column, shape (columns, candidates)."""
+        return self._spread(np.maximum, columns)
 
-    def min(self, values: NDArray[np.generic]) -> Floats:
-        return self._spread(np.minimum, values)
+    def sum(self, *columns: NDArray[np.generic]) -> Floats:
+        """Return the sum of each column, shape (columns, candidates)."""
+        return self._spread(np.add, columns)
 
-    def sum(self, values: NDArray[np.generic]) -> Floats:
-        return self._spread(np.add, values)
-
-    def _spread(self, function: np.ufunc, values: NDArray[np.generic]) -> Floats:
+    def _spread(self, function: np.ufunc, columns: Sequence[NDArray[np.generic]]) -> Floats:
+        values = np.array(columns, np.float32)
         if not len(self._starts):
-            return np.zeros(0, np.float32)
-        reduced = function.reduceat(np.asarray(values, np.float32), self._starts)
-        return np.asarray(np.repeat(reduced, self._filled), np.float32)
+            return values
+        reduced = function.reduceat(values, self._starts, axis=1)
+        return np.asarray(reduced.repeat(self._filled, axis=1), np.float32)
 
 
 def _similarity_gap(
-    per: _PerListing,
-    similarity: Floats,
-    named: NDArray[np.bool_],
-    contradicted: NDArray[np.bool_],
+    similarity: Floats, best: Floats, named: NDArray[np.bool_], contradicted: NDArray[np.bool_]
 ) -> Floats:
-    best = per.max(np.where(contradicted, -1.0, similarity))
     gap = np.minimum(np.round((similarity - best) / _GAP_STEP) * _GAP_STEP, 0.0)
     gap = np.where(contradicted, -_WIDEST_GAP, np.maximum(gap, -_WIDEST_GAP))
     return np.asarray(gap - _UNNAMED_GAP * ~named, np.float32)
@@ -299,14 +301,16 @@ def _memory_rival(
     fitting_group[groups.group[named & stated & fits]] = True
     own = fitting_group[groups.group]
     first = named & groups.first
-    fitting, failing = per.sum(first & own & in_line), per.sum(first & ~own)
+    fitting, failing = per.sum(first & own & in_line, first & ~own)
     worse, better = stated & ~own & (fitting > 0), own & (failing > 0)
     return np.where(worse, 1.0, np.where(better, -1.0, 0.0)).astype(np.float32)
 
 
 def shortly_after(cues: CueHits, category: str, listing: Ints, at: Floats) -> Floats:
     """Return 1 where a cue of the category stands up to 4 runs before run ``at``."""
-    rows = cues.category == CATEGORIES.index(category)
+    rows = (cues.category == CATEGORIES.index(category)).nonzero()[0]
+    if not len(rows):
+        return np.zeros(len(at), np.float32)
     keys = np.sort(cues.listing[rows] * _LONGEST_TITLE + cues.at[rows])
     place = listing * _LONGEST_TITLE + np.minimum(at, _LONGEST_TITLE - 1).astype(np.int64)
     found = np.searchsorted(keys, place) - np.searchsorted(keys, place - _CUE_REACH)

@@ -41,44 +41,38 @@ def verdicts_of(
 
     :param probability: shape (listings,), that the best candidate's model is sold.
     """
-    apart = _sold_apart(evidence, table)
-    sure, decision = decided(evidence, probability, thresholds, table)
-    reason = reasons_of(evidence, decision, _in_sizes(evidence, table))
-    for at in np.flatnonzero((evidence.best >= 0) & ~apart).tolist():
+    best = best_features(evidence)
+    sure, decision = decided(evidence, best, probability, thresholds, table)
+    reason = reasons_of(evidence, best, decision, _in_sizes(evidence, table))
+    for at in ((evidence.best >= 0) & ~_of_best(evidence, table.sold_apart)).nonzero()[0].tolist():
         reason[at] = "integrated graphics, not sold apart"
-    for at in np.flatnonzero(_held(evidence, table) & (decision == _REVIEW)).tolist():
+    for at in (_of_best(evidence, table.held) & (decision == _REVIEW)).nonzero()[0].tolist():
         reason[at] = f"display card, a person decides: {reason[at]}"
-    stated = _best_features(evidence)[:, _COLUMN["memory_fit"]] > 0
-    return Verdicts(sure, decision, reason, stated)
+    return Verdicts(sure, decision, reason, best[:, _COLUMN["memory_fit"]] > 0)
 
 
 def decided(
-    evidence: Evidence, probability: Floats, thresholds: Thresholds, table: Lexicon
+    evidence: Evidence,
+    best: NDArray[np.float32],
+    probability: Floats,
+    thresholds: Thresholds,
+    table: Lexicon,
 ) -> tuple[Floats, Ints]:
     """Return `match_probability` and the decision's number in `DECISIONS`, both (listings,).
 
     What makes a title's name doubtful holds it for review, however probable; so does a number that
     nothing else in the title makes a card's, and a model that the registry holds for a person.
 
+    :param best: as `best_features` gives them.
     :param probability: shape (listings,), that the best candidate's model is sold.
     """
-    apart = _sold_apart(evidence, table)
+    apart = _of_best(evidence, table.sold_apart)
     sure = np.where(apart, probability, 0.0)
     decision = np.where(sure >= thresholds.match, _MATCH, _REVIEW)
-    doubtful = (_doubts(evidence) > 0) | _only_a_number(evidence)
-    decision[doubtful | _held(evidence, table)] = _REVIEW
+    doubtful = (_doubts(evidence) > 0) | _only_a_number(evidence, best)
+    decision[doubtful | _of_best(evidence, table.held)] = _REVIEW
     decision[~apart | (sure < thresholds.review)] = _NO_MATCH
     return sure, decision
-
-
-def _sold_apart(evidence: Evidence, table: Lexicon) -> NDArray[np.bool_]:
-    """Return whether each listing's best candidate is a card, shape (listings,)."""
-    return _of_best(evidence, table.sold_apart)
-
-
-def _held(evidence: Evidence, table: Lexicon) -> NDArray[np.bool_]:
-    """Return whether a person decides on each listing's best candidate, shape (listings,)."""
-    return _of_best(evidence, table.held)
 
 
 def _of_best(evidence: Evidence, flags: NDArray[np.bool_]) -> NDArray[np.bool_]:
@@ -92,7 +86,7 @@ def _of_best(evidence: Evidence, flags: NDArray[np.bool_]) -> NDArray[np.bool_]:
     return own
 
 
-def _best_features(evidence: Evidence) -> NDArray[np.float32]:
+def best_features(evidence: Evidence) -> NDArray[np.float32]:
     """Return each listing's best candidate's features, shape (listings, features); 0 without."""
     best = np.zeros((len(evidence.best), len(CANDIDATE_FEATURES)), np.float32)
     found = evidence.best >= 0
@@ -105,9 +99,8 @@ def _doubts(evidence: Evidence) -> Ints:
     return np.asarray(evidence.candidates.readings.doubts, np.int64)
 
 
-def _only_a_number(evidence: Evidence) -> NDArray[np.bool_]:
+def _only_a_number(evidence: Evidence, best: NDArray[np.float32]) -> NDArray[np.bool_]:
     """Return which titles hold nothing of a card but a model's number, shape (listings,)."""
-    best = _best_features(evidence)
     formed = (best[:, _COLUMN["form_fit"]] > 0) & (best[:, _COLUMN["special_form"]] > 0)  # SXM4
     bare = (evidence.offers[:, _SUPPORT] == 0) & (best[:, _COLUMN["words_shared"]] <= 0) & ~formed
     return np.asarray((evidence.best >= 0) & bare, np.bool_)
@@ -155,6 +148,9 @@ _SUPPORT = OFFER_FEATURES.index("support")
 _OTHERS, _WISHED = OFFER_FEATURES.index("others_lined"), OFFER_FEATURES.index("mention_wished")
 _LONGEST_TITLE = 1000  # runs; titles are cut at 400 characters
 _COLUMN = {name: at for at, name in enumerate(CANDIDATE_FEATURES)}
+_TELLING = (
+    "code_length named suffix_exact memory_fit form_fit suffix_missing suffix_extra vendor_fit"
+).split()
 _AGREEING = ("part number", "model number", "memory", "form factor")
 _AGAINST = (
     "another memory size is stated",
@@ -172,16 +168,23 @@ _UNSAID = "memory not stated"
 _SIGNS = (*_AGREEING, _UNSAID, *_AGAINST, *(_DOUBTS[name] for name in DOUBTS))
 
 
-def reasons_of(evidence: Evidence, decisions: Ints, in_sizes: NDArray[np.bool_]) -> list[str]:
+def reasons_of(
+    evidence: Evidence,
+    best: NDArray[np.float32],
+    decisions: Ints,
+    in_sizes: NDArray[np.bool_],
+) -> list[str]:
     """Return the reason for each listing of a batch.
 
+    :param best: as `best_features` gives them.
     :param decisions: shape (listings,), numbers in `DECISIONS`.
     :param in_sizes: shape (listings,), whether there are several memory sizes of its best model.
     """
     found = evidence.best >= 0
-    best = _best_features(evidence)
-    listings = np.flatnonzero(found & (decisions != _MATCH))
-    refusals = {**_other_refusals(evidence, listings), **_refusals(evidence, listings)}
+    listings = (found & (decisions != _MATCH)).nonzero()[0]
+    refusals = {}
+    if len(listings):
+        refusals = _other_refusals(evidence, best, listings) | _refusals(evidence, listings)
     signs = _signs(best, _doubts(evidence), in_sizes).tolist()
     named = (best[:, _COLUMN["named"]] >= 1).tolist()
     reasons = []
@@ -208,7 +211,7 @@ def _refusals(evidence: Evidence, listings: Ints) -> dict[int, str]:
     cues = evidence.cues
     wanted = np.zeros(len(evidence.best), bool)
     wanted[listings] = True
-    rows = np.flatnonzero(wanted[cues.listing] & ~cues.excused)
+    rows = (wanted[cues.listing] & ~cues.excused).nonzero()[0]
     if not len(rows):
         return {}
     listing, start, category = cues.listing[rows], cues.at[rows], cues.category[rows]
@@ -245,14 +248,14 @@ def _refusal_in_words(evidence: Evidence, at: int, start: int, end: int, categor
     return label if words == label else f"{label}: {words}"
 
 
-def _other_refusals(evidence: Evidence, listings: Ints) -> dict[int, str]:
+def _other_refusals(
+    evidence: Evidence, best: NDArray[np.float32], listings: Ints
+) -> dict[int, str]:
     """Say what no single word of the title says, of those listings of which it is true."""
-    if not len(listings):
-        return {}
     offers, cues = evidence.offers[listings], evidence.cues
     named = evidence.features[evidence.best[listings], _COLUMN["named"]] > 0
     signs = [
-        (_only_a_number(evidence)[listings] & named, "a number alone"),
+        (_only_a_number(evidence, best)[listings] & named, "a number alone"),
         (offers[:, _OTHERS] > 0, "several different cards"),
         (offers[:, _WISHED] > 0, "wanted, not offered"),
     ]
@@ -260,7 +263,7 @@ def _other_refusals(evidence: Evidence, listings: Ints) -> dict[int, str]:
     described = (cues.category >= DESCRIBED) & ~cues.excused
     wanted = np.zeros(len(evidence.best), np.bool_)
     wanted[listings] = True
-    rows = np.flatnonzero(described)
+    rows = described.nonzero()[0]
     rows = rows[_REFUSES[cues.category[rows] - DESCRIBED] & wanted[cues.listing[rows]]].tolist()
     for name, label in _REFUSALS.items():  # the plainest first
         category = CATEGORIES.index(name) + DESCRIBED
@@ -271,7 +274,7 @@ def _other_refusals(evidence: Evidence, listings: Ints) -> dict[int, str]:
 
 def _signs(rows: NDArray[np.float32], doubts: Ints, in_sizes: NDArray[np.bool_]) -> Ints:
     """Return what speaks for and against each row as bits: those of `_SIGNS`."""
-    column = {name: rows[:, at] for name, at in _COLUMN.items()}
+    column = {name: rows[:, _COLUMN[name]] for name in _TELLING}
     no_such_size = doubts >> DOUBTS.index("unknown_size") & 1 == 1
     signs = [
         column["code_length"] > 0,
@@ -284,7 +287,7 @@ def _signs(rows: NDArray[np.float32], doubts: Ints, in_sizes: NDArray[np.bool_])
         column["suffix_extra"] > 0,
         column["vendor_fit"] < 0,
     ]
-    said = np.column_stack(signs) @ (1 << np.arange(len(signs)))
+    said = (1 << np.arange(len(signs))) @ np.array(signs)
     return np.asarray(said | doubts << len(signs), np.int64)
 
 

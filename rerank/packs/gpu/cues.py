@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from rerank.index.artifacts import read_text
 from rerank.index.errors import InputError
 from rerank.index.records import distinct, grouped
-from rerank.index.text import CharacterRun, normalise, normalised_words, runs
+from rerank.index.text import CharacterRun, normalise, runs
 from rerank.packs.gpu.title_columns import TitleReadings, TitleRuns, in_one, words_with
 
 CATEGORIES = (
@@ -108,16 +108,9 @@ class CueReader:
         self._substrings: dict[str, list[tuple[str, int]]] = {}
         self._literals: dict[str, list[tuple[str, int]]] = {}
         self._bare = _Bare(self._look_up)
-        filed = [
-            (entry, 1 << number)
-            for number, category in enumerate(CATEGORIES)
-            for entry in entries.get(category, ())
-        ]
-        heads = [entry[1:] if entry[0] == "~" else entry.partition(" ")[0] for entry, _ in filed]
-        heads = [head.rstrip("*") for head in heads]
-        for (entry, bit), head, shown in zip(filed, heads, normalised_words(heads), strict=True):
-            plain = None if " " in head else shown
-            self._add(entry, normalise(head) if plain is None else plain, bit)
+        for number, category in enumerate(CATEGORIES):
+            for entry in entries.get(category, ()):
+                self._add(entry, 1 << number)
 
     @classmethod
     def load(cls, path: Path) -> CueReader:
@@ -141,25 +134,22 @@ class CueReader:
             raise InputError(f"{path}: expected categories of cue words, found none")
         return cls(entries)
 
-    def _add(self, entry: str, head: str, bit: int) -> None:
-        """File an entry.
-
-        :param head: its first word, of a substring all of it, normalised.
-        """
+    def _add(self, entry: str, bit: int) -> None:
         if entry.startswith("~"):
-            _by_telling(self._substrings, head, bit, _ASCII)
+            _by_telling(self._substrings, normalise(entry[1:]), bit, _ASCII)
             return
         if entry.startswith("="):
             _by_telling(self._literals, entry[1:], bit, _WORDY)
             return
         first, _, rest = entry.partition(" ")
         is_stem = first.endswith("*")
+        first = normalise(first.rstrip("*"))
         if rest:
             table = self._stem_phrases if is_stem else self._phrases
-            table.setdefault(head, []).append((rest, bit))
+            table.setdefault(first, []).append((rest, bit))
         else:
             masks = self._stems if is_stem else self._words
-            masks[head] = masks.get(head, 0) | bit
+            masks[first] = masks.get(first, 0) | bit
 
     def read(self, readings: TitleReadings) -> CueHits:
         """Find the cues of titles, and of their listings' descriptions."""
@@ -713,7 +703,7 @@ def wished(
 
     That is behind a wish, up to the next "have"; ``listing`` and ``at`` have the same shape.
     """
-    rows = np.flatnonzero(cues.category == CATEGORIES.index("wish"))
+    rows = (cues.category == CATEGORIES.index("wish")).nonzero()[0]
     if not len(rows):
         return np.zeros(len(listing), bool)
     size = int(max(listing.max(initial=0), cues.listing[rows].max())) + 1

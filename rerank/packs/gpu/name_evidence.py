@@ -57,6 +57,7 @@ _QUALITY = np.array(
 )
 _CODE_BASE, _CODE_PER_LETTER = 0.3, 0.08
 _CODE_FEATURES = ("code_length", "code_certain")
+_OF_DOUBT = "suffix_exact line_conflict prefix_fit name_quality".split()
 _FITTING_NAME = 1.0  # quality of a name without flaws, of no shared line word
 
 
@@ -90,14 +91,12 @@ class NameEvidence:
 def name_evidence(lexicon: Lexicon, readings: TitleReadings) -> NameEvidence:
     """Compare every mention with every model of its key, and keep each pair's best row."""
     by_number = _mention_rows(lexicon, readings.mentions, readings.words)
-    by_code = _code_rows(readings.codes)
-    return _best_rows(
-        np.concatenate([by_number[0], by_code[0]]),
-        np.concatenate([by_number[1], by_code[1]]),
-        np.concatenate([by_number[2], by_code[2]]),
-        readings.words,
-        readings.sizes,
-    )
+    listing, model, values = by_number
+    if readings.codes:
+        coded = _code_rows(readings.codes)
+        listing, model = np.append(listing, coded[0]), np.append(model, coded[1])
+        values = np.concatenate([values, coded[2]])
+    return _best_rows(listing, model, values, readings.words, readings.sizes)
 
 
 def _mention_rows(
@@ -112,9 +111,9 @@ def _mention_rows(
     offsets, members = lexicon.models_by_key
     key = mentions.key
     repeats = offsets[key + 1] - offsets[key]
-    mention = np.repeat(np.arange(len(mentions)), repeats)
-    within = np.arange(len(mention)) - np.repeat(np.cumsum(repeats) - repeats, repeats)
-    model = members.take(offsets[key].take(mention) + within).astype(np.int64)
+    mention = np.arange(len(mentions)).repeat(repeats)
+    shift = offsets[key] - repeats.cumsum() + repeats
+    model = members.take(shift[mention] + np.arange(len(mention))).astype(np.int64)
     # To take rows is four times as fast as to index by them.
     before, after = mentions.before.take(mention, axis=0), mentions.after.take(mention, axis=0)
     nearest = mentions.line_before.take(mention, axis=0)
@@ -154,8 +153,6 @@ def _bits(masks: NDArray[np.uint64]) -> NDArray[np.int64]:
 
 def _code_rows(codes: Sequence[CodeAt]) -> tuple[Ints, Ints, Floats]:
     flat = [(at, c.model, c.length, c.at, c.certain) for at, c, *_ in codes]
-    if not flat:
-        return _no_rows()
     listing, model, length, start, certain = (np.array(c) for c in zip(*flat, strict=True))
     values = np.zeros((len(flat), len(NAME_FEATURES)), np.float32)
     values[:, 3], values[:, 9], values[:, 10], values[:, 11] = 1, length, certain, start
@@ -180,9 +177,9 @@ def _best_rows(
     listing, model, values = listing[order], model[order], values.take(order, axis=0)
     first = np.ones(len(order), bool)
     first[1:] = (listing[1:] != listing[:-1]) | (model[1:] != model[:-1])
-    starts = np.flatnonzero(first)
+    starts = first.nonzero()[0]
     best = values.take(starts, axis=0)
-    if len(starts):
+    if len(starts) < len(order):
         for name in (*_CODE_FEATURES, "name_quality"):
             column = NAME_FEATURES.index(name)
             best[:, column] = np.maximum.reduceat(values[:, column], starts)
@@ -196,10 +193,10 @@ def surely_named(names: NameEvidence, readings: TitleReadings) -> Ints:
     missing or extra, neither line nor letters of the number are another's, and nothing else makes
     the title's name doubtful.
     """
-    column = {name: names.values[:, place] for place, name in enumerate(NAME_FEATURES)}
+    column = {name: names.values[:, NAME_FEATURES.index(name)] for name in _OF_DOUBT}
     sure = (column["suffix_exact"] == 1) & (column["line_conflict"] == 0)
     sure &= (column["prefix_fit"] >= 0) & (readings.doubts[names.listing] == 0)
-    rows = np.flatnonzero(sure)
+    rows = sure.nonzero()[0]
     best_last = np.argsort(column["name_quality"][rows][::-1], kind="stable")
     rows = rows[::-1][best_last]
     found = np.full(len(readings), -1, np.int64)
@@ -229,6 +226,8 @@ def states_one_of(stated: Floats, own: Floats) -> NDArray[np.bool_]:
     """
     found = np.zeros(len(stated), np.bool_)
     for sizes in stated.T:
-        rows = np.flatnonzero(~np.isnan(sizes))  # most titles state one, or none
+        rows = (~np.isnan(sizes)).nonzero()[0]  # most titles state one, or none
+        if not len(rows):
+            break
         found[rows] |= same_size(sizes[rows, None], own.take(rows, axis=0)).any(axis=1)
     return found

@@ -67,6 +67,7 @@ _FAMILIAR_NAMES = ("card_word", "partner", "gpu_line", "product_line")
 # By category; what descriptions hold does not count.
 _FAMILIAR = np.array([name in _FAMILIAR_NAMES for name in CATEGORIES] + [False] * DESCRIBED)
 _REFUSING_NUMBERS = [CATEGORIES.index(name) for name in _REFUSING]
+_OF_OTHERS = "suffix_exact line_conflict prefix_fit mention_at line_shared".split()
 _FAR = 9.0
 _LONGEST_TITLE = 1000  # runs; titles are cut at 400 characters
 
@@ -122,7 +123,7 @@ def _leaders(
 ) -> tuple[Ints, Floats, Floats]:
     """Return the best row of each listing, its lead over other models and over the mean."""
     listings = len(batch.offsets) - 1
-    counts = np.diff(batch.offsets)
+    counts = batch.offsets[1:] - batch.offsets[:-1]
     filled = counts > 0
     starts = batch.offsets[:-1][filled]
     best = np.full(listings, -1, np.int64)
@@ -132,7 +133,7 @@ def _leaders(
         return best, lead, spread
     best[filled] = order[starts]
     top = scores[best[filled]]
-    rival = model != np.repeat(model[best[filled]], counts[filled])
+    rival = model != model[best[filled]].repeat(counts[filled])
     others = np.maximum.reduceat(np.where(rival, scores, -np.inf), starts)
     lead[filled] = np.minimum(_FAR, top - others)
     spread[filled] = top - np.add.reduceat(scores, starts) / counts[filled]
@@ -158,14 +159,16 @@ def _others(
 ) -> list[Ints]:
     """Return how many places name other models than the best: with their line anywhere, before."""
     names, listings = batch.names, len(best)
-    column = {name: names.values[:, place] for place, name in enumerate(NAME_FEATURES)}
+    column = {name: names.values[:, NAME_FEATURES.index(name)] for name in _OF_OTHERS}
     own = np.where(best >= 0, model[best] if len(model) else -1, -1)
     line_said = ((table.before_mask[names.model] & names.words[names.listing]) != 0).any(axis=1)
     place = column["mention_at"]
     exact = (column["suffix_exact"] == 1) & (column["line_conflict"] == 0) & line_said
     exact &= (column["prefix_fit"] >= 0) & (names.model != own[names.listing])
     exact &= (place != at[names.listing]) & (best[names.listing] >= 0)
-    rows = np.flatnonzero(exact)
+    rows = exact.nonzero()[0]
+    if not len(rows):
+        return [np.zeros(listings, np.int64)] * 2
     listing, place = names.listing[rows], place[rows]
     apart = shortly_after(cues, "than", listing, place) == 0
     apart &= ~wished(cues, listing, place)
@@ -184,7 +187,7 @@ def _places(listing: Ints, at: Floats, listings: int) -> Ints:
 
 def _letters_behind(batch: CandidateBatch, at: Floats) -> Ints:
     found = np.zeros(len(at), np.int64)
-    named = np.flatnonzero(at >= 0)
+    named = (at >= 0).nonzero()[0]
     found[named] = batch.readings.letters_behind(named, at[named].astype(np.int64))
     return found
 
@@ -215,7 +218,7 @@ def _count_cues(cues: CueHits, at: Floats, out: Floats) -> None:
     mention = np.where(at >= 0, at, 10_000)[listing]
     where = np.where(cues.excused[titled], 2, np.where(cues.at[titled] < mention, 0, 1))
     np.add.at(out, (listing, category * 3 + where), 1)
-    rows = np.flatnonzero(~titled & ~cues.excused)
+    rows = (~titled & ~cues.excused).nonzero()[0]
     if len(rows):
         described = np.zeros((len(out), len(CATEGORIES)), np.float32)
         np.add.at(described, (cues.listing[rows], cues.category[rows] - DESCRIBED), 1)

@@ -37,6 +37,7 @@ from rerank.index.records import (
     falling_order,
     first_rows,
     place_in_group,
+    place_in_run,
     read_records,
     registry_fingerprint,
     write_records,
@@ -65,10 +66,9 @@ Ints = NDArray[np.int64]
 
 _VARIANTS_PER_MODEL = 4  # variants of one model must not crowd its siblings out
 _VECTOR_HITS = 32
-_NO_HITS = np.zeros((0, _VECTOR_HITS), np.int64)
 _UNNAMED = -0.5  # what a model that is not named counts for, beside the quality of names
 _NEIGHBOURS = 32  # beside a sure name: its own variants among them, and enough to fill all places
-_AT_ONCE = 32  # models whose neighbours are searched together
+_AT_ONCE = 8  # models whose neighbours are searched together
 _BLOCK_PAIRS = 512  # two vectors of 256 numbers each: 1 MB
 
 
@@ -181,7 +181,7 @@ class Retriever:
             likeliest, probability = record, np.full(len(record), np.nan, np.float32)
         # The places of a model stay, its likeliest variants take them.
         similarity = cosine[kept]
-        other = np.flatnonzero((likeliest != record) | ~np.isnan(pool.nearness[kept]))
+        other = ((likeliest != record) | ~np.isnan(pool.nearness[kept])).nonzero()[0]
         similarity[other] = self._similarity(queries, listing[other], likeliest[other])
         return CandidateBatch(
             readings,
@@ -200,7 +200,7 @@ class Retriever:
     def _cosines(self, queries: Floats, pool: _Pool) -> Floats:
         """Return the cosine that orders each of the pool, with its title where that is known."""
         cosine = pool.nearness.copy()
-        own = np.flatnonzero(np.isnan(cosine))
+        own = np.isnan(cosine).nonzero()[0]
         cosine[own] = self._similarity(queries, pool.listing[own], pool.record[own])
         return cosine
 
@@ -226,7 +226,7 @@ class Retriever:
 
     def _searched(self, queries: Floats, listing: Ints, hits: int) -> _Pool:
         """Return the variants nearest to the titles of some listings."""
-        rows = self._index.search(queries[listing], hits)[1] if len(listing) else _NO_HITS
+        rows = self._index.search(queries[listing], hits)[1]
         found = rows >= 0
         return _unnamed(np.repeat(listing, found.sum(axis=1)), rows[found])
 
@@ -237,13 +237,16 @@ class Retriever:
         that name it, what is nearest to the model.
         """
         sure = surely_named(names, readings)
-        searched = self._searched(queries, np.flatnonzero(sure < 0), _VECTOR_HITS)
-        listing = np.flatnonzero(sure >= 0)
-        rows, nearness = self._neighbours.of(sure[listing])
-        found = rows >= 0
-        at = np.repeat(listing, found.sum(axis=1))
-        near = _unnamed(at, rows[found])._replace(nearness=nearness[found])
-        return [searched, near]
+        doubtful, listing = (sure < 0).nonzero()[0], (sure >= 0).nonzero()[0]
+        parts = []
+        if len(doubtful):
+            parts.append(self._searched(queries, doubtful, _VECTOR_HITS))
+        if len(listing):
+            rows, nearness = self._neighbours.of(sure[listing])
+            found = rows >= 0
+            at = listing.repeat(found.sum(axis=1))
+            parts.append(_unnamed(at, rows[found])._replace(nearness=nearness[found]))
+        return parts
 
     def _name_score(self, names: NameEvidence, pool: _Pool) -> Floats:
         """Return what a pool's names, sizes and places in the registry say, shape (rows,)."""
@@ -265,7 +268,7 @@ class Retriever:
         model = self.lexicon.model_of_record[record[order]]
         few = place_in_group(of_listing * len(self.lexicon.models) + model) < _VARIANTS_PER_MODEL
         order, of_listing = order[few], of_listing[few]
-        return order[place_in_group(of_listing) < limit]
+        return order[place_in_run(of_listing) < limit]
 
 
 class _Pool(NamedTuple):

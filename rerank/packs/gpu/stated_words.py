@@ -6,8 +6,10 @@ Titles share most of their words, so what a word states is looked up once and re
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
 from collections.abc import Sequence
 from functools import cache, lru_cache, reduce
+from itertools import accumulate
 from operator import or_
 from typing import NamedTuple
 
@@ -77,7 +79,7 @@ FORM_FAMILIES: tuple[str, ...] = tuple(sorted(set(_FORM_FAMILY.values())))
 STATED_FORMS = (*FORM_FACTORS, "laptop", "desktop", "letter M")
 """The bits of what a title states of forms: registry's form factors, and three hints of one."""
 _FORM_BIT = {form: 1 << at for at, form in enumerate(STATED_FORMS)}
-_CACHED_SELLERS = 4096
+_CACHED_WORDS = 16_384  # of titles that are read one by one, and of sellers
 # The bits of what one word states: chip vendors, the vendors partners serve, whether a form begins.
 _PARTNERS_FROM = 31
 _VENDORS = (1 << _PARTNERS_FROM) - 1
@@ -154,7 +156,7 @@ class StatedWords:
             for words, place in ((_VENDOR_WORDS, at), (_CHOOSY_PARTNERS, at + _PARTNERS_FROM)):
                 for word in words.get(vendor, "").split("|"):
                     self._bits[word] = self._bits.get(word, 0) | 1 << place
-        self._of_seller = lru_cache(_CACHED_SELLERS)(self._shown)
+        self._of_word = lru_cache(_CACHED_WORDS)(lambda word: self._signs([word])[0])
 
     def read(self, readings: TitleReadings) -> Stated:
         """Return what titles state, each with its vendor column, in which partners count too."""
@@ -164,7 +166,7 @@ class StatedWords:
         else:
             words = readings.runs.vocabulary.told(self._signs, "words")[readings.runs.word]
             signs = np.bitwise_or.reduceat(words, readings.runs.word_offsets[:-1])
-        sellers = [self._of_seller(each.seller) if each.seller else 0 for each in titles]
+        sellers = [self._shown(each.seller) if each.seller else 0 for each in titles]
         forms = np.zeros(len(titles), np.int64)
         for at in np.flatnonzero(signs & _BEGINS).tolist():
             forms[at] = _stated_bits(titles[at].title)
@@ -173,21 +175,18 @@ class StatedWords:
 
     def _shown(self, text: str) -> int:
         """Return what any word of a text states."""
-        return reduce(or_, self._signs(text.split(" ")), 0)
+        return reduce(or_, map(self._of_word, text.split(" ")), 0)
 
     def _signs(self, words: Sequence[str]) -> list[int]:
         """Return what words state: vendors' bits, then partners', then `_BEGINS`."""
-        starts = np.cumsum([0, *(len(word) + 1 for word in words)])
-        text = "\n".join(words)
-        signs = np.zeros(len(words), np.int64)
-        bits = self._bits
+        text, bits = "\n".join(words), self._bits
         found = [(run.start(), bits[run[0]]) for run in _LETTERS.finditer(text) if run[0] in bits]
         for word in _MIXED_WORD.finditer(text):
             if word[0] in bits and not _LETTERS.match(text, max(0, word.start() - 1), word.start()):
                 found.append((word.start(), bits[word[0]]))
         found += [(form.start(), _BEGINS) for form in _BEGINS_FORM.finditer(text)]
-        if found:
-            places, stated = zip(*found, strict=True)
-            at = np.searchsorted(starts, places, side="right") - 1
-            np.bitwise_or.at(signs, at, np.array(stated, np.int64))
-        return [int(each) for each in signs]
+        signs = [0] * len(words)
+        starts = list(accumulate((len(word) + 1 for word in words), initial=0)) if found else []
+        for place, stated in found:
+            signs[bisect_right(starts, place) - 1] |= stated
+        return signs

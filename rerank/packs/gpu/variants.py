@@ -93,9 +93,9 @@ class Variants:
         :returns: rows of the registry, and of each the number of its group, both (variants,).
         """
         counts = self._counts[model]
-        group = np.repeat(np.arange(len(model)), counts)
-        within = np.arange(len(group)) - np.repeat(np.cumsum(counts) - counts, counts)
-        return self._by_model[self._starts[model[group]] + within], group
+        group = np.arange(len(model)).repeat(counts)
+        shift = self._starts[model] - counts.cumsum() + counts
+        return self._by_model[shift[group] + np.arange(len(group))], group
 
     def choose(
         self,
@@ -121,7 +121,7 @@ class Variants:
         variant, of_pair = self.of_models(pairs % self._models)
         of_listing = pairs[of_pair] // self._models
         counts = self._counts[pairs % self._models]
-        rivals = np.flatnonzero(counts[of_pair] > 1)
+        rivals = (counts[of_pair] > 1).nonzero()[0]
         logit = np.zeros(len(variant), np.float32)  # whatever is stated, a model's only variant
         logit[rivals] = self._logits(readings, sizes, forms, of_listing[rivals], variant[rivals])
         starts = np.cumsum(counts) - counts

@@ -24,7 +24,7 @@ from rerank.evaluation.metrics import (
 from rerank.evaluation.outcomes import Outcomes, grade
 from rerank.evaluation.paired import Competitor, PairedTable, Progress, plain
 from rerank.index.errors import InputError
-from rerank.packs.gpu.card_answers import decided
+from rerank.packs.gpu.card_answers import best_features, decided
 from rerank.packs.gpu.lexicon import Lexicon
 from rerank.packs.gpu.training.evidence import Prepared, Preparer, evidence_of
 from rerank.ranking import CandidateBatch, ModelTable, variant_order
@@ -194,7 +194,8 @@ def judged(
         none = np.zeros(len(batch.labelled), np.bool_)
         return evidence.scores, np.full(len(batch.labelled), np.nan), none
     probability = competitor.model.probability(evidence.offers)
-    sure, decision = decided(evidence, probability, competitor.model.thresholds, table)
+    thresholds = competitor.model.thresholds
+    sure, decision = decided(evidence, best_features(evidence), probability, thresholds, table)
     return evidence.scores, sure, decision == DECISIONS.index(Decision.MATCH)
 
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from rerank.index.records import GpuRecord, Listing
 from rerank.index.text import normalise, runs
 from rerank.packs.gpu.candidates import CANDIDATE_FEATURES, CandidateFeatures
-from rerank.packs.gpu.card_answers import reasons_of
+from rerank.packs.gpu.card_answers import best_features, reasons_of
 from rerank.packs.gpu.cues import CATEGORIES, CueHits, CueReader
 from rerank.packs.gpu.lexicon import DOUBTS
 from rerank.packs.gpu.name_evidence import NAME_FEATURES
@@ -479,7 +479,10 @@ def number_of(decision: str) -> NDArray[np.int64]:
 
 
 GOOD = {"named": 1, "suffix_exact": 1}
-ONE_SIZE = np.array([False])
+
+
+def reasons(found: Any, decision: str, in_sizes: bool = False) -> list[str]:
+    return reasons_of(found, best_features(found), number_of(decision), np.array([in_sizes]))
 
 
 @pytest.mark.parametrize(
@@ -527,12 +530,12 @@ ONE_SIZE = np.array([False])
     ],
 )
 def test_reasons(title: str, decision: str, values: dict[str, Any], reason: str) -> None:
-    assert reasons_of(evidence(title, **values), number_of(decision), ONE_SIZE) == [reason]
+    assert reasons(evidence(title, **values), decision) == [reason]
 
 
 @pytest.mark.parametrize("decision", ["match", "review", "no_match"])
 def test_the_reason_without_a_candidate(decision: str) -> None:
-    found = reasons_of(evidence("box", best=-1), number_of(decision), ONE_SIZE)
+    found = reasons(evidence("box", best=-1), decision)
     assert found == ["no candidate"]
 
 
@@ -549,7 +552,7 @@ def test_the_reason_says_that_the_memory_is_open(
     memory_fit: int, in_sizes: bool, reason: str
 ) -> None:
     found = evidence("4060", **GOOD, memory_fit=memory_fit)
-    assert reasons_of(found, number_of("match"), np.array([in_sizes])) == [reason]
+    assert reasons(found, "match", in_sizes) == [reason]
 
 
 @pytest.mark.parametrize(
@@ -565,7 +568,7 @@ def test_the_reason_says_that_the_memory_is_open(
 def test_the_reason_names_a_doubt(doubt: str, memory_fit: int, words: str) -> None:
     found = evidence("4060", doubts=1 << DOUBTS.index(doubt), **GOOD, memory_fit=memory_fit)
     agrees = "model number + memory agree" if memory_fit > 0 else "model number agrees"
-    reason = reasons_of(found, number_of("review"), np.array([True]))
+    reason = reasons(found, "review", True)
     assert reason == [f"{agrees}; but {words}"]
 
 
