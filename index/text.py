@@ -187,6 +187,8 @@ _CYRILLIC_NAMES = {
 
 # Names that lose their accents, as nobody means another word: "Súper", "TİTAN", "Géforce".
 _NAMES = frozenset(_CYRILLIC_NAMES.values()) - {"gb", "mb"}
+NAMES_IN_CYRILLIC = "|".join(sorted({*_CYRILLIC_NAMES.values()}, key=len, reverse=True))
+"""Pattern of all that people write in Cyrillic letters too, the longest first."""
 
 
 class CharacterRun(NamedTuple):
@@ -452,6 +454,27 @@ def normalised_words(raw: Sequence[str]) -> list[str | None]:
                 continue
         found[at] = None if own is not None and _OTHER_SCRIPTS_DIGIT.search(own) else own
     return found
+
+
+def normalised(titles: Sequence[str], known: dict[str, str | None]) -> list[str]:
+    """Return what `normalise` makes of titles, each word looked at once.
+
+    :param known: what words become that were seen before; takes those that come.
+    """
+    if len(known) > _MOST_KNOWN:
+        known.clear()
+    raw = [title.split() if len(title) <= MAX_TITLE_CHARS else [] for title in titles]
+    new = [word for word in dict.fromkeys(itertools.chain(*raw)) if word not in known]
+    known.update(zip(new, normalised_words(new), strict=True))
+    words = ([known[word] for word in own] for own in raw)
+    shown = (" ".join(filter(None, own)) if None not in own else "" for own in words)
+    return [
+        text if text and len(text) <= MAX_TITLE_CHARS else normalise(title)
+        for title, text in zip(titles, shown, strict=True)
+    ]
+
+
+_MOST_KNOWN = 200_000
 
 
 def _normalised_ascii(raw: str) -> str | None:

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from functools import lru_cache, partial
 from importlib.metadata import version
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
@@ -453,25 +454,31 @@ class _Group(NamedTuple):
 
 
 class _Kept(NamedTuple):
-    """What is known of a batch: its rows in the order of the answers, and the rows that are not.
+    """What is known of a batch, and what is not.
 
-    :param touched: what rows among the rest were answered that a change of the index may touch.
+    :param source: of each row, where its answer stands in ``answers``; -1 if it is not known.
+    :param touched: what rows were answered, of those that a change of the index may touch.
     """
 
-    rows: Ints
-    rest: Ints
+    source: Ints
     answers: list[pa.Table]
     touched: dict[int, str]
+
+    @property
+    def rest(self) -> Ints:
+        """The rows that are not known."""
+        return np.flatnonzero(self.source < 0)
 
     def joined(self, fresh: pa.Table) -> pa.Table:
         """Return all answers in the order of the batch.
 
         :param fresh: answers of the rest.
         """
-        if not len(self.rows):
+        if not self.answers:
             return fresh
-        order = np.argsort(np.concatenate([self.rows, self.rest]), kind="stable")
-        return _in_order(pa.concat_tables([*self.answers, fresh]), order)
+        source, known = self.source.copy(), sum(part.num_rows for part in self.answers)
+        source[self.rest] = np.arange(known, known + fresh.num_rows)
+        return _in_order(pa.concat_tables([*self.answers, fresh]), source)
 
 
 _WORTH_SLICING = 8  # rows that follow each other, on the average
@@ -551,7 +558,7 @@ class RememberingAnswerer(Answerer):
             start = 0
             for batch, kept in begun.popleft():
                 n = len(kept.rest)
-                self.n_reused += len(kept.rows)
+                self.n_reused += len(kept.source) - n
                 own = fresh.slice(start, n)
                 self._count_moves(kept, rest.table.slice(start, n), batch.columns.title, own)
                 start += n
@@ -564,11 +571,11 @@ class RememberingAnswerer(Answerer):
         """
         if not kept.touched:
             return
-        at = [row for row, number in enumerate(kept.rest.tolist()) if number in kept.touched]
+        numbers = kept.rest.tolist()
+        at = [row for row, number in enumerate(numbers) if number in kept.touched]
         titles = taken(rest.select([title]), at).column(0).to_pylist()
-        rows = zip(titles, kept.rest[at].tolist(), _sold(taken(fresh, at)), strict=True)
-        for title, number, now in rows:
-            self.moves.add(title, kept.touched[number], now)
+        for row, title, now in zip(at, titles, _sold(taken(fresh, at)), strict=True):
+            self.moves.add(title, kept.touched[numbers[row]], now)
 
     def _rests(
         self, batches: Iterable[ListingBatch], begun: deque[list[tuple[ListingBatch, _Kept]]]
@@ -579,26 +586,25 @@ class RememberingAnswerer(Answerer):
         """
         parts: list[ListingBatch] = []
         held: list[tuple[ListingBatch, _Kept]] = []
-        for batch in batches:
-            known, touched = self._known(batch)
-            rows = np.concatenate([np.empty(0, np.int64), *(at for at, _ in known)])
-            is_known = np.zeros(batch.table.num_rows, bool)
-            is_known[rows] = True
-            rest = np.flatnonzero(~is_known)
-            held.append((batch, _Kept(rows, rest, [answers for _, answers in known], touched)))
-            parts.append(_part(batch, rest))
-            if len(held) == _BATCHES_HELD or sum(len(kept.rest) for _, kept in held) >= _FEW_ROWS:
-                begun.append(held)
-                yield _all_of(parts)
-                parts, held = [], []
+        coming = iter(batches)
+        while some := list(islice(coming, _BATCHES_READ)):
+            for batch, touched in zip(some, self._touched(some), strict=True):
+                kept = self._known(batch, touched)
+                held.append((batch, kept))
+                parts.append(_part(batch, kept.rest))
+                n_rest = sum(part.table.num_rows for part in parts)
+                if len(held) == _BATCHES_HELD or n_rest >= _FEW_ROWS:
+                    begun.append(held)
+                    yield _all_of(parts)
+                    parts, held = [], []
         if held:
             begun.append(held)
             yield _all_of(parts)
 
-    def _known(self, batch: ListingBatch) -> tuple[list[tuple[Ints, pa.Table]], dict[int, str]]:
-        """Return rows of the batch with their earlier answers, a row group each.
+    def _known(self, batch: ListingBatch, touched: Mapping[str, NDArray[np.bool_]]) -> _Kept:
+        """Return what earlier outputs answered, from a few row groups.
 
-        :returns: beside them, what other rows were answered that are touched.
+        :param touched: by the version of an index, which rows it may have answered otherwise.
         """
         keys = _keys(batch)
         wanted = _hashes(keys)
@@ -607,9 +613,8 @@ class RememberingAnswerer(Answerer):
         hit[list(batch.bad_rows)] = False
         judged = self._judged(batch)
         group = np.searchsorted(self._starts, self._order[at], side="right") - 1
-        found: list[tuple[Ints, pa.Table]] = []
-        was: dict[int, str] = {}
-        touched: dict[str, NDArray[np.bool_]] = {}
+        kept = _Kept(np.full(batch.table.num_rows, -1), [], {})
+        n_known = 0
         for number in np.unique(group[hit]).tolist():
             rows = np.flatnonzero(hit & (group == number))
             if not self._is_worth_reading(number, len(rows)):
@@ -624,26 +629,34 @@ class RememberingAnswerer(Answerer):
                 self._warn(self._groups[number].place, exc)
                 continue
             same = _equal(keys, rows, earlier, within)
-            again = self._touched(self._groups[number].version, batch, touched)[rows] & same
-            if again.any():
-                told = _sold(_in_order(answers, within[again]))
-                was.update(zip(rows[again].tolist(), told, strict=True))
-            if (same & ~again).any():
-                kept = same & ~again
-                found.append((rows[kept], _in_order(answers, within[kept])))
-        return found, was
+            again = same & touched[self._groups[number].version][rows]
+            told = _sold(answers.take(pa.array(within[again]))) if again.any() else []
+            kept.touched.update(zip(rows[again].tolist(), told, strict=True))
+            rows, within = rows[same & ~again], within[same & ~again]
+            if len(rows):
+                first, end = int(within.min()), int(within.max()) + 1
+                kept.answers.append(answers.slice(first, end - first))
+                kept.source[rows] = within + (n_known - first)
+                n_known += end - first
+        return kept
 
-    def _touched(
-        self, version: str, batch: ListingBatch, known: dict[str, NDArray[np.bool_]]
-    ) -> NDArray[np.bool_]:
-        """Return which listings the index may answer otherwise than an earlier version of it."""
-        if version not in known:
-            known[version] = np.zeros(batch.table.num_rows, bool)
-            if version != self.index_version:
-                since = self._fresh.touched_since(version)
+    def _touched(self, batches: Sequence[ListingBatch]) -> list[dict[str, NDArray[np.bool_]]]:
+        """Return, for each version of the index, which listings of batches it may answer otherwise.
+
+        Of some batches at once: to make ready for it takes as long as thousands of titles.
+        """
+        found: list[dict[str, NDArray[np.bool_]]] = [{} for _ in batches]
+        ends = np.cumsum([batch.table.num_rows for batch in batches])
+        for earlier in {group.version for group in self._groups}:
+            all_touched = np.zeros(ends[-1], bool)
+            if earlier != self.index_version:
+                since = self._fresh.touched_since(earlier)
                 assert since is not None  # else nothing is kept from there
-                known[version][since(_texts(batch, batch.columns.title).to_pylist())] = True
-        return known[version]
+                titles = [_texts(batch, batch.columns.title) for batch in batches]
+                all_touched[since(pa.chunked_array(titles).to_pylist())] = True
+            for own, part in zip(found, np.split(all_touched, ends[:-1]), strict=True):
+                own[earlier] = part
+        return found
 
     def _judged(self, batch: ListingBatch) -> NDArray[np.bool_]:
         """Return which listings have a verdict now, where some were answered before it."""
@@ -802,7 +815,9 @@ def _is_bad(reasons: pa.ChunkedArray) -> NDArray[np.bool_]:
     return np.array([reason.startswith(_BAD_ROW) for reason in reasons.to_pylist()], bool)
 
 
-_BATCHES_HELD, _FEW_ROWS = 8, 512  # some 25 MB of answers; resolving fewer costs as much again
+_BATCHES_READ = 8  # before the first is answered
+# Some 60 MB of answers; resolving fewer costs half as much again.
+_BATCHES_HELD, _FEW_ROWS = 16, 1024
 
 
 def _all_of(parts: Sequence[ListingBatch]) -> ListingBatch:

@@ -18,6 +18,7 @@ from contextlib import (
     suppress,
 )
 from dataclasses import asdict, dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -181,7 +182,7 @@ class FileOutcome:
 
 
 _ROUNDED = re.compile(r"\d([.,]\d+)?E\+\d+", re.IGNORECASE)
-_NO_ID = frozenset(("", "None", "nan"))
+_NO_ID = [hash(text) | 1 for text in ("", "None", "nan")]
 
 
 class IdsSeen:
@@ -197,12 +198,13 @@ class IdsSeen:
         if batch.columns.listing_id == ROW_NUMBER:
             return
         found = batch.ids()
-        for each in found:
-            if "E+" in each and _ROUNDED.fullmatch(each):
-                self._rounded += 1
-                self._first_rounded = self._first_rounded or each
-        own = (0 if each in _NO_ID else hash(each) | 1 for each in found)
-        self._hashes.append(np.fromiter(own, np.int64, len(found)))
+        if "E+" in "".join(found):
+            rounded = [each for each in found if _ROUNDED.fullmatch(each)]
+            self._rounded += len(rounded)
+            self._first_rounded = self._first_rounded or "".join(rounded[:1])
+        hashes = np.fromiter(map(hash, found), np.int64, len(found)) | 1
+        hashes[np.isin(hashes, _NO_ID)] = 0
+        self._hashes.append(hashes)
 
     def faults(self) -> list[str]:
         """Say which ids a spreadsheet has rounded, and how many stand for several rows."""
@@ -639,6 +641,24 @@ GROUP_ROWS = 4 * BATCH_ROWS
 GROUP_BYTES = 64 << 20
 
 
+_SELDOM_AGAIN = re.compile(r"candidates\..*\.(score|probability)")
+
+
+@lru_cache(16)
+def _encoding(schema: pa.Schema) -> tuple[list[str], list[str]]:
+    """Return the leaves of columns that are worth a dictionary, and those worth statistics.
+
+    Scores of candidates are too many for the one, and nobody looks for what stands in lists by the
+    other: without, candidates are written in two thirds of the time and take less room.
+    """
+    sink = pa.BufferOutputStream()
+    pq.write_table(schema.empty_table(), sink)
+    leaves = pq.ParquetFile(pa.BufferReader(sink.getvalue())).schema
+    paths = [leaves.column(at).path for at in range(len(leaves))]
+    told = [path for path in paths if not path.startswith("candidates.")]
+    return [path for path in paths if not _SELDOM_AGAIN.fullmatch(path)], told
+
+
 class ResolvedFile:
     """A parquet file that is written on a thread of its own.
 
@@ -650,7 +670,8 @@ class ResolvedFile:
 
     def __init__(self, sink: Any, schema: pa.Schema) -> None:
         self._schema = schema
-        self._writer = pq.ParquetWriter(sink, schema)
+        encoded, told = _encoding(schema)
+        self._writer = pq.ParquetWriter(sink, schema, use_dictionary=encoded, write_statistics=told)
         self._thread: ThreadPoolExecutor | None = None  # a file of one group needs none
         self._pending: Future[None] | None = None
         self._held: list[pa.Table] = []

@@ -12,7 +12,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,7 +42,7 @@ from rerank.index.records import (
     registry_fingerprint,
     write_records,
 )
-from rerank.index.text import HOLDS_NAME, descriptor, normalise
+from rerank.index.text import HOLDS_NAME, NAMES_IN_CYRILLIC, descriptor, normalised
 from rerank.index.vector_index import FaissIndex, IndexKind, VectorIndex
 from rerank.packs.gpu.lexicon import STRONG_SUFFIXES, Lexicon
 from rerank.packs.gpu.name_evidence import (
@@ -57,9 +57,6 @@ from rerank.packs.gpu.stated_words import Stated, StatedWords, chip_vendors
 from rerank.packs.gpu.title_columns import ColumnReader, TitleReadings
 from rerank.packs.gpu.variants import Variants
 from rerank.ranking import CandidateBatch
-
-if TYPE_CHECKING:
-    import pyarrow as pa
 
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]
@@ -522,14 +519,24 @@ def _read(folder: Path, embedder: Embedder) -> tuple[list[GpuRecord], FaissIndex
     return records, index, added, manifest
 
 
-# What `normalise` does more to than to write it in lower case.
-_ODD_FORMS = (
-    r"[^\x00-\x7f]|[&<]|\do|gtx\+|\d ?[gm]i[bo]|0p|0x|k gam|corporation|micro devices|\(rev |10de:"
-    r"|1002:|8086:"
+# How titles of other letters are looked at: in ASCII, what `normalise` does more to than to take
+# accents and signs off as "&". Before and after they are in Unicode's form NFKD.
+_CYRILLIC, _MARK = "\x01", "\x02"
+_LEFT_OUT = "[™®©]"  # letters, to Unicode
+_IN_ASCII = {
+    r"[\x{200b}-\x{200f}\x{2060}\x{feff}\x{ad}\x{131}]|[^\P{Nd}0-9]": "&",
+    r"\p{Cyrillic}": _CYRILLIC,
+    r"\pM+": _MARK,
+    r"[^\x00-\x7f]": "\x03",
+}
+_APART = r"[\x00-/:-@\[-`{-\x7f]*"  # anything but letters and digits
+# A title with one of these is normalised to be looked at: what is done to it then is more than to
+# take signs and accents off its letters.
+_TO_NORMALISE = (
+    r"[&<]|\d[\x01-\x03]+o|\do|gtx\+|[gm]i[bo]|0p|0x[0-9a-f]{4}|k gam|corporation|micro devices"
+    r"|\(rev |10de:|1002:|8086:|controller:|amd/ati]|[a-z][a-z0-9_\x02]*\x01|\x01[0-9_\x02]*[a-z]"
 )
-_LEFT_OUT = r"[\pM™®©\x{200b}-\x{200f}\x{2060}\x{feff}\x{ad}]"
-_HIDDEN = r"&#|[^\P{Nd}0-9]"
-_OTHER_LETTERS = r"|&|\p{Cyrillic}|\x{131}"
+_HEAD = 6  # letters and digits of a code by which titles are found that may show it
 _NEAR_SIZE = (0.9, 1.03)  # of a size: what may be rounded to it
 _LEAST_SIZE = 2
 _GLUED = HOLDS_NAME.pattern
@@ -562,60 +569,35 @@ class _Needles(NamedTuple):
     """What a title must show to be touched.
 
     :param squashed: pattern over its letters and digits alone; ``standing``: as it stands.
-    :param loose: over a title that is only roughly normalised; ``parts``: over its letters and
-        digits alone. Each that is looked for has one of them.
-    :param worded: whether some of that has no digits, and may be written in other letters.
+    :param perhaps: over a title as it was written: what shows one of the others has it.
+    :param words: what words become that were seen; None for those that need others.
     """
 
     squashed: str
     standing: str
-    loose: str
-    parts: str
-    worded: bool
+    perhaps: str
+    words: dict[str, str | None]
 
     def touched(self, titles: Sequence[str]) -> list[int]:
         """Return the numbers of titles that show any of it."""
         import pyarrow as pa  # not for who only resolves
+        import pyarrow.compute as pc
 
-        pc, texts = _functions(), pa.array(titles, pa.string())
-        odd = pc.match_substring_regex(texts, _ODD_FORMS, ignore_case=True)
-        plain = self._shown(pc.ascii_lower(texts)).to_numpy(zero_copy_only=False)
-        odd = odd.to_numpy(zero_copy_only=False)
-        at = np.flatnonzero(odd)
-        at = at[self._may_show(texts.take(pa.array(at)))]
-        normal = pa.array([normalise(titles[each]) for each in at.tolist()], pa.string())
-        shown = at[self._shown(normal).to_numpy(zero_copy_only=False)]
-        both = np.sort(np.concatenate([np.flatnonzero(plain & ~odd), shown]))
-        return [int(each) for each in both]
-
-    def _shown(self, texts: pa.Array) -> pa.Array:
-        """Return which normalised texts show any of it."""
-        pc = _functions()
+        texts = pa.array(titles, pa.string())
+        plain = pc.utf8_normalize(pc.replace_substring_regex(texts, _LEFT_OUT, ""), "NFKD")
+        for others, sign in _IN_ASCII.items():
+            plain = pc.replace_substring_regex(plain, others, sign)
+        found = pc.match_substring_regex(plain, self.perhaps, ignore_case=True)
+        at = np.flatnonzero(found.to_numpy(zero_copy_only=False))
+        if not len(at):
+            return []
+        texts = pa.array(normalised([titles[each] for each in at.tolist()], self.words))
         letters = pc.replace_substring_regex(texts, "[^a-z0-9]+", "")
-        return pc.or_(
+        shown = pc.or_(
             pc.match_substring_regex(texts, self.standing),
             pc.match_substring_regex(letters, self.squashed),
         )
-
-    def _may_show(self, texts: pa.Array) -> NDArray[np.bool_]:
-        """Return which texts may show any of it once they are normalised, which takes long."""
-        pc = _functions()
-        rough = pc.replace_substring_regex(pc.utf8_normalize(texts, "NFKD"), _LEFT_OUT, "")
-        rough = pc.replace_substring_regex(pc.utf8_lower(rough), "[oо]", "0")
-        hidden = _HIDDEN + (_OTHER_LETTERS if self.worded else "")
-        letters = pc.replace_substring_regex(rough, "[^a-z0-9]+", "")
-        found = pc.or_(
-            pc.match_substring_regex(rough, f"{self.loose}|{hidden}"),
-            pc.match_substring_regex(letters, self.parts),
-        )
-        return np.asarray(found.to_numpy(zero_copy_only=False), np.bool_)
-
-
-def _functions() -> Any:
-    """Return Arrow's functions; to import them takes a tenth of the time to open a resolver."""
-    import pyarrow.compute
-
-    return pyarrow.compute
+        return [int(each) for each in at[shown.to_numpy(zero_copy_only=False)]]
 
 
 def _needles(old: Lexicon, new: Lexicon, before: int) -> _Needles | None:
@@ -637,44 +619,54 @@ def _needles(old: Lexicon, new: Lexicon, before: int) -> _Needles | None:
     words, pairs = new.words_since(old)
     prefixes = new.prefixes.keys() - old.prefixes
     keys = {new.names[model].key for model in range(len(old.models), len(new.models))}
-    worded = [_word_standing(word, new) for word in words]
-    worded += ["[^a-z0-9]?".join(pair) for pair in pairs]
-    worded += [rf"{prefix}[^a-z0-9]?(?:\d|{_GLUED})" for prefix in prefixes]
     sized = [_number_near(size) for size in sizes]
     codes = _shortest(code for code in new.codes if new.meant_by(code) != old.meant_by(code))
-    parts = _shortest(_telling_part(text) for text in (*codes, *keys))
-    loose = [*sized, *worded, *_with_zeros(worded)]
+    standing = [_word_standing(word, new) for word in words]
+    standing += ["[^a-z0-9]?".join(pair) for pair in pairs]
+    standing += [rf"{prefix}[^a-z0-9]?(?:\d|{_GLUED})" for prefix in prefixes]
+    perhaps = [_apart(text) for text in (*keys, *words, *map("".join, pairs)) if len(text) > 1]
+    perhaps += [_letter_standing(word, new, _APART) for word in words if len(word) == 1]
+    names = "|".join(map(_apart, _GLUED.split("|")))
+    perhaps += [rf"{_apart(prefix)}{_APART}(?:\d|{names})" for prefix in prefixes]
+    perhaps += [_apart(head, r"\d") for head in _shortest({code[:_HEAD] for code in codes})]
     return _Needles(
         "|".join(codes) or _NOTHING,
-        "|".join([*worded, *sized, *map(_key_standing, keys)]) or _NOTHING,
-        "|".join(loose) or _NOTHING,
-        "|".join(part.replace("o", "0") for part in parts) or _NOTHING,
-        bool(worded) or not all(part.isdigit() for part in parts),
+        "|".join([*standing, *sized, *map(_key_standing, keys)]) or _NOTHING,
+        "|".join([_TO_NORMALISE, *sized, *perhaps]),
+        {},
     )
 
 
 def _word_standing(word: str, lexicon: Lexicon) -> str:
-    """Return the pattern of a word of names: it begins a run, of which it may be the start.
-
-    A single letter counts behind a number, a suffix or a word in a number's place only.
-    """
+    """Return the pattern of a word of names: it begins a run, of which it may be the start."""
     if word[0].isdigit():
         return _NUMBER_BEGINS + word
     if len(word) > 1:
         return _RUN_BEGINS + word
+    return _letter_standing(word, lexicon, "[^a-z0-9]?")
+
+
+def _letter_standing(letter: str, lexicon: Lexicon, signs: str) -> str:
+    """Return the pattern of a single letter, which counts behind a number, a suffix or the like.
+
+    :param signs: what may stand between; a letter with an accent may be another run behind it.
+    """
     before = {*STRONG_SUFFIXES, *(key for key in lexicon.keys if not key[-1].isdigit())}
-    before |= {first for first, second in lexicon.pairs_of_suffixes if second == word}
-    return rf"(?:\d|{'|'.join(sorted(before))})[^a-z0-9]?{word}(?:[^a-z]|$|{_GLUED})"
+    before |= {first for first, second in lexicon.pairs_of_suffixes if second == letter}
+    found, names = "|".join(map(_apart, sorted(before))), "|".join(map(_apart, _GLUED.split("|")))
+    return rf"(?:\d|{found}){signs}{letter}(?:[^a-z]|$|[a-z]{_MARK}|{names})"
 
 
-def _with_zeros(patterns: Iterable[str]) -> list[str]:
-    """Return patterns with a zero in the place of each letter o, which a title may have."""
-    return [each.replace("o", "0") for each in patterns if "o" in each]
+def _apart(text: str, number: str = r"\d+") -> str:
+    """Return the pattern of letters and numbers, between which signs and accents may stand.
 
-
-def _telling_part(text: str) -> str:
-    """Return the longest digits of a text, which are the same in all scripts; else all of it."""
-    return max(re.findall(r"\d+", text), key=len, default=text)
+    A name may be Cyrillic, of which the last letter is enough.
+    """
+    found = []
+    for piece in re.findall(rf"{NAMES_IN_CYRILLIC}|{number}|.", text):
+        is_name = len(piece) > 1 and not piece.isdigit()
+        found.append(rf"(?:{_APART.join(piece)}|{_CYRILLIC}{_MARK}?)" if is_name else piece)
+    return _APART.join(found)
 
 
 _NOTHING = r"\A.\A"

@@ -67,6 +67,45 @@ def test_only_touched_titles_are_answered_otherwise_and_few_are_touched(grown):
     assert {row["model"] for row in answers[1][LISTINGS:]} >= {"GeForce RTX 4070 SUPER", "L4"}
 
 
+@pytest.mark.parametrize(
+    ("name", "titles"),
+    [
+        (
+            "Arc 130T",
+            [
+                "rtx 2060 tản nhiệt",  # a letter of its own before one that is not of Latin words
+                "RTX 2060  t",
+                "RTX 2060 T\N{COMBINING ACUTE ACCENT}",
+                "GTX 1660 ти t",
+                "Arc 1\N{ZERO WIDTH SPACE}30",
+                "arc 13&#48;",
+                "arc <b>1</b>30 13o",
+            ],
+        ),
+        (
+            "Radeon RX 7300",
+            [
+                "AX RX\N{TRADE MARK SIGN}7300",
+                "рх 7300",
+                "Sapphire рх7300",
+                "rx\N{NO-BREAK SPACE}\N{NO-BREAK SPACE}7300 8gb",
+                "RX-73O0",
+                "RX 7\N{FULLWIDTH DIGIT THREE}00",
+                "rx (7300)",
+            ],
+        ),
+    ],
+)
+def test_a_name_is_found_however_it_is_written(grown, tmp_path, make_gpu, name, titles):
+    *_, records, embedder = grown
+    others = [record for record in records if record.model not in (name, "Arc 130T", "Arc 140T")]
+    base = build_index(others, embedder, tmp_path / "base").fingerprint
+    update_index([*others, make_gpu(name, 8)], embedder, tmp_path / "base", tmp_path / "grown")
+    touched = touched_since(tmp_path / "grown", base)
+    assert touched(titles) == list(range(len(titles)))
+    assert touched(["RTX 3060 Ti", "видеокарта ASUS RX 580 8 ГБ", "géforce 9800 GT", ""]) == []
+
+
 def test_what_changes_more_than_titles_that_name_it_touches_all(grown, tmp_path, make_gpu):
     folder, before, records, embedder = grown
     assert touched_since(folder / "grown", "0123456789abcdef") is None
