@@ -43,7 +43,7 @@ from rerank.workspace import Workspace
 
 
 class Said(Enum):
-    """What a person may say of a text; the first three are those of an annotation.
+    """What a person may say of a text; the first four are those of an annotation.
 
     ``NOT_THIS``: it does not sell this product; several stand beside each other. ``WITHDRAWN``:
     whatever was said before, the model decides.
@@ -52,10 +52,15 @@ class Said(Enum):
     MATCH = "match"
     NONE_OF_THESE = "none_of_these"
     NOT_GPU = "not_gpu"
+    SEVERAL = "several"
     NOT_THIS = "not_this"
     WITHDRAWN = "withdrawn"
 
 
+SAYABLE = tuple(said for said in Said if said is not Said.WITHDRAWN)
+"""What may be said of a text directly."""
+NAMING = (Said.MATCH, Said.NOT_THIS)
+"""What names a product, or a model."""
 _KINDS = tuple(Said)
 _UNSURE = Verdict.UNSURE.value
 _MATCH, _NOT_THIS, _WITHDRAWN = map(_KINDS.index, (Said.MATCH, Said.NOT_THIS, Said.WITHDRAWN))
@@ -741,7 +746,7 @@ def _settled(said: Sequence[_Saying]) -> _Saying | None:
 
 
 _CURRENT = "current.json"
-_FORMAT = 1  # of the snapshots
+_FORMAT = 2  # of the snapshots
 _KEPT = 4  # snapshots: runs that began with an earlier one may start workers yet
 _RACY_NS = 1_000_000_000  # a file's time may stay the same over two writes nearer than this
 

@@ -228,6 +228,11 @@ class Workspace:
         return found
 
     @property
+    def leases_path(self) -> Path:
+        """Who is asked about what, over all processes that review; may be deleted."""
+        return self.home / "review-leases.json"
+
+    @property
     def verdicts_folder(self) -> Path:
         """Where `rerank.verdicts` keeps what it derived from the store, there or not."""
         return self.home / "verdicts"

@@ -49,14 +49,16 @@ from rerank.store.rows import (
     Annotation,
     ListingLinks,
     StoredListing,
+    TakenBack,
     Verdict,
-    drop_annotations,
+    answer_listings,
     read_annotations,
     read_links,
     read_listings,
     save_annotations,
     save_links,
     stored_listings,
+    take_back,
 )
 from rerank.workspace import Workspace, columns_of_feed, open_retriever, open_source
 
@@ -375,25 +377,24 @@ def _is_of_another(answers: Sequence[Annotation], annotator: str) -> bool:
     return len(answers) == 1 and answers[0].annotator not in (annotator, ADJUDICATOR)
 
 
-def rewrite(
-    store: Store, put: Sequence[Annotation], drop: Sequence[Annotation] = ()
-) -> list[Annotation]:
-    """Write answers and take others away, all or nothing; when this returns, it is on disk.
+class AnswerBook:
+    """Where a session of answering keeps what people say: a store.
 
-    :param put: at most one for each listing and annotator.
-    :returns: the answers that stood where ``put`` are now.
-    :raises StoreBusyError: if another process uses the store for longer than it waits.
+    :raises StoreBusyError: in all, if another process uses the store for longer than it waits.
     """
-    own = {(each.listing_id, each.annotator) for each in put}
-    with store.writing() as session:
-        before = [
-            each
-            for each in read_annotations(session, listing_ids=[key for key, _ in own])
-            if (each.listing_id, each.annotator) in own
-        ]
-        drop_annotations(session, drop)
-        save_annotations(session, put)
-    return before
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def save(self, person: str, kind: QueueKind, answers: Sequence[Annotation]) -> None:
+        """Write the answers of one act; when this returns, they are on disk."""
+        with self._store.writing() as session:
+            answer_listings(session, person, kind.value, answers)
+
+    def undo(self, person: str, kind: QueueKind) -> list[TakenBack]:
+        """Take the last act of a person in a queue back, of an earlier process too."""
+        with self._store.writing() as session:
+            return take_back(session, person, kind.value)
 
 
 def queue_items(

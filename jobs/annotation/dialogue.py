@@ -18,25 +18,26 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from enum import Enum
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from rerank.index.errors import InputError, StoreBusyError
-from rerank.jobs.annotation.asking import QueueKind
+from rerank.jobs.annotation.asking import AnswerBook, QueueKind
 from rerank.jobs.annotation.screen import (
     MAX_CHOICES,
     Screen,
     Size,
+    alike_screen,
     end_screen,
     help_screen,
+    note_screen,
     question_screen,
     search_screen,
 )
 from rerank.jobs.annotation.session import (
+    LONGEST_NOTE,
     AnswerSession,
     Given,
     Question,
-    Write,
-    several,
     verdict_words,
     words_of_answer,
 )
@@ -49,9 +50,11 @@ if TYPE_CHECKING:
     from rerank.jobs.annotation.asking import Queue
 
 
+Picked = TypeVar("Picked")
 _VERDICT_KEYS = {
     "n": Given(Verdict.NONE_OF_THESE),
     "x": Given(Verdict.NOT_GPU),
+    "l": Given(Verdict.SEVERAL),
     "u": Given(Verdict.UNSURE),
 }
 
@@ -76,8 +79,8 @@ class Dialogue:
     """Asks about the listings of a queue and saves each answer before it asks on.
 
     :param choices: what may be chosen.
-    :param write: puts answers on disk and takes others away.
-    :param write_patiently: the same, waiting for other processes that write to the store; None if
+    :param book: puts answers on disk and takes them back.
+    :param patient_book: the same, waiting for other processes that write to the store; None if
         an answer that does not find the store free is not waited for.
     :param top_k: candidates shown, at most `MAX_CHOICES`.
     :param label: what stands behind the counts in the first line.
@@ -87,20 +90,21 @@ class Dialogue:
         self,
         queue: Queue,
         choices: Choices,
-        write: Write,
+        book: AnswerBook,
         *,
-        write_patiently: Write | None = None,
+        patient_book: AnswerBook | None = None,
         annotator: str,
         top_k: int,
         label: str,
         kind: QueueKind = QueueKind.UNCERTAIN,
     ) -> None:
         self._choices, self._annotator, self._label, self._kind = choices, annotator, label, kind
-        self._write, self._write_patiently = write, write_patiently
-        self._session = AnswerSession(choices, write, top_k=min(top_k, MAX_CHOICES))
+        self._book, self._patient_book = book, patient_book
+        self._session = AnswerSession(choices, book, top_k=min(top_k, MAX_CHOICES))
         self._session.open(annotator, kind, queue)
         self._message = ""
         self._any_variant = False  # the next digit chooses a model, its variant unknown
+        self._note, self._also = "", set[str]()  # of the answer to what is asked
 
     @property
     def counts(self) -> Counter[Verdict]:
@@ -109,8 +113,12 @@ class Dialogue:
 
     def run(self, terminal: Terminal) -> None:
         """Ask until the person quits; behind the last listing they may still go back."""
+        asked: str | None = None
         while True:
             question = self._session.ask(self._annotator, self._kind)
+            now = None if question is None else question.listing.listing_id
+            if now != asked:
+                asked, self._note, self._also = now, "", set()
             if question is None:
                 terminal.show(end_screen(terminal.size(), message=self._message))
             else:
@@ -161,12 +169,41 @@ class Dialogue:
         self, key: str | Key, shown: Sequence[CatalogueChoice], any_variant: bool
     ) -> Given | None:
         """Return what a key answers; None if it answers nothing."""
-        if key == "l":
-            return several(self._choices.words)
         picked = picked_by(key, shown)
         if picked is not None:
             return Given(Verdict.MATCH, picked, any_variant)
         return _VERDICT_KEYS.get(key) if isinstance(key, str) else None
+
+    def _write_note(self, question: Question, terminal: Terminal) -> None:
+        note, key = self._note, None
+        while key not in (Key.ENTER, Key.ESCAPE, Key.CLOSED):
+            terminal.show(note_screen(note, terminal.size()))
+            key = terminal.read()
+            note = _edited(note, key, LONGEST_NOTE)
+        if key is Key.ENTER:
+            self._note = note.strip()
+
+    def _show_alike(self, question: Question, terminal: Terminal) -> None:
+        """Let the person tick what the answer holds for as well; what was not seen is not."""
+        alike, at = question.alike, 0
+        if not alike:
+            self._message = "no other listing looks the same"
+            return
+        while True:
+            title, n_more = question.listing.title, max(0, len(alike) - at - MAX_CHOICES)
+            page = alike[at : at + MAX_CHOICES]
+            screen = alike_screen(page, self._also, terminal.size(), n_more=n_more, title=title)
+            terminal.show(screen)
+            key = terminal.read()
+            if key in (Key.ENTER, Key.ESCAPE, Key.CLOSED, "g", "q"):
+                return
+            seen = [each.listing.listing_id for each in page[: screen.n_choices]]
+            if key == "n" and seen:
+                at = (at + len(seen)) % len(alike)
+            elif key == "a":
+                self._also = self._also - {*seen} if self._also >= {*seen} else self._also | {*seen}
+            elif (ticked := picked_by(key, seen)) is not None:
+                self._also ^= {ticked}
 
     def _back(self, question: Question, terminal: Terminal) -> None:
         if not self._session.back(self._annotator, self._kind):
@@ -187,7 +224,7 @@ class Dialogue:
     def _undo(self) -> None:
         """Take the last answer back; if the store is not free, it stands."""
         try:
-            words = self._session.undo(self._annotator, self._kind, write=self._write_patiently)
+            words = self._session.undo(self._annotator, self._kind, book=self._patient_book)
         except StoreBusyError as exc:
             self._message = f"not taken back: {exc}"
         else:
@@ -201,11 +238,14 @@ class Dialogue:
         terminal: Terminal,
     ) -> None:
         """Save an answer and go on; if the store is not free, say so and wait."""
+        given = given._replace(note=self._note)
         words = words_of_answer(given, self._choices.words)
+        also = [each.listing.listing_id for each in question.alike]
+        also = [key for key in also if key in self._also]
         waiting = "not saved yet: waiting for another process that writes to the store"
-        tries = [(self._write, f"saving: {words}"), (self._write_patiently, waiting)]
-        for write, message in tries:
-            if write is None:
+        tries = [(self._book, f"saving: {words}"), (self._patient_book, waiting)]
+        for book, message in tries:
+            if book is None:
                 continue
             self._show(question, message, terminal)
             try:
@@ -214,13 +254,14 @@ class Dialogue:
                     self._kind,
                     question.listing.listing_id,
                     given,
+                    also=also,
                     shown=shown,
-                    write=write,
+                    book=book,
                 )
             except StoreBusyError as exc:
                 self._message = f"not saved: {exc}"
             else:
-                self._message = f"saved: {words}"
+                self._message = f"saved: {words}" + (f", and of {len(also)} more" if also else "")
                 break
         terminal.forget()
 
@@ -230,7 +271,14 @@ class Dialogue:
             f"{counts.answered:,} of {counts.total:,} answered, {counts.today:,} today   "
             f"{self._label}"
         )
-        screen = question_screen(question, terminal.size(), progress=progress, message=message)
+        screen = question_screen(
+            question,
+            terminal.size(),
+            progress=progress,
+            message=message,
+            note=self._note,
+            n_also=len(self._also),
+        )
         terminal.show(screen)
         return screen
 
@@ -240,10 +288,12 @@ _MOVES: dict[str, Callable[[Dialogue, Question, Terminal], None]] = {
     "s": Dialogue._skip,
     "m": Dialogue._open_variant,
     "z": Dialogue._take_back,
+    "g": Dialogue._show_alike,
+    "t": Dialogue._write_note,
 }
 
 
-def picked_by(key: str | Key, shown: Sequence[CatalogueChoice]) -> CatalogueChoice | None:
+def picked_by(key: str | Key, shown: Sequence[Picked]) -> Picked | None:
     """Return which of some numbered choices a key takes, if any."""
     keys = {str(number): choice for number, choice in enumerate(shown, 1)}
     return keys.get(key) if isinstance(key, str) else None
@@ -290,7 +340,7 @@ def search_catalogue(choices: Choices, terminal: Terminal) -> CatalogueChoice | 
         if key in (Key.ESCAPE, Key.CLOSED):
             return None
         if is_typing:
-            query = _edited(query, key)
+            query = _edited(query, key, _LONGEST_QUERY)
             is_typing = key is not Key.ENTER or not found.best
         elif (picked := picked_by(key, found.best[: screen.n_choices])) is not None:
             return picked
@@ -300,11 +350,11 @@ def search_catalogue(choices: Choices, terminal: Terminal) -> CatalogueChoice | 
             message = "a digit chooses, / types other words, Esc leaves"
 
 
-def _edited(query: str, key: str | Key) -> str:
+def _edited(typed: str, key: str | Key, most: int) -> str:
     """Return what is typed after one more key."""
     if isinstance(key, str):
-        return (query + key)[:_LONGEST_QUERY]
-    return {Key.BACKSPACE: query[:-1], Key.CLEAR: ""}.get(key, query)
+        return (typed + key)[:most]
+    return {Key.BACKSPACE: typed[:-1], Key.CLEAR: ""}.get(key, typed)
 
 
 _HOME, _CLEAR_LINE, _CLEAR_BELOW, _CLEAR = "\x1b[H", "\x1b[K", "\x1b[J", "\x1b[2J"

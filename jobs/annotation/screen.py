@@ -5,10 +5,10 @@ Nothing is read or written here; `rerank.jobs.annotation.dialogue` shows the scr
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from rerank.jobs.annotation.session import Question
+from rerank.jobs.annotation.session import Alike, Question
 from rerank.jobs.tables import cut, printable, width_of
 
 if TYPE_CHECKING:
@@ -69,6 +69,8 @@ def _keys_of(words: AskingWords) -> dict[str, tuple[str, str]]:
         "u": ("unsure", "unsure: the text does not tell"),
         "s": ("skip", "skip: save nothing, ask again another time"),
         "m": ("model", f"{words.any_variant}: the digit after it chooses the model alone"),
+        "g": ("", "show what looks the same, and choose what the answer holds for, too"),
+        "t": ("note", "write a note, kept with the answer"),
         "b": ("back", "back to the listing before, to change its answer"),
         "z": ("undo", "undo: take the last answer back, and ask again"),
         "/": ("search", f"search the {words.catalogue} and choose from what is found"),
@@ -77,13 +79,23 @@ def _keys_of(words: AskingWords) -> dict[str, tuple[str, str]]:
     }
 
 
-def question_screen(question: Question, size: Size, *, progress: str, message: str) -> Screen:
+def question_screen(
+    question: Question,
+    size: Size,
+    *,
+    progress: str,
+    message: str,
+    note: str = "",
+    n_also: int = 0,
+) -> Screen:
     """Return the screen of one listing: title, our decision, candidates with their evidence, keys.
 
     A low window loses blank lines first, then lines of the title, then candidates.
 
     :param progress: the first line.
     :param message: the last line: what was saved, or why a key did nothing.
+    :param note: that the answer will have.
+    :param n_also: how many of those that look the same it will hold for.
     """
     if size.is_too_small:
         return too_small(size)
@@ -91,7 +103,7 @@ def question_screen(question: Question, size: Size, *, progress: str, message: s
         Line(text, STRONG)
         for text in wrapped(question.item.listing.title, size.width)[:_MAX_TITLE_LINES]
     ]
-    facts = _facts(question)
+    facts = [*_facts(question), *_held(question, note, n_also)]
     blocks = [_choice(number, question, size.width) for number in range(len(question.choices))]
     foot = [*_keys(question.words, len(blocks), size.width), Line(message, NOTICE)]
     spare = size.height - 1 - len(facts) - len(foot)
@@ -168,6 +180,57 @@ def _facts(question: Question) -> list[Line]:
     return [line for line in lines if line.text]
 
 
+def _held(question: Question, note: str, n_also: int) -> list[Line]:
+    """Return what an answer is kept with, and what else it may hold for."""
+    alike = f"{len(question.alike)} more look the same: g shows them" if question.alike else ""
+    if n_also:
+        alike = f"the answer holds for {n_also} of {len(question.alike)} more that look the same"
+    lines = Line(alike, NOTICE if n_also else FAINT), Line(note and f"note: {note}", NOTICE)
+    return [line for line in lines if line.text]
+
+
+def alike_screen(
+    shown: Sequence[Alike], ticked: Collection[str], size: Size, *, n_more: int, title: str
+) -> Screen:
+    """Return the screen of listings that look the same as one, some of them ticked.
+
+    :param shown: as many are shown as digits and rows suffice for.
+    :param n_more: how many stand behind them.
+    :param title: of the one that is asked about.
+    """
+    if size.is_too_small:
+        return too_small(size)
+    room = shown[: min(MAX_CHOICES, size.height - 6)]
+    rows = []
+    for number, each in enumerate(room, 1):
+        tick = "x" if each.listing.listing_id in ticked else " "
+        other = "" if each.same else "similar, not the same: "
+        rows.append(Line(f"{number} [{tick}] {other}{printable(each.listing.title)}"))
+    behind = n_more + len(shown) - len(room)
+    lines = [
+        Line("The answer will hold for those you tick, too", FAINT),
+        Line(printable(title), STRONG),
+        Line(""),
+        *rows,
+        Line(f"{behind} more behind these: n" if behind else "", FAINT),
+        Line(f"1-{len(room)} tick{_GAP}a all of these, or none{_GAP}Enter, Esc: back", FAINT),
+    ]
+    return _screen(lines, size, len(room))
+
+
+def note_screen(note: str, size: Size) -> Screen:
+    """Return the screen on which a note is written."""
+    typed = f"{note}_"
+    while width_of(typed) > size.width:
+        typed = typed[1:]
+    lines = [
+        Line("Note, kept with the answer", FAINT),
+        Line(typed, STRONG),
+        Line(f"Enter: keep it{_GAP}Esc: leave it as it was", FAINT),
+    ]
+    return _screen(lines, size)
+
+
 def _choice(at: int, question: Question, width: int) -> list[Line]:
     """Return a candidate's line and, if there is any, that of what sets it apart."""
     share = f"{question.shares[at]:.2f}" if question.shares else ""
@@ -185,7 +248,7 @@ def row_text(number: int, choice: CatalogueChoice, width: int, share: str = "") 
 
 
 def _keys(words: AskingWords, n_choices: int, width: int) -> list[Line]:
-    keys = [f"{key} {short}" for key, (short, _) in _keys_of(words).items()]
+    keys = [f"{key} {short}" for key, (short, _) in _keys_of(words).items() if short]
     numbers = [f"1-{n_choices} a candidate"] if n_choices else []
     answering, other = (
         _packed([*numbers, *keys[:_N_ANSWERING]], width, _GAP),

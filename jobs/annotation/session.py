@@ -9,7 +9,8 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
@@ -18,19 +19,22 @@ import numpy as np
 
 from rerank.annotation.agreement import ADJUDICATOR
 from rerank.annotation.queue import NEAR_COSINE, QueueItem, TitleSimilarity, title_key
-from rerank.index.errors import InputError
-from rerank.jobs.annotation.asking import Queue, QueueKind, answer_text
+from rerank.index.artifacts import locked, read_json, write_json
+from rerank.index.errors import InputError, StoreBusyError
+from rerank.jobs.annotation.asking import AnswerBook, Queue, QueueKind, answer_text
 from rerank.store.rows import Annotation, ListingLinks, Verdict
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from rerank.domain import AskingWords, CatalogueChoice, Choices
     from rerank.index.records import Listing
 
-Write = Callable[[Sequence[Annotation], Sequence[Annotation]], list[Annotation]]
-"""Puts answers in a store and takes others out; returns what stood where the first are now."""
-
 LEASE_S = 600.0
 """Seconds for which nobody else is asked what a person was shown."""
+_REMEMBERED_S = 86_400.0  # that a listing was answered: queues that do not know it are gone
+LONGEST_NOTE = 1000
+"""Signs of a note."""
 MOST_ALIKE = 50
 """Listings that one answer can hold for beside the one it is about."""
 
@@ -107,47 +111,103 @@ def verdict_words(words: AskingWords) -> dict[Verdict, str]:
         Verdict.MATCH: "match",
         Verdict.NONE_OF_THESE: "none of these",
         Verdict.NOT_GPU: words.not_one,
+        Verdict.SEVERAL: words.several,
         Verdict.UNSURE: "unsure",
     }
-
-
-def several(words: AskingWords) -> Given:
-    """Return the answer that different goods are sold at once: none of them alone."""
-    return Given(Verdict.NOT_GPU, note=words.several)
 
 
 def words_of_answer(given: Given, words: AskingWords) -> str:
     """Return an answer in words."""
     if given.choice is None:
-        is_lot = given.verdict is Verdict.NOT_GPU and given.note.startswith(words.several)
-        return words.several if is_lot else verdict_words(words)[given.verdict]
+        return verdict_words(words)[given.verdict]
     if given.any_variant:
-        return f"{given.choice.model}, {words.any_variant.partition(', ')[2]}"
+        return _open_words(given.choice.model, words)
     return given.choice.name
 
 
-def _told(answer: Annotation, words: AskingWords) -> str:
-    told = answer_text(answer) if answer.model else verdict_words(words)[answer.verdict]
-    return f"{told}; {answer.note}" if answer.note else told
+def _open_words(model: str, words: AskingWords) -> str:
+    return f"{model}, {words.any_variant.partition(', ')[2]}"
 
 
 @dataclass(slots=True)
 class _Opened:
-    """A queue that is asked: where its listings stand, and the answers given before it was."""
+    """A queue that is asked: where its listings stand, and until when it knows of answers."""
 
     queue: Queue
-    since: int
+    since: float
     resemblance: Resemblance
 
 
-@dataclass(slots=True)
-class _Deed:
-    """What one press of a key saved, what it replaced, and what the person had said before."""
+class _Lease(NamedTuple):
+    """Who was shown a listing, until when nobody else is, and when it was answered (0: never)."""
 
-    listing_id: str
-    put: list[Annotation]
-    replaced: list[Annotation]
-    before: dict[str, Given]
+    person: str
+    until: float
+    answered: float = 0.0
+
+    def is_free(self, person: str, since: float, now: float) -> bool:
+        """Return whether a person may be asked about it in a queue made at a time."""
+        return self.answered <= since and (self.person == person or now >= self.until)
+
+
+class Leases:
+    """Who was shown what, and what was answered lately: what keeps two from being asked the same.
+
+    :param path: a file that all processes of a workspace share; None for this process alone.
+    :param clock: seconds, of one clock for all who share the file.
+    """
+
+    def __init__(
+        self,
+        path: Path | None = None,
+        *,
+        lease_s: float = LEASE_S,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._path, self._lease_s, self.now = path, lease_s, clock
+        self._own: dict[str, _Lease] = {}
+
+    def read(self) -> dict[str, _Lease]:
+        """Return the marks of now, by listing_id."""
+        if self._path is None:
+            return self._own
+        try:
+            return {key: _Lease(*each) for key, each in read_json(self._path).items()}
+        except (
+            OSError,
+            ValueError,
+            TypeError,
+            AttributeError,
+        ):  # nothing there yet, or nothing of ours
+            return {}
+
+    @contextmanager
+    def changing(self) -> Iterator[dict[str, _Lease]]:
+        """Lend the marks to be changed; no other process reads them meanwhile to change them.
+
+        :raises StoreBusyError: if another process keeps them for seconds.
+        """
+        if self._path is None:
+            yield self._own
+            return
+        busy = f"{self._path}: another process writes it; try again"
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        with locked(self._path.with_suffix(".lock"), lambda: StoreBusyError(busy), wait_s=5.0):
+            marks = self.read()
+            before, old = dict(marks), self.now() - _REMEMBERED_S
+            yield marks
+            if marks != before:
+                kept = {key: each for key, each in marks.items() if max(each[1:]) > old}
+                write_json(kept, self._path)
+
+    def lend(self, marks: dict[str, _Lease], key: str, person: str) -> None:
+        """Let a person be shown a listing, and for a while nobody else."""
+        marks[key] = _Lease(person, self.now() + self._lease_s)
+
+    def release(self, marks: dict[str, _Lease], key: str, person: str) -> None:
+        """Let others be shown what a person was shown and did not answer."""
+        if key in marks and marks[key].person == person and not marks[key].answered:
+            del marks[key]
 
 
 @dataclass(slots=True)
@@ -161,8 +221,7 @@ class _Walk:
     trail: list[str] = field(default_factory=list)
     at: int = 0
     passed: set[str] = field(default_factory=set)
-    answers: dict[str, Given] = field(default_factory=dict)
-    deeds: list[_Deed] = field(default_factory=list)
+    answers: dict[str, Annotation] = field(default_factory=dict)
 
     def go_on(self) -> None:
         """Go to what was shown and not passed, else behind the end."""
@@ -206,49 +265,49 @@ class AnswerSession:
     """Asks people about the listings of queues and saves each answer before it asks on.
 
     Threads may share it. Nobody is asked about what another was shown, until that one has answered,
-    skipped it or done nothing with it for `LEASE_S`.
+    skipped it or done nothing with it for `LEASE_S`; that holds over processes that share leases.
 
     :param choices: what may be chosen.
-    :param write: puts answers on disk.
+    :param book: puts answers on disk.
     :param top_k: candidates shown.
-    :param clock: in seconds.
-
-    ``n_answers`` counts what was answered; it only rises.
+    :param leases: over the processes that may ask; by default this one alone.
     """
 
     def __init__(
         self,
         choices: Choices,
-        write: Write,
+        book: AnswerBook,
         *,
         top_k: int,
-        lease_s: float = LEASE_S,
-        clock: Callable[[], float] = time.monotonic,
+        leases: Leases | None = None,
     ) -> None:
-        self.choices, self._write, self._top_k = choices, write, top_k
-        self._lease_s, self._clock = lease_s, clock
+        self.choices, self._book, self._top_k = choices, book, top_k
+        self._leases = leases or Leases()
         self._lock = threading.RLock()
         self._opened: dict[tuple[QueueKind, str], _Opened] = {}
         self._items: dict[str, tuple[QueueItem, Queue]] = {}
         self._walks: dict[tuple[str, QueueKind], _Walk] = {}
-        self._leases: dict[str, tuple[str, float]] = {}
-        self._last_answer: dict[str, int] = {}
-        self.n_answers = 0
 
-    def open(self, person: str, kind: QueueKind, queue: Queue, *, since: int | None = None) -> None:
+    def now(self) -> float:
+        """Return the time by which answers are before or after a queue."""
+        return self._leases.now()
+
+    def open(
+        self, person: str, kind: QueueKind, queue: Queue, *, since: float | None = None
+    ) -> None:
         """Let a queue be asked, in place of an earlier one of its kind.
 
         What the person has skipped is asked again.
 
-        :param since: ``n_answers`` when the store was read for it; None for those of now.
+        :param since: `now` before the store was read for it; None for now.
         """
-        with self._lock:
+        with self._lock, self._leases.changing() as marks:
             own = self._walk(person, kind)
             own.passed &= own.answers.keys()
-            self._leave(person, own)
+            self._leave(person, own, marks)
             self._opened[self.key_of(person, kind)] = _Opened(
                 queue,
-                self.n_answers if since is None else since,
+                self.now() if since is None else since,
                 Resemblance(queue.unanswered),
             )
             self._items |= {item.listing.listing_id: (item, queue) for item in queue.items}
@@ -263,82 +322,94 @@ class AnswerSession:
         return kind, person if kind is QueueKind.SECOND else ""
 
     def ask(self, person: str, kind: QueueKind) -> Question | None:
-        """Return what a person is asked now; None behind the end of the queue."""
-        with self._lock:
+        """Return what a person is asked now; None behind the end of the queue.
+
+        :raises StoreBusyError: if another process keeps the leases.
+        """
+        with self._lock, self._leases.changing() as marks:
             for other in QueueKind:
                 if other is not kind and (walk := self._walks.get((person, other))):
-                    self._leave(person, walk)
+                    self._leave(person, walk, marks)
             own = self._walk(person, kind)
             if own.at >= len(own.trail):
-                found = self._next(person, own, self._opened[self.key_of(person, kind)])
+                found = self._next(person, own, self._opened[self.key_of(person, kind)], marks)
                 if found is None:
                     return None
                 own.trail.append(found)
             key = own.trail[own.at]
             if key not in own.answers:
-                self._leases[key] = (person, self._clock() + self._lease_s)
-            return self._question(person, own, key, kind)
+                self._leases.lend(marks, key, person)
+            return self._question(person, own, key, kind, marks)
 
     def _walk(self, person: str, kind: QueueKind) -> _Walk:
         return self._walks.setdefault((person, kind), _Walk())
 
-    def _leave(self, person: str, own: _Walk) -> None:
+    def _leave(self, person: str, own: _Walk, marks: dict[str, _Lease]) -> None:
         """Give back what was shown and not passed, and stand behind the end."""
         for key in [key for key in own.trail if key not in own.passed]:
             own.trail.remove(key)
-            self._release(person, key)
+            self._leases.release(marks, key, person)
         own.at = len(own.trail)
 
-    def _release(self, person: str, key: str) -> None:
-        if self._leases.get(key, ("", 0.0))[0] == person:
-            del self._leases[key]
+    def _next(
+        self, person: str, own: _Walk, opened: _Opened, marks: dict[str, _Lease]
+    ) -> str | None:
+        shown = {*own.trail}
+        keys = (item.listing.listing_id for item in opened.queue.items)
+        return next(
+            (key for key in keys if key not in shown and self._is_free(person, key, opened, marks)),
+            None,
+        )
 
-    def _next(self, person: str, own: _Walk, opened: _Opened) -> str | None:
-        shown = set(own.trail)
-        for item in opened.queue.items:
-            key = item.listing.listing_id
-            if key not in shown and self._is_free(person, key, opened):
-                return key
-        return None
+    def _is_free(self, person: str, key: str, opened: _Opened, marks: Mapping[str, _Lease]) -> bool:
+        return key not in marks or marks[key].is_free(person, opened.since, self.now())
 
-    def _is_free(self, person: str, key: str, opened: _Opened) -> bool:
-        holder, until = self._leases.get(key, (person, 0.0))
-        taken = holder != person and self._clock() < until
-        return not taken and self._last_answer.get(key, 0) <= opened.since
-
-    def _question(self, person: str, own: _Walk, key: str, kind: QueueKind) -> Question:
+    def _question(
+        self, person: str, own: _Walk, key: str, kind: QueueKind, marks: Mapping[str, _Lease]
+    ) -> Question:
         item, queue = self._items[key]
         candidates = list(item.resolution.candidates[: self._top_k])
         blind = kind is QueueKind.SECOND
         if blind:  # their order would tell what the model thinks
             candidates.sort(key=lambda each: self.choices.of(each.key).name)
         apart = self.choices.apart(candidates, item.listing.title)
-        words, given = self.choices.words, own.answers.get(key)
-        said: list[tuple[str, str]] = []
-        if kind.settles:
-            said = [(each.annotator, _told(each, words)) for each in queue.said.get(key, ())]
+        answer, said = own.answers.get(key), queue.said.get(key, ()) if kind.settles else ()
         return Question(
             item,
             tuple(self.choices.of(each.key) for each in candidates),
             tuple(apart),
-            words,
+            self.choices.words,
             () if blind else tuple(each.probability for each in candidates),
             blind,
-            "" if given is None else words_of_answer(given, words),
-            tuple(said),
+            "" if answer is None else self._words(answer),
+            tuple((each.annotator, self._words(each, noted=True)) for each in said),
             queue.suggested.get(key, ""),
             queue.links.get(key, ListingLinks("", "")),
-            self._alike(person, key, kind),
+            self._alike(person, key, kind, marks),
         )
 
-    def _alike(self, person: str, key: str, kind: QueueKind) -> tuple[Alike, ...]:
+    def _words(self, answer: Annotation, *, noted: bool = False) -> str:
+        """Return an answer that is saved in words, with its note if that is wanted."""
+        told = verdict_words(self.choices.words)[answer.verdict]
+        if answer.model is not None and answer.gpu_id is None:
+            told = _open_words(answer.model, self.choices.words)
+        elif answer.gpu_id is not None:
+            try:
+                told = self.choices.of(answer.gpu_id).name
+            except KeyError:  # it left the catalogue
+                told = answer_text(answer)
+        return f"{told}; {answer.note}" if noted and answer.note else told
+
+    def _alike(
+        self, person: str, key: str, kind: QueueKind, marks: Mapping[str, _Lease]
+    ) -> tuple[Alike, ...]:
         opened = self._opened.get(self.key_of(person, kind))
         if opened is None:
             return ()
         found = [
             Alike(item.listing, same)
             for item, same in opened.resemblance.of(key)
-            if self._is_free(person, item.listing.listing_id, opened)
+            if self._is_free(person, item.listing.listing_id, opened, marks)
         ]
         return tuple(found[:MOST_ALIKE])
 
@@ -351,13 +422,13 @@ class AnswerSession:
         *,
         also: Sequence[str] = (),
         shown: Sequence[CatalogueChoice] | None = None,
-        write: Write | None = None,
+        book: AnswerBook | None = None,
     ) -> str:
         """Save an answer, go on, and return it in words.
 
         :param also: listings that look alike and that it holds for as well.
         :param shown: the candidates that could be seen; None for all that are asked with.
-        :param write: saves in place of the session's own.
+        :param book: saves in place of the session's own.
         :raises InputError: if the listing is not asked about, or another is not like it.
         :raises StoreBusyError: if it could not be saved; then the question stands.
         """
@@ -365,7 +436,7 @@ class AnswerSession:
             if listing_id not in self._items:
                 raise InputError(f"listing {listing_id!r:.80} is not asked about")
             own = self._walk(person, kind)
-            question = self._question(person, own, listing_id, kind)
+            question = self._question(person, own, listing_id, kind, self._leases.read())
         like = {each.listing.listing_id for each in question.alike}
         if unlike := [key for key in also if key not in like]:
             raise InputError(f"listing {unlike[0]!r:.80} is not like {listing_id!r:.80}")
@@ -374,19 +445,14 @@ class AnswerSession:
             self._annotation(person, kind, key, given, offered, question)
             for key in (listing_id, *also)
         ]
-        replaced = (write or self._write)(put, ())
-        with self._lock:
+        (book or self._book).save(person, kind, put)
+        with self._lock, self._leases.changing() as marks:
             if listing_id not in own.trail:
                 own.trail.append(listing_id)
-            keys = {each.listing_id for each in put}
-            before = {key: own.answers[key] for key in keys & own.answers.keys()}
-            own.deeds.append(_Deed(listing_id, put, replaced, before))
-            own.answers |= {each.listing_id: given for each in put}
-            own.passed |= keys
-            self.n_answers += 1
-            for key in keys:
-                self._last_answer[key] = self.n_answers
-                self._release(person, key)
+            own.answers |= {each.listing_id: each for each in put}
+            own.passed |= {each.listing_id for each in put}
+            answered = _Lease(person, 0.0, self.now())
+            marks.update({each.listing_id: answered for each in put})
             own.go_on()
         return words_of_answer(given, self.choices.words)
 
@@ -415,10 +481,10 @@ class AnswerSession:
 
     def skip(self, person: str, kind: QueueKind, listing_id: str) -> bool:
         """Go on without an answer; return whether the listing has none of this person."""
-        with self._lock:
+        with self._lock, self._leases.changing() as marks:
             own = self._walk(person, kind)
             own.passed.add(listing_id)
-            self._release(person, listing_id)
+            self._leases.release(marks, listing_id, person)
             own.go_on()
             return listing_id not in own.answers
 
@@ -430,45 +496,44 @@ class AnswerSession:
             own.at = max(0, own.at - 1)
             return moved
 
-    def undo(self, person: str, kind: QueueKind, *, write: Write | None = None) -> str:
+    def undo(self, person: str, kind: QueueKind, *, book: AnswerBook | None = None) -> str:
         """Take the last answer in a queue back, and ask again; return it in words, "" for none.
 
-        What it replaced stands again.
+        What it replaced stands again. It may have been given in an earlier session.
 
         :raises StoreBusyError: if that could not be saved; then the answer stands.
         """
-        with self._lock:
-            own = self._walk(person, kind)
-            if not own.deeds:
-                return ""
-            deed = own.deeds[-1]
-        again = {(each.listing_id, each.annotator) for each in deed.replaced}
-        gone = [each for each in deed.put if (each.listing_id, each.annotator) not in again]
-        (write or self._write)(deed.replaced, gone)
-        with self._lock:
-            own.deeds.pop()
-            given = own.answers[deed.listing_id]
-            for key in {each.listing_id for each in deed.put}:
-                if key in deed.before:
-                    own.answers[key] = deed.before[key]
+        taken = (book or self._book).undo(person, kind)
+        if not taken:
+            return ""
+        with self._lock, self._leases.changing() as marks:
+            own, first = self._walk(person, kind), taken[0].answer
+            for each in taken:
+                key = each.answer.listing_id
+                own.answers.pop(key, None)
+                if each.again is not None:
+                    own.answers[key] = each.again
                     continue
-                del own.answers[key]
                 own.passed.discard(key)
-                self._last_answer.pop(key, None)
-            self._leases[deed.listing_id] = (person, self._clock() + self._lease_s)
-            own.at = own.trail.index(deed.listing_id)
-            return words_of_answer(given, self.choices.words)
+                marks.pop(key, None)
+            if first.listing_id in self._items:
+                if first.listing_id not in own.trail:
+                    own.trail.append(first.listing_id)
+                self._leases.lend(marks, first.listing_id, person)
+                own.at = own.trail.index(first.listing_id)
+            return self._words(first)
 
     def counts(self, person: str) -> Counter[Verdict]:
         """Return how many listings got which answer; a changed answer counts once."""
         own = [walk for (who, _), walk in self._walks.items() if who == person]
-        return Counter(given.verdict for walk in own for given in walk.answers.values())
+        return Counter(answer.verdict for walk in own for answer in walk.answers.values())
 
     def progress(self, person: str, kind: QueueKind) -> Counts:
         """Return how far a queue is, the answers of all people in it."""
         with self._lock:
             opened = self._opened[self.key_of(person, kind)]
             keys = [item.listing.listing_id for item in opened.queue.items]
-            done = sum(self._last_answer.get(key, 0) > opened.since for key in keys)
+            marks = self._leases.read()
+            done = sum(key in marks and marks[key].answered > opened.since for key in keys)
             known, today = opened.queue.n_answered, opened.queue.n_today
             return Counts(known + done, known + len(keys), today + done)

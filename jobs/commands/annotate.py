@@ -14,6 +14,7 @@ from rerank.annotation.agreement import ADJUDICATOR, agreements, disputes
 from rerank.annotation.preference_pairs import PairsSaved, PreferenceConflictError
 from rerank.index.errors import InputError
 from rerank.jobs.annotation.asking import (
+    AnswerBook,
     QueueKind,
     adjudicate,
     agreement_text,
@@ -23,7 +24,6 @@ from rerank.jobs.annotation.asking import (
     find_suspects,
     prepare,
     read_answers,
-    rewrite,
     suspect_values,
     suspects_text,
     take_in,
@@ -80,7 +80,7 @@ from rerank.resolution import Decision
 from rerank.store.database import Store
 from rerank.store.importing import OnConflict
 from rerank.store.preferences import PairSource, preference_counts, read_pairs
-from rerank.store.rows import Verdict
+from rerank.store.rows import Verdict, take_back
 from rerank.workspace import Workspace, domain_of_index
 
 _LONGEST_NAME = 100
@@ -218,8 +218,8 @@ def annotate_command(
     dialogue = Dialogue(
         queue,
         choices,
-        partial(rewrite, Store(workspace.store_path)),
-        write_patiently=partial(rewrite, store) if wait_s else None,
+        AnswerBook(Store(workspace.store_path)),
+        patient_book=AnswerBook(store) if wait_s else None,
         annotator=annotator,
         top_k=top_k,
         label=f"queue: {kind}   {annotator}",
@@ -402,14 +402,40 @@ def adjudicate_command(
     click.echo(f"{cut(listing_id, 40)}: {said}")
 
 
-_tags_option = click.option(
-    "--reason-tags", callback=read_with(read_tags), metavar="TAG,TAG", help="Why, in words."
-)
 _annotator_option = click.option(
     "--annotator",
     callback=login_name,
     metavar="NAME",
     help="Who says so; default: your login name.",
+)
+
+
+@annotations_command.command("undo", short_help="Take the last answer back.")
+@_annotator_option
+@wait_option
+@home_option
+@then("`rerank annotations undo{home}` takes the one before it back")
+def undo_command(annotator: str, wait_s: float, home: Path) -> None:
+    """Take the last answer of NAME back, given in `rerank annotate`, `rerank review` or /review.
+
+    What it replaced stands again, and so does the model's answer. One that was given for several
+    listings at once is taken back of all. Answers that were changed since, or imported, stay.
+
+    \b
+    Example:
+      rerank annotations undo --annotator anna
+    """
+    with Store(Workspace(home).store_path, wait_s=wait_s).writing() as session:
+        taken = take_back(session, annotator)
+    if not taken:
+        raise InputError(f"expected an answer of {annotator!r:.80} to take back, found none")
+    for answer, again in taken:
+        now = "it has no answer" if again is None else answer_text(again)
+        click.echo(f"{cut(answer.listing_id, 40)}: {answer_text(answer)} taken back, now {now}")
+
+
+_tags_option = click.option(
+    "--reason-tags", callback=read_with(read_tags), metavar="TAG,TAG", help="Why, in words."
 )
 _replace_option = click.option("--replace", is_flag=True, help="Replace what is stored otherwise.")
 

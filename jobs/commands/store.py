@@ -68,9 +68,9 @@ def import_command(
     listings     listing_id, title; if known vendor, description, price, shop,
                  language
     annotations  listing_id, annotator, verdict (match, none_of_these, not_gpu,
-                 unsure) and for a match gpu_id: a gpu_id, a model's name or
-                 alias, or a name with its memory (with a catalogue of your
-                 own product_id: an id or a name); if known model, note,
+                 several, unsure) and for a match gpu_id: a gpu_id, a model's
+                 name or alias, or a name with its memory (with a catalogue of
+                 your own product_id: an id or a name); if known model, note,
                  annotated_at, and the listing's columns, which add it where it
                  is missing. Gold files (kind, gold_models) work too.
 

@@ -21,6 +21,8 @@ from rerank.jobs.status import stale_verdicts
 from rerank.jobs.tables import WIDTH, cut, plural, table
 from rerank.store.database import Store
 from rerank.verdicts import (
+    NAMING,
+    SAYABLE,
     Said,
     TextVerdict,
     VerdictSnapshot,
@@ -30,9 +32,6 @@ from rerank.verdicts import (
     undo_verdict,
 )
 from rerank.workspace import Workspace, domain_of_index
-
-_SAYABLE = (Said.MATCH, Said.NONE_OF_THESE, Said.NOT_GPU, Said.NOT_THIS)
-_NAMING = (Said.MATCH, Said.NOT_THIS)
 
 _vendor_option = click.option("--vendor", default="", help="The seller's brand field.")
 _description_option = click.option(
@@ -66,7 +65,7 @@ def verdicts_command() -> None:
 @_description_option
 @click.option(
     "--verdict",
-    type=click.Choice([said.value for said in _SAYABLE]),
+    type=click.Choice([said.value for said in SAYABLE]),
     default=Said.MATCH.value,
     show_default=True,
     help="What it sells; not_this: whatever it sells, not this GPU.",
@@ -106,7 +105,7 @@ def set_command(
       rerank verdicts set "RTX 4060 lp" --verdict not_this --gpu "RTX 4060 Ti"
     """
     said, workspace = Said(verdict), Workspace(home)
-    if (said in _NAMING) != (gpu is not None):
+    if (said in NAMING) != (gpu is not None):
         raise click.UsageError("--gpu: expected with the verdicts match and not_this, and only so")
     named = None
     if gpu is not None:

@@ -17,7 +17,6 @@ from rerank.jobs.service.operations import (
     MOST_SHOWN,
     NAME_OF_PERSON,
     PERSON,
-    SAYABLE,
     SEARCHED,
     TOP_K,
     Asked,
@@ -31,10 +30,18 @@ from rerank.jobs.service.operations import (
     ref,
 )
 from rerank.store.database import WRITER_PATIENCE_S, Store
-from rerank.verdicts import Said, TextVerdict, open_verdicts, parts_of, save_verdict, undo_verdict
+from rerank.verdicts import (
+    NAMING,
+    SAYABLE,
+    Said,
+    TextVerdict,
+    open_verdicts,
+    parts_of,
+    save_verdict,
+    undo_verdict,
+)
 from rerank.workspace import Workspace
 
-_NAMING = (Said.MATCH, Said.NOT_THIS)
 _FOLLOW_S = 5.0  # that who gives a verdict waits until it stands in what serves
 _NOBODY = "http"  # said it, where no keys tell people apart and no name was given
 
@@ -116,8 +123,8 @@ class Judging:
         :raises Refusal: 422 if it names none or an unknown one, or should name none.
         """
         key, model = body.get("id"), body.get("model")
-        if (said in _NAMING) != (key is not None or model is not None):
-            wanted = "an id or a model" if said in _NAMING else "neither id nor model"
+        if (said in NAMING) != (key is not None or model is not None):
+            wanted = "an id or a model" if said in NAMING else "neither id nor model"
             raise Refusal(422, f"verdict {said.value}: expected {wanted}")
 
         serving = self._batcher.serving
@@ -127,7 +134,7 @@ class Judging:
             if entry is None or model not in (None, entry["model"]):
                 raise Refusal(422, f"id: the {words.catalogue} has no such, found {key!r:.80}")
             return key, entry["model"]
-        if said in _NAMING and model not in serving.resolver.table.models:
+        if said in NAMING and model not in serving.resolver.table.models:
             raise Refusal(422, f"model: the {words.catalogue} has no such: {model!r:.80}")
         return None, model
 

@@ -17,7 +17,7 @@ from rerank.jobs.files.listings import number
 from rerank.jobs.service.access import Limits, Refusal, Role, Visit
 from rerank.jobs.service.batching import Serving
 from rerank.resolution import DECISIONS
-from rerank.verdicts import Said
+from rerank.verdicts import SAYABLE, Said
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -276,8 +276,6 @@ SEARCHED = (
     Parameter("route", "Which lists of candidates are used.", {"type": "string"}),
 )
 
-SAYABLE = (Said.MATCH, Said.NONE_OF_THESE, Said.NOT_GPU, Said.NOT_THIS)
-"""What may be said of a text directly."""
 PERSON = re.compile(r"[^\x00-\x1f\x7f]{1,60}")
 NAME_OF_PERSON: Schema = {"type": "string", "pattern": f"^{PERSON.pattern}$"}
 

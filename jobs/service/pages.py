@@ -23,12 +23,13 @@ from markupsafe import Markup
 from rerank.annotation.agreement import agreements
 from rerank.index.errors import InputError, StoreBusyError
 from rerank.index.records import Listing
-from rerank.jobs.annotation.asking import QueueKind, figure_text, prepare, rewrite
+from rerank.jobs.annotation.asking import AnswerBook, QueueKind, figure_text, prepare
 from rerank.jobs.annotation.session import (
+    LONGEST_NOTE,
     AnswerSession,
     Given,
+    Leases,
     Question,
-    several,
     verdict_words,
 )
 from rerank.jobs.service.access import Refusal, Role
@@ -57,7 +58,6 @@ _HTML: Final = "text/html; charset=utf-8"
 _KEY_COOKIE: Final = "rerank_key"
 _NAME_COOKIE: Final = "rerank_person"
 _FOUND: Final = 20  # of a search
-_LONGEST_NOTE: Final = 1000
 _MOST_WORDS: Final = 40  # of a title that are left out in turn
 _MOST_CHANGES: Final = 8
 _TOLD: Final = {
@@ -72,6 +72,7 @@ _TOLD: Final = {
 _VERDICTS: Final = {
     "none": Given(Verdict.NONE_OF_THESE),
     "not_one": Given(Verdict.NOT_GPU),
+    "several": Given(Verdict.SEVERAL),
     "unsure": Given(Verdict.UNSURE),
 }
 
@@ -236,10 +237,10 @@ class ReviewPages:
     ) -> str:
         given = given_by(sent.get("do", ""), session.choices)
         note = sent.get("note", "").strip()
-        if len(note) > _LONGEST_NOTE:
-            raise Refusal(422, f"note: expected at most {_LONGEST_NOTE:,} signs")
+        if len(note) > LONGEST_NOTE:
+            raise Refusal(422, f"note: expected at most {LONGEST_NOTE:,} signs")
         if note:
-            given = given._replace(note=f"{given.note}; {note}" if given.note else note)
+            given = given._replace(note=note)
         also = [name.partition(":")[2] for name in sent if name.startswith("also:")]
         save = partial(session.answer, person, kind, sent.get("listing", ""), given, also=also)
         words = await asyncio.to_thread(save)
@@ -338,7 +339,10 @@ class ReviewPages:
         if self._session is None or own != self._versions:
             self._versions, self._opening = own, {}
             self._session = AnswerSession(
-                serving.choices, partial(rewrite, self._store), top_k=self._top_k
+                serving.choices,
+                AnswerBook(self._store),
+                top_k=self._top_k,
+                leases=Leases(self._workspace.leases_path),
             )
         session = self._session
         named = session.key_of(person, kind)
@@ -371,7 +375,7 @@ class ReviewPages:
             shared=True,
             opened=(serving.resolver.source, serving.index),
         )
-        since = session.n_answers
+        since = session.now()
         queue, _ = await asyncio.to_thread(prepared)
         session.open(person, kind, queue, since=since)
 
@@ -409,8 +413,6 @@ def given_by(what: str, choices: Choices) -> Given:
 
     :raises Refusal: 422 if it says nothing.
     """
-    if what == "several":
-        return several(choices.words)
     if what in _VERDICTS:
         return _VERDICTS[what]
     kind, _, key = what.partition(":")

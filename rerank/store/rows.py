@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from enum import Enum
 from typing import Any, NamedTuple, Protocol
@@ -19,12 +20,14 @@ class Verdict(Enum):
     """What a person may say of a listing.
 
     ``NONE_OF_THESE``: it sells a GPU, but none of the registry. ``NOT_GPU``: it sells no GPU (an
-    accessory, a whole computer). ``UNSURE``: the text does not tell.
+    accessory, a whole computer). ``SEVERAL``: it sells different ones at once, none of them alone.
+    ``UNSURE``: the text does not tell.
     """
 
     MATCH = "match"
     NONE_OF_THESE = "none_of_these"
     NOT_GPU = "not_gpu"
+    SEVERAL = "several"
     UNSURE = "unsure"
 
 
@@ -63,18 +66,22 @@ ANNOTATIONS_SCHEMA = pa.schema(
         ("annotated_at", pa.timestamp("us")),
     ]
 )
+_ANSWER = ANNOTATIONS_SCHEMA.names[2:]
+_CHANGES_SCHEMA = pa.schema(
+    [
+        ("act_id", pa.string()),
+        ("place", pa.int32()),
+        ("person", pa.string()),
+        ("queue", pa.string()),
+        ("changed_at", pa.timestamp("us")),
+        *ANNOTATIONS_SCHEMA,
+    ]
+)
 
 
 def save_annotations(session: Session, annotations: Iterable[Annotation]) -> None:
     """Write answers; one of the same annotator for the same listing is replaced."""
-    rows = [
-        {
-            **asdict(item),
-            "verdict": item.verdict.value,
-            "annotated_at": item.annotated_at or utc_now(),
-        }
-        for item in annotations
-    ]
+    rows = [_row(item) for item in annotations]
     session.insert(
         "save annotations",
         "annotations",
@@ -83,14 +90,90 @@ def save_annotations(session: Session, annotations: Iterable[Annotation]) -> Non
     )
 
 
-def drop_annotations(session: Session, annotations: Iterable[Annotation]) -> None:
-    """Take answers away, by listing and annotator."""
-    for item in annotations:
-        session.execute(
-            "take answers away",
-            "DELETE FROM annotations WHERE listing_id = ? AND annotator = ?",
-            [item.listing_id, item.annotator],
-        )
+def _row(item: Annotation) -> dict[str, Any]:
+    own = {"verdict": item.verdict.value, "annotated_at": item.annotated_at or utc_now()}
+    return {**asdict(item), **own}
+
+
+def _annotation(row: Sequence[Any]) -> Annotation:
+    key, who, verdict, gpu_id, model, shown, *more = row
+    return Annotation(key, who, Verdict(verdict), gpu_id, model, tuple(shown), *more)
+
+
+def answer_listings(
+    session: Session, person: str, queue: str, answers: Sequence[Annotation]
+) -> None:
+    """Write answers as one act of a person, which `take_back` can undo.
+
+    :param answers: at most one for each listing and annotator, as of now.
+    """
+    now, act = utc_now(), secrets.token_hex(6)
+    before = {
+        (each.listing_id, each.annotator): each
+        for each in read_annotations(session, listing_ids=[each.listing_id for each in answers])
+    }
+    rows = []
+    for place, each in enumerate(answers):
+        own = {"act_id": act, "place": place, "person": person, "queue": queue, "changed_at": now}
+        stood = before.get((each.listing_id, each.annotator))
+        rows.append(own | _row(each) | dict.fromkeys(_ANSWER) | (_row(stood) if stood else {}))
+    changes = pa.Table.from_pylist(rows, _CHANGES_SCHEMA)
+    session.insert("save what answers replace", "answer_changes", changes)
+    save_annotations(session, [replace(each, annotated_at=now) for each in answers])
+
+
+class TakenBack(NamedTuple):
+    """An answer that was taken back, and what stands again in its place."""
+
+    answer: Annotation
+    again: Annotation | None
+
+
+def take_back(session: Session, person: str, queue: str | None = None) -> list[TakenBack]:
+    """Let the last act of a person not have been; return what that changed, [] if there is none.
+
+    An answer that was given otherwise since stays.
+
+    :param queue: in which the act was; None for any.
+    """
+    ((act, at),) = session.rows(
+        "find the last act",
+        "SELECT arg_max(act_id, changed_at), max(changed_at) FROM answer_changes "
+        "WHERE person = $person AND undone_at IS NULL AND queue = coalesce($queue, queue)",
+        {"person": person, "queue": queue},
+    ) or [(None, None)]
+    if act is None:
+        return []
+    rows = session.rows(
+        "read what answers replaced",
+        f"SELECT {', '.join(ANNOTATIONS_SCHEMA.names)} FROM answer_changes WHERE act_id = ? "
+        "ORDER BY place",
+        [act],
+    )
+    there = {
+        (each.listing_id, each.annotator): each
+        for each in read_annotations(session, listing_ids=[row[0] for row in rows])
+        if each.annotated_at == at
+    }
+    session.execute(
+        "take answers back",
+        "UPDATE answer_changes SET undone_at = ? WHERE act_id = ?",
+        [utc_now(), act],
+    )
+    found = [
+        TakenBack(there[row[:2]], _annotation(row) if row[2] else None)
+        for row in rows
+        if row[:2] in there
+    ]
+    for each in found:
+        if each.again is None:
+            session.execute(
+                "take answers back",
+                "DELETE FROM annotations WHERE listing_id = ? AND annotator = ?",
+                [each.answer.listing_id, each.answer.annotator],
+            )
+    save_annotations(session, [each.again for each in found if each.again is not None])
+    return found or take_back(session, person, queue)
 
 
 def read_annotations(
@@ -110,10 +193,7 @@ def read_annotations(
         "AND ($all OR listing_id IN (SELECT unnest($keys))) ORDER BY listing_id, annotator",
         {"annotator": annotator, "all": listing_ids is None, "keys": [*(listing_ids or ())]},
     )
-    return [
-        Annotation(key, who, Verdict(verdict), gpu_id, model, tuple(shown), version, note, at)
-        for key, who, verdict, gpu_id, model, shown, version, note, at in rows
-    ]
+    return list(map(_annotation, rows))
 
 
 @dataclass(frozen=True, slots=True)

@@ -203,6 +203,52 @@ _LISTING_LINKS = Migration(
     ),
 )
 
+_SEVERAL = Migration(
+    "0011_several",
+    (
+        """CREATE TABLE answered (
+        listing_id VARCHAR NOT NULL, annotator VARCHAR NOT NULL,
+        verdict VARCHAR NOT NULL
+            CHECK (verdict IN ('match', 'none_of_these', 'not_gpu', 'several', 'unsure')),
+        gpu_id VARCHAR, model VARCHAR, shown VARCHAR[] NOT NULL, model_version VARCHAR NOT NULL,
+        note VARCHAR NOT NULL, annotated_at TIMESTAMP NOT NULL,
+        PRIMARY KEY (listing_id, annotator), CHECK ((verdict = 'match') = (model IS NOT NULL)),
+        CHECK (gpu_id IS NULL OR model IS NOT NULL))""",
+        # what pages and terminal kept as a note until then
+        r"""INSERT INTO answered BY NAME SELECT * EXCLUDE (lot) REPLACE (
+            CASE WHEN lot THEN 'several' ELSE verdict END AS verdict,
+            CASE WHEN lot THEN rtrim(regexp_replace(note, 'several (cards|products)(; )?', ''),
+                ': ') ELSE note END AS note)
+        FROM (SELECT *, verdict = 'not_gpu' AND regexp_full_match(note,
+            '([^:;]+: )?several (cards|products)(; .*)?', 's') AS lot FROM annotations)""",
+        "DROP TABLE annotations",
+        "ALTER TABLE answered RENAME TO annotations",
+        """CREATE TABLE said (
+        verdict_id VARCHAR PRIMARY KEY, title VARCHAR NOT NULL, vendor VARCHAR NOT NULL,
+        description VARCHAR,
+        verdict VARCHAR NOT NULL CHECK (verdict IN
+            ('match', 'none_of_these', 'not_gpu', 'several', 'not_this', 'withdrawn')),
+        gpu_id VARCHAR, model VARCHAR, said_by VARCHAR NOT NULL, said_at TIMESTAMP NOT NULL,
+        note VARCHAR NOT NULL, undone_by VARCHAR, undone_at TIMESTAMP,
+        CHECK ((verdict IN ('match', 'not_this')) = (model IS NOT NULL)))""",
+        "INSERT INTO said BY NAME SELECT * FROM verdicts",
+        "DROP TABLE verdicts",
+        "ALTER TABLE said RENAME TO verdicts",
+    ),
+)
+
+_ANSWER_CHANGES = Migration(
+    "0012_answer_changes",
+    (
+        """CREATE TABLE answer_changes (
+        act_id VARCHAR NOT NULL, place INTEGER NOT NULL, person VARCHAR NOT NULL,
+        queue VARCHAR NOT NULL, listing_id VARCHAR NOT NULL, annotator VARCHAR NOT NULL,
+        changed_at TIMESTAMP NOT NULL, undone_at TIMESTAMP, verdict VARCHAR, gpu_id VARCHAR,
+        model VARCHAR, shown VARCHAR[], model_version VARCHAR, note VARCHAR,
+        annotated_at TIMESTAMP, PRIMARY KEY (act_id, place))""",
+    ),
+)
+
 MIGRATIONS = (
     _REGISTRY,
     _ANNOTATIONS,
@@ -214,4 +260,6 @@ MIGRATIONS = (
     _HELD,
     _VERDICTS,
     _LISTING_LINKS,
+    _SEVERAL,
+    _ANSWER_CHANGES,
 )

@@ -99,14 +99,34 @@ TABLES = (
             "listing_id": "the listing",
             "annotator": "who answered",
             "verdict": "`match`; `none_of_these`: a GPU that the registry lacks; `not_gpu`: no "
-            "GPU at "
-            "all; `unsure`: the text does not tell",
+            "GPU at all; `several`: different ones at once; `unsure`: the text does not tell",
             "gpu_id": "the variant, if it is known; only for a match",
             "model": "canonical name; set exactly for a match",
             "shown": "gpu_ids that were offered, in their order; empty for imported answers",
             "model_version": "what had ranked them; empty for imported answers",
             "note": "free text",
             "annotated_at": "when, UTC",
+        },
+    ),
+    Table(
+        "answer_changes",
+        "a listing that one act of a person answered, with what had stood; undo reads it",
+        {
+            "act_id": "the act: one key or button, for one listing or several that look the same",
+            "place": "in the act, from 0: the listing that was asked about",
+            "person": "who answered; of an adjudicator's answer, who gave it",
+            "queue": "what was asked, such as `uncertain` or `disputes`",
+            "listing_id": "the listing",
+            "annotator": "whose answer it became",
+            "changed_at": "when, UTC; the answer's `annotated_at`",
+            "undone_at": "when it was taken back, UTC; null if it was not",
+            **{
+                name: f"`{name}` of the answer that it replaced; null if there was none"
+                for name in (
+                    *("verdict", "gpu_id", "model", "shown", "model_version", "note"),
+                    "annotated_at",
+                )
+            },
         },
     ),
     Table(

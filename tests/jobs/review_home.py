@@ -10,6 +10,7 @@ from rerank.store.rows import (
     Annotation,
     ListingLinks,
     StoredListing,
+    TakenBack,
     read_annotations,
     save_links,
     save_listings,
@@ -29,6 +30,35 @@ TITLES = {
     "t8": "Zotac Twin Edge RTX4060Ti OC grey lot 4821994",
     "t9": NASTY,
 }
+
+
+class Notebook:
+    """Answers as a store keeps them, in memory.
+
+    :param write: is told of each before it stands.
+    """
+
+    def __init__(self, write=lambda annotation: None):
+        self.write, self.stored, self.acts = write, {}, []
+
+    def save(self, person, kind, answers):
+        for each in answers:
+            self.write(each)
+        keys = [(each.listing_id, each.annotator) for each in answers]
+        before = [self.stored.get(key) for key in keys]
+        self.acts.append((person, kind, list(map(TakenBack, answers, before))))
+        self.stored.update(zip(keys, answers, strict=True))
+
+    def undo(self, person, kind):
+        own = [act for act in self.acts if act[:2] == (person, kind)]
+        if not own:
+            return []
+        self.acts.remove(own[-1])
+        for answer, before in own[-1][2]:
+            del self.stored[answer.listing_id, answer.annotator]
+            if before is not None:
+                self.stored[answer.listing_id, answer.annotator] = before
+        return own[-1][2]
 
 
 def filled_home(home: Path) -> Path:

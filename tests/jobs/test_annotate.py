@@ -11,10 +11,11 @@ import subprocess
 import sys
 import termios
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from review_home import Notebook
 
 from rerank.annotation.queue import QueueItem
 from rerank.domain import FoundChoices
@@ -30,7 +31,7 @@ from rerank.jobs.annotation.screen import (
     search_screen,
     wrapped,
 )
-from rerank.jobs.annotation.session import Question, Write
+from rerank.jobs.annotation.session import Question
 from rerank.jobs.tables import width_of
 from rerank.packs.gpu.choices import Contrast, GpuChoices, choice_of, find_by_words
 from rerank.resolution import Resolution, ScoredCandidate
@@ -270,22 +271,13 @@ class ScriptedTerminal:
         self.forgotten += 1
 
 
-def writing(save: Callable[[Annotation], None]) -> Write:
-    """Return what puts answers one by one, and takes none away."""
-
-    def write(put: Sequence[Annotation], drop: Sequence[Annotation]) -> list[Annotation]:
-        for annotation in put:
-            save(annotation)
-        return []
-
-    return write
-
-
 def dialogue(
     retriever: object,
     save: Callable[[Annotation], None],
     n: int = 3,
     save_patiently: Callable[[Annotation], None] | None = None,
+    *,
+    alike: bool = False,
 ) -> Dialogue:
     items = []
     for at in range(n):
@@ -312,13 +304,14 @@ def dialogue(
             "model-1",
             "index-1",
         )
-        items.append(QueueItem(Listing(str(at), f"rtx 4060 number {at}"), "", answer, ()))
-    queue = Queue(items, n_answered=7, n_today=2, n_left=n)
+        title = f"rtx 4060 in a lot, 482190{at}" if alike and at else f"rtx 4060 number {at}"
+        items.append(QueueItem(Listing(str(at), title), "", answer, ()))
+    queue = Queue(items, n_answered=7, n_today=2, n_left=n, unanswered=items)
     return Dialogue(
         queue,
         GpuChoices(retriever),
-        writing(save),
-        write_patiently=None if save_patiently is None else writing(save_patiently),
+        Notebook(save),
+        patient_book=None if save_patiently is None else Notebook(save_patiently),
         annotator="anna",
         top_k=5,
         label="queue: x",
@@ -350,18 +343,9 @@ def test_each_key_saves_its_verdict(tiny_retriever: object) -> None:
 
 
 def test_lots_open_variants_and_undo(tiny_retriever: object) -> None:
-    stored: dict[str, Annotation] = {}
-
-    def write(put: Sequence[Annotation], drop: Sequence[Annotation]) -> list[Annotation]:
-        before = [stored[each.listing_id] for each in put if each.listing_id in stored]
-        for each in drop:
-            del stored[each.listing_id]
-        stored.update({each.listing_id: each for each in put})
-        return before
-
     terminal = ScriptedTerminal(["z", "m", "1", "l", "m", "n", "z", "z", "m", "/", Key.ESCAPE, "2"])
     talk = dialogue(tiny_retriever, lambda annotation: None)
-    talk._write = talk._session._write = write
+    stored = talk._book.stored
     talk.run(terminal)
     assert [screen.splitlines()[-1] for screen in terminal.screens[1:9]] == [
         "there is no answer to take back",
@@ -373,10 +357,34 @@ def test_lots_open_variants_and_undo(tiny_retriever: object) -> None:
         "taken back: none of these",
         "taken back: several cards",
     ]
-    assert {key: (each.verdict, each.gpu_id, each.note) for key, each in stored.items()} == {
-        "0": (Verdict.MATCH, None, ""),
-        "1": (Verdict.MATCH, "geforce-rtx-4060-ti-8gb-gddr6", ""),
+    assert {key: (each.verdict, each.gpu_id) for (key, _), each in stored.items()} == {
+        "0": (Verdict.MATCH, None),
+        "1": (Verdict.MATCH, "geforce-rtx-4060-ti-8gb-gddr6"),
     }
+
+
+def test_notes_and_groups_are_as_in_the_browser(tiny_retriever: object) -> None:
+    saved: list[Annotation] = []
+    keys = ["g", "t", *"lot", Key.BACKSPACE, "g", Key.ENTER, "t", "!", Key.ESCAPE, "l", "g", "1"]
+    terminal = ScriptedTerminal([*keys, "g", "n", "z", "g", "a", "1", Key.ESCAPE, "u", "q"])
+    dialogue(tiny_retriever, saved.append, n=4, alike=True).run(terminal)
+    assert [(one.listing_id, one.verdict, one.note) for one in saved] == [
+        ("0", Verdict.SEVERAL, "log"),
+        *((key, Verdict.NONE_OF_THESE, "") for key in "12"),
+        *((key, Verdict.UNSURE, "") for key in "13"),
+    ]
+    shown = "\n".join(terminal.screens)
+    for words in (
+        "no other listing looks the same",
+        "note: log",
+        "2 more look the same: g shows them",
+        "1 [x] rtx 4060 in a lot, 4821902",
+        "the answer holds for 1 of 2 more that look the same",
+        "saved: none of these, and of 1 more",
+        "2 [x] rtx 4060 in a lot, 4821903",
+    ):
+        assert words in shown
+    assert "note: log!" not in shown
 
 
 def test_a_dispute_shows_what_was_said_and_a_second_answer_nothing() -> None:

@@ -6,11 +6,11 @@ import json
 import re
 import shutil
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
+from review_home import Notebook
 from small_catalogue import CatalogueHome, build_catalogue_home
 
 from bench.pictures import service_of
@@ -18,7 +18,7 @@ from rerank.annotation.queue import QueueItem
 from rerank.domain import Choices, domain_named
 from rerank.index.errors import FaultsError, InputError
 from rerank.index.records import Listing
-from rerank.jobs.annotation.asking import Queue, QueueKind, prepare, rewrite, take_in
+from rerank.jobs.annotation.asking import AnswerBook, Queue, QueueKind, prepare, take_in
 from rerank.jobs.annotation.dialogue import Dialogue, Key, summary
 from rerank.jobs.annotation.screen import Screen, Size
 from rerank.jobs.cli import main
@@ -169,7 +169,7 @@ def asked(choices: Choices, save: Callable[[Annotation], None], n: int) -> Dialo
 def test_a_dialogue_uses_the_catalogues_own_words(choices: Choices) -> None:
     saved: list[Annotation] = []
     window = ScriptedWindow(["?", "z", "2", "n", "x", "u", "b", "/", *"lu f4r", Key.ENTER, "1"])
-    talk = asked(choices, lambda put, drop: saved.extend(put) or [], 4)
+    talk = asked(choices, Notebook(saved.append), 4)
     talk.run(window)
     assert [(one.listing_id, one.verdict.value, one.gpu_id) for one in saved] == [
         ("0", "match", "C14"),
@@ -347,7 +347,7 @@ def test_a_queue_of_the_feed_is_made_and_what_is_answered_is_measured(
     by_id = {item.listing.listing_id: item for item in queue.items}
     assert by_id["K03"].votes == ("Karwendel Biwak 2 Tent",) * 3
     window = ScriptedWindow(["1", "2", "x", "n", "q"])
-    talk = Dialogue(queue, choices, partial(rewrite, store), annotator="anna", top_k=5, label="")
+    talk = Dialogue(queue, choices, AnswerBook(store), annotator="anna", top_k=5, label="")
     talk.run(window)
     assert talk.counts.total() == 4
     done = run(workspace.home, "evaluate", "--annotations", "--samples", "20", "--format", "json")

@@ -11,14 +11,14 @@ from contextlib import contextmanager
 
 import processes
 import pytest
-from review_home import NASTY, PHOTO, TITLES, answers, filled_home
+from review_home import NASTY, PHOTO, TITLES, Notebook, answers, filled_home
 
 from bench.pictures import service_of
 from rerank.annotation.queue import QueueItem
 from rerank.index.errors import InputError
 from rerank.index.records import Listing
-from rerank.jobs.annotation.asking import Queue, QueueKind, prepare, rewrite, take_in
-from rerank.jobs.annotation.session import AnswerSession, Given
+from rerank.jobs.annotation.asking import AnswerBook, Queue, QueueKind, prepare, take_in
+from rerank.jobs.annotation.session import AnswerSession, Given, Leases
 from rerank.jobs.service.access import Role, new_key
 from rerank.jobs.service.app import application
 from rerank.packs.gpu.choices import GpuChoices
@@ -50,22 +50,16 @@ def item(key, title):
 def desk(tiny_retriever):
     """A session of three listings, its clock, and what it wrote."""
 
-    class Desk:
-        now = 0.0
+    class Desk(Notebook):
+        now, ticks = 0.0, 0
 
-        def write(self, put, drop):
-            keys = [(each.listing_id, each.annotator) for each in put]
-            before = [self.stored[key] for key in keys if key in self.stored]
-            for each in drop:
-                del self.stored[each.listing_id, each.annotator]
-            self.stored |= dict(zip(keys, put, strict=True))
-            return before
+        def clock(self):
+            self.ticks += 1
+            return self.now + self.ticks / 1000
 
     made = Desk()
-    made.stored = {}
-    made.session = AnswerSession(
-        GpuChoices(tiny_retriever), made.write, top_k=5, lease_s=60, clock=lambda: made.now
-    )
+    leases = Leases(lease_s=60, clock=made.clock)
+    made.session = AnswerSession(GpuChoices(tiny_retriever), made, top_k=5, leases=leases)
     items = [item("a", "rtx 4060 blue"), item("b", "rtx 4060 red"), item("c", "rtx 4060 green")]
     alike = [*items, item("a2", "RTX-4060 blue, 123456"), item("z", "arc a770")]
     made.session.open("anna", ANY, Queue(items, 0, 0, 3, unanswered=alike))
@@ -120,7 +114,7 @@ def test_what_was_answered_in_one_queue_is_settled_in_another(desk):
 
 
 def test_an_answer_given_while_a_queue_is_made_is_not_asked_again(desk):
-    since = desk.session.n_answers
+    since = desk.session.now()
     shown(desk, "anna")
     desk.session.answer("anna", ANY, "a", Given(Verdict.UNSURE))
     again = Queue([item("a", "rtx 4060 blue"), item("b", "rtx 4060 red")], 0, 0, 2)
@@ -194,16 +188,19 @@ def test_one_answer_for_what_looks_the_same(desk):
 
 
 def test_a_store_that_is_busy_keeps_the_question(desk):
-    def busy(put, drop):
-        raise InputError("busy")
+    class Busy:
+        def save(self, *given):
+            raise InputError("busy")
+
+        undo = save
 
     shown(desk, "anna")
     with pytest.raises(InputError, match="busy"):
-        desk.session.answer("anna", ANY, "a", match(desk), write=busy)
+        desk.session.answer("anna", ANY, "a", match(desk), book=Busy())
     assert (shown(desk, "anna"), desk.stored) == ("a", {})
     desk.session.answer("anna", ANY, "a", match(desk))
     with pytest.raises(InputError, match="busy"):
-        desk.session.undo("anna", ANY, write=busy)
+        desk.session.undo("anna", ANY, book=Busy())
     assert list(desk.stored) == [("a", "anna")]
 
 
@@ -261,7 +258,7 @@ def test_queues_of_what_was_answered(asked_in):
 
 def test_a_second_opinion_is_blind_and_a_dispute_is_settled(asked_in):
     queue, saved = asked_in(QueueKind.SECOND), []
-    session = AnswerSession(asked_in.choices, lambda put, drop: saved.extend(put) or [], top_k=5)
+    session = AnswerSession(asked_in.choices, Notebook(saved.append), top_k=5)
     session.open("anna", QueueKind.SECOND, queue)
     question = session.ask("anna", QueueKind.SECOND)
     assert (question.blind, question.shares, question.said) == (True, (), ())
@@ -309,15 +306,46 @@ def test_a_file_brings_links_and_its_decisions_choose(home, write_listings):
         )
 
 
-def test_rewriting_tells_what_stood_before(home):
-    store = Store(home / "store.duckdb")
-    first, second = (Annotation("x", "anna", verdict) for verdict in list(Verdict)[1:3])
-    assert rewrite(store, [first]) == []
-    (before,) = rewrite(store, [second])
-    assert before.verdict is first.verdict
-    assert [each.verdict for each in rewrite(store, [before])] == [second.verdict]
-    assert rewrite(store, [], [before]) == []
-    assert answers(home) == {}
+def test_two_processes_never_ask_the_same(tmp_path, tiny_retriever):
+    path, book = tmp_path / "home" / "leases.json", Notebook()
+    queue = Queue([item(key, f"rtx 4060 {key}") for key in "abc"], 0, 0, 3)
+    one, other = (
+        AnswerSession(GpuChoices(tiny_retriever), book, top_k=5, leases=Leases(path))
+        for _ in range(2)
+    )
+    for session, person in ((one, "anna"), (other, "ben"), (other, "cleo")):
+        session.open(person, ANY, queue)
+    asked = [each.ask(who, ANY) for each, who in ((one, "anna"), (other, "ben"), (one, "anna"))]
+    assert [each.listing.listing_id for each in asked] == ["a", "b", "a"]
+    one.answer("anna", ANY, "a", Given(Verdict.UNSURE))
+    assert other.ask("cleo", ANY).listing.listing_id == "c"
+    assert (one.ask("anna", ANY), other.progress("cleo", ANY)) == (None, (1, 3, 1))
+    other.skip("cleo", ANY, "c")
+    assert one.ask("anna", ANY).listing.listing_id == "c"
+    again = AnswerSession(GpuChoices(tiny_retriever), book, top_k=5, leases=Leases(path))
+    again.open("anna", ANY, queue)  # after a restart
+    assert again.undo("anna", ANY) == "unsure"
+    assert again.ask("anna", ANY).listing.listing_id == "a"
+    path.write_text("[")  # damaged: nobody is asked about anything
+    assert other.ask("cleo", ANY) is None or other.ask("cleo", ANY).listing.listing_id in "abc"
+
+
+def test_an_act_is_taken_back_and_what_was_changed_since_stays(run, home):
+    book, store = AnswerBook(Store(home / "store.duckdb")), Store(home / "store.duckdb")
+    first = [Annotation(key, "anna", Verdict.UNSURE, note="n") for key in "xy"]
+    book.save("anna", ANY, first)
+    book.save("anna", QueueKind.DISPUTES, [Annotation("x", "anna", Verdict.NOT_GPU)])
+    with store.writing() as session:
+        save_annotations(session, [Annotation("y", "anna", Verdict.SEVERAL)])
+    ((taken, again),) = book.undo("anna", QueueKind.DISPUTES)
+    assert (taken.verdict, again.verdict, again.note) == (Verdict.NOT_GPU, Verdict.UNSURE, "n")
+    assert book.undo("anna", QueueKind.DISPUTES) == book.undo("ben", ANY) == []
+    result = run("annotations", "undo", "--annotator", "anna")
+    assert result.stdout == "x: unsure taken back, now it has no answer\n"
+    assert {key: each.verdict for (key, _), each in answers(home).items()} == {"y": Verdict.SEVERAL}
+    result = run("annotations", "undo", "--annotator", "anna")
+    assert "expected an answer of 'anna' to take back, found none" in result.output
+    assert result.exit_code == 1
 
 
 @contextmanager
@@ -417,7 +445,7 @@ def test_a_group_is_answered_after_it_was_seen(client):
     press(client, "several", **{"also:t7": "1", "also:t8": "1"})
     saved = answers(client.home)
     assert {(key, each.verdict, each.note) for (key, _), each in saved.items()} == {
-        (key, Verdict.NOT_GPU, "several cards") for key in ("t6", "t7", "t8")
+        (key, Verdict.SEVERAL, "") for key in ("t6", "t7", "t8")
     }
     client.post("/review", data={"queue": "uncertain", "do": "undo"})
     assert answers(client.home) == {}

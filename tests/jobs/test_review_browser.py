@@ -107,7 +107,7 @@ def test_keys_answer_and_take_back(page):
     page.go("b")
     assert page.title() == key
     assert page.go("l").startswith("Saved: several cards")
-    assert saved(page, key).note == "several cards"
+    assert saved(page, key).verdict is Verdict.SEVERAL
     page.browser.wait_for("document.querySelector('[data-says]').textContent.includes('Saved: s')")
     page.go("z")
     page.go("z")

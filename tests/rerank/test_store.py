@@ -252,6 +252,23 @@ def test_a_migration_that_fails_leaves_neither_tables_nor_record(store, monkeypa
         assert session.rows("t", "SELECT 1 FROM duckdb_tables() WHERE table_name = 'half'") == []
 
 
+def test_lots_that_were_kept_as_a_note_get_a_verdict_of_their_own(store, monkeypatch):
+    earlier = tuple(each for each in MIGRATIONS if each.name < "0011_several")
+    monkeypatch.setattr("rerank.store.database.MIGRATIONS", earlier)
+    notes = ("several cards", "several products; as the photo shows", "ben: several cards", "a box")
+    with store.writing() as session:
+        for at, note in enumerate(notes):
+            save_annotations(session, [Annotation(f"l{at}", "a", Verdict.NOT_GPU, note=note)])
+        save_annotations(session, [Annotation("l9", "a", Verdict.UNSURE, note="several cards")])
+    monkeypatch.undo()
+    with store.writing():
+        pass
+    with store.reading() as session:
+        found = [(each.verdict.value, each.note) for each in read_annotations(session)]
+    several = [("several", note) for note in ("", "as the photo shows", "ben")]
+    assert found == [*several, ("not_gpu", "a box"), ("unsure", "several cards")]
+
+
 def test_answers_of_earlier_releases_keep_their_guess(store, monkeypatch):
     earlier = tuple(each for each in MIGRATIONS if each.name < "0006_open_variants")
     monkeypatch.setattr("rerank.store.database.MIGRATIONS", earlier)

@@ -280,6 +280,7 @@ _KINDS = {
     Verdict.MATCH: GoldKind.MATCH,
     Verdict.NONE_OF_THESE: GoldKind.NIL,
     Verdict.NOT_GPU: GoldKind.NIL,
+    Verdict.SEVERAL: GoldKind.NIL,
     Verdict.UNSURE: GoldKind.AMBIGUOUS,
 }
 
