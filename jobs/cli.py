@@ -69,7 +69,6 @@ COMMANDS = {name: line for group in GROUPS.values() for name, line in group.item
 
 _MODULES = {
     "resolve": ("resolve", "search"),
-    "home": ("status", "smoke", "demo"),
     "score": ("score", "nightly"),
     "market": ("prices", "propose"),
     "serve": ("serve", "review"),
@@ -83,10 +82,18 @@ _MODULES = {
         "bootstrap",
         "dual-data",
     ),
-    "evaluation": ("evaluate", "compare-rankers", "evaluate-dual", "ablate", "simulate-queue"),
+    "evaluation": (
+        "evaluate",
+        "compare-rankers",
+        "evaluate-dual",
+        "ablate",
+        "simulate-queue",
+        "status",
+        "smoke",
+        "demo",
+    ),
     "annotate": ("annotate", "annotations", "pairs"),
-    "store": ("store",),
-    "verdict": ("verdicts",),
+    "store": ("store", "verdicts"),
     "models": ("models",),
     "traffic": ("monitor",),
 }

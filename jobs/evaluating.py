@@ -7,13 +7,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
+from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rerank.conformal import DEFAULT_COVERAGE
+from rerank.calibration import DEFAULT_COVERAGE
 from rerank.cross_encoder.ranker import (
     CROSS_ENCODER_FORMAT,
     CROSS_ENCODER_KIND,
@@ -21,12 +22,13 @@ from rerank.cross_encoder.ranker import (
     LAYOUT,
 )
 from rerank.domain import GPU, TrainingRequest, card_tools, domain_named
-from rerank.evaluation.baselines import Latency, rate_of, this_machine
+from rerank.evaluation.baselines import rate_of, this_machine
 from rerank.evaluation.evaluate import Instruments, evaluate
-from rerank.evaluation.gold import GoldKind, GoldListing, covered, read_gold, shipped_sets
+from rerank.evaluation.gold import GoldListing, read_gold, shipped_sets
 from rerank.evaluation.intervals import DEFAULT_SAMPLES, DEFAULT_SEED, Resampling
+from rerank.evaluation.outcomes import is_judged
 from rerank.evaluation.paired import Competitor, drawn, within
-from rerank.evaluation.runs import EvaluationRun, record_ablation
+from rerank.evaluation.runs import begin_run, record_ablation
 from rerank.index.artifacts import Manifest, read_json, read_manifest, write_json, writing_file
 from rerank.index.errors import InputError
 from rerank.jobs.report.page import render_report
@@ -41,10 +43,6 @@ from rerank.resolution import Decision
 from rerank.resolver import Resolver, resolver_of
 from rerank.store.database import Store
 from rerank.workspace import Workspace, open_retriever, open_source
-
-if TYPE_CHECKING:
-    from rerank.resolution import Resolution
-
 
 BOOTSTRAP_LISTINGS = 2000
 
@@ -118,20 +116,6 @@ def write_reports(workspace: Workspace, report: dict[str, Any]) -> None:
         path.write_text(render_report(report), encoding="utf-8")
 
 
-@dataclass(frozen=True, slots=True)
-class _ResolversSets:
-    """A resolver's candidate sets at one coverage."""
-
-    resolver: Resolver
-    level: float
-
-    def of(self, answer: Resolution) -> Sequence[str]:
-        return self.resolver.candidate_set(answer, coverage=self.level)
-
-    def covers(self, found: Sequence[str], gold: GoldListing) -> bool:
-        return covered(found, gold)
-
-
 def _sets(
     plan: EvaluationPlan, workspace: Workspace, index: Manifest, resolver: Resolver, store: Store
 ) -> GoldSets:
@@ -174,8 +158,13 @@ def _instruments(plan: EvaluationPlan, index: Manifest, resolver: Resolver) -> I
     own: Instruments = domain_named(resolver.domain).instruments(
         resolver, index, baselines=plan.baselines
     )
-    sets = _ResolversSets(resolver, plan.coverage) if with_sets is not None else None
-    return replace(own, candidate_sets=sets)
+    return replace(
+        own,
+        coverage=plan.coverage,
+        candidate_set=partial(resolver.candidate_set, coverage=plan.coverage)
+        if with_sets is not None
+        else None,
+    )
 
 
 def _last(path: Path) -> dict[str, Any] | None:
@@ -214,34 +203,33 @@ def ablate_workspace(
     request = TrainingRequest(scale=scale, seed=seed)
     found = card_tools().ablate(retriever, sets, request, progress=progress)
     versions = {"model_version": version, "index_version": manifest.fingerprint}
-    run = EvaluationRun.begin(
+    run = begin_run(
         "ablate",
         **versions,
         registry_version=card_tools().registry_fingerprint(retriever.records),
         seed=seed,
         samples=DEFAULT_SAMPLES,
         machine=found["machine"],
-        latency=Latency(None, None, 0),
+        latency_listings=0,
     )
     with Store(workspace.store_path, wait_s=_STORE_PATIENCE_S).writing() as session:
         record_ablation(session, run, found)
-    return {**versions, "run_id": run.run_id, "scale": scale, **found}
+    return {**versions, "run_id": run["run_id"], "scale": scale, **found}
 
 
 def ablation_text(report: Mapping[str, Any]) -> str:
     """Return a table for each set, of at most 80 columns."""
-    parts = [_set_text(name, content) for name, content in report["sets"].items()]
+    header = ("", "precision@1", "95 %", *(label for label, _ in _SHOWN), "change")
+    parts = [
+        f"{name}: {content['n']} listings that sell a GPU\n\n"
+        + table(header, [_row(step) for step in content["steps"]], left=(0,))
+        for name, content in report["sets"].items()
+    ]
     note = (
         "95 %: interval of precision@1. change: of precision@1 against all features;\n"
         "* where its p-value, corrected for the number of systems (Holm), is below .05."
     )
     return "\n\n".join([*parts, note])
-
-
-def _set_text(name: str, content: Mapping[str, Any]) -> str:
-    header = ("", "precision@1", "95 %", *(label for label, _ in _SHOWN), "change")
-    rows = [_row(step) for step in content["steps"]]
-    return f"{name}: {content['n']} listings that sell a GPU\n\n" + table(header, rows, left=(0,))
 
 
 def _row(step: Mapping[str, Any]) -> list[str]:
@@ -298,25 +286,6 @@ _WORDS = {
 _HEURISTIC, _COSINE, _CASCADE = "heuristic", "cosine", "cascade"
 
 
-@dataclass(frozen=True, slots=True)
-class Entrant:
-    """A competitor with what it is and costs; None where nothing was stored or recorded.
-
-    :param description: a few words on what it is.
-    """
-
-    competitor: Competitor
-    description: str
-    version: str | None = None
-    size_bytes: int | None = None
-    training_seconds: float | None = None
-
-    @property
-    def name(self) -> str:
-        """Its key in the report."""
-        return self.competitor.name
-
-
 class HeuristicOrder:
     """Orders by the weighted sum of features that serves where no pairwise ranker is trained."""
 
@@ -331,7 +300,9 @@ class CosineOrder:
         return np.asarray(batch.candidates.similarity, np.float32)
 
 
-def entrants_of(workspace: Workspace, index: Manifest, also: Mapping[str, Path]) -> list[Entrant]:
+def entrants_of(
+    workspace: Workspace, index: Manifest, also: Mapping[str, Path]
+) -> list[Competitor]:
     """Return the two orderings, all rankers that serve, and the cascade if there is its model.
 
     :param also: further model folders by name, as `rerank train-decision` writes them.
@@ -350,45 +321,45 @@ def entrants_of(workspace: Workspace, index: Manifest, also: Mapping[str, Path])
         model = RerankModel.load(folder)
         check_fit(model, folder, index, workspace.active_index())
         served.append(_served(name, model, ranker_costs(folder)))
-    found = [*_orderings(), *served, *_cascade(workspace, served[0])]
+    orderings = [
+        Competitor(_HEURISTIC, HeuristicOrder(), "weighted sum of features, untrained"),
+        Competitor(_COSINE, CosineOrder(), "similarity of embeddings alone"),
+    ]
+    found = [*orderings, *served, *_cascade(workspace, served[0])]
     names = [each.name for each in found]
-    taken = sorted({name for name in names if names.count(name) > 1})
-    if taken:
+    if taken := sorted({name for name in names if names.count(name) > 1}):
         raise InputError(f"--also: {taken[0]!r} is the name of a ranker already; choose another")
     return found
 
 
-def _orderings() -> Iterator[Entrant]:
-    yield Entrant(Competitor(_HEURISTIC, HeuristicOrder()), "weighted sum of features, untrained")
-    yield Entrant(Competitor(_COSINE, CosineOrder()), "similarity of embeddings alone")
-
-
-def _served(name: str, model: RerankModel, costs: RankerCosts) -> Entrant:
+def _served(name: str, model: RerankModel, costs: RankerCosts) -> Competitor:
     """Return a ranker that serves, by what it is if it has no name."""
     name = name or f"{_LABELS.get(costs.kind, costs.kind)} {costs.variant}".rstrip()
     words = _WORDS.get(costs.kind, "of an installed package")
     words += f", {costs.variant}" if costs.variant else ""
-    return Entrant(
-        Competitor(name, model.ranker, model),
+    return Competitor(
+        name,
+        model.ranker,
         words,
-        model.version,
-        costs.size_bytes,
-        costs.training_seconds,
+        model,
+        size_bytes=costs.size_bytes,
+        training_seconds=costs.training_seconds,
     )
 
 
-def _cascade(workspace: Workspace, first: Entrant) -> Iterator[Entrant]:
+def _cascade(workspace: Workspace, first: Competitor) -> Iterator[Competitor]:
     folder = workspace.cross_encoder_folder
-    if not folder.is_dir() or first.competitor.model is None:
+    if not folder.is_dir() or first.model is None:
         return
-    model = with_cascade(first.competitor.model, folder)
+    model = with_cascade(first.model, folder)
     second = trained_costs(workspace.trained_ranker(RankerKind.CROSS_ENCODER))
-    yield Entrant(
-        Competitor(_CASCADE, model.ranker, model),
+    yield Competitor(
+        _CASCADE,
+        model.ranker,
         f"{BASELINE}, then cross-encoder, {second.variant}",
-        model.version,
-        second.size_bytes + (first.size_bytes or 0),
-        both(first.training_seconds, second.training_seconds),
+        model,
+        size_bytes=second.size_bytes + (first.size_bytes or 0),
+        training_seconds=both(first.training_seconds, second.training_seconds),
     )
 
 
@@ -413,18 +384,6 @@ class RankerComparisonPlan:
     samples: int = DEFAULT_SAMPLES
 
 
-@dataclass(frozen=True, slots=True)
-class _Bench:
-    """What all rankers are measured with.
-
-    :param trials: of `rerank.domain.CardTools.ranker_trials`.
-    """
-
-    retriever: RoutedRetriever
-    index: Manifest
-    trials: Any
-
-
 def compare_rankers(
     workspace: Workspace,
     plan: RankerComparisonPlan,
@@ -439,15 +398,28 @@ def compare_rankers(
     """
     progress("loading", 0.0)
     retriever, index = open_retriever(workspace)
-    bench = _Bench(retriever, index, card_tools().ranker_trials(retriever))
+    trials = card_tools().ranker_trials(retriever)
     entrants = entrants_of(workspace, index, plan.also)
-    whole = _judged(_sets_measuring(plan, retriever))
+    whole = _sets_measuring(plan, retriever)
     sets = {name: drawn(gold, plan.limit, seed=plan.seed) for name, gold in whole.items()}
     measured = {
-        name: {"of": len(whole[name]), **_measure(name, gold, entrants, bench, plan, progress)}
+        name: {
+            "of": len(whole[name]),
+            **trials.compared(
+                gold,
+                entrants,
+                baseline=BASELINE,
+                resampling=Resampling.draw(
+                    (item.group for item in gold), seed=plan.seed, samples=plan.samples
+                ),
+                progress=within(progress, name),
+            ),
+        }
         for name, gold in sets.items()
     }
-    pool = _shuffled([item for gold in sets.values() for item in gold], plan.seed)
+    pool = list(chain.from_iterable(sets.values()))
+    pool = [pool[at] for at in np.random.default_rng(plan.seed).permutation(len(pool)).tolist()]
+
     return {
         "format_version": RANKERS_REPORT_FORMAT,
         "started_at": datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
@@ -457,92 +429,57 @@ def compare_rankers(
         "seed": plan.seed,
         "samples": plan.samples,
         "machine": this_machine(),
-        "rankers": [_described(each, bench, pool, progress) for each in entrants],
+        "rankers": [
+            {
+                "name": each.name,
+                "description": each.description,
+                "version": None if each.model is None else each.model.version,
+                "size_bytes": each.size_bytes,
+                "training_seconds": each.training_seconds,
+                **_rates(each, trials, retriever, index, pool, progress),
+            }
+            for each in entrants
+        ],
         "sets": measured,
     }
 
 
-def _sets_measuring(plan: RankerComparisonPlan, retriever: RoutedRetriever) -> GoldSets:
-    own = shipped_sets(retriever.records, plan.bootstrap)
-    given = read_gold_files(plan.gold_files)
-    taken = sorted(set(own) & set(given))
-    if taken:
-        raise InputError(f"gold files: {taken[0]} is the name of a shipped set; rename the file")
-    return {**own, **given}
-
-
-def _judged(sets: GoldSets) -> GoldSets:
-    judged = {
-        name: [item for item in gold if item.kind is not GoldKind.AMBIGUOUS]
-        for name, gold in sets.items()
-    }
-    empty = [name for name, gold in judged.items() if not gold]
-    if empty:
-        raise InputError(f"{empty[0]}: expected listings of kind match or nil, found none")
-    return judged
-
-
-def _measure(
-    name: str,
-    gold: Sequence[GoldListing],
-    entrants: Sequence[Entrant],
-    bench: _Bench,
-    plan: RankerComparisonPlan,
-    progress: Progress,
-) -> dict[str, Any]:
-    resampling = Resampling.draw(
-        (item.group for item in gold), seed=plan.seed, samples=plan.samples
-    )
-    found: dict[str, Any] = bench.trials.compared(
-        gold,
-        [each.competitor for each in entrants],
-        baseline=BASELINE,
-        resampling=resampling,
-        progress=within(progress, name),
-    )
-    return found
-
-
-def _described(
-    entrant: Entrant, bench: _Bench, pool: Sequence[GoldListing], progress: Progress
-) -> dict[str, Any]:
-    return {
-        "name": entrant.name,
-        "description": entrant.description,
-        "version": entrant.version,
-        "size_bytes": entrant.size_bytes,
-        "training_seconds": entrant.training_seconds,
-        **_rates(entrant, bench, pool, progress),
-    }
-
-
 def _rates(
-    entrant: Entrant, bench: _Bench, pool: Sequence[GoldListing], progress: Progress
+    each: Competitor,
+    trials: Any,
+    retriever: RoutedRetriever,
+    index: Manifest,
+    pool: Sequence[GoldListing],
+    progress: Progress,
 ) -> dict[str, Any]:
     """Return how fast it ranks and decides, and resolves; null for what orders only.
 
     Ranking is measured on candidates whose features are computed already, resolving from title to
     answer.
+
+    :param trials: of `rerank.domain.CardTools.ranker_trials`.
     """
-    competitor, model = entrant.competitor, entrant.competitor.model
-    if model is None:
+    if each.model is None:
         return {"ranking": None, "resolving": None}
-    progress(f"speed: {entrant.name}", 0.0)
-    resolver = resolver_of(GPU, bench.retriever, model, index_version=bench.index.fingerprint)
-
-    def ranking(some: Sequence[GoldListing]) -> Work:
-        work: Work = bench.trials.ranking(competitor, some)
-        return work
-
-    def resolving(some: Sequence[GoldListing]) -> Work:
-        return partial(resolver.answers, [item.listing for item in some])
-
-    return {"ranking": _rate(ranking, pool), "resolving": _rate(resolving, pool)}
+    progress(f"speed: {each.name}", 0.0)
+    resolver = resolver_of(GPU, retriever, each.model, index_version=index.fingerprint)
+    return {
+        "ranking": _rate(partial(trials.ranking, each), pool),
+        "resolving": _rate(
+            lambda some: partial(resolver.answers, [item.listing for item in some]), pool
+        ),
+    }
 
 
-def _shuffled(gold: Sequence[GoldListing], seed: int) -> list[GoldListing]:
-    order = np.random.default_rng(seed).permutation(len(gold))
-    return [gold[at] for at in order.tolist()]
+def _sets_measuring(plan: RankerComparisonPlan, retriever: RoutedRetriever) -> GoldSets:
+    """Return what is judged of the shipped sets and of those of the plan."""
+    own, given = shipped_sets(retriever.records, plan.bootstrap), read_gold_files(plan.gold_files)
+    if taken := sorted(set(own) & set(given)):
+        raise InputError(f"gold files: {taken[0]} is the name of a shipped set; rename the file")
+    judged = {name: list(filter(is_judged, gold)) for name, gold in {**own, **given}.items()}
+    if empty := [name for name, gold in judged.items() if not gold]:
+        raise InputError(f"{empty[0]}: expected listings of kind match or nil, found none")
+    return judged
 
 
 REPEATS = 3
@@ -604,44 +541,39 @@ def ranker_costs(folder: Path) -> RankerCosts:
     return replace(own, training_seconds=both(own.training_seconds, manifest.seconds))
 
 
-def trained_costs(ranker: RankerFolder) -> RankerCosts:
-    """Return the costs of a ranker as its training wrote it, without what decides.
-
-    :raises ArtifactError: if it is missing or damaged.
-    """
-    files, seconds, variant = _of_folder(ranker)
-    return RankerCosts(ranker.kind, variant, _size(files), seconds)
-
-
 def both(seconds: float | None, others: float | None) -> float | None:
     """Return the sum of two times, None if one is not known."""
     return None if seconds is None or others is None else seconds + others
 
 
-def _of_folder(ranker: RankerFolder) -> tuple[list[Path], float | None, str]:
-    """Return what is read to score, the seconds of training and the variant."""
-    folder = ranker.folder
+def trained_costs(ranker: RankerFolder) -> RankerCosts:
+    """Return the costs of a ranker as its training wrote it, without what decides.
+
+    :raises ArtifactError: if it is missing or damaged.
+    """
+    folder, variant, seconds = ranker.folder, "", None
+    files = [path for path in folder.rglob("*") if path.is_file()]
     if ranker.kind is RankerKind.PAIRWISE:
         stored = read_ranker(folder)
         layout = PairwiseLayout.of(stored.name)
         files = [folder / layout.scorer, folder / layout.metadata]
-        return files, stored.metadata.get("training_time"), ""
-    if ranker.kind is RankerKind.DUAL:
-        manifest = read_manifest(
+        seconds = stored.metadata.get("training_time")
+    elif ranker.kind is RankerKind.DUAL:
+        files = [folder / name for name in FILES]
+        seconds = read_manifest(
             folder, kind=DUAL_KIND, format_version=DUAL_FORMAT, remedy=DUAL_REMEDY
+        ).seconds
+    elif ranker.kind is RankerKind.CROSS_ENCODER:
+        manifest = read_manifest(
+            folder,
+            kind=CROSS_ENCODER_KIND,
+            format_version=CROSS_ENCODER_FORMAT,
+            remedy=CROSS_ENCODER_REMEDY,
         )
-        return [folder / name for name in FILES], manifest.seconds, ""
-    if ranker.kind is not RankerKind.CROSS_ENCODER:
-        return [path for path in folder.rglob("*") if path.is_file()], None, ""
-    manifest = read_manifest(
-        folder,
-        kind=CROSS_ENCODER_KIND,
-        format_version=CROSS_ENCODER_FORMAT,
-        remedy=CROSS_ENCODER_REMEDY,
-    )
-    served = (LAYOUT.graph, LAYOUT.tokenizer)
-    quantised = manifest.parameters["settings"]["quantization"] == "nf4"
-    return [folder / name for name in served], manifest.seconds, "QLoRA" if quantised else "LoRA"
+        files = [folder / LAYOUT.graph, folder / LAYOUT.tokenizer]
+        quantised = manifest.parameters["settings"]["quantization"] == "nf4"
+        seconds, variant = manifest.seconds, "QLoRA" if quantised else "LoRA"
+    return RankerCosts(ranker.kind, variant, _size(files), seconds)
 
 
 def _size(files: list[Path]) -> int:

@@ -48,8 +48,8 @@ class NumberRange(click.FloatRange):
 
 def _named_home(context: click.Context, parameter: click.Parameter, home: Path) -> Path:
     """Name a workspace that was found in a folder above: nobody asked for it by name."""
-    found = context.get_parameter_source("home") is ParameterSource.DEFAULT
-    if found and home.is_absolute():
+    by_default = context.get_parameter_source("home") is ParameterSource.DEFAULT
+    if by_default and home.is_absolute():
         click.echo(f"workspace {home}", err=True)
     return home
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,7 +20,7 @@ from rerank.cross_encoder.ranker import (
     CROSS_ENCODER_REMEDY,
 )
 from rerank.domain import GPU, TrainingRequest, build_catalogue_index, card_tools, init_catalogue
-from rerank.index.artifacts import read_manifest
+from rerank.index.artifacts import INDEX_FORMAT, INDEX_REMEDY, read_manifest
 from rerank.index.errors import ArtifactError, MismatchError, RerankError, os_error_text
 from rerank.index.records import Listing, shipped
 from rerank.jobs.evaluating import EvaluationPlan, evaluate_workspace
@@ -39,7 +38,7 @@ from rerank.jobs.tables import (
     table,
 )
 from rerank.jobs.training import train_workspace_model
-from rerank.lifecycle.changing import keeping_part
+from rerank.lifecycle.changing import TrainedVersion, keeping_part
 from rerank.lifecycle.model_registry import verified_manifest
 from rerank.lifecycle.opening import open_resolver
 from rerank.lifecycle.versions import SHIPPED, VersionRef
@@ -51,7 +50,7 @@ from rerank.ranking import RankingBatch
 from rerank.resolution import memory
 from rerank.resolver import Resolver
 from rerank.store.database import Store
-from rerank.store.preferences import preference_counts
+from rerank.store.rows import preference_counts
 from rerank.verdicts import StandingVerdicts, VerdictSnapshot, open_verdicts
 from rerank.workspace import Workspace, default_embedder, domain_of_index, open_source
 
@@ -70,8 +69,23 @@ def serving_status(workspace: Workspace) -> dict[str, Any]:
         "home": str(workspace.home),
         "index": _index(workspace),
         "ranker": _ranker(workspace),
-        "served": _served(workspace),
-        "cascade": _cascade(workspace.cross_encoder_folder),
+        "served": {
+            kind.value: _version_in(
+                workspace.model_of(kind),
+                kind="ranker",
+                format_version=MODEL_FORMAT,
+                remedy=f"rerank train-decision {kind.value}",
+            )
+            for kind in _prepared(workspace)
+        },
+        "cascade": _version_in(
+            workspace.cross_encoder_folder,
+            kind=CROSS_ENCODER_KIND,
+            format_version=CROSS_ENCODER_FORMAT,
+            remedy=CROSS_ENCODER_REMEDY,
+        )
+        if workspace.cross_encoder_folder.is_dir()
+        else None,
         "pairwise": _pairwise(workspace.pairwise_folder),
         "store": _store(workspace.store_path),
         "verdicts": _verdicts(workspace),
@@ -81,8 +95,10 @@ def serving_status(workspace: Workspace) -> dict[str, Any]:
 def status_text(status: dict[str, Any]) -> str:
     """Return it for people."""
     index, ranker, pairwise = status["index"], status["ranker"], status["pairwise"]
+    cards = f"{index.get('gpus')} GPUs, embedder {index['embedder']}"
+    holds = contents_of_index(index) if "many" in index else cards
     rows = [
-        ["index", index["source"], f"{_index_words(index)}, version {index['version']}"],
+        ["index", index["source"], f"{holds}, version {index['version']}"],
         ["ranker", ranker["source"], f"{ranker['name']}, version {ranker['version']}"],
         *([["", "", _IN_PLACE]] if ranker["fault"] else []),
         *[
@@ -117,29 +133,22 @@ def status_text(status: dict[str, Any]) -> str:
 
 
 def _index(workspace: Workspace) -> dict[str, Any]:
-    from rerank.index.artifacts import INDEX_FORMAT, INDEX_REMEDY
-
     folder = workspace.active_index()
     manifest = read_manifest(folder, kind="index", format_version=INDEX_FORMAT, remedy=INDEX_REMEDY)
-    said = manifest.parameters
-    found = {"source": _source(workspace, folder), "version": manifest.fingerprint}
-    if "many" in said:
-        return found | {
-            key: said[key] for key in ("products", "models", "many", "pack", "embedder")
-        }
-    return found | {"gpus": said["gpus"], "embedder": said["embedder"]}
-
-
-def _index_words(index: dict[str, Any]) -> str:
-    if "many" in index:
-        return contents_of_index(index)
-    return f"{index['gpus']} GPUs, embedder {index['embedder']}"
+    of_goods = "many" in manifest.parameters
+    told = ("products", "models", "many", "pack", "embedder") if of_goods else ("gpus", "embedder")
+    return {
+        "source": _source(workspace, folder),
+        "version": manifest.fingerprint,
+        **{key: manifest.parameters[key] for key in told},
+    }
 
 
 def _ranker(workspace: Workspace) -> dict[str, Any]:
     """Return the champion, or the one before it if the champion is damaged: `fault` says how."""
     champion, *before = workspace.serving_versions()
-    if champion.version == SHIPPED and not _holds_cards(workspace):
+    holds_cards = domain_of_index(workspace.active_index()).name == GPU
+    if champion.version == SHIPPED and not holds_cards:
         return {
             "source": "none",
             "name": "none yet: rerank train-ltr",
@@ -163,40 +172,14 @@ def _ranker_in(workspace: Workspace, ref: VersionRef) -> dict[str, Any]:
     return {"source": _source(workspace, folder), "name": name, "version": manifest.fingerprint}
 
 
-def _holds_cards(workspace: Workspace) -> bool:
-    """Say whether a workspace holds what the shipped model and the heuristics know."""
-    return domain_of_index(workspace.active_index()).name == GPU
-
-
 def _prepared(workspace: Workspace) -> list[RankerKind]:
     """Return the rankers that `rerank train-decision` made ready for `--ranker`."""
     others = (kind for kind in RankerKind if kind is not RankerKind.LTR)
     return [kind for kind in others if workspace.served_folder(kind).is_dir()]
 
 
-def _served(workspace: Workspace) -> dict[str, str]:
-    """Return the version of each ranker that `--ranker` can choose, by kind."""
-    return {
-        kind.value: read_manifest(
-            workspace.model_of(kind),
-            kind="ranker",
-            format_version=MODEL_FORMAT,
-            remedy=f"rerank train-decision {kind.value}",
-        ).fingerprint
-        for kind in _prepared(workspace)
-    }
-
-
-def _cascade(folder: Path) -> str | None:
-    """Return the version of the cross-encoder that `--cascade` puts behind, None without one."""
-    if not folder.is_dir():
-        return None
-    return read_manifest(
-        folder,
-        kind=CROSS_ENCODER_KIND,
-        format_version=CROSS_ENCODER_FORMAT,
-        remedy=CROSS_ENCODER_REMEDY,
-    ).fingerprint
+def _version_in(folder: Path, **artifact: Any) -> str:
+    return read_manifest(folder, **artifact).fingerprint
 
 
 def _pairwise(folder: Path) -> dict[str, Any]:
@@ -229,26 +212,21 @@ def _store(path: Path) -> dict[str, Any] | None:
     if not path.exists():
         return None
     with Store(path).reading() as session:
-        counts = preference_counts(session)
-        numbers = {
-            name: int(session.rows(f"count {name}", f"SELECT count(*) FROM {name}")[0][0])
-            for name in _COUNTED
+        pairs = preference_counts(session).as_dict()
+        return {
+            **{
+                name: int(session.rows(f"count {name}", f"SELECT count(*) FROM {name}")[0][0])
+                for name in _COUNTED
+            },
+            **{name: pairs[name] for name in ("pairs", "labels", "item_types", "sources")},
         }
-    return {
-        **numbers,
-        "pairs": counts.pairs,
-        "labels": counts.labels,
-        "item_types": counts.item_types,
-        "sources": counts.sources,
-    }
 
 
 def _verdicts(workspace: Workspace) -> dict[str, int] | None:
     people = open_verdicts(workspace)
     if people is None:
         return None
-    stale = len(stale_verdicts(workspace, people))
-    return {"standing": people.n_standing, "stale": stale}
+    return {"standing": people.n_standing, "stale": len(stale_verdicts(workspace, people))}
 
 
 def stale_verdicts(workspace: Workspace, people: VerdictSnapshot | None) -> NDArray[np.int64]:
@@ -281,21 +259,17 @@ Attempt = Callable[[], tuple[str, str]]
 
 def smoke_test(workspace: Workspace) -> list[Tried]:
     """Try the pieces of a workspace one after the other; one that fails stops no other."""
-    served = cache(partial(open_resolver, workspace.home))
+    served = opened = cache(partial(open_resolver, workspace.home))
     pieces: dict[str, Attempt] = {
         "resolver": lambda: _resolved(served()),
         "pairwise ranker": lambda: _compared(workspace.pairwise_folder),
         "candidate ranker": lambda: _ordered(workspace.pairwise_folder, served),
     }
     for kind in _prepared(workspace):
-        pieces[f"--ranker {kind.value}"] = partial(_chosen, workspace, ranker=kind)
+        pieces[f"--ranker {kind.value}"] = partial(lambda own: _resolved(opened(ranker=own)), kind)
     if workspace.cross_encoder_folder.is_dir():
-        pieces["--cascade"] = partial(_chosen, workspace, cascade=True)
+        pieces["--cascade"] = lambda: _resolved(opened(cascade=True))
     return [_tried(piece, attempt) for piece, attempt in pieces.items()]
-
-
-def _chosen(workspace: Workspace, **choice: Any) -> tuple[str, str]:
-    return _resolved(open_resolver(workspace.home, **choice))
 
 
 def _compared(folder: Path) -> tuple[str, str]:
@@ -347,8 +321,7 @@ def _tried(piece: str, attempt: Attempt) -> Tried:
 def _resolved(resolver: Resolver) -> tuple[str, str]:
     answer = resolver.resolve(_listing(resolver))
     _check_finite("a match probability", np.array([answer.match_probability]))
-    said = f"{answer.decision}: {answer.subject}, P(model) {answer.match_probability:.3f}"
-    return "onnx", said
+    return "onnx", f"{answer.decision}: {answer.subject}, P(model) {answer.match_probability:.3f}"
 
 
 def _listing(resolver: Resolver) -> Listing:
@@ -374,6 +347,7 @@ def _check_finite(what: str, values: NDArray[np.floating]) -> None:
 
 
 _ROWS_SHOWN = 12
+_RESOLVED = "demo_resolved.parquet"
 _HEADLINES = (
     ("precision@1", "precision_at_1"),
     ("recall@10", "recall_at_10"),
@@ -385,28 +359,19 @@ _HEADLINES = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class DemoResult:
-    """What the demo made."""
-
-    report: dict[str, Any]
-    summary: ScoreSummary
-    scored: Path
-    model: Path
-
-
 def run_demo(
     workspace: Workspace,
     request: TrainingRequest | None = None,
     *,
     bootstrap: int = 2000,
     progress: Callable[[str, float], None] = lambda stage, share: None,
-) -> DemoResult:
+) -> tuple[str, ScoreSummary]:
     """Build the index, train, evaluate and score the shipped listings.
 
     By default it makes again what ships.
 
     :param bootstrap: generated listings in the evaluation.
+    :returns: a dozen resolved rows, the figures and where the files lie; how scoring went.
     """
     progress("building the index", 0.0)
     tools = card_tools()
@@ -418,26 +383,42 @@ def run_demo(
     )
     report = evaluate_workspace(workspace, EvaluationPlan(bootstrap=bootstrap), progress=progress)
     progress("scoring the shipped listings", 0.0)
-    scored = workspace.home / "demo_resolved.parquet"
-    listings = select_files(str(shipped("demo_listings.parquet")))
-    plan = plan_score(listings, place_of(scored), existing=Existing.OVERWRITE)
+    scored, summary = _scored(workspace, shipped("demo_listings.parquet"))
+    sets = report["sets"]
+    parts = [
+        "Some of the shipped listings, resolved:",
+        _rows_text(scored, "GPU, or why none"),
+        "Measured on the shipped hard set and on models that training never saw:",
+        table(("", *sets), [_headline(label, key, sets) for label, key in _HEADLINES], left=(0,)),
+        *(
+            f"Against baselines, {name}:\n{baselines_text(content)}"
+            for name, content in sets.items()
+        ),
+        _files_text(workspace, trained, report=workspace.report_page),
+    ]
+    return "\n\n".join(parts), summary
+
+
+def _headline(label: str, key: str, sets: dict[str, Any]) -> list[str]:
+    return [label, *(decimal(content["metrics"][key]["value"]) for content in sets.values())]
+
+
+def _scored(workspace: Workspace, listings: Path) -> tuple[list[dict[str, Any]], ScoreSummary]:
+    """Score listings into the workspace; return the rows that were written."""
+    target = workspace.home / _RESOLVED
+    plan = plan_score(select_files(str(listings)), place_of(target), existing=Existing.OVERWRITE)
     summary = run_plan(plan, ResolverAnswerer(open_resolver(workspace.home)))
-    return DemoResult(report, summary, scored, trained.folder)
+    return pq.read_table(target).to_pylist(), summary
 
 
-@dataclass(frozen=True, slots=True)
-class CatalogueDemo:
-    """What the demo over a catalogue made.
-
-    :param rows: resolved listings.
-    :param gold: the ids of the products each listing sells, by its id; none where it sells none.
-    """
-
-    rows: Sequence[dict[str, Any]]
-    gold: dict[str, frozenset[str]]
-    many: str
-    summary: ScoreSummary
-    files: dict[str, Path]
+def _files_text(workspace: Workspace, trained: TrainedVersion, **others: Path) -> str:
+    files = {
+        "resolved listings": workspace.home / _RESOLVED,
+        "index": workspace.index_folder,
+        "model": trained.folder,
+        **others,
+    }
+    return "\n".join(f"{name:18} {path}" for name, path in files.items())
 
 
 def run_catalogue_demo(
@@ -445,9 +426,11 @@ def run_catalogue_demo(
     request: TrainingRequest,
     *,
     progress: Callable[[str, float], None] = lambda stage, share: None,
-) -> CatalogueDemo:
+) -> tuple[str, ScoreSummary]:
     """Go from the shipped table of power tools to resolved listings: what one would do oneself.
 
+    :returns: a dozen resolved rows, what of all came out right, and where the files lie; how
+        scoring went.
     :raises ArtifactError: if the workspace has a `catalogue.yaml` already.
     """
     folder = shipped("demo_catalogue")
@@ -458,71 +441,36 @@ def run_catalogue_demo(
         build_catalogue_index(file, workspace.index_folder, progress=progress)
     trained = train_workspace_model(workspace, request, serve=True, progress=progress)
     progress("scoring the listings", 0.0)
-    scored = workspace.home / "demo_resolved.parquet"
-    plan = plan_score(select_files(str(listings)), place_of(scored), existing=Existing.OVERWRITE)
-    summary = run_plan(plan, ResolverAnswerer(open_resolver(workspace.home)))
+    rows, summary = _scored(workspace, listings)
     gold = {
         row["listing_id"]: frozenset(filter(None, row["product_ids"].split(";")))
         for row in pacsv.read_csv(folder / "gold.csv", convert_options=_AS_TEXT).to_pylist()
     }
-    files = {
-        "catalogue": file,
-        "resolved listings": scored,
-        "index": workspace.index_folder,
-        "model": trained.folder,
-    }
-    rows = pq.read_table(scored).to_pylist()
-    return CatalogueDemo(rows, gold, proposal.many, summary, files)
+    sold = [row for row in rows if gold[row["listing_id"]]]
+    matched = [row for row in rows if row["decision"] == "match"]
+    n_wrong = sum(not gold[row["listing_id"]] for row in matched)
+
+    def right(row: dict[str, Any]) -> bool:
+        best = row["candidates"][0]["product_id"] if row["candidates"] else ""
+        return best in gold[row["listing_id"]]
+
+    figures = [
+        ["right product first", f"{sum(map(right, sold))} of {len(sold)} that sell one"],
+        ["matches that are right", f"{sum(map(right, matched))} of {len(matched)}"],
+        ["of those that sell none, matched", f"{n_wrong} of {len(rows) - len(sold)}"],
+    ]
+    parts = [
+        f"Some of the shipped listings, resolved to a catalogue of {proposal.many}:",
+        _rows_text(rows, "product, or why none"),
+        table(("", ""), figures, left=(0, 1)),
+        f"{'catalogue':18} {file}\n{_files_text(workspace, trained)}",
+    ]
+    return "\n\n".join(parts), summary
 
 
 _AS_TEXT = pacsv.ConvertOptions(
     column_types={"listing_id": pa.string(), "product_ids": pa.string()}, strings_can_be_null=False
 )
-
-
-def catalogue_demo_text(result: CatalogueDemo) -> str:
-    """Return a dozen resolved rows, what of all came out right, and where the files lie."""
-    sold = [row for row in result.rows if result.gold[row["listing_id"]]]
-    other = [row for row in result.rows if not result.gold[row["listing_id"]]]
-    matched = [row for row in result.rows if row["decision"] == "match"]
-
-    def right(row: dict[str, Any]) -> bool:
-        best = row["candidates"][0]["product_id"] if row["candidates"] else ""
-        return best in result.gold[row["listing_id"]]
-
-    figures = [
-        ["right product first", f"{sum(map(right, sold))} of {len(sold)} that sell one"],
-        ["matches that are right", f"{sum(map(right, matched))} of {len(matched)}"],
-        ["of those that sell none, matched", f"{sum(r in matched for r in other)} of {len(other)}"],
-    ]
-    parts = [
-        f"Some of the shipped listings, resolved to a catalogue of {result.many}:",
-        _rows_text(result.rows, "product, or why none"),
-        table(("", ""), figures, left=(0, 1)),
-        "\n".join(f"{name:18} {path}" for name, path in result.files.items()),
-    ]
-    return "\n\n".join(parts)
-
-
-def demo_text(workspace: Workspace, result: DemoResult) -> str:
-    """Return a dozen resolved rows, the figures and where the files lie."""
-    sets = result.report["sets"]
-    parts = [
-        "Some of the shipped listings, resolved:",
-        _rows_text(pq.read_table(result.scored).to_pylist(), "GPU, or why none"),
-        "Measured on the shipped hard set and on models that training never saw:",
-        _headlines_text(sets),
-    ]
-    for name, content in sets.items():
-        parts.append(f"Against baselines, {name}:\n{baselines_text(content)}")
-    files = {
-        "resolved listings": result.scored,
-        "index": workspace.index_folder,
-        "model": result.model,
-        "report": workspace.report_page,
-    }
-    parts.append("\n".join(f"{name:18} {path}" for name, path in files.items()))
-    return "\n\n".join(parts)
 
 
 def _rows_text(rows: Sequence[dict[str, Any]], what: str) -> str:
@@ -540,11 +488,3 @@ def _name_of(row: dict[str, Any]) -> str:
     if "name" in row:
         return str(row["name"])
     return f"{row['model']} {memory(row['memory_gb'])}"
-
-
-def _headlines_text(sets: dict[str, Any]) -> str:
-    rows = []
-    for label, key in _HEADLINES:
-        figures = [content["metrics"][key]["value"] for content in sets.values()]
-        rows.append([label, *map(decimal, figures)])
-    return table(("", *sets), rows, left=(0,))

@@ -4,20 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from textwrap import fill
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 from unicodedata import east_asian_width
 
-from rerank.resolution import memory
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from rerank.domain import CatalogueProposal
-    from rerank.explanation import Contribution, Explanation
-    from rerank.index.artifacts import Manifest
-    from rerank.resolution import Resolution
-
+from rerank.domain import CatalogueProposal
+from rerank.explanation import Contribution, Explanation
+from rerank.index.artifacts import Manifest
+from rerank.resolution import Resolution, memory
 
 WIDTH = 80
 
@@ -364,8 +359,7 @@ def baselines_text(content: dict[str, Any]) -> str:
                 decimal(ReportFigure.read(figures.get("gain_precision_at_1")).value, signed=True),
             ]
         )
-    header = ("", "precision@1", "recall@3", "recall@10", "MRR", "gain")
-    return table(header, rows, left=(0,))
+    return table(("", "precision@1", "recall@3", "recall@10", "MRR", "gain"), rows, left=(0,))
 
 
 def _routes_text(routes: dict[str, Any]) -> str:
@@ -418,8 +412,7 @@ def catalogue_text(products: Path, target: Path, proposal: CatalogueProposal) ->
         ]
         for column in proposal.columns
     ]
-    parted = proposal.n_models < proposal.n_products
-    models = f" of {proposal.n_models:,} models" if parted else ""
+    models = f" of {proposal.n_models:,} models" if proposal.n_models < proposal.n_products else ""
     alike: dict[str, list[str]] = {}
     for column in proposal.columns:
         if column.remark:
@@ -490,8 +483,7 @@ def _costs_text(report: Mapping[str, Any]) -> str:
         ]
         for each in report["rankers"]
     ]
-    header = ("", "version", "size", "trained", "ranked/s", "resolved/s")
-    return table(header, rows, left=(0, 1))
+    return table(("", "version", "size", "trained", "ranked/s", "resolved/s"), rows, left=(0, 1))
 
 
 def _set_text(name: str, content: Mapping[str, Any], report: Mapping[str, Any]) -> str:

@@ -19,7 +19,8 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from rerank.annotation.preference_pairs import INDEX_PREFIX
-from rerank.cross_encoder.finetuning import Saved, Trained
+from rerank.cross_encoder.base_model import model_folder
+from rerank.cross_encoder.finetuning import save_trained, train
 from rerank.cross_encoder.hyperparameters import CrossEncoderSettings
 from rerank.cross_encoder.packs import PackSets, QueryPack, given_sets, read_packs, split_by_query
 from rerank.cross_encoder.ranker import CROSS_ENCODER_KIND
@@ -146,8 +147,7 @@ def index_vectors(
     retriever, _ = open_retriever(workspace)
     records = [record for record in retriever.records if record.gpu_id in wanted]
     vectors = retriever.embedder.encode([descriptor(record) for record in records])
-    names = (INDEX_PREFIX + record.gpu_id for record in records)
-    return dict(zip(names, vectors, strict=True))
+    return dict(zip((INDEX_PREFIX + record.gpu_id for record in records), vectors, strict=True))
 
 
 def oddities(metadata: Mapping[str, Any]) -> list[str]:
@@ -208,19 +208,6 @@ Warn = Callable[[str], None]
 Progress = Callable[[str, float], None]
 
 
-@dataclass(frozen=True, slots=True)
-class TrainingReport:
-    """What a run made, for people.
-
-    :param seconds: that training took, of this call.
-    """
-
-    folder: Path
-    trained: Trained
-    saved: Saved
-    seconds: float
-
-
 def train_cross_encoder(
     config: Path,
     workspace: Workspace,
@@ -229,10 +216,11 @@ def train_cross_encoder(
     resume: bool = False,
     warn: Warn = lambda message: None,
     progress: Progress = lambda stage, share: None,
-) -> TrainingReport:
+) -> tuple[str, str]:
     """Train and save; a stopped run leaves a checkpoint beside the output to go on from.
 
     :param output: the folder to write; by default what the file says, else the workspace's.
+    :returns: how training went and what was saved, for people.
     :raises InputError: if file, data, model or output cannot be used; nothing is written then.
     :raises ArtifactError: if the output is a file.
     :raises MissingExtraError: if peft or bitsandbytes is not installed.
@@ -244,9 +232,6 @@ def train_cross_encoder(
     _check_libraries(settings)
     sets = read_sets(settings, warn)
 
-    from rerank.cross_encoder.base_model import model_folder
-    from rerank.cross_encoder.finetuning import save_trained, train
-
     base = packaged_folder(settings.model.name) or model_folder(settings.model.name)
     checkpoints = target.with_name(target.name + CHECKPOINT_SUFFIX)
     started = time.perf_counter()
@@ -255,7 +240,15 @@ def train_cross_encoder(
     progress("saving", 0.0)
     saved = save_trained(trained, base, sets, settings, target, seconds=None if resume else seconds)
     shutil.rmtree(checkpoints, ignore_errors=True)
-    return TrainingReport(target, trained, saved, seconds)
+    best = trained.best
+    int8 = "" if saved.int8_difference is None else f", of 8 bits {saved.int8_difference:.1g}"
+    return (
+        f"{trained.steps} steps in {seconds:.0f} s; step {trained.best_step} validated "
+        f"best, on {best.queries} queries: precision@1 {best.precision_at_1:.3f}, "
+        f"MRR {best.mrr:.3f}, loss {best.loss:.3f}",
+        f"cross-encoder {saved.version} in {target}: graph and torch differ by at most "
+        f"{saved.parity:.1g}{int8}",
+    )
 
 
 def read_sets(settings: CrossEncoderSettings, warn: Warn) -> PackSets:

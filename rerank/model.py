@@ -16,8 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rerank.calibration import Calibrator
-from rerank.conformal import CandidateSets
+from rerank.calibration import Calibrator, CandidateSets
 from rerank.domain import FeatureNames, feature_names
 from rerank.index.artifacts import (
     MANIFEST,

@@ -26,7 +26,7 @@ from rerank.answers import (
     decided_fields,
     joined,
 )
-from rerank.conformal import DEFAULT_COVERAGE, outcome_probabilities
+from rerank.calibration import DEFAULT_COVERAGE, outcome_probabilities
 from rerank.domain import FeatureNames, domain_named
 from rerank.explanation import Explanation, explained
 from rerank.index.errors import ArtifactError, InputError
@@ -287,8 +287,8 @@ class Resolver(ABC):
     ) -> tuple[str, ...]:
         """Return the models that a listing may sell, the most probable first, never none of them.
 
-        ``rerank.conformal.NO_MATCH`` among them says that it may sell none. Of listings like those
-        calibrated on, the set holds the truth for at least a share of ``coverage``.
+        ``rerank.calibration.NO_MATCH`` among them says that it may sell none. Of listings like
+        those calibrated on, the set holds the truth for at least a share of ``coverage``.
 
         :param resolution: as `resolve_many` returned it with the default ``top_k``: the set is
             calibrated for all candidates.

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from itertools import repeat
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 import pyarrow as pa
@@ -30,10 +30,11 @@ from rerank.annotation.agreement import (
     standing_labels,
     suspects,
 )
-from rerank.annotation.queue import MEASURES, QueueItem, QueueStrategy, order_queue
+from rerank.annotation.queue import MEASURES, QueueItem, QueueStrategy, SimulationPlan, order_queue
 from rerank.domain import Choices, card_tools, domain_in, domain_named
 from rerank.evaluation.intervals import Figure
 from rerank.evaluation.metrics import Better
+from rerank.index.artifacts import Manifest
 from rerank.index.errors import InputError
 from rerank.index.records import Listing
 from rerank.jobs.files.listings import OUR_NAMES, ColumnNames
@@ -42,11 +43,15 @@ from rerank.jobs.files.store_files import read_listings as read_feed
 from rerank.jobs.options import progress_bar
 from rerank.jobs.tables import WIDTH, ReportFigure, cut, decimal, decimals, table
 from rerank.lifecycle.opening import resolver_over
-from rerank.store.database import Store, utc_now
+from rerank.ranking import CandidateSource
+from rerank.resolution import Decision, Resolution
+from rerank.resolver import Resolver
+from rerank.store.database import Session, Store, utc_now
 from rerank.store.importing import OnConflict, import_listings
 from rerank.store.rows import (
     LISTING_FIELDS,
     Annotation,
+    KnownNames,
     ListingLinks,
     StoredListing,
     TakenBack,
@@ -61,16 +66,6 @@ from rerank.store.rows import (
     take_back,
 )
 from rerank.workspace import Workspace, columns_of_feed, open_retriever, open_source
-
-if TYPE_CHECKING:
-    from rerank.annotation.queue import SimulationPlan
-    from rerank.index.artifacts import Manifest
-    from rerank.ranking import CandidateSource
-    from rerank.resolution import Decision, Resolution
-    from rerank.resolver import Resolver
-    from rerank.store.database import Session
-    from rerank.store.rows import KnownNames
-
 
 Progress = Callable[[float], None]
 
@@ -117,8 +112,7 @@ class QueueKind(StrEnum):
     @property
     def strategy(self) -> QueueStrategy:
         """What orders it, as far as it is not in an order of its own."""
-        names = {each.value: each for each in QueueStrategy}
-        return names.get(self.value, QueueStrategy.UNCERTAIN)
+        return {each.value: each for each in QueueStrategy}.get(self.value, QueueStrategy.UNCERTAIN)
 
 
 @dataclass(frozen=True, slots=True)
@@ -295,8 +289,7 @@ def prepare(
     if kind.is_of_answered:
         queue = _answered_queue(store, resolver, annotator, kind, seed, listing_ids)
     else:
-        who = None if shared else annotator
-        queue = _open_queue(store, resolver, who, kind, seed, listing_ids)
+        queue = _open_queue(store, resolver, None if shared else annotator, kind, seed, listing_ids)
     items = queue.items[:limit]
     with store.reading() as session:
         links = read_links(session, [item.listing.listing_id for item in items])
@@ -362,8 +355,7 @@ def _answered_queue(
     if kind is QueueKind.SUSPECTS:
         resolved = {item.listing.listing_id: item for item in items}
         labels = [label for label in standing_labels(annotations) if label.listing_id in resolved]
-        found = suspects([(each, resolved[each.listing_id].resolution) for each in labels])
-        for each in found:
+        for each in suspects([(each, resolved[each.listing_id].resolution) for each in labels]):
             words = f"{each.suggestion}, probability {each.probability:.2f}"
             suggested.setdefault(each.label.listing_id, words)
         items = [resolved[key] for key in suggested]

@@ -12,14 +12,17 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from rerank.annotation.agreement import read_settled
 from rerank.annotation.preference_pairs import (
     INDEX_PREFIX,
-    Implied,
+    OVERRULED,
+    WITHOUT_GPU,
+    WITHOUT_SHOWN,
     PairsSaved,
     added_items,
     bootstrap_pairs,
@@ -28,32 +31,31 @@ from rerank.annotation.preference_pairs import (
     save_pairs,
     seed_of,
 )
+from rerank.cross_encoder.packs import PacksBuilt, build_packs, write_packs
 from rerank.domain import card_tools
+from rerank.evaluation.gold import Split, models_of
 from rerank.index.artifacts import writing_folder
 from rerank.index.errors import FaultsError, InputError
-from rerank.index.records import GpuRecord, Listing
+from rerank.index.records import GpuRecord, LabelledListing, Listing
+from rerank.index.text import descriptor, listing_text
 from rerank.jobs.files.store_files import plain
 from rerank.jobs.tables import cut, table
 from rerank.lifecycle.opening import resolver_over
 from rerank.rankers.pairs import CANDIDATE_TYPE, parse_reference
 from rerank.ranking import RoutedRetriever
+from rerank.resolver import Resolver
 from rerank.store.database import Store, utc_now
-from rerank.store.preferences import (
+from rerank.store.rows import (
     PairSource,
     PreferenceCounts,
     PreferenceItem,
     PreferencePair,
     delete_pairs,
+    read_annotations,
+    read_listings,
     read_pairs,
 )
-from rerank.store.rows import read_annotations, read_listings
 from rerank.workspace import Workspace, open_retriever
-
-if TYPE_CHECKING:
-    from rerank.cross_encoder.packs import PacksBuilt
-    from rerank.index.records import LabelledListing
-    from rerank.resolver import Resolver
-
 
 PAIRS_FORMAT = 1
 DATASET, METADATA = "dataset.jsonl", "metadata.json"
@@ -80,7 +82,17 @@ def export_pairs(
             "expected pairs to export, found none; collect some with `rerank pairs add`, "
             "`bootstrap`, `capture` or `from-annotations`"
         )
-    rows = (pair_row(pair, embeddings=embeddings or {}) for pair in pairs)
+    own = embeddings or {}
+    rows = (
+        {
+            "item_a": _item_row(pair.a, own),
+            "item_b": _item_row(pair.b, own),
+            "label": pair.label,
+            "reason_tags": list(pair.reason_tags),
+            "similarity": pair.similarity,
+        }
+        for pair in pairs
+    )
     lines = (json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n" for row in rows)
     with (
         _exporting(target, metadata) as draft,
@@ -116,17 +128,6 @@ def check_target(target: Path, files: Collection[str], *, overwrite: bool) -> No
         )
     if held and not overwrite:
         raise InputError(f"{target}: holds an export already; replace it with --overwrite")
-
-
-def pair_row(pair: PreferencePair, *, embeddings: Embeddings) -> dict[str, Any]:
-    """Return a pair as a line of dataset.jsonl."""
-    return {
-        "item_a": _item_row(pair.a, embeddings),
-        "item_b": _item_row(pair.b, embeddings),
-        "label": pair.label,
-        "reason_tags": list(pair.reason_tags),
-        "similarity": pair.similarity,
-    }
 
 
 def describe(
@@ -264,8 +265,6 @@ class CandidateLookup:
 
     def embeddings_of(self, pairs: Iterable[PreferencePair]) -> dict[str, list[float]]:
         """Return vectors of the index for the candidates in pairs, by embedding_id."""
-        from rerank.index.text import descriptor
-
         ids = {item.embedding_id or "" for pair in pairs for item in (pair.a, pair.b)}
         if not any(name.startswith(INDEX_PREFIX) for name in ids):
             return {}
@@ -279,8 +278,6 @@ class CandidateLookup:
         self, listings: Sequence[Listing], records: Sequence[GpuRecord]
     ) -> NDArray[np.float32]:
         """Return the cosine of each listing and the GPU in the same place."""
-        from rerank.index.text import descriptor, listing_text
-
         encode = self.serving[0].embedder.encode
         queries = encode([listing_text(listing).embedded for listing in listings])
         vectors = encode([descriptor(record) for record in records])
@@ -321,38 +318,6 @@ def _cosine(a: Sequence[float], b: Sequence[float]) -> float:
     return 0.0 if lengths == 0 else round(min(1.0, max(-1.0, float(np.dot(a, b)) / lengths)), 4)
 
 
-@dataclass(frozen=True, slots=True)
-class Followed:
-    """What following the annotations changed, in pairs.
-
-    :param removed: pairs that no annotation implies any more.
-    :param new: pairs that were not there, and what kept others out.
-    :param implied: what the annotations imply, and which of them imply nothing.
-    """
-
-    saved: PairsSaved
-    removed: int
-    new: Filled
-    implied: Implied
-
-    def text(self) -> str:
-        """Return it in words, with what could not be followed."""
-        left_out = {
-            "pairs whose listing is not in the store": len(self.new.without_listing),
-            "matches with a GPU that the registry lacks": self.implied.without_gpu,
-            "matches without shown candidates": self.implied.without_shown,
-            "matches that the adjudicator decided otherwise": self.implied.overruled,
-        }
-        lines = [f"{self.saved.line()}, {self.removed} removed"]
-        if self.new.not_retrieved:
-            lines.append(
-                f"not retrieved: {self.new.not_retrieved} new pairs with a GPU that the "
-                "listing does not retrieve"
-            )
-        lines += [f"left out: {number} {what}" for what, number in left_out.items() if number]
-        return "\n".join(lines)
-
-
 def state_pairs(
     workspace: Workspace, pairs: Sequence[PreferencePair], *, wait_s: float, overwrite: bool
 ) -> PairsSaved:
@@ -389,9 +354,10 @@ def add_bootstrap_pairs(
         return save_pairs(session, pairs, overwrite=overwrite)
 
 
-def follow_annotations(workspace: Workspace, *, wait_s: float, overwrite: bool) -> Followed:
+def follow_annotations(workspace: Workspace, *, wait_s: float, overwrite: bool) -> str:
     """Make the pairs that come from annotations those that annotations imply now.
 
+    :returns: in words what changed, and what could not be followed.
     :raises PreferenceConflictError: if an annotator stated the opposite by hand.
     """
     store, lookup = Store(workspace.store_path, wait_s=wait_s), CandidateLookup(workspace)
@@ -399,8 +365,8 @@ def follow_annotations(workspace: Workspace, *, wait_s: float, overwrite: bool) 
         annotations = read_annotations(session)
         stored = {p.pair_id: p for p in read_pairs(session, source=PairSource.ANNOTATION)}
     retriever, _ = lookup.serving
-    implied = implied_pairs(annotations, {r.gpu_id: r.model for r in retriever.records})
-    current = {pair.pair_id: pair for pair in implied.pairs}
+    implied, left_out = implied_pairs(annotations, {r.gpu_id: r.model for r in retriever.records})
+    current = {pair.pair_id: pair for pair in implied}
     stale = [key for key in stored if key not in current]
     fresh = [pair for key, pair in current.items() if key not in stored]
     kept = ((stored[key], pair) for key, pair in current.items() if key in stored)
@@ -412,7 +378,17 @@ def follow_annotations(workspace: Workspace, *, wait_s: float, overwrite: bool) 
         saved = save_pairs(session, filled.pairs, overwrite=overwrite)
     there = len(current) - len(changed) - len(fresh) + saved.unchanged
     saved = PairsSaved(saved.added, turned.replaced + saved.replaced, there)
-    return Followed(saved, len(stale), filled, implied)
+    lines = [f"{saved.line()}, {len(stale)} removed"]
+    if filled.not_retrieved:
+        lines.append(
+            f"not retrieved: {filled.not_retrieved} new pairs with a GPU that the listing does not "
+            "retrieve"
+        )
+    numbers = {
+        "pairs whose listing is not in the store": len(filled.without_listing),
+        **{why: left_out[why] for why in (WITHOUT_GPU, WITHOUT_SHOWN, OVERRULED)},
+    }
+    return "\n".join([*lines, *(f"left out: {n} {what}" for what, n in numbers.items() if n)])
 
 
 PACKS_FORMAT = 1
@@ -438,8 +414,6 @@ def export_query_packs(
     :param warn: is told of annotations that gave no pack.
     :raises InputError: if there is nothing to export, or ``target`` holds anything else.
     """
-    from rerank.cross_encoder.packs import build_packs, write_packs
-
     check_target(target, {TRAIN, VALID, METADATA}, overwrite=overwrite)
     retriever, manifest = open_retriever(workspace)
     resolver = resolver_over(workspace, retriever, manifest)
@@ -489,8 +463,6 @@ def _annotated(
     workspace: Workspace, retriever: RoutedRetriever, warn: Callable[[str], None]
 ) -> Sequence[LabelledListing]:
     """Return what annotators settled on, as labelled listings; none without a store."""
-    from rerank.annotation.agreement import read_settled
-
     with Store(workspace.store_path).reading() as session:
         settled, stored = read_settled(session)
     listings = {key: item.listing for key, item in stored.items()}
@@ -505,8 +477,6 @@ def _annotated(
 
 def _generated(retriever: RoutedRetriever, listings: int, seed: int) -> Sequence[LabelledListing]:
     """Generate listings that sell a GPU of any model that is not kept for tests."""
-    from rerank.splits import Split, models_of
-
     if not listings:
         return []
     records = retriever.table.records

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import click
 
 from rerank.rankers.pairs import CANDIDATE_TYPE
-from rerank.store.preferences import PairSource, PreferenceItem, PreferenceLabel, PreferencePair
+from rerank.store.rows import PairSource, PreferenceItem, PreferenceLabel, PreferencePair
 
 LABELS: dict[str, PreferenceLabel] = {"1": 1, "0": 0, "-1": -1}
 Flags = Mapping[str, Any]
@@ -92,10 +92,9 @@ def check_export(export_format: str, given: Flags) -> None:
 
     :raises click.UsageError: if one is of the other format, or nothing says where to write.
     """
-    foreign = _OF_FORMAT[PAIRS if export_format == QUERY_PACKS else QUERY_PACKS]
     wrong = [
         flag
-        for flag, name in foreign.items()
+        for flag, name in _OF_FORMAT[PAIRS if export_format == QUERY_PACKS else QUERY_PACKS].items()
         if given[name] is not None and given[name] is not False
     ]
     if wrong:

@@ -13,22 +13,19 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, NamedTuple
+from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
 from rerank.annotation.agreement import ADJUDICATOR
 from rerank.annotation.queue import NEAR_COSINE, QueueItem, TitleSimilarity, title_key
+from rerank.domain import AskingWords, CatalogueChoice, Choices
 from rerank.index.artifacts import locked, read_json, write_json
 from rerank.index.errors import InputError, StoreBusyError
+from rerank.index.records import Listing
 from rerank.jobs.annotation.asking import AnswerBook, Queue, QueueKind, answer_text
 from rerank.store.rows import Annotation, ListingLinks, Verdict
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from rerank.domain import AskingWords, CatalogueChoice, Choices
-    from rerank.index.records import Listing
 
 LEASE_S = 600.0
 """Seconds for which nobody else is asked what a person was shown."""

@@ -79,8 +79,7 @@ from rerank.rankers.pairs import CANDIDATE_TYPE
 from rerank.resolution import Decision
 from rerank.store.database import Store
 from rerank.store.importing import OnConflict
-from rerank.store.preferences import PairSource, preference_counts, read_pairs
-from rerank.store.rows import Verdict, take_back
+from rerank.store.rows import PairSource, Verdict, preference_counts, read_pairs, take_back
 from rerank.workspace import Workspace, domain_of_index
 
 _LONGEST_NAME = 100
@@ -595,8 +594,7 @@ def from_annotations(replace: bool, wait_s: float, home: Path) -> None:
     Example:
       rerank pairs from-annotations
     """
-    followed = follow_annotations(Workspace(home), wait_s=wait_s, overwrite=replace)
-    click.echo(followed.text())
+    click.echo(follow_annotations(Workspace(home), wait_s=wait_s, overwrite=replace))
 
 
 @pairs_command.command("stats", short_help="Count what is stored.")

@@ -169,8 +169,7 @@ def _check_cards(workspace: Workspace, registry: Path | None) -> None:
     :raises InputError: if it would be.
     """
     if registry is None and workspace.index_folder.exists():
-        name = domain_of_index(workspace.index_folder).name
-        if name != GPU:
+        if domain_of_index(workspace.index_folder).name != GPU:
             raise InputError(
                 f"{workspace.home}: holds a catalogue of its own; build it with --catalogue, name "
                 "a --registry of graphics cards, or another --home"

@@ -11,7 +11,13 @@ import click
 
 from rerank.index.errors import InputError
 from rerank.jobs.cli import LazyGroup
-from rerank.jobs.models.comparing import ModelComparisonPlan, compare_versions
+from rerank.jobs.files.store_files import write_table
+from rerank.jobs.models.comparing import (
+    ModelComparisonPlan,
+    changed_rows,
+    compare_versions,
+    comparison_text,
+)
 from rerank.jobs.models.promoting import judged_by_gates, verdict_text
 from rerank.jobs.models.showing import (
     card_text,
@@ -40,8 +46,14 @@ from rerank.jobs.options import (
 from rerank.lifecycle.changing import PARTS, Switch, name_version, promote, rollback, version_before
 from rerank.lifecycle.gates import GateVerdict
 from rerank.lifecycle.model_registry import ModelRegistry
-from rerank.lifecycle.signing import sign_folder, verify_signature
-from rerank.lifecycle.versions import CHAMPION, SHIPPED, VersionRef, all_kinds
+from rerank.lifecycle.versions import (
+    CHAMPION,
+    SHIPPED,
+    VersionRef,
+    all_kinds,
+    sign_folder,
+    verify_signature,
+)
 from rerank.workspace import Workspace
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -193,9 +205,6 @@ def models_compare_command(
       rerank models compare champion challenger --listings feed.parquet
       rerank models compare champion 8e22 --listings feed.csv --out changed.csv
     """
-    from rerank.jobs.files.store_files import write_table
-    from rerank.jobs.models.comparing import changed_rows, comparison_text
-
     registry = ModelRegistry(Workspace(home))
     a, b = registry.find(first), registry.find(second)
     with stage_progress() as progress:
@@ -205,7 +214,7 @@ def models_compare_command(
     if out is not None:
         write_table(changed_rows(found), out, overwrite=True)
     as_text = output_format == "table"
-    click.echo(comparison_text(found, most=show) if as_text else json.dumps(found.as_dict()))
+    click.echo(comparison_text(found, most=show) if as_text else json.dumps(found.report))
 
 
 def _with_known_ending(path: Path | None) -> Path | None:

@@ -310,8 +310,7 @@ def feed_command(
     def decorated(function: Callable[..., None]) -> click.Command:
         @wraps(function)
         def called(**given: Any) -> None:
-            feed = _feed_of(given)
-            function(feed, **given)
+            function(_feed_of(given), **given)
 
         command: Any = called
         for option in reversed(options):

@@ -14,7 +14,7 @@ from rerank.jobs.commands.score import (
     feed_command,
     overwrite_option,
 )
-from rerank.jobs.models.monitoring import monitor
+from rerank.jobs.models.comparing import drift_text, monitor
 from rerank.jobs.models.serving_traffic import (
     TrafficSplit,
     run_canary_night,
@@ -159,8 +159,7 @@ def run(feed: Feed) -> None:
     with feed.running(len(plan.tasks), "run it again") as heard:
         summary = run_canary_night(registry, plan, feed.options, **heard)
     pointer = registry.pointer()
-    told = f"{pointer.champion} is champion"
-    feed.end(summary, told, status_text(running_canary(pointer)))
+    feed.end(summary, f"{pointer.champion} is champion", status_text(running_canary(pointer)))
 
 
 @models_canary_command.command("status", short_help="Show its share and how it compares.")
@@ -178,8 +177,7 @@ def status(output_format: str, home: Path) -> None:
       rerank models canary status --format json
     """
     state = running_canary(ModelRegistry(Workspace(home)).pointer())
-    as_json = output_format == "json"
-    click.echo(json.dumps(status_json(state)) if as_json else status_text(state))
+    click.echo(json.dumps(status_json(state)) if output_format == "json" else status_text(state))
 
 
 @models_canary_command.command("stop", short_help="End it; the champion keeps serving.")
@@ -238,6 +236,5 @@ def monitor_command(
         report = monitor(
             Workspace(home), source, reference, columns, say=lambda text: click.echo(text, err=True)
         )
-    as_json = output_format == "json"
-    click.echo(json.dumps(report.as_json()) if as_json else report.text())
-    context.exit(1 if fail_on_drift and report.moved else 0)
+    click.echo(json.dumps(report) if output_format == "json" else drift_text(report))
+    context.exit(1 if fail_on_drift and report["moved"] else 0)

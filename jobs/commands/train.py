@@ -85,7 +85,7 @@ def train_cross_encoder_command(
       rerank train-cross-encoder --config configs/train_qlora.yaml --resume
     """
     with stage_progress() as progress:
-        report = train_cross_encoder(
+        went, made = train_cross_encoder(
             config,
             Workspace(home),
             output=output,
@@ -93,18 +93,8 @@ def train_cross_encoder_command(
             warn=lambda message: click.echo(f"warning: {message}", err=True),
             progress=progress,
         )
-    trained, saved, best = report.trained, report.saved, report.trained.best
-    click.echo(
-        f"{trained.steps} steps in {report.seconds:.0f} s; step {trained.best_step} validated "
-        f"best, on {best.queries} queries: precision@1 {best.precision_at_1:.3f}, "
-        f"MRR {best.mrr:.3f}, loss {best.loss:.3f}",
-        err=True,
-    )
-    int8 = "" if saved.int8_difference is None else f", of 8 bits {saved.int8_difference:.1g}"
-    click.echo(
-        f"cross-encoder {saved.version} in {report.folder}: graph and torch differ by at most "
-        f"{saved.parity:.1g}{int8}"
-    )
+    click.echo(went, err=True)
+    click.echo(made)
 
 
 _KINDS = [kind.value for kind in ranker_kinds() if kind is not RankerKind.LTR]
@@ -333,8 +323,7 @@ def train_ltr_command(
         labels=labels,
     )
     workspace = Workspace(home)
-    stages = domain_of_index(workspace.active_index()).training_stages
-    with stage_progress(stages) as progress:
+    with stage_progress(domain_of_index(workspace.active_index()).training_stages) as progress:
         trained = train_workspace_model(
             workspace,
             request,

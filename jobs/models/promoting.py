@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from itertools import chain
 from pathlib import Path
 from textwrap import wrap
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rerank.domain import domain_in, domain_named
 from rerank.evaluation.baselines import Resolves, fastest_ms
-from rerank.evaluation.intervals import Figure, estimate
-from rerank.evaluation.metrics import Metric, metric_named
+from rerank.evaluation.intervals import Comparison, Figure, estimate
+from rerank.evaluation.metrics import metric_named
 from rerank.evaluation.paired import CANDIDATE, SET_SLICE, GoldFacts, PairedTable, pair, plain
+from rerank.index.artifacts import Manifest
 from rerank.index.errors import ArtifactError, InputError
 from rerank.index.records import Listing
 from rerank.jobs.evaluating import GoldSets, read_gold_files
@@ -41,6 +42,7 @@ from rerank.lifecycle.gates import (
     gain_gates,
     gains_of,
     latency_gates,
+    read_promotion_settings,
     size_gate,
     slice_gains_of,
     slice_gates,
@@ -55,28 +57,15 @@ from rerank.lifecycle.versions import (
     VersionCard,
     VersionRef,
 )
+from rerank.ranking import CandidateSource
+from rerank.resolver import Resolver
 from rerank.store.database import Store
 from rerank.workspace import Workspace, domain_of_index, open_source
-
-if TYPE_CHECKING:
-    from rerank.index.artifacts import Manifest
-    from rerank.ranking import CandidateSource
-    from rerank.resolver import Resolver
-
 
 Progress = Callable[[str, float], None]
 
 _KEPT_SLICES = 10  # of those judged, in the history: the worst
 _KEPT_METRICS = tuple(dict.fromkeys(chain.from_iterable(DEFAULT_FLOORS.values())))
-
-
-@dataclass(frozen=True, slots=True)
-class Contender:
-    """A model that may serve, opened on the index that serves."""
-
-    folder: Path
-    kind: str
-    resolver: Resolver
 
 
 def judge(
@@ -104,21 +93,24 @@ def judge(
         return GateVerdict((Gate(FITS, False, words=str(opened)),))
     fits = Gate(FITS, True, words="files whole; embedder, features and card agree with it")
     other = _opened(workspace, champion, source, index, ask=True)
-    gates = [fits, _parity_gate(opened, settings)]
+    folder = workspace.version_folder(candidate)
+    gates = [fits, _parity_gate(opened, folder, settings)]
     if isinstance(other, ArtifactError):
         gates.append(Gate(CHAMPION_GATE, True, words=f"none, it cannot serve here: {other}"))
     beside = None if isinstance(other, ArtifactError) else other
-    resolvers = [each.resolver for each in (opened, beside) if each is not None]
+    resolvers = [each for each in (opened, beside) if each is not None]
     paths = [*map(Path, settings.sets.gold), *gold] or workspace.gold_files
     sets, unmeasured = _sets(settings, paths, resolvers, index, Store(workspace.store_path))
     facts = domain_named(domain_in(index.parameters)).facts(source)
     verdict = judge_on(opened, beside, sets, settings, facts, progress=progress)
-    return replace(verdict, gates=(*gates, *unmeasured, *verdict.gates))
+    files = (path for path in folder.rglob("*") if path.is_file())
+    size = size_gate(sum(path.stat().st_size for path in files) / 1e6, settings.size_mb)
+    return replace(verdict, gates=(*gates, *unmeasured, *verdict.gates, size))
 
 
 def judge_on(
-    candidate: Contender,
-    champion: Contender | None,
+    candidate: Resolver,
+    champion: Resolver | None,
     sets: GoldSets,
     settings: PromotionSettings,
     facts: GoldFacts,
@@ -130,10 +122,9 @@ def judge_on(
     :param facts: what the listings are sliced by.
     :raises InputError: if no set has a listing that is judged.
     """
-    other = champion.resolver if champion is not None else None
     table = pair(
-        candidate.resolver,
-        other,
+        candidate,
+        champion,
         sets,
         facts,
         seed=settings.seed,
@@ -147,7 +138,7 @@ def judge_on(
         for name, floors in settings.floors.items()
         if name in in_set
         for gate in floor_gates(
-            name, table.figures(CANDIDATE, _metrics(floors), where=in_set[name]), floors
+            name, table.figures(CANDIDATE, map(metric_named, floors), where=in_set[name]), floors
         )
     ]
     gains, slices = gains_of(table, settings.gain), slice_gains_of(table, settings.slices)
@@ -156,42 +147,64 @@ def judge_on(
     progress("latency", 0.0)
     listings: list[Listing] = [item.listing for item in chain.from_iterable(sets.values())]
     took = latency_figures(
-        candidate.resolver,
-        other,
+        candidate,
+        champion,
         listings,
         settings.latency,
         seed=settings.seed,
         samples=settings.samples,
     )
-    gates += [*latency_gates(took, settings.latency), _size(candidate.folder, settings.size_mb)]
-    metrics = {
-        "sets": _set_metrics(table),
+    gates += latency_gates(took, settings.latency)
+    return GateVerdict(tuple(gates), _kept_figures(table, gains, slices, took))
+
+
+def _kept_figures(
+    table: PairedTable,
+    gains: Sequence[Comparison],
+    slices: Sequence[SliceGain],
+    took: dict[str, Figure],
+) -> dict[str, Any]:
+    """Return what the history keeps: each system's figures on each set, gains and times."""
+    in_set = table.sliced(SET_SLICE)
+    return {
+        "sets": {
+            name: {
+                system: plain(
+                    table.figures(system, map(metric_named, _KEPT_METRICS), where=in_set[name])
+                )
+                for system in table.systems
+            }
+            for name in dict.fromkeys(table.slices[SET_SLICE].tolist())
+        },
         "gains": [each.as_dict() for each in gains],
-        "slices": {"judged": len(slices), "worst": _worst(slices)},
+        "slices": {
+            "judged": len(slices),
+            "worst": [
+                {"slice": each.slice_name, "value": each.value, **each.gain.as_dict()}
+                for each in sorted(slices, key=lambda each: each.gain.difference or 0.0)
+            ][:_KEPT_SLICES],
+        },
         "latency": plain(took),
     }
-    return GateVerdict(tuple(gates), metrics)
 
 
 def _opened(
     workspace: Workspace, ref: VersionRef, source: CandidateSource, index: Manifest, *, ask: bool
-) -> Contender | ArtifactError:
+) -> Resolver | ArtifactError:
     try:
-        resolver = version_over(workspace, ref, source, index, ask=ask)
+        return version_over(workspace, ref, source, index, ask=ask)
     except ArtifactError as exc:
         return exc
-    return Contender(workspace.version_folder(ref), ref.kind, resolver)
 
 
-def _parity_gate(candidate: Contender, settings: PromotionSettings) -> Gate:
-    card = VersionCard.read(candidate.folder)
+def _parity_gate(candidate: Resolver, folder: Path, settings: PromotionSettings) -> Gate:
+    card = VersionCard.read(folder)
     if card is None or card.reference is None:
-        words = "none were kept when the model was made"
-        return Gate(PARITY, not settings.parity, words=words)
-    limit = CHECKED_OF_A_CROSS_ENCODER if candidate.kind == "cross-encoder" else None
+        return Gate(PARITY, not settings.parity, words="none were kept when the model was made")
+    limit = CHECKED_OF_A_CROSS_ENCODER if card.kind == "cross-encoder" else None
     try:
         reference = ReferenceAnswers.from_dict(card.reference)
-        found = ask_reference(candidate.resolver, reference, limit=limit)
+        found = ask_reference(candidate, reference, limit=limit)
     except ArtifactError as exc:
         return Gate(PARITY, False, words=str(exc))
     figure = Figure(float(found.differing), None, found.asked) if found.asked else None
@@ -227,35 +240,6 @@ def _sets(
     return {**made, **sets}, gates
 
 
-def _size(folder: Path, most: float) -> Gate:
-    found = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-    return size_gate(found / 1e6, most)
-
-
-def _set_metrics(table: PairedTable) -> dict[str, Any]:
-    """Return each system's figures on each set, in the order of the sets."""
-    in_set = table.sliced(SET_SLICE)
-    return {
-        name: {
-            system: plain(table.figures(system, _metrics(_KEPT_METRICS), where=in_set[name]))
-            for system in table.systems
-        }
-        for name in dict.fromkeys(table.slices[SET_SLICE].tolist())
-    }
-
-
-def _metrics(names: Iterable[str]) -> list[Metric]:
-    return [metric_named(name) for name in names]
-
-
-def _worst(slices: Sequence[SliceGain]) -> list[dict[str, Any]]:
-    ordered = sorted(slices, key=lambda each: each.gain.difference or 0.0)
-    return [
-        {"slice": each.slice_name, "value": each.value, **each.gain.as_dict()}
-        for each in ordered[:_KEPT_SLICES]
-    ]
-
-
 def judged_by_gates(
     workspace: Workspace,
     candidate: VersionRef,
@@ -270,8 +254,6 @@ def judged_by_gates(
     :raises ArtifactError: if the candidate is damaged or does not fit the index.
     :raises FaultsError: if the settings are faulty.
     """
-    from rerank.lifecycle.gates import read_promotion_settings
-
     path = settings or workspace.settings_file("promotion")
     kind = domain_of_index(workspace.active_index()).promotion_settings()
     chosen = kind() if path is None else read_promotion_settings(path, kind)

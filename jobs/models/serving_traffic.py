@@ -7,8 +7,8 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeVar
+from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -31,6 +31,9 @@ from rerank.jobs.scoring.plan import ScorePlan
 from rerank.jobs.scoring.run import Progress, ScoreSummary, run_plan
 from rerank.jobs.tables import plural, table
 from rerank.lifecycle.canary import (
+    ACCEPTED,
+    ERRORS,
+    NO_MATCH,
     CanaryOutcome,
     CanaryState,
     GuardrailFigure,
@@ -54,12 +57,9 @@ from rerank.lifecycle.traffic import (
 )
 from rerank.lifecycle.versions import CHALLENGER, CHAMPION, VersionRef
 from rerank.resolution import DECISIONS
+from rerank.resolver import Resolver
 from rerank.store.database import Store
 from rerank.workspace import open_source
-
-if TYPE_CHECKING:
-    from rerank.resolver import Resolver
-
 
 Bools = NDArray[np.bool_]
 _log = logging.getLogger(__name__)
@@ -158,14 +158,13 @@ def keeping(registry: ModelRegistry, make: Callable[[], Keeper]) -> Iterator[Kee
         yield make()
 
 
-_PERCENT = {"share accepted": 100.0, "no-match rate": 100.0, "errors": 100.0}
+_SHARES = (ACCEPTED, NO_MATCH, ERRORS)
 
 
 def status_json(state: CanaryState | None) -> dict[str, Any]:
     """Return how far a canary is, as plain values."""
     if state is None:
         return {"running": False}
-    figures = _figures(state)
     return {
         "running": True,
         "experiment": state.experiment,
@@ -180,7 +179,7 @@ def status_json(state: CanaryState | None) -> dict[str, Any]:
         "too_few": state.too_few,
         "guardrails": [
             {"name": each.name, "figure": round(each.figure, 6), "limit": each.limit}
-            for each in figures
+            for each in _figures(state)
         ],
     }
 
@@ -204,7 +203,7 @@ def status_text(state: CanaryState | None) -> str:
         "",
         table(
             ["guardrail", "figure", "limit"],
-            _rows(state),
+            [_row(each, too_few=state.too_few) for each in _figures(state)],
             left=(0,),
         ),
     ]
@@ -215,16 +214,11 @@ def _figures(state: CanaryState) -> list[GuardrailFigure]:
     return judge_guardrails(state.counts, state.settings.guardrails, 0.0)
 
 
-def _rows(state: CanaryState) -> list[list[str]]:
-    rows = [[each.name, *_cells(each)] for each in _figures(state)]
-    return [[name, "-", limit] for name, _, limit in rows] if state.too_few else rows
-
-
-def _cells(figure: GuardrailFigure) -> tuple[str, str]:
-    factor = _PERCENT.get(figure.name)
-    if factor is None:
-        return f"{figure.figure:.2f}", f"{figure.limit:g}"
-    return f"{factor * figure.figure:+.2f} %", f"{factor * figure.limit:+g} %"
+def _row(each: GuardrailFigure, *, too_few: bool) -> list[str]:
+    figure, limit = f"{each.figure:.2f}", f"{each.limit:g}"
+    if each.name in _SHARES:
+        figure, limit = f"{100 * each.figure:+.2f} %", f"{100 * each.limit:+g} %"
+    return [each.name, "-" if too_few else figure, limit]
 
 
 class TrafficAnswerer(Answerer):
@@ -346,21 +340,6 @@ class TrafficSplit:
     both: bool = False
 
 
-@dataclass(slots=True)
-class SplitCounts:
-    """What came out of an A/B test so far.
-
-    :param decisions: rows by (arm, decision).
-    :param compared: rows that both models answered; ``differing``: of them, other decisions.
-    :param failed: rows on which the challenger raised an error.
-    """
-
-    decisions: Counter[tuple[str, str]] = field(default_factory=Counter)
-    compared: int = 0
-    differing: int = 0
-    failed: int = 0
-
-
 class SplitAnswerer(TrafficAnswerer):
     """Answers each row with its arm's model and logs what both models decide."""
 
@@ -375,9 +354,9 @@ class SplitAnswerer(TrafficAnswerer):
     ) -> None:
         super().__init__(models, options, index_version=index_version)
         self.experiment = experiment_name(models, split)
-        self.counts = SplitCounts()
         self._split, self._store = split, store
-        self._logged = 0
+        self._decisions: Counter[tuple[str, str]] = Counter()  # rows by arm and decision
+        self._compared = self._differing = self._failed = self._logged = 0
 
     def answer(self, batch: ListingBatch) -> pa.Table:
         """Answer a batch."""
@@ -395,7 +374,7 @@ class SplitAnswerer(TrafficAnswerer):
             else:
                 served = self._ask_champion(parts, rows)
             decided = Counter(served.column("decision").to_pylist())
-            self.counts.decisions.update({(arm, each): n for each, n in decided.items()})
+            self._decisions.update({(arm, each): n for each, n in decided.items()})
         if self._logged >= _ROWS_AT_ONCE:
             self.flush()
         return parts.table()
@@ -416,23 +395,22 @@ class SplitAnswerer(TrafficAnswerer):
         names = [decision.value for decision in DECISIONS]
         rows = []
         for arm, version in zip((CHAMPION, CHALLENGER), self.model_version.split("/"), strict=True):
-            found = [self.counts.decisions[arm, name] for name in names]
+            found = [self._decisions[arm, name] for name in names]
             total = sum(found)
             shares = [f"{n / total:.1%}" if total else "-" for n in found]
             rows.append([arm, version, f"{total:,}", *shares])
-        counts = self.counts
         lines = [
             table(
                 ["arm", "model", "listings", *(name.replace("_", " ") for name in names)],
                 rows,
                 left=(0, 1),
             ),
-            f"both models answered {counts.compared:,} listings, {counts.differing:,} of them with "
+            f"both models answered {self._compared:,} listings, {self._differing:,} of them with "
             "another decision",
         ]
-        if counts.failed:
+        if self._failed:
             lines.append(
-                f"the challenger failed on {counts.failed:,} listings, which the champion "
+                f"the challenger failed on {self._failed:,} listings, which the champion "
                 f"answered: {self._models.last_error}"
             )
         lines.append(f"logged as {self.experiment} in the table traffic_decisions")
@@ -447,9 +425,9 @@ class SplitAnswerer(TrafficAnswerer):
         decisions = [
             each.column("decision").to_pylist() for each in (both.champion, both.challenger)
         ]
-        self.counts.compared += len(rows) - int(both.failed.sum())
-        self.counts.differing += sum(a != b for a, b in zip(*decisions, strict=True))
-        self.counts.failed += int(both.failed.sum())
+        self._compared += len(rows) - int(both.failed.sum())
+        self._differing += sum(a != b for a, b in zip(*decisions, strict=True))
+        self._failed += int(both.failed.sum())
         self._keep(both.log_rows(arm=arm, challenger_serves=challenger_serves))
         return served
 

@@ -55,8 +55,7 @@ def list_text(rows: Sequence[Mapping[str, Any]]) -> str:
         ]
         for row in rows
     ]
-    header = ("kind", "version", "names", "made", "precision@1")
-    return table(header, cells, left=(0, 1, 2, 3, 4))
+    return table(("kind", "version", "names", "made", "precision@1"), cells, left=(0, 1, 2, 3, 4))
 
 
 def card_text(said: Mapping[str, Any]) -> str:
@@ -268,7 +267,7 @@ def version_facts(registry: ModelRegistry, text: str) -> dict[str, Any]:
     return {
         **_named(ref, names_of(registry, pointer, ref)),
         "folder": str(folder) if there else None,
-        "fingerprint": registry.folders.fingerprint(ref) if there else ref.version,
+        "fingerprint": registry.fingerprint(ref) if there else ref.version,
         "card": card,
         "fault": fault if there else None,
         "served": served,
@@ -379,7 +378,7 @@ def _checked(registry: ModelRegistry, ref: VersionRef) -> str:
 
     :raises ArtifactError: if something is wrong.
     """
-    manifest = registry.folders.manifest(ref)
+    manifest = registry.manifest(ref)
     card = registry.card(ref)
     if card is not None:
         _check_files(card, manifest)

@@ -364,12 +364,11 @@ def reliability_diagram(bins: Sequence[Content]) -> Markup | None:
         f"stated {share(stated)}, right {share(found.value)}, n {n}"
         for _, stated, found, n in known
     )
-    labels = "stated probability, n of each bin in the bars", "share that is right"
     return _square(
         "Reliability diagram",
         f"By bin of probability: {told}.",
         y,
-        labels,
+        ("stated probability, n of each bin in the bars", "share that is right"),
         *marks,
         below=_HISTOGRAM,
     )

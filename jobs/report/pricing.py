@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -131,24 +131,8 @@ def price_report(
     return PriceReport(figures, odd, unread, n_rows, n_offers, sorted(days))
 
 
-class _File(NamedTuple):
-    """A resolved file: what its columns hold, as SQL; ``prices`` says whether they are text."""
-
-    path: str
-    key: str
-    model: str
-    variant: str
-    price: str
-    text: bool
-    currency: str
-    day: str
-    sure: str
-    listing_id: str
-    title: str
-
-
-def _file_of(source: Place, columns: PriceColumns) -> _File:
-    """Find which columns of a file hold what.
+def _file_of(source: Place, columns: PriceColumns) -> dict[str, Any]:
+    """Find which columns of a file hold what, as SQL; ``plain`` says which prices are numbers.
 
     :raises InputError: if it lacks some.
     """
@@ -171,35 +155,35 @@ def _file_of(source: Place, columns: PriceColumns) -> _File:
         )
     named = columns_of_output(source, OUR_NAMES)
     price = _column(source, names, columns.price, named.price, "--price-column")
-    has_currency = columns.currency is not None or "currency" in names
     kind = schema.field(price).type
-    text = not (
-        pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)
-    )
+    text = f"trim(CAST({_quoted(price)} AS VARCHAR))"
+    kinds = pa.types.is_integer, pa.types.is_floating, pa.types.is_decimal
+    is_number = any(of(kind) for of in kinds)
     day = f"DATE '{_day_of(source)}'"
     if columns.day is not None:
-        day = (
-            f"TRY_CAST({_quoted(_column(source, names, columns.day, '', '--day-column'))} AS DATE)"
-        )
-    optional = [
-        _quoted(name) if name in names else "NULL" for name in (named.listing_id, named.title)
-    ]
-    return _File(
-        str(source.local),
-        _quoted("gpu_id" if cards else "product_id"),
-        _quoted("model" if cards else "best_guess"),
-        _CARD if cards else _quoted("name" if "name" in names else "product_id"),
-        _quoted(price),
-        text,
-        _quoted(_column(source, names, columns.currency, "currency", "--currency-column"))
-        if has_currency
-        else "''",
-        day,
-        "coalesce(variant_probability, 1)" if "variant_probability" in names else "1",
-        *optional,
-    )
+        own = _quoted(_column(source, names, columns.day, "", "--day-column"))
+        day = f"TRY_CAST({own} AS DATE)"
+    currency = "''"
+    if columns.currency is not None or "currency" in names:
+        own = _column(source, names, columns.currency, "currency", "--currency-column")
+        currency = _quoted(own)
+    variant = _quoted("name" if "name" in names else "product_id")
+    return {
+        "path": str(source.local),
+        "key": _quoted("gpu_id" if cards else "product_id"),
+        "model": _quoted("model" if cards else "best_guess"),
+        "variant": _CARD if cards else variant,
+        "price": text,
+        "plain": "TRUE" if is_number else f"regexp_full_match({text}, {_PLAIN})",
+        "currency": currency,
+        "day": day,
+        "sure": "coalesce(variant_probability, 1)" if "variant_probability" in names else "1",
+        "listing_id": _quoted(named.listing_id) if named.listing_id in names else "NULL",
+        "title": _quoted(named.title) if named.title in names else "NULL",
+    }
 
 
+_PLAIN = r"'\s*[0-9]+([.][0-9]{1,2})?\s*'"
 _CARD = (
     "concat_ws(' ', model, CASE WHEN memory_gb >= 1 THEN format('{:g} GB', memory_gb) WHEN "
     "memory_gb > 0 THEN format('{:g} MB', memory_gb * 1024) END, nullif(form_factor, 'PCIe'))"
@@ -243,28 +227,25 @@ CREATE TABLE spelled (file INTEGER, text VARCHAR, value DOUBLE, currency VARCHAR
 CREATE TABLE named (text VARCHAR, currency VARCHAR);
 CREATE TABLE counted (rows BIGINT);
 """
-_PLAIN = r"'\s*[0-9]+([.][0-9]{1,2})?\s*'"
 
 
-def _read(session: Session, number: int, file: _File, *, review: bool) -> None:
+def _read(session: Session, number: int, file: Mapping[str, str], *, review: bool) -> None:
     """Read a file's accepted listings into ``said``, and how their prices are spelled."""
     wanted = "('match', 'review')" if review else "('match')"
-    text = f"trim(CAST({file.price} AS VARCHAR))"
-    plain = f"regexp_full_match({text}, {_PLAIN})" if file.text else "TRUE"
     session.execute(
-        f"read {file.path}",
-        f"""INSERT INTO said SELECT {number}, file_row_number, CAST({file.key} AS VARCHAR),
-        CAST({file.model} AS VARCHAR), CAST({file.variant} AS VARCHAR), {file.day},
-        CASE WHEN {plain} THEN TRY_CAST({text} AS DOUBLE) END,
-        CASE WHEN {plain} THEN NULL ELSE coalesce({text}, '') END,
-        trim(coalesce(CAST({file.currency} AS VARCHAR), '')), match_probability,
-        match_probability * {file.sure}
+        f"read {file['path']}",
+        f"""INSERT INTO said SELECT {number}, file_row_number, CAST({file["key"]} AS VARCHAR),
+        CAST({file["model"]} AS VARCHAR), CAST({file["variant"]} AS VARCHAR), {file["day"]},
+        CASE WHEN {file["plain"]} THEN TRY_CAST({file["price"]} AS DOUBLE) END,
+        CASE WHEN {file["plain"]} THEN NULL ELSE coalesce({file["price"]}, '') END,
+        trim(coalesce(CAST({file["currency"]} AS VARCHAR), '')), match_probability,
+        match_probability * {file["sure"]}
         FROM read_parquet(?, file_row_number = true)
-        WHERE decision IN {wanted} AND {file.key} IS NOT NULL""",
-        [file.path],
+        WHERE decision IN {wanted} AND {file["key"]} IS NOT NULL""",
+        [file["path"]],
     )
     session.execute(
-        "count rows", "INSERT INTO counted SELECT count(*) FROM read_parquet(?)", [file.path]
+        "count rows", "INSERT INTO counted SELECT count(*) FROM read_parquet(?)", [file["path"]]
     )
     spelled = session.table(
         "read spellings",
@@ -348,8 +329,7 @@ SELECT q.*, s.mad FROM quartile q JOIN spread s ON {_same("q", "s")}
 
 
 def _same(one: str, other: str) -> str:
-    names = _GROUP.split(", ")
-    return " AND ".join(f"{one}.{name} = {other}.{name}" for name in names)
+    return " AND ".join(f"{one}.{name} = {other}.{name}" for name in _GROUP.split(", "))
 
 
 _DEVIATIONS_SQL = f"""
@@ -412,7 +392,7 @@ def _trend(course: Sequence[tuple[int, float]]) -> float | None:
 _SHOWN_OF_ODD = "file, place, key, model, variant, currency, day, price, usual, weight, deviation"
 
 
-def _told(session: Session, files: Sequence[_File]) -> pa.Table:
+def _told(session: Session, files: Sequence[Mapping[str, str]]) -> pa.Table:
     """Return odd offers with what their listings say, the oddest first."""
     session.execute(
         "make place", "CREATE TABLE told (file INTEGER, place BIGINT, id VARCHAR, title VARCHAR)"
@@ -420,11 +400,11 @@ def _told(session: Session, files: Sequence[_File]) -> pa.Table:
     for number, file in enumerate(files):
         session.execute(
             "read odd listings",
-            f"""INSERT INTO told SELECT {number}, file_row_number, CAST({file.listing_id} AS
-            VARCHAR), CAST({file.title} AS VARCHAR) FROM read_parquet(?, file_row_number = true)
+            f"""INSERT INTO told SELECT {number}, file_row_number, CAST({file["listing_id"]} AS
+            VARCHAR), CAST({file["title"]} AS VARCHAR) FROM read_parquet(?, file_row_number = true)
             SEMI JOIN (SELECT place FROM odd WHERE file = {number}) o
             ON file_row_number = o.place""",
-            [file.path],
+            [file["path"]],
         )
     return session.table(
         "read odd offers",

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rerank.conformal import NO_MATCH, outcome_probabilities
+from rerank.calibration import NO_MATCH, outcome_probabilities
 from rerank.evaluation.intervals import DEFAULT_SAMPLES, FEW, Figure, estimate
 from rerank.evaluation.metrics import SHARE
 from rerank.index.errors import InputError
@@ -249,7 +249,7 @@ class Label:
     """A label that stands for a listing, and who gave it.
 
     :param label: a model, or the verdict's value where there is none.
-    :param outcome: the same in the model's words: a model or `rerank.conformal.NO_MATCH`.
+    :param outcome: the same in the model's words: a model or `rerank.calibration.NO_MATCH`.
     """
 
     listing_id: str

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -15,14 +16,15 @@ from numpy.typing import NDArray
 
 from rerank.annotation.agreement import adjudication_of, by_listing, label_of
 from rerank.domain import GPU, card_tools, domain_named
+from rerank.evaluation.gold import Split, models_of
 from rerank.index.errors import FaultsError, InputError
 from rerank.index.records import N_CANDIDATES, GpuRecord, LabelledListing, Listing
 from rerank.rankers.pairs import CANDIDATE_TYPE, candidate_reference
 from rerank.ranking import CandidateBatch, Evidence, ModelTable
 from rerank.resolver import Resolver
-from rerank.splits import Split, models_of
 from rerank.store.database import Session
-from rerank.store.preferences import (
+from rerank.store.rows import (
+    Annotation,
     PairSource,
     PreferenceItem,
     PreferenceLabel,
@@ -32,7 +34,6 @@ from rerank.store.preferences import (
     write_items,
     write_pairs,
 )
-from rerank.store.rows import Annotation
 
 INDEX_PREFIX = "index:"
 """Opens the embedding_id of a candidate: the vector of a gpu_id in the index that serves."""
@@ -169,8 +170,7 @@ def _items_once(pairs: Iterable[PreferencePair]) -> dict[str, PreferenceItem]:
     conflicts = []
     for item in (item for pair in pairs for item in (pair.a, pair.b)):
         if item.embedding is not None:
-            rounded = np.asarray(item.embedding, np.float32).tolist()
-            item = replace(item, embedding=tuple(rounded))
+            item = replace(item, embedding=tuple(np.asarray(item.embedding, np.float32).tolist()))
         if _changes(item, items.setdefault(item.item_id, item)):
             conflicts.append(f"{_shown(item)}: given twice with other {_OTHER}")
     _refuse(conflicts, "nothing was saved; give each item one content")
@@ -325,6 +325,11 @@ BOOTSTRAP_PREFIX = "bootstrap-"
 """Opens the listing_id of a generated listing: ``bootstrap-SEED-gNUMBER``."""
 
 _REFERENCE = re.compile(rf"{BOOTSTRAP_PREFIX}(\d{{1,18}})-g\d+::")
+WITHOUT_GPU, WITHOUT_SHOWN, OVERRULED = (
+    "matches with a GPU that the registry lacks",
+    "matches without shown candidates",
+    "matches that the adjudicator decided otherwise",
+)
 _LEAST_YIELD = 4  # nearly every listing gives a pair; a registry of a few GPUs gives none
 
 
@@ -429,46 +434,34 @@ def _renamed(item: LabelledListing, seed: int) -> LabelledListing:
     return replace(item, listing=replace(item.listing, listing_id=listing_id))
 
 
-@dataclass(frozen=True, slots=True)
-class Implied:
-    """What annotations imply.
-
-    :param pairs: without metrics, by listing, annotator and place on the screen.
-    :param without_shown: matches that record no shown candidates, such as imported ones.
-    :param overruled: matches that the adjudicator decided otherwise.
-    :param without_gpu: matches with a GPU that the registry lacks.
-    """
-
-    pairs: tuple[PreferencePair, ...]
-    without_shown: int
-    overruled: int
-    without_gpu: int
-
-
-def implied_pairs(annotations: Iterable[Annotation], models: Mapping[str, str]) -> Implied:
+def implied_pairs(
+    annotations: Iterable[Annotation], models: Mapping[str, str]
+) -> tuple[list[PreferencePair], Counter[str]]:
     """Return the pairs that matches imply: the chosen candidate is better than each other shown.
 
     If the annotator chose no variant, the first shown variant of the model stands for it, and the
     model's other variants are not compared. Other verdicts compare no candidates.
 
     :param models: model by gpu_id; shown GPUs without one are left out.
+    :returns: pairs without metrics, by listing, annotator and place on the screen; how many matches
+        imply nothing, by why.
     """
     pairs: list[PreferencePair] = []
-    without_shown = overruled = without_gpu = 0
+    left_out: Counter[str] = Counter()
     for _, answers in by_listing(annotations):
         settling = adjudication_of(answers)
         for answer in answers:
             if answer.model is None or answer is settling:
                 continue
             if settling is not None and label_of(settling) != label_of(answer):
-                overruled += 1
+                left_out[OVERRULED] += 1
             elif not answer.shown:
-                without_shown += 1
+                left_out[WITHOUT_SHOWN] += 1
             elif answer.gpu_id is not None and answer.gpu_id not in models:
-                without_gpu += 1
+                left_out[WITHOUT_GPU] += 1
             else:
                 pairs += _implied_by(answer, models)
-    return Implied(tuple(pairs), without_shown, overruled, without_gpu)
+    return pairs, left_out
 
 
 def _implied_by(answer: Annotation, models: Mapping[str, str]) -> list[PreferencePair]:
@@ -478,7 +471,6 @@ def _implied_by(answer: Annotation, models: Mapping[str, str]) -> list[Preferenc
     if chosen is None:
         return []
     undecided = set(variants) if answer.gpu_id is None else {chosen}
-    others = [gpu_id for gpu_id in shown if gpu_id not in undecided]
     return [
         PreferencePair(
             _item(answer.listing_id, chosen),
@@ -488,7 +480,7 @@ def _implied_by(answer: Annotation, models: Mapping[str, str]) -> list[Preferenc
             answer.annotator,
             created_at=answer.annotated_at,
         )
-        for other in others
+        for other in [gpu_id for gpu_id in shown if gpu_id not in undecided]
     ]
 
 

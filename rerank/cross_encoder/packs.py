@@ -22,12 +22,12 @@ import numpy as np
 from rerank.cross_encoder.hyperparameters import SamplingSettings
 from rerank.cross_encoder.ranker import TextPair, gpu_text, query_text
 from rerank.domain import card_tools
+from rerank.evaluation.gold import Split, split_of
 from rerank.index.errors import InputError
 from rerank.index.records import LabelledListing
 from rerank.index.rows import read_json_lines
 from rerank.ranking import standing
 from rerank.resolver import Resolver
-from rerank.splits import Split, split_of
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _TOO_MANY_BAD = (

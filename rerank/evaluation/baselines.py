@@ -10,7 +10,7 @@ import platform
 import time
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import pairwise, product
 from statistics import median
 from typing import Any, Protocol
@@ -213,26 +213,16 @@ LATENCY_LISTINGS = 300
 LATENCY_WARM_UP = 20
 
 
-@dataclass(frozen=True, slots=True)
-class Latency:
-    """Quantiles of the time one listing takes, in milliseconds; None if none was timed."""
+def latency_ms(resolver: Resolves, listings: Sequence[Listing]) -> dict[str, Any]:
+    """Time up to 300 listings one by one.
 
-    p50: float | None
-    p99: float | None
-    n: int
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return plain values for JSON."""
-        return asdict(self)
-
-
-def latency_ms(resolver: Resolves, listings: Sequence[Listing]) -> Latency:
-    """Time up to 300 listings one by one."""
+    :returns: ``p50`` and ``p99`` in milliseconds, None if none was timed, of ``n`` listings.
+    """
     took = fastest_ms([resolver], listings, most=LATENCY_LISTINGS)[0]
     if not len(took):
-        return Latency(None, None, 0)
+        return {"p50": None, "p99": None, "n": 0}
     p50, p99 = np.quantile(took, (0.5, 0.99)).round(3).tolist()
-    return Latency(p50, p99, len(took))
+    return {"p50": p50, "p99": p99, "n": len(took)}
 
 
 def fastest_ms(

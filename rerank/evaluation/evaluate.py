@@ -16,20 +16,20 @@ from enum import Enum
 from functools import partial
 from itertools import chain
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from rerank.calibration import DEFAULT_COVERAGE
 from rerank.evaluation.baselines import (
     ROUTE_CUTOFFS,
     Baseline,
-    Latency,
     Resolves,
     latency_ms,
     models_in,
     this_machine,
 )
-from rerank.evaluation.gold import GoldKind, GoldListing
+from rerank.evaluation.gold import GoldKind, GoldListing, covered
 from rerank.evaluation.intervals import (
     DEFAULT_SAMPLES,
     DEFAULT_SEED,
@@ -67,7 +67,8 @@ from rerank.evaluation.paired import (
 from rerank.evaluation.runs import (
     OWN_SYSTEM,
     AnsweredSet,
-    EvaluationRun,
+    Run,
+    begin_run,
     counted,
     record_figures,
     record_run,
@@ -135,20 +136,6 @@ def examine(
     return Examined(answers, routes, evidence)
 
 
-class CandidateSetCoverage(Protocol):
-    """Makes candidate sets and holds them against the truth."""
-
-    @property
-    def level(self) -> float:
-        """The coverage they promise."""
-
-    def of(self, answer: Resolution) -> Sequence[str]:
-        """Return the outcomes in the set of an answer."""
-
-    def covers(self, found: Sequence[str], gold: GoldListing) -> bool:
-        """Tell whether a set holds the truth."""
-
-
 Explain = Callable[
     [Sequence[GoldListing], Sequence[Resolution], Sequence[Evidence]], Sequence[Failure]
 ]
@@ -164,6 +151,8 @@ class Instruments:
     :param examine: answers listings in the resolver's place and tells what it saw; the routes to
         candidates, ``routes``, are then measured one by one.
     :param explain: finds why answers are wrong, given gold, answers and the evidence of each batch.
+    :param candidate_set: returns the outcomes that an answer's listing may sell, of the stated
+        ``coverage``.
     """
 
     records: Sequence[GpuRecord] = ()
@@ -174,7 +163,8 @@ class Instruments:
     examine: Callable[[Sequence[Listing]], Examined] | None = None
     routes: Sequence[Enum] = tuple(Route)
     explain: Explain | None = None
-    candidate_sets: CandidateSetCoverage | None = None
+    coverage: float = DEFAULT_COVERAGE
+    candidate_set: Callable[[Resolution], Sequence[str]] | None = None
 
 
 def evaluate(
@@ -209,7 +199,8 @@ def evaluate(
         }
         progress("latency", 0.0)
         listings = [item.listing for item in chain.from_iterable(sets.values())]
-        run = _begun(answered, tools, latency_ms(resolver, listings), seed=seed, samples=samples)
+        latency = latency_ms(resolver, listings)
+        run = _begun(answered, tools, latency, seed=seed, samples=samples)
         with kept.writing() as session:
             record_run(session, run)
             for item in answered.values():
@@ -220,30 +211,35 @@ def evaluate(
         }
     return {
         "format_version": EVALUATION_FORMAT,
-        "run_id": run.run_id,
-        "started_at": run.started_at.isoformat(timespec="seconds") + "Z",
-        "model_version": run.model_version,
-        "index_version": run.index_version,
-        "registry_version": run.registry_version,
+        "run_id": run["run_id"],
+        "started_at": run["started_at"].isoformat(timespec="seconds") + "Z",
+        "model_version": run["model_version"],
+        "index_version": run["index_version"],
+        "registry_version": run["registry_version"],
         "seed": seed,
         "samples": samples,
-        "machine": dict(run.machine),
-        "latency_ms": run.latency.as_dict(),
+        "machine": run["machine"],
+        "latency_ms": latency,
         "sets": report,
     }
 
 
 def _begun(
-    answered: Mapping[str, AnsweredSet], tools: Instruments, latency: Latency, **settings: int
-) -> EvaluationRun:
+    answered: Mapping[str, AnsweredSet],
+    tools: Instruments,
+    latency: Mapping[str, Any],
+    **settings: int,
+) -> Run:
     first = next(chain.from_iterable(item.answers for item in answered.values()))
-    return EvaluationRun.begin(
+    return begin_run(
         "evaluate",
         model_version=first.model_version,
         index_version=first.index_version,
         registry_version=tools.registry_version,
-        latency=latency,
         machine=this_machine(),
+        latency_p50_ms=latency["p50"],
+        latency_p99_ms=latency["p99"],
+        latency_listings=latency["n"],
         **settings,
     )
 
@@ -286,25 +282,13 @@ def answered_set(
             for item, models in zip(gold, routes[route], strict=True)
             if item.kind is GoldKind.MATCH
         }
-    sets, covers = _candidate_sets(gold, answers, tools.candidate_sets)
+    sets = list(map(tools.candidate_set, answers)) if tools.candidate_set else []
+    covers = [is_judged(item) and covered(own, item) for item, own in zip(gold, sets, strict=False)]
     return AnsweredSet(name, gold, answers, failures, sets, covers, ranks)
 
 
 def _route_system(route: Enum) -> str:
     return f"route {route.value}"
-
-
-def _candidate_sets(
-    gold: Sequence[GoldListing], answers: Sequence[Resolution], maker: CandidateSetCoverage | None
-) -> tuple[list[Sequence[str]], list[bool]]:
-    """Return each listing's candidate set and whether it holds the truth; nothing without sets."""
-    if maker is None:
-        return [], []
-    found = [maker.of(answer) for answer in answers]
-    return found, [
-        is_judged(item) and maker.covers(names, item)
-        for names, item in zip(found, gold, strict=True)
-    ]
 
 
 def _baseline_ranks(
@@ -329,7 +313,7 @@ def _baseline_ranks(
 
 def _set_report(
     store: Store,
-    run: EvaluationRun,
+    run: Run,
     item: AnsweredSet,
     facts: GoldFacts,
     tools: Instruments,
@@ -337,11 +321,11 @@ def _set_report(
 ) -> dict[str, Any]:
     """Measure a set, everything over the same resamples of its listing groups, and record it."""
     progress(f"{item.name}: figures", 0.0)
-    table = table_of(item, facts, seed=run.seed, samples=run.samples)
+    table = table_of(item, facts, seed=run["seed"], samples=run["samples"])
     found = _measured(item, table, tools)
     with store.writing() as session:
-        record_figures(session, run.run_id, item.name, found.by_slice(), found.compared)
-        lost = counted(session, run.run_id, item.name)
+        record_figures(session, run["run_id"], item.name, found.by_slice(), found.compared)
+        lost = counted(session, run["run_id"], item.name)
     kinds = Counter(listing.kind for listing in item.gold)
     judged = table.systems[OWN_SYSTEM]
     sets = found.candidate_sets
@@ -364,9 +348,7 @@ def _set_report(
         },
         "comparisons": [each.as_dict() for each in found.compared],
         "curves": curves_of(table.resampling, judged["probability"], judged["correct"]),
-        "candidate_sets": {"level": tools.candidate_sets.level, **plain(sets)}
-        if tools.candidate_sets and sets
-        else None,
+        "candidate_sets": {"level": tools.coverage, **plain(sets)} if sets else None,
         "slices": {
             name: {value: plain(own) for value, own in values.items()}
             for name, values in found.slices.items()

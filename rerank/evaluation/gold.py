@@ -1,29 +1,67 @@
-"""Gold files: listings with the answer a careful person gave, and how model names compare.
+"""Gold files: listings with the answer a careful person gave, how model names compare, and splits.
 
 The format is one CSV row a listing: ``listing_id, title, vendor, kind, gold_models,
 gold_memory_gb, gold_form``. Optional: ``description``, ``shop``, ``language`` and ``listing_group``
 (listings that are no independent evidence, such as offers of one product page, share one). Other
 columns are ignored.
+
+Splits are by model: a model's listings are all on one side, so that unseen models are measured.
 """
 
 from __future__ import annotations
 
+import hashlib
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from rerank.conformal import NO_MATCH
+from rerank.calibration import NO_MATCH
 from rerank.index.errors import FaultsError, InputError
-from rerank.index.records import GpuRecord, Listing, shipped
+from rerank.index.records import GpuRecord, LabelledListing, Listing, shipped
 from rerank.index.rows import listed, read_csv
 from rerank.index.text import normalise
-from rerank.splits import Split, models_of
 
-if TYPE_CHECKING:
-    from rerank.index.records import LabelledListing
+
+class Split(Enum):
+    """What a model's listings are used for.
+
+    The ranker learns from models the embedder has not seen, so that it learns how much a
+    similarity is worth on a new GPU; the offer classifier from the ranker's models, but other
+    listings; calibrator and thresholds, and then the test, from models nothing has seen.
+    """
+
+    EMBEDDER = "embedder"
+    RANKER = "ranker"
+    VALIDATION = "validation"
+    TEST = "test"
+
+
+_UPPER_BOUNDS = (
+    (30, Split.EMBEDDER),
+    (80, Split.RANKER),
+    (90, Split.VALIDATION),
+    (100, Split.TEST),
+)
+
+
+def split_of(model: str) -> Split:
+    """Return a model's split, by a hash of its name: stable when the registry grows."""
+    return next(split for bound, split in _UPPER_BOUNDS if percent_of(model) < bound)
+
+
+def models_of(records: Iterable[GpuRecord], split: Split) -> Sequence[str]:
+    """Return the models of a split that are sold apart, sorted."""
+    sold = {record.model for record in records if record.sold_apart}
+    return sorted(model for model in sold if split_of(model) is split)
+
+
+def percent_of(name: str) -> int:
+    """Return a number from 0 to 99 by a hash of the name, the same everywhere."""
+    return int(hashlib.sha256(name.encode()).hexdigest(), 16) % 100
+
 
 COLUMNS = (
     "listing_id",

@@ -583,28 +583,9 @@ def _plain(values: Floats) -> list[float]:
 POWER, LEVEL = 0.8, 0.05
 
 
-@dataclass(frozen=True, slots=True)
-class Discordance:
-    """Listings on which two systems were both judged.
-
-    :param gained: those that only the first has right.
-    :param lost: those that only the second has right.
-    :param n: all of them.
-    """
-
-    gained: int
-    lost: int
-    n: int
-
-    def __post_init__(self) -> None:
-        if min(self.gained, self.lost) < 0 or self.gained + self.lost > self.n:
-            raise InputError(
-                f"expected counts of at most {self.n} listings, got {self.gained} gained and "
-                f"{self.lost} lost"
-            )
-
-
-def listings_needed(seen: Discordance, *, power: float = POWER, level: float = LEVEL) -> int | None:
+def listings_needed(
+    gained: int, lost: int, n: int, *, power: float = POWER, level: float = LEVEL
+) -> int | None:
     """Return how many listings McNemar's test needs in all, if these shares are the true ones.
 
     With the share of discordant listings p = (gained + lost) / n and the difference d =
@@ -613,14 +594,20 @@ def listings_needed(seen: Discordance, *, power: float = POWER, level: float = L
     Proportions for the Paired-Sample Design, Biometrics 43, 1987. Listings count as independent,
     and the difference as it was seen: where it was a chance find, more are needed.
 
+    :param gained: listings that only the first system has right, ``lost`` only the second.
+    :param n: all on which both were judged.
     :param power: chance to find the difference, in (0, 1).
     :param level: chance to find one where there is none, two-sided, in (0, 1).
     :returns: None if there is no difference to find.
+    :raises InputError: if counts are negative or more than there are listings.
     """
-    if seen.gained == seen.lost:
+    if min(gained, lost) < 0 or gained + lost > n:
+        raise InputError(
+            f"expected counts of at most {n} listings, got {gained} gained and {lost} lost"
+        )
+    if gained == lost:
         return None
-    share = (seen.gained + seen.lost) / seen.n
-    difference = (seen.gained - seen.lost) / seen.n
+    share, difference = (gained + lost) / n, (gained - lost) / n
     normal = NormalDist()
     of_level = normal.inv_cdf(1 - level / 2) * math.sqrt(share)
     of_power = normal.inv_cdf(power) * math.sqrt(share - difference**2)

@@ -182,11 +182,10 @@ def _error_kind(gold: GoldListing, answer: Resolution) -> ErrorKind | None:
 
 
 def _error(gold: GoldListing, answer: Resolution, kind: ErrorKind) -> dict[str, Any]:
-    want = " or ".join(gold.gold_models) or "no match"
     return {
         "listing_id": gold.listing_id,
         "title": gold.title,
-        "want": _with_memory(want, gold.gold_memory_gb),
+        "want": _with_memory(" or ".join(gold.gold_models) or "no match", gold.gold_memory_gb),
         "got": _named(answer),
         "probability": round(answer.match_probability, 4),
         "decision": answer.decision,

@@ -18,12 +18,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rerank.evaluation.baselines import Resolves
-from rerank.evaluation.gold import GoldKind, GoldListing, canonical_key
+from rerank.evaluation.gold import GoldKind, GoldListing, Split, canonical_key, split_of
 from rerank.evaluation.intervals import (
     DEFAULT_PERMUTATIONS,
     DEFAULT_SAMPLES,
     Comparison,
-    Discordance,
     Figure,
     Resampling,
     adjusted,
@@ -49,7 +48,6 @@ from rerank.index.text import normalise
 from rerank.model import RerankModel
 from rerank.ranking import Ranker
 from rerank.resolution import DECISIONS, Resolution
-from rerank.splits import Split, split_of
 
 Progress = Callable[[str, float], None]
 Figures = dict[str, Figure]
@@ -304,15 +302,20 @@ def pair(
 
 @dataclass(frozen=True, slots=True)
 class Competitor:
-    """A ranker with what decides on its scores.
+    """A ranker with what decides on its scores, what it is and costs.
 
     :param name: its key in reports.
+    :param description: a few words on what it is.
     :param model: None if it orders only, so that there is no probability.
+    :param size_bytes: None where nothing is stored; so are ``training_seconds`` not recorded.
     """
 
     name: str
     ranker: Ranker
+    description: str = ""
     model: RerankModel | None = None
+    size_bytes: int | None = None
+    training_seconds: float | None = None
 
 
 def drawn(gold: Sequence[GoldListing], limit: int | None, *, seed: int) -> list[GoldListing]:
@@ -445,43 +448,6 @@ COUNTED = (PRECISION_AT_1, ACCEPTED_SHARE, FALSE_ACCEPTS)
 """Metrics that are right or wrong on each listing, so that McNemar's test applies."""
 
 
-@dataclass(frozen=True, slots=True)
-class PairedMetric:
-    """A metric of two models on the same listings.
-
-    :param gain: B's over A, above 0 where B is better, whichever way the metric runs; p-values
-        corrected over all metrics by Holm.
-    :param discordance: listings that only one has right; None if the metric is no count.
-    """
-
-    metric: Metric
-    first: Figure
-    second: Figure
-    gain: Comparison
-    discordance: Discordance | None
-
-    @property
-    def needed(self) -> int | None:
-        """How many listings would tell the two apart, see `listings_needed`.
-
-        None if the metric is no count or they are right equally often.
-        """
-        return listings_needed(self.discordance) if self.discordance else None
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return plain values for JSON."""
-        counts = self.discordance
-        return {
-            "metric": self.metric.name,
-            "a": self.first.as_dict(),
-            "b": self.second.as_dict(),
-            "gain": self.gain.as_dict(),
-            "only_b_right": counts.gained if counts else None,
-            "only_a_right": counts.lost if counts else None,
-            "listings_needed": self.needed,
-        }
-
-
 def paired_metrics(
     gold: Sequence[GoldListing],
     first: Sequence[Resolution],
@@ -489,10 +455,15 @@ def paired_metrics(
     *,
     seed: int,
     samples: int,
-) -> list[PairedMetric]:
+) -> list[dict[str, Any]]:
     """Hold both models' answers against gold listings, which come in the same order.
 
     Ambiguous listings are left out; a metric without a listing to measure it on is too.
+
+    :returns: of each metric plain values: ``a`` and ``b``, and the ``gain`` of b over a, above 0
+        where b is better, whichever way the metric runs, p-values corrected over all by Holm; of
+        one that counts listings how many only b or only a has right, and how many would tell the
+        two apart (`listings_needed`).
     """
     groups = [item.group for item in gold if is_judged(item)]
     table = PairedTable(
@@ -503,24 +474,27 @@ def paired_metrics(
     measured = [metric for metric in VERSION_METRICS if own[metric.name].value is not None]
     gains = adjusted([as_gain(table.compared(metric, "b", "a")) for metric in measured])
     return [
-        PairedMetric(
-            metric,
-            others[metric.name],
-            own[metric.name],
-            gain,
-            _discordance(table, metric) if metric in COUNTED else None,
-        )
+        {
+            "metric": metric.name,
+            "a": others[metric.name].as_dict(),
+            "b": own[metric.name].as_dict(),
+            "gain": gain.as_dict(),
+            **_discordance(table, metric),
+        }
         for metric, gain in zip(measured, gains, strict=True)
     ]
 
 
-def _discordance(table: PairedTable, metric: Metric) -> Discordance:
+def _discordance(table: PairedTable, metric: Metric) -> dict[str, int | None]:
+    if metric not in COUNTED or metric.per_listing is None:
+        return dict.fromkeys(("only_b_right", "only_a_right", "listings_needed"))
     where = table.counted(metric, "a", "b")
-    assert metric.per_listing is not None
     a, b = (metric.per_listing(*table.read(metric, name))[where] > 0 for name in "ab")
     if metric.better is Better.LOWER:
         a, b = b, a
-    return Discordance(int((b & ~a).sum()), int((a & ~b).sum()), len(a))
+    gained, lost = _count(b & ~a), _count(a & ~b)
+    needed = listings_needed(gained, lost, len(a))
+    return {"only_b_right": gained, "only_a_right": lost, "listings_needed": needed}
 
 
 # Cells of (groups, samples) that are drawn: 100 MB.
@@ -635,9 +609,8 @@ def changed(rows: Sequence[Answered]) -> list[Answered]:
     Those with another variant of the same model come after all others: they are many, and a
     listing often leaves the variant open.
     """
-    found = [row for row in rows if row.change is not None]
     return sorted(
-        found,
+        [row for row in rows if row.change is not None],
         key=lambda row: (
             row.change is AnswerChange.VARIANT,
             -row.probability,

@@ -6,14 +6,12 @@ import json
 import secrets
 from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from rerank.answers import OUTPUT_SCHEMA, answer_columns
-from rerank.evaluation.baselines import Latency
 from rerank.evaluation.gold import GoldListing
 from rerank.evaluation.intervals import Comparison, Figure
 from rerank.evaluation.outcomes import Failure, judge, lost_to
@@ -22,32 +20,8 @@ from rerank.resolution import Resolution
 from rerank.store.database import Session, utc_now
 
 OWN_SYSTEM = "rerank"
-
-
-@dataclass(frozen=True, slots=True)
-class EvaluationRun:
-    """What an evaluation was made with.
-
-    :param command: that made it, ``evaluate`` or ``ablate``.
-    :param machine: cores, Python and platform.
-    """
-
-    run_id: str
-    started_at: datetime
-    command: str
-    model_version: str
-    index_version: str
-    registry_version: str
-    seed: int
-    samples: int
-    machine: Mapping[str, Any]
-    latency: Latency
-
-    @classmethod
-    def begin(cls, command: str, **parts: Any) -> EvaluationRun:
-        """Return a run of a command that begins now, under an id that sorts by time."""
-        now = utc_now()
-        return cls(f"{now:%Y%m%dT%H%M%S}-{secrets.token_hex(3)}", now, command, **parts)
+Run = Mapping[str, Any]
+"""A row of `evaluation_runs`: what an evaluation was made with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,30 +43,27 @@ class AnsweredSet:
     other_ranks: Mapping[str, Mapping[str, float]]
 
 
-def record_run(session: Session, run: EvaluationRun) -> None:
+def begin_run(command: str, **columns: Any) -> Run:
+    """Return a run of a command that begins now, under an id that sorts by time.
+
+    :param command: ``evaluate`` or ``ablate``.
+    :param columns: the others of the table; ``machine``, cores, Python and platform, as plain
+        values.
+    """
+    now = utc_now()
+    run_id = f"{now:%Y%m%dT%H%M%S}-{secrets.token_hex(3)}"
+    return {"run_id": run_id, "started_at": now, "command": command, **columns}
+
+
+def record_run(session: Session, run: Run) -> None:
     """Write the run itself."""
-    row = {
-        "run_id": run.run_id,
-        "command": run.command,
-        "started_at": run.started_at,
-        "model_version": run.model_version,
-        "index_version": run.index_version,
-        "registry_version": run.registry_version,
-        "seed": run.seed,
-        "samples": run.samples,
-        "machine": json.dumps(dict(run.machine)),
-        "latency_p50_ms": run.latency.p50,
-        "latency_p99_ms": run.latency.p99,
-        "latency_listings": run.latency.n,
-    }
+    row = {**run, "machine": json.dumps(run["machine"])}
     session.insert("record run", "evaluation_runs", _rows([row], _RUN))
 
 
-def record_set(
-    session: Session, run: EvaluationRun, answered: AnsweredSet, facts: GoldFacts
-) -> None:
+def record_set(session: Session, run: Run, answered: AnsweredSet, facts: GoldFacts) -> None:
     """Write a set's listings, predictions and outcomes, ours and other systems'."""
-    keys = {"run_id": run.run_id, "set_name": answered.name}
+    keys = {"run_id": run["run_id"], "set_name": answered.name}
     listings = [{**keys, **_listing_row(item, facts)} for item in answered.gold]
     session.insert("record listings", "evaluation_listings", _rows(listings, _LISTING))
     session.insert("record predictions", "predictions", _predictions(run, answered))
@@ -152,7 +123,7 @@ def record_figures(
     session.insert("record comparisons", "evaluation_comparisons", _rows(compared, _COMPARISON))
 
 
-def record_ablation(session: Session, run: EvaluationRun, report: Mapping[str, Any]) -> None:
+def record_ablation(session: Session, run: Run, report: Mapping[str, Any]) -> None:
     """Write what `rerank.packs.gpu.training.ablation.ablate` reports as a run of its own.
 
     A step is a system; each but the full one is compared with the full one.
@@ -181,7 +152,7 @@ def record_ablation(session: Session, run: EvaluationRun, report: Mapping[str, A
             for step in steps
             for metric, found in step["difference"].items()
         ]
-        record_figures(session, run.run_id, set_name, figures, compared)
+        record_figures(session, run["run_id"], set_name, figures, compared)
 
 
 def _figure(found: Mapping[str, Any]) -> Figure:
@@ -206,12 +177,12 @@ def _listing_row(item: GoldListing, facts: GoldFacts) -> dict[str, Any]:
     }
 
 
-def _predictions(run: EvaluationRun, answered: AnsweredSet) -> pa.Table:
+def _predictions(run: Run, answered: AnsweredSet) -> pa.Table:
     table = pa.Table.from_arrays(answer_columns(answered.answers), schema=OUTPUT_SCHEMA)
     rows = len(answered.gold)
     sets = answered.candidate_sets or [()] * rows
     own = {
-        "run_id": [run.run_id] * rows,
+        "run_id": [run["run_id"]] * rows,
         "set_name": [answered.name] * rows,
         "listing_id": [item.listing_id for item in answered.gold],
         "candidate_set": pa.array([list(models) for models in sets], pa.list_(pa.string())),

@@ -193,17 +193,15 @@ def trained_card(
 
 def _data(parameters: Mapping[str, Any], learnt: Learnt) -> dict[str, Any]:
     said = learnt.index.parameters
-    data = {
+    return {
         "registry": said["registry_fingerprint"],
         "index": learnt.index.fingerprint,
         "embedder": said["embedder_fingerprint"],
         "generator": generator_fingerprint(),
         "seed": learnt.seed,
         "listings": parameters.get("listings", {}),
+        **({"annotations": learnt.annotated.summary()} if learnt.annotated else {}),
     }
-    if learnt.annotated:
-        data["annotations"] = learnt.annotated.summary()
-    return data
 
 
 def take_place(registry: ModelRegistry, ref: VersionRef, index: Manifest, *, serve: bool) -> bool:
@@ -234,7 +232,7 @@ def _why_first(registry: ModelRegistry, pointer: Pointer, index: Manifest) -> st
     """Return why a new version serves without being asked to, in words; empty if it does not."""
     champion = pointer.champion
     try:
-        parameters = registry.folders.manifest(champion).parameters
+        parameters = registry.manifest(champion).parameters
         check_features(registry.folder(champion), parameters)
     except MismatchError as exc:
         return f"the champion cannot serve: {exc}"
@@ -257,8 +255,7 @@ def shipped_card() -> VersionCard:
     folder = shipped("model")
     with tempfile.TemporaryDirectory() as empty:
         source, index = open_source(Workspace(Path(empty)))
-        seed = RerankModel.load(folder).parameters["training"]["seed"]
-        learnt = Learnt(source, index, seed)
+        learnt = Learnt(source, index, RerankModel.load(folder).parameters["training"]["seed"])
         card = trained_card(folder, SHIPPED_MODEL.kind, learnt, parent=None)
     return replace(card, created_by=_MAKER, code_version=version(DISTRIBUTION))
 
@@ -326,10 +323,8 @@ def keep_part(
     :param data: what it was made from, if its manifest does not say so.
     :raises ArtifactError: if it is damaged.
     """
-    workspace = registry.workspace
-    folder = place_of_part(workspace, kind)
-    manifest = verified_manifest(folder, kind)
-    ref = _kept(registry, kind, folder, manifest, parent, data)
+    folder = place_of_part(registry.workspace, kind)
+    ref = _kept(registry, kind, folder, verified_manifest(folder, kind), parent, data)
     pointer = registry.pointer()
     if pointer.named(kind) != ref:
         registry.change(
@@ -378,50 +373,31 @@ def _kept(
     ref = VersionRef(kind, manifest.fingerprint)
     if ref in registry.versions(kind) and registry.card(ref) is not None:
         return ref
-    home = registry.workspace.versions_folder(kind)
-    with scratch_in(home) as scratch:
+    with scratch_in(registry.workspace.versions_folder(kind)) as scratch:
         draft = scratch / kind
         linked_copy(folder, draft)
-        said = {name: manifest.parameters[name] for name in _DATA if name in manifest.parameters}
-        figures = part_figures(registry.workspace, kind, draft)
-        return registry.register(
-            draft, _card(ref, manifest, parent, {**said, **(data or {})}, figures)
+        figures: dict[str, Any] = {}
+        with suppress(ArtifactError, InputError):  # its embedder is gone, or nothing is unseen
+            index = draft if kind == "index" else registry.workspace.active_index()
+            figures = domain_of_index(index).recall(kind, draft, registry.workspace)
+        card = VersionCard(
+            kind=kind,
+            version=ref.version,
+            created_at=utc_text(),
+            created_by=user_name(),
+            code_version=code_version(),
+            parent=parent,
+            parameters=manifest.parameters,
+            data={
+                **{
+                    name: manifest.parameters[name] for name in _DATA if name in manifest.parameters
+                },
+                **(data or {}),
+            },
+            metrics=figures,
+            files=manifest.files,
         )
-
-
-def _card(
-    ref: VersionRef,
-    manifest: Manifest,
-    parent: str | None,
-    data: dict[str, Any],
-    figures: dict[str, Any],
-) -> VersionCard:
-    return VersionCard(
-        kind=ref.kind,
-        version=ref.version,
-        created_at=utc_text(),
-        created_by=user_name(),
-        code_version=code_version(),
-        parent=parent,
-        parameters=manifest.parameters,
-        data=data,
-        metrics=figures,
-        files=manifest.files,
-    )
-
-
-def part_figures(workspace: Workspace, kind: str, folder: Path) -> dict[str, Any]:
-    """Return recall on made-up listings, with 95 % intervals, for a card.
-
-    Empty where that cannot be measured: the embedder of an index is gone, or so small a catalogue
-    has nothing unseen.
-
-    :param kind: ``index`` or ``embedder``.
-    """
-    with suppress(ArtifactError, InputError):
-        index = folder if kind == "index" else workspace.active_index()
-        return domain_of_index(index).recall(kind, folder, workspace)
-    return {}
+        return registry.register(draft, card)
 
 
 _SHOWN = 3  # of the gates that failed, in the error; all of them stand above it

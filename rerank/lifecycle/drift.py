@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -14,12 +14,9 @@ from numpy.typing import NDArray
 
 from rerank.domain import domain_named
 from rerank.index.errors import ArtifactError, InputError
+from rerank.index.records import Listing
 from rerank.lifecycle.canary import chi_square_tail
-
-if TYPE_CHECKING:
-    from rerank.index.records import Listing
-    from rerank.resolver import Resolver
-
+from rerank.resolver import Resolver
 
 PROBABILITY, MARGIN, DECISION = "probability", "margin", "decision"
 UNKNOWN_WORDS = "unknown words"

@@ -136,8 +136,7 @@ def slice_gates(gains: Sequence[SliceGain], settings: SliceSettings) -> list[Gat
             for each in lost
         ]
     if not gains:
-        words = f"none has {settings.min_listings} listings"
-        return [Gate("guarded slices", True, words=words)]
+        return [Gate("guarded slices", True, words=f"none has {settings.min_listings} listings")]
     worst = min(gains, key=lambda each: each.gain.difference or 0.0)
     return [
         Gate(
@@ -401,10 +400,10 @@ def slice_gains_of(table: PairedTable, settings: SliceSettings) -> list[SliceGai
     """
     if CHAMPION not in table.systems:
         return []
-    sliced = {name: table.sliced(name) for name in settings.guarded}
     asked = [
         (name, value, metric, where)
-        for name, values in sliced.items()
+        for name in settings.guarded
+        for values in [table.sliced(name)]
         for value, where in values.items()
         if value != NO_MATCH and (name == SET_SLICE or len(values.keys() - {NO_MATCH}) > 1)
         for metric in map(metric_named, settings.metrics)

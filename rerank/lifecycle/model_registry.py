@@ -22,6 +22,7 @@ from types import EllipsisType
 from typing import Any
 
 from rerank.index.artifacts import (
+    INDEX_FORMAT,
     MANIFEST,
     Manifest,
     locked,
@@ -31,6 +32,7 @@ from rerank.index.artifacts import (
     typed_record,
     writing_folder,
 )
+from rerank.index.embedder import EMBEDDER_FORMAT
 from rerank.index.errors import (
     ArtifactError,
     InputError,
@@ -55,6 +57,7 @@ from rerank.lifecycle.versions import (
     replace_pointer,
     user_name,
 )
+from rerank.model import MODEL_FORMAT
 from rerank.store.database import Session, Store
 from rerank.workspace import Workspace
 
@@ -66,7 +69,6 @@ class ModelRegistry:
 
     def __init__(self, workspace: Workspace) -> None:
         self.workspace = workspace
-        self.folders = VersionFolders(workspace)
         self._store = Store(workspace.store_path, wait_s=_WAIT_S)
 
     def pointer(self) -> Pointer:
@@ -94,33 +96,107 @@ class ModelRegistry:
             return False
 
     def versions(self, kind: str | None = None) -> list[VersionRef]:
-        """Return the versions there are in the workspace, by kind and name."""
-        return self.folders.all(kind)
+        """Return the versions there are, by kind and name; what ships is not among them."""
+        found = []
+        for each in all_kinds() if kind is None else (kind,):
+            folder = self.workspace.versions_folder(each)
+            names = [path.name for path in folder.iterdir()] if folder.is_dir() else []
+            found += [
+                VersionRef(each, name)
+                for name in sorted(names)
+                if not name.startswith(".") and (folder / name).is_dir()
+            ]
+        return found
 
     def folder(self, ref: VersionRef) -> Path:
-        """Return where a version lies.
+        """Return the folder of a version, of a shipped one where it ships.
 
-        :raises InputError: if there is no such version.
+        :raises InputError: if there is none.
         """
-        return self.folders.of(ref)
+        if ref.version != SHIPPED:
+            checked_name(ref.version, "version")
+        folder = self.workspace.version_folder(ref)
+        if not folder.is_dir():
+            raise InputError(
+                f"{folder}: expected the folder of {ref}, found none; `rerank models list` shows "
+                "the versions there are"
+            )
+        return folder
 
     def find(self, text: str) -> VersionRef:
-        """Return the version that an alias, a version or the beginning of one names.
+        """Return the version that a person means.
 
-        :raises InputError: if it names none or several.
+        :param text: an alias, ``shipped``, a version or the beginning of just one, at least four
+            characters of it; or the ``model_version`` of a resolved row.
+        :raises InputError: if it is none of these, or stands for several.
         """
-        return self.folders.find(text, self.pointer())
+        checked_name(text, "version")
+        pointer = self.pointer()
+        named = pointer.named(text)
+        if named is not None:
+            return named
+        if text == SHIPPED or text == self.fingerprint(SHIPPED_MODEL):
+            return SHIPPED_MODEL
+        there = self.versions()
+        exact = [ref for ref in there if ref.version == text]
+        long_enough = len(text) >= _SHORTEST_PREFIX
+        begun = [ref for ref in there if long_enough and ref.version.startswith(text)]
+        found = exact or begun
+        if len(found) == 1:
+            return found[0]
+        if found:
+            raise InputError(
+                f"version {text!r}: expected one, found {', '.join(map(str, found))}; write more "
+                "of it"
+            )
+        aliases = ", ".join([CHAMPION, *sorted(pointer.aliases)])
+        raise InputError(
+            f"version {text!r}: expected an alias ({aliases}), `shipped`, a version or at least "
+            f"{_SHORTEST_PREFIX} characters of one, found none such; `rerank models list` shows "
+            "those there are"
+        )
 
     def card(self, ref: VersionRef) -> VersionCard | None:
-        """Return a version's card, None if it has none.
+        """Read a version's card; None if it has none.
 
         :raises ArtifactError: if it is damaged.
+        :raises MismatchError: if it is the card of another version.
         """
-        return self.folders.card(ref)
+        folder = self.folder(ref)
+        card = VersionCard.read(folder)
+        if card is not None and ref.version not in (SHIPPED, card.version):
+            raise MismatchError(
+                f"{folder}: expected the card of {ref}, found that of {card.ref}; restore it"
+            )
+        return card
+
+    def manifest(self, ref: VersionRef) -> Manifest:
+        """Read and verify the manifest of a version and all its files.
+
+        :raises ArtifactError: if a file is missing or damaged.
+        """
+        return verified_manifest(self.folder(ref), ref.kind)
+
+    def fingerprint(self, ref: VersionRef) -> str:
+        """Return what rows call a version: of a shipped one, the fingerprint of its manifest."""
+        if ref.version != SHIPPED:
+            return ref.version
+        path = self.folder(ref) / MANIFEST
+        with reading(path, "the manifest of a version", remedy_of(ref.kind)):
+            return str(read_json(path)["fingerprint"])
 
     def register(self, draft: Path, card: VersionCard) -> VersionRef:
-        """Move a complete folder among the versions and remember its card; return the version."""
-        self.folders.add(draft, card)
+        """Move a complete folder to its version's place, with its card, and remember it.
+
+        A version that is there and sound is kept as it is.
+        """
+        target = self.workspace.version_folder(card.ref)
+        if not _is_sound(target, card):
+            card.write(draft)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with writing_folder(target) as made:
+                for path in draft.iterdir():
+                    os.rename(path, made / path.name)
         self._write_history("the version", lambda session: save_cards(session, [card]))
         return card.ref
 
@@ -144,7 +220,20 @@ class ModelRegistry:
             before = self.pointer()
             if before.generation != expected_generation:
                 raise RefusedError(_overtaken(before))
-            transition = transition_of(change, before, user_name())
+            transition = Transition(
+                id=secrets.token_hex(8),
+                generation=before.generation + 1,
+                action=change.action,
+                alias=change.alias,
+                before=before.named(change.alias),
+                to=change.to,
+                who=user_name(),
+                at=utc_text(),
+                why=change.why,
+                forced=change.forced,
+                gates=list(change.gates),
+                metrics=change.metrics or {},
+            )
             prepare()
             after = changed(before, change, transition)
             replace_pointer(self.workspace.pointer_path, after)
@@ -177,7 +266,7 @@ class ModelRegistry:
             if change.alias == CHAMPION:
                 raise InputError("alias champion: something must serve; promote another version")
             return
-        self.folders.of(change.to)
+        self.folder(change.to)
         if change.alias in (CHAMPION, CHALLENGER) and change.to.kind not in decision_kinds():
             raise InputError(
                 f"alias {change.alias}: expected a version of {', '.join(decision_kinds())}, found "
@@ -212,7 +301,7 @@ class ModelRegistry:
         known = known_versions(session)
         for ref in self.versions():
             with suppress(ArtifactError):
-                card = None if ref in known else self.folders.card(ref)
+                card = None if ref in known else self.card(ref)
                 save_cards(session, [] if card is None else [card])
         save_transition(session, transition)
 
@@ -260,116 +349,7 @@ def _overtaken(now: Pointer) -> str:
 
 
 _SHORTEST_PREFIX = 4
-
-
-class VersionFolders:
-    """The versions of one workspace."""
-
-    def __init__(self, workspace: Workspace) -> None:
-        self._workspace = workspace
-
-    def all(self, kind: str | None = None) -> list[VersionRef]:
-        """Return the versions there are, by kind and name; what ships is not among them."""
-        found = []
-        for each in all_kinds() if kind is None else (kind,):
-            folder = self._workspace.versions_folder(each)
-            names = [path.name for path in folder.iterdir()] if folder.is_dir() else []
-            found += [
-                VersionRef(each, name)
-                for name in sorted(names)
-                if not name.startswith(".") and (folder / name).is_dir()
-            ]
-        return found
-
-    def of(self, ref: VersionRef) -> Path:
-        """Return the folder of a version, of a shipped one where it ships.
-
-        :raises InputError: if there is none.
-        """
-        if ref.version != SHIPPED:
-            checked_name(ref.version, "version")
-        folder = self._workspace.version_folder(ref)
-        if not folder.is_dir():
-            raise InputError(
-                f"{folder}: expected the folder of {ref}, found none; `rerank models list` shows "
-                "the versions there are"
-            )
-        return folder
-
-    def find(self, text: str, pointer: Pointer) -> VersionRef:
-        """Return the version that a person means.
-
-        :param text: an alias, ``shipped``, a version or the beginning of just one, at least four
-            characters of it; or the ``model_version`` of a resolved row.
-        :raises InputError: if it is none of these, or stands for several.
-        """
-        checked_name(text, "version")
-        named = pointer.named(text)
-        if named is not None:
-            return named
-        if text == SHIPPED or text == self.fingerprint(SHIPPED_MODEL):
-            return SHIPPED_MODEL
-        there = self.all()
-        exact = [ref for ref in there if ref.version == text]
-        long_enough = len(text) >= _SHORTEST_PREFIX
-        begun = [ref for ref in there if long_enough and ref.version.startswith(text)]
-        found = exact or begun
-        if len(found) == 1:
-            return found[0]
-        if found:
-            raise InputError(
-                f"version {text!r}: expected one, found {', '.join(map(str, found))}; write more "
-                "of it"
-            )
-        aliases = ", ".join([CHAMPION, *sorted(pointer.aliases)])
-        raise InputError(
-            f"version {text!r}: expected an alias ({aliases}), `shipped`, a version or at least "
-            f"{_SHORTEST_PREFIX} characters of one, found none such; `rerank models list` shows "
-            "those there are"
-        )
-
-    def card(self, ref: VersionRef) -> VersionCard | None:
-        """Read a version's card; None if it has none.
-
-        :raises ArtifactError: if it is damaged.
-        :raises MismatchError: if it is the card of another version.
-        """
-        folder = self.of(ref)
-        card = VersionCard.read(folder)
-        if card is not None and ref.version not in (SHIPPED, card.version):
-            raise MismatchError(
-                f"{folder}: expected the card of {ref}, found that of {card.ref}; restore it"
-            )
-        return card
-
-    def manifest(self, ref: VersionRef) -> Manifest:
-        """Read and verify the manifest of a version and all its files.
-
-        :raises ArtifactError: if a file is missing or damaged.
-        """
-        return verified_manifest(self.of(ref), ref.kind)
-
-    def fingerprint(self, ref: VersionRef) -> str:
-        """Return what rows call a version: of a shipped one, the fingerprint of its manifest."""
-        if ref.version != SHIPPED:
-            return ref.version
-        path = self.of(ref) / MANIFEST
-        with reading(path, "the manifest of a version", remedy_of(ref.kind)):
-            return str(read_json(path)["fingerprint"])
-
-    def add(self, draft: Path, card: VersionCard) -> Path:
-        """Move a complete folder to its version's place, with its card; return the place.
-
-        A version that is there and sound is kept as it is.
-        """
-        target = self._workspace.version_folder(card.ref)
-        if not _is_sound(target, card):
-            card.write(draft)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            with writing_folder(target) as made:
-                for path in draft.iterdir():
-                    os.rename(path, made / path.name)
-        return target
+_FORMATS = {"ranker": MODEL_FORMAT, "index": INDEX_FORMAT, "embedder": EMBEDDER_FORMAT}
 
 
 def linked_copy(folder: Path, target: Path) -> None:
@@ -391,25 +371,12 @@ def verified_manifest(folder: Path, kind: str) -> Manifest:
 
     :raises ArtifactError: if a file is missing, damaged or cannot be read.
     """
+    own = "ranker" if kind in decision_kinds() else kind
+    version, remedy = _FORMATS[own], remedy_of(kind)
     try:
-        return _verified_manifest(folder, kind)
+        return read_manifest(folder, kind=own, format_version=version, remedy=remedy)
     except OSError as exc:
         raise ArtifactError(os_error_text(exc)) from exc
-
-
-def _verified_manifest(folder: Path, kind: str) -> Manifest:
-    remedy = remedy_of(kind)
-    if kind in decision_kinds():
-        from rerank.model import MODEL_FORMAT as FORMAT
-
-        return read_manifest(folder, kind="ranker", format_version=FORMAT, remedy=remedy)
-    if kind == "index":
-        from rerank.index.artifacts import INDEX_FORMAT as INDEX_FORMAT
-
-        return read_manifest(folder, kind=kind, format_version=INDEX_FORMAT, remedy=remedy)
-    from rerank.index.embedder import EMBEDDER_FORMAT as EMBEDDER_FORMAT
-
-    return read_manifest(folder, kind=kind, format_version=EMBEDDER_FORMAT, remedy=remedy)
 
 
 def _is_sound(folder: Path, card: VersionCard) -> bool:
@@ -476,24 +443,6 @@ class AliasChange:
     also: dict[str, VersionRef] | None = None
 
 
-def transition_of(change: AliasChange, before: Pointer, who: str) -> Transition:
-    """Return a change as the history keeps it, made now."""
-    return Transition(
-        id=secrets.token_hex(8),
-        generation=before.generation + 1,
-        action=change.action,
-        alias=change.alias,
-        before=before.named(change.alias),
-        to=change.to,
-        who=who,
-        at=utc_text(),
-        why=change.why,
-        forced=change.forced,
-        gates=list(change.gates),
-        metrics=change.metrics or {},
-    )
-
-
 def changed(before: Pointer, change: AliasChange, transition: Transition) -> Pointer:
     """Return the pointer after a change."""
     aliases = {**before.aliases, **(change.also or {})}
@@ -553,9 +502,6 @@ _COLUMNS = (
 )
 
 
-_PLAIN_COLUMNS = ("generation", "action", "alias", "who", "why", "forced")
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Transition:
     """A change of what an alias names, as the pointer and the history keep it.
@@ -584,11 +530,11 @@ class Transition:
 
     def as_dict(self) -> dict[str, Any]:
         """Return it as the pointer keeps it, JSON values."""
-        content = asdict(self)
-        content["from"] = None if self.before is None else self.before.as_dict()
-        content["to"] = None if self.to is None else self.to.as_dict()
-        del content["before"]
-        return content
+        named = {"from": self.before, "to": self.to}
+        return {
+            **{name: value for name, value in asdict(self).items() if name != "before"},
+            **{name: None if ref is None else ref.as_dict() for name, ref in named.items()},
+        }
 
     @classmethod
     def from_dict(cls, content: dict[str, Any]) -> Transition:
@@ -618,7 +564,10 @@ def save_cards(session: Session, cards: Iterable[VersionCard]) -> None:
     """Insert versions that the store does not have yet."""
     for card in cards:
         content = asdict(card)
-        values = [_as_kept(content[name]) for name in _CARD_COLUMNS]
+        values = [
+            json.dumps(content[name], sort_keys=True) if name in _JSON_COLUMNS else content[name]
+            for name in _CARD_COLUMNS
+        ]
         values[_CARD_COLUMNS.index("created_at")] = _moment(card.created_at)
         _insert(session, "save version", "model_versions", _CARD_COLUMNS, values)
 
@@ -677,22 +626,24 @@ def read_transitions(session: Session) -> list[Transition]:
         "read transitions",
         f"SELECT {', '.join(_COLUMNS)} FROM model_transitions ORDER BY generation, transition_id",
     )
-    found = []
-    for row in rows:
-        values = dict(zip(_COLUMNS, row, strict=True))
-        plain = {name: values[name] for name in _PLAIN_COLUMNS}
-        found.append(
-            Transition(
-                id=values["transition_id"],
-                before=_pair(values["from_kind"], values["from_version"]),
-                to=_pair(values["to_kind"], values["to_version"]),
-                at=utc_text(values["changed_at"].replace(tzinfo=UTC)),
-                gates=json.loads(values["gates"]),
-                metrics=json.loads(values["metrics"]),
-                **plain,
-            )
+    return [
+        Transition(
+            id=key,
+            generation=generation,
+            action=action,
+            alias=alias,
+            before=None if before[0] is None else VersionRef(*before),
+            to=None if to[0] is None else VersionRef(*to),
+            who=who,
+            at=utc_text(at.replace(tzinfo=UTC)),
+            why=why,
+            forced=forced,
+            gates=json.loads(gates),
+            metrics=json.loads(metrics),
         )
-    return found
+        for key, generation, action, alias, *before_to, who, at, why, forced, gates, metrics in rows
+        for before, to in [(before_to[:2], before_to[2:])]
+    ]
 
 
 def on_day(transitions: Iterable[Transition], day: date) -> list[Transition]:
@@ -748,13 +699,5 @@ def _insert(
     )
 
 
-def _as_kept(value: Any) -> Any:
-    return json.dumps(value, sort_keys=True) if isinstance(value, dict | list) else value
-
-
 def _named(content: dict[str, str] | None) -> VersionRef | None:
     return None if content is None else VersionRef(content["name"], content["version"])
-
-
-def _pair(kind: str | None, version: str | None) -> VersionRef | None:
-    return None if kind is None or version is None else VersionRef(kind, version)

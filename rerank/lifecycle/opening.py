@@ -45,14 +45,13 @@ from rerank.index.records import N_CANDIDATES, Listing
 from rerank.lifecycle.versions import SHIPPED, VersionCard, VersionRef, feature_schema, remedy_of
 from rerank.model import RerankModel
 from rerank.rankers.kinds import RankerKind
+from rerank.ranking import CandidateSource
 from rerank.resolution import Resolution, ScoredCandidate
 from rerank.resolver import Resolver, resolver_of
 from rerank.workspace import Workspace, home_here, open_source
 
 if TYPE_CHECKING:
-    from rerank.ranking import CandidateSource
     from rerank.verdicts import VerdictSnapshot
-
 
 _CLOSE_SCORES = 1.0  # LambdaRank's: below it a rival is first in one of five generated listings
 
@@ -227,8 +226,7 @@ def version_over(
     domain = domain_in(index.parameters)
 
     def over(model: RerankModel) -> Resolver:
-        own = Workspace(workspace.home.absolute())
-        reopen = partial(open_version, own, ref, cascade=cascade)
+        reopen = partial(open_version, Workspace(workspace.home.absolute()), ref, cascade=cascade)
         return resolver_of(domain, source, model, index_version=index.fingerprint, reopen=reopen)
 
     resolver = over(model)
@@ -477,8 +475,7 @@ class LiveResolver:
         return self._plain
 
     def _index(self) -> tuple[tuple[object, ...], CandidateSource, Manifest]:
-        identity = self._workspace.index_identity()
-        return (identity, *open_source(self._workspace))
+        return (self._workspace.index_identity(), *open_source(self._workspace))
 
     def _report(self, fault: str) -> None:
         self._retry_at = time.monotonic() + self._retry_s

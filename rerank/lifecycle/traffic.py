@@ -10,7 +10,7 @@ import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -26,10 +26,8 @@ from rerank.lifecycle.model_registry import AliasChange, ModelRegistry
 from rerank.lifecycle.opening import open_version
 from rerank.lifecycle.versions import CHALLENGER, CHAMPION, Pointer, VersionRef, decision_kinds
 from rerank.resolution import Decision
+from rerank.resolver import Resolver
 from rerank.store.database import Session, Store, utc_now
-
-if TYPE_CHECKING:
-    from rerank.resolver import Resolver
 
 Bools = NDArray[np.bool_]
 Ask = Callable[[Sequence[Listing], Mapping[int, str]], pa.Table]
@@ -277,8 +275,7 @@ class BothModels:
         seconds = [0.0, 0.0]
         for at in (1, 0) if self._groups % 2 else (0, 1):
             started = self._clock()
-            ask = self._tried if at else self.champion.ask
-            answers[at] = ask(listings, faults)
+            answers[at] = (self._tried if at else self.champion.ask)(listings, faults)
             seconds[at] = self._clock() - started
         first, second = answers
         second_s = None if second is None else seconds[1]

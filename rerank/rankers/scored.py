@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from rerank.evaluation.gold import percent_of
 from rerank.index.errors import InputError
 from rerank.index.rows import read_json_lines
-from rerank.splits import percent_of
 
 Floats = NDArray[np.float32]
 
@@ -339,7 +339,7 @@ def split_by_canonical_id(
     """Split by a hash of the canonical id: the same in every run, and when data are added.
 
     The highest percents are the test's, those below the validation's. GPU models fall with 10 and
-    10 exactly as in `rerank.splits`: what LambdaRank is tested on, this ranker is.
+    10 exactly as in `rerank.evaluation.gold`: what LambdaRank is tested on, this ranker is.
 
     :raises InputError: if a split is left without queries.
     """

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from rerank.index.artifacts import check_regular, locked, sync
 from rerank.index.errors import FORBIDDEN, FULL, READ_ONLY, StoreBusyError, StoreError
-from rerank.store.schema import MIGRATIONS, Migration
+from rerank.store.tables import MIGRATIONS, Migration
 
 Values = Sequence[Any] | Mapping[str, Any]
 

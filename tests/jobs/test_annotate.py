@@ -21,14 +21,16 @@ from rerank.annotation.queue import QueueItem
 from rerank.domain import FoundChoices
 from rerank.index.records import GpuRecord, Listing
 from rerank.jobs.annotation.asking import POOL, Queue, read_pool
-from rerank.jobs.annotation.dialogue import Dialogue, Key, summary
-from rerank.jobs.annotation.screen import (
+from rerank.jobs.annotation.dialogue import (
     LEAST_HEIGHT,
+    Dialogue,
+    Key,
     Screen,
     Size,
     help_screen,
     question_screen,
     search_screen,
+    summary,
     wrapped,
 )
 from rerank.jobs.annotation.session import Question

@@ -13,7 +13,7 @@ import pytest
 
 from rerank.domain import GENERIC, GPU, domain_named
 from rerank.index.records import shipped
-from rerank.jobs.commands import home as home_commands
+from rerank.jobs.commands import evaluation as home_commands
 from rerank.jobs.evaluating import EvaluationPlan, evaluate_workspace
 from rerank.jobs.status import run_demo
 from rerank.jobs.tables import cut, memory, table

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from rerank.answers import OUTPUT_SCHEMA
-from rerank.conformal import NO_MATCH
+from rerank.calibration import NO_MATCH
 from rerank.evaluation.gold import bootstrap_gold, covered
 from rerank.index.artifacts import write_manifest
 from rerank.index.records import Listing, shipped

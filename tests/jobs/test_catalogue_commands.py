@@ -19,8 +19,7 @@ from rerank.domain import Choices, domain_named
 from rerank.index.errors import FaultsError, InputError
 from rerank.index.records import Listing
 from rerank.jobs.annotation.asking import AnswerBook, Queue, QueueKind, prepare, take_in
-from rerank.jobs.annotation.dialogue import Dialogue, Key, summary
-from rerank.jobs.annotation.screen import Screen, Size
+from rerank.jobs.annotation.dialogue import Dialogue, Key, Screen, Size, summary
 from rerank.jobs.cli import main
 from rerank.jobs.files.store_files import Contents, import_file
 from rerank.jobs.service.app import application

@@ -60,7 +60,7 @@ def test_a_registered_version_lies_under_its_fingerprint_with_its_card(registry,
     card = registry.card(ref)
     assert card is not None
     assert (card.version, card.code_version) == (ref.version, "0.1.0")
-    assert registry.folders.manifest(ref).fingerprint == ref.version
+    assert registry.manifest(ref).fingerprint == ref.version
     other = hollow_version(registry, 1, kind="dual")
     assert registry.folder(other) == home / "models" / "served" / "dual" / other.version
     assert registry.remembered() == {ref, other}
@@ -77,9 +77,9 @@ def test_a_damaged_version_is_replaced_when_it_is_made_again(registry):
     ref = hollow_version(registry, 1)
     flip(registry.folder(ref) / "content.txt")
     with pytest.raises(ArtifactError, match=r"content\.txt: damaged"):
-        registry.folders.manifest(ref)
+        registry.manifest(ref)
     hollow_version(registry, 1)
-    assert registry.folders.manifest(ref).fingerprint == ref.version
+    assert registry.manifest(ref).fingerprint == ref.version
 
 
 def test_a_version_is_found_by_alias_whole_name_and_beginning(registry):
@@ -87,7 +87,7 @@ def test_a_version_is_found_by_alias_whole_name_and_beginning(registry):
     name_version(registry, "challenger", refs[1])
     assert registry.find("champion") == SHIPPED_MODEL
     assert registry.find("shipped") == SHIPPED_MODEL
-    assert registry.find(registry.folders.fingerprint(SHIPPED_MODEL)) == SHIPPED_MODEL
+    assert registry.find(registry.fingerprint(SHIPPED_MODEL)) == SHIPPED_MODEL
     assert registry.find("challenger") == refs[1]
     for ref in refs:
         assert registry.find(ref.version) == ref

@@ -229,7 +229,7 @@ def test_what_serves_in_place_of_a_damaged_champion_is_in_the_status(run, regist
     assert champion.version in run("status").stdout
     flip(registry.folder(champion) / "ranker.onnx")
     status = json.loads(run("status", "--format", "json").stdout)["ranker"]
-    assert status["version"] == registry.folders.fingerprint(SHIPPED_MODEL)
+    assert status["version"] == registry.fingerprint(SHIPPED_MODEL)
     assert "ranker.onnx: damaged" in status["fault"]
     text = run("status").stdout
     assert "in place of the champion: `rerank models verify`" in text
@@ -453,7 +453,7 @@ def test_an_index_that_was_replaced_can_be_put_back(run, registry, home):
     assert run("models", "promote", second).exit_code == 0
     assert serving_part(registry.workspace, "index") == ("index", second)
     assert run("models", "rollback", "--part", "index", "--to", "shipped").exit_code == 0
-    assert open_resolver(home).index_version == registry.folders.fingerprint(SHIPPED_INDEX)
+    assert open_resolver(home).index_version == registry.fingerprint(SHIPPED_INDEX)
     card = registry.card(VersionRef("index", second))
     assert card is not None
     assert card.parent == first

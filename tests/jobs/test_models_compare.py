@@ -9,12 +9,12 @@ import shutil
 import pyarrow.parquet as pq
 import pytest
 
+from rerank.evaluation.gold import Split, split_of
 from rerank.index.artifacts import MANIFEST, write_manifest
 from rerank.index.records import shipped
 from rerank.lifecycle.canary import arm_of
 from rerank.lifecycle.versions import CARD, VersionRef
 from rerank.packs.gpu.training.labelling import words_of
-from rerank.splits import Split, split_of
 from rerank.workspace import Workspace
 
 TITLES = [

@@ -12,8 +12,14 @@ from rerank.index.records import Listing
 from rerank.jobs.annotation.pair_collecting import add_bootstrap_pairs
 from rerank.packs.gpu.candidates import CANDIDATE_FEATURES
 from rerank.store.database import Store
-from rerank.store.preferences import read_pairs
-from rerank.store.rows import Annotation, StoredListing, Verdict, save_annotations, save_listings
+from rerank.store.rows import (
+    Annotation,
+    StoredListing,
+    Verdict,
+    read_pairs,
+    save_annotations,
+    save_listings,
+)
 from rerank.workspace import Workspace
 
 TITLE = "palit geforce rtx 4060 ti dual 16gb gddr6"

@@ -91,7 +91,7 @@ def test_after_the_first_training_the_shipped_model_stands_behind(registry, home
     flip(registry.folder(ref) / "ranker.onnx")
     with pytest.warns(RerankWarning, match="until then ltr shipped"):
         resolver = open_resolver(home)
-    assert resolver.model.version == registry.folders.fingerprint(SHIPPED_MODEL)
+    assert resolver.model.version == registry.fingerprint(SHIPPED_MODEL)
 
 
 def test_a_version_that_answers_otherwise_than_when_it_was_made_does_not_serve(
@@ -190,7 +190,7 @@ def test_a_service_follows_promotion_and_rollback(registry, two, home):
     assert live.resolve(LISTING).model_version == two[0].version
     assert live.resolve(LISTING).model == "GeForce RTX 3080"
     make_champion(registry, SHIPPED_MODEL)
-    shipped_version = registry.folders.fingerprint(SHIPPED_MODEL)
+    shipped_version = registry.fingerprint(SHIPPED_MODEL)
     assert {a.model_version for a in live.resolve_many([LISTING] * 3)} == {shipped_version}
     assert live.fault is None
 
@@ -219,7 +219,7 @@ def test_a_service_goes_on_with_the_old_if_the_new_is_damaged_and_says_so_once(r
     flip(registry.folder(two[0]) / "offer.onnx")  # mended: the same byte again
     assert live.resolve(LISTING).model_version == two[1].version  # not looked at again yet
     make_champion(registry, SHIPPED_MODEL)
-    assert live.resolve(LISTING).model_version == registry.folders.fingerprint(SHIPPED_MODEL)
+    assert live.resolve(LISTING).model_version == registry.fingerprint(SHIPPED_MODEL)
     assert live.fault is None
 
 

@@ -9,9 +9,9 @@ import yaml
 
 from rerank.cross_encoder.packs import read_packs
 from rerank.cross_encoder.ranker import CrossEncoderScorer
+from rerank.evaluation.gold import Split, split_of
 from rerank.index.artifacts import write_manifest, writing_folder
 from rerank.index.records import Listing
-from rerank.splits import Split, split_of
 from rerank.store.database import Store
 from rerank.store.rows import Annotation, StoredListing, Verdict, save_annotations, save_listings
 from rerank.workspace import Workspace

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from rerank.evaluation.gold import Split, split_of
 from rerank.index.records import Listing, shipped
-from rerank.splits import Split, split_of
 from rerank.store.database import Store
 from rerank.store.rows import Annotation, StoredListing, Verdict, save_annotations, save_listings
 

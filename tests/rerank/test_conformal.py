@@ -15,12 +15,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rerank.calibration import Calibrator
-from rerank.conformal import (
+from rerank.calibration import (
     METHOD,
     MISSED,
     NO_MATCH,
     SHIFT,
+    Calibrator,
     CandidateSets,
     Nonconformity,
     nonconformity,

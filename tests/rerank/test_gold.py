@@ -8,11 +8,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rerank.evaluation.gold import GoldKind, GoldListing, bootstrap_gold, canonical_key, read_gold
+from rerank.evaluation.gold import (
+    GoldKind,
+    GoldListing,
+    Split,
+    bootstrap_gold,
+    canonical_key,
+    read_gold,
+    split_of,
+)
 from rerank.index.errors import FaultsError, InputError
 from rerank.index.records import GpuRecord, Listing, shipped
 from rerank.packs.gpu.registry import load_registry
-from rerank.splits import Split, split_of
 
 HEADER = "listing_id,title,vendor,kind,gold_models,gold_memory_gb,gold_form"
 SEED = 31

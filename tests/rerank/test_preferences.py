@@ -10,6 +10,9 @@ import pytest
 
 from rerank.annotation.agreement import ADJUDICATOR
 from rerank.annotation.preference_pairs import (
+    OVERRULED,
+    WITHOUT_GPU,
+    WITHOUT_SHOWN,
     PairsSaved,
     PreferenceConflictError,
     added_items,
@@ -31,16 +34,17 @@ from rerank.packs.gpu.pack import GpuResolver
 from rerank.rankers.pairs import candidate_reference, parse_reference
 from rerank.resolution import Thresholds
 from rerank.store.database import Store
-from rerank.store.preferences import (
+from rerank.store.rows import (
+    Annotation,
     PairSource,
     PreferenceItem,
     PreferencePair,
+    Verdict,
     delete_pairs,
     preference_counts,
     read_items,
     read_pairs,
 )
-from rerank.store.rows import Annotation, Verdict
 
 AT = datetime(2026, 1, 2, 3, 4, 5, 678)
 
@@ -291,7 +295,7 @@ def chose(listing_id, annotator, model, gpu_id=None, shown=("b-8", "a-8", "a-16"
 def references(implied):
     return [
         (p.a.reference_id, p.b.reference_id, p.label, p.annotator, p.source.value)
-        for p in implied.pairs
+        for p in implied[0]
     ]
 
 
@@ -322,9 +326,7 @@ def test_other_verdicts_unknown_gpus_and_imported_answers_imply_nothing():
         chose("L4", "ann", "Z"),
         chose("L5", "ann", "A", shown=()),
     ]
-    implied = implied_pairs(answers, MODELS)
-    assert (implied.pairs, implied.without_shown, implied.overruled) == ((), 1, 0)
-    assert implied.without_gpu == 1
+    assert implied_pairs(answers, MODELS) == ([], {WITHOUT_SHOWN: 1, WITHOUT_GPU: 1})
 
 
 def test_an_answer_the_adjudicator_overruled_implies_nothing():
@@ -337,7 +339,7 @@ def test_an_answer_the_adjudicator_overruled_implies_nothing():
     assert [(a, b, who) for a, b, _, who, _ in references(implied)] == [
         ("L1::b-8", "L1::a-8", "bob")
     ]
-    assert (implied.overruled, implied.without_shown) == (1, 0)
+    assert implied[1] == {OVERRULED: 1}
 
 
 @pytest.mark.parametrize("listing_id", ["L1", "a::b", "../x", "日本"])

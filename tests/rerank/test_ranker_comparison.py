@@ -90,12 +90,12 @@ def test_a_model_is_measured_as_the_resolver_answers(shipped_parts):
     preparer = Preparer(retriever, CueReader.load(shipped("cues.txt")))
     gold = gold_listings()
     prepared = prepare_gold(preparer, gold)
-    competitor = Competitor("LambdaRank", model.ranker, model)
+    competitor = Competitor("LambdaRank", model.ranker, model=model)
     (batch,) = prepared.batches
     _, probability, _ = judged(competitor, batch, preparer.table)
     answers = resolver.resolve_many([item.listing for item in gold])
     assert probability.tolist() == [answer.match_probability for answer in answers]
-    found = measured(prepared, [competitor, Competitor("again", model.ranker, model)])
+    found = measured(prepared, [competitor, Competitor("again", model.ranker, model=model)])
     first = [answer.model for answer in answers[:4]]
     right = [name == item.gold_models[0] for name, item in zip(first, gold[:4], strict=True)]
     metrics = found["LambdaRank"]["metrics"]

@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import pytest
 
+from rerank.evaluation.gold import Split, models_of, split_of
 from rerank.index.records import GpuRecord
-from rerank.splits import Split, models_of, split_of
 
 
 def record(model: str, memory_gb: float = 8) -> GpuRecord:

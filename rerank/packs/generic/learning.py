@@ -22,8 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rerank.answers import candidate_probabilities
-from rerank.calibration import Calibrator, fit_calibrator
-from rerank.conformal import CandidateSets
+from rerank.calibration import Calibrator, CandidateSets, fit_calibrator
 from rerank.index.errors import InputError
 from rerank.index.records import falling_order
 from rerank.model import OnnxTrees

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from rerank.cross_encoder.packs import build_packs
+from rerank.evaluation.gold import Split, split_of
 from rerank.index.records import LabelledListing, Listing
 from rerank.packs.gpu.cues import CueReader
 from rerank.packs.gpu.pack import GpuResolver
-from rerank.splits import Split, split_of
 
 
 @pytest.fixture(scope="module")

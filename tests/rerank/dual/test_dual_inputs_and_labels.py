@@ -7,10 +7,10 @@ import json
 import numpy as np
 import pytest
 
+from rerank.evaluation.gold import percent_of, split_of
 from rerank.index.errors import InputError
 from rerank.rankers.inputs import DualLabel, InputKind, InputSchema, gap_to_best
 from rerank.rankers.scored import held_out, split_by_canonical_id
-from rerank.splits import percent_of, split_of
 
 
 def with_vectors(make_set, **other):

@@ -6,7 +6,7 @@ import pytest
 from scripted_models import Scripted, answer
 
 from rerank.evaluation.gold import GoldKind, GoldListing
-from rerank.evaluation.intervals import Discordance, Figure, Resampling
+from rerank.evaluation.intervals import Figure, Resampling
 from rerank.evaluation.metrics import ACCEPTED_SHARE, PRECISION_AT_1, Metric
 from rerank.evaluation.outcomes import judge
 from rerank.evaluation.paired import PairedTable, RegistryFacts, pair, paired_metrics
@@ -135,12 +135,17 @@ def test_paired_metrics_count_what_only_one_has_right():
     first = without([f"amd-{at}" for at in range(3)]).resolve_many([g.listing for g in gold])
     second = without(["two-1", "one-nil-0"]).resolve_many([g.listing for g in gold])
     found = {
-        each.metric.name: each for each in paired_metrics(gold, first, second, seed=1, samples=50)
+        each["metric"]: each for each in paired_metrics(gold, first, second, seed=1, samples=50)
     }
-    assert found["precision_at_1"].discordance == Discordance(3, 1, 150)
-    assert found["precision_at_1"].gain.difference == pytest.approx(2 / 150)
-    assert found["precision_at_1"].needed == 1175
-    assert found["nil_false_match_rate"].discordance == Discordance(0, 1, 30)
-    assert found["nil_false_match_rate"].gain.difference == pytest.approx(-1 / 30)
-    assert found["accepted_share"].needed is None
-    assert found["brier"].discordance is None
+
+    def only_right(name):
+        return found[name]["only_b_right"], found[name]["only_a_right"]
+
+    assert only_right("precision_at_1") == (3, 1)
+    assert found["precision_at_1"]["gain"]["n"] == 150
+    assert found["precision_at_1"]["gain"]["difference"] == pytest.approx(2 / 150, abs=1e-4)
+    assert found["precision_at_1"]["listings_needed"] == 1175
+    assert only_right("nil_false_match_rate") == (0, 1)
+    assert found["nil_false_match_rate"]["gain"]["difference"] == pytest.approx(-1 / 30, abs=1e-4)
+    assert found["accepted_share"]["listings_needed"] is None
+    assert only_right("brier") == (None, None)

@@ -7,7 +7,7 @@ from statistics import NormalDist
 
 import pytest
 
-from rerank.evaluation.intervals import Discordance, listings_needed
+from rerank.evaluation.intervals import listings_needed
 from rerank.index.errors import InputError
 
 CRITICAL = NormalDist().inv_cdf(0.975) ** 2
@@ -38,7 +38,7 @@ def _binomial(n: int, k: int, p: float) -> float:
     ("gained", "lost", "n"), [(40, 20, 500), (30, 10, 1000), (90, 60, 400), (12, 2, 100)]
 )
 def test_the_power_is_eighty_percent(gained, lost, n):
-    needed = listings_needed(Discordance(gained, lost, n))
+    needed = listings_needed(gained, lost, n)
     assert needed is not None
     assert exact_power(gained / n, lost / n, needed) == pytest.approx(0.8, abs=0.05)
     assert exact_power(gained / n, lost / n, needed // 2) < 0.6
@@ -46,16 +46,16 @@ def test_the_power_is_eighty_percent(gained, lost, n):
 
 def test_a_number_worked_out_by_hand():
     # p 0.06, d 0.02: ((1.95996 * 0.244949 + 0.841621 * 0.244132) / 0.02)^2 = 1174.7
-    assert listings_needed(Discordance(20, 10, 500)) == 1175
-    assert listings_needed(Discordance(10, 20, 500)) == 1175
+    assert listings_needed(20, 10, 500) == 1175
+    assert listings_needed(10, 20, 500) == 1175
 
 
 def test_where_both_are_right_equally_often_no_number_is_enough():
-    assert listings_needed(Discordance(7, 7, 100)) is None
-    assert listings_needed(Discordance(0, 0, 100)) is None
+    assert listings_needed(7, 7, 100) is None
+    assert listings_needed(0, 0, 100) is None
 
 
 @pytest.mark.parametrize("counts", [(-1, 0, 5), (3, 3, 5)])
 def test_counts_that_cannot_be_are_refused(counts):
     with pytest.raises(InputError, match="expected counts of at most 5 listings"):
-        Discordance(*counts)
+        listings_needed(*counts)

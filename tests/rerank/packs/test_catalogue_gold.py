@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from small_catalogue import build_catalogue_home
 
-from rerank.conformal import NO_MATCH
+from rerank.calibration import NO_MATCH
 from rerank.evaluation.gold import GoldKind, covered
 from rerank.evaluation.outcomes import Cause, rank_of_models
 from rerank.index.errors import InputError

@@ -1,6 +1,7 @@
 """Annotations as data: what people settled, as labelled listings to train on, and as gold.
 
-A model's listings are all on one side, so that what is measured stays unseen (`rerank.splits`):
+A model's listings are all on one side, so that what is measured stays unseen
+(`rerank.evaluation.gold`):
 
 - matches of a RANKER or EMBEDDER model teach the ranker and the offer classifier. Generated
   listings of EMBEDDER models do not, because the embedder has read their like and their
@@ -30,14 +31,13 @@ from numpy.typing import NDArray
 
 from rerank.annotation.agreement import Consensus
 from rerank.annotation.queue import DEFAULT_WEIGHT
-from rerank.evaluation.gold import GoldKind, GoldListing
+from rerank.evaluation.gold import GoldKind, GoldListing, Split, split_of
 from rerank.index.records import GpuRecord, LabelledListing, Listing
 from rerank.index.text import normalise, runs
 from rerank.packs.gpu.lexicon import Lexicon, TitleReading
 from rerank.packs.gpu.stated_words import form_family, stated_forms
 from rerank.ranking import CandidateSource
 from rerank.resolution import same_size
-from rerank.splits import Split, split_of
 from rerank.store.rows import StoredListing, Verdict
 
 _PLAIN_FORM = "PCIe"

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from rerank.evaluation.gold import Split, models_of
 from rerank.index.records import DEFAULT_FORM_FACTOR, GpuRecord, LabelledListing, Listing
 from rerank.packs.gpu.bootstrap.generator import generate
 from rerank.packs.gpu.candidates import CANDIDATE_FEATURES
@@ -25,7 +26,6 @@ from rerank.packs.gpu.stated_words import form_family
 from rerank.packs.gpu.training.evidence import Prepared, Preparer
 from rerank.rankers.inputs import GPU_VECTOR, LISTING_VECTOR
 from rerank.rankers.scored import ScoredSet
-from rerank.splits import Split, models_of
 
 Floats = NDArray[np.float32]
 # A wrong form or line word is often the same product in other words, a wrong suffix never.

@@ -10,12 +10,12 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
+from rerank.evaluation.gold import Split, models_of
 from rerank.index.errors import InputError
 from rerank.index.records import GpuRecord, LabelledListing
 from rerank.index.text import descriptor, listing_text
 from rerank.packs.gpu.bootstrap.generator import generate
 from rerank.packs.gpu.training.evidence import Prepared, Preparer
-from rerank.splits import Split, models_of
 from rerank.trees import TreeParameters
 
 Progress = Callable[[str, float], None]

@@ -12,9 +12,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rerank.calibration import Calibrator, choose_threshold, fit_calibrator
-from rerank.conformal import NO_MATCH, CandidateSets, nonconformity, outcome_probabilities
+from rerank.calibration import (
+    NO_MATCH,
+    Calibrator,
+    CandidateSets,
+    choose_threshold,
+    fit_calibrator,
+    nonconformity,
+    outcome_probabilities,
+)
 from rerank.domain import GPU
+from rerank.evaluation.gold import Split, models_of
 from rerank.index.artifacts import Manifest
 from rerank.index.records import LabelledListing
 from rerank.model import FeatureRanker, OnnxTrees, RerankModel, save_model
@@ -38,7 +46,6 @@ from rerank.rankers.kinds import RankerFolder
 from rerank.ranking import CandidateSource, Ranker
 from rerank.resolution import Decision, Thresholds
 from rerank.resolver import Resolver, resolver_of
-from rerank.splits import Split, models_of
 from rerank.trees import TrainedTrees, train_classifier, train_lambdarank
 
 

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from rerank.annotation.agreement import consensus
-from rerank.evaluation.gold import GoldKind, GoldListing
+from rerank.evaluation.gold import GoldKind, GoldListing, Split
 from rerank.index.records import LabelledListing, Listing
 from rerank.packs.gpu.training.labelling import gold_of_annotations, is_kept_out, side_of
-from rerank.splits import Split
 from rerank.store.rows import Annotation, StoredListing, Verdict
 
 TITLES = {

@@ -15,7 +15,7 @@ from rerank.annotation.queue import (
     QueueStrategy,
     SimulationPlan,
 )
-from rerank.evaluation.gold import GoldKind, GoldListing
+from rerank.evaluation.gold import GoldKind, GoldListing, Split, split_of
 from rerank.evaluation.outcomes import Outcomes
 from rerank.index.errors import InputError
 from rerank.packs.gpu.training.simulation import (
@@ -27,7 +27,6 @@ from rerank.packs.gpu.training.simulation import (
     measured,
     teach_all,
 )
-from rerank.splits import Split, split_of
 
 NAMES = tuple(measure.name for measure in MEASURES)
 

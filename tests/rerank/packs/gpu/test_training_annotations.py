@@ -13,6 +13,7 @@ import pytest
 
 from rerank.annotation.agreement import Consensus
 from rerank.calibration import choose_threshold, fit_calibrator
+from rerank.evaluation.gold import Split, split_of
 from rerank.index.records import LabelledListing, Listing, shipped
 from rerank.model import RerankModel
 from rerank.packs.gpu.cues import CueReader
@@ -27,7 +28,6 @@ from rerank.packs.gpu.training.labelling import (
 )
 from rerank.packs.gpu.training.sets import TrainingParameters
 from rerank.packs.gpu.training.train import train
-from rerank.splits import Split, split_of
 from rerank.store.rows import Verdict
 from rerank.trees import TreeParameters, train_classifier, train_lambdarank
 
