@@ -2,7 +2,8 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 
-.PHONY: demo test check guard bench faults fuzz same simulate pictures reliability supply sbom clean
+.PHONY: demo test check guard bench faults fuzz same simulate coverage mutation pictures reliability supply sbom \
+	clean
 
 demo: .venv/installed
 	$(BIN)/rerank demo
@@ -45,6 +46,24 @@ simulate: .venv/installed-dev
 	RERANK_SIMULATED_DAYS=$(DAYS) RERANK_SIMULATED_SEED=$(SEED) $(BIN)/python -m pytest \
 		-p no:cacheprovider tests/jobs/test_simulated_days.py
 
+# Branches of what decides that no test takes: at least 98 % are taken.
+COVERED ?= tests
+coverage: .venv/installed-dev
+	$(BIN)/python -m coverage erase
+	$(BIN)/python -m coverage run -m pytest -p no:cacheprovider -n logical --maxprocesses 4 --dist loadfile \
+		--no-loadscope-reorder $(COVERED)
+	$(BIN)/python -m coverage combine --quiet
+	$(BIN)/python -m coverage report
+
+# Each expression of what calibrates, covers and gates is changed: tests must notice (an hour of one core).
+mutation: .venv/installed-dev .tools/mutmut
+	PYTHONPATH=.tools/mutmut $(BIN)/python -m mutmut run
+	PYTHONPATH=.tools/mutmut $(BIN)/python -m mutmut results
+
+# In a folder of its own: it runs in the process of the tests, and brings what they do not need.
+.tools/mutmut: | .venv/installed-dev
+	$(BIN)/python -m pip install --quiet --target $@ 'mutmut>=3.8,<4'
+
 bench: .venv/installed-dev
 	$(BIN)/python -m bench --page docs/benchmarks.md
 
@@ -69,7 +88,8 @@ sbom: .venv/installed .tools/installed
 	touch $@
 
 clean:
-	rm -rf .rerank build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .rerank build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis \
+		.coverage* mutants
 
 $(BIN)/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "rerank needs Python 3.11 or later")'

@@ -138,7 +138,7 @@ def choose_threshold(
     order = np.lexsort((w, correct, -probability))
     p, w = probability[order], w[order]
     share = np.cumsum(w * correct[order]) / np.cumsum(w)
-    last_of_tie = np.append(np.diff(p) != 0, True) if len(p) else np.zeros(0, bool)
+    last_of_tie = np.append(np.diff(p) != 0, True)
     good = np.flatnonzero((share >= precision) & last_of_tie)
     return float(p[good[-1]]) if len(good) else 1.01
 

@@ -449,20 +449,18 @@ class CanaryKeeper:
         A store that cannot be written costs the window; another change of what serves ends the
         canary here. Neither ends the run.
         """
-        if self.state is None:
+        state = self.state
+        if state is None:
             return None
-        seen = look(self.state, window)
+        seen = look(state, window)
         try:
             with self._store.writing() as session:
-                forget_after(session, self.state.experiment, self.state.windows)
+                forget_after(session, state.experiment, state.windows)
                 save_decisions(
-                    session,
-                    log,
-                    experiment=self.state.experiment,
-                    window_number=seen.state.windows,
+                    session, log, experiment=state.experiment, window_number=seen.state.windows
                 )
                 save_window(session, seen)
-            if not self._changed(seen):
+            if not self._changed(state, seen):
                 return None
         except (StoreError, OSError) as exc:
             self._say(f"Warning: {window.listings} listings of the canary do not count: {exc}")
@@ -474,7 +472,7 @@ class CanaryKeeper:
         self.state = None if over else seen.state
         return seen.outcome
 
-    def _changed(self, seen: Look) -> bool:
+    def _changed(self, state: CanaryState, seen: Look) -> bool:
         """Tell the pointer of a window; return whether it knows of it now."""
         for _ in range(_TRIES):
             try:
@@ -482,29 +480,24 @@ class CanaryKeeper:
                     _change_after(seen), expected_generation=self._generation
                 )
             except RefusedError as exc:
-                if self._same_canary(exc):
+                if self._same_canary(state, exc):
                     continue
                 return False
             self._generation = after.generation
             return True
         return False
 
-    def _same_canary(self, exc: RefusedError) -> bool:
+    def _same_canary(self, state: CanaryState, exc: RefusedError) -> bool:
         """Return whether the canary is as it was, in spite of another change; else end it here."""
-        state, pointer = self.state, self._registry.pointer()
-        if state is not None and pointer.canary == state.as_json():
+        pointer = self._registry.pointer()
+        if pointer.canary == state.as_json():
             self._generation = pointer.generation
             return True
         self._say(f"Warning: the canary ends here, the champion serves: {exc}")
-        if state is not None:
-            with self._store.writing() as session:
-                known = running_canary(pointer)
-                mine = known is not None and known.experiment == state.experiment
-                forget_after(
-                    session,
-                    state.experiment,
-                    known.windows if known is not None and mine else state.windows,
-                )
+        known = running_canary(pointer)
+        last = known if known is not None and known.experiment == state.experiment else state
+        with self._store.writing() as session:
+            forget_after(session, state.experiment, last.windows)
         self.state = None
         return False
 

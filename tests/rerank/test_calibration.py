@@ -55,6 +55,7 @@ def test_recovers_a_known_curve():
     assert naive > 0.1
 
 
+@pytest.mark.slow
 def test_few_outcomes_are_read_better_than_by_isotonic_regression_alone():
     ours, alone = [], []
     for seed in range(20):
@@ -288,6 +289,7 @@ def test_threshold_is_the_lowest_that_keeps_its_promise(rows: Any, precision: fl
     assert found == min(keeping, default=1.01)
 
 
+@pytest.mark.slow
 def test_a_threshold_of_all_listings_keeps_its_promise_and_varies_less_than_that_of_half():
     fresh, truth, _ = known_curve(20_000, 1_000)
     whole, halved = [], []
@@ -305,6 +307,7 @@ def test_a_threshold_of_all_listings_keeps_its_promise_and_varies_less_than_that
     assert np.std(whole) < 0.9 * np.std(halved)
 
 
+@pytest.mark.slow
 def test_validation_listings_sell_a_card_more_often_than_those_of_the_offer_classifier():
     """As `TrainingParameters` says, and why."""
     parameters = TrainingParameters(

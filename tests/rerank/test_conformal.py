@@ -140,11 +140,29 @@ def test_a_coverage_too_high_for_the_listings_names_the_highest() -> None:
     message = (
         "coverage 0.98 is out of reach: the highest these candidate sets can promise is 0.9756 "
         "(calibration listings whose truth was among the candidates: match 200 of 200, review "
-        "120 of 122, no_match 150 of 150); ask for less"
+        "120 of 122, no_match 150 of 150); ask for less, or train on more listings with "
+        "`rerank train-ltr --scale`"
     )
     for decision in DECISIONS:  # of whatever decision: a file is refused at its first row
         with pytest.raises(InputError, match=f"^{re.escape(message)}"):
             sets.threshold(0.98, decision)
+
+
+@given(
+    st.lists(st.one_of(st.floats(0, 1), st.just(MISSED)), max_size=40),
+    st.floats(0.01, 0.99),
+)
+def test_a_threshold_is_the_least_score_that_holds_the_level_by_definition(
+    scores: list[float], level: float
+) -> None:
+    """So many of the scores, and of one more listing that is as hard as any, are at most it."""
+    group = Nonconformity.of(scores)
+    finite = sorted(round(score, 6) for score in scores if score != MISSED)
+    enough = [s for at, s in enumerate(finite, 1) if at >= (len(scores) + 1) * level - 1e-9]
+    assert group.threshold(level) == (enough[0] if enough else None)
+    for score in (0.0, 0.5, 1.0, *finite):
+        assert group.at_most(score) == sum(each <= score for each in finite)
+    assert group.highest_level == len(finite) / (len(scores) + 1)
 
 
 @pytest.mark.parametrize("odd", [-0.1, 1.1, math.nan, -math.inf])
@@ -193,7 +211,7 @@ def test_equal_probabilities_keep_their_order() -> None:
 
 
 def test_no_outcomes_are_refused() -> None:
-    with pytest.raises(InputError, match="expected at least one outcome, got none"):
+    with pytest.raises(InputError, match=r"^expected at least one outcome, got none$"):
         one_group([0.7] * 20).select({}, "match")
 
 
@@ -258,6 +276,7 @@ def calibrated(rng: np.random.Generator, n: int) -> CandidateSets:
     return CandidateSets.from_scores(scores)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("level", [0.8, 0.9, 0.95])
 def test_the_coverage_is_reached_for_every_decision(level: float) -> None:
     """Over 200 calibrations: mean coverage at least the level, less 3 standard errors."""
@@ -281,6 +300,7 @@ def test_the_coverage_is_reached_for_every_decision(level: float) -> None:
     assert np.mean(alone) <= level + 0.02  # a decision's own threshold buys it with no large sets
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("level", [0.8, 0.9])
 def test_the_coverage_is_reached_where_hard_listings_are_more_frequent(
     level: float,
@@ -400,6 +420,7 @@ def test_an_older_model_says_that_it_has_no_candidate_sets(
         older.candidate_set(answer)
 
 
+@pytest.mark.slow
 def test_calibration_is_the_same_for_the_same_seed(
     make_retriever: Callable[..., Retriever],
     make_gpu: Callable[..., GpuRecord],
@@ -436,6 +457,42 @@ def save(folder: Path, linear_scorer: LinearScorer, **candidate_sets: Any) -> st
 
 def test_candidate_sets_survive_json() -> None:
     assert CandidateSets.from_dict(json.loads(json.dumps(SETS.as_dict()))) == SETS
+
+
+def sets_with(**changes: Any) -> dict[str, Any]:
+    """What a file says of sets with one group, of which some values are others."""
+    group = {"listings": 3, "reached": 2, "scores": [0.1, 1.0]}
+    group |= {name: value for name, value in changes.items() if name in group}
+    content = {"groups": {"any": group}, "seed": 1}
+    return content | {name: value for name, value in changes.items() if name in content}
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"scores": [0.3, 0.2]}, "scores: expected numbers that rise"),
+        ({"scores": [0.3, 1.1]}, "scores: expected numbers from 0 to 1, found 1.1"),
+        ({"scores": [0.3]}, "expected 2 scores, found 1"),
+        *(
+            ({"listings": n, "reached": m}, f"expected how many .* found {n!r} and {m!r}")
+            for n, m in ((1, 2), (3, -1), (3, 2.0), (True, 1), ("3", 2))
+        ),
+        ({"groups": {}}, r"groups: expected match, review, no_match, or any, found \[\]"),
+        ({"groups": {"x": sets_with()["groups"]["any"]}}, r"or any, found \['x'\]"),
+        *(({"seed": seed}, f"expected a seed, found {seed!r}$") for seed in (1.5, True, None)),
+    ],
+)
+def test_what_no_calibration_gives_is_refused(changes: dict[str, Any], said: str) -> None:
+    assert CandidateSets.from_dict(sets_with())
+    with pytest.raises(ValueError, match=f"^{said}" if said[0] != "o" else said):
+        CandidateSets.from_dict(sets_with(**changes))
+
+
+def test_groups_without_a_reached_truth_and_all_groups_are_read() -> None:
+    none = sets_with(reached=0, scores=[])
+    groups = dict.fromkeys(("any", *DECISIONS), none["groups"]["any"])
+    found = CandidateSets.from_dict(none | {"groups": groups})
+    assert [group.reached for group in found.groups.values()] == [0] * 4
 
 
 def test_loaded_thresholds_are_those_that_were_saved(

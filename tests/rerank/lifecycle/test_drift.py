@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
@@ -15,6 +16,7 @@ from rerank.lifecycle.drift import (
     UNKNOWN_WORDS,
     Distribution,
     Level,
+    Movement,
     advice,
     distribution_by_reference,
     distribution_of,
@@ -161,3 +163,25 @@ def test_categories_the_reference_lacks_show_as_other(reader, reference):
     rows = rows.set_column(1, "best_guess", [["Arc A770"] * 1000])
     vendor = next(each for each in compared(reader, rows, reference) if each.measure == VENDOR)
     assert (vendor.part, vendor.before, vendor.after) == ("other", 0.0, 1.0)
+
+
+def test_answers_that_moved_a_little_ask_for_fewer_annotations():
+    moved = Movement(PROBABILITY, "below 0.5", 0.2, 0.3, 0.15, 0.001, Level.MODERATE)
+    (said,) = advice([moved], source="f.csv", remedies={})
+    assert "annotate some 100 listings with `rerank annotate f.csv`" in said
+
+
+def test_a_reference_that_lacks_a_measure_is_compared_by_the_others(reader, reference):
+    older = replace(
+        reference, measures={k: v for k, v in reference.measures.items() if k != PROBABILITY}
+    )
+    found = compared(reader, rows_of(100, 5), older)
+    assert {each.measure for each in found} == reference.measures.keys() - {PROBABILITY}
+
+
+def test_a_reference_of_one_probability_has_one_range(reader):
+    rows = rows_of(100, 5)
+    at = rows.column_names.index("match_probability")
+    alike = rows.set_column(at, "match_probability", pa.array([0.5] * 100))
+    found = {each.measure: each for each in compared(reader, rows, distribution_of(alike, reader))}
+    assert (found[PROBABILITY].part, found[PROBABILITY].level) == ("all", Level.NONE)

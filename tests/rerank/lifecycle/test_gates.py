@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
-from rerank.evaluation.intervals import Comparison, Figure
+from rerank.evaluation.intervals import DEFAULT_PERMUTATIONS, Comparison, Figure
 from rerank.evaluation.metrics import metric_named
 from rerank.evaluation.paired import as_gain
 from rerank.lifecycle.gates import (
@@ -21,6 +22,7 @@ from rerank.lifecycle.gates import (
     is_lost,
     latency_gates,
     size_gate,
+    slice_gains_of,
     slice_gates,
 )
 
@@ -177,3 +179,52 @@ def test_a_verdict_names_what_failed():
     bare = {"name": "other", "passed": False, "bound": None, "at_most": False, "figure": None}
     assert gates[2].as_dict() == bare | {"words": "because"}
     assert GateVerdict(gates[:1]).passed
+
+
+class FewSlices:
+    """A table of pairs that counts so many listings in each slice, and keeps what it was asked."""
+
+    systems = ("candidate", "champion")
+
+    def __init__(self, listings: int) -> None:
+        self.listings, self.asked = listings, []
+
+    def sliced(self, name):
+        if name == "set":
+            return {"mine": "all"}
+        of_each = {
+            "model": ["A"],
+            "language": ["de", "en", "no match"],
+            "memory": ["no match", "8"],
+        }
+        return {value: f"{name} {value}" for value in of_each[name]}
+
+    def counted(self, metric, system, *, where):
+        assert system == "candidate"
+        return np.array([self.listings, 0])
+
+    def compared(self, metric, system, other, *, where, permutations):
+        self.asked.append((where, metric.name, permutations))
+        assert (system, other) == ("candidate", "champion")
+        return replace(gain(metric.name, -0.2, -0.1), p_value=0.001)
+
+
+def test_slices_are_compared_by_enough_permutations_that_the_least_p_value_can_pass():
+    settings = SliceSettings(
+        guarded=("set", "model", "language", "memory"), metrics=("mrr",), level=0.0001
+    )
+    table = FewSlices(30)
+    found = slice_gains_of(table, settings)
+    # Of one set alone, of one of two languages, but of no model where there is one.
+    judged = ["all", "language de", "language en"]
+    assert table.asked == [(where, "mrr", 60_000) for where in judged]
+    assert [(each.slice_name, each.value) for each in found] == [
+        ("set", "mine"),
+        ("language", "de"),
+        ("language", "en"),
+    ]
+    assert [each.gain.p_adjusted for each in found] == [0.003] * 3
+    assert slice_gains_of(FewSlices(29), settings) == []
+    several = replace(settings, level=0.5)
+    slice_gains_of(table, several)
+    assert table.asked[-1] == ("language en", "mrr", DEFAULT_PERMUTATIONS)

@@ -744,3 +744,35 @@ def test_doubtful_names(title: str, doubts: set[str], market: Lexicon) -> None:
 )
 def test_names_without_a_doubt(title: str, market: Lexicon) -> None:
     assert doubts_of(market, title) == set()
+
+
+@pytest.fixture(scope="module")
+def coder(make_gpu: MakeGpu) -> Lexicon:
+    """Two cards with aliases that are codes, and one too short to be one."""
+    return Lexicon(
+        [
+            make_gpu("GeForce GTX 1060", 6, aliases=("1066",)),
+            make_gpu("GeForce RTX 4070 Ti SUPER", 16, aliases=("4070TiS", "x")),
+        ]
+    )
+
+
+@pytest.mark.parametrize(
+    ("title", "models"),
+    [
+        ("Zotac 1066", {"GeForce GTX 1060"}),
+        ("Zotac 106 6", set()),
+        ("Palit 4070 Ti S", {"GeForce RTX 4070 Ti SUPER"}),
+        ("Palit 4070 Ti S...", set()),  # cut off: SUPER, or something else that begins with S
+    ],
+)
+def test_a_code_is_whole(title: str, models: set[str], coder: Lexicon) -> None:
+    assert coded(coder, coder.read(title)) == models
+
+
+def test_words_beyond_what_is_kept_are_read_alike(
+    tiny_registry: list[GpuRecord], lexicon: Lexicon, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rerank.packs.gpu.lexicon._CACHED_WORDS", 0)
+    for title in ("RTX4060Ti", "ENGTX1060/2DI", "rx 7900xtx gaming"):
+        assert Lexicon(tiny_registry).read(title) == lexicon.read(title)
