@@ -9,10 +9,10 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Sequence
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 from threading import Lock
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -58,6 +58,24 @@ class Embedder(Protocol):
         """Return unit vectors of shape (texts, dimension); a text without tokens gives zeros."""
 
 
+class RunTexts(NamedTuple):
+    """Texts by the runs that they are made of, most of which stand in many of them.
+
+    :param vocabulary: all runs, by number; it grows at its end, what is in it stays.
+    :param run: the numbers of all texts' runs, one text's after the other's.
+    :param counts: shape (texts,), of each text's runs.
+    """
+
+    vocabulary: Sequence[str]
+    run: Ints
+    counts: Ints
+
+    def joined(self) -> list[str]:
+        """Return the texts, runs joined by spaces."""
+        pieces = map(self.vocabulary.__getitem__, self.run.tolist())
+        return [" ".join(islice(pieces, count)) for count in self.counts.tolist()]
+
+
 class StaticEmbedder:
     """A token table: a text's vector is the normalised mean of its tokens' vectors.
 
@@ -75,6 +93,9 @@ class StaticEmbedder:
         self._tokenizer.no_padding()
         self._tokenizer.no_truncation()
         self._words = _TokensByWord(self._tokenizer)
+        self._runs = _Tokens(self._tokenizer)
+        self._vocabulary: Sequence[str] = ()  # whose tokens those are
+        self._lock = Lock()  # threads share an embedder
         self.name, self.fingerprint, self.dimension = name, fingerprint, int(table.shape[1])
 
     @classmethod
@@ -114,6 +135,21 @@ class StaticEmbedder:
             self._add(ids, counts, out[start : start + _CHUNK])
         return unit_rows(out)
 
+    def encode_runs(self, texts: RunTexts) -> NDArray[np.float32]:
+        """Return what `encode` does of texts whose runs are numbered."""
+        with self._lock:
+            if texts.vocabulary is not self._vocabulary:
+                self._vocabulary, self._runs = texts.vocabulary, _Tokens(self._tokenizer)
+            self._runs.learn(texts.vocabulary[len(self._runs) :])
+            ids, counts = self._runs.of(texts.run, texts.counts)
+        out = np.zeros((len(counts), self.dimension), np.float32)
+        ends = np.append(0, np.cumsum(counts))
+        for start in range(0, len(counts), _CHUNK):
+            part = slice(start, start + _CHUNK)
+            own = ids[ends[start] : ends[min(start + _CHUNK, len(counts))]]
+            self._add(own, counts[part], out[part])
+        return unit_rows(out)
+
     def _add(self, ids: Ints, counts: Ints, out: NDArray[np.float32]) -> None:
         """Write the sum of each text's first token vectors.
 
@@ -138,18 +174,11 @@ class StaticEmbedder:
 class _TokensByWord:
     """The token ids of texts by those of their words, each of which is asked for once.
 
-    At a space every word ends, so that the ids of a text are those of its words, one after the
-    other. What is remembered is bounded: a feed without end has words without end.
-
-    :param tokenizer: one that splits at white space first, as a trained embedder's does.
+    What is remembered is bounded: a feed without end has words without end.
     """
 
     def __init__(self, tokenizer: Tokenizer) -> None:
         self._tokenizer = tokenizer
-        vocabulary = tokenizer.get_vocab()
-        self._continues = np.zeros(max(vocabulary.values(), default=0) + 1, np.bool_)
-        inner = [at for token, at in vocabulary.items() if token.startswith(CONTINUATION)]
-        self._continues[inner] = True
         self._lock = Lock()  # threads share an embedder
         self._forget()
 
@@ -165,20 +194,47 @@ class _TokensByWord:
                 self._forget()
             words = chain.from_iterable(split)
             number = np.fromiter(map(self._number.__getitem__, words), np.int64, lengths.sum())
-            self._learn()
-            ids, starts, counts = self._ids, self._starts[number], self._counts[number]
+            new, self._number.new = self._number.new, []
+            self._known.learn(new)
+            return self._known.of(number, lengths)
+
+    def _forget(self) -> None:
+        self._number, self._known = _WordNumbers(), _Tokens(self._tokenizer)
+
+
+class _Tokens:
+    """The token ids of words, by the words' numbers.
+
+    At a space every word ends, so that the ids of a text are those of its words, one after the
+    other.
+
+    :param tokenizer: one that splits at white space first, as a trained embedder's does.
+    """
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        self._tokenizer = tokenizer
+        vocabulary = tokenizer.get_vocab()
+        self._continues = np.zeros(max(vocabulary.values(), default=0) + 1, np.bool_)
+        inner = [at for token, at in vocabulary.items() if token.startswith(CONTINUATION)]
+        self._continues[inner] = True
+        self._ids = self._starts = self._counts = np.zeros(0, np.int64)
+
+    def __len__(self) -> int:
+        return len(self._counts)
+
+    def of(self, number: Ints, lengths: Ints) -> tuple[Ints, Ints]:
+        """Return the ids of texts' tokens, and how many each text has, shape (texts,).
+
+        :param number: of all texts' words; ``lengths`` how many words each text has.
+        """
+        starts, counts = self._starts[number], self._counts[number]
         ends = np.cumsum(counts)
         place = np.arange(counts.sum()) + np.repeat(starts - (ends - counts), counts)
         of_text = np.diff(np.append(0, ends)[np.append(0, np.cumsum(lengths))])
-        return ids[place], of_text
+        return self._ids[place], of_text
 
-    def _forget(self) -> None:
-        self._number = _WordNumbers()
-        self._ids = self._starts = self._counts = np.zeros(0, np.int64)
-
-    def _learn(self) -> None:
-        """Ask for the ids of words that are numbered and not known yet."""
-        new, self._number.new = self._number.new, []
+    def learn(self, new: Sequence[str]) -> None:
+        """Ask for the ids of words, which get the next numbers."""
         if not new:
             return
         flat, counts = self._at_once(new) or self._one_by_one(new)
@@ -187,7 +243,7 @@ class _TokensByWord:
         self._counts = np.concatenate([self._counts, counts])
         self._ids = np.concatenate([self._ids, flat])
 
-    def _at_once(self, words: list[str]) -> tuple[Ints, Ints] | None:
+    def _at_once(self, words: Sequence[str]) -> tuple[Ints, Ints] | None:
         """Return the ids of words and how many each has, asked as one text: a quarter of the time.
 
         None where the words are not to be told apart in it, such as one that begins like a piece.
@@ -201,8 +257,8 @@ class _TokensByWord:
             return None
         return ids, np.diff(starts, append=len(ids))
 
-    def _one_by_one(self, words: list[str]) -> tuple[Ints, Ints]:
-        found = self._tokenizer.encode_batch_fast(words, add_special_tokens=False)
+    def _one_by_one(self, words: Sequence[str]) -> tuple[Ints, Ints]:
+        found = self._tokenizer.encode_batch_fast(list(words), add_special_tokens=False)
         ids = [encoding.ids for encoding in found]
         counts = np.fromiter(map(len, ids), np.int64, len(ids))
         return np.fromiter(chain.from_iterable(ids), np.int64, counts.sum()), counts

@@ -21,7 +21,7 @@ from rerank.index.records import GpuRecord, Listing
 MAX_TITLE_CHARS = 400
 # A description says what is sold at its start; then come the shop's terms and its other goods.
 MAX_DESCRIPTION_CHARS = 300
-_EMBEDDED_DESCRIPTION = 120
+EMBEDDED_DESCRIPTION = 120
 
 _TAG = re.compile(
     r"</?(?:a|b|br|center|div|em|font|h\d|hr|i|img|li|ol|p|s|small|span|strong|sub|sup|table|td|tr"
@@ -273,7 +273,8 @@ def _placed(texts: Sequence[str], normalised: str) -> list[CharacterRun]:
     ]
 
 
-def _first_word(text: str) -> str:
+def first_word(text: str) -> str:
+    """Return what stands before the first space."""
     return text.split(" ", 1)[0]
 
 
@@ -385,10 +386,10 @@ def embedded_text(title: str, shown: str, seller: str, description: str) -> str:
 
     :param shown: the runs of the title, joined by spaces.
     """
-    if seller and _first_word(seller) not in title:
+    if seller and first_word(seller) not in title:
         shown = f"{spaced(seller)} {shown}".strip(" ")
     if description:
-        shown = f"{shown} {spaced(description[:_EMBEDDED_DESCRIPTION])}".strip(" ")
+        shown = f"{shown} {spaced(description[:EMBEDDED_DESCRIPTION])}".strip(" ")
     return shown
 
 

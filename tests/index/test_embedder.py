@@ -15,6 +15,7 @@ import pytest
 from rerank.index.embedder import (
     Embedder,
     HashEmbedder,
+    RunTexts,
     StaticEmbedder,
     save_static_embedder,
     unit_rows,
@@ -119,6 +120,19 @@ def test_a_text_without_tokens_gives_zeros(embedder: Embedder) -> None:
     vectors = embedder.encode(["", "rtx 3080", ""])
     np.testing.assert_array_equal(vectors[[0, 2]], 0)
     assert np.linalg.norm(vectors[1]) == pytest.approx(1.0, abs=1e-5)
+
+
+def test_texts_by_numbered_runs_are_embedded_as_texts_are(tmp_path: Path) -> None:
+    dice, static = np.random.default_rng(3), tiny_static(tmp_path / "e")
+    vocabulary = ["", "rtx", "3080", "ti", "odd"]
+    for grown in ([], ["3080", "xyz"], ["rtx"] * 3):
+        vocabulary += grown
+        counts = dice.integers(0, 9, 600)
+        texts = RunTexts(vocabulary, dice.integers(1, len(vocabulary), counts.sum()), counts)
+        expected = static.encode(texts.joined())
+        np.testing.assert_array_equal(static.encode_runs(texts), expected)
+    others = RunTexts(["", "ti"], np.array([1, 1]), np.array([1, 0, 1]))
+    np.testing.assert_array_equal(static.encode_runs(others), static.encode(["ti", "", "ti"]))
 
 
 def test_no_texts_give_no_rows(embedder: Embedder) -> None:

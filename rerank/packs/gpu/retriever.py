@@ -26,7 +26,7 @@ from rerank.index.artifacts import (
     write_manifest,
     writing_folder,
 )
-from rerank.index.embedder import Embedder
+from rerank.index.embedder import Embedder, RunTexts, StaticEmbedder
 from rerank.index.errors import InputError, MismatchError
 from rerank.index.records import (
     N_CANDIDATES,
@@ -116,7 +116,7 @@ class Retriever:
     ) -> dict[Route, CandidateBatch]:
         """Return what `retrieve` does by each of several routes; titles are read once."""
         readings, texts = self._reader.read(listings)
-        queries = self.embedder.encode(texts)
+        queries = self._encoded(texts)
         names = name_evidence(self.lexicon, readings)
         stated = self._stated_words.read(readings)
         return {
@@ -131,6 +131,13 @@ class Retriever:
             )
             for route in routes
         }
+
+    def _encoded(self, texts: RunTexts | list[str]) -> Floats:
+        if isinstance(texts, list):
+            return self.embedder.encode(texts)
+        if isinstance(self.embedder, StaticEmbedder):
+            return self.embedder.encode_runs(texts)
+        return self.embedder.encode(texts.joined())
 
     def _pool(
         self,

@@ -22,15 +22,17 @@ from typing import Any, NamedTuple, TypeVar, overload
 import numpy as np
 from numpy.typing import NDArray
 
+from rerank.index.embedder import RunTexts
 from rerank.index.records import Listing, distinct
 from rerank.index.text import (
+    EMBEDDED_DESCRIPTION,
     HOLDS_NAME,
     MAX_TITLE_CHARS,
     RUN,
     CharacterRun,
     cut_runs,
     described_text,
-    embedded_text,
+    first_word,
     is_measure,
     listing_text,
     may_be_glued,
@@ -40,6 +42,7 @@ from rerank.index.text import (
     normalise,
     normalised_words,
     runs,
+    spaced,
     uncut_runs,
 )
 from rerank.packs.gpu.lexicon import (
@@ -262,6 +265,31 @@ class WordTable:
     def memory(self, of: Callable[..., Any]) -> dict[Any, Any]:
         """Return what was once said by a method, by what it was asked; lives as long as this."""
         return self._remembered.setdefault(of, {})
+
+    def embedded(self, runs: TitleRuns, titles: Sequence[ShownText]) -> RunTexts:
+        """Return the texts that listings are embedded by: what `embedded_text` puts together.
+
+        :param runs: of the titles.
+        """
+        numbers, none = self._run_numbers, list[int]()
+        before = [
+            numbers(seller) if seller and first_word(seller) not in title else none
+            for title, seller, _ in titles
+        ]
+        behind = [numbers(told[:EMBEDDED_DESCRIPTION]) if told else none for _, _, told in titles]
+        self._learn_runs()
+        flat = list(chain.from_iterable(chain.from_iterable(zip(before, behind, strict=True))))
+        columns = list(map(len, before)), [0] * len(titles), list(map(len, behind))
+        counts = np.array(columns, np.int64).T
+        starts = len(runs.run) + np.cumsum(counts).reshape(-1, 3) - counts
+        starts[:, 1], counts[:, 1] = runs.offsets[:-1], np.diff(runs.offsets)
+        own = counts.ravel()
+        place = np.arange(own.sum()) + np.repeat(starts.ravel() - np.cumsum(own) + own, own)
+        run = np.concatenate([runs.run, np.array(flat, np.int64)])[place]
+        return RunTexts(self.runs, run, counts.sum(axis=1))
+
+    def _run_numbers(self, text: str) -> list[int]:
+        return list(map(self._run_ids.__getitem__, spaced(text).split()))
 
     def _learn(self) -> None:
         """Find what the words show that were numbered since the last time."""
@@ -913,7 +941,7 @@ class ColumnReader:
         self._vocabulary: WordTable | None = None
         self._lock = threading.Lock()
 
-    def read(self, listings: Sequence[Listing]) -> tuple[TitleReadings, list[str]]:
+    def read(self, listings: Sequence[Listing]) -> tuple[TitleReadings, RunTexts | list[str]]:
         """Read the titles of listings; return the texts to embed them by as well."""
         sellers = [normalise(each.vendor) if each.vendor else "" for each in listings]
         told = [described_text(each) if each.description else "" for each in listings]
@@ -924,10 +952,9 @@ class ColumnReader:
                 self._vocabulary = WordTable(self._lexicon)
             words, texts = self._vocabulary.split([each.title for each in listings])
             titles = list(map(_shown_text, zip(texts, sellers, told, strict=True)))
-            spaced = self._vocabulary.spaced.__getitem__
-            shown = [" ".join(filter(None, map(spaced, of))) for of in words]
-            batch = _Batch(self._lexicon, TitleRuns.of(self._vocabulary, words), titles)
-            return batch.read(), list(map(embedded_text, texts, shown, sellers, told))
+            runs = TitleRuns.of(self._vocabulary, words)
+            batch = _Batch(self._lexicon, runs, titles)
+            return batch.read(), self._vocabulary.embedded(runs, titles)
 
     def _one_by_one(self, listings: Sequence[Listing]) -> tuple[TitleReadings, list[str]]:
         texts = [listing_text(each) for each in listings]

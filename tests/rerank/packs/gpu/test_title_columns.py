@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
+from rerank.index.embedder import RunTexts
 from rerank.index.records import GpuRecord, Listing, shipped
 from rerank.index.text import listing_text, normalise, normalised_words
 from rerank.packs.gpu.bootstrap.generator import generate
@@ -68,7 +69,8 @@ def both(
     reader.read(listings[::2])  # words come new and known
     readings, texts = reader.read(listings)
     assert readings.runs is not None
-    return readings, TitleReadings.of(lexicon, list(readings)), texts
+    assert isinstance(texts, RunTexts)
+    return readings, TitleReadings.of(lexicon, list(readings)), texts.joined()
 
 
 def by_title(mentions: Mentions) -> list[tuple[int, object, int]]:
