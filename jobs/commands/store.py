@@ -5,16 +5,24 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import click
 import numpy as np
 
+from rerank.index.artifacts import writing_file
 from rerank.index.records import Listing
 from rerank.jobs.annotation.pair_flags import login_name
-from rerank.jobs.commands.score import seen_columns
+from rerank.jobs.commands.score import (
+    column_names_of,
+    column_options,
+    encoding_option,
+    seen_columns,
+)
 from rerank.jobs.files.listings import BATCH_ROWS, OUR_NAMES, ColumnNames, open_listings
+from rerank.jobs.files.places import place_of
 from rerank.jobs.files.selection import select_files
 from rerank.jobs.files.store_files import (
     TABLE_LIMIT,
@@ -33,7 +41,11 @@ from rerank.jobs.options import (
     progress_bar,
     then,
     wait_option,
+    writes,
 )
+from rerank.jobs.scoring.answering import Correction
+from rerank.jobs.scoring.one_file import writer_of
+from rerank.jobs.scoring.plan import check_file_target
 from rerank.jobs.status import stale_verdicts
 from rerank.jobs.tables import WIDTH, cut, plural, table
 from rerank.store.database import Store, migrate, scratch
@@ -449,6 +461,55 @@ def _near(snapshot: VerdictSnapshot, path: Path, columns: ColumnNames) -> Iterat
                 "verdict_on": said["title"],
                 "verdict": _row_words(said),
             }
+
+
+@verdicts_command.command("apply", short_help="Correct results that `score` wrote.")
+@existing_file("results")
+@click.argument("out", type=click.Path(dir_okay=False, path_type=Path))
+@encoding_option
+@column_options
+@writes("out")
+@home_option
+@then("`rerank verdicts list{home}` shows what stands")
+def apply_command(
+    results: Path,
+    out: Path,
+    encoding: str | None,
+    columns_file: Path | None,
+    home: Path,
+    **named: str | None,
+) -> None:
+    """Write results of `rerank score` anew, corrected by what people settled since.
+
+    A row that a verdict is about gets the person's answer, who gave it and when; what the model
+    had answered in RESULTS stands beside it. All other rows stay as they are. The ending of OUT
+    says its format, as in `rerank score`.
+
+    \b
+    Example:
+      rerank verdicts apply resolved.parquet corrected.parquet
+      rerank verdicts apply resolved.parquet corrected.csv
+    """
+    selection = select_files(str(results))
+    place, target = selection.places()[0], place_of(out)
+    check_file_target(place, target)
+    columns = seen_columns(selection, home, column_names_of(columns_file, named))
+    file = open_listings(results, columns, encoding)
+    correct = Correction(home, place, file)
+    n_rows = n_corrected = 0
+    with (
+        progress_bar("correcting") as progress,
+        writing_file(out) as draft,
+        draft.open("wb") as sink,
+    ):
+        with closing(writer_of(target, sink, correct.schema)) as writer:
+            for batch in file.batches(BATCH_ROWS):
+                rows, answers, corrected = correct(batch)
+                writer.add(rows, answers)
+                n_rows, n_corrected = n_rows + len(rows), n_corrected + corrected
+                progress(n_rows / file.n_rows)
+            writer.finish({})
+    click.echo(f"{out}: {plural(n_rows, 'row')}, {n_corrected:,} corrected by people")
 
 
 def _plain(row: dict[str, Any]) -> dict[str, Any]:

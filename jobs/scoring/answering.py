@@ -30,15 +30,24 @@ from rerank.answers import (
     decided_fields,
 )
 from rerank.index.artifacts import MANIFEST, collecting_seldom
-from rerank.index.errors import DISTRIBUTION, MismatchError, RerankWarning
+from rerank.index.errors import DISTRIBUTION, InputError, MismatchError, RerankWarning
 from rerank.index.records import BETWEEN_IDENTIFIERS, N_CANDIDATES, Listing
-from rerank.jobs.files.listings import OUR_NAMES, ColumnNames, ListingBatch, taken
+from rerank.jobs.files.listings import (
+    OUR_NAMES,
+    ColumnNames,
+    ListingBatch,
+    ListingFile,
+    json_values,
+    taken,
+)
 from rerank.jobs.files.places import Place
-from rerank.jobs.scoring.plan import VERDICTS_KEY, differences, read_record
+from rerank.jobs.files.store_files import csv_text
+from rerank.jobs.scoring.flat_files import flat_answers, flat_schema
+from rerank.jobs.scoring.plan import PARQUET, VERDICTS_KEY, differences, read_record
 from rerank.jobs.workers import working
 from rerank.lifecycle.opening import heeding_people, open_resolver
 from rerank.rankers.kinds import RankerKind
-from rerank.resolution import MODEL
+from rerank.resolution import MODEL, PERSON
 from rerank.verdicts import VerdictSnapshot, open_verdicts
 from rerank.workspace import Workspace, domain_of_index
 
@@ -857,6 +866,81 @@ def _derived(schema: pa.Schema) -> dict[str, Callable[[pa.Table], Any]]:
     for column in decided_fields(key):
         made.setdefault(column.name, partial(_nothing, column.type))
     return {name: make for name, make in made.items() if name in schema.names}
+
+
+class Correction:
+    """Puts what people settled into results of `rerank score`, a batch at a time.
+
+    :param place: of the results.
+    :raises InputError: if they are none, or nobody has settled anything.
+
+    `schema` has the columns of what comes out: the listing's own, then the answer.
+    """
+
+    def __init__(self, home: Path, place: Place, file: ListingFile) -> None:
+        record = read_record(place) if place.suffix == PARQUET else None
+        top_k = N_CANDIDATES if record is None else record["options"]["top_k"]
+        options = ScoreOptions(top_k=top_k, columns=file.columns, verdicts=True)
+        self._answerer = resolver_answerer(home, options)
+        if self._answerer.people is None:
+            raise InputError(f"{home}: expected verdicts to correct results by, found none")
+        own, there = self._answerer.schema, file.schema
+        lacking = {own.names[0], "decision", "match_probability"} - {*there.names}
+        if lacking:
+            raise InputError(
+                f"{place}: expected what `rerank score` wrote, found no column {min(lacking)!r}"
+            )
+        self._is_flat = "rival" in there.names
+        self._added = _derived(own)
+        answer = flat_schema(own) if self._is_flat else own
+        self._answer = [name for name in answer.names if name in {*there.names, *self._added}]
+        self._rest = [name for name in there.names if name not in self._answer]
+        found = [there if name in there.names else answer for name in self._answer]
+        fields = [each.field(name) for each, name in zip(found, self._answer, strict=True)]
+        self.schema = pa.schema([*map(there.field, self._rest), *fields])
+
+    def __call__(self, batch: ListingBatch) -> tuple[pa.Table, pa.Table, int]:
+        """Return the listings' own columns, the answers, and how many are a person's."""
+        assert self._answerer.people is not None
+        table, none = batch.table, np.zeros(0, np.int64)
+        settled, was = self._answerer.people.of(batch.listings()).listing, none
+        if DECISION_SOURCE in table.column_names:
+            source = table.column(DECISION_SOURCE).to_pylist()
+            was = np.flatnonzero([each == PERSON for each in source])
+        rows = np.union1d(settled, was)
+        fresh = self._answerer.schema.empty_table()
+        if len(rows):
+            fresh = self._answerer.answer(_part(batch, rows))
+            by_person = np.array(fresh.column(DECISION_SOURCE).to_pylist()) == PERSON
+            kept = by_person | np.isin(rows, was)
+            rows, fresh = rows[kept], fresh.filter(pa.array(kept))
+        n_settled = fresh.column(DECISION_SOURCE).to_pylist().count(PERSON)
+        fresh = flat_answers(fresh) if self._is_flat else fresh
+        order = np.arange(len(table))
+        order[rows] = np.arange(len(rows)) + len(table)
+        columns = []
+        for name in self._answer:
+            kind = self.schema.field(name).type
+            there = name in table.column_names
+            old = table.column(name) if there else self._added[name](table)
+            parts = [old.cast(kind), _as(kind, fresh.column(name))]
+            of_model = name in self._added and name.startswith(MODEL)  # of the results, as it was
+            columns.append(parts[0] if of_model else _joined(parts).take(pa.array(order)))
+        answers = pa.table(dict(zip(self._answer, columns, strict=True)))
+        return table.select(self._rest), answers, n_settled
+
+
+def _joined(parts: Sequence[pa.Array | pa.ChunkedArray]) -> pa.ChunkedArray:
+    chunks = [each.chunks if isinstance(each, pa.ChunkedArray) else [each] for each in parts]
+    return pa.chunked_array([chunk for each in chunks for chunk in each], parts[0].type)
+
+
+def _as(kind: pa.DataType, column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Return a column as a file of text may have it."""
+    if pa.types.is_string(kind) and not pa.types.is_string(column.type):
+        texts = [None if value is None else csv_text(value) for value in json_values(column)]
+        return pa.chunked_array([pa.array(texts, kind)])
+    return column.cast(kind)
 
 
 def _nothing(of: pa.DataType, table: pa.Table) -> pa.Array:

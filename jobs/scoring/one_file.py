@@ -100,7 +100,7 @@ def score_one(
         draft = undone.enter_context(drafting(target.resolved))
         undone.callback(rejects.discard)
         ids = IdsSeen()
-        with closing(_writer(target.resolved, draft.sink, schema)) as resolved:
+        with closing(writer_of(target.resolved, draft.sink, schema)) as resolved:
             counts = _score_rows(listings, answerer, resolved, rejects, progress, ids)
             check_source()
             if not counts.rows == listings.n_rows == sum(counts.decisions.values()):
@@ -118,7 +118,8 @@ def score_one(
     return counts
 
 
-def _writer(target: Place, sink: Any, schema: pa.Schema) -> ResolvedFile | FlatFile:
+def writer_of(target: Place, sink: Any, schema: pa.Schema) -> ResolvedFile | FlatFile:
+    """Return what writes an output, by the ending of its name."""
     if target.suffix == PARQUET:
         return ResolvedFile(sink, schema)
     from rerank.jobs.scoring.flat_files import FLAT, flat_schema  # few need it

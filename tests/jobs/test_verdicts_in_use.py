@@ -14,6 +14,7 @@ from rerank.answers import OUTPUT_SCHEMA
 from rerank.index.records import Listing
 from rerank.jobs.files.listings import ListingBatch
 from rerank.jobs.files.places import place_of
+from rerank.jobs.scoring import answering
 from rerank.jobs.scoring.answering import (
     RememberingAnswerer,
     ResolverAnswerer,
@@ -84,6 +85,36 @@ def test_without_verdicts_nothing_is_other_than_it_was(plain, workspace, judge, 
     assert never.column_names == ["listing_id", "title", *OUTPUT_SCHEMA.names]
     files = [(tmp_path / name).read_bytes() for name in ("never.parquet", "none.parquet")]
     assert files[0] == files[1]
+
+
+def test_results_are_corrected_as_if_they_were_answered_anew(
+    plain, workspace, judge, source, tmp_path, run, monkeypatch
+):
+    monkeypatch.setattr(
+        answering, "resolver_answerer", lambda home, options: answerer_of(plain, workspace)
+    )
+    names = ("before", "corrected", "anew", "again")
+    before, corrected, anew, again = (tmp_path / f"{name}.parquet" for name in names)
+    first = scored(source, before, ResolverAnswerer(plain))
+    assert "expected verdicts" in run("verdicts", "apply", before, corrected).output
+    judge.say("RTX 3080", "several")
+    judge.say("RTX 4060 Ti", "match", TI16, TI)
+    result = run("verdicts", "apply", before, corrected)
+    assert result.stdout == f"{corrected}: 6 rows, 2 corrected by people\n"
+    expected = scored(source, anew, answerer_of(plain, workspace))
+    assert pq.read_table(corrected).equals(expected)
+    assert run("verdicts", "apply", corrected, corrected, "--overwrite").exit_code == 1
+    judge.undo("RTX 3080")
+    assert run("verdicts", "apply", corrected, again).exit_code == 0
+    found = pq.read_table(again)
+    assert found.column("decision_source").to_pylist() == ["person", *["model"] * 5]
+    assert found.slice(1).select(first.column_names).equals(first.slice(1))
+    assert run("verdicts", "apply", before, tmp_path / "flat.csv").exit_code == 0
+    flat = tmp_path / "flat.csv"
+    assert run("verdicts", "apply", flat, tmp_path / "flat.jsonl").exit_code == 0
+    rows = [json.loads(line) for line in (tmp_path / "flat.jsonl").read_text().splitlines()]
+    assert [row["gpu_id"] or None for row in rows] == found.column("gpu_id").to_pylist()
+    assert "no column 'decision'" in run("verdicts", "apply", source, again, "--overwrite").output
 
 
 def test_only_what_verdicts_touch_is_answered_again(plain, workspace, judge, source, tmp_path):
