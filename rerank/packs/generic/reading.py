@@ -328,7 +328,11 @@ class Reader:
         self._forms = np.array(sorted(forms), np.uint64)
         self._meant = np.array([forms[form] for form in sorted(forms)], np.uint64)
         self._cues = Cues(pack)
-        self._rules = pack.identifiers
+        rules = pack.identifiers
+        self._named_codes, self._shared_codes, self._inner_codes, self._endings = (
+            [re.compile(each) for each in patterns]
+            for patterns in (rules.patterns, rules.shared, rules.inner, rules.endings)
+        )
         self._words: dict[str, _ReadWord] = {}
 
     @property
@@ -467,9 +471,9 @@ class Reader:
             return []
         if packed.isdigit() and (gtin := gtin14(packed)):
             return [(token_hash(gtin), int(IdentifierKind.GTIN))]
-        if _searched(self._rules.shared, text):
+        if _searched(self._shared_codes, text):
             return []
-        forms = [packed, *(re.sub(ending, "", packed) for ending in self._rules.endings)]
+        forms = [packed, *(ending.sub("", packed) for ending in self._endings)]
         return [
             (token_hash(form), int(IdentifierKind.STATED if clear else IdentifierKind.SHORT))
             for form in dict.fromkeys(forms)
@@ -486,8 +490,8 @@ class Reader:
 
     def _inner(self, text: str) -> tuple[int, ...]:
         """Return hashes of the models' numbers that part numbers hold."""
-        found = (re.search(pattern, text) for pattern in self._rules.inner)
-        return tuple(token_hash(each[1]) for each in found if each and each[1])
+        found = [pattern.search(text) for pattern in self._inner_codes]
+        return tuple([token_hash(each[1]) for each in found if each and each[1]])
 
     def _codes_of(self, parts: list[str], packed: str) -> tuple[tuple[int, int], ...]:
         """Return identifiers in a word of a name: hash and kind."""
@@ -496,7 +500,7 @@ class Reader:
         whole = len(parts) > 1 and not any(_is_amount(part, self._spellings) for part in parts)
         forms = [*parts, packed] if whole else parts
         found = [form for form in forms if _is_part_number(form, self._spellings)]
-        found = [form for form in found if not _searched(self._rules.shared, form)]
+        found = [form for form in found if not _searched(self._shared_codes, form)]
         return tuple((token_hash(form), int(IdentifierKind.NAMED)) for form in dict.fromkeys(found))
 
     def _glued(self, text: str, value: float) -> tuple[tuple[int, float], ...]:
@@ -565,8 +569,8 @@ class Reader:
         found: list[tuple[int, int]] = []
         for row, name, words in zip(fields, names, name_words, strict=True):
             codes = [code for word in words if word.codes for code in word.codes]
-            for pattern in self._rules.patterns:
-                for part in re.finditer(pattern, name):
+            for pattern in self._named_codes:
+                for part in pattern.finditer(name):
                     codes += self._stated_codes(part[0])
             if row.identifiers:
                 for text in row.identifiers:
@@ -621,8 +625,8 @@ def _is_part_number(token: str, units: Mapping[str, Any]) -> bool:
     return token_kind(token, units) is TokenKind.CODE
 
 
-def _searched(patterns: Iterable[str], text: str) -> bool:
-    return any(re.search(pattern, text) for pattern in patterns)
+def _searched(patterns: Iterable[re.Pattern[str]], text: str) -> bool:
+    return any(pattern.search(text) for pattern in patterns)
 
 
 def _meanings(groups: Iterable[Sequence[str]]) -> dict[str, int]:
