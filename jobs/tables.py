@@ -34,7 +34,7 @@ def index_text(folder: Path, manifest: Manifest) -> str:
     made = (
         f"{facts['listings']} listing{'s' if facts['listings'] != 1 else ''} to learn from"
         if "many" in facts
-        else f"embedder {facts['embedder']} ({facts['dimension']} dimensions)"
+        else f"{facts['kind']}, embedder {facts['embedder']} ({facts['dimension']} dimensions)"
     )
     return f"index {manifest.fingerprint} in {folder}: {contents_of_index(facts)}, {made}"
 

@@ -356,12 +356,12 @@ class CardTools(Protocol):
     """What only graphics cards have, for the commands that are of them alone."""
 
     def build_index(
-        self, records: Sequence[Any], embedder: Any, folder: Path, *, kind: str = "flat"
+        self, records: Sequence[Any], embedder: Any, folder: Path, *, kind: str | None = None
     ) -> Manifest:
         """Embed a registry and write an index folder, replacing an older one whole.
 
         :param embedder: a `rerank.index.embedder.Embedder`.
-        :param kind: a value of `rerank.index.vector_index.IndexKind`.
+        :param kind: a value of `rerank.index.vector_index.IndexKind`; None for that of its size.
         """
 
     def add_to_index(

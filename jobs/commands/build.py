@@ -94,9 +94,8 @@ def init_command(products: Path, listings: tuple[Path, ...], output: Path, pack:
 @click.option(
     "--kind",
     type=click.Choice([kind.value for kind in IndexKind]),
-    default="flat",
-    show_default=True,
-    help="FAISS index: exact, graph or inverted lists.",
+    help="FAISS index: exact, graph or inverted lists. Default: flat up to 100,000 variants, ivf "
+    "above.",
 )
 @click.option(
     "--catalogue",
@@ -112,7 +111,7 @@ def build_index_command(
     added: Path | None,
     embedder: str | None,
     backend: str,
-    kind: str,
+    kind: str | None,
     home: Path,
 ) -> None:
     """Build the FAISS index of a registry or catalogue, or add GPUs to it.

@@ -199,6 +199,31 @@ def test_faiss_finds_the_same_rows_of_many_vectors_as_numpy_of_few(
     np.testing.assert_allclose(by_faiss, similarity, atol=1e-6)
 
 
+def test_many_vectors_are_compressed_in_lists_and_found_again(tmp_path: Path) -> None:
+    dice = np.random.default_rng(SEED)
+    rows = unit_rows(dice.normal(size=(2000, DIMENSION)).astype(np.float32))
+    queries = unit_rows(rows[:90] + 0.1 * dice.normal(size=(90, DIMENSION)).astype(np.float32))
+    expected = exact(rows).search(queries, K)
+    index = FaissIndex.build(rows, IndexKind.IVF)
+    index.save(tmp_path / "i")
+    loaded = FaissIndex.load(tmp_path / "i", count=2000, dimension=DIMENSION)
+    np.testing.assert_array_equal(loaded.vectors(), rows)
+    for each in (index, loaded):
+        similarity, found = each.search(queries, K)
+        hits = (found[:, :, None] == expected[1][:, None, :]).any(axis=1)
+        assert hits.mean() > 0.95
+        np.testing.assert_allclose(similarity[:, 0], expected[0][:, 0], atol=1e-6)
+        alone = [each.search(query[None], K) for query in queries]
+        np.testing.assert_array_equal(np.concatenate([rows for _, rows in alone]), found)
+        np.testing.assert_array_equal(np.concatenate([cosine for cosine, _ in alone]), similarity)
+    loaded.add(queries)
+    assert loaded.search(queries[:5], 1)[1].ravel().tolist() == [*range(2000, 2005)]
+
+
+def test_the_kind_follows_the_size() -> None:
+    assert [IndexKind.of_size(n).value for n in (0, 100_000, 100_001)] == ["flat", "flat", "ivf"]
+
+
 @FAISS
 def test_a_loaded_index_answers_identically(
     kind: IndexKind, vectors: Vectors, queries: Vectors, tmp_path: Path

@@ -359,10 +359,14 @@ def build_index(
     embedder: Embedder,
     folder: Path,
     *,
-    kind: IndexKind = IndexKind.FLAT,
+    kind: IndexKind | None = None,
 ) -> Manifest:
-    """Embed the registry and write an index folder, replacing an older one whole."""
+    """Embed the registry and write an index folder, replacing an older one whole.
+
+    :param kind: None for that of its size.
+    """
     vectors = embedder.encode([descriptor(record) for record in records])
+    kind = kind or IndexKind.of_size(len(vectors))
     return _write(records, FaissIndex.build(vectors, kind), embedder, folder, kind)
 
 

@@ -72,12 +72,17 @@ class GpuTools:
         return getattr(import_module(f"rerank.packs.gpu.{_ELSEWHERE[name]}"), name)
 
     def build_index(
-        self, records: Sequence[GpuRecord], embedder: Embedder, folder: Path, *, kind: str = "flat"
+        self,
+        records: Sequence[GpuRecord],
+        embedder: Embedder,
+        folder: Path,
+        *,
+        kind: str | None = None,
     ) -> Manifest:
         from rerank.index.vector_index import IndexKind
         from rerank.packs.gpu.retriever import build_index
 
-        return build_index(records, embedder, folder, kind=IndexKind(kind))
+        return build_index(records, embedder, folder, kind=IndexKind(kind) if kind else None)
 
     def check_registry(
         self, records: Sequence[GpuRecord], facts: Path
