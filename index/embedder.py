@@ -159,8 +159,7 @@ class StaticEmbedder:
         :param ids: of all texts' tokens, one text's after the other's; ``counts`` of each.
         """
         if len(counts) == 1:  # the same sums, without a step in Python for each token
-            found = self._table[ids[:_LONGEST]]
-            out[0] = np.add.accumulate(found, axis=0)[-1] if len(found) else 0.0
+            np.add.reduce(self._table.take(ids[:_LONGEST], axis=0), axis=0, out=out[0])
             return
         longest_first = np.argsort(-counts, kind="stable")
         starts = (np.cumsum(counts) - counts)[longest_first]
@@ -185,8 +184,7 @@ class _TokensByWord:
     def tokens(self, texts: Sequence[str]) -> tuple[Ints, Ints]:
         """Return the ids of all texts' tokens, and how many each text has, shape (texts,)."""
         if len(texts) == 1:  # its words are soon asked for, and seldom again
-            found = self._tokenizer.encode(texts[0], add_special_tokens=False).ids
-            return np.array(found, np.int64), np.array([len(found)], np.int64)
+            return self._one_by_one(list(texts))
         split = [text.split(" ") for text in texts]
         lengths = np.fromiter(map(len, split), np.int64, len(split))
         with self._lock:
@@ -320,7 +318,7 @@ def save_static_embedder(
 
 def unit_rows(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
     """Scale each row to length 1; rows of zeros stay zero."""
-    norms = np.linalg.norm(vectors, axis=1, keepdims=True)
+    norms = np.sqrt(np.add.reduce(vectors * vectors, axis=1, keepdims=True))
     return np.asarray(vectors / np.where(norms == 0, 1, norms), np.float32)
 
 

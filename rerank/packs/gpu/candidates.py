@@ -297,6 +297,8 @@ def _memory_rival(
     fits: NDArray[np.bool_],
     stated: NDArray[np.bool_],
 ) -> Floats:
+    if not stated.any():
+        return np.zeros(len(stated), np.float32)
     fitting_group = np.zeros(len(groups.first), bool)
     fitting_group[groups.group[named & stated & fits]] = True
     own = fitting_group[groups.group]

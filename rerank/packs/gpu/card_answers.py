@@ -219,10 +219,12 @@ def _refusals(evidence: Evidence, listings: Ints) -> dict[int, str]:
     card = category == _CARD_WORD
     first_card = np.full(len(evidence.best), _LONGEST_TITLE)
     np.minimum.at(first_card, listing[card], start[card])
-    before_card = np.isin(
-        listing * _LONGEST_TITLE + end, listing[card] * _LONGEST_TITLE + start[card]
-    )
-    refuses = _REFUSES[category] & ~(_KINDS[category] & before_card)
+    refuses = _REFUSES[category]
+    if card.any():
+        before_card = np.isin(
+            listing * _LONGEST_TITLE + end, listing[card] * _LONGEST_TITLE + start[card]
+        )
+        refuses &= ~(_KINDS[category] & before_card)
     order = np.lexsort((start, start > first_card[listing], listing))
     order = order[refuses[order]]
     first = order[changes(listing[order])]
@@ -260,10 +262,11 @@ def _other_refusals(
         (offers[:, _WISHED] > 0, "wanted, not offered"),
     ]
     said = {at: words for holds, words in signs for at in listings[holds].tolist()}
-    described = (cues.category >= DESCRIBED) & ~cues.excused
+    rows = ((cues.category >= DESCRIBED) & ~cues.excused).nonzero()[0]
+    if not len(rows):
+        return said
     wanted = np.zeros(len(evidence.best), np.bool_)
     wanted[listings] = True
-    rows = described.nonzero()[0]
     rows = rows[_REFUSES[cues.category[rows] - DESCRIBED] & wanted[cues.listing[rows]]].tolist()
     for name, label in _REFUSALS.items():  # the plainest first
         category = CATEGORIES.index(name) + DESCRIBED

@@ -148,7 +148,7 @@ def _mention_rows(
 
 def _bits(masks: NDArray[np.uint64]) -> NDArray[np.int64]:
     """Count the words of each row of masks, shape (rows, mask words)."""
-    return np.asarray(np.bitwise_count(masks).sum(axis=1, dtype=np.int64))
+    return np.asarray(np.add.reduce(np.bitwise_count(masks), axis=1, dtype=np.int64))
 
 
 def _code_rows(codes: Sequence[CodeAt]) -> tuple[Ints, Ints, Floats]:

@@ -142,7 +142,9 @@ def _leaders(
 
 def _for_gap(cues: CueHits, at: Floats, listings: int) -> Floats:
     gap = np.full(listings, _FAR, np.float32)
-    rows = cues.category == CATEGORIES.index("for")
+    rows = (cues.category == CATEGORIES.index("for")).nonzero()[0]
+    if not len(rows):
+        return gap
     distance = at[cues.listing[rows]] - cues.at[rows]
     before = distance > 0
     np.minimum.at(gap, cues.listing[rows][before], distance[before].astype(np.float32))
