@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
-from functools import wraps
+from functools import cached_property, wraps
 from itertools import accumulate
 from pathlib import Path
 from textwrap import fill
@@ -20,7 +20,6 @@ import click
 from click.core import ParameterSource
 from click.exceptions import Exit
 
-from rerank.evaluation.intervals import DEFAULT_SAMPLES, DEFAULT_SEED
 from rerank.index.errors import ArtifactError, InputError, require
 from rerank.index.records import N_CANDIDATES, shipped
 from rerank.jobs.tables import WIDTH
@@ -91,9 +90,24 @@ candidate_set_option: Decorator = click.option(
     "for this share of listings. Usual: 0.95.",
 )
 
+
+class _RankerChoice(click.Choice[str]):
+    """A ranker's name; those of installed packages are looked for when one is named."""
+
+    case_sensitive = True
+
+    def __init__(self) -> None:
+        """Know none yet."""
+
+    @cached_property
+    def choices(self) -> tuple[str, ...]:  # type: ignore[override]
+        """The names of all rankers."""
+        return tuple(kind.value for kind in ranker_kinds())
+
+
 _ranker_option: Decorator = click.option(
     "--ranker",
-    type=click.Choice([kind.value for kind in ranker_kinds()]),
+    type=_RankerChoice(),
     callback=lambda context, parameter, value: None if value is None else RankerKind(value),
     help="What orders the candidates: the newest version of this ranker; default: the champion of "
     "`rerank models`.",
@@ -137,21 +151,30 @@ seed_option: Decorator = click.option(
 )
 
 
-samples_option: Decorator = click.option(
-    "--samples",
-    type=click.IntRange(1),
-    default=DEFAULT_SAMPLES,
-    show_default=True,
-    help="Resamples behind each interval.",
-)
+def samples_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add ``--samples``; what draws them is imported by who measures."""
+    from rerank.evaluation.intervals import DEFAULT_SAMPLES
 
-resampling_seed_option: Decorator = click.option(
-    "--seed",
-    type=click.IntRange(0),
-    default=DEFAULT_SEED,
-    show_default=True,
-    help="Of the resamples, and of listings where some are drawn.",
-)
+    return click.option(
+        "--samples",
+        type=click.IntRange(1),
+        default=DEFAULT_SAMPLES,
+        show_default=True,
+        help="Resamples behind each interval.",
+    )(command)
+
+
+def resampling_seed_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add ``--seed``."""
+    from rerank.evaluation.intervals import DEFAULT_SEED
+
+    return click.option(
+        "--seed",
+        type=click.IntRange(0),
+        default=DEFAULT_SEED,
+        show_default=True,
+        help="Of the resamples, and of listings where some are drawn.",
+    )(command)
 
 
 def gold_option(text: str, *, name: str = "gold", required: bool = False) -> Decorator:

@@ -1206,7 +1206,8 @@ def _code_table(
         numbers.update(map(squash, record.part_numbers))
     open_ends, spelled = set(numbers), set()
     for at, name in enumerate(names):
-        for stem in stems(Board(record, name) for record in variants[at]):
+        boxed = (each for each in variants[at] if each.form_factor not in _LAPTOP_FORMS)
+        for stem in stems(Board(record, name) for record in boxed):
             if stem.text not in certain:
                 owners[stem.text][at] = stem.memory_gb
                 if stem.open_end:

@@ -140,8 +140,11 @@ def chip_vendors(records: Sequence[GpuRecord]) -> list[str]:
 def memory_types(records: Sequence[GpuRecord]) -> Ints:
     """Return the codes of records' memory types, as `memory_type_code` reads them in titles."""
     # The first generation is written without its digit.
-    texts = [f"{r.memory_type} ".replace("DDR ", "DDR1 ").lower() for r in records]
-    return np.array([memory_type_code(text) for text in texts], np.int64)
+    codes = {
+        each: memory_type_code(f"{each} ".replace("DDR ", "DDR1 ").lower())
+        for each in {record.memory_type for record in records}
+    }
+    return np.array([codes[record.memory_type] for record in records], np.int64)
 
 
 class StatedWords:
