@@ -184,7 +184,8 @@ class _TokensByWord:
     def tokens(self, texts: Sequence[str]) -> tuple[Ints, Ints]:
         """Return the ids of all texts' tokens, and how many each text has, shape (texts,)."""
         if len(texts) == 1:  # its words are soon asked for, and seldom again
-            return self._one_by_one(list(texts))
+            (found,) = self._tokenizer.encode_batch_fast([*texts], add_special_tokens=False)
+            return np.array(found.ids, np.int64), np.array([len(found.ids)], np.int64)
         split = [text.split(" ") for text in texts]
         lengths = np.fromiter(map(len, split), np.int64, len(split))
         with self._lock:
