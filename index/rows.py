@@ -54,6 +54,8 @@ class PlacedRow(NamedTuple):
 
 
 _STRAY_QUOTES_TO_THE_END = 100  # each costs a reading of all that follows
+MOST_CELL_CHARS = 1_000_000
+"""Of a cell: longer ones are no text that a person wrote, and take gigabytes by the thousand."""
 _NO_QUOTE = "a quote that opens a cell swallows the lines after it"
 
 
@@ -238,9 +240,16 @@ def delimiter_of(lines: Sequence[str]) -> str:
     return max(_DELIMITERS, key=evenness)
 
 
+def too_long(chars: int) -> str:
+    """Say that a cell has too many characters."""
+    return f"a cell of {chars:,} characters, expected at most {MOST_CELL_CHARS:,}"
+
+
 def _checked(row: PlacedRow) -> PlacedRow:
-    """Return a row with replacement characters and its fault, if it is no UTF-8."""
+    """Return a row with its fault, if it is no UTF-8, or has a cell that is too long."""
     text = "".join(row.content)
+    if len(text) > MOST_CELL_CHARS and (longest := max(map(len, row.content))) > MOST_CELL_CHARS:
+        return PlacedRow(row.line, row.content, f"line {row.line}: {too_long(longest)}")
     try:
         if text.isascii() or text.encode():
             return row
@@ -265,9 +274,13 @@ def read_csv(path: Path) -> Iterator[tuple[int, list[str]]]:
         with open_regular(path) as stream:
             for row in csv_rows(stream, path):
                 if row.fault is not None:
-                    stray = row.fault.endswith(_NO_QUOTE)
-                    told = f"{path}: {row.fault}; double the quote, or take it away"
-                    raise InputError(told if stray else not_utf8_text(path))
+                    if row.fault.endswith(_NO_QUOTE):
+                        told = f"{path}: {row.fault}; double the quote, or take it away"
+                    elif "UTF-8" in row.fault:
+                        told = not_utf8_text(path)
+                    else:
+                        told = f"{path}: {row.fault}; cut it"
+                    raise InputError(told)
                 yield row.line, row.content
     except OSError as exc:
         raise InputError(f"{path}: cannot be read: {exc.strerror}") from exc

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,9 +14,11 @@ from rerank.index.errors import InputError
 from rerank.jobs.files.listings import OUR_NAMES
 from rerank.jobs.files.places import Place
 from rerank.jobs.files.selection import select_files
+from rerank.jobs.files.store_files import write_table
 from rerank.jobs.options import home_option, then, writes
 from rerank.jobs.report.pricing import PriceColumns, price_report, prices_page, prices_text
-from rerank.jobs.scoring.plan import columns_of_output
+from rerank.jobs.scoring.flat_files import without_formula
+from rerank.jobs.scoring.plan import columns_of_output, opened_parquet
 from rerank.jobs.tables import cut, plural, table
 from rerank.proposals import REFUSED, Proposal, Unmatched, propose
 from rerank.resolution import Decision
@@ -99,7 +100,7 @@ def _places(sources: tuple[str, ...]) -> list[Place]:
     "--out",
     type=_NEW_FILE,
     metavar="FILE.csv",
-    help="Write them as rows of a registry, which `build-index --add` takes.",
+    help="Write them, as .csv or .parquet, as rows of a registry, which `build-index --add` takes.",
 )
 @click.option("--accept", metavar="N,N", help="Write these only, by their numbers; default: all.")
 @click.option(
@@ -141,10 +142,15 @@ def propose_command(
     chosen = found if accept is None else _chosen(found, accept)
     if out is not None and chosen:
         rows = [row for each in chosen for row in each.rows()]
-        with writing_file(out) as draft, draft.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, list(rows[0]))
-            writer.writeheader()
-            writer.writerows({name: _safe(cell) for name, cell in row.items()} for row in rows)
+        if out.suffix == ".csv":
+            rows = [
+                {
+                    name: without_formula(cell) if isinstance(cell, str) else cell
+                    for name, cell in row
+                }
+                for row in map(dict.items, rows)
+            ]
+        write_table(pa.Table.from_pylist(rows), out, overwrite=True)  # `writes` has refused
     click.echo(proposals_text(found[:top], len(found), len(listings)))
 
 
@@ -156,8 +162,7 @@ def unmatched(place: Place) -> list[Unmatched]:
     names = columns_of_output(place, OUR_NAMES)
     wanted = [names.listing_id, names.title, "decision", "reason"]
     try:
-        with place.filesystem.open_input_file(place.path) as stream:
-            file = pq.ParquetFile(stream)
+        with opened_parquet(place) as file:
             missing = sorted(set(wanted) - set(file.schema_arrow.names))
             if missing:
                 raise InputError(
@@ -193,11 +198,6 @@ def proposals_text(shown: Sequence[Proposal], n_found: int, n_listings: int) -> 
     header = ("", "looks like", "GB", "type", "listings", "such as")
     more = f"\nand {n_found - len(shown):,} more: --top" if n_found > len(shown) else ""
     return f"{held}\n\n{table(header, rows, left=(1, 3, 5))}{more}"
-
-
-def _safe(cell: object) -> object:
-    """Return a cell that no spreadsheet takes for a formula."""
-    return f"'{cell}" if isinstance(cell, str) and cell[:1] in tuple("=+-@\t\r") else cell
 
 
 def _chosen(found: list[Proposal], accept: str) -> list[Proposal]:

@@ -40,7 +40,14 @@ from rerank.jobs.options import (
 )
 from rerank.jobs.scoring.answering import ScoreOptions
 from rerank.jobs.scoring.nightly import Night, nightly_text, run_night
-from rerank.jobs.scoring.plan import Existing, ScorePlan, columns_of_output, plan_score
+from rerank.jobs.scoring.plan import (
+    OUTPUT_ENDINGS,
+    PARQUET,
+    Existing,
+    ScorePlan,
+    columns_of_output,
+    plan_score,
+)
 from rerank.jobs.scoring.run import (
     Engine,
     EngineKind,
@@ -209,12 +216,13 @@ class Feed:
     engine: Engine
     line: ProgressLine = field(default_factory=lambda: ProgressLine(sys.stderr))
 
-    def plan(self) -> ScorePlan:
+    def plan(self, ending: str = PARQUET) -> ScorePlan:
         """Return what is to be written.
 
+        :param ending: of a folder's outputs.
         :raises InputError: if something may not be.
         """
-        return plan_score(self.source, self.out, existing=self.existing)
+        return plan_score(self.source, self.out, existing=self.existing, ending=ending)
 
     @contextmanager
     def running(self, n_files: int, remedy: str) -> Iterator[dict[str, Callable[[Any], None]]]:
@@ -360,6 +368,12 @@ def _feed_of(given: dict[str, Any]) -> Feed:
     *_answer_options,
     overwrite_option,
     click.option(
+        "--format",
+        "output_format",
+        type=click.Choice([ending[1:] for ending in OUTPUT_ENDINGS]),
+        help="Of a folder's outputs, by default parquet; that of one file is its ending.",
+    ),
+    click.option(
         "--resume",
         is_flag=True,
         help="Go on with a run that was stopped: keep what it finished, if the input, the "
@@ -385,7 +399,9 @@ def _feed_of(given: dict[str, Any]) -> Feed:
     "`rerank monitor {target}{home}` says what is unusual about it, `rerank annotate "
     "{source}{home}` asks about what is unsure"
 )
-def score_command(feed: Feed, *, since: Selection | None, summary_file: Path | None) -> None:
+def score_command(
+    feed: Feed, *, since: Selection | None, summary_file: Path | None, output_format: str | None
+) -> None:
     """Resolve listings, parquet, CSV or JSONL, into parquet: a file, a folder or a glob.
 
     SOURCE needs an id and a title; vendor and description help if they are there: a description
@@ -403,7 +419,9 @@ def score_command(feed: Feed, *, since: Selection | None, summary_file: Path | N
       rerank score --title-column name --id-column sku "feeds/*.csv" resolved/
       rerank score --candidate-set 0.95 listings.csv resolved.parquet
     """
-    plan = feed.plan()
+    if output_format is not None and not feed.source.is_folder:
+        raise click.UsageError("--format is of a folder's outputs; name the file by its ending")
+    plan = feed.plan(PARQUET if output_format is None else f".{output_format}")
     check_summary(summary_file, plan, feed.source, since)
     with feed.running(plan.n_files, "go on with --resume") as heard:
         summary = run_scoring(feed.home, plan, feed.options, feed.engine, since=since, **heard)

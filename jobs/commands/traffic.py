@@ -11,6 +11,7 @@ from rerank.jobs.commands.score import (
     Feed,
     column_names_of,
     column_options,
+    encoding_option,
     feed_command,
     overwrite_option,
 )
@@ -204,6 +205,7 @@ def stop(why: str, home: Path) -> None:
     help="What to compare with; default: the champion as it was when trained.",
 )
 @column_options
+@encoding_option
 @click.option("--fail-on-drift", is_flag=True, help="Exit with 1 if anything moved.")
 @format_option
 @home_option
@@ -215,6 +217,7 @@ def monitor_command(
     source: Path,
     reference: str | None,
     columns_file: Path | None,
+    encoding: str | None,
     fail_on_drift: bool,
     output_format: str,
     home: Path,
@@ -234,7 +237,12 @@ def monitor_command(
     columns = column_names_of(columns_file, named_columns)
     with progress_bar("comparing with the reference"):
         report = monitor(
-            Workspace(home), source, reference, columns, say=lambda text: click.echo(text, err=True)
+            Workspace(home),
+            source,
+            reference,
+            columns,
+            encoding=encoding,
+            say=lambda text: click.echo(text, err=True),
         )
     click.echo(json.dumps(report) if output_format == "json" else drift_text(report))
     context.exit(1 if fail_on_drift and report["moved"] else 0)

@@ -29,7 +29,15 @@ import pyarrow.parquet as pq
 
 from rerank.index.artifacts import writing_file
 from rerank.index.errors import InputError, StoreError
-from rerank.index.rows import json_objects, read_csv, read_parquet, shortened
+from rerank.index.rows import (
+    MOST_CELL_CHARS,
+    TEXT_TYPES,
+    json_objects,
+    read_csv,
+    read_parquet,
+    shortened,
+    too_long,
+)
 from rerank.jobs.files.listings import (
     OUR_NAMES,
     ColumnNames,
@@ -228,6 +236,13 @@ def _by_ending(path: Path, choices: Mapping[str, Callable[..., Any]]) -> Callabl
 def _read_parquet(path: Path, columns: Mapping[str, ColumnKind]) -> Incoming:
     names, table = read_parquet(path, columns)
     _check_size(path, table.nbytes)
+    for column in table.columns:
+        if str(column.type) in TEXT_TYPES[1:]:
+            sizes = pc.utf8_length(column.cast(pa.large_string()))
+            longest = pc.max(sizes).as_py() or 0
+            if longest > MOST_CELL_CHARS:
+                row = pc.index(sizes, longest).as_py() + 1
+                raise InputError(f"{path}: row {row}: {too_long(longest)}; cut it")
     _check_names(path, names)
     numbers = pa.array(range(1, table.num_rows + 1), pa.int64())
     unread = tuple(name for name in names if name not in columns)
@@ -319,7 +334,10 @@ def _bounded(path: Path, rows: Iterator[tuple[int, Cells]]) -> Iterator[tuple[in
     """Yield rows as long as they can be held."""
     held = 0
     for place, cells in rows:
-        held += sum(map(len, filter(None, cells)))
+        sizes = [len(cell) for cell in cells if cell]
+        if sizes and max(sizes) > MOST_CELL_CHARS:
+            raise InputError(f"{path}: line {place}: {too_long(max(sizes))}; cut it")
+        held += sum(sizes)
         _check_size(path, held)
         yield place, cells
 

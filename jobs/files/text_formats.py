@@ -19,7 +19,14 @@ from pathlib import Path
 from typing import IO, Any
 
 from rerank.index.errors import InputError, require
-from rerank.index.rows import UTF8, PlacedRow, delimiter_of, encoding_of, unreadable
+from rerank.index.rows import (
+    MOST_CELL_CHARS,
+    UTF8,
+    PlacedRow,
+    delimiter_of,
+    encoding_of,
+    unreadable,
+)
 from rerank.jobs.files.places import Fetched, Place
 
 PACKED = ".gz"
@@ -188,7 +195,11 @@ def _sound(row: dict[str, Any]) -> dict[str, Any]:
 
 def _json_row(number: int, line: bytes) -> PlacedRow:
     try:
-        row = json.loads(line.strip().decode(UTF8 if number == 1 else "utf-8"))
+        text = line.strip().decode(UTF8 if number == 1 else "utf-8")
+        if len(text) > MOST_CELL_CHARS:
+            told = f"{len(text):,} characters, of which {MOST_CELL_CHARS:,} are the most"
+            return PlacedRow(number, text, told)
+        row = json.loads(text)
         if isinstance(row, dict):
             return PlacedRow(number, _sound(row))
         found = kind_words(row)

@@ -372,16 +372,18 @@ def monitor(
     reference: str | None,
     columns: ColumnNames,
     *,
+    encoding: str | None = None,
     say: Callable[[str], None] = lambda text: None,
 ) -> dict[str, Any]:
     """Compare a file of listings, resolved or not, with a reference; return plain values.
 
     :param reference: a version or a file; None for the champion.
+    :param encoding: of files of text; None lets each say.
     :raises InputError: if a file cannot be read or has no rows, or there is nothing to compare
         with.
     """
     candidates, index = open_source(workspace)
-    files = _MonitoredFiles(workspace, columns, candidates, index, say)
+    files = _MonitoredFiles(workspace, columns, encoding, candidates, index, say)
     spread, name = files.reference(reference)
     rows = files.resolved(source)
     batch = distribution_by_reference(rows, files.own, spread)
@@ -432,11 +434,13 @@ class _MonitoredFiles:
         self,
         workspace: Workspace,
         columns: ColumnNames,
+        encoding: str | None,
         source: CandidateSource,
         index: Manifest,
         say: Callable[[str], None],
     ) -> None:
         self._workspace, self._columns, self._say = workspace, columns, say
+        self._encoding = encoding
         self._source, self._index = source, index
         self._domain = domain_named(domain_in(index.parameters))
         self.own: ListingMeasures = self._domain.measures(source)
@@ -472,7 +476,7 @@ class _MonitoredFiles:
             self._say(f"{source}: not resolved yet; resolving it first")
             resolver = resolver_over(self._workspace, self._source, self._index)
             parts = []
-            for batch in open_listings(place, columns).batches():
+            for batch in open_listings(place, columns, self._encoding).batches():
                 listings = batch.listings()
                 answers = resolver.resolve_table(listings, top_k=1, faults=batch.faults)
                 titles = pa.array([listing.title for listing in listings], pa.string())
@@ -493,7 +497,7 @@ class _MonitoredFiles:
         if source.suffix == ".parquet":
             names, rows = read_parquet(source, wanted)
         else:
-            file = open_listings(place_of(str(source)), columns)
+            file = open_listings(place_of(str(source)), columns, self._encoding)
             names, title = file.schema.names, file.columns.title
             if not {title, *_ANSWERS} <= set(names):
                 return None

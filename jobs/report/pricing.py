@@ -18,7 +18,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from markupsafe import Markup
 
 from rerank.index.errors import InputError
@@ -26,7 +25,7 @@ from rerank.jobs.files.listings import OUR_NAMES
 from rerank.jobs.files.places import Place
 from rerank.jobs.report.page import rendered
 from rerank.jobs.report.plots import WIDTH, box, dot, element, line, path
-from rerank.jobs.scoring.plan import columns_of_output
+from rerank.jobs.scoring.plan import columns_of_output, read_schema
 from rerank.jobs.tables import cut, plural, table
 from rerank.prices import (
     EMPTY,
@@ -142,7 +141,7 @@ def _file_of(source: Place, columns: PriceColumns) -> dict[str, Any]:
             "score the listings into parquet, or copy the file here"
         )
     try:
-        schema = pq.read_schema(source.local)
+        schema = read_schema(source)
     except (pa.ArrowException, OSError) as exc:
         raise InputError(f"{source}: cannot be read as parquet: {exc}") from exc
     names = schema.names

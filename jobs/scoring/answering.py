@@ -8,6 +8,7 @@ import warnings
 from abc import ABC, abstractmethod
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from functools import lru_cache, partial
@@ -19,7 +20,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from rerank.answers import (
@@ -43,7 +43,7 @@ from rerank.jobs.files.listings import (
 from rerank.jobs.files.places import Place
 from rerank.jobs.files.store_files import csv_text
 from rerank.jobs.scoring.flat_files import flat_answers, flat_schema
-from rerank.jobs.scoring.plan import PARQUET, VERDICTS_KEY, differences, read_record
+from rerank.jobs.scoring.plan import PARQUET, VERDICTS_KEY, differences, opened_parquet, read_record
 from rerank.jobs.workers import working
 from rerank.lifecycle.opening import heeding_people, open_resolver
 from rerank.rankers.kinds import RankerKind
@@ -533,6 +533,8 @@ class RememberingAnswerer(Answerer):
         self._groups: list[_Group] = []
         self._damaged: set[int] = set()
         self._held: OrderedDict[int, tuple[pa.Array, pa.Table]] = OrderedDict()
+        self._thread = ThreadPoolExecutor(1)  # reads a group while rows of another are answered
+        self._ahead: dict[int, Future[tuple[pa.Array, pa.Table]]] = {}
         hashes, sizes = [np.empty(0, np.int64)], [0]
         for place in outputs:
             for found in self._read_keys(place):
@@ -705,8 +707,7 @@ class RememberingAnswerer(Answerer):
 
     def _group_hashes(self, place: Place, names: ColumnNames) -> Iterator[Ints]:
         """Yield the hashes of the listings of each row group, -1 for rows that were not read."""
-        with place.filesystem.open_input_file(place.path) as stream:
-            file = pq.ParquetFile(stream)
+        with opened_parquet(place) as file:
             names = names.found_in(file.schema_arrow.names)
             columns = _key_columns(names, file.schema_arrow.names)
             for number in range(file.num_row_groups):
@@ -719,11 +720,20 @@ class RememberingAnswerer(Answerer):
         if number in self._held:
             self._held.move_to_end(number)
             return self._held[number]
+        ahead = self._ahead.pop(number, None)
+        self._held[number] = self._read(number) if ahead is None else ahead.result()
+        while len(self._held) > _GROUPS_HELD:
+            self._held.popitem(last=False)
+        following = number + 1  # which most often comes next
+        if following < len(self._groups) and not (self._damaged | {*self._held}) & {following}:
+            self._ahead = {following: self._thread.submit(self._read, following)}
+        return self._held[number]
+
+    def _read(self, number: int) -> tuple[pa.Array, pa.Table]:
         place, at, names, heeded, alike, _ = self._groups[number]
         derived = {} if heeded else _derived(self.schema)
         derived["index_version"] = lambda table: pa.repeat(self.index_version, table.num_rows)
-        with place.filesystem.open_input_file(place.path) as stream:
-            file = pq.ParquetFile(stream)
+        with opened_parquet(place) as file:
             names = names.found_in(file.schema_arrow.names)
             columns = _key_columns(names, file.schema_arrow.names)
             source = [DECISION_SOURCE] if heeded and not alike else []
@@ -741,10 +751,7 @@ class RememberingAnswerer(Answerer):
         if source:
             by_model = [said == MODEL for said in table.column(DECISION_SOURCE).to_pylist()]
             keys = pc.if_else(pa.array(by_model), keys, pa.scalar(None, pa.string()))
-        self._held[number] = keys, answers
-        while len(self._held) > _GROUPS_HELD:
-            self._held.popitem(last=False)
-        return self._held[number]
+        return keys, answers
 
 
 def count_answers(outputs: Iterable[Place], answerer: Answerer) -> int:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import sys
 import tempfile
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,6 +29,7 @@ from rerank.jobs.scoring.answering import (
     Answerer,
     ResolverAnswerer,
     ScoreOptions,
+    answering,
     output_schema,
     renamed_columns,
     resolver_answerer,
@@ -54,6 +57,7 @@ def resolve_table(
     top_k: int = N_CANDIDATES,
     only_decisions: bool = False,
     coverage: float | None = None,
+    workers: int = 1,
     progress: Told | None = None,
     **columns: str,
 ) -> Any:
@@ -71,12 +75,15 @@ def resolve_table(
     :param top_k: candidates of each listing, at least 1.
     :param only_decisions: leave the list of candidates out.
     :param coverage: of candidate sets, then in ``candidate_set``.
+    :param workers: processes that resolve; each opens the workspace's resolver. They end with the
+        table, those of a RecordBatchReader when it was read.
     :param progress: takes the rows done, and how many there are, None where that is not known;
         by default a terminal shows a line.
     :param columns: the table's names, by ours: ``title="name"``, ``vendor=``, ``description=``,
         ``price=``, ``listing_id=``, ``identifiers=``. By default ours, in any capitals, or what the
         home's catalogue sees. Only a title must be there.
-    :raises InputError: if a column is missing or not of text, or the table is of no known kind.
+    :raises InputError: if a column is missing or not of text, or the table is of no known kind, or
+        several workers are to share a resolver that is open.
     :raises MissingExtraError: if the extra ``tables`` is not installed.
     """
     table = _table_of(frame)
@@ -96,11 +103,28 @@ def resolve_table(
         columns=names if names.listing_id in table.names else replace(names, listing_id=_ID),
         verdicts=verdicts,
     )
-    if resolver is None:
-        answerer = resolver_answerer(workspace.home, options)
-    else:
-        answerer = ResolverAnswerer(resolver, options)
-    return table.resolved(answerer, names, progress or _line_in_a_terminal())
+    with ExitStack() as held:
+        answerer = _answerer(workspace.home, resolver, options, workers, held)
+        told = progress or _line_in_a_terminal()
+        return table.resolved(answerer, names, told, held.pop_all())
+
+
+def _answerer(
+    home: Path, resolver: Resolver | None, options: ScoreOptions, workers: int, held: ExitStack
+) -> Answerer:
+    """Return what answers a table.
+
+    :param held: ends workers.
+    """
+    if workers == 1:
+        if resolver is None:
+            return resolver_answerer(home, options)
+        return ResolverAnswerer(resolver, options)
+    if resolver is not None:
+        raise InputError("workers open resolvers of their own: give `home`, no `resolver`")
+    answerer = held.enter_context(answering(home, options, workers=workers))
+    answerer.ready()
+    return answerer
 
 
 class _Streamed:
@@ -131,8 +155,13 @@ class _Streamed:
         """Return the type of a column."""
         return self.schema.field(name).type
 
-    def resolved(self, answerer: Answerer, names: ColumnNames, progress: Told) -> Any:
-        """Return all columns with their answers."""
+    def resolved(
+        self, answerer: Answerer, names: ColumnNames, progress: Told, held: ExitStack
+    ) -> Any:
+        """Return all columns with their answers.
+
+        :param held: closed when all are there.
+        """
         schema = output_schema(self.schema, answerer.schema)
         pages = (
             pa.Table.from_batches([batch.slice(at, BATCH_ROWS)])
@@ -141,9 +170,10 @@ class _Streamed:
         )
 
         def rows() -> Iterator[pa.RecordBatch]:
-            for table, answers in _answered(pages, answerer, names, progress, None):
-                columns = [*table.columns, *answers.columns]
-                yield from pa.Table.from_arrays(columns, schema=schema).to_batches()
+            with held:
+                for table, answers in _answered(pages, answerer, names, progress, None):
+                    columns = [*table.columns, *answers.columns]
+                    yield from pa.Table.from_arrays(columns, schema=schema).to_batches()
 
         return self._joined(pa.RecordBatchReader.from_batches(schema, rows()))
 
@@ -169,15 +199,17 @@ class _Frame:
         """Return the type of a column."""
         return _as_arrow(self._frame.head(_SAMPLE_ROWS), name).type
 
-    def resolved(self, answerer: Answerer, names: ColumnNames, progress: Told) -> Any:
-        """Return the frame with its answers."""
+    def resolved(
+        self, answerer: Answerer, names: ColumnNames, progress: Told, held: ExitStack
+    ) -> Any:
+        """Return the frame with its answers; see `_Streamed.resolved`."""
         read = [name for name in _read(names, self.names) if name in self.names]
         table = pa.table({name: _as_arrow(self._frame, name) for name in read})
         pages = (table.slice(at, BATCH_ROWS) for at in range(0, len(table), BATCH_ROWS))
         found = _answered(pages, answerer, names, progress, len(table))
-        answers = answerer.schema.empty_table()
-        if parts := [answers for _, answers in found]:
-            answers = pa.concat_tables(parts)
+        with held:
+            parts = [answers for _, answers in found]
+        answers = pa.concat_tables(parts) if parts else answerer.schema.empty_table()
         own = self._frame.rename(renamed_columns(self.names, answerer.schema))
         return own.with_columns(*_columns_like(own, answers)).to_native()
 
@@ -309,16 +341,23 @@ def _answered(
     n_rows: int | None,
 ) -> Answered:
     """Yield tables with their answers."""
-    done = 0
-    for table in tables:
-        read = table
-        if names.listing_id not in table.column_names:
-            numbers = pa.array(range(done + 1, done + len(table) + 1), pa.int64())
-            read = table.append_column(names.listing_id, numbers)
-        answers = answerer.answer(ListingBatch(read, names))
-        done += len(table)
+    done, waiting = 0, deque[pa.Table]()
+
+    def batches() -> Iterator[ListingBatch]:
+        start = 1
+        for table in tables:
+            waiting.append(table)
+            read = table
+            if names.listing_id not in table.column_names:
+                numbers = pa.array(range(start, start + len(table)), pa.int64())
+                read = table.append_column(names.listing_id, numbers)
+            start += len(table)
+            yield ListingBatch(read, names)
+
+    for _, answers in answerer.answers(batches()):
+        done += len(answers)
         progress(done, n_rows)
-        yield table, answers
+        yield waiting.popleft(), answers
 
 
 def _line_in_a_terminal() -> Told:
@@ -333,15 +372,6 @@ def _line_in_a_terminal() -> Told:
             line.clear()
 
     return told
-
-
-_SQL_TYPES = {
-    pa.string(): "VARCHAR",
-    pa.float64(): "DOUBLE",
-    pa.int64(): "BIGINT",
-    pa.bool_(): "BOOLEAN",
-    pa.list_(pa.string()): "VARCHAR[]",
-}
 
 
 def register(
@@ -364,10 +394,7 @@ def register(
     :param verdicts: what people settled stands before the model's answers, as in ``score``.
     """
     options = ScoreOptions(only_decisions=True, verdicts=verdicts)
-    if resolver is None:
-        answerer = resolver_answerer(workspace_at(home).home, options)
-    else:
-        answerer = ResolverAnswerer(resolver, options)
+    answerer = _answerer(workspace_at(home).home, resolver, options, 1, ExitStack())
     is_of_cards = answerer.schema.names[0] == domain_named(GPU).key_column
     fields = [field for field in answerer.schema if field.name != _ID]
     columns = ColumnNames(listing_id="title")
@@ -378,9 +405,8 @@ def register(
         arrays = [_one_array(answers.column(field.name)) for field in fields]
         return pa.StructArray.from_arrays(arrays, fields=fields)
 
-    kind = connection.struct_type(
-        {field.name: _SQL_TYPES.get(field.type, "TIMESTAMPTZ") for field in fields}
-    )
+    answered = connection.from_arrow(pa.schema(fields).empty_table())
+    kind = connection.struct_type(dict(zip(answered.columns, answered.types, strict=True)))
     called = name or (_CARDS_FUNCTION if is_of_cards else _PRODUCTS_FUNCTION)
     connection.create_function(
         called, answer, ["VARCHAR"], kind, type="arrow", null_handling="special"

@@ -17,7 +17,6 @@ from datetime import date
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
-import pyarrow.parquet as pq
 from pyarrow import fs
 
 from rerank.index.artifacts import Manifest, read_manifest, sync
@@ -28,7 +27,14 @@ from rerank.jobs.files.selection import Selection, select_files
 from rerank.jobs.report.page import history_page
 from rerank.jobs.scoring.answering import Moves, ScoreOptions, index_touched_since
 from rerank.jobs.scoring.one_file import drafting, exclusive, remove_left_overs
-from rerank.jobs.scoring.plan import REJECTS_FOLDER, Existing, ScorePlan, plan_score, read_record
+from rerank.jobs.scoring.plan import (
+    REJECTS_FOLDER,
+    Existing,
+    ScorePlan,
+    opened_parquet,
+    plan_score,
+    read_record,
+)
 from rerank.jobs.scoring.run import Engine, Progress, ScoreSummary, run_scoring
 from rerank.jobs.tables import WIDTH, cut, index_text, table
 from rerank.resolution import Decision
@@ -145,8 +151,7 @@ def _shops_of(output: Place, column: str | None) -> list[tuple[str, str, int]]:
 
     :raises InputError: if the column that was named is not there.
     """
-    with output.filesystem.open_input_file(output.path) as stream:
-        file = pq.ParquetFile(stream)
+    with opened_parquet(output) as file:
         if (column or _SHOP) not in file.schema_arrow.names:
             if column is None:
                 return []
@@ -438,7 +443,7 @@ def _read(place: Place) -> Any:
     """Return the content of a file of JSON; None if there is none, or it cannot be read."""
     if not place.exists():
         return None
-    with place.filesystem.open_input_stream(place.path) as stream:
+    with place.stream() as stream:
         text = stream.read()
     try:
         return json.loads(text)

@@ -6,7 +6,8 @@ import json
 import os
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path, PurePosixPath
@@ -28,7 +29,7 @@ REJECTS_FOLDER = "_rejects"
 
 PARQUET = ".parquet"
 OUTPUT_ENDINGS = (PARQUET, ".csv", ".jsonl", ".ndjson", ".xlsx")
-"""What the name of an output of one file may end in; those of folders are parquet."""
+"""What the name of an output may end in."""
 
 
 class Existing(Enum):
@@ -67,16 +68,21 @@ class ScorePlan:
 
 
 def plan_score(
-    selection: Selection, target: Place, *, existing: Existing = Existing.REFUSE
+    selection: Selection,
+    target: Place,
+    *,
+    existing: Existing = Existing.REFUSE,
+    ending: str = PARQUET,
 ) -> ScorePlan:
     """Plan a run: one file into one, or a folder's files into a folder of the same shape.
 
+    :param ending: of a folder's outputs, one of `OUTPUT_ENDINGS`.
     :raises InputError: if something may not be written.
     :raises FaultsError: if outputs are there already, all of them named.
     """
     _check_ancestors(target)
     if selection.is_folder:
-        tasks = _folder_tasks(selection, target)
+        tasks = _folder_tasks(selection, target, ending)
         _check_folder(selection, target, tasks)
     else:
         check_file_target(selection.root, target)
@@ -118,12 +124,13 @@ def _check_ancestors(target: Place) -> None:
         )
 
 
-def _folder_tasks(selection: Selection, target: Place) -> tuple[Task, ...]:
+def _folder_tasks(selection: Selection, target: Place, ending: str) -> tuple[Task, ...]:
     tasks = []
     for name in selection.files:
         packed = PACKED if name.lower().endswith(PACKED) else ""
-        resolved = str(PurePosixPath(name[: len(name) - len(packed)]).with_suffix(".parquet"))
-        place = Target(target.child(resolved), target.child(f"{REJECTS_FOLDER}/{resolved}"))
+        own = PurePosixPath(name[: len(name) - len(packed)])
+        rejects = target.child(f"{REJECTS_FOLDER}/{own.with_suffix(PARQUET)}")
+        place = Target(target.child(str(own.with_suffix(ending))), rejects)
         source = selection.root.child(name)
         tasks.append(Task(source, source.size(), place))
     return tuple(tasks)
@@ -353,13 +360,20 @@ _SAID = {
 }
 
 
-def read_schema(target: Place) -> pa.Schema:
-    """Return the columns of a parquet file, with what else its footer says.
+@contextmanager
+def opened_parquet(place: Place) -> Iterator[pq.ParquetFile]:
+    """Open a parquet file.
 
-    :raises OSError: if it cannot be read; `pyarrow.ArrowException`, if it is none.
+    :raises OSError: if it cannot be read, or is no regular file; `pyarrow.ArrowException`, if it is
+        no parquet.
     """
-    with target.file() as stream:
-        file = pq.ParquetFile(stream)
+    with place.file() as stream:
+        yield pq.ParquetFile(stream)
+
+
+def read_schema(target: Place) -> pa.Schema:
+    """Return the columns of a parquet file, with what else its footer says."""
+    with opened_parquet(target) as file:
         return file.schema_arrow.with_metadata(file.metadata.metadata)
 
 
@@ -443,8 +457,7 @@ def is_rejects_file(place: Place) -> bool:
     Those of releases that left no mark are known by their columns.
     """
     try:
-        with place.filesystem.open_input_file(place.path) as stream:
-            file = pq.ParquetFile(stream)
+        with opened_parquet(place) as file:
             marks = file.metadata.metadata or {}
             columns = file.schema_arrow.remove_metadata()
     except (pa.ArrowException, OSError):

@@ -9,11 +9,14 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
+import duckdb
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner, Result
 from test_serve import client_of
 
+import rerank
 from rerank.domain import domain_named
 from rerank.jobs.cli import main
 from rerank.jobs.scoring.run import ScoreSummary
@@ -347,3 +350,16 @@ def test_verdicts_stand_before_the_model_and_name_products(own: Path, tmp_path: 
     assert rows[0]["product_id"] == other
     stale = called("verdicts", "list", "--stale", "--format", "json", "--home", own)
     assert json.loads(stale.stdout) == []
+
+
+def test_tables_and_sql_read_another_catalogue(trained: Path) -> None:
+    titles = ["Tamsin Reed R240 256GB black", "a wooden chair"]
+    frame = pa.table({"name": titles, "ean": [gtin(514), None]})
+    rows = rerank.resolve_table(frame, home=trained).to_pylist()
+    assert [row["decision"] for row in rows] == ["match", "no_match"]
+    assert rows[0]["product_id"] == "14"
+    assert resolved(trained, titles[1])[0]["decision"] == "no_match"
+    connection = rerank.register(duckdb.connect(), home=trained)
+    query = "SELECT resolve_product(?).name"
+    (name,) = connection.execute(query, [titles[0]]).fetchone() or ("",)
+    assert "R240" in name

@@ -100,3 +100,18 @@ def test_ids_that_are_odd_are_said(run, tmp_path):
     result = run("score", tmp_path / "in.csv", tmp_path / "out.parquet", "--only-decisions")
     assert "2 ids such as 1.12E+11 were rounded by a spreadsheet" in result.stderr
     assert "2 rows have the id of a row before them, as row 2 has that of row 1" in result.stderr
+
+
+def test_a_folder_s_outputs_are_of_the_format_that_is_asked_for(run, source, tmp_path):
+    feeds, out = tmp_path / "feeds", tmp_path / "out"
+    (feeds / "b").mkdir(parents=True)
+    source.rename(feeds / "b/in.parquet")
+    (feeds / "a.jsonl").write_text('{"listing_id": 1, "title": "RTX 3080"}\n', encoding="utf-8")
+    assert run("score", "--format", "csv", feeds, out).exit_code == 0
+    assert [row["model"] for row in read(out / "a.csv")] == ["GeForce RTX 3080"]
+    assert len(read(out / "b/in.csv")) == len(ROWS)
+    assert len(pq.read_table(out / "_rejects/b/in.parquet")) == 1
+    result = run("score", "--format", "csv", "--resume", feeds, out)
+    assert "only parquet says how it was made" in result.stderr
+    result = run("score", "--format", "csv", feeds / "a.jsonl", tmp_path / "a.parquet")
+    assert (result.exit_code, "name the file by its ending" in result.stderr) == (2, True)

@@ -106,6 +106,19 @@ def test_a_stream_is_resolved_as_it_is_read(resolver):
     assert found.read_all().num_rows == 2
 
 
+def test_workers_answer_what_one_process_answers(tmp_path):
+    frame = pl.DataFrame({"title": ["EVGA RTX 3080 10GB", "backplate"] * 3000})
+    one = rerank.resolve_table(frame, home=tmp_path)
+    assert one.equals(rerank.resolve_table(frame, home=tmp_path, workers=2))
+    streamed = rerank.resolve_table(frame.to_arrow().to_reader(), home=tmp_path, workers=2)
+    assert streamed.read_all().equals(one.to_arrow().cast(streamed.schema))
+
+
+def test_workers_and_an_open_resolver_exclude_each_other(resolver):
+    with pytest.raises(InputError, match="give `home`, no `resolver`"):
+        rerank.resolve_table(pl.DataFrame({"title": ["a"]}), resolver=resolver, workers=2)
+
+
 def test_a_table_without_rows_has_the_columns(resolver):
     for frame in (pl.DataFrame({"title": pl.Series([], dtype=pl.String)}), pa.table({"title": []})):
         if isinstance(frame, pa.Table):

@@ -49,6 +49,8 @@ COMMANDS = {
     "score": ("score", "csv", "out.parquet"),
     "monitor": ("monitor", "parquet"),
     "init": ("init", "csv"),
+    "propose": ("propose", "parquet"),
+    "prices": ("prices", "parquet"),
 }
 
 

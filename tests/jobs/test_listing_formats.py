@@ -172,11 +172,13 @@ def test_types_without_a_like_in_arrow_are_named(tmp_path):
 
     path = tmp_path / "a.parquet"
     duckdb.sql(
-        "COPY (SELECT 'a' listing_id, 'x' title, INTERVAL 3 DAY i, TIMETZ '10:00:00+02' z) "
+        "COPY (SELECT 'a' listing_id, 'x' title, INTERVAL 3 DAY i, 1::VARIANT v, "
+        "TIMETZ '10:00:00+02' z) "
         f"TO '{path}'"
     )
     remarks = " ".join(open_listings(path).remarks)
     assert "column i (a INTERVAL)" in remarks
+    assert "column v (a VARIANT) is written as a struct, with the same bytes" in remarks
     assert "column z (a TIME with a time zone)" in remarks
     pq.write_table(pa.table({"listing_id": ["a"], "title": ["b"]}), path)
     assert open_listings(path, ColumnNames()).remarks == ()

@@ -181,6 +181,9 @@ def test_what_the_registry_lacks_is_proposed_and_added(run, tmp_path):
     assert result.exit_code == 0, result.output
     assert "3 listings without a match that may sell something" in result.stdout
     assert "1  GeForce RTX 9099  16  GDDR7         3" in result.stdout
+    assert run("propose", path, "--out", tmp_path / "new.parquet").exit_code == 0
+    (as_parquet,) = pq.read_table(tmp_path / "new.parquet").to_pylist()
+    assert (as_parquet["model"], as_parquet["memory_gb"]) == ("GeForce RTX 9099", 16.0)
     assert run("build-index", "--add", out).exit_code == 0
     assert "match     GeForce RTX 9099 16 GB" in run("resolve", titles[1]).stdout
     assert run("propose", path, "--accept", "2").exit_code == 2

@@ -11,9 +11,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from rerank.index import rows
 from rerank.index.errors import InputError
 from rerank.index.records import Listing
 from rerank.jobs.files import store_files
+from rerank.jobs.files.listings import open_listings
 from rerank.jobs.files.store_files import read_incoming, write_table
 from rerank.packs.gpu.names import GpuNames
 from rerank.store.database import Store
@@ -342,3 +344,20 @@ def test_more_than_can_be_held_is_refused(tmp_path, monkeypatch, ending):
     write_table(pa.Table.from_pylist(rows), path, overwrite=False)
     with pytest.raises(InputError, match="import it in parts"):
         read_incoming(path, LISTING_COLUMNS)
+
+
+@pytest.mark.parametrize("ending", ["csv", "jsonl", "parquet"])
+def test_a_cell_that_nobody_wrote_is_refused_with_its_place(tmp_path, monkeypatch, ending):
+    for module in (rows, store_files):
+        monkeypatch.setattr(module, "MOST_CELL_CHARS", 50)
+    found = [{"listing_id": "a", "title": "b"}, {"listing_id": "c", "title": "ж" * 51}]
+    path = tmp_path / f"a.{ending}"
+    write_table(pa.Table.from_pylist(found), path, overwrite=False)
+    place = {"csv": "line 3", "jsonl": "line 2", "parquet": "row 2"}[ending]
+    with pytest.raises(InputError, match=f"{place}: a cell of 51 characters, expected at most 50"):
+        read_incoming(path, LISTING_COLUMNS)
+    if ending == "csv":
+        (batch,) = open_listings(path).batches()
+        assert batch.faults == {
+            1: f"bad row: {place}: a cell of 51 characters, expected at most 50"
+        }
