@@ -24,6 +24,7 @@ from datetime import date, datetime, timedelta
 from enum import Enum
 from functools import cached_property
 from hashlib import blake2b, sha256
+from itertools import compress
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -383,9 +384,9 @@ class StandingVerdicts:
         partly = np.flatnonzero(kind == _NOT_THIS)
         answers = _none_sold(answers, hits.listing[none])
         answers = self._sold(answers, hits.listing[matched], record[matched], model[matched])
-        answers, changed = self._without(answers, hits, partly, thresholds)
-        person = np.concatenate([np.flatnonzero(matched | none), changed])
-        return self._signed(answers, own, hits, person)
+        answers, touched, first = self._without(answers, hits, partly, thresholds)
+        decided = np.concatenate([np.flatnonzero(matched | none), first])
+        return self._signed(answers, own, hits, np.union1d(decided, touched), decided)
 
     def _own_answers(self, answers: Answers) -> DecidedBy:
         """Return what the model answers itself."""
@@ -398,8 +399,10 @@ class StandingVerdicts:
         told = (answers.decision, self._keys, record, answers.match_probability)
         return DecidedBy(self._by, nobody, never, *told)
 
-    def _signed(self, answers: Answers, own: DecidedBy, hits: Hits, person: Ints) -> Answers:
-        """Say who decided, and when, for those hits that people decided."""
+    def _signed(
+        self, answers: Answers, own: DecidedBy, hits: Hits, person: Ints, decided: Ints
+    ) -> Answers:
+        """Say who changed hits, and when; of those that people decided, that it is the reason."""
         rows, listings = hits.row[person], hits.listing[person]
         who = self._by_codes[rows].astype(np.int64)
         at = self.snapshot.times(rows)
@@ -407,7 +410,10 @@ class StandingVerdicts:
         reason = list(answers.reason)
         days = (at // _DAY_US).tolist()
         said: dict[tuple[int, int], str] = {}
-        for listing, *key in zip(listings.tolist(), who.tolist(), days, strict=True):
+        for listing, *key in compress(
+            zip(listings.tolist(), who.tolist(), days, strict=True),
+            np.isin(person, decided).tolist(),
+        ):
             reason[listing] = said.get((key[0], key[1])) or said.setdefault(
                 (key[0], key[1]), f"a person's verdict: {self._by[key[0]]}, {_date(key[1])}"
             )
@@ -464,17 +470,17 @@ class StandingVerdicts:
 
     def _without(
         self, answers: Answers, hits: Hits, partly: Ints, thresholds: Thresholds
-    ) -> tuple[Answers, Ints]:
-        """Take away what people rejected where it came first, and return the hits that changes.
+    ) -> tuple[Answers, Ints, Ints]:
+        """Take away what people rejected; return the hits that changes, and those it decides.
 
-        What is left is held to the thresholds with the probability that it had, and is never a
-        match: what speaks against it was not looked at.
+        Where it came first, what is left is held to the thresholds with the probability that it
+        had, and is never a match: what speaks against it was not looked at.
         """
         if not len(partly):
-            return answers, np.zeros(0, np.int64)
+            return answers, partly, partly
         shown = np.repeat(np.arange(len(answers)), np.diff(answers.offsets))
         kept = np.ones(len(shown), bool)
-        changed = []
+        touched, first = [], []
         for hit in partly.tolist():
             listing, row = int(hits.listing[hit]), int(hits.row[hit])
             record, model = self.targets(np.arange(row, row + int(hits.n_rows[hit])))
@@ -482,14 +488,14 @@ class StandingVerdicts:
             candidates = answers.record[rows]
             away = np.isin(candidates, record[record >= 0])
             away |= np.isin(self._models[candidates], model[(record < 0) & (model >= 0)])
-            if away[:1].any():  # else the model's own answer is none of these
-                kept[rows[away]] = False
-                changed.append(hit)
+            kept[rows[away]] = False
+            touched += [hit] * bool(away.any())
+            first += [hit] * bool(away[:1].any())
         offsets = np.concatenate([[0], np.cumsum(np.bincount(shown[kept], minlength=len(answers)))])
         answers = replace(_taken(answers, np.flatnonzero(kept)), offsets=offsets)
-        for hit in changed:
+        for hit in first:
             answers = self._decided_anew(answers, int(hits.listing[hit]), thresholds)
-        return answers, np.array(changed, np.int64)
+        return answers, np.array(touched, np.int64), np.array(first, np.int64)
 
     def _decided_anew(self, answers: Answers, listing: int, thresholds: Thresholds) -> Answers:
         rows = np.arange(*answers.offsets[listing : listing + 2])

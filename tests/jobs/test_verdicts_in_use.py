@@ -126,7 +126,7 @@ def test_only_what_verdicts_touch_is_answered_again(plain, workspace, judge, sou
         (lambda: judge.say("see photos", "not_this", TI16, TI), None),
         (lambda: judge.undo("RTX 3080"), None),
         (lambda: judge.undo("RTX 4060 Ti"), None),
-        (lambda: judge.undo("see photos"), []),
+        (lambda: judge.undo("see photos"), ["see photos"]),
     ]
     earlier = []
     for number, (change, asked) in enumerate(steps):

@@ -277,9 +277,11 @@ def test_rejected_products_are_not_shown_again(
     assert found.provenance is not None
     assert found.provenance.decision_source == "person"
     assert other.provenance is not None
-    assert other.provenance.decision_source == "model"
+    assert other.provenance.decision_source == "person"
     own = resolver.resolve("RTX 4060")
-    assert (other.candidates, other.reason) == (own.candidates, own.reason)
+    shown = tuple(each for each in own.candidates if each.model != "Radeon HD 7970")
+    assert (other.candidates, len(shown)) == (shown, len(own.candidates) - 1)
+    assert (other.gpu_id, other.decision, other.reason) == (own.gpu_id, own.decision, own.reason)
 
 
 def test_what_left_the_registry_is_a_question_and_the_model_answers(
