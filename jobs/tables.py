@@ -199,7 +199,16 @@ def resolution_text(
     )
     lines += [f"  {label:9} {cut(text, WIDTH - 12)}" for label, text in told.items()]
     if candidate_set is not None:
-        lines.append(_candidate_set_text(candidate_set))
+        label = "  candidate set  "
+        lines.append(
+            fill(
+                "{" + ", ".join(candidate_set) + "}",
+                WIDTH,
+                initial_indent=label,
+                subsequent_indent=" " * (len(label) + 1),
+                break_on_hyphens=False,
+            )
+        )
     if answer.candidates:
         lines += ["", _candidates_text(answer)]
     return "\n".join(lines)
@@ -218,17 +227,6 @@ def explanation_text(explanation: Explanation) -> str:
             "What the offer's probability rests on (log-odds):",
             _contributions_text(explanation.offer),
         ]
-    )
-
-
-def _candidate_set_text(candidate_set: Sequence[str]) -> str:
-    label = "  candidate set  "
-    return fill(
-        "{" + ", ".join(candidate_set) + "}",
-        WIDTH,
-        initial_indent=label,
-        subsequent_indent=" " * (len(label) + 1),
-        break_on_hyphens=False,
     )
 
 
@@ -268,7 +266,10 @@ def hits_text(hits: Sequence[Mapping[str, Any]]) -> str:
     rows = [
         [
             str(number),
-            *(_hit_cell(name, hit[name]) for name in texts),
+            *(
+                memory(hit[name]) if name == "memory_gb" else cut(str(hit[name]), 30)
+                for name in texts
+            ),
             *(f"{hit[name]:.3f}" for name in _HIT_FIGURES),
         ]
         for number, hit in enumerate(hits, 1)
@@ -285,10 +286,6 @@ _HIT_HEADS = {
     "form_factor": "form",
 }
 _NARROW = 3  # columns of a candidate that leave room for a long name
-
-
-def _hit_cell(name: str, value: Any) -> str:
-    return memory(value) if name == "memory_gb" else cut(str(value), 30)
 
 
 def width_of(text: str) -> int:
@@ -316,15 +313,19 @@ def set_text(name: str, content: dict[str, Any]) -> str:
 
     known = {metric.name: metric for metric in (*METRICS, *PRODUCT_METRICS)}
     rows = [
-        [known[key].label, *_cells(figure)]
+        [known[key].label, decimal(found.value), decimals(found), str(figure["n"])]
         for key, figure in content["metrics"].items()
         if key in known
+        for found in [ReportFigure.read(figure)]
     ]
     parts = [f"{name}: {content['n']} listings", table(("", "value", "95 %", "n"), rows, left=(0,))]
     if content.get("loss_budget"):
         parts.append(budget_text(content["loss_budget"]))
-    if content.get("candidate_sets"):
-        parts.append(_candidate_sets_text(content["candidate_sets"]))
+    if sets := content.get("candidate_sets"):
+        parts.append(
+            f"candidate sets for a coverage of {sets['level']:g}: {_value(sets['coverage'])} "
+            f"reached, {_value(sets['mean_size'])} outcomes on average"
+        )
     if content.get("routes"):
         parts.append(_routes_text(content["routes"]))
     if content.get("baselines"):
@@ -336,13 +337,6 @@ def budget_text(budget: dict[str, int]) -> str:
     """Return how many listings each part lost."""
     lost = ", ".join(f"{budget[part]} to {part}" for part in _PARTS)
     return f"{budget['right']} of {budget['listings']} right; {budget['errors']} lost: {lost}"
-
-
-def _candidate_sets_text(sets: dict[str, Any]) -> str:
-    return (
-        f"candidate sets for a coverage of {sets['level']:g}: {_value(sets['coverage'])} reached, "
-        f"{_value(sets['mean_size'])} outcomes on average"
-    )
 
 
 def baselines_text(content: dict[str, Any]) -> str:
@@ -363,22 +357,14 @@ def baselines_text(content: dict[str, Any]) -> str:
 
 
 def _routes_text(routes: dict[str, Any]) -> str:
-    cutoffs = sorted({key for figures in routes.values() for key in figures}, key=_cutoff)
+    keys = {key for figures in routes.values() for key in figures}
+    cutoffs = sorted(keys, key=lambda key: int(key.rpartition("_")[2]))
     rows = [
         [f"route {name}", *(_value(figures.get(key)) for key in cutoffs)]
         for name, figures in routes.items()
     ]
     header = ("", *(key.replace("recall_at_", "recall@") for key in cutoffs))
     return table(header, rows, left=(0,))
-
-
-def _cutoff(key: str) -> int:
-    return int(key.rpartition("_")[2])
-
-
-def _cells(figure: Mapping[str, Any]) -> list[str]:
-    found = ReportFigure.read(figure)
-    return [decimal(found.value), decimals(found), str(figure["n"])]
 
 
 def _value(figure: Mapping[str, Any] | None) -> str:

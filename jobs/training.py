@@ -325,8 +325,9 @@ def dual_text(report: Mapping[str, Any]) -> str:
     parts = [_figures(steps, columns) for columns in (_COMPLIANCE, _RANKING, _CONFLICT)]
     if any(step["gain"] for step in steps):
         parts.append(f"gain over {steps[0]['label']}\n\n{_gains(steps)}")
-    parts += [_uncertainty(report["uncertainty"]), _failures(report)]
-    return "\n\n".join(parts)
+    causes = [[str(n), cut(cause, WIDTH - 10)] for cause, n in report["failure_causes"].items()]
+    failures = f"failures\n\n{table(('', 'cause'), causes, left=(1,))}" if causes else "no failures"
+    return "\n\n".join([*parts, _uncertainty(report["uncertainty"]), failures])
 
 
 def _figures(steps: list[Mapping[str, Any]], columns: tuple[tuple[str, str], ...]) -> str:
@@ -377,14 +378,6 @@ def _uncertainty(found: Mapping[str, Any]) -> str:
     )
 
 
-def _failures(report: Mapping[str, Any]) -> str:
-    causes = report["failure_causes"]
-    if not causes:
-        return "no failures"
-    rows = [[str(n), cut(cause, WIDTH - 10)] for cause, n in causes.items()]
-    return f"failures\n\n{table(('', 'cause'), rows, left=(1,))}"
-
-
 def ranker_text(metadata: Mapping[str, Any], folder: Path) -> str:
     """Return what was trained, on what, and how good it is."""
     dataset, sides = metadata["dataset"], metadata["metrics"]
@@ -406,7 +399,15 @@ def ranker_text(metadata: Mapping[str, Any], folder: Path) -> str:
     ]
     header = ("pairs right", "training", "95 % interval", "held out", "95 % interval")
     rows = [
-        [label, *(cell for side in ("training", "validation") for cell in _cells(sides[side][key]))]
+        [
+            label,
+            *(
+                cell
+                for side in ("training", "validation")
+                for found in [ReportFigure.read(sides[side][key])]
+                for cell in (decimal(found.value), decimals(found, to=" to "))
+            ),
+        ]
         for label, key in (
             ("network", "pair_accuracy"),
             ("heuristic", "heuristic_pair_accuracy"),
@@ -414,11 +415,6 @@ def ranker_text(metadata: Mapping[str, Any], folder: Path) -> str:
         )
     ]
     return "\n".join([*lines, table(header, rows, left=(0,))])
-
-
-def _cells(figure: Mapping[str, Any]) -> tuple[str, str]:
-    found = ReportFigure.read(figure)
-    return decimal(found.value), decimals(found, to=" to ")
 
 
 SCHEMA = pa.schema(

@@ -345,7 +345,11 @@ def _answered_queue(
         if kind is QueueKind.DISPUTES:
             wanted = {dispute.listing_id for dispute in disputes(annotations)}
         elif kind is QueueKind.SECOND:
-            wanted = {key for key, given in said.items() if _is_of_another(given, annotator)}
+            wanted = {
+                key
+                for key, given in said.items()
+                if len(given) == 1 and given[0].annotator not in (annotator, ADJUDICATOR)
+            }
         else:
             wanted = set(said)
         stored = read_listings(session, sorted(wanted & said.keys()))
@@ -362,11 +366,6 @@ def _answered_queue(
     elif kind is QueueKind.SECOND:  # by chance: agreement is measured on it
         items = [items[at] for at in order_queue(items, strategy=QueueStrategy.RANDOM, seed=seed)]
     return Queue(items, 0, 0, len(items), said=said, suggested=suggested)
-
-
-def _is_of_another(answers: Sequence[Annotation], annotator: str) -> bool:
-    """Return whether just one person answered, and not this one."""
-    return len(answers) == 1 and answers[0].annotator not in (annotator, ADJUDICATOR)
 
 
 class AnswerBook:

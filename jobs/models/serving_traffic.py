@@ -353,7 +353,10 @@ class SplitAnswerer(TrafficAnswerer):
         index_version: str,
     ) -> None:
         super().__init__(models, options, index_version=index_version)
-        self.experiment = experiment_name(models, split)
+        # the same for the same models and salt, whatever the share
+        said = "\0".join((models.champion.version, models.challenger.version, split.salt))
+        digest = hashlib.sha256(said.encode("utf-8", "surrogatepass")).hexdigest()
+        self.experiment = f"ab-{digest[:12]}"
         self._split, self._store = split, store
         self._decisions: Counter[tuple[str, str]] = Counter()  # rows by arm and decision
         self._compared = self._differing = self._failed = self._logged = 0
@@ -450,12 +453,6 @@ class SplitAnswerer(TrafficAnswerer):
     def _keep(self, rows: pa.Table) -> None:
         self._log.append(rows)
         self._logged += rows.num_rows
-
-
-def experiment_name(models: BothModels, split: TrafficSplit) -> str:
-    """Return the name of an A/B test: the same for the same models and salt, whatever the share."""
-    said = "\0".join((models.champion.version, models.challenger.version, split.salt))
-    return f"ab-{hashlib.sha256(said.encode('utf-8', 'surrogatepass')).hexdigest()[:12]}"
 
 
 Ints = NDArray[np.int64]

@@ -142,10 +142,9 @@ def _figure_lines(metrics: Mapping[str, Any]) -> list[str]:
 
 
 def _change_lines(change: Transition) -> list[str]:
-    before = "nothing" if change.before is None else str(change.before)
-    to = "nothing" if change.to is None else str(change.to)
     head = f"{change.generation:4}  {change.at}  {change.action} {change.alias}, by {change.who}"
-    lines = [cut(head, WIDTH), cut(f"      {before} -> {to}", WIDTH)]
+    named = f"      {change.before or 'nothing'} -> {change.to or 'nothing'}"
+    lines = [cut(head, WIDTH), cut(named, WIDTH)]
     if change.gates:
         failed = sum(not gate.get("passed") for gate in change.gates)
         words = f"{len(change.gates) - failed} of {len(change.gates)} gates passed"
@@ -227,7 +226,9 @@ def version_rows(registry: ModelRegistry, kind: str | None = None) -> list[dict[
         figures = {} if card is None else card["metrics"].get("figures", {})
         rows.append(
             {
-                **_named(ref, names),
+                "kind": ref.kind,
+                "version": ref.version,
+                "names": names,
                 "created_at": None if card is None else card["created_at"],
                 "created_by": None if card is None else card["created_by"],
                 "precision_at_1": figures.get("precision_at_1"),
@@ -265,7 +266,9 @@ def version_facts(registry: ModelRegistry, text: str) -> dict[str, Any]:
         card, fault = registry.remembered_card(ref), str(exc)
     there = folder.is_dir()
     return {
-        **_named(ref, names_of(registry, pointer, ref)),
+        "kind": ref.kind,
+        "version": ref.version,
+        "names": names_of(registry, pointer, ref),
         "folder": str(folder) if there else None,
         "fingerprint": registry.fingerprint(ref) if there else ref.version,
         "card": card,
@@ -312,12 +315,7 @@ def _serving_part(registry: ModelRegistry, kind: str) -> VersionRef | None:
 
 
 def _card(registry: ModelRegistry, ref: VersionRef) -> dict[str, Any] | None:
-    card = registry.card(ref)
-    return None if card is None else asdict(card)
-
-
-def _named(ref: VersionRef, names: list[str]) -> dict[str, Any]:
-    return {"kind": ref.kind, "version": ref.version, "names": names}
+    return None if (card := registry.card(ref)) is None else asdict(card)
 
 
 class Verified(NamedTuple):
@@ -380,21 +378,16 @@ def _checked(registry: ModelRegistry, ref: VersionRef) -> str:
     """
     manifest = registry.manifest(ref)
     card = registry.card(ref)
-    if card is not None:
-        _check_files(card, manifest)
-    said = [f"{len(manifest.files)} files", "no card" if card is None else "card"]
-    if ref.kind in decision_kinds():
-        said.append(_answers(registry, ref, manifest, card))
-    return ", ".join(said)
-
-
-def _check_files(card: VersionCard, manifest: Manifest) -> None:
-    if card.files != manifest.files:
+    if card is not None and card.files != manifest.files:
         odd = sorted(set(card.files.items()) ^ set(manifest.files.items()))
         raise MismatchError(
             f"{card.ref}: card and manifest name other files or fingerprints of them, first "
             f"{odd[0][0]}; restore the folder"
         )
+    said = [f"{len(manifest.files)} files", "no card" if card is None else "card"]
+    if ref.kind in decision_kinds():
+        said.append(_answers(registry, ref, manifest, card))
+    return ", ".join(said)
 
 
 def _answers(

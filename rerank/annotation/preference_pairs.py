@@ -379,7 +379,11 @@ def _pairs_of(
     resolver: Resolver, labelled: Sequence[LabelledListing], first: int, made: int, seed: int
 ) -> list[PreferencePair]:
     """Return pairs of some listings, of which ``first`` came before and gave ``made`` pairs."""
-    labelled = [_renamed(item, seed) for item in labelled]
+    own = f"{BOOTSTRAP_PREFIX}{seed}-"  # ids that no other seed has
+    labelled = [
+        replace(item, listing=replace(item.listing, listing_id=own + item.listing.listing_id))
+        for item in labelled
+    ]
     listings = [item.listing for item in labelled]
     batch = resolver.source.retrieve(listings, n_candidates=N_CANDIDATES)
     grades = card_tools().grades(labelled, batch, resolver.table)
@@ -426,12 +430,6 @@ def _draw(
     right = int(rng.choice(np.flatnonzero(grades == found[-1])))
     wrong = int(rng.choice(np.flatnonzero(grades == rng.choice(found[:-1]))))
     return (right, wrong) if label == 1 else (wrong, right)
-
-
-def _renamed(item: LabelledListing, seed: int) -> LabelledListing:
-    """Give a generated listing an id that is its own among all seeds."""
-    listing_id = f"{BOOTSTRAP_PREFIX}{seed}-{item.listing.listing_id}"
-    return replace(item, listing=replace(item.listing, listing_id=listing_id))
 
 
 def implied_pairs(

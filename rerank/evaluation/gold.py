@@ -20,7 +20,7 @@ from typing import Any
 
 from rerank.calibration import NO_MATCH
 from rerank.index.errors import FaultsError, InputError
-from rerank.index.records import GpuRecord, LabelledListing, Listing, shipped
+from rerank.index.records import GpuRecord, Listing, shipped
 from rerank.index.rows import listed, read_csv
 from rerank.index.text import normalise
 
@@ -200,7 +200,20 @@ def bootstrap_gold(records: Sequence[GpuRecord], n: int, seed: int) -> list[Gold
         )
     by_id = {record.gpu_id: record for record in records}
     listings = card_tools().generate(records, n, seed=seed, nil_share=NIL_SHARE, models=models)
-    return [_of_generated(item, by_id.get(item.gpu_id or "")) for item in listings]
+    return [
+        GoldListing(
+            item.listing.listing_id,
+            item.listing.title,
+            item.listing.vendor,
+            GoldKind(item.kind),
+            gold_models=(truth.model,) if truth else (),
+            gold_memory_gb=truth.memory_gb if truth and item.memory_stated else None,
+            gold_form=truth.form_factor if truth and item.form_stated else "",
+            description=item.listing.description,
+        )
+        for item in listings
+        for truth in [by_id.get(item.gpu_id or "")]
+    ]
 
 
 def shipped_sets(records: Sequence[GpuRecord], bootstrap: int) -> dict[str, list[GoldListing]]:
@@ -212,20 +225,6 @@ def shipped_sets(records: Sequence[GpuRecord], bootstrap: int) -> dict[str, list
     if bootstrap:
         sets["bootstrap_test"] = bootstrap_gold(records, bootstrap, BOOTSTRAP_SEED)
     return sets
-
-
-def _of_generated(item: LabelledListing, truth: GpuRecord | None) -> GoldListing:
-    listing = item.listing
-    return GoldListing(
-        listing.listing_id,
-        listing.title,
-        listing.vendor,
-        GoldKind(item.kind),
-        gold_models=(truth.model,) if truth else (),
-        gold_memory_gb=truth.memory_gb if truth and item.memory_stated else None,
-        gold_form=truth.form_factor if truth and item.form_stated else "",
-        description=listing.description,
-    )
 
 
 def _rows(path: Path) -> Iterator[tuple[int, list[str]]]:

@@ -97,17 +97,6 @@ class Metric:
         values = self.per_listing(*columns).astype(weights.dtype)
         return _ratio(values @ weights, weights.sum(axis=0))
 
-    def as_dict(self) -> dict[str, Any]:
-        """Return what people need to read its values."""
-        return {
-            "name": self.name,
-            "label": self.label,
-            "definition": self.definition,
-            "range": [self.lowest, self.highest],
-            "better": self.better.value,
-            "source": self.source,
-        }
-
 
 def metric_named(name: str) -> Metric:
     """Return a metric of `METRICS`.
@@ -232,10 +221,6 @@ def _best_f1(weights: Weights, probability: Floats, correct: Bools, is_match: Bo
     found: Floats = np.asarray((2 * right / np.maximum(taken + matches, 1)).max(axis=0), np.float64)
     found[weights.sum(axis=0) == 0] = np.nan
     return found
-
-
-def _right_variant_first(grades: Floats) -> Floats:
-    return as_numbers(grades[:, 0] == TOP_GRADE)
 
 
 def _accepted_share_at_precision(
@@ -516,7 +501,7 @@ _VARIANT_AT_1 = Metric(
     source="Manning, Raghavan, Schütze 2008, 8.4",
     columns=("grades",),
     over="is_match",
-    per_listing=_right_variant_first,
+    per_listing=lambda grades: as_numbers(grades[:, 0] == TOP_GRADE),
 )
 _BEST_F1 = Metric(
     name="best_f1",

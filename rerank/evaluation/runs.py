@@ -64,7 +64,24 @@ def record_run(session: Session, run: Run) -> None:
 def record_set(session: Session, run: Run, answered: AnsweredSet, facts: GoldFacts) -> None:
     """Write a set's listings, predictions and outcomes, ours and other systems'."""
     keys = {"run_id": run["run_id"], "set_name": answered.name}
-    listings = [{**keys, **_listing_row(item, facts)} for item in answered.gold]
+    listings = [
+        {
+            **keys,
+            "listing_id": item.listing_id,
+            "title": item.title,
+            "vendor": item.vendor,
+            "kind": item.kind.value,
+            "gold_models": list(item.gold_models),
+            "gold_model": facts.model(item),
+            "gold_memory_gb": item.gold_memory_gb,
+            "gold_form": item.gold_form,
+            "listing_group": item.group,
+            "shop": item.shop,
+            "language": item.language,
+            "unseen": facts.is_unseen(item),
+        }
+        for item in answered.gold
+    ]
     session.insert("record listings", "evaluation_listings", _rows(listings, _LISTING))
     session.insert("record predictions", "predictions", _predictions(run, answered))
     outcomes = [{**keys, **row} for row in _own_outcomes(answered, facts.names or None)]
@@ -158,23 +175,6 @@ def record_ablation(session: Session, run: Run, report: Mapping[str, Any]) -> No
 def _figure(found: Mapping[str, Any]) -> Figure:
     low, high = found["ci95"]
     return Figure(found["value"], None if low is None else (low, high), found["n"])
-
-
-def _listing_row(item: GoldListing, facts: GoldFacts) -> dict[str, Any]:
-    return {
-        "listing_id": item.listing_id,
-        "title": item.title,
-        "vendor": item.vendor,
-        "kind": item.kind.value,
-        "gold_models": list(item.gold_models),
-        "gold_model": facts.model(item),
-        "gold_memory_gb": item.gold_memory_gb,
-        "gold_form": item.gold_form,
-        "listing_group": item.group,
-        "shop": item.shop,
-        "language": item.language,
-        "unseen": facts.is_unseen(item),
-    }
 
 
 def _predictions(run: Run, answered: AnsweredSet) -> pa.Table:

@@ -54,15 +54,6 @@ def test_metrics_have_distinct_names_and_say_what_they_are():
     assert len({metric.label for metric in METRICS}) == len(METRICS)
     lower = {metric.name for metric in METRICS if metric.better is Better.LOWER}
     assert lower == {"ece", "brier", "aurc", "nil_false_match_rate", "variant_ece"}
-    assert metric_named("aurc").as_dict() == {
-        "name": "aurc",
-        "label": "AURC",
-        "definition": "share wrong among the accepted, averaged over all shares one could accept",
-        "range": [0.0, 1.0],
-        "better": "lower",
-        "source": "Geifman, Uziel, El-Yaniv, Bias-Reduced Uncertainty Estimation for Deep Neural "
-        "Classifiers, 2019",
-    }
 
 
 @pytest.mark.parametrize("metric", METRICS, ids=lambda metric: metric.name)
