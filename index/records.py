@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from enum import Enum
 from functools import lru_cache
@@ -16,6 +16,13 @@ from numpy.typing import NDArray
 
 from rerank.index.artifacts import parsed_json, read_text
 from rerank.index.errors import DISTRIBUTION, ArtifactError, InputError
+
+Floats = NDArray[np.float32]
+Doubles = NDArray[np.float64]
+Ints = NDArray[np.int64]
+Bools = NDArray[np.bool_]
+Progress = Callable[[str, float], None]
+"""Is told the stage and the share of it that is done."""
 
 FORM_FACTORS = (
     "PCIe AGP PCI mobile Max-Q MXM SXM SXM2 SXM3 SXM4 SXM5 SXM6 OAM server workstation NVL"
@@ -235,8 +242,6 @@ def shipped(name: str) -> Path:
         )
     return path
 
-
-Ints = NDArray[np.int64]
 
 _VALUE_BITS = 32
 _KEY_BITS = 63

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from rerank.calibration import DEFAULT_COVERAGE
 from rerank.cross_encoder.ranker import (
@@ -31,6 +30,7 @@ from rerank.evaluation.paired import Competitor, drawn, within
 from rerank.evaluation.runs import begin_run, record_ablation
 from rerank.index.artifacts import Manifest, read_json, read_manifest, write_json, writing_file
 from rerank.index.errors import InputError
+from rerank.index.records import Floats, Progress
 from rerank.jobs.report.page import render_report
 from rerank.jobs.tables import ReportFigure, decimal, decimals, table
 from rerank.lifecycle.opening import check_fit, resolver_over, with_cascade
@@ -45,8 +45,6 @@ from rerank.store.database import Store
 from rerank.workspace import Workspace, open_retriever, open_source
 
 BOOTSTRAP_LISTINGS = 2000
-
-Progress = Callable[[str, float], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -184,7 +182,7 @@ def ablate_workspace(
     *,
     scale: float,
     seed: int,
-    progress: Callable[[str, float], None] = lambda stage, share: None,
+    progress: Progress = lambda stage, share: None,
 ) -> dict[str, Any]:
     """Train and measure every system on the workspace's index; only the figures are kept.
 
@@ -267,8 +265,6 @@ def read_gold_files(
         raise InputError(f"gold files: expected different names, found {found}; rename one")
     return {path.stem: read(path) for path in paths}
 
-
-Floats = NDArray[np.float32]
 
 BASELINE = "LambdaRank"
 _LABELS = {

@@ -27,7 +27,7 @@ from rerank.cross_encoder.ranker import CROSS_ENCODER_KIND
 from rerank.domain import TrainingRequest, card_tools, domain_in, domain_named
 from rerank.index.artifacts import check_replaceable, writing_file
 from rerank.index.errors import ArtifactError, InputError, MissingExtraError
-from rerank.index.records import LabelledListing
+from rerank.index.records import LabelledListing, Progress
 from rerank.index.rows import first_faults
 from rerank.index.text import descriptor
 from rerank.jobs.tables import WIDTH, ReportFigure, cut, decimal, decimals, table, with_decimals
@@ -52,7 +52,7 @@ def train_workspace_model(
     *,
     serve: bool = False,
     warn: Callable[[str], None] = lambda message: None,
-    progress: Callable[[str, float], None] = lambda stage, share: None,
+    progress: Progress = lambda stage, share: None,
 ) -> TrainedVersion:
     """Train on the workspace's index, as its domain does, and register the new version.
 
@@ -73,7 +73,7 @@ def train_workspace_decision(
     request: TrainingRequest,
     *,
     serve: bool = False,
-    progress: Callable[[str, float], None] = lambda stage, share: None,
+    progress: Progress = lambda stage, share: None,
 ) -> TrainedVersion:
     """Train what decides on a ranker's scores, and register the version of both.
 
@@ -205,7 +205,6 @@ def _with_embeddings(
 CHECKPOINT_SUFFIX = ".checkpoint"
 
 Warn = Callable[[str], None]
-Progress = Callable[[str, float], None]
 
 
 def train_cross_encoder(

@@ -16,14 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rerank.domain import FeatureNames
+from rerank.index.records import Doubles, Ints
 
 if TYPE_CHECKING:
     from rerank.model import RerankModel
     from rerank.ranking import Evidence, ModelTable
 
-
-Ints = NDArray[np.int64]
-Doubles = NDArray[np.float64]
 
 SHOWN = 8
 """How many features a person is shown."""
@@ -113,7 +111,7 @@ def leaders(evidence: Evidence, table: ModelTable) -> tuple[Ints, Ints]:
     return evidence.best, rival
 
 
-def ranking_shares(model: RerankModel, features: NDArray[np.float32]) -> NDArray[np.float64]:
+def ranking_shares(model: RerankModel, features: NDArray[np.float32]) -> Doubles:
     """Return what each feature adds to the ranker's score of each row, shape as ``features``.
 
     All zero for a ranker that is no LambdaRank: TreeSHAP reads trees.
@@ -269,7 +267,7 @@ def strongest(names: Sequence[str], shares: NDArray[np.floating[Any]]) -> list[i
 
 def _largest(
     names: Sequence[str],
-    shares: NDArray[np.float64],
+    shares: Doubles,
     values: NDArray[np.float32],
     rivals: NDArray[np.float32] | None,
 ) -> tuple[Contribution, ...]:

@@ -31,6 +31,7 @@ from rerank.index.artifacts import (
     writing_folder,
 )
 from rerank.index.errors import ArtifactError, MismatchError
+from rerank.index.records import Floats
 from rerank.quickscorer import QuickScorer
 from rerank.rankers.kinds import RankerFolder, RankerKind
 from rerank.ranking import Ranker, RankingBatch
@@ -102,7 +103,7 @@ class RerankModel:
             folder=folder,
         )
 
-    def probability(self, offers: NDArray[np.float32]) -> NDArray[np.float64]:
+    def probability(self, offers: Floats) -> NDArray[np.float64]:
         """Return calibrated probabilities of offer features, shape (listings,)."""
         return self.calibrator(self.offer.score(offers))
 
@@ -229,9 +230,6 @@ def check_features(folder: Path, parameters: Mapping[str, Any]) -> None:
                 f"{folder}: {name}[{at}] is {found!r}, this release computes {wanted!r}; "
                 f"run `{MODEL_REMEDY}`"
             )
-
-
-Floats = NDArray[np.float32]
 
 
 class OnnxTrees:

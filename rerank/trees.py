@@ -16,10 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rerank.index.errors import RerankError
+from rerank.index.records import Doubles, Floats
 from rerank.model import OnnxTrees
-
-Floats = NDArray[np.float32]
-Weights = NDArray[np.float64]
 
 TREE_PARITY_TOLERANCE = 1e-4
 _PARITY_ROWS = 4096
@@ -60,7 +58,7 @@ def train_lambdarank(
     parameters: TreeParameters,
     *,
     directions: Mapping[str, int] | None = None,
-    weights: Weights | None = None,
+    weights: Doubles | None = None,
     progress: Callable[[float], None] = lambda share: None,
 ) -> TrainedTrees:
     """Train LambdaRank (Burges 2010) on graded relevance 0..2 within each listing's candidates.
@@ -90,7 +88,7 @@ def train_classifier(
     parameters: TreeParameters,
     *,
     directions: Mapping[str, int] | None = None,
-    weights: Weights | None = None,
+    weights: Doubles | None = None,
     progress: Callable[[float], None] = lambda share: None,
 ) -> TrainedTrees:
     """Train a binary classifier; its ONNX form gives raw log-odds.
@@ -107,7 +105,7 @@ def train_classifier(
     return _train(settings, features, weighted, names, parameters, progress)
 
 
-def predictor(text: str, *, threads: int) -> Callable[[Floats], NDArray[np.float64]]:
+def predictor(text: str, *, threads: int) -> Callable[[Floats], Doubles]:
     """Return LightGBM's own raw scores as a function of features: what serving is measured by."""
     import lightgbm as lgb
 

@@ -28,7 +28,7 @@ from rerank.evaluation.paired import (
 )
 from rerank.index.artifacts import Manifest
 from rerank.index.errors import FaultsError, InputError
-from rerank.index.records import Listing
+from rerank.index.records import Listing, Progress
 from rerank.index.rows import read_parquet
 from rerank.index.text import normalise
 from rerank.jobs.evaluating import read_gold_files
@@ -57,8 +57,6 @@ from rerank.resolution import DECISIONS, Resolution
 from rerank.resolver import Resolver
 from rerank.store.database import Store
 from rerank.workspace import Workspace, open_source
-
-Progress = Callable[[str, float], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

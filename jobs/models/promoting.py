@@ -12,7 +12,6 @@ from textwrap import wrap
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from rerank.domain import domain_in, domain_named
 from rerank.evaluation.baselines import Resolves, fastest_ms
@@ -21,7 +20,7 @@ from rerank.evaluation.metrics import metric_named
 from rerank.evaluation.paired import CANDIDATE, SET_SLICE, GoldFacts, PairedTable, pair, plain
 from rerank.index.artifacts import Manifest
 from rerank.index.errors import ArtifactError, InputError
-from rerank.index.records import Listing
+from rerank.index.records import Doubles, Listing, Progress
 from rerank.jobs.evaluating import GoldSets, read_gold_files
 from rerank.jobs.tables import WIDTH, cut, table
 from rerank.lifecycle.gates import (
@@ -61,8 +60,6 @@ from rerank.ranking import CandidateSource
 from rerank.resolver import Resolver
 from rerank.store.database import Store
 from rerank.workspace import Workspace, domain_of_index, open_source
-
-Progress = Callable[[str, float], None]
 
 _KEPT_SLICES = 10  # of those judged, in the history: the worst
 _KEPT_METRICS = tuple(dict.fromkeys(chain.from_iterable(DEFAULT_FLOORS.values())))
@@ -246,7 +243,7 @@ def judged_by_gates(
     champion: VersionRef,
     settings: Path | None,
     gold: Sequence[Path],
-    progress: Callable[[str, float], None],
+    progress: Progress,
 ) -> GateVerdict:
     """Judge by the settings of a file.
 
@@ -299,8 +296,6 @@ def _bound(gate: Gate) -> str:
     return f"{'<=' if gate.at_most else '>='} {gate.bound:g}"
 
 
-Floats = NDArray[np.float64]
-
 QUANTILES = {"p50": 0.5, "p99": 0.99}
 
 
@@ -338,9 +333,9 @@ def latency_figures(
     return found
 
 
-def _quantile(values: Floats, *, share: float) -> float:
+def _quantile(values: Doubles, *, share: float) -> float:
     return float(np.quantile(values, share))
 
 
-def _ratio(values: Floats, others: Floats, *, share: float) -> float:
+def _ratio(values: Doubles, others: Doubles, *, share: float) -> float:
     return _quantile(values, share=share) / _quantile(others, share=share)

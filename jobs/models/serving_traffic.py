@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from rerank.evaluation.paired import PairedCounts
 from rerank.index.artifacts import locked
 from rerank.index.errors import ArtifactError, RefusedError
-from rerank.index.records import Listing
+from rerank.index.records import Ints, Listing
 from rerank.jobs.files.listings import ListingBatch
 from rerank.jobs.scoring.answering import (
     Answerer,
@@ -61,7 +61,6 @@ from rerank.resolver import Resolver
 from rerank.store.database import Store
 from rerank.workspace import open_source
 
-Bools = NDArray[np.bool_]
 _log = logging.getLogger(__name__)
 
 
@@ -453,9 +452,6 @@ class SplitAnswerer(TrafficAnswerer):
     def _keep(self, rows: pa.Table) -> None:
         self._log.append(rows)
         self._logged += rows.num_rows
-
-
-Ints = NDArray[np.int64]
 
 
 class BatchParts:

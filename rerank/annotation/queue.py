@@ -23,13 +23,11 @@ from rerank.evaluation.metrics import (
     PRECISION_AT_1,
     PRECISION_OF_ACCEPTED,
     Better,
-    Bools,
     Metric,
     share_at_precision,
 )
-from rerank.evaluation.metrics import Floats as Doubles
 from rerank.index.errors import InputError
-from rerank.index.records import Listing
+from rerank.index.records import Bools, Doubles, Ints, Listing
 from rerank.index.text import normalise, runs
 from rerank.resolution import Resolution
 
@@ -170,9 +168,6 @@ def _by_value(
         yield at
 
 
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
-
 NEAR_COSINE = 0.9
 """From this cosine on, titles of one predicted model are the same question."""
 
@@ -213,12 +208,12 @@ class TitleSimilarity:
         counts = np.bincount(self._columns, minlength=len(columns))
         weights = np.log1p(self._n / counts)[self._columns]
         norms = np.sqrt(np.bincount(rows, weights=weights**2, minlength=self._n))
-        self._weights: Floats = weights / norms[rows]
+        self._weights: Doubles = weights / norms[rows]
         by_column = np.argsort(self._columns, kind="stable")
         self._posting_rows, self._posting_weights = rows[by_column], self._weights[by_column]
         self._posting_offsets = np.concatenate([[0], np.cumsum(counts)])
 
-    def to(self, at: int) -> Floats:
+    def to(self, at: int) -> Doubles:
         """Return the cosine of every title to one of them, shape (titles,), in [0, 1]."""
         own = slice(self._offsets[at], self._offsets[at + 1])
         columns = self._columns[own]
@@ -255,9 +250,9 @@ class Diversity:
         keys = [title_key(title) for title in titles]
         self._similarity = TitleSimilarity(keys)
         self._key, self._model, self._shop = _codes(keys), _codes(models), _codes(shops)
-        self._nearest: Floats = np.zeros(len(titles))
-        self._taken_of_model: Floats = np.zeros(len(titles))
-        self._taken_of_shop: Floats = np.zeros(len(titles))
+        self._nearest: Doubles = np.zeros(len(titles))
+        self._taken_of_model: Doubles = np.zeros(len(titles))
+        self._taken_of_shop: Doubles = np.zeros(len(titles))
         self.open: NDArray[np.bool_] = np.ones(len(titles), np.bool_)
 
     def take(self, at: int) -> None:
@@ -269,7 +264,7 @@ class Diversity:
         self._taken_of_model += same_model
         self._taken_of_shop += self._shop == self._shop[at]
 
-    def discount(self) -> Floats:
+    def discount(self) -> Doubles:
         """Return the share of its value each listing keeps, shape (listings,), in [0, 1]."""
         crowded = (1 + self._taken_of_model) ** -_MODEL_DISCOUNT
         return (1 - self._nearest) * crowded * (1 + self._taken_of_shop) ** -_SHOP_DISCOUNT

@@ -56,7 +56,6 @@ from rerank.evaluation.paired import (
     Figures,
     GoldFacts,
     PairedTable,
-    Progress,
     RegistryFacts,
     batches_of,
     judged_rows,
@@ -75,7 +74,7 @@ from rerank.evaluation.runs import (
     record_set,
 )
 from rerank.index.errors import InputError
-from rerank.index.records import GpuRecord, Listing, Route
+from rerank.index.records import GpuRecord, Listing, Progress, Route
 from rerank.index.text import normalise
 from rerank.ranking import Evidence, RoutedRetriever
 from rerank.resolution import Resolution

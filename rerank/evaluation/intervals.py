@@ -20,9 +20,8 @@ from numpy.typing import NDArray
 
 from rerank.evaluation.metrics import CALIBRATION_BINS, Ladder, Metric, calibration_bin, ladder
 from rerank.index.errors import InputError
+from rerank.index.records import Bools, Doubles
 
-Floats = NDArray[np.float64]
-Bools = NDArray[np.bool_]
 Measure = Callable[..., float | None]
 
 DEFAULT_SAMPLES, DEFAULT_SEED = 1000, 20
@@ -146,7 +145,7 @@ class Resampling:
 
     def values(
         self, metric: Metric | Measure, *columns: NDArray[Any], where: Bools | None = None
-    ) -> Floats:
+    ) -> Doubles:
         """Return a metric of each sample, NaN where it is not defined; arguments as of `figure`.
 
         A `Metric` is measured on blocks of samples at once, any other function sample by sample.
@@ -219,7 +218,7 @@ def estimate(
     return Resampling.draw(range(sizes[0]), seed=seed, samples=samples).figure(metric, *columns)
 
 
-def interval(found: Floats, value: float) -> tuple[float, float]:
+def interval(found: Doubles, value: float) -> tuple[float, float]:
     """Return the 95 % interval of a value from its samples; the value twice if none is defined."""
     measured = found[~np.isnan(found)]
     low, high = np.quantile(measured, LEVELS) if len(measured) else (value, value)
@@ -394,7 +393,7 @@ def _check(metric: Metric, ours: Columns, theirs: Columns, permutations: int) ->
         )
 
 
-def _swaps(n_groups: int, permutations: int, seed: int) -> Iterator[Floats]:
+def _swaps(n_groups: int, permutations: int, seed: int) -> Iterator[Doubles]:
     """Yield blocks of permutations: 1 where a group is swapped, else 0, shape (groups, block)."""
     rng = np.random.default_rng(seed)
     size = max(1, _BLOCK_CELLS_COMPARISON // n_groups)
@@ -403,7 +402,7 @@ def _swaps(n_groups: int, permutations: int, seed: int) -> Iterator[Floats]:
         yield rng.integers(0, 2, shape, np.uint8).astype(np.float64)
 
 
-def _swapped(metric: Metric, stacked: Columns, swaps: Floats) -> Floats:
+def _swapped(metric: Metric, stacked: Columns, swaps: Doubles) -> Doubles:
     """Return the difference of each permutation; ``stacked`` holds our rows, then theirs."""
     kept = 1.0 - swaps
     ours = metric.weighted(np.concatenate([kept, swaps]), *stacked)
@@ -424,7 +423,7 @@ class _Axis(Enum):
 
 
 def curves_of(
-    resampling: Resampling, probability: Floats, correct: Bools, *, where: Bools | None = None
+    resampling: Resampling, probability: Doubles, correct: Bools, *, where: Bools | None = None
 ) -> dict[str, Any]:
     """Return a report's ``reliability``, ``risk_coverage`` and ``precision_recall``.
 
@@ -442,7 +441,7 @@ def curves_of(
 
 
 def reliability(
-    resampling: Resampling, probability: Floats, correct: Bools, *, where: Bools | None = None
+    resampling: Resampling, probability: Doubles, correct: Bools, *, where: Bools | None = None
 ) -> list[dict[str, Any]]:
     """Return the 10 bins of a reliability diagram, from the lowest probability.
 
@@ -472,7 +471,7 @@ def reliability(
 
 
 def risk_coverage(
-    resampling: Resampling, probability: Floats, correct: Bools, *, where: Bools | None = None
+    resampling: Resampling, probability: Doubles, correct: Bools, *, where: Bools | None = None
 ) -> dict[str, list[float]]:
     """Return the share wrong among the accepted (risk) against the share accepted (coverage).
 
@@ -487,7 +486,7 @@ def risk_coverage(
 
 
 def precision_recall(
-    resampling: Resampling, probability: Floats, correct: Bools, *, where: Bools | None = None
+    resampling: Resampling, probability: Doubles, correct: Bools, *, where: Bools | None = None
 ) -> dict[str, list[float]]:
     """Return the share right among the accepted (precision) against the right ones found (recall).
 
@@ -515,8 +514,8 @@ def wilson(share: float, trials: int) -> tuple[float, float]:
 
 
 def _taken(
-    resampling: Resampling, probability: Floats, correct: Bools, where: Bools | None
-) -> tuple[NDArray[np.int64], Floats, Bools]:
+    resampling: Resampling, probability: Doubles, correct: Bools, where: Bools | None
+) -> tuple[NDArray[np.int64], Doubles, Bools]:
     rows = resampling.rows(where)
     p, right = resampling.taken([probability, correct], rows)
     if not ((p >= 0) & (p <= 1)).all():
@@ -524,7 +523,7 @@ def _taken(
     return rows, p, right
 
 
-def _grid(n: int) -> Floats:
+def _grid(n: int) -> Doubles:
     """Return up to 100 shares, the last one 1; one for each of ``n`` if they are fewer."""
     points = min(n, MAX_POINTS)
     return np.arange(1, points + 1) / max(points, 1)
@@ -533,11 +532,11 @@ def _grid(n: int) -> Floats:
 def _precisions(
     resampling: Resampling,
     rows: NDArray[np.int64],
-    p: Floats,
+    p: Doubles,
     right: Bools,
-    grid: Floats,
+    grid: Doubles,
     axis: _Axis,
-) -> tuple[Floats, Floats]:
+) -> tuple[Doubles, Doubles]:
     """Return the share right among the accepted at each point of an axis.
 
     :returns: of the listings as they are, shape (points,); of each sample, shape (samples, points).
@@ -549,7 +548,7 @@ def _precisions(
     return as_they_are[0], np.concatenate(samples)
 
 
-def _lines(steps: Ladder, grid: Floats, axis: _Axis) -> Floats:
+def _lines(steps: Ladder, grid: Doubles, axis: _Axis) -> Doubles:
     """Return a line a sample, leaving out samples without anything to count along the axis."""
     taken, right = (np.ascontiguousarray(counts.T, np.float64) for counts in steps)
     along, beside = (taken, right) if axis is _Axis.COVERAGE else (right, taken)
@@ -561,14 +560,14 @@ def _lines(steps: Ladder, grid: Floats, axis: _Axis) -> Floats:
     return lines
 
 
-def _interpolated(along: Floats, beside: Floats, targets: Floats) -> Floats:
+def _interpolated(along: Doubles, beside: Doubles, targets: Doubles) -> Doubles:
     """Return ``beside`` where ``along``, rising from 0, first comes to each of the targets."""
     step = np.searchsorted(along, targets - _TOLERANCE_CURVES)
     share = (targets - along[step - 1]) / (along[step] - along[step - 1])
     return np.asarray(beside[step - 1] + share * (beside[step] - beside[step - 1]), np.float64)
 
 
-def _band(samples: Floats) -> tuple[list[float], list[float]]:
+def _band(samples: Doubles) -> tuple[list[float], list[float]]:
     """Return the lower and the upper bound at each point."""
     if not len(samples):
         return [], []
@@ -576,7 +575,7 @@ def _band(samples: Floats) -> tuple[list[float], list[float]]:
     return _plain(low), _plain(high)
 
 
-def _plain(values: Floats) -> list[float]:
+def _plain(values: Doubles) -> list[float]:
     return [round(value, 4) + 0.0 for value in values.tolist()]  # -0.0 becomes 0.0
 
 

@@ -18,13 +18,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rerank.index.errors import InputError
-from rerank.index.records import N_CANDIDATES
+from rerank.index.records import N_CANDIDATES, Bools, Doubles
 
-Floats = NDArray[np.float64]
-Bools = NDArray[np.bool_]
 Weights = NDArray[np.floating[Any]]
 PerListing = Callable[..., NDArray[Any]]
-OfSamples = Callable[..., Floats]
+OfSamples = Callable[..., Doubles]
 
 TOP_GRADE = 2
 GRADED_PLACES = 10
@@ -86,7 +84,7 @@ class Metric:
         value = float(self.weighted(np.ones((len(columns[0]), 1)), *columns)[0])
         return None if np.isnan(value) else value
 
-    def weighted(self, weights: Weights, *columns: NDArray[Any]) -> Floats:
+    def weighted(self, weights: Weights, *columns: NDArray[Any]) -> Doubles:
         """Measure samples at once, shape (samples,); NaN where it is not defined.
 
         :param weights: shape (listings, samples), how often each listing is in each sample.
@@ -110,7 +108,7 @@ def metric_named(name: str) -> Metric:
     return found
 
 
-def found_within(ranks: Floats, cutoff: int) -> Floats:
+def found_within(ranks: Doubles, cutoff: int) -> Doubles:
     """Return 1 for each listing with a rank up to ``cutoff``, else 0.
 
     :raises InputError: if ``cutoff`` is below 1.
@@ -120,7 +118,7 @@ def found_within(ranks: Floats, cutoff: int) -> Floats:
     return (ranks <= cutoff).astype(np.float64)
 
 
-def normalised_gain(grades: Floats, ideal: Floats, cutoff: int) -> Floats:
+def normalised_gain(grades: Doubles, ideal: Doubles, cutoff: int) -> Doubles:
     """Return the nDCG of each listing: DCG / ideal DCG, 0 where the ideal is 0.
 
     DCG = sum of grade / log2(1 + place) over the first ``cutoff`` places; the gain is the grade
@@ -139,12 +137,12 @@ def normalised_gain(grades: Floats, ideal: Floats, cutoff: int) -> Floats:
     return np.divide(gain, best, out=np.zeros_like(gain), where=best > 0)
 
 
-def as_numbers(values: NDArray[Any]) -> Floats:
+def as_numbers(values: NDArray[Any]) -> Doubles:
     """Return values as they are, true as 1."""
     return values.astype(np.float64)
 
 
-def _discounted(grades: Floats, cutoff: int) -> Floats:
+def _discounted(grades: Doubles, cutoff: int) -> Doubles:
     top = grades[:, :cutoff].astype(np.float64)
     discounts = np.log2(np.arange(2, top.shape[1] + 2))
     return np.asarray((top / discounts).sum(axis=1), np.float64)
@@ -168,7 +166,7 @@ class Ladder(NamedTuple):
     right: Weights
 
 
-def ladder(weights: Weights, probability: Floats, correct: Bools) -> Ladder:
+def ladder(weights: Weights, probability: Doubles, correct: Bools) -> Ladder:
     """Take listings step by step, one step a distinct probability."""
     order = np.argsort(-probability, kind="stable")
     falling = probability[order]
@@ -182,7 +180,7 @@ def ladder(weights: Weights, probability: Floats, correct: Bools) -> Ladder:
     return Ladder(taken, right)
 
 
-def _roc_auc(weights: Weights, probability: Floats, correct: Bools) -> Floats:
+def _roc_auc(weights: Weights, probability: Doubles, correct: Bools) -> Doubles:
     """Return the area under each sample's ROC curve, by trapezoids: ties count half."""
     taken, right = ladder(weights, probability, correct)
     wrong = taken - right
@@ -191,14 +189,14 @@ def _roc_auc(weights: Weights, probability: Floats, correct: Bools) -> Floats:
     return _ratio(strips.sum(axis=0, dtype=np.float64), pairs)
 
 
-def _average_precision(weights: Weights, probability: Floats, correct: Bools) -> Floats:
+def _average_precision(weights: Weights, probability: Doubles, correct: Bools) -> Doubles:
     """Return each sample's precision averaged over its right listings."""
     taken, right = ladder(weights, probability, correct)
     parts = np.diff(right, axis=0) * _share(right[1:], taken[1:])
     return _ratio(parts.sum(axis=0, dtype=np.float64), right[-1])
 
 
-def _area_under_risk_coverage(weights: Weights, probability: Floats, correct: Bools) -> Floats:
+def _area_under_risk_coverage(weights: Weights, probability: Doubles, correct: Bools) -> Doubles:
     """Return each sample's mean selective risk, expected over random orders of ties.
 
     In a tie of m listings with e errors after N taken with E errors, the j-th is expected to
@@ -214,25 +212,27 @@ def _area_under_risk_coverage(weights: Weights, probability: Floats, correct: Bo
     return _ratio(risks.sum(axis=0, dtype=np.float64), taken[-1])
 
 
-def _best_f1(weights: Weights, probability: Floats, correct: Bools, is_match: Bools) -> Floats:
+def _best_f1(weights: Weights, probability: Doubles, correct: Bools, is_match: Bools) -> Doubles:
     """Return the largest F1 that a threshold has in each sample."""
     taken, right = ladder(weights, probability, correct)
     matches = is_match.astype(weights.dtype) @ weights
-    found: Floats = np.asarray((2 * right / np.maximum(taken + matches, 1)).max(axis=0), np.float64)
+    found: Doubles = np.asarray(
+        (2 * right / np.maximum(taken + matches, 1)).max(axis=0), np.float64
+    )
     found[weights.sum(axis=0) == 0] = np.nan
     return found
 
 
 def _accepted_share_at_precision(
-    weights: Weights, probability: Floats, correct: Bools, precision: float
-) -> Floats:
+    weights: Weights, probability: Doubles, correct: Bools, precision: float
+) -> Doubles:
     """Return the largest share of each sample that a threshold accepts at ``precision``."""
     taken, right = ladder(weights, probability, correct)
     kept = _share(right[1:], taken[1:]) >= precision
     return _ratio(np.where(kept, taken[1:], 0).max(axis=0), taken[-1])
 
 
-def _expected_calibration_error(weights: Weights, probability: Floats, correct: Bools) -> Floats:
+def _expected_calibration_error(weights: Weights, probability: Doubles, correct: Bools) -> Doubles:
     """Return the gap between stated and true shares of each sample, bin by bin."""
     gaps = np.zeros((CALIBRATION_BINS, len(probability)), weights.dtype)
     gaps[calibration_bin(probability), np.arange(len(probability))] = probability - correct
@@ -240,7 +240,7 @@ def _expected_calibration_error(weights: Weights, probability: Floats, correct: 
     return _ratio(total, weights.sum(axis=0))
 
 
-def calibration_bin(probability: Floats) -> NDArray[np.int64]:
+def calibration_bin(probability: Doubles) -> NDArray[np.int64]:
     """Return each probability's bin from 0, of 10 equal ones; a bin owns its lower edge."""
     place = (probability * CALIBRATION_BINS).astype(np.int64)
     return np.clip(place, 0, CALIBRATION_BINS - 1)
@@ -251,8 +251,8 @@ def _share(part: Weights, whole: Weights) -> Weights:
     return np.divide(part, whole, out=np.zeros_like(whole), where=whole > 0)
 
 
-def _ratio(part: NDArray[Any], whole: NDArray[Any]) -> Floats:
-    quotient: Floats = np.full(len(whole), np.nan)
+def _ratio(part: NDArray[Any], whole: NDArray[Any]) -> Doubles:
+    quotient: Doubles = np.full(len(whole), np.nan)
     np.divide(part, whole, out=quotient, where=whole > 0, dtype=np.float64)
     return quotient
 

@@ -13,10 +13,8 @@ from numpy.typing import NDArray
 
 from rerank.evaluation.gold import GoldKind, GoldListing
 from rerank.evaluation.metrics import GRADED_PLACES, TOP_GRADE, Metric
+from rerank.index.records import Bools, Doubles
 from rerank.resolution import Decision, Resolution, ScoredCandidate, same_size_by_hand
-
-Floats = NDArray[np.float64]
-Bools = NDArray[np.bool_]
 
 
 class ErrorKind(Enum):
@@ -50,14 +48,14 @@ class Outcomes:
     """
 
     is_match: Bools
-    ranks: Floats
-    grades: Floats
-    probability: Floats
+    ranks: Doubles
+    grades: Doubles
+    probability: Doubles
     accepted: Bools
     memory_agrees: Bools
     memory_judged: Bools
     memory_open: Bools
-    variant_probability: Floats
+    variant_probability: Doubles
 
     def __getitem__(self, column: str) -> NDArray[Any]:
         """Return a column by its name, as metrics read it."""

@@ -43,16 +43,13 @@ from rerank.evaluation.metrics import (
 )
 from rerank.evaluation.outcomes import is_judged, judge
 from rerank.index.errors import InputError
-from rerank.index.records import GpuRecord, Listing
+from rerank.index.records import Bools, Doubles, GpuRecord, Listing, Progress
 from rerank.index.text import normalise
 from rerank.model import RerankModel
 from rerank.ranking import Ranker
 from rerank.resolution import DECISIONS, Resolution
 
-Progress = Callable[[str, float], None]
 Figures = dict[str, Figure]
-Floats = NDArray[np.float64]
-Bools = NDArray[np.bool_]
 Texts = NDArray[np.object_]
 
 
@@ -335,7 +332,7 @@ Table = tuple[tuple[int, ...], ...]
 class Decided(NamedTuple):
     """One model's answers to some listings, each of shape (listings,)."""
 
-    probability: Floats
+    probability: Doubles
     accepted: Bools
     refused: Bools
 
@@ -431,7 +428,7 @@ def paired_counts(
     )
 
 
-def _range(probability: Floats) -> NDArray[np.int64]:
+def _range(probability: Doubles) -> NDArray[np.int64]:
     return np.asarray(np.searchsorted(EDGES, probability, side="right"), np.int64)
 
 

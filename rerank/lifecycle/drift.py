@@ -10,11 +10,10 @@ from typing import Any, Protocol
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
 from rerank.domain import domain_named
 from rerank.index.errors import ArtifactError, InputError
-from rerank.index.records import Listing
+from rerank.index.records import Doubles, Listing
 from rerank.lifecycle.canary import chi_square_tail
 from rerank.resolver import Resolver
 
@@ -274,7 +273,7 @@ def _movement(
 
 
 def _most_changed(
-    reference: Histogram, before: Floats, after: Floats, *, only_yes: bool
+    reference: Histogram, before: Doubles, after: Doubles, *, only_yes: bool
 ) -> tuple[str, float, float]:
     """Return the range below an edge, or the category, whose share changed the most."""
     a, b = before / max(before.sum(), 1), after / max(after.sum(), 1)
@@ -291,8 +290,6 @@ def _most_changed(
     at = int(np.argmax(np.abs(a - b)))
     return f"below {reference.edges[at]:.3g}", float(a[at]), float(b[at])
 
-
-Floats = NDArray[np.float64]
 
 OTHER = "other"
 """The category of what a reference had none of."""
@@ -315,7 +312,7 @@ class Histogram:
     labels: tuple[str, ...] = ()
 
     @classmethod
-    def of_values(cls, values: Floats, *, ranges: int = 10) -> Histogram:
+    def of_values(cls, values: Doubles, *, ranges: int = 10) -> Histogram:
         """Count values in ranges that hold about as many each; of equal values none is parted.
 
         :param values: shape (n,), finite.
@@ -327,7 +324,7 @@ class Histogram:
         return cls.within(values, edges.tolist())
 
     @classmethod
-    def within(cls, values: Floats, edges: Sequence[float]) -> Histogram:
+    def within(cls, values: Doubles, edges: Sequence[float]) -> Histogram:
         """Count values between given edges."""
         place = np.searchsorted(np.asarray(edges, np.float64), values, side="right")
         counts = np.bincount(place, minlength=len(edges) + 1)
@@ -369,7 +366,7 @@ class Histogram:
         return cls(counts, edges, labels)
 
 
-def side_by_side(reference: Histogram, batch: Histogram) -> tuple[Floats, Floats]:
+def side_by_side(reference: Histogram, batch: Histogram) -> tuple[Doubles, Doubles]:
     """Return the counts of both by the same ranges or categories, each of shape (bins,).
 
     Categories that the reference lacks are one, `OTHER`.
@@ -385,7 +382,7 @@ def side_by_side(reference: Histogram, batch: Histogram) -> tuple[Floats, Floats
     return np.asarray(first, np.float64), np.asarray(second, np.float64)
 
 
-def stability_index(reference: Floats, batch: Floats) -> float:
+def stability_index(reference: Doubles, batch: Doubles) -> float:
     """Return the population stability index of counts, both of shape (bins,); 0 if alike, no bound.
 
     The sum of (b - a) ln(b / a) over shares a and b: the two directions of the Kullback-Leibler
@@ -401,7 +398,7 @@ def stability_index(reference: Floats, batch: Floats) -> float:
     return float(np.sum((b - a) * np.log(b / a)))
 
 
-def homogeneity_p_value(reference: Floats, batch: Floats) -> float:
+def homogeneity_p_value(reference: Doubles, batch: Doubles) -> float:
     """Return how probable counts as far apart are where both are drawn from one distribution.
 
     Pearson's chi-square for two samples; bins are joined, the rarest first, until each has five

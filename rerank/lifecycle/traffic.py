@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from rerank.answers import OUTPUT_SCHEMA
 from rerank.evaluation.paired import Decided, PairedCounts, paired_counts
 from rerank.index.errors import ArtifactError, InputError, RefusedError, StoreError
-from rerank.index.records import Listing
+from rerank.index.records import Bools, Listing
 from rerank.lifecycle.canary import CanaryOutcome, CanarySettings, CanaryState, Look, look
 from rerank.lifecycle.model_registry import AliasChange, ModelRegistry
 from rerank.lifecycle.opening import open_version
@@ -29,7 +29,6 @@ from rerank.resolution import Decision
 from rerank.resolver import Resolver
 from rerank.store.database import Session, Store, utc_now
 
-Bools = NDArray[np.bool_]
 Ask = Callable[[Sequence[Listing], Mapping[int, str]], pa.Table]
 """Answers listings, some with faults, by number, in a row of their domain's columns each."""
 
@@ -64,7 +63,7 @@ def decision_rows(
     served_version: pa.Array,
     model_version: str,
     latency_ms: float | None,
-    failed: NDArray[np.bool_] | None = None,
+    failed: Bools | None = None,
 ) -> pa.Table:
     """Return one model's answers to some listings as rows of the log, without an experiment.
 

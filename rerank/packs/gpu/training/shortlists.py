@@ -22,8 +22,9 @@ from rerank.evaluation.metrics import (
     PRECISION_OF_ACCEPTED,
 )
 from rerank.evaluation.outcomes import Outcomes, grade
-from rerank.evaluation.paired import Competitor, PairedTable, Progress, plain
+from rerank.evaluation.paired import Competitor, PairedTable, plain
 from rerank.index.errors import InputError
+from rerank.index.records import Progress
 from rerank.packs.gpu.card_answers import best_features, decided
 from rerank.packs.gpu.lexicon import Lexicon
 from rerank.packs.gpu.training.evidence import Prepared, Preparer, evidence_of
