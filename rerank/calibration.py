@@ -177,12 +177,14 @@ def _chunks(
     """Cut sorted rows into blocks of ``size`` rows or more: (sum of x, sum of y, rows), weighted.
 
     Blocks end where a score does.
+
+    :param size: not above the number of rows.
     """
     ends = np.append(np.flatnonzero(np.diff(x)) + 1, len(x))
     edges = [0]
     while len(x) - edges[-1] >= 2 * size:
         edges.append(int(ends[np.searchsorted(ends, edges[-1] + size)]))
-    if len(x) - edges[-1] < size and len(edges) > 1:
+    if len(x) - edges[-1] < size:
         edges.pop()
     edges.append(len(x))
     return [

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import gc
 import itertools
 import json
 import os
@@ -15,14 +17,17 @@ import time
 from collections.abc import Callable
 from multiprocessing.connection import Connection
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from processes import forked_until_told, status_of
 
 from rerank.index.artifacts import (
+    ALLOCATIONS,
     MANIFEST,
     _exchange,
+    collecting_seldom,
     locked,
     read_manifest,
     scratch_in,
@@ -253,6 +258,33 @@ def test_this_file_system_exchanges(tmp_path: Path) -> None:
     assert (names(tmp_path / "a"), names(tmp_path / "b")) == ([], ["file"])
     with pytest.raises(FileNotFoundError, match="absent"):
         _exchange(tmp_path / "a", tmp_path / "absent")
+
+
+@pytest.mark.parametrize(
+    ("library", "code"),
+    [
+        (SimpleNamespace(), 0),  # no such call: macOS, an old C library
+        (SimpleNamespace(renameat2=lambda *names: -1), errno.EINVAL),  # NFS
+        (SimpleNamespace(renameat2=lambda *names: -1), errno.EACCES),
+    ],
+)
+def test_what_cannot_exchange_says_so_and_what_must_not_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, library: SimpleNamespace, code: int
+) -> None:
+    monkeypatch.setattr("ctypes.CDLL", lambda *name, **how: library)
+    monkeypatch.setattr("ctypes.get_errno", lambda: code)
+    if code == errno.EACCES:
+        with pytest.raises(PermissionError, match="b"):
+            _exchange(tmp_path / "a", tmp_path / "b")
+    else:
+        assert _exchange(tmp_path / "a", tmp_path / "b") is False
+
+
+def test_garbage_is_looked_for_seldom_and_then_as_before() -> None:
+    before = gc.get_threshold()
+    with collecting_seldom():
+        assert gc.get_threshold()[0] == ALLOCATIONS > before[0]
+    assert gc.get_threshold() == before
 
 
 @pytest.mark.parametrize("error", [OSError, KeyboardInterrupt, SystemExit])

@@ -166,6 +166,8 @@ def test_is_isotonic_regression_of_outcomes_and_curve_by_definition(rows: Any):
         (range(22), 4, [4, 4, 4, 4, 6]),
         (range(23), 4, [4, 4, 4, 4, 7]),
         (range(8), 50, [2, 2, 2, 2]),  # a quarter of the rows, where they are few
+        (range(23), 50, [5, 5, 5, 8]),
+        (range(400), None, [50] * 8),
         (range(3), 50, [1, 1, 1]),
         ([*range(4), *[4] * 10, 14, 15], 4, [4, 12]),  # an equal score is not parted, nor a rest
         ([*[0] * 5, *range(1, 8)], 3, [5, 3, 4]),
@@ -182,8 +184,21 @@ def test_blocks_have_so_many_rows_and_end_where_a_score_does(scores, min_rows, b
             for part, size in zip(share, blocks, strict=True)
         ]
     )
-    found = fit_calibrator(x, correct, min_rows=min_rows)
+    found = fit_calibrator(x, correct, **({} if min_rows is None else {"min_rows": min_rows}))
     assert found.log_odds == tuple(float(part.mean()) for part in np.split(x, ends[:-1]))
+
+
+def test_no_share_of_rows_is_certain():
+    x = np.repeat([0.0, 1.0], 2_000)
+    assert fit_calibrator(x, x > 0).probability == (0.001, 0.999)
+
+
+def test_scores_far_from_all_others_are_only_far():
+    """The curve is not steep enough after all its steps, and e to its odds would be too large."""
+    x = np.array([-1e4, *[0.0] * 500, *[1.0] * 500, 1e4])
+    found = fit_calibrator(x, x > 0, min_rows=1)
+    assert found.log_odds == (-1e4, 0.0, 1.0, 1e4)
+    assert np.diff(found.probability).min() > 0
 
 
 def test_a_score_that_falls_by_rounding_keeps_its_order():
@@ -241,7 +256,7 @@ def test_interpolates_between_knots_and_holds_beyond():
     "correct", [[], [True, True], [False, False]], ids=["empty", "all", "none"]
 )
 def test_one_outcome_cannot_be_calibrated(correct: list[bool]):
-    with pytest.raises(InputError, match="outcomes of both kinds"):
+    with pytest.raises(InputError, match=r"^calibration needs outcomes of both kinds$"):
         fit_calibrator(np.zeros(len(correct)), np.array(correct, np.bool_))
 
 

@@ -115,8 +115,8 @@ def test_every_decision_has_its_own_threshold_and_all_share_one_for_a_shift() ->
 
 @pytest.mark.parametrize("few", [0, 1, 99])
 def test_decisions_with_few_listings_share_one_threshold(few: int) -> None:
-    sets = CandidateSets.from_scores({"match": [0.1] * 3_000, "review": [0.8] * few})
-    assert sets.summary()["listings"] == {"any": 3_000 + few}
+    sets = CandidateSets.from_scores({"match": [0.1] * 3_000, "review": [0.8] * few}, seed=4)
+    assert (sets.summary()["listings"], sets.seed) == ({"any": 3_000 + few}, 4)
     assert sets.threshold(0.5, "match") == sets.threshold(0.5, "review") == 0.1
 
 
@@ -161,19 +161,27 @@ def test_a_threshold_is_the_least_score_that_holds_the_level_by_definition(
     enough = [s for at, s in enumerate(finite, 1) if at >= (len(scores) + 1) * level - 1e-9]
     assert group.threshold(level) == (enough[0] if enough else None)
     for score in (0.0, 0.5, 1.0, *finite):
-        assert group.at_most(score) == sum(each <= score for each in finite)
+        found = group.at_most(score)
+        assert (type(found), found) == (int, sum(each <= score for each in finite))
     assert group.highest_level == len(finite) / (len(scores) + 1)
 
 
 @pytest.mark.parametrize("odd", [-0.1, 1.1, math.nan, -math.inf])
 def test_scores_outside_their_range_are_refused(odd: float) -> None:
     with pytest.raises(InputError, match=re.escape(f"in [0, 1] or infinite, got {odd!r}")):
-        one_group([0.5, odd])
+        one_group([0.5, odd, 7.0])
 
 
 def test_nothing_to_calibrate_on_is_refused() -> None:
-    with pytest.raises(InputError, match="need listings to calibrate on, got none"):
+    message = "candidate sets need listings to calibrate on, got none"
+    with pytest.raises(InputError, match=f"^{message}$"):
         one_group([])
+
+
+def test_the_threshold_over_all_has_the_least_rank_that_holds_a_shifted_level() -> None:
+    """Of 199 scores that of rank 200 * .95 and no higher, where every fourth may be a hard one."""
+    sets = CandidateSets.from_scores({"match": [at / 200 for at in range(1, 200)]})
+    assert (sets.threshold(0.8, "match"), sets.seed) == (0.95, 0)
 
 
 # --- sets ---
