@@ -360,6 +360,7 @@ def changes(ordered: NDArray[Any]) -> NDArray[np.bool_]:
 
 def _falling(value: NDArray[np.float32]) -> Ints:
     """Return integers from 0 to 2**32 - 1 in the opposite order of the values."""
-    bits = (np.asarray(value, np.float32) + np.float32(0.0)).view(np.int32)  # no negative zero
+    bits = (value.astype(np.float32) + np.float32(0.0)).view(np.int32)  # no negative zero
     rising = np.where(bits < 0, bits ^ np.int32(0x7FFFFFFF), bits).astype(np.int64)
-    return np.asarray((1 << 31) - 1 - rising, np.int64)
+    falling: Ints = (1 << 31) - 1 - rising
+    return falling

@@ -201,7 +201,7 @@ def standing(evidence: Evidence, table: ModelTable) -> tuple[CandidateBatch, Flo
     scores = model_scores(ranked, evidence.scores)
     if proposed is None:
         return ranked, scores, evidence.order
-    filled = np.diff(ranked.offsets).nonzero()[0]
+    filled = (ranked.offsets[1:] > ranked.offsets[:-1]).nonzero()[0]
     floor = np.zeros(len(ranked.offsets) - 1, np.float32)
     if len(filled):
         lowest = np.minimum.reduceat(scores, ranked.offsets[filled])
