@@ -89,7 +89,8 @@ class LearningParameters:
     :param precision: that accepted listings are to have, each of them; None for .95, or the most
         that the feed's surest listings reach; without a feed .86 is stated for what seems .95.
     :param feed: listings of the feed that are looked at.
-    :param label_weight: made-up listings that a labelled one counts as in training.
+    :param label_weight: made-up listings that a labelled one counts as for the ranker; for the
+        offer classifier, to which they alone show what real listings of nothing are, twice as many.
     :param folds: parts of the labels; each part is judged by models trained without it.
     """
 
@@ -467,54 +468,36 @@ class _Training:
     ) -> _Fitted:
         """Join labelled listings; each is judged by models that have not seen it."""
         parameters = self._parameters
-        shown, hidden, taken = self._labelled(labels)
+        told = [
+            (listing, frozenset(each for row in rows for each in self._variants[row]))
+            for listing, rows in labels
+        ]
+        shown = self._evidence.lessons(told, weight=parameters.label_weight)
         part = self._rng.permutation(len(labels)) % parameters.folds
-        part = np.concatenate([part, part[taken]])
-        both = _joined([shown, hidden])
         # Half of them for all rankers: there are several, and their scores must be of one scale.
         ranked = ranked.part(np.arange(ranked.listings) % 2 == 0)
         pieces = []
-        for fold in range(parameters.folds):
-            if not (part == fold).any():
-                continue
-            trees = OnnxTrees(self._rank([ranked, both.part(part != fold)]).onnx)
-            pieces.append((part == fold, _first_places(both.part(part == fold), trees)))
+        for fold in np.unique(part).tolist():
+            trees = OnnxTrees(self._rank([ranked, shown.part(part != fold)]).onnx)
+            pieces.append((part == fold, _first_places(shown.part(part == fold), trees)))
         places = _scattered(pieces, len(part))
-        ranker = self._rank([ranked, both])
+        places = places._replace(weight=2 * places.weight)
+        ranker = self._rank([ranked, shown])
         made, check = (_first_places(each, OnnxTrees(ranker.onnx)) for each in (judged, checked))
         odds = np.zeros(len(part))
         for chosen, _ in pieces:
             offer = self._judge([made, places.part(~chosen)])
             odds[chosen] = OnnxTrees(offer.onnx).score(places.features[chosen])
         offer = self._judge([made, places])
-        real = np.arange(len(part)) < len(labels)
         prior = OnnxTrees(offer.onnx).score(check.features)
         share = _PRIOR_ROWS / max(check.weight.sum(), 1.0)
         return _Fitted(
             ranker,
             offer,
-            np.concatenate([odds[real], prior]),
-            np.concatenate([places.right[real], check.right]),
+            np.concatenate([odds, prior]),
+            np.concatenate([places.right, check.right]),
             np.concatenate([np.ones(len(labels)), check.weight * share]),
         )
-
-    def _labelled(self, labels: Sequence[Label]) -> tuple[_Lessons, _Lessons, Ints]:
-        """Return labelled listings, those with a product without it, and which ones these are."""
-        parameters = self._parameters
-        labels = [
-            (listing, frozenset(each for row in rows for each in self._variants[row]))
-            for listing, rows in labels
-        ]
-        nil = float(np.clip(np.mean([not rows for _, rows in labels]), 0.05, 0.95))
-        sold = [at for at, (_, rows) in enumerate(labels) if 0 < len(rows) <= _MOST_HIDDEN]
-        out = _columns([sorted(labels[at][1]) for at in sold])
-        weight = parameters.label_weight
-        shown = self._evidence.lessons(labels, weight=weight)
-        nothing: list[Label] = [(labels[at][0], frozenset()) for at in sold]
-        without = self._evidence.lessons(
-            nothing, hidden=out, weight=weight * 0.5 * min(nil / (1 - nil), 1.0)
-        )
-        return shown, without, np.array(sold, np.int64)
 
     def _read(self, stage: str, labels: Sequence[Label], hidden: Ints | None = None) -> _Lessons:
         def told(share: float) -> None:
