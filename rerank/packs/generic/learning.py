@@ -74,7 +74,7 @@ _UNMEASURED = 0.86  # is stated of what seems _PRECISION, where no listing of a 
 _LEAST_ACCEPTED = 0.05  # share of the feed, for which less precision is stated
 _MATCHING = 0.2  # share of the feed expected to match, so that it is
 _OTHER_GOODS, _SURVEYED = 0.25, 2000  # of listings to measure on, and those they are written like
-_PRIOR_ROWS = 30.0  # listings that the made-up ones count as beside labels
+_PRIOR_ROWS = 15.0  # listings that the made-up ones count as beside labels
 _STRANGE = (0.15, 0.02)  # shares expected to match and accepted below which goods are others
 
 
