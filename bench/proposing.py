@@ -17,11 +17,11 @@ from typing import Any
 
 import click
 
-from rerank.domain import card_tools
+from rerank.domain import GPU, card_tools, domain_named
 from rerank.index.embedder import StaticEmbedder
 from rerank.index.records import shipped
 from rerank.lifecycle.opening import open_resolver
-from rerank.proposals import REFUSED, Unmatched, propose
+from rerank.proposals import Unmatched, propose
 from rerank.resolution import Decision
 from rerank.workspace import Workspace
 
@@ -35,6 +35,7 @@ def measured(seed: int, n: int) -> dict[str, Any]:
     """
     tools = card_tools()
     records = tools.load_registry(shipped("registry"))
+    refusals = domain_named(GPU).refusals
     models = sorted({record.model for record in records if record.sold_apart})
     out = set(random.Random(seed).sample(models, len(models) // 10))
     rest = [record for record in records if record.model not in out]
@@ -47,7 +48,7 @@ def measured(seed: int, n: int) -> dict[str, Any]:
     pool = [
         item
         for item, answer in zip(items, answers, strict=True)
-        if answer.decision != Decision.MATCH and not REFUSED.match(answer.reason)
+        if answer.decision != Decision.MATCH and not answer.reason.startswith(refusals)
     ]
     found = propose([Unmatched("", item.listing.title) for item in pool], rest, least=_LEAST)
     counts = Counter(item.model for item in pool if item.model in out)

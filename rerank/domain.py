@@ -210,6 +210,8 @@ class Domain(Protocol):
     features: FeatureNames
     key_column: str
     """What answers, and the catalogue's records, call the id of what is sold."""
+    refusals: tuple[str, ...]
+    """How reasons begin of listings that sell no product, whatever it is called."""
     training_stages: Mapping[str, float]
     """The stages of a training in their turn, with the part of the time that each takes."""
 

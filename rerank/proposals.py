@@ -36,11 +36,6 @@ _UNITS = frozenset(
 _SIZE = re.compile(r"(?<![\d.])(\d{1,4})[ -]?(gb|g|go|mb)(?![a-z0-9])")
 _TYPE = re.compile(r"(?<![a-z])(g?ddr\s?\dx?|hbm\s?\d?e?)(?![a-z0-9])")
 _CODE = re.compile(r"(?<![\w-])(?=[\w.-]*\d)(?=[\w.-]*[a-z])[a-z0-9][\w.-]{6,24}(?![\w-])")
-REFUSED = re.compile(
-    r"accessory|box only|wanted|picture|whole |other part|other video|service|mining rig|for parts"
-    r"|no card|spare part|integrated|bad row|no title"
-)
-"""Reasons of what sells no product of any name."""
 
 
 class Unmatched(NamedTuple):

@@ -9,6 +9,7 @@ import click
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from rerank.domain import domain_in, domain_named
 from rerank.index.artifacts import writing_file
 from rerank.index.errors import InputError
 from rerank.jobs.files.listings import OUR_NAMES
@@ -20,7 +21,7 @@ from rerank.jobs.report.pricing import PriceColumns, price_report, prices_page, 
 from rerank.jobs.scoring.flat_files import without_formula
 from rerank.jobs.scoring.plan import columns_of_output, opened_parquet
 from rerank.jobs.tables import cut, plural, table
-from rerank.proposals import REFUSED, Proposal, Unmatched, propose
+from rerank.proposals import Proposal, Unmatched, propose
 from rerank.resolution import Decision
 from rerank.workspace import Workspace, open_source
 
@@ -134,8 +135,9 @@ def propose_command(
       rerank propose resolved.parquet
       rerank propose resolved.parquet --out new_gpus.csv --accept 1
     """
-    listings = [each for place in _places(sources) for each in unmatched(place)]
-    source, _ = open_source(Workspace(home))
+    source, index = open_source(Workspace(home))
+    refusals = (*domain_named(domain_in(index.parameters)).refusals, *_NOT_READ)
+    listings = [each for place in _places(sources) for each in unmatched(place, refusals)]
     records = source.table.records
     named = records if hasattr(records[0], "line") else source.table.models
     found = propose(listings, named, least=least)
@@ -154,9 +156,13 @@ def propose_command(
     click.echo(proposals_text(found[:top], len(found), len(listings)))
 
 
-def unmatched(place: Place) -> list[Unmatched]:
+_NOT_READ = ("bad row", "no title")
+
+
+def unmatched(place: Place, refusals: tuple[str, ...]) -> list[Unmatched]:
     """Return the listings of a resolved file that are no match, or held, and may sell something.
 
+    :param refusals: how reasons begin of those that sell nothing.
     :raises InputError: if it is no file of answers.
     """
     names = columns_of_output(place, OUR_NAMES)
@@ -175,7 +181,9 @@ def unmatched(place: Place) -> list[Unmatched]:
     return [
         Unmatched(str(listing_id), title)
         for listing_id, title, decision, reason in zip(*columns, strict=True)
-        if decision != Decision.MATCH and isinstance(title, str) and not REFUSED.match(reason or "")
+        if decision != Decision.MATCH
+        and isinstance(title, str)
+        and not (reason or "").startswith(refusals)
     ]
 
 

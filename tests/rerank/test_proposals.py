@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import random
 
+from rerank.domain import domain_named
 from rerank.index.text import normalise
-from rerank.proposals import REFUSED, Unmatched, marks_of, propose
+from rerank.proposals import Unmatched, marks_of, propose
 
 TITLES = [
     "ASUS Dual GeForce RTX 5060 Ti 16GB GDDR7",
@@ -99,6 +100,9 @@ def test_names_of_a_table_of_goods_do_as_well():
     assert (found.name, found.vendor, found.sizes) == ("Trailhead 55", "", ())
 
 
-def test_accessories_and_the_like_are_left_out():
-    assert all(map(REFUSED.match, ["accessory: bracket", "box only", "whole laptop: ideapad"]))
-    assert not REFUSED.match("model number agrees, memory not stated")
+def test_what_sells_nothing_is_told_by_the_words_of_its_pack():
+    cards, goods = (domain_named(name).refusals for name in ("gpu", "generic"))
+    assert all(each.startswith(cards) for each in ("accessory: bracket", "whole laptop: ideapad"))
+    assert "built into something else: kit".startswith(goods)
+    for reason in ("model number agrees, memory not stated", "several at once"):
+        assert not reason.startswith((*cards, *goods))

@@ -31,7 +31,7 @@ from rerank.packs.generic.fields import Fields
 from rerank.packs.generic.index import ProductRoute
 from rerank.packs.generic.inference import feed_of
 from rerank.packs.generic.pack_data import read_pack
-from rerank.packs.generic.product_answers import ProductResolver
+from rerank.packs.generic.product_answers import REFUSALS, ProductResolver
 from rerank.packs.generic.source import (
     ID,
     MODEL,
@@ -70,6 +70,7 @@ class GenericDomain:
     name = GENERIC
     features = FeatureNames(CANDIDATE_FEATURES, OFFER_FEATURES)
     key_column = ID
+    refusals = REFUSALS
     training_stages: Mapping[str, float] = {
         "making up listings for the ranker": 20,
         "making up listings for the offer classifier": 25,

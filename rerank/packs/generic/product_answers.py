@@ -56,6 +56,8 @@ _OFFERS = {
     "cue_lot": "several at once",
     "cue_broken": "broken",
 }
+REFUSALS = tuple(_OFFERS[cue] for cue in _OFFERS if cue not in ("cue_lot", "cue_broken"))
+"""How reasons begin of what sells no product of any name."""
 
 
 def fact_of(column: str, value: Any) -> str:

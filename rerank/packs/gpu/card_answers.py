@@ -45,7 +45,7 @@ def verdicts_of(
     sure, decision = decided(evidence, best, probability, thresholds, table)
     reason = reasons_of(evidence, best, decision, _in_sizes(evidence, table))
     for at in ((evidence.best >= 0) & ~_of_best(evidence, table.sold_apart)).nonzero()[0].tolist():
-        reason[at] = "integrated graphics, not sold apart"
+        reason[at] = _INTEGRATED
     for at in (_of_best(evidence, table.held) & (decision == _REVIEW)).nonzero()[0].tolist():
         reason[at] = f"display card, a person decides: {reason[at]}"
     return Verdicts(sure, decision, reason, best[:, _COLUMN["memory_fit"]] > 0)
@@ -136,6 +136,9 @@ _REFUSALS = {
     "spec": "whole computer",
     "goods": "other part",
 }
+_INTEGRATED = "integrated graphics, not sold apart"
+REFUSALS = (*dict.fromkeys(_REFUSALS.values()), _INTEGRATED)
+"""How reasons begin of what sells no card of any name."""
 SYSTEM_KINDS = ("laptop", "system", "rig")
 """Computers; before a word for a card they are kinds of it: "workstation card", "laptop GPU"."""
 # "PC-10600", "PC3 12800": a memory module by what it carries, not a computer. "PC 3080" is none.

@@ -26,7 +26,7 @@ from rerank.index.errors import InputError
 from rerank.index.records import GpuRecord, Listing, Route, registry_fingerprint, shipped
 from rerank.model import RerankModel
 from rerank.packs.gpu.candidates import CANDIDATE_FEATURES, RANKED_MODELS, CandidateFeatures
-from rerank.packs.gpu.card_answers import RegistryColumns, verdicts_of
+from rerank.packs.gpu.card_answers import REFUSALS, RegistryColumns, verdicts_of
 from rerank.packs.gpu.cues import CueReader
 from rerank.packs.gpu.offers import OFFER_FEATURES, offer_features
 from rerank.ranking import CandidateBatch, CandidateSource, Evidence, RankingBatch
@@ -111,6 +111,7 @@ class GpuDomain:
     name = GPU
     features = FeatureNames(CANDIDATE_FEATURES, OFFER_FEATURES)
     key_column = "gpu_id"
+    refusals = REFUSALS
     training_stages: Mapping[str, float] = {
         "making up listings": 12,
         "features for the ranker": 22,
