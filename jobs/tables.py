@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from textwrap import fill
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 from unicodedata import east_asian_width
 
 from rerank.domain import CatalogueProposal
@@ -14,7 +14,28 @@ from rerank.explanation import Contribution, Explanation
 from rerank.index.artifacts import Manifest
 from rerank.resolution import Resolution, memory
 
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
 WIDTH = 80
+
+
+def template_environment(folder: Path, finalize: Callable[[Any], Any]) -> Environment:
+    """Return what renders the pages of a folder: all they write is escaped, nothing is guessed.
+
+    :param finalize: makes of a value what a template writes.
+    """
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    return Environment(
+        loader=FileSystemLoader(folder),
+        autoescape=True,
+        finalize=finalize,
+        keep_trailing_newline=True,
+        lstrip_blocks=True,
+        trim_blocks=True,
+        undefined=StrictUndefined,
+    )
 
 
 def contents_of_index(facts: Mapping[str, Any]) -> str:

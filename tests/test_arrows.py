@@ -36,7 +36,7 @@ HOMES = {
     "duckdb": {"rerank/store/database.py"},
     "faiss": {"index/vector_index.py"},
     "filelock": {"index/artifacts.py"},
-    "jinja2": {"jobs/report/page.py", "jobs/service/pages.py"},
+    "jinja2": {"jobs/tables.py"},
     "lightgbm": {"rerank/trees.py"},
     "onnxmltools": {"rerank/trees.py"},
     "cryptography": {"rerank/lifecycle/versions.py"},

@@ -154,17 +154,7 @@ def _environment(one: str) -> Environment:
 
     :param one: what the goods are called.
     """
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    found = Environment(
-        loader=FileSystemLoader(_TEMPLATES),
-        autoescape=True,
-        finalize=reading.escaped,
-        keep_trailing_newline=True,
-        lstrip_blocks=True,
-        trim_blocks=True,
-        undefined=StrictUndefined,
-    )
+    found = tables.template_environment(_TEMPLATES, reading.escaped)
     # Templates may call what these modules offer, as a function or as a filter.
     for names in (*map(vars, (tables, reading, plots)), globals()):
         offered = {name: each for name, each in names.items() if inspect.isfunction(each)}

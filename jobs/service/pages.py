@@ -36,7 +36,7 @@ from rerank.jobs.service.access import Refusal, Role
 from rerank.jobs.service.app import Service
 from rerank.jobs.service.batching import Serving
 from rerank.jobs.service.operations import FORM, OBJECT, PERSON, Asked, Operation, Reply
-from rerank.jobs.tables import printable
+from rerank.jobs.tables import printable, template_environment
 from rerank.store.database import WRITER_PATIENCE_S, Store
 from rerank.store.rows import Verdict, read_annotations
 from rerank.workspace import Workspace
@@ -80,16 +80,7 @@ _VERDICTS: Final = {
 @cache
 def _environment() -> Environment:
     """Return what renders templates: what they write is printable, and escaped."""
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    return Environment(
-        loader=FileSystemLoader(_TEMPLATES),
-        autoescape=True,
-        finalize=_shown,
-        lstrip_blocks=True,
-        trim_blocks=True,
-        undefined=StrictUndefined,
-    )
+    return template_environment(_TEMPLATES, _shown)
 
 
 def _shown(value: Any) -> Any:
