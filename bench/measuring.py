@@ -768,13 +768,13 @@ def scoring_hooks() -> list[Hook]:
     import pyarrow.parquet as pq
 
     from rerank import resolver
+    from rerank.answer_columns import RegistryColumns
     from rerank.index.embedder import StaticEmbedder
     from rerank.index.vector_index import FaissIndex
     from rerank.jobs.files.listings import ListingBatch, ParquetListings
     from rerank.model import OnnxTrees, RerankModel
     from rerank.packs.gpu import pack, retriever
     from rerank.packs.gpu.candidates import CandidateFeatures
-    from rerank.packs.gpu.card_answers import RegistryColumns
     from rerank.packs.gpu.cues import CueReader
     from rerank.packs.gpu.title_columns import ColumnReader
 

@@ -14,18 +14,9 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
-from rerank.answers import (
-    CANDIDATE_SET_FIELD,
-    EXPLANATION_FIELD,
-    Answers,
-    Verdicts,
-    answers_of,
-    decided_fields,
-    joined,
-)
+from rerank.answers import Answers, Verdicts, answers_of, joined
 from rerank.calibration import DEFAULT_COVERAGE, outcome_probabilities
 from rerank.domain import FeatureNames, domain_named
 from rerank.explanation import Explanation, explained
@@ -37,6 +28,8 @@ from rerank.ranking import CandidateBatch, CandidateSource, Evidence, ModelTable
 from rerank.resolution import Resolution
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from rerank.verdicts import StandingVerdicts, VerdictSnapshot
 
 # Listings resolved at once: of fewer, calls of numpy weigh more; larger arrays leave the cache.
@@ -126,7 +119,7 @@ class Resolver(ABC):
         """Return this resolver with people's verdicts before what its model answers.
 
         It shares all that is heavy. Its answers say who decided: `Resolution.provenance`, and in
-        tables the columns of `rerank.answers.decided_fields`.
+        tables the columns of `rerank.answer_columns.decided_fields`.
 
         :param again: puts the same verdicts before this resolver where it was opened again.
         """
@@ -136,6 +129,10 @@ class Resolver(ABC):
         if self._reopen is not None and again is not None:
             other._reopen = partial(_heeding_again, self._reopen, again)
         if self._people is None:
+            import pyarrow as pa
+
+            from rerank.answer_columns import decided_fields
+
             other.schema = pa.schema([*self.schema, *decided_fields(self.key_column)])
         return other
 
@@ -191,22 +188,32 @@ class Resolver(ABC):
         :raises InputError: if ``top_k`` is below 1, or sets cannot promise this coverage.
         :raises ArtifactError: if candidate sets are asked for and the model has none.
         """
+        import pyarrow as pa  # not for who resolves single titles
+
+        from rerank import answer_columns as told
+
         _check_top_k(top_k)
         answers = self.answers(listings, faults=faults, explain=explain)
         table = self.rows(answers.cut(top_k))
         if answers.decided is not None:
-            columns = zip(decided_fields(self.key_column), answers.decided.columns(), strict=True)
+            columns = zip(
+                told.decided_fields(self.key_column),
+                told.decided_columns(answers.decided),
+                strict=True,
+            )
             for field, column in columns:
                 table = table.append_column(field, column)
         if coverage is not None:
             found = self.resolutions(answers)
             sets = [list(self.candidate_set(each, coverage=coverage)) for each in found]
             table = table.append_column(
-                CANDIDATE_SET_FIELD, pa.array(sets, CANDIDATE_SET_FIELD.type)
+                told.CANDIDATE_SET_FIELD, pa.array(sets, told.CANDIDATE_SET_FIELD.type)
             )
         if explain:
             why = [asdict(each) for each in answers.explanations]
-            table = table.append_column(EXPLANATION_FIELD, pa.array(why, EXPLANATION_FIELD.type))
+            table = table.append_column(
+                told.EXPLANATION_FIELD, pa.array(why, told.EXPLANATION_FIELD.type)
+            )
         return table
 
     def explain(self, listing: Listing | str) -> Explanation:

@@ -31,7 +31,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from rerank.answers import Answers, DecidedBy, strings
+from rerank.answer_columns import strings
+from rerank.answers import Answers, DecidedBy
 from rerank.index.artifacts import read_json, write_json, writing_file
 from rerank.index.errors import InputError, MismatchError
 from rerank.index.records import Ints, Listing

@@ -26,7 +26,7 @@ LEAVES = {"artifacts", "errors", "records", "rows", "text"}
 # What puts together a whole of index and model.
 COMPOSERS = {"rerank/__init__.py", "rerank/lifecycle/model_registry.py", "rerank/workspace.py"}
 
-MOST_FILES = 186
+MOST_FILES = 187
 
 # The one seam between the packs and the rest: it looks a pack up by its name.
 DOMAIN_SEAM = "rerank/domain.py"

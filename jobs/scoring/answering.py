@@ -22,7 +22,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from rerank.answers import (
+from rerank.answer_columns import (
     CANDIDATE_SET_FIELD,
     DECISION_SOURCE,
     EXPLANATION_FIELD,

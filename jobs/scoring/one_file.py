@@ -28,7 +28,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from rerank.answers import strings
+from rerank.answer_columns import strings
 from rerank.index.artifacts import locked, sync
 from rerank.index.errors import InputError, os_error_words
 from rerank.jobs.files.listings import (

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from rerank.answers import OUTPUT_SCHEMA, answer_columns
+from rerank.answer_columns import OUTPUT_SCHEMA, answer_columns
 from rerank.evaluation.gold import GoldListing
 from rerank.evaluation.intervals import Comparison, Figure
 from rerank.evaluation.outcomes import Failure, judge, lost_to

@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from rerank.answers import OUTPUT_SCHEMA
+from rerank.answer_columns import OUTPUT_SCHEMA
 from rerank.evaluation.paired import Decided, PairedCounts, paired_counts
 from rerank.index.errors import ArtifactError, InputError, RefusedError, StoreError
 from rerank.index.records import Bools, Listing

@@ -6,7 +6,7 @@ import time
 
 import pyarrow as pa
 
-from rerank.answers import OUTPUT_SCHEMA
+from rerank.answer_columns import OUTPUT_SCHEMA
 from rerank.jobs.files.places import place_of
 from rerank.jobs.files.selection import select_files
 from rerank.jobs.scoring.answering import Answerer, ScoreOptions, answer_schema

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from rerank.answers import OUTPUT_SCHEMA
+from rerank.answer_columns import OUTPUT_SCHEMA
 from rerank.calibration import NO_MATCH
 from rerank.evaluation.gold import bootstrap_gold, covered
 from rerank.index.artifacts import write_manifest

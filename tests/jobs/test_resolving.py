@@ -5,7 +5,7 @@ from __future__ import annotations
 import pyarrow as pa
 import pytest
 
-from rerank.answers import CANDIDATE_SET_FIELD, OUTPUT_SCHEMA, answer_columns
+from rerank.answer_columns import CANDIDATE_SET_FIELD, OUTPUT_SCHEMA, answer_columns
 from rerank.index.errors import InputError
 from rerank.index.records import Listing
 from rerank.index.text import MAX_TITLE_CHARS

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from rerank.answers import OUTPUT_SCHEMA
+from rerank.answer_columns import OUTPUT_SCHEMA
 from rerank.index.records import Listing
 from rerank.jobs.files.listings import open_listings
 from rerank.jobs.files.places import place_of

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 from echo_answerer import EchoAnswerer, score_all
 
-from rerank.answers import OUTPUT_SCHEMA
+from rerank.answer_columns import OUTPUT_SCHEMA
 from rerank.index.errors import FaultsError, InputError
 from rerank.jobs.files.places import place_of
 from rerank.jobs.files.selection import select_files

@@ -10,7 +10,7 @@ import pytest
 from echo_answerer import score_all
 from judge import Judge
 
-from rerank.answers import OUTPUT_SCHEMA
+from rerank.answer_columns import OUTPUT_SCHEMA
 from rerank.index.records import Listing
 from rerank.jobs.files.listings import ListingBatch
 from rerank.jobs.files.places import place_of

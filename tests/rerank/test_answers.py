@@ -14,7 +14,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rerank.answers import OUTPUT_SCHEMA, Answers, answer_columns, joined, numbers, strings, truths
+from rerank.answer_columns import OUTPUT_SCHEMA, answer_columns, numbers, strings, truths
+from rerank.answers import Answers, joined
 from rerank.index.errors import InputError
 from rerank.index.records import GpuRecord, Listing
 from rerank.model import RerankModel

@@ -11,7 +11,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from rerank.answers import Answers, Verdicts, candidate_lists
+from rerank.answer_columns import candidate_lists
+from rerank.answers import Answers, Verdicts
 from rerank.domain import GENERIC
 from rerank.index.records import Listing
 from rerank.model import RerankModel

@@ -3,27 +3,18 @@
 from __future__ import annotations
 
 import re
-from functools import cache, cached_property
+from functools import cache
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
-from rerank.answers import (
-    OUTPUT_SCHEMA,
-    Answers,
-    Verdicts,
-    candidate_lists,
-    numbers,
-    strings,
-    truths,
-)
+from rerank.answers import Verdicts
 from rerank.index.records import changes
 from rerank.packs.gpu.candidates import CANDIDATE_FEATURES
 from rerank.packs.gpu.cues import CATEGORIES, DESCRIBED
 from rerank.packs.gpu.lexicon import DOUBTS, Lexicon
 from rerank.packs.gpu.offers import OFFER_FEATURES
-from rerank.ranking import Evidence, ModelTable
+from rerank.ranking import Evidence
 from rerank.resolution import DECISIONS, Decision, Thresholds
 
 Floats = NDArray[np.float64]
@@ -307,51 +298,3 @@ def _signs_in_words(signs: int) -> tuple[str, str]:
     text = f"{' + '.join(agreeing)} {verb}" if agreeing else "similar text"
     text += f", {_UNSAID}" if _UNSAID in said else ""
     return (f"{text}; but {', '.join(against)}", ", ") if against else (text, "; but ")
-
-
-class RegistryColumns:
-    """The registry's columns that answers show, in its order, to be taken by row."""
-
-    def __init__(self, table: ModelTable) -> None:
-        self._table = table
-
-    @cached_property
-    def values(self) -> dict[str, pa.Array]:
-        """Arrays of shape (records,), by the names of the output's columns."""
-        records = self._table.records
-        return {
-            "gpu_id": strings([record.gpu_id for record in records]),
-            "model": strings([record.model for record in records]),
-            "memory_gb": numbers(np.array([r.memory_gb for r in records], np.float64)),
-            "form_factor": strings([record.form_factor for record in records]),
-        }
-
-    def table(self, answers: Answers, *, model_version: str, index_version: str) -> pa.Table:
-        """Return answers as a table of `OUTPUT_SCHEMA`."""
-        filled = np.diff(answers.offsets) > 0
-        best = np.zeros(len(answers), np.int64)
-        best[filled] = answers.record[answers.offsets[:-1][filled]]
-        sold = numbers(best, filled & (answers.decision != _NO_MATCH))
-        columns = {name: values.take(sold) for name, values in self.values.items()}
-        variant = np.zeros(len(answers))
-        variant[filled] = answers.variant_probability[answers.offsets[:-1][filled]]
-        same = numbers(np.zeros(len(answers), np.int64))
-        columns |= {
-            "best_guess": self.values["model"].take(numbers(best, filled)),
-            "match_probability": numbers(answers.match_probability),
-            "memory_stated": truths(answers.memory_stated),
-            "variant_probability": numbers(variant),
-            "margin": numbers(answers.margin),
-            "decision": strings(DECISIONS).take(numbers(answers.decision)),
-            "reason": strings(answers.reason),
-            "candidates": candidate_lists(answers.offsets, self._fields(answers)),
-            "model_version": strings([model_version]).take(same),
-            "index_version": strings([index_version]).take(same),
-        }
-        return pa.table([columns[name] for name in OUTPUT_SCHEMA.names], schema=OUTPUT_SCHEMA)
-
-    def _fields(self, answers: Answers) -> dict[str, pa.Array]:
-        row = numbers(answers.record)
-        shown = {name: values.take(row) for name, values in self.values.items()}
-        own = ("similarity", "score", "probability", "variant_probability")
-        return shown | {name: numbers(getattr(answers, name)) for name in own}

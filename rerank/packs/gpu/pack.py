@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, fields
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
-from rerank.answers import OUTPUT_SCHEMA, Answers, Verdicts
+from rerank.answers import Answers, Verdicts
 from rerank.domain import (
     GPU,
     CardFigures,
@@ -26,7 +25,7 @@ from rerank.index.errors import InputError
 from rerank.index.records import GpuRecord, Listing, Route, registry_fingerprint, shipped
 from rerank.model import RerankModel
 from rerank.packs.gpu.candidates import CANDIDATE_FEATURES, RANKED_MODELS, CandidateFeatures
-from rerank.packs.gpu.card_answers import REFUSALS, RegistryColumns, verdicts_of
+from rerank.packs.gpu.card_answers import REFUSALS, verdicts_of
 from rerank.packs.gpu.cues import CueReader
 from rerank.packs.gpu.offers import OFFER_FEATURES, offer_features
 from rerank.ranking import CandidateBatch, CandidateSource, Evidence, RankingBatch
@@ -34,6 +33,9 @@ from rerank.resolution import Resolution
 from rerank.resolver import Resolver
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from rerank.answer_columns import RegistryColumns
     from rerank.evaluation.evaluate import Instruments
     from rerank.evaluation.gold import GoldListing
     from rerank.evaluation.paired import RegistryFacts
@@ -54,7 +56,6 @@ class GpuResolver(Resolver):
     """
 
     domain = GPU
-    schema = OUTPUT_SCHEMA
     sold = ("model", "memory_gb", "gpu_id")
     key_column = "gpu_id"
     ranked_models = RANKED_MODELS
@@ -72,7 +73,19 @@ class GpuResolver(Resolver):
         self._cues = cues or CueReader.load(shipped("cues.txt"))
         self._lexicon = cast("Lexicon", self._table)
         self._candidate_features = CandidateFeatures(self._lexicon)
-        self._registry_columns = RegistryColumns(self._table)
+
+    @cached_property
+    def schema(self) -> pa.Schema:
+        """The columns a resolved row gets; Arrow is loaded by who asks for them."""
+        from rerank.answer_columns import OUTPUT_SCHEMA
+
+        return OUTPUT_SCHEMA
+
+    @cached_property
+    def _registry_columns(self) -> RegistryColumns:
+        from rerank.answer_columns import RegistryColumns
+
+        return RegistryColumns(self._table)
 
     def judge(self, listings: Sequence[Listing], candidates: CandidateBatch) -> Evidence:
         """Rank given candidates and describe the best of each listing."""
