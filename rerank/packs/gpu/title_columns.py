@@ -506,6 +506,8 @@ class WordTable:
         # What is no letter of names, and no digit, is no more than that.
         special = self._special
         known = [at for at, t in enumerate(new, done) if t[0] <= _LAST_OF_NAMES or t in special]
+        if not known:
+            return
         texts = [self.runs[at] for at in known]
         split = [(text.isdigit() and lexicon.split_number(text)) or (-1, 0.0) for text in texts]
         first = [_GM_FIRST * (t[0] in _UNITS) + _DIGIT_FIRST * t[0].isdigit() for t in texts]

@@ -168,3 +168,10 @@ def test_batches_of_plain_titles(records: list[GpuRecord]) -> None:
         cues = CueReader.load(shipped("cues.txt"))
         for found, expected in zip(cues.read(readings), cues.read(plain), strict=True):
             np.testing.assert_array_equal(found, expected)
+
+
+def test_new_words_of_other_scripts_alone_are_learnt(records: list[GpuRecord]) -> None:
+    reader = ColumnReader(Lexicon(records[:40]))
+    reader.read([Listing("1", "rtx 3080")] * 30)
+    readings, _ = reader.read([Listing("2", "rtx 3080", "显卡", "ギガ バイト")] * 30)
+    assert len(readings) == 30
