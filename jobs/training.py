@@ -280,29 +280,27 @@ def _check_libraries(settings: CrossEncoderSettings) -> None:
         )
 
 
-def write_synthetic(path: Path, n_queries: int, *, seed: int) -> None:
-    """Write requests for drinks with invented photographs."""
-    with writing_file(path) as draft, draft.open("w", encoding="utf-8") as file:
-        file.writelines(ScoredLines().lines(synthetic_candidates(n_queries, seed=seed)))
-
-
-def write_gpu(
-    workspace: Workspace,
+def write_queries(
+    workspace: Workspace | None,
     path: Path,
     n_queries: int,
     *,
     seed: int,
     progress: Callable[[float], None] = lambda share: None,
 ) -> None:
-    """Write generated listings with the candidates that the workspace's index proposes.
+    """Write generated listings with the candidates that a workspace's index proposes.
 
+    :param workspace: None writes requests for drinks with invented photographs.
     :raises ArtifactError: if the index is damaged.
     """
-    retriever, _ = open_retriever(workspace)
-    writer = ScoredLines(share_vectors=True)
-    parts = card_tools().scored_queries(retriever, n_queries, seed=seed, progress=progress)
+    if workspace is None:
+        lines = ScoredLines().lines(synthetic_candidates(n_queries, seed=seed))
+    else:
+        retriever, _ = open_retriever(workspace)
+        parts = card_tools().scored_queries(retriever, n_queries, seed=seed, progress=progress)
+        lines = chain.from_iterable(map(ScoredLines(share_vectors=True).lines, parts))
     with writing_file(path) as draft, draft.open("w", encoding="utf-8") as file:
-        file.writelines(chain.from_iterable(map(writer.lines, parts)))
+        file.writelines(lines)
 
 
 _COMPLIANCE = (

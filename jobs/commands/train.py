@@ -35,9 +35,8 @@ from rerank.jobs.training import (
     train_pairwise_ranker,
     train_workspace_decision,
     train_workspace_model,
-    write_gpu,
     write_labelled,
-    write_synthetic,
+    write_queries,
 )
 from rerank.lifecycle.changing import TrainedVersion
 from rerank.rankers.dual_experiment import check_output, train_dual
@@ -577,8 +576,6 @@ def dual_data_command(target: Path, gpu: bool, n: int, seed: int, home: Path) ->
       rerank dual-data --synthetic photographs.jsonl --n 1500
     """
     with progress_bar("candidates") as progress:
-        if gpu:
-            write_gpu(Workspace(home), target, n, seed=seed, progress=progress)
-        else:
-            write_synthetic(target, n, seed=seed)
+        workspace = Workspace(home) if gpu else None
+        write_queries(workspace, target, n, seed=seed, progress=progress)
     click.echo(f"{n} queries in {target}", err=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -102,19 +102,16 @@ def price_report(
     columns: PriceColumns | None = None,
     *,
     review: bool = False,
-    say: Callable[[str], None] = lambda text: None,
 ) -> PriceReport:
     """Read the prices of resolved files.
 
     :param review: count listings held for review, too, by their probabilities.
-    :param say: takes what is read, file by file.
     :raises InputError: if a file has no answers or no prices.
     """
     columns = columns or PriceColumns()
     with TemporaryDirectory(prefix="rerank-prices-") as folder, scratch(Path(folder)) as session:
         session.execute("make tables", _TABLES)
         for number, source in enumerate(sources):
-            say(f"reading {source}")
             _read(session, number, _file_of(source, columns), review=review)
         session.execute("weigh offers", _OFFERS_SQL)
         for name, by_day in (("daily", "day"), ("total", "NULL::DATE")):

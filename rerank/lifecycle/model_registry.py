@@ -14,7 +14,7 @@ import secrets
 import shutil
 import warnings
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import AbstractContextManager, suppress
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -211,12 +211,18 @@ class ModelRegistry:
 
         :param expected_generation: of the pointer that the change was decided on.
         :param prepare: is called under the lock, before the pointer is written.
-        :raises RefusedError: if another change was made since.
+        :raises RefusedError: if another change was made since, or another process is making one.
         :raises InputError: if the version is not there, or the alias cannot name it.
         :raises StoreError: if the change before this one cannot be written into the history.
         """
         self._check(change)
-        with change_lock(self.workspace.models_folder):
+        folder = self.workspace.models_folder
+        folder.mkdir(parents=True, exist_ok=True)
+        busy = RefusedError(
+            f"{folder / LOCK}: another process has been changing what serves for {PATIENCE_S:g} s; "
+            "nothing was changed; try again"
+        )
+        with locked(folder / LOCK, lambda: busy, wait_s=PATIENCE_S):
             before = self.pointer()
             if before.generation != expected_generation:
                 raise RefusedError(_overtaken(before))
@@ -400,19 +406,6 @@ def _link_or_copy(source: str, target: str) -> str:
 
 LOCK = ".lock"
 PATIENCE_S = 30.0  # a change takes milliseconds, and the wait for a busy store in it some seconds
-
-
-def change_lock(folder: Path, *, patience_s: float = PATIENCE_S) -> AbstractContextManager[object]:
-    """Return the lock of a workspace's models.
-
-    :raises RefusedError: if another process holds it for longer than ``patience_s`` seconds.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    busy = RefusedError(
-        f"{folder / LOCK}: another process has been changing what serves for {patience_s:g} s; "
-        "nothing was changed; try again"
-    )
-    return locked(folder / LOCK, lambda: busy, wait_s=patience_s)
 
 
 TRAINED = ("first", "train", "serve")

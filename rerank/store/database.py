@@ -18,9 +18,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
 from rerank.index.artifacts import check_regular, locked, sync
 from rerank.index.errors import FORBIDDEN, FULL, READ_ONLY, StoreBusyError, StoreError
@@ -62,14 +60,6 @@ class Session:
         with self._named(step, sql):
             ask = self._connection.sql
             return self._heeding(lambda: ask(sql, params=values or None).to_arrow_table())
-
-    def columns(self, step: str, sql: str, values: Values = ()) -> dict[str, NDArray[Any]]:
-        """Return a query's columns as arrays; nulls are NaN in floats, None in objects."""
-        table = self.table(step, sql, values)
-        return {
-            name: np.asarray(table.column(name).to_numpy(zero_copy_only=False))
-            for name in table.column_names
-        }
 
     def insert(self, step: str, into: str, rows: pa.Table, *, replace: bool = False) -> None:
         """Insert rows into a table by the names of their columns.
@@ -271,16 +261,16 @@ class Store:
 
 
 @contextmanager
-def scratch(folder: Path | None = None, *, memory: str = "1GB") -> Iterator[Session]:
+def scratch(folder: Path | None = None) -> Iterator[Session]:
     """Lend a session over nothing: tables are checked in it before a store is opened for them.
 
-    :param folder: on disk, where tables lie that do not fit into the ``memory``; None keeps all
-        in memory, without a limit.
+    :param folder: on disk, where tables lie that do not fit into a gigabyte of memory; None keeps
+        all in memory, without a limit.
     """
     path = None if folder is None else folder / "scratch.duckdb"
     with closing(_open(path, read_only=False)) as connection:
         if folder is not None:
-            connection.execute(f"SET memory_limit = '{memory}'")
+            connection.execute("SET memory_limit = '1GB'")
             connection.execute("SET preserve_insertion_order = false")
         yield Session(connection)
 

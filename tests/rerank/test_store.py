@@ -202,16 +202,6 @@ def test_errors_while_rows_are_read_name_the_step(store):
         )
 
 
-def test_columns_are_arrays_with_nan_for_null(store):
-    with store.reading() as session:
-        found = session.columns(
-            "t", "SELECT * FROM (VALUES (1.5::DOUBLE, 'a'), (NULL, NULL)) t(x, y)"
-        )
-    assert found["x"][0] == 1.5
-    assert found["x"][1] != found["x"][1]
-    assert found["y"].tolist() == ["a", None]
-
-
 def test_a_newer_store_is_refused_and_left_as_it_is(store):
     add_listing(store, "a")
     with store.writing() as session:
