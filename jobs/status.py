@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import cache, partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -245,20 +245,15 @@ def _source(workspace: Workspace, folder: Path) -> str:
 _HEURISTIC_METRICS = ("clarity", "impact", "keyword_score")
 
 
-class Tried(NamedTuple):
-    """One piece: whether it works, what made its answer, and the answer or what is wrong."""
-
-    piece: str
-    works: bool
-    provenance: str
-    said: str
-
-
 Attempt = Callable[[], tuple[str, str]]
 
 
-def smoke_test(workspace: Workspace) -> list[Tried]:
-    """Try the pieces of a workspace one after the other; one that fails stops no other."""
+def smoke_test(workspace: Workspace) -> list[dict[str, Any]]:
+    """Try the pieces of a workspace one after the other; one that fails stops no other.
+
+    :returns: of each ``piece`` whether it ``works``, its ``provenance``, and ``said``: the answer
+        or what is wrong.
+    """
     served = opened = cache(partial(open_resolver, workspace.home))
     pieces: dict[str, Attempt] = {
         "resolver": lambda: _resolved(served()),
@@ -297,25 +292,33 @@ def _ordered(folder: Path, served: Callable[[], Resolver]) -> tuple[str, str]:
     return ranker.provenance, f"first of {len(scores)}: {best.model}"
 
 
-def smoke_text(tried: list[Tried]) -> str:
+def smoke_text(tried: list[dict[str, Any]]) -> str:
     """Return what was tried, for people."""
-    width = WIDTH - 23 - max(len(each.piece) for each in tried)
+    width = WIDTH - 23 - max(len(each["piece"]) for each in tried)
     rows = [
-        [each.piece, "ok" if each.works else "FAILED", each.provenance, cut(each.said, width)]
+        [
+            each["piece"],
+            "ok" if each["works"] else "FAILED",
+            each["provenance"],
+            cut(each["said"], width),
+        ]
         for each in tried
     ]
     return table(("piece", "", "provenance", "answer"), rows, left=(0, 1, 2, 3))
 
 
-def _tried(piece: str, attempt: Attempt) -> Tried:
+def _tried(piece: str, attempt: Attempt) -> dict[str, Any]:
+    works, provenance = False, "-"
     try:
-        return Tried(piece, True, *attempt())
+        provenance, said = attempt()
+        works = True
     except RerankError as exc:
-        return Tried(piece, False, "-", str(exc))
+        said = str(exc)
     except OSError as exc:
-        return Tried(piece, False, "-", os_error_text(exc))
+        said = os_error_text(exc)
     except ModuleNotFoundError as exc:
-        return Tried(piece, False, "-", f"{exc.name} is not installed")
+        said = f"{exc.name} is not installed"
+    return {"piece": piece, "works": works, "provenance": provenance, "said": said}
 
 
 def _resolved(resolver: Resolver) -> tuple[str, str]:

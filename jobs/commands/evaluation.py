@@ -480,12 +480,11 @@ def smoke_command(ctx: click.Context, output_format: str, home: Path) -> None:
     """
     with progress_bar("trying every part"):
         tried = smoke_test(Workspace(home))
-    rows = [each._asdict() for each in tried]
-    click.echo(json.dumps(rows) if output_format == "json" else smoke_text(tried))
+    click.echo(json.dumps(tried) if output_format == "json" else smoke_text(tried))
     for each in tried:
-        if not each.works:
-            click.echo(f"{each.piece}: {each.said}", err=True)
-    if not all(each.works for each in tried):
+        if not each["works"]:
+            click.echo(f"{each['piece']}: {each['said']}", err=True)
+    if not all(each["works"] for each in tried):
         ctx.exit(1)
 
 

@@ -17,7 +17,7 @@ from rerank.jobs.files.places import Place
 from rerank.jobs.files.selection import select_files
 from rerank.jobs.files.store_files import write_table
 from rerank.jobs.options import home_option, then, writes
-from rerank.jobs.report.pricing import PriceColumns, price_report, prices_page, prices_text
+from rerank.jobs.report.pricing import price_report, prices_page, prices_text
 from rerank.jobs.scoring.flat_files import without_formula
 from rerank.jobs.scoring.plan import columns_of_output, opened_parquet
 from rerank.jobs.tables import cut, plural, table
@@ -68,7 +68,7 @@ def prices_command(
     """
     if out is not None and out == odd:
         raise click.UsageError("--out and --odd: name two files")
-    columns = PriceColumns(price_column, currency_column, day_column)
+    columns = {"price": price_column, "currency": currency_column, "day": day_column}
     report = price_report(_places(sources), columns, review=review)
     for path, content in ((out, report.figures), (odd, report.odd)):
         if path is not None:

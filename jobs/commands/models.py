@@ -478,8 +478,5 @@ def models_verify_command(
     chosen = None if version is None else registry.find(version)
     with progress_bar("checking versions"):
         found = verify(registry, chosen)
-    if output_format == "json":
-        click.echo(json.dumps([each._asdict() for each in found]))
-    else:
-        click.echo(verified_text(found))
-    context.exit(0 if all(each.sound for each in found) else 1)
+    click.echo(json.dumps(found) if output_format == "json" else verified_text(found))
+    context.exit(0 if all(each["sound"] for each in found) else 1)

@@ -201,11 +201,11 @@ def _parity_gate(candidate: Resolver, folder: Path, settings: PromotionSettings)
     limit = CHECKED_OF_A_CROSS_ENCODER if card.kind == "cross-encoder" else None
     try:
         reference = ReferenceAnswers.from_dict(card.reference)
-        found = ask_reference(candidate, reference, limit=limit)
+        asked, differing, words = ask_reference(candidate, reference, limit=limit)
     except ArtifactError as exc:
         return Gate(PARITY, False, words=str(exc))
-    figure = Figure(float(found.differing), None, found.asked) if found.asked else None
-    return Gate(PARITY, not found.differing, figure, 0.0 if figure else None, True, found.words)
+    figure = Figure(float(differing), None, asked) if asked else None
+    return Gate(PARITY, not differing, figure, 0.0 if figure else None, True, words)
 
 
 def _sets(

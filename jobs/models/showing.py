@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from textwrap import fill, wrap
-from typing import Any, NamedTuple
+from typing import Any
 
 from rerank.domain import GPU, domain_in
 from rerank.index.artifacts import Manifest
@@ -318,21 +318,11 @@ def _card(registry: ModelRegistry, ref: VersionRef) -> dict[str, Any] | None:
     return None if (card := registry.card(ref)) is None else asdict(card)
 
 
-class Verified(NamedTuple):
-    """What was found of a version.
-
-    :param said: what was checked, or what is wrong.
-    """
-
-    kind: str
-    version: str
-    sound: bool
-    said: str
-
-
-def verify(registry: ModelRegistry, ref: VersionRef | None = None) -> list[Verified]:
+def verify(registry: ModelRegistry, ref: VersionRef | None = None) -> list[dict[str, Any]]:
     """Check a version; None for all there are or have a name, and what serves as parts.
 
+    :returns: ``kind``, ``version``, whether it is ``sound``, and ``said``: what was checked, or
+        what is wrong.
     :raises InputError: if there is no such version.
     """
     if ref is not None:
@@ -348,27 +338,27 @@ def verify(registry: ModelRegistry, ref: VersionRef | None = None) -> list[Verif
     return [*found, *(_serving(registry, kind) for kind in _parts(ships_too))]
 
 
-def verified_text(found: Sequence[Verified]) -> str:
+def verified_text(found: Sequence[Mapping[str, Any]]) -> str:
     """Return what was found, a line each, below it what is wrong."""
-    kinds = max(len(each.kind) for each in found)
-    versions = max(len(each.version) for each in found)
+    kinds, versions = (max(len(each[name]) for each in found) for name in ("kind", "version"))
     lines = []
     for each in found:
-        head = f"{each.kind:{kinds}}  {each.version:{versions}}  "
-        if each.sound:
+        head = f"{each['kind']:{kinds}}  {each['version']:{versions}}  "
+        if each["sound"]:
             indent = " " * len(f"{head}sound  ")
-            lines.append(fill(f"{head}sound  {each.said}", WIDTH, subsequent_indent=indent))
+            lines.append(fill(f"{head}sound  {each['said']}", WIDTH, subsequent_indent=indent))
         else:  # paths are long: they have their own lines, and stay whole
-            wrapped = wrap(each.said, WIDTH - 4, break_long_words=False, break_on_hyphens=False)
+            wrapped = wrap(each["said"], WIDTH - 4, break_long_words=False, break_on_hyphens=False)
             lines += [f"{head}WRONG", *(f"    {line}" for line in wrapped)]
     return "\n".join(lines)
 
 
-def _verified(registry: ModelRegistry, ref: VersionRef) -> Verified:
+def _verified(registry: ModelRegistry, ref: VersionRef) -> dict[str, Any]:
     try:
-        return Verified(*ref, True, _checked(registry, ref))
+        sound, said = True, _checked(registry, ref)
     except (ArtifactError, InputError) as exc:
-        return Verified(*ref, False, str(exc))
+        sound, said = False, str(exc)
+    return {"kind": ref.kind, "version": ref.version, "sound": sound, "said": said}
 
 
 def _checked(registry: ModelRegistry, ref: VersionRef) -> str:
@@ -406,12 +396,13 @@ def _answers(
     return "answers as on the machine that trained it"
 
 
-def _serving(registry: ModelRegistry, kind: str) -> Verified:
+def _serving(registry: ModelRegistry, kind: str) -> dict[str, Any]:
     folder = place_of_part(registry.workspace, kind)
     if not folder.exists():
         folder = registry.folder(VersionRef(kind, SHIPPED))
     try:
         manifest = verified_manifest(folder, kind)
     except ArtifactError as exc:
-        return Verified(kind, "serves", False, str(exc))
-    return Verified(kind, manifest.fingerprint, True, f"{len(manifest.files)} files, serves")
+        return {"kind": kind, "version": "serves", "sound": False, "said": str(exc)}
+    said = f"{len(manifest.files)} files, serves"
+    return {"kind": kind, "version": manifest.fingerprint, "sound": True, "said": said}

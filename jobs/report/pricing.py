@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -52,18 +52,6 @@ _DAY_IN_NAME = re.compile(r"(?<!\d)(20\d\d)-?([01]\d)-?([0-3]\d)(?!\d)")
 NO_DAY = "no day"
 
 
-class PriceColumns(NamedTuple):
-    """Columns of resolved files, where they are not those that are looked for.
-
-    :param day: a column of days or times; None takes the day of each file: of its name, its
-        folder's, or when it was written.
-    """
-
-    price: str | None = None
-    currency: str | None = None
-    day: str | None = None
-
-
 @dataclass(frozen=True, slots=True)
 class PriceReport:
     """What came of it.
@@ -99,16 +87,18 @@ def _kind(row: dict[str, Any]) -> tuple[str, str]:
 
 def price_report(
     sources: Sequence[Place],
-    columns: PriceColumns | None = None,
+    columns: Mapping[str, str | None],
     *,
     review: bool = False,
 ) -> PriceReport:
     """Read the prices of resolved files.
 
+    :param columns: the columns ``price``, ``currency`` and ``day``, None for those that are looked
+        for; without a column of days the day of a file counts: of its name, its folder's, or when
+        it was written.
     :param review: count listings held for review, too, by their probabilities.
     :raises InputError: if a file has no answers or no prices.
     """
-    columns = columns or PriceColumns()
     with TemporaryDirectory(prefix="rerank-prices-") as folder, scratch(Path(folder)) as session:
         session.execute("make tables", _TABLES)
         for number, source in enumerate(sources):
@@ -127,7 +117,7 @@ def price_report(
     return PriceReport(figures, odd, unread, n_rows, n_offers, sorted(days))
 
 
-def _file_of(source: Place, columns: PriceColumns) -> dict[str, Any]:
+def _file_of(source: Place, columns: Mapping[str, str | None]) -> dict[str, Any]:
     """Find which columns of a file hold what, as SQL; ``plain`` says which prices are numbers.
 
     :raises InputError: if it lacks some.
@@ -150,18 +140,18 @@ def _file_of(source: Place, columns: PriceColumns) -> dict[str, Any]:
             f"{', '.join(sorted(missing)) or 'gpu_id'}; score the listings first"
         )
     named = columns_of_output(source, OUR_NAMES)
-    price = _column(source, names, columns.price, named.price, "--price-column")
+    price = _column(source, names, columns["price"], named.price, "--price-column")
     kind = schema.field(price).type
     text = f"trim(CAST({_quoted(price)} AS VARCHAR))"
     kinds = pa.types.is_integer, pa.types.is_floating, pa.types.is_decimal
     is_number = any(of(kind) for of in kinds)
     day = f"DATE '{_day_of(source)}'"
-    if columns.day is not None:
-        own = _quoted(_column(source, names, columns.day, "", "--day-column"))
+    if columns["day"] is not None:
+        own = _quoted(_column(source, names, columns["day"], "", "--day-column"))
         day = f"TRY_CAST({own} AS DATE)"
     currency = "''"
-    if columns.currency is not None or "currency" in names:
-        own = _column(source, names, columns.currency, "currency", "--currency-column")
+    if columns["currency"] is not None or "currency" in names:
+        own = _column(source, names, columns["currency"], "currency", "--currency-column")
         currency = _quoted(own)
     variant = _quoted("name" if "name" in names else "product_id")
     return {

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rerank.evaluation.metrics import CALIBRATION_BINS, Ladder, Metric, calibration_bin, ladder
+from rerank.evaluation.metrics import CALIBRATION_BINS, Metric, calibration_bin, ladder
 from rerank.index.errors import InputError
 from rerank.index.records import Bools, Doubles
 
@@ -548,7 +548,7 @@ def _precisions(
     return as_they_are[0], np.concatenate(samples)
 
 
-def _lines(steps: Ladder, grid: Doubles, axis: _Axis) -> Doubles:
+def _lines(steps: tuple[NDArray[Any], NDArray[Any]], grid: Doubles, axis: _Axis) -> Doubles:
     """Return a line a sample, leaving out samples without anything to count along the axis."""
     taken, right = (np.ascontiguousarray(counts.T, np.float64) for counts in steps)
     along, beside = (taken, right) if axis is _Axis.COVERAGE else (right, taken)

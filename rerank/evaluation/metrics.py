@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import Enum
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -155,19 +155,12 @@ def _check_lengths(*columns: NDArray[Any]) -> None:
         raise InputError(f"expected two columns of one length, got {said}")
 
 
-class Ladder(NamedTuple):
-    """Listings taken from the highest probability down, equal ones together, in each sample.
+def ladder(weights: Weights, probability: Doubles, correct: Bools) -> tuple[Weights, Weights]:
+    """Take listings from the highest probability down, one step a distinct probability.
 
-    :param taken: shape (steps + 1, samples), how many are taken so far, from 0.
-    :param right: same shape, how many of them are right.
+    :returns: how many are taken so far, from 0, and how many of these are right, in each sample:
+        both of shape (steps + 1, samples).
     """
-
-    taken: Weights
-    right: Weights
-
-
-def ladder(weights: Weights, probability: Doubles, correct: Bools) -> Ladder:
-    """Take listings step by step, one step a distinct probability."""
     order = np.argsort(-probability, kind="stable")
     falling = probability[order]
     last_of_tie = np.flatnonzero(np.append(falling[1:] != falling[:-1], True))
@@ -177,7 +170,7 @@ def ladder(weights: Weights, probability: Doubles, correct: Bools) -> Ladder:
     taken[1:] = np.cumsum(counts, axis=0)[last_of_tie]
     counts *= correct[order][:, None]
     right[1:] = np.cumsum(counts, axis=0)[last_of_tie]
-    return Ladder(taken, right)
+    return taken, right
 
 
 def _roc_auc(weights: Weights, probability: Doubles, correct: Bools) -> Doubles:

@@ -22,7 +22,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -565,19 +565,6 @@ def make_reference(resolver: Resolver, seed: int, n: int = REFERENCE_LISTINGS) -
     return ReferenceAnswers(seed, resolver.index_version, _in_order(resolver.features), answers)
 
 
-class ReferenceCheck(NamedTuple):
-    """What came of asking a reference.
-
-    :param asked: listings; 0 over another index, where answers cannot be compared.
-    :param differing: of these, answered otherwise.
-    :param words: what was checked, or the first three differences and what to do.
-    """
-
-    asked: int
-    differing: int
-    words: str
-
-
 def check_reference(
     resolver: Resolver, reference: ReferenceAnswers, limit: int | None = None
 ) -> str:
@@ -585,15 +572,15 @@ def check_reference(
 
     :raises MismatchError: if features or answers differ; names the first three.
     """
-    found = ask_reference(resolver, reference, limit)
-    if found.differing:
-        raise MismatchError(found.words)
-    return found.words
+    _, differing, words = ask_reference(resolver, reference, limit)
+    if differing:
+        raise MismatchError(words)
+    return words
 
 
 def ask_reference(
     resolver: Resolver, reference: ReferenceAnswers, limit: int | None = None
-) -> ReferenceCheck:
+) -> tuple[int, int, str]:
     """Ask a model what it was asked when it was made.
 
     The first candidate must be the same, or as good to within 0.001 of its score; its score within
@@ -601,6 +588,8 @@ def ask_reference(
     close to a threshold. Over another index candidates differ: then only features are compared.
 
     :param limit: how many listings to ask, the first ones; None for all.
+    :returns: how many were asked, 0 over another index; how many of these are answered otherwise;
+        in words what was checked, or the first three differences and what to do.
     :raises MismatchError: if features differ.
     """
     _check_features(reference.features, _in_order(resolver.features))
@@ -609,7 +598,7 @@ def ask_reference(
             f"made over index {reference.index_version}, this is {resolver.index_version}: only "
             "the features' names were compared"
         )
-        return ReferenceCheck(0, 0, words)
+        return 0, 0, words
     asked = reference.answers[:limit]
     answers = resolver.resolve_many([kept.listing for kept in asked])
     thresholds = (resolver.model.thresholds.match, resolver.model.thresholds.review)
@@ -626,7 +615,7 @@ def ask_reference(
             f"model was made: {shown}; restore the model, or compare the installed libraries with "
             "those of its manifest"
         )
-    return ReferenceCheck(len(asked), len(found), words)
+    return len(asked), len(found), words
 
 
 def _in_order(features: FeatureNames) -> tuple[str, ...]:
