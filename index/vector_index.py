@@ -26,9 +26,9 @@ Rows = NDArray[np.int64]
 # rate of flat search, and a quarter of all lists .997 at less than half of it; of 10^6 products,
 # 32 give .967 and 48 give .980.
 _PROBED = 48
-# Compressed to four bits for each two numbers, lists are looked into much faster, so that more of
-# them may be; the first of these times as many as are wanted are compared by their vectors.
-_PROBED_COMPRESSED, _REFINED = 96, 8
+# Compressed to four bits for each two numbers, lists are looked into much faster, so that a quarter
+# of many may be; the first of so many times as many as are wanted are compared by their vectors.
+_PROBED_COMPRESSED, _PROBED_SHARE, _REFINED, _REFINED_SHARE = 96, 4, 8, 32
 _COMPRESSED_FROM = 1000  # vectors, to learn from how they are compressed
 _TRAINED_ON = 64  # vectors for each list, to learn the lists from
 FLAT_UP_TO = 100_000
@@ -142,15 +142,15 @@ class FaissIndex:
         elif not len(vectors):
             raise InputError("an IVF index needs vectors to learn its lists from, got none")
         elif step or dimension % 2 or len(vectors) < _COMPRESSED_FROM:
-            index = _lists(faiss.IndexIVFFlat, vectors, _PROBED)
+            index = _lists(faiss.IndexIVFFlat, vectors)
             if step:
                 centroids = index.quantizer.reconstruct_n(0, index.nlist)
                 index.quantizer.reset()
                 index.quantizer.add(np.rint(centroids / step).astype(np.float32) * np.float32(step))
         else:
-            lists = _lists(faiss.IndexIVFPQFastScan, vectors, _PROBED_COMPRESSED, dimension // 2, 4)
+            lists = _lists(faiss.IndexIVFPQFastScan, vectors, dimension // 2, 4)
             index = faiss.IndexRefineFlat(lists)
-            index.k_factor = _REFINED
+            index.k_factor = max(_REFINED, lists.nlist // _REFINED_SHARE)
         index.add(vectors)
         return cls(index)
 
@@ -237,18 +237,18 @@ class FaissIndex:
         return np.ascontiguousarray(self.vectors().T) if flat and len(self) <= _FEW else None
 
 
-def _lists(kind: Any, vectors: Vectors, probed: int, *code: int) -> Any:
+def _lists(kind: Any, vectors: Vectors, *code: int) -> Any:
     """Return trained inverted lists of a class of FAISS, still empty.
 
-    :param probed: lists that a search looks into.
     :param code: how vectors are compressed: parts, and bits of each.
     """
     faiss, dimension = _faiss(), vectors.shape[1]
     lists = max(1, min(4096, int(np.sqrt(len(vectors)))))
     index = kind(faiss.IndexFlatIP(dimension), dimension, lists, *code, faiss.METRIC_INNER_PRODUCT)
     index.cp.seed, index.cp.min_points_per_centroid = 0, 1
-    index.nprobe = min(lists, probed)
+    index.nprobe = min(lists, _PROBED)
     if code:
+        index.nprobe = min(lists, max(_PROBED_COMPRESSED, lists // _PROBED_SHARE))
         most = max(_TRAINED_ON * lists, _COMPRESSED_FROM)
         vectors = vectors[np.linspace(0, len(vectors) - 1, min(len(vectors), most), dtype=int)]
     index.train(vectors)
