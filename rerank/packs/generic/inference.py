@@ -14,6 +14,7 @@ from functools import lru_cache
 from math import isnan
 from pathlib import Path
 from statistics import median
+from unicodedata import combining, normalize
 
 from rerank.domain import CatalogueProposal, ProposedColumn
 from rerank.index.errors import ArtifactError, InputError
@@ -349,10 +350,12 @@ _HEADER_WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[^\W\d_A-Z]+|\d+|[\"″°]\w?"
 def _header_words(header: str) -> list[str]:
     """Return the words of a header: `productName`, `product_name` and `Product Name` are alike.
 
-    So are "Größe" and "Groesse".
+    So are "Größe" and "Groesse". Accents go first: none of them ends a word.
     """
-    words = (plain(match[0].replace("ß", "ss")) for match in _HEADER_WORD.finditer(header))
-    return [_UMLAUT.sub("", word) for word in words]
+    if not header.isascii():
+        header = normalize("NFKD", header.replace("ß", "ss"))
+        header = "".join(letter for letter in header if not combining(letter))
+    return [_UMLAUT.sub("", word.lower()) for word in _HEADER_WORD.findall(header)]
 
 
 def _claims(header: str, pack: Pack) -> tuple[tuple[str, bool], ...]:

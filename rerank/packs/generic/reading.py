@@ -243,6 +243,10 @@ _ACCESSORY = 1 << CUE_FEATURES.index("accessory")
 _COMPOUNDING = ("de", "nl", "sv", "da", "nb", "fi", "hu")  # a "Handytasche" is a Tasche
 _LEAST_END = 5  # letters
 _FOR = 1 << CUE_FEATURES.index("for")
+_GOES_WITH = ("accessory", "spare_part")
+# Of words only: a title that begins so names behind it what that is for, "Coque Nova 9"; in English
+# the head stands last, and a "case" may be of a "case tractor".
+_HEAD = 1 << len(CUE_FEATURES)
 
 
 class Cues:
@@ -254,8 +258,10 @@ class Cues:
         self._phrases: dict[str, list[tuple[str, int]]] = {}
         self._inside: list[tuple[str, int]] = []
         for at, kind in enumerate(CUE_FEATURES):
+            english = {*pack.cues.get(kind, {}).get("en", ())}
             for cue in pack.cue_words(kind):
-                self._learn(cue, 1 << at)
+                heads = _HEAD if kind in _GOES_WITH and cue not in english else 0
+                self._learn(cue, 1 << at | heads)
         goes_with = pack.cues.get("accessory", {})
         ends = {normalised(cue) for each in _COMPOUNDING for cue in goes_with.get(each, ())}
         ends -= {*goes_with.get("en", ())}
@@ -282,7 +288,7 @@ class Cues:
             for bit, stems in self._stems.items():
                 if part.startswith(stems):
                     found |= bit
-            found |= _ACCESSORY * part.endswith(self._ends)
+            found |= (_ACCESSORY | _HEAD) * part.endswith(self._ends)
         return found
 
     def leads(self, parts: Sequence[str]) -> bool:
@@ -307,7 +313,9 @@ class Cues:
             for inside, bit in self._inside:
                 if inside in packed:
                     found |= bit
-        return found
+        if words and words[0].cues & _HEAD:
+            found |= _FOR
+        return found & ~_HEAD
 
 
 class Reader:
@@ -594,7 +602,7 @@ def _aim(cues: int, words: Sequence[_ReadWord]) -> int:
         if word.cues & _FOR:
             return start
         start += len(word.packed)
-    return -1
+    return 0 if any(word.cues & _HEAD for word in words) else -1
 
 
 def _is_gtin(word: _ReadWord) -> bool:

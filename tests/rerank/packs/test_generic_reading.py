@@ -231,7 +231,10 @@ def test_identifiers_follow_the_rules_of_the_goods() -> None:
         ("looking at it for an oven", []),
         ("オーブンケース", ["accessory"]),
         ("suitcase", []),
-        ("Ofenhülle", ["accessory"]),
+        ("Ofenhülle", ["accessory", "for"]),
+        ("Hülle Nova 9", ["accessory", "for"]),
+        ("Nova 9 Hülle", ["accessory"]),
+        ("case Nova 9", ["accessory"]),
         ("recover disc", []),  # "cover" is English, too
     ],
 )

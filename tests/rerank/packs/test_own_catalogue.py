@@ -523,6 +523,10 @@ def test_the_head_of_a_header_says_what_it_is(tmp_path: Path) -> None:
         "Katalogpreis": "price",
         "Item description": "text",
     }
+    header = "Código;Désignation;Märke;Listenpréis"  # a capital with an accent behind it
+    rows = "".join(f"{at};Lampe {at};Sol;9,{at}0\n" for at in range(3))
+    found = roles(proposed(tmp_path, f"{header}\n{rows}"))
+    assert [*found.values()] == ["id", "name", "brand", "price"]
     header = "编号,产品标题,品牌名称,销售价格,product_brand"
     text = f"{header}\n1,保温杯,星辰,9,Xing\n2,台灯,月光,8,Yue\n"
     assert [*roles(proposed(tmp_path, text)).values()] == ["id", "name", "brand", "price", "brand"]
