@@ -304,10 +304,7 @@ class _Reading:
     def _texts(self, name: str) -> list[str]:
         """Return a column's texts of the rows that are kept, "" for what says nothing."""
         rows = self._rows if len(self._rows) < self._table.columns.num_rows else None
-        return [self._said(text) for text in self._table.texts(name, rows)]
-
-    def _said(self, text: str) -> str:
-        return "" if text.lower() in self._missing else text
+        return self._table.texts(name, rows, self._missing)
 
     def _joined(self, role: str) -> list[str]:
         columns = [self._texts(name) for name in self._catalogue.of_role(role)]

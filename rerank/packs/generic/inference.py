@@ -133,7 +133,7 @@ def _other_pack(table: ProductTable, catalogue: Catalogue) -> str:
         own = _headers_known(pack) - _headers_known(known)
         goods = [_header_words(word) for words in pack.goods.values() for word in words]
         whole = {words[0] for words in goods if len(words) == 1}
-        of_columns = sum(tuple(words) in own for words in headers)
+        of_columns = sum(words in own for words in headers)
         of_rows = sum(not whole.isdisjoint(words) for words in said)
         if of_columns >= max(_OWN_COLUMNS, _OWN_SHARE * len(headers)):
             return pack.name
@@ -143,9 +143,8 @@ def _other_pack(table: ProductTable, catalogue: Catalogue) -> str:
 
 
 def _headers_known(pack: Pack) -> set[tuple[str, ...]]:
-    words = [word for role in HEADER_ROLES for word in pack.header_words(role)]
-    words += [word for unit in pack.units.values() for word in unit.headers]
-    return {tuple(_header_words(word)) for word in words}
+    of_roles = {phrase for role in HEADER_ROLES for phrase in _phrases(pack.name, role)}
+    return of_roles | {_header_words(h) for unit in pack.units.values() for h in unit.headers}
 
 
 def beside(catalogue: Catalogue, folder: Path) -> Catalogue:
@@ -306,9 +305,9 @@ class _Look:
 def _look(table: ProductTable, name: str, pack: Pack) -> _Look:
     n_rows = table.columns.num_rows
     step = max(1, n_rows // _SAMPLE_ROWS)
-    texts = table.texts(name, range(0, n_rows, step) if step > 1 else None)
-    missing = frozenset(pack.missing)
-    said = [text for text in texts if text.lower() not in missing]
+    rows = range(0, n_rows, step) if step > 1 else None
+    texts = table.texts(name, rows, frozenset(pack.missing))
+    said = list(filter(None, texts))
     of = max(len(said), 1)
     scales = pack.scales()
     amounts = amounts_of(said, scales)
@@ -347,7 +346,7 @@ _UMLAUT = re.compile("(?<=[aou])e")
 _HEADER_WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[^\W\d_A-Z]+|\d+|[\"″°]\w?")
 
 
-def _header_words(header: str) -> list[str]:
+def _header_words(header: str) -> tuple[str, ...]:
     """Return the words of a header: `productName`, `product_name` and `Product Name` are alike.
 
     So are "Größe" and "Groesse". Accents go first: none of them ends a word.
@@ -355,7 +354,7 @@ def _header_words(header: str) -> list[str]:
     if not header.isascii():
         header = normalize("NFKD", header.replace("ß", "ss"))
         header = "".join(letter for letter in header if not combining(letter))
-    return [_UMLAUT.sub("", word.lower()) for word in _HEADER_WORD.findall(header)]
+    return tuple(_UMLAUT.sub("", word.lower()) for word in _HEADER_WORD.findall(header))
 
 
 def _claims(header: str, pack: Pack) -> tuple[tuple[str, bool], ...]:
@@ -366,31 +365,30 @@ def _claims(header: str, pack: Pack) -> tuple[tuple[str, bool], ...]:
     words = _header_words(header)
     found = []
     for at, role in enumerate(HEADER_ROLES):
-        lengths = [
-            len(phrase)
-            for phrase in (_header_words(word) for word in pack.header_words(role))
-            if phrase and _holds(words, phrase)
-        ]
-        if lengths:
-            partly = max(lengths) != len(words)
-            found.append((partly, -max(lengths), partly and role == "name", at, role))
-        elif words and words[-1].endswith(_compounding(pack.name, role)):
-            found.append((True, 0, role == "name", at, role))
+        phrases = _phrases(pack.name, role)
+        longest = max((len(phrase) for phrase in phrases if _holds(words, phrase)), default=0)
+        if longest or (words and words[-1].endswith(_endings(pack.name, role))):
+            partly = longest != len(words)
+            found.append((partly, -longest, partly and role == "name", at, role))
     return tuple((role, not partly) for partly, *_, role in sorted(found))
 
 
 @lru_cache
-def _compounding(pack_name: str, role: str) -> tuple[str, ...]:
+def _phrases(pack: str, role: str) -> tuple[tuple[str, ...], ...]:
+    """Return the words that headers of a role are made of, as `_header_words` splits them."""
+    return tuple(dict.fromkeys(map(_header_words, read_pack(pack).header_words(role))))
+
+
+@lru_cache
+def _endings(pack: str, role: str) -> tuple[str, ...]:
     """Return words of headers that other words end with, as in "Katalogpreis" or "产品价格"."""
-    words = {"".join(_header_words(word)) for word in read_pack(pack_name).header_words(role)}
-    return tuple(word for word in words if len(word) > 4 or (len(word) > 1 and word > _UNSPACED))
+    alone = [phrase[0] for phrase in _phrases(pack, role) if len(phrase) == 1]
+    return tuple(word for word in alone if len(word) > 4 or (len(word) > 1 and word > _UNSPACED))
 
 
-def _holds(words: Sequence[str], phrase: Sequence[str]) -> bool:
-    return any(
-        list(words[at : at + len(phrase)]) == list(phrase)
-        for at in range(len(words) - len(phrase) + 1)
-    )
+def _holds(words: tuple[str, ...], phrase: tuple[str, ...]) -> bool:
+    n = len(phrase)
+    return any(words[at : at + n] == phrase for at in range(len(words) - n + 1)) if n else False
 
 
 _IN_BRACKETS = re.compile(r"[(\[]([^)\]]{1,12})[)\]]\s*$")
@@ -423,7 +421,7 @@ def _unit_of(header: str, numbers: Sequence[str], pack: Pack) -> tuple[str, str]
     return plain(spelled), ""
 
 
-def _usual_unit(words: Sequence[str], values: Sequence[float], pack: Pack) -> str:
+def _usual_unit(words: tuple[str, ...], values: Sequence[float], pack: Pack) -> str:
     """Return the unit that such a header's numbers are in, by their size; "" for none."""
     known = [abs(value) for value in values if value == value and value]
     if not known:
@@ -570,14 +568,12 @@ class _Variants:
     ) -> None:
         self._looks, self._table, self._pack = looks, table, pack
         self._rows = range(min(table.columns.num_rows, 10 * _SAMPLE_ROWS))
-        self._missing = frozenset(pack.missing)
         self._names = self._texts(next(each for each in roles if roles[each] == "name"))
         brand = next((each for each in roles if roles[each] == "brand"), None)
         self._brands = self._texts(brand) if brand else [""] * len(self._rows)
 
     def _texts(self, name: str) -> list[str]:
-        texts = self._table.texts(name, self._rows)
-        return ["" if text.lower() in self._missing else text for text in texts]
+        return self._table.texts(name, self._rows, frozenset(self._pack.missing))
 
     def _models(self, axes: Sequence[str]) -> tuple[list[int], dict[str, list[str]]]:
         """Return the number of each product's model, and its value on each axis."""

@@ -59,10 +59,13 @@ class ProductTable:
         """The names of its columns."""
         return list(self.columns.column_names)
 
-    def texts(self, name: str, rows: Sequence[int] | None = None) -> list[str]:
+    def texts(
+        self, name: str, rows: Sequence[int] | None = None, missing: Container[str] = ()
+    ) -> list[str]:
         """Return a column as texts without space at the ends, "" where nothing stands.
 
         :param rows: those that are wanted, rising; all by default.
+        :param missing: texts in lower case that say nothing.
         """
         import pyarrow as pa
 
@@ -75,8 +78,9 @@ class ProductTable:
             texts = ["" if value is None else value.strip() for value in column.to_pylist()]
         else:
             texts = list(map(_text_of, column.to_pylist()))
-        once: dict[str, str] = {}  # brands and the like are kept once, not a million times
-        return [once.setdefault(text, text) for text in texts]
+        # brands and the like are kept once, not a million times
+        once = {text: "" if text.lower() in missing else text for text in texts}
+        return [once[text] for text in texts]
 
 
 def _text_of(value: Any) -> str:

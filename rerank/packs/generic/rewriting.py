@@ -411,12 +411,18 @@ class _Row:
 
 
 def _of_sold(index: ProductIndex, additions: Sequence[Addition]) -> list[Addition]:
-    """Return the additions without those that say that what is named is not sold."""
+    """Return the additions without those that say that what is named is not sold.
+
+    Or that a part or an accessory is, for what is named: a feed's sure pairs hold such listings,
+    too, and "case for" would be learnt as what any listing may add.
+    """
     texts = [Fields(name=" ".join(each.words)) for each in additions]
     cues = index.reader.read(texts).cues
     unsold = sum(1 << CUE_FEATURES.index(kind) for kind in NOT_SOLD)
-    kept = [each for each, said in zip(additions, cues.tolist(), strict=True) if not said & unsold]
-    return kept or [Addition()]
+    goes_with = sum(1 << CUE_FEATURES.index(kind) for kind in _TELLING if kind not in NOT_SOLD)
+    fits = 1 << CUE_FEATURES.index("for")
+    sold = (cues & unsold == 0) & ((cues & goes_with == 0) | (cues & fits == 0))
+    return [each for each, kept in zip(additions, sold, strict=True) if kept] or [Addition()]
 
 
 def _telling_kinds(index: ProductIndex, pack: Pack) -> list[tuple[str, str, Sequence[str]]]:

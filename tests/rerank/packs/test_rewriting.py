@@ -142,9 +142,13 @@ def test_other_goods_are_told_by_cues_that_no_product_is_named_with() -> None:
 def test_words_of_a_listing_that_sells_nothing_are_added_to_none_that_does() -> None:
     index = ProductIndex.build(PRODUCTS, CUES)
     word = int(TokenKind.WORD)
-    said = Addition(("wanted", "cheap"), (word, word)), Addition(("shiny",), (word,))
+    said = tuple(
+        Addition(words, (word,) * len(words))
+        for words in (("wanted", "cheap"), ("shiny",), ("lid", "fits", "cheap"), ("lid", "too"))
+    )
     made = [rewriter(index, Manner(Habits.usual(), said), n, CUES).write(3) for n in range(30)]
     assert any("shiny" in each.name for each in made)
+    assert any("lid" in each.name for each in made)  # that may come along
     assert not any("cheap" in each.name or "wanted" in each.name for each in made)
 
 
