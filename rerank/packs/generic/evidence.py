@@ -18,11 +18,11 @@ from rerank.packs.generic.index import Found, ProductIndex, on_grid
 from rerank.packs.generic.reading import (
     BARE,
     CUE_FEATURES,
-    NOT_SOLD,
     IdentifierKind,
     Ints,
     Readings,
     TokenKind,
+    tells_not_sold,
 )
 from rerank.packs.generic.token_arrays import (
     Hashes,
@@ -158,7 +158,8 @@ token_set        RapidFuzz token_set_ratio of the names, 0..1
 listing_tokens   different tokens of the listing; entry_tokens of the entry
 behind_for       share of the weight that both share of what stands behind "for", "fits" and the
                  like in the listing's name, 0..1; 0 where the entry has such a word, too
-not_sold         1 if a cue says that what is named is sought, let, repaired or an empty box
+not_sold         1 if a cue says that what is named is sought, let, repaired or an empty box,
+                 or that a part or an accessory for it is offered
 cue_KIND         1 if the listing's name has a cue of the kind and the entry's has none
 gap_NAME         NAME minus the best other candidate's, for the best; else minus the best. habit_sum
                  is habit_kept - habit_absent - habit_foreign, sum is cos_words + cos_ngrams +
@@ -207,7 +208,6 @@ OFFER_DIRECTIONS = {
 
 _COLUMN = {name: at for at, name in enumerate(CANDIDATE_FEATURES)}
 _FOR = 1 << CUE_FEATURES.index("for")
-_NOT_SOLD = sum(1 << CUE_FEATURES.index(kind) for kind in NOT_SOLD)
 _NO_COLUMN = (0, 2)  # levels of `Found.identifier` without one of a column
 _DECIDES = 3  # the level of one that only this product has
 _RARE_WORDS = 24  # of a description
@@ -600,7 +600,7 @@ class _Evidence:
     def _cues(self) -> None:
         mine, theirs = self.readings.cues, self.index.readings.cues
         told = mine[self.found.listing] & ~theirs[self.found.record]
-        self.columns["not_sold"] = told & _NOT_SOLD != 0
+        self.columns["not_sold"] = tells_not_sold(told)
         self.columns["behind_for"] = self._behind(told & _FOR != 0)
         for at, kind in enumerate(CUE_FEATURES):
             self.columns[f"cue_{kind}"] = told >> at & 1

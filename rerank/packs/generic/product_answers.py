@@ -278,14 +278,16 @@ class ProductResolver(Resolver):
     ) -> dict[int, str]:
         """Return the likely matches that are left for review however probable, and why.
 
-        What goes with a product may state its identifier: in a column, or after "for". A colour
+        What goes with a product names it, and may state its identifier: in a column, or after
+        "for". What is a part of it ("three shelves") may only be said of it. A colour
         that the product is not sold in may be missing in the catalogue.
         """
         batch = cast("ProductBatch", evidence.candidates)
         identified = best[:, _COLUMN["identifier"]] >= _NAMES
         identified &= _states_identifier(batch, len(best)) | (best[:, _COLUMN["cue_for"]] > 0)
         offers = best[:, _APART].any(axis=1)
-        held = dict.fromkeys(np.flatnonzero(likely & identified & offers).tolist(), "")
+        offers |= identified & (best[:, _COLUMN["cue_spare_part"]] > 0)
+        held = dict.fromkeys(np.flatnonzero(likely & offers).tolist(), "")
         rows = np.flatnonzero(likely).tolist()
         records = batch.found.record[evidence.best[rows]].tolist()
         told = self._products.table.axes.other_stated(batch.readings, rows, records)
@@ -381,8 +383,7 @@ def schema_of(rows: pa.Table, own: Sequence[str]) -> pa.Schema:
 
 
 _DECIDES, _NAMES = 3, 2  # levels of `Found.identifier`
-_SOLD_APART = "wanted box_only service spare_part accessory".split()
-_APART = [_COLUMN[f"cue_{kind}"] for kind in _SOLD_APART]
+_APART = [_COLUMN["not_sold"], _COLUMN["cue_accessory"]]
 _OTHER_VARIANT = "no such variant in the catalogue"
 _READ = (
     "identifier shared_code cover_entry unit_agree identifier_conflict code_conflict brand_fit"

@@ -239,14 +239,24 @@ CUE_FEATURES = (
 NOT_SOLD = ("wanted", "box_only", "service")
 """Those after which nothing that is named is sold, whatever else is said."""
 
+GOES_WITH = ("accessory", "spare_part")
+"""Those of what comes along with a product, or is for it."""
+
 _ACCESSORY = 1 << CUE_FEATURES.index("accessory")
 _COMPOUNDING = ("de", "nl", "sv", "da", "nb", "fi", "hu")  # a "Handytasche" is a Tasche
 _LEAST_END = 5  # letters
 _FOR = 1 << CUE_FEATURES.index("for")
-_GOES_WITH = ("accessory", "spare_part")
 # Of words only: a title that begins so names behind it what that is for, "Coque Nova 9"; in English
 # the head stands last, and a "case" may be of a "case tractor".
 _HEAD = 1 << len(CUE_FEATURES)
+
+
+def tells_not_sold(cues: Ints) -> NDArray[np.bool_]:
+    """Return which cues, bits, say that nothing that is named is sold, but what is for it maybe."""
+    unsold, goes_with = (
+        sum(1 << CUE_FEATURES.index(kind) for kind in kinds) for kinds in (NOT_SOLD, GOES_WITH)
+    )
+    return np.asarray((cues & unsold != 0) | ((cues & goes_with != 0) & (cues & _FOR != 0)))
 
 
 class Cues:
@@ -260,7 +270,7 @@ class Cues:
         for at, kind in enumerate(CUE_FEATURES):
             english = {*pack.cues.get(kind, {}).get("en", ())}
             for cue in pack.cue_words(kind):
-                heads = _HEAD if kind in _GOES_WITH and cue not in english else 0
+                heads = _HEAD if kind in GOES_WITH and cue not in english else 0
                 self._learn(cue, 1 << at | heads)
         goes_with = pack.cues.get("accessory", {})
         ends = {normalised(cue) for each in _COMPOUNDING for cue in goes_with.get(each, ())}

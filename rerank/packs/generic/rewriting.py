@@ -23,10 +23,12 @@ from rerank.packs.generic.pack_data import Pack
 from rerank.packs.generic.reading import (
     BARE,
     CUE_FEATURES,
+    GOES_WITH,
     NOT_SOLD,
     Ints,
     Readings,
     TokenKind,
+    tells_not_sold,
 )
 
 _RUN = re.compile(r"[^\W\d_]+|\d+")
@@ -46,7 +48,7 @@ _WIDER = 1.5  # prices of listings nobody is sure about are farther apart
 _USUAL_SPREAD = 0.15  # of prices, where nothing was measured
 _NAMED = 0.5  # share of listings of other goods that name a product
 _CUED, _CUE_BEHIND = 0.35, 0.3  # share of listings of other goods that say so, and so at their end
-_TELLING = (*NOT_SOLD, "accessory", "spare_part")
+_TELLING = (*NOT_SOLD, *GOES_WITH)
 _OWN_CUES = 0.02  # share of products that are named with such words themselves
 _WORD = int(TokenKind.WORD)
 _USUAL_PHRASES, _USUAL_WORDS, _USUAL_FIGURES, _USUAL_INVENTED = 3, 4, 5, 4  # at most
@@ -413,16 +415,12 @@ class _Row:
 def _of_sold(index: ProductIndex, additions: Sequence[Addition]) -> list[Addition]:
     """Return the additions without those that say that what is named is not sold.
 
-    Or that a part or an accessory is, for what is named: a feed's sure pairs hold such listings,
-    too, and "case for" would be learnt as what any listing may add.
+    A feed's sure pairs hold such listings, too: "case for" is none of what others may add.
     """
     texts = [Fields(name=" ".join(each.words)) for each in additions]
     cues = index.reader.read(texts).cues
-    unsold = sum(1 << CUE_FEATURES.index(kind) for kind in NOT_SOLD)
-    goes_with = sum(1 << CUE_FEATURES.index(kind) for kind in _TELLING if kind not in NOT_SOLD)
-    fits = 1 << CUE_FEATURES.index("for")
-    sold = (cues & unsold == 0) & ((cues & goes_with == 0) | (cues & fits == 0))
-    return [each for each, kept in zip(additions, sold, strict=True) if kept] or [Addition()]
+    unsold = tells_not_sold(cues).tolist()
+    return [each for each, said in zip(additions, unsold, strict=True) if not said] or [Addition()]
 
 
 def _telling_kinds(index: ProductIndex, pack: Pack) -> list[tuple[str, str, Sequence[str]]]:

@@ -142,7 +142,12 @@ def test_brands_ahead_of_a_name_do_not_move_its_aim(index: ProductIndex) -> None
 
 @pytest.mark.parametrize(
     ("name", "told"),
-    [("wanted: ohm kettle", 1), ("ohm kettle, empty box", 1), ("lot of ohm kettles, lid", 0)],
+    [
+        ("wanted: ohm kettle", 1),
+        ("ohm kettle, empty box", 1),
+        ("lid for ohm kettle", 1),
+        ("lot of ohm kettles, lid", 0),
+    ],
 )
 def test_what_is_not_sold_whatever_is_named(index: ProductIndex, name: str, told: int) -> None:
     assert evidence(index, name)[2]["not_sold"] == told
