@@ -272,8 +272,9 @@ class _Look:
 
     @property
     def is_counter(self) -> bool:
-        """Whether the cells are bare numbers under a header that says nothing."""
-        return self.numeric == 1 and not self.claims and not self.unit and not self.money
+        """Whether the cells are bare numbers under a header that says no more than "item"."""
+        told = self.unit or self.money or {role for role, _ in self.claims} - {"name"}
+        return self.numeric == 1 and not told
 
     @property
     def is_telling(self) -> bool:

@@ -268,13 +268,14 @@ class Cues:
         self._phrases: dict[str, list[tuple[str, int]]] = {}
         self._inside: list[tuple[str, int]] = []
         for at, kind in enumerate(CUE_FEATURES):
-            english = {*pack.cues.get(kind, {}).get("en", ())}
             for cue in pack.cue_words(kind):
-                heads = _HEAD if kind in GOES_WITH and cue not in english else 0
-                self._learn(cue, 1 << at | heads)
-        goes_with = pack.cues.get("accessory", {})
-        ends = {normalised(cue) for each in _COMPOUNDING for cue in goes_with.get(each, ())}
-        ends -= {*goes_with.get("en", ())}
+                self._learn(cue, 1 << at)
+        accessories = pack.cues.get("accessory", {})
+        english = {*accessories.get("en", ())}
+        for cue in {*pack.cue_words("accessory")} - english:
+            self._learn(cue, _HEAD)
+        ends = {normalised(cue) for each in _COMPOUNDING for cue in accessories.get(each, ())}
+        ends -= english
         self._ends = tuple(end for end in ends if len(end) >= _LEAST_END and end.isalpha())
 
     def _learn(self, cue: str, bit: int) -> None:
@@ -294,6 +295,7 @@ class Cues:
         """Return the kinds that a word tells by itself."""
         found = 0
         for part in parts:
+            found &= ~_HEAD  # of a compound's parts the last is its head
             found |= self._exact.get(part, 0)
             for bit, stems in self._stems.items():
                 if part.startswith(stems):
