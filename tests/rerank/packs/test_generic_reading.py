@@ -234,6 +234,7 @@ def test_identifiers_follow_the_rules_of_the_goods() -> None:
         ("Ofenhülle", ["accessory", "for"]),
         ("Hülle Nova 9", ["accessory", "for"]),
         ("Nova 9 Hülle", ["accessory"]),
+        ("Hülle-Box Nova", ["accessory"]),  # a box
         ("case Nova 9", ["accessory"]),
         ("recover disc", []),  # "cover" is English, too
     ],

@@ -532,6 +532,11 @@ def test_the_head_of_a_header_says_what_it_is(tmp_path: Path) -> None:
     assert [*roles(proposed(tmp_path, text)).values()] == ["id", "name", "brand", "price", "brand"]
 
 
+def test_bare_numbers_called_item_are_ids(tmp_path: Path) -> None:
+    text = "offer,title\n11,Desk lamp\n12,Floor lamp\n"
+    assert roles(proposed(tmp_path, text)) == {"offer": "id", "title": "name"}
+
+
 def test_part_numbers_that_variants_share_are_no_axis(tmp_path: Path) -> None:
     rows = "".join(
         f"{at};Tablet {at // 4};TX-{100 + at // 4}/{'DS' if at % 2 else 'EU'};{colour}\n"
