@@ -241,7 +241,7 @@ def test_one_product() -> None:
     trained = train(index, products, [], (), SMALL)
     listings = [
         Fields(name="nordlys taiga desk lamp nt105 new"),
-        Fields(name="garden hose 20 m green"),
+        Fields(name="Suche nordlys taiga desk lamp nt105"),
     ]
     first, probability = resolve(index, trained, listings)
     assert first[0] == 0
