@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
+from hypothesis import HealthCheck
+from hypothesis import settings as examples
 
 from rerank.index.embedder import HashEmbedder
 from rerank.index.records import GpuRecord
@@ -26,6 +28,10 @@ if TYPE_CHECKING:
     from rerank.model import RerankModel
 
 MakeGpu = Callable[..., GpuRecord]
+
+# Where many share a machine, inputs that are drawn slowly are no fault of a test.
+examples.register_profile("shared", suppress_health_check=[HealthCheck.too_slow])
+examples.load_profile("shared")
 
 # A shell starts what is to run in the background with Ctrl-C ignored, and tests press it.
 signal.signal(signal.SIGINT, signal.default_int_handler)
