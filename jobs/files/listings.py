@@ -200,6 +200,15 @@ class ListingBatch:
     columns: ColumnNames = OUR_NAMES
     bad_rows: Mapping[int, Fault] = field(default_factory=dict)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Return what a worker is sent: pickled by pyarrow, rows that were cut out of a table
+        would bring all of its memory along.
+        """
+        sink = pa.BufferOutputStream()
+        with pa.ipc.new_stream(sink, self.table.schema) as writer:
+            writer.write_table(self.table)
+        return _sent, (sink.getvalue(), self.columns, self.bad_rows)
+
     @property
     def faults(self) -> dict[int, str]:
         """What was wrong with a row, by its number in the batch."""
@@ -263,6 +272,10 @@ def _is_of_times(kind: pa.DataType) -> bool:
         return _is_of_times(kind.value_type)
     inner = [kind.field(at).type for at in range(kind.num_fields)]
     return bool(pa.types.is_temporal(kind)) or any(_is_of_times(part) for part in inner)
+
+
+def _sent(stream: pa.Buffer, columns: ColumnNames, bad_rows: Mapping[int, Fault]) -> ListingBatch:
+    return ListingBatch(pa.ipc.open_stream(stream).read_all(), columns, bad_rows)
 
 
 def _text(value: Any) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import decimal
+import pickle
 
 import duckdb
 import pandas as pd
@@ -13,6 +14,7 @@ import pytest
 
 import rerank
 from rerank.index.errors import InputError
+from rerank.jobs.files.listings import Fault, ListingBatch
 
 ROWS = [
     {"sku": 7, "name": "EVGA RTX 3080 10GB FTW3", "model": "x", "cost": 700.5},
@@ -168,3 +170,11 @@ def test_sql_answers_what_a_table_answers(resolver):
     answered = rerank.resolve_table(table, resolver=resolver, only_decisions=True)
     found = pa.table(connection.sql("SELECT unnest(resolve_gpu(title)) FROM asked"))
     assert found.to_pylist() == answered.drop_columns(["title"]).to_pylist()
+
+
+def test_a_worker_is_sent_its_own_rows_and_not_the_table_they_were_cut_out_of():
+    table = pa.table({"listing_id": range(100_000), "title": [f"RTX {n}" for n in range(100_000)]})
+    batch = ListingBatch(table.slice(500, 10), bad_rows={3: Fault("odd", None)})
+    sent = pickle.dumps(batch)
+    assert len(sent) < 5_000
+    assert pickle.loads(sent) == batch
