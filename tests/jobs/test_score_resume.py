@@ -273,7 +273,7 @@ def test_an_interrupted_run_ends_in_one_line_and_goes_on(tmp_path, command, stop
         time.sleep(0.01)
     child.send_signal(stop)
     _, said = child.communicate(timeout=300)
-    assert child.returncode == 130
+    assert child.returncode == 130, said
     if command == "nightly":  # its lines say when
         said = said.partition(" ")[2]
     assert said == f"Stopped: 0 of 3 files finished, nothing half-written; {remedy}\n"
