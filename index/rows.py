@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import codecs
 import csv
+import gzip
 import hashlib
 import io
 import json
 import re
 import sys
+import zlib
 from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from itertools import chain, islice
 from pathlib import Path
@@ -33,6 +35,7 @@ _SHOWN_CHARS = 60
 _SHOWN_NAMES = 20
 _DEEPEST, _MOST_NODES = 50, 1_000_000  # of YAML: what people write has four levels
 _LONGEST_NUMBER = 400  # digits; a float has 309
+_BLOCK_BYTES = 1 << 20  # unpacked at once
 UTF8 = "utf-8-sig"
 """The encoding of text that says nothing else, with a byte order mark or without."""
 TEXT_TYPES = ("null", "string", "large_string", "string_view")
@@ -355,6 +358,36 @@ def unreadable(source: object, kind: str, exc: Exception) -> InputError:
     """Return the error for a file that is not what its name says."""
     first_line = str(exc).splitlines()[0] if str(exc) else type(exc).__name__
     return InputError(f"{source}: not readable as {kind} ({first_line}); write the file again")
+
+
+def unpacked(stream: IO[bytes], source: object) -> IO[bytes]:
+    """Return what a stream that gzip packed holds; closing it closes the stream.
+
+    :param source: what messages name.
+    :raises InputError: while it is read, if it is damaged or none.
+    """
+    return io.BufferedReader(_Unpacked(stream, source), _BLOCK_BYTES)
+
+
+class _Unpacked(io.RawIOBase):
+    def __init__(self, stream: IO[bytes], source: object) -> None:
+        self._stream, self._source = stream, source
+        self._unpacked = gzip.GzipFile(fileobj=stream, mode="rb")
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        try:
+            found = self._unpacked.read(len(buffer))
+        except (gzip.BadGzipFile, EOFError, zlib.error) as exc:
+            raise unreadable(self._source, "gzip", exc) from exc
+        buffer[: len(found)] = found
+        return len(found)
+
+    def close(self) -> None:
+        self._stream.close()
+        super().close()
 
 
 def json_objects(

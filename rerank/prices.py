@@ -62,7 +62,6 @@ _RANGE = re.compile(
 )
 _THOUSANDS = frozenset("k tsd tys тыс mila mil".split())
 _FROM = frozenset("ab from od от desde da fra från vanaf dès à starting dal from".split())
-_OLD = frozenset("statt was uvp rrp instead было before vorher".split())
 _PER = frozenset("mtl monat monatlich month mo monthly rate raten miesięcznie mies month/".split())
 
 EMPTY, NO_NUMBER, ZERO, NEGATIVE = "empty", "no number", "zero", "negative"

@@ -449,9 +449,8 @@ def _near(snapshot: VerdictSnapshot, path: Path, columns: ColumnNames) -> Iterat
     near = snapshot.with_near()
     for batch in open_listings(path, columns).batches(BATCH_ROWS):
         listings = batch.listings()
-        exact = set(snapshot.of(listings).listing.tolist())
         hits = near.of(listings)
-        new = np.array([at not in exact for at in hits.listing.tolist()], bool)
+        new = ~np.isin(hits.listing, snapshot.of(listings).listing)
         for at, row in zip(hits.listing[new].tolist(), near.rows(hits.row[new]), strict=True):
             own, said = listings[at], _plain(row)
             yield {

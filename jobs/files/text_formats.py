@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import atexit
 import codecs
-import gzip
 import io
 import json
 import shutil
@@ -25,6 +24,7 @@ from rerank.index.rows import (
     PlacedRow,
     delimiter_of,
     encoding_of,
+    unpacked,
     unreadable,
 )
 from rerank.jobs.files.places import Fetched, Place
@@ -58,34 +58,11 @@ def opened(source: Source) -> IO[bytes]:
     """
     place = source.place if isinstance(source, Fetched) else source
     stream = source.stream()
-    return io.BufferedReader(_Unpacked(stream, source), _BLOCK_BYTES) if _packed(place) else stream
+    return unpacked(stream, source) if _packed(place) else stream
 
 
 def _packed(place: Place) -> bool:
     return place.name.lower().endswith(PACKED)
-
-
-class _Unpacked(io.RawIOBase):
-    """What a gzip file holds."""
-
-    def __init__(self, stream: IO[bytes], source: Source) -> None:
-        self._stream, self._source = stream, source
-        self._unpacked = gzip.GzipFile(fileobj=stream, mode="rb")
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        try:
-            found = self._unpacked.read(len(buffer))
-        except (gzip.BadGzipFile, EOFError, zlib.error) as exc:
-            raise unreadable(self._source, "gzip", exc) from exc
-        buffer[: len(found)] = found
-        return len(found)
-
-    def close(self) -> None:
-        self._stream.close()
-        super().close()
 
 
 def text_encoding(source: Source, asked: str | None) -> tuple[str, tuple[str, ...]]:

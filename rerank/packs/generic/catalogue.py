@@ -55,7 +55,6 @@ ROLES = {
 _ENDINGS = "name's end in brackets"  # an axis that is no column
 SHOWN_ROLES = ("brand", "identifier", "category", "number", "axis", "kept")
 """Of the columns that stand in resolved rows."""
-FILE_NAME = "catalogue.yaml"
 _LEAST = 2
 
 

@@ -6,9 +6,7 @@ not; parquet.
 
 from __future__ import annotations
 
-import gzip
 import re
-import zlib
 from collections import Counter
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,7 +14,7 @@ from io import TextIOWrapper
 from itertools import islice
 from math import isfinite, nan
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, NamedTuple, cast
+from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
 from rerank.index.errors import InputError, os_error_words
 from rerank.index.rows import (
@@ -27,7 +25,7 @@ from rerank.index.rows import (
     first_faults,
     json_objects,
     read_parquet,
-    unreadable,
+    unpacked,
 )
 from rerank.prices import CURRENCIES, decimal_mark
 
@@ -116,8 +114,6 @@ def read_table(path: Path, *, most_rows: int | None = None) -> ProductTable:
         if not path.stat().st_size:
             raise InputError(f"{path}: expected rows, found an empty file; write it again")
         table = readers.get(ending, _csv_table)(path, most_rows)
-    except (gzip.BadGzipFile, EOFError, zlib.error) as exc:
-        raise unreadable(path, "gzip", exc) from exc
     except OSError as exc:
         raise InputError(f"{path}: {os_error_words(exc)}") from exc
     if not table.columns.num_rows:
@@ -135,7 +131,8 @@ def _is_packed(path: Path) -> bool:
 
 
 def _opened(path: Path) -> IO[bytes]:
-    return cast("IO[bytes]", gzip.open(path)) if _is_packed(path) else path.open("rb")
+    stream = path.open("rb")
+    return unpacked(stream, path) if _is_packed(path) else stream
 
 
 def _parquet_table(path: Path, most_rows: int | None) -> ProductTable:
